@@ -1,0 +1,58 @@
+/**
+ * The one error type that realmlift raises on purpose, and the only place where an error becomes an exit code.
+ * A message names what went wrong and where, never a row's content and never a secret: it may end up in a ticket.
+ */
+
+/** The part of the run in which an error arose, in the order of a run. */
+export type Stage =
+  | 'usage' | 'plan' | 'snapshot' | 'copy' | 'transform' | 'package' | 'files' | 'verify' | 'backup' | 'restore' | 'merge';
+
+/** Exit codes of the command line, documented in every command's help. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  nothingExported: 3,
+  losses: 4,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+export interface ErrorDetail {
+  /** The table concerned, as Zulip names it. */
+  table?: string | undefined;
+  /** What the reader can do about it. */
+  hint?: string | undefined;
+  /** Exit code when this error ends the run; 1 (failed) unless said otherwise. */
+  exit?: ExitCode | undefined;
+  cause?: unknown;
+}
+
+/**
+ * An error with a stable `code` (upper snake case, e.g. `REALM_UNKNOWN`), the `stage` it arose in, and where known the
+ * `table` and a `hint`.
+ */
+export class RealmliftError extends Error {
+  readonly code: string;
+  readonly stage: Stage;
+  readonly table: string | undefined;
+  readonly hint: string | undefined;
+  readonly exit: ExitCode;
+
+  constructor(code: string, stage: Stage, message: string, detail: ErrorDetail = {}) {
+    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    this.name = 'RealmliftError';
+    this.code = code;
+    this.stage = stage;
+    this.table = detail.table;
+    this.hint = detail.hint;
+    this.exit = detail.exit ?? EXIT.failed;
+  }
+
+  /** The error as the one line that goes to stderr. */
+  get line(): string {
+    const where = this.table === undefined ? this.stage : `${this.stage}, ${this.table}`;
+    const hint = this.hint === undefined ? '' : ` (${this.hint})`;
+    return `realmlift: ${this.code} [${where}]: ${this.message}${hint}`.replace(/\s*\n\s*/g, ' ');
+  }
+}

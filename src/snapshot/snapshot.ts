@@ -1,0 +1,80 @@
+/**
+ * The one snapshot of a run.
+ *
+ * A holder session opens REPEATABLE READ READ ONLY before anything is read and exports its snapshot; every other session
+ * joins it with SET TRANSACTION SNAPSHOT. The exported snapshot lives as long as the holder's transaction, so the holder
+ * is kept busy with a trivial query (proxies and firewalls drop silent connections), and its loss fails the run by name.
+ * https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION
+ */
+import type pg from 'pg';
+import { RealmliftError } from '../errors.js';
+import { connect } from './connect.js';
+import type { ConnectionSettings } from './connection-settings.js';
+
+/** Milliseconds between two signs of life of the holder. */
+const HEARTBEAT = 15_000;
+
+export interface Snapshot {
+  /** As pg_export_snapshot names it, for SET TRANSACTION SNAPSHOT. */
+  readonly id: string;
+  /** The server's clock when the snapshot was taken, ISO 8601 in UTC. */
+  readonly takenAt: string;
+  /** PostgreSQL's server_version_num, e.g. 150018. */
+  readonly serverVersion: number;
+  readonly settings: ConnectionSettings;
+  /** The holder's own session, for the plan's small queries. */
+  readonly client: pg.Client;
+  /** Aborts when the holder is lost, with the error as its reason. */
+  readonly lost: AbortSignal;
+}
+
+/**
+ * Runs `work` inside one snapshot and releases it afterwards.
+ *
+ * @throws RealmliftError SNAPSHOT_LOST when the holder's connection ends before `work` does
+ */
+export async function withSnapshot<T>(settings: ConnectionSettings, work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
+  const client = await connect(settings, 'snapshot');
+  const lost = new AbortController();
+  let finished = false;
+  const fail = (cause: unknown): void => {
+    if (finished || lost.signal.aborted) return;
+    lost.abort(new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
+      hint: 'was the server restarted, or the backend terminated? Nothing was published; run again', cause,
+    }));
+  };
+  client.on('end', () => fail(undefined));
+  client.on('error', fail);
+  const heartbeat = setInterval(() => void client.query('SELECT 1').catch(fail), HEARTBEAT);
+  heartbeat.unref();
+  try {
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    const { rows } = await client.query<{ id: string; taken_at: string; version: string }>(`
+      SELECT pg_export_snapshot() AS id, current_setting('server_version_num') AS version,
+             to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS taken_at`);
+    const row = rows[0] as { id: string; taken_at: string; version: string };
+    const snapshot: Snapshot = { id: row.id, takenAt: row.taken_at, serverVersion: Number(row.version), settings, client, lost: lost.signal };
+    return await Promise.race([work(snapshot), rejectWhenAborted(lost.signal)]);
+  } finally {
+    finished = true;
+    clearInterval(heartbeat);
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Opens a session of its own in the given snapshot, read only. The caller ends it. */
+export async function joinSnapshot(settings: ConnectionSettings, snapshotId: string, role: string): Promise<pg.Client> {
+  const client = await connect(settings, role);
+  try {
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(snapshotId)}`);
+    return client;
+  } catch (cause) {
+    await client.end().catch(() => undefined);
+    throw new RealmliftError('SNAPSHOT_LOST', 'snapshot', `cannot join the snapshot ${snapshotId}`, { hint: 'its holder is gone; run again', cause });
+  }
+}
+
+function rejectWhenAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }));
+}
