@@ -1,0 +1,12 @@
+-- When a user was active.
+-- @file realm.json
+
+-- @select mode user
+SELECT t.*
+FROM zerver_useractivityinterval t
+WHERE t.user_profile_id = :user_id
+
+-- @select
+SELECT t.*
+FROM zerver_useractivityinterval t
+JOIN private_data_user u ON u.id = t.user_profile_id

@@ -1,0 +1,12 @@
+-- Last presence.
+-- @file realm.json
+
+-- @select mode user
+SELECT t.*
+FROM zerver_userpresence t
+WHERE t.user_profile_id = :user_id
+
+-- @select
+SELECT t.*
+FROM zerver_userpresence t
+JOIN profile_user u ON u.id = t.user_profile_id

@@ -1,0 +1,27 @@
+-- The audit log. An acting user of another realm becomes null (kept until Zulip 6) and is counted in the report.
+-- Under consent, events 301, 302 and 303 (subscriptions) always travel, others only about nobody or somebody in set C.
+-- @file realm.json
+
+-- @select mode user
+SELECT a.*
+FROM zerver_realmauditlog a
+WHERE a.modified_user_id = :user_id OR a.acting_user_id = :user_id
+
+-- @select mode consent, migration zerver >= 0600
+-- @select mode public, migration zerver >= 0600
+SELECT a.*, CASE WHEN actor.realm_id = :realm_id THEN a.acting_user_id END AS acting_user_id
+FROM zerver_realmauditlog a
+LEFT JOIN zerver_userprofile actor ON actor.id = a.acting_user_id
+LEFT JOIN exported_user u ON u.id = a.modified_user_id AND u.agrees
+WHERE a.realm_id = :realm_id AND (a.event_type IN (301, 302, 303) OR a.modified_user_id IS NULL OR u.id IS NOT NULL)
+
+-- @select migration zerver >= 0423
+SELECT a.*, CASE WHEN actor.realm_id = :realm_id THEN a.acting_user_id END AS acting_user_id
+FROM zerver_realmauditlog a
+LEFT JOIN zerver_userprofile actor ON actor.id = a.acting_user_id
+WHERE a.realm_id = :realm_id
+
+-- @select
+SELECT a.*
+FROM zerver_realmauditlog a
+WHERE a.realm_id = :realm_id

@@ -1,0 +1,6 @@
+-- Linkifiers.
+-- @file realm.json
+
+SELECT t.*
+FROM zerver_realmfilter t
+WHERE t.realm_id = :realm_id

@@ -1,0 +1,41 @@
+-- What may be read of which recipient:
+--   open       every message that a possible sender sent there
+--   contact    messages there of senders who agree (a direct message to a mirror dummy, a system bot, somebody not in set C)
+--   protected  messages there that somebody in set C received (channels whose history is closed to new subscribers)
+
+-- @select mode full
+SELECT a.id, bool_or(a.is_open) AS is_open, bool_or(NOT a.is_open) AS is_contact, false AS is_protected
+FROM (
+  SELECT r.id, true AS is_open
+  FROM exported_recipient r
+  UNION ALL
+  SELECT r.id, false AS is_open
+  FROM zerver_recipient r
+  JOIN possible_sender p ON p.id = r.type_id
+  WHERE r.type = 1 AND NOT p.agrees
+) AS a
+GROUP BY a.id
+
+-- @select mode consent
+SELECT a.id, bool_or(a.is_open) AS is_open, bool_or(a.is_contact) AS is_contact, bool_or(a.is_protected) AS is_protected
+FROM (
+  SELECT r.id,
+         t.invite_only IS FALSE OR (COALESCE(sr.agreed, false) AND t.history_public_to_subscribers IS NOT FALSE) AS is_open,
+         false AS is_contact,
+         COALESCE(sr.agreed, false) AND t.history_public_to_subscribers IS FALSE AS is_protected
+  FROM exported_recipient r
+  LEFT JOIN zerver_stream t ON t.id = r.type_id AND r.type = 2
+  LEFT JOIN subscribed_recipient sr ON sr.id = r.id
+  UNION ALL
+  SELECT r.id, false AS is_open, true AS is_contact, false AS is_protected
+  FROM zerver_recipient r
+  JOIN possible_sender p ON p.id = r.type_id
+  WHERE r.type = 1 AND NOT p.agrees
+) AS a
+GROUP BY a.id
+
+-- @select mode public
+SELECT r.id, true AS is_open, false AS is_contact, false AS is_protected
+FROM exported_recipient r
+JOIN zerver_stream t ON t.id = r.type_id
+WHERE r.type = 2 AND NOT t.invite_only

@@ -1,0 +1,16 @@
+-- Whose alert words, drafts of settings, activity and the like travel.
+
+-- @select mode full, migration zerver >= 0600
+SELECT u.id
+FROM exported_user u
+
+-- @select migration zerver < 0600
+SELECT u.id
+FROM exported_user u
+WHERE NOT u.is_mirror_dummy
+
+-- @select mode consent
+-- @select mode public
+SELECT u.id
+FROM exported_user u
+WHERE u.agrees

@@ -1,0 +1,47 @@
+-- User rows as they travel. Who does not agree shows the realm's default settings, no hidden address and, if active, becomes a
+-- mirror dummy: Zulip can then attribute the messages, and nobody can log in.
+-- The hidden address is derived from the run's secret seed, so that a resumed run writes the same one.
+
+-- @table zerver_userprofile
+-- @omit password, api_key, uuid
+-- @strip zoom_token, third_party_api_state
+
+-- @select mode full
+-- @select mode public, migration zerver < 0600
+SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions
+FROM zerver_userprofile u
+WHERE u.realm_id = :realm_id AND u.id <> ALL (:system_bot_ids)
+
+-- @select mode consent, migration zerver >= 0600
+-- @defaults d, unless x.agrees, except id, realm_id, email_address_visibility
+SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
+       x.is_mirror_dummy AS is_mirror_dummy,
+       u.is_active AND x.agrees AS is_active,
+       CASE WHEN u.email_address_visibility = 4 AND NOT x.agrees
+            THEN 'exported-user-' || left(encode(sha256(convert_to(:seed || ' address ' || u.id::text, 'UTF8')), 'hex'), 32) || '@' || split_part(u.email, '@', 2)
+            ELSE u.delivery_email END AS delivery_email
+FROM zerver_userprofile u
+JOIN exported_user x ON x.id = u.id
+JOIN zerver_realmuserdefault d ON d.realm_id = u.realm_id
+WHERE u.realm_id = :realm_id
+
+-- @select mode consent
+SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
+       x.is_mirror_dummy AS is_mirror_dummy,
+       u.is_active AND x.agrees AS is_active
+FROM zerver_userprofile u
+JOIN exported_user x ON x.id = u.id
+WHERE u.realm_id = :realm_id
+
+-- @select mode public
+-- @defaults d, unless x.agrees, except id, realm_id, email_address_visibility
+SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
+       x.is_mirror_dummy AS is_mirror_dummy,
+       u.is_active AND u.email_address_visibility <> 4 AS is_active,
+       CASE WHEN u.email_address_visibility = 4
+            THEN 'exported-user-' || left(encode(sha256(convert_to(:seed || ' address ' || u.id::text, 'UTF8')), 'hex'), 32) || '@' || split_part(u.email, '@', 2)
+            ELSE u.delivery_email END AS delivery_email
+FROM zerver_userprofile u
+JOIN exported_user x ON x.id = u.id
+JOIN zerver_realmuserdefault d ON d.realm_id = u.realm_id
+WHERE u.realm_id = :realm_id

@@ -1,0 +1,77 @@
+/**
+ * The live schema: which of Zulip's tables and columns this server has, their types, and what they refer to.
+ * Everything that depends on the Zulip version starts here.
+ */
+import type pg from 'pg';
+import { EXIT, RealmliftError } from '../errors.js';
+
+export interface CatalogColumn {
+  readonly name: string;
+  /** OID of the type, domains resolved to their base type. */
+  readonly type: number;
+  /** Table that a single-column foreign key points to. */
+  readonly references: string | undefined;
+}
+
+export interface CatalogTable {
+  readonly name: string;
+  /** In the order of the table. */
+  readonly columns: ReadonlyMap<string, CatalogColumn>;
+  /** PostgreSQL's estimate; -1 when the table was never analysed. */
+  readonly estimatedRows: number;
+  /** Size on disk with TOAST, without indexes, in bytes. */
+  readonly bytes: number;
+  /** May this role read the table? */
+  readonly readable: boolean;
+}
+
+export type Catalog = ReadonlyMap<string, CatalogTable>;
+
+/** Where Zulip keeps its tables: its own schema, or `public` on old and unusual servers. */
+const SCHEMAS = ['zulip', 'public'];
+
+/**
+ * Finds the schema that holds Zulip's tables.
+ * @throws RealmliftError NOT_ZULIP
+ */
+export async function findSchema(client: pg.Client): Promise<string> {
+  const { rows } = await client.query<{ nspname: string }>(`
+    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = 'zerver_realm' AND c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'realmlift%'
+    ORDER BY array_position($1::text[], n.nspname::text), n.nspname`, [SCHEMAS]);
+  const schema = rows[0]?.nspname;
+  if (schema === undefined) {
+    throw new RealmliftError('NOT_ZULIP', 'plan', 'this database has no table zerver_realm: it is not a Zulip database', {
+      hint: 'check the database name in DATABASE_URL or PGDATABASE', exit: EXIT.failed,
+    });
+  }
+  return schema;
+}
+
+/** Reads the catalog of all tables of `schema`. */
+export async function readCatalog(client: pg.Client, schema: string): Promise<Catalog> {
+  const tables = await client.query<{ name: string; rows: number; bytes: string; readable: boolean }>(`
+    SELECT c.relname AS name, c.reltuples::float8 AS rows, pg_table_size(c.oid) AS bytes, has_any_column_privilege(c.oid, 'SELECT') AS readable
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY c.relname`, [schema]);
+  const columns = await client.query<{ table: string; name: string; type: number; references: string | null }>(`
+    SELECT c.relname AS table, a.attname AS name,
+           CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::int8::int4 AS type,
+           (SELECT f.relname FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
+            WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conkey = ARRAY[a.attnum] LIMIT 1) AS references
+    FROM pg_attribute a
+    JOIN pg_class c ON c.oid = a.attrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_type t ON t.oid = a.atttypid
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY c.relname, a.attnum`, [schema]);
+  const byTable = new Map<string, Map<string, CatalogColumn>>();
+  for (const { table, name, type, references } of columns.rows) {
+    let of = byTable.get(table);
+    if (of === undefined) byTable.set(table, (of = new Map()));
+    of.set(name, { name, type, references: references ?? undefined });
+  }
+  return new Map(tables.rows.map(({ name, rows, bytes, readable }) => [
+    name, { name, columns: byTable.get(name) ?? new Map(), estimatedRows: rows, bytes: Number(bytes), readable },
+  ]));
+}

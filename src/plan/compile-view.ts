@@ -1,0 +1,197 @@
+/**
+ * From a view file to the text that PostgreSQL runs: the SELECT that fits the circumstances, `alias.*` expanded to the columns of
+ * the live schema that may travel, and the selections it reads put in front as CTEs.
+ */
+import { RealmliftError } from '../errors.js';
+import type { Catalog } from './catalog.js';
+import { checkView, type ViewRules } from './check-view.js';
+import { describe, type Circumstances } from './condition.js';
+import { chooseSelect, type Choice, type Registry } from './registry.js';
+import { looksSecret } from './secret-names.js';
+import { sourceOf, splitSelect, type SelectItem } from './select-list.js';
+import type { NamedSelect, ViewFile } from './view-file.js';
+
+/** What the operator decided about columns, as `table.column`. */
+export interface Decisions {
+  readonly strip: ReadonlySet<string>;
+  readonly keep: ReadonlySet<string>;
+}
+
+export interface CompiledView {
+  /** Name in the export, or of the selection. */
+  readonly name: string;
+  readonly view: ViewFile;
+  /** Why this SELECT was chosen, in words; empty when the file has only one. */
+  readonly rule: string;
+  /** One SELECT, columns expanded, parameters as `:name`. */
+  readonly sql: string;
+  readonly columns: readonly string[];
+  /** Selections that it reads, directly. */
+  readonly reads: readonly string[];
+  /** Columns of the SELECT that this schema lacks, or that it does not know and scrubs. */
+  readonly leftOut: readonly string[];
+}
+
+export interface CompiledRegistry {
+  /** In processing order. */
+  readonly tables: ReadonlyMap<string, CompiledView>;
+  readonly selections: ReadonlyMap<string, CompiledView>;
+  /** Secret columns by table: what `strip`, `omit` and the operator's decisions keep out of every text. */
+  readonly secrets: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/**
+ * Compiles every table that travels under these circumstances and every selection that they read, and checks each.
+ *
+ * @throws RealmliftError SECRET_UNDECIDED when a column of an exported table looks secret and nobody decided; VIEW_REFUSED
+ */
+export function compileRegistry(registry: Registry, circumstances: Circumstances, decisions: Decisions): CompiledRegistry {
+  const compiler = new Compiler(registry, circumstances, decisions);
+  const tables = new Map<string, CompiledView>();
+  for (const view of registry.tables.values()) {
+    const choice = circumstances.catalog.has(view.table) ? chooseSelect(view, circumstances) : undefined;
+    if (choice !== undefined) tables.set(view.name, compiler.compile(view, choice));
+  }
+  return { tables, selections: compiler.selections, secrets: compiler.secrets };
+}
+
+/** The runnable text of a compiled view: its selections as CTEs, parameters still as `:name`. */
+export function withSelections(compiled: CompiledView, selections: ReadonlyMap<string, CompiledView>): string {
+  const needed = new Map<string, CompiledView>();
+  const gather = (of: CompiledView): void => {
+    for (const name of of.reads) {
+      if (needed.has(name)) continue;
+      const selection = selections.get(name) as CompiledView;
+      gather(selection);
+      needed.set(name, selection);
+    }
+  };
+  gather(compiled);
+  const ctes = [...needed.values()].map(({ name, sql }) => `${name} AS (\n${sql}\n)`);
+  return `${ctes.length === 0 ? '' : `WITH ${ctes.join(', ')}\n`}SELECT ${compiled.columns.map(quote).join(', ')} FROM (\n${compiled.sql}\n) AS t`;
+}
+
+export function quote(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+class Compiler {
+  readonly selections = new Map<string, CompiledView>();
+  readonly secrets: Map<string, Set<string>>;
+  readonly #registry: Registry;
+  readonly #circumstances: Circumstances;
+  readonly #catalog: Catalog;
+  readonly #rules: ViewRules;
+
+  constructor(registry: Registry, circumstances: Circumstances, decisions: Decisions) {
+    this.#registry = registry;
+    this.#circumstances = circumstances;
+    this.#catalog = circumstances.catalog;
+    this.secrets = secretColumns(registry, circumstances.catalog, decisions);
+    const views = [...registry.tables.values()].map((view) => view.table);
+    const folded = [...registry.notExported].filter(([, reason]) => reason.startsWith('folded')).map(([table]) => table);
+    this.#rules = { tables: new Set([...views, ...folded]), selections: new Set(registry.selections.keys()), secrets: this.secrets };
+  }
+
+  compile(view: ViewFile, { select, because }: Choice): CompiledView {
+    checkView(view.name, select.sql, this.#rules, view.shared);
+    const { items, rest } = splitSelect(select.sql, `${view.dataClass}/${view.name}.sql`);
+    const reads = [...rest.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map((match) => match[1] as string)
+      .filter((name, index, all) => this.#registry.selections.has(name) && all.indexOf(name) === index);
+    for (const name of reads) this.#selection(name);
+    const expanded = this.#expand(view, select, items, rest);
+    const columns = expanded.items.map((item) => item.name);
+    const list = expanded.items.map((item) => (item.text.endsWith(`.${quote(item.name)}`) ? item.text : `${item.text} AS ${quote(item.name)}`));
+    const sql = `SELECT ${list.join(', ')}\n${rest}`;
+    return { name: view.name, view, rule: view.selects.length > 1 ? describe(because) || 'otherwise' : '', sql, columns, reads, leftOut: expanded.leftOut };
+  }
+
+  #selection(name: string): CompiledView {
+    const known = this.selections.get(name);
+    if (known !== undefined) return known;
+    const view = this.#registry.selections.get(name) as ViewFile;
+    const choice = chooseSelect(view, this.#circumstances);
+    if (choice === undefined) throw new RealmliftError('VIEW_FILE', 'plan', `the selection ${name} has no SELECT for mode ${this.#circumstances.mode}`);
+    const compiled = this.compile(view, choice);
+    this.selections.set(name, compiled);
+    return compiled;
+  }
+
+  #expand(view: ViewFile, select: NamedSelect, items: readonly SelectItem[], rest: string): { items: Expression[]; leftOut: string[] } {
+    const star = items.find((item) => item.kind === 'star');
+    const expressions = items.filter((item) => item.kind === 'expression');
+    if (star === undefined) return { items: expressions, leftOut: [] };
+    const source = sourceOf(star.alias, rest);
+    if (source === undefined) throw new RealmliftError('VIEW_FILE', 'plan', `${view.name}: ${star.alias}.* stands for no table`);
+    const own = this.selections.get(source)?.columns ?? this.#travelling(source);
+    const leftOut: string[] = [];
+    // An override of a column that this schema lacks has nothing to override.
+    const overrides = new Map(expressions.filter(({ name, text }) => {
+      const missing = !own.includes(name) && new RegExp(`\\b${star.alias}\\.${name}\\b`).test(text);
+      if (missing) leftOut.push(name);
+      return !missing;
+    }).map((item) => [item.name, item]));
+    const expanded: Expression[] = [];
+    for (const column of own) {
+      const override = overrides.get(column);
+      overrides.delete(column);
+      if (override !== undefined) expanded.push(override);
+      else if (select.columns === undefined || select.columns.includes(column)) expanded.push({ name: column, text: this.#column(star.alias, column, select, rest) });
+      else leftOut.push(column);
+    }
+    return { items: [...expanded, ...overrides.values()], leftOut };
+  }
+
+  /** `alias."column"`, or the realm's default in its place where the SELECT says so. */
+  #column(alias: string, column: string, select: NamedSelect, rest: string): string {
+    const own = `${alias}.${quote(column)}`;
+    const { defaults } = select;
+    if (defaults === undefined || defaults.except.includes(column)) return own;
+    const table = this.#catalog.get(sourceOf(defaults.alias, rest) ?? '');
+    if (table?.columns.has(column) !== true) return own;
+    return `CASE WHEN ${defaults.unless} THEN ${own} ELSE ${defaults.alias}.${quote(column)} END`;
+  }
+
+  #travelling(table: string): string[] {
+    const secrets = this.secrets.get(table);
+    return [...(this.#catalog.get(table)?.columns.keys() ?? [])].filter((column) => secrets?.has(column) !== true);
+  }
+}
+
+interface Expression {
+  readonly name: string;
+  readonly text: string;
+}
+
+/**
+ * Which columns of exported tables are secret. A name that looks secret and that neither the view file nor the operator
+ * classified stops the run.
+ */
+function secretColumns(registry: Registry, catalog: Catalog, decisions: Decisions): Map<string, Set<string>> {
+  const secrets = new Map<string, Set<string>>();
+  const kept = new Set(decisions.keep);
+  const views = [...registry.tables.values(), ...registry.selections.values()];
+  for (const view of views) {
+    const of = secrets.get(view.table) ?? new Set<string>();
+    secrets.set(view.table, of);
+    for (const column of [...view.strip, ...view.omit]) of.add(column);
+    for (const column of view.keep.keys()) kept.add(`${view.table}.${column}`);
+  }
+  for (const decision of decisions.strip) {
+    const [table, column] = decision.split('.') as [string, string];
+    secrets.get(table)?.add(column);
+  }
+  const exported = new Set([...registry.tables.values()].map((view) => view.table));
+  const undecided: string[] = [];
+  for (const table of exported) {
+    for (const column of catalog.get(table)?.columns.keys() ?? []) {
+      if (looksSecret(column) && secrets.get(table)?.has(column) !== true && !kept.has(`${table}.${column}`)) undecided.push(`${table}.${column}`);
+    }
+  }
+  if (undecided.length > 0) {
+    throw new RealmliftError('SECRET_UNDECIDED', 'plan', `looks like a secret and is not classified: ${undecided.join(', ')}`, {
+      hint: `decide with ${undecided.map((each) => `--strip ${each}`).join(' ')} (or --keep); nothing was exported`, exit: 3,
+    });
+  }
+  return secrets;
+}

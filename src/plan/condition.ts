@@ -1,0 +1,76 @@
+/**
+ * When a SELECT of a view file applies: the conditions of its `-- @select` line, held against the mode of the run and the live schema.
+ *
+ *   mode full | consent | public | user        without one: every mode but user
+ *   table NAME, no table NAME                  the live schema has the table, or lacks it
+ *   column TABLE.COLUMN, no column …           likewise for a column
+ *   migration zerver >= NNNN, < NNNN           the newest applied migration of Zulip's own app
+ */
+import { RealmliftError } from '../errors.js';
+import type { Catalog } from './catalog.js';
+
+export const MODES = ['full', 'consent', 'public', 'user'] as const;
+export type Mode = (typeof MODES)[number];
+
+/** What the conditions are held against. */
+export interface Circumstances {
+  readonly mode: Mode;
+  readonly catalog: Catalog;
+  /** Number of the newest applied migration of the app `zerver`, e.g. 697. */
+  readonly zerverMigration: number;
+}
+
+export type Condition =
+  | { readonly kind: 'mode'; readonly mode: Mode }
+  | { readonly kind: 'table'; readonly table: string; readonly present: boolean }
+  | { readonly kind: 'column'; readonly table: string; readonly column: string; readonly present: boolean }
+  | { readonly kind: 'migration'; readonly from: number | undefined; readonly below: number | undefined };
+
+/** @throws RealmliftError VIEW_FILE when a condition cannot be read */
+export function parseConditions(text: string, where: string): Condition[] {
+  return text.split(',').map((each) => each.trim()).filter((each) => each !== '').map((each) => parseCondition(each, where));
+}
+
+function parseCondition(text: string, where: string): Condition {
+  const mode = /^mode (\w+)$/.exec(text)?.[1];
+  if (mode !== undefined && (MODES as readonly string[]).includes(mode)) return { kind: 'mode', mode: mode as Mode };
+  const table = /^(no )?table (\w+)$/.exec(text);
+  if (table !== null) return { kind: 'table', table: table[2] as string, present: table[1] === undefined };
+  const column = /^(no )?column (\w+)\.(\w+)$/.exec(text);
+  if (column !== null) return { kind: 'column', table: column[2] as string, column: column[3] as string, present: column[1] === undefined };
+  const migration = /^migration zerver (>=|<) (\d{4})$/.exec(text);
+  if (migration !== null) {
+    const number = Number(migration[2]);
+    return migration[1] === '<' ? { kind: 'migration', from: undefined, below: number } : { kind: 'migration', from: number, below: undefined };
+  }
+  throw new RealmliftError('VIEW_FILE', 'plan', `${where}: "${text}" is no condition`);
+}
+
+/** True when all conditions hold. */
+export function hold(conditions: readonly Condition[], circumstances: Circumstances): boolean {
+  return conditions.every((each) => {
+    switch (each.kind) {
+      case 'mode': return each.mode === circumstances.mode;
+      case 'table': return circumstances.catalog.has(each.table) === each.present;
+      case 'column': return (circumstances.catalog.get(each.table)?.columns.has(each.column) ?? false) === each.present;
+      case 'migration':
+        return circumstances.zerverMigration >= (each.from ?? 0) && circumstances.zerverMigration < (each.below ?? Infinity);
+    }
+  });
+}
+
+/** The conditions in words, for plan and report. */
+export function describe(conditions: readonly Condition[]): string {
+  return conditions.map((each) => {
+    switch (each.kind) {
+      case 'mode': return `mode ${each.mode}`;
+      case 'table': return `${each.present ? '' : 'no '}table ${each.table}`;
+      case 'column': return `${each.present ? '' : 'no '}column ${each.table}.${each.column}`;
+      case 'migration': return each.below === undefined ? `migration zerver >= ${pad(each.from)}` : `migration zerver < ${pad(each.below)}`;
+    }
+  }).join(', ');
+}
+
+function pad(migration: number | undefined): string {
+  return String(migration ?? 0).padStart(4, '0');
+}

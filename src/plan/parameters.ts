@@ -1,0 +1,80 @@
+/**
+ * The values that view files name as `:name`. COPY takes no parameters, so inline text carries them as literals; an installed
+ * view reads them from the session (`SET realmlift.NAME`), so that one view serves every realm.
+ */
+import { RealmliftError } from '../errors.js';
+
+export interface Parameters {
+  readonly realm_id: number;
+  /** The single user, in user mode. */
+  readonly user_id: number | undefined;
+  /** The three system bots wherever they live: never rows of zerver_userprofile. */
+  readonly system_bot_ids: readonly number[];
+  /** The same, but none when the realm that they live in is itself exported. */
+  readonly cross_realm_bot_ids: readonly number[];
+  /** Set C, in consent mode. */
+  readonly consenting_user_ids: readonly number[];
+  /** Attachments whose file was not found. */
+  readonly missing_attachment_ids: readonly string[];
+  /** Ids of one message file. */
+  readonly message_ids: readonly string[];
+  /** The run's secret, from which colours and hidden addresses are drawn. Never logged. */
+  readonly seed: string;
+}
+
+export type ParameterName = keyof Parameters;
+
+const TYPES: Record<ParameterName, 'bigint' | 'bigint[]' | 'text'> = {
+  realm_id: 'bigint', user_id: 'bigint', system_bot_ids: 'bigint[]', cross_realm_bot_ids: 'bigint[]',
+  consenting_user_ids: 'bigint[]', missing_attachment_ids: 'bigint[]', message_ids: 'bigint[]', seed: 'text',
+};
+
+/** A `:name` that is not part of a `::cast`. */
+const REFERENCE = /(?<!:):([a-z_]+)\b/g;
+
+function isParameter(name: string): name is ParameterName {
+  return Object.hasOwn(TYPES, name);
+}
+
+function replace(sql: string, write: (name: ParameterName) => string): string {
+  return sql.replace(REFERENCE, (_, name: string) => {
+    if (!isParameter(name)) throw new RealmliftError('VIEW_FILE', 'plan', `no such parameter: :${name}`);
+    return write(name);
+  });
+}
+
+/** Names of the parameters that the text uses. */
+export function parametersOf(sql: string): Set<ParameterName> {
+  const names = new Set<ParameterName>();
+  replace(sql, (name) => { names.add(name); return ''; });
+  return names;
+}
+
+/** The text with its parameters as literals. */
+export function inline(sql: string, parameters: Parameters): string {
+  return replace(sql, (name) => {
+    if (TYPES[name] === 'text') return `'${value(name, parameters).replaceAll("'", "''")}'`;
+    return TYPES[name] === 'bigint' ? value(name, parameters) : `'${value(name, parameters)}'::bigint[]`;
+  });
+}
+
+/** The text with its parameters as settings of the session, for an installed view. */
+export function fromSession(sql: string): string {
+  return replace(sql, (name) => `current_setting('realmlift.${name}')::${TYPES[name]}`);
+}
+
+/** Statements that give a session the parameters that installed views read. */
+export function sessionStatement(parameters: Parameters, names: Iterable<ParameterName> = Object.keys(TYPES) as ParameterName[]): string {
+  const settings = [...names].filter((name) => parameters[name] !== undefined)
+    .map((name) => `set_config('realmlift.${name}', '${value(name, parameters).replaceAll("'", "''")}', false)`);
+  return `SELECT ${settings.join(', ')}`;
+}
+
+/** The value as PostgreSQL reads it. Ids are digits, so that nothing else can get into a query. */
+function value(name: ParameterName, parameters: Parameters): string {
+  const given = parameters[name];
+  if (typeof given === 'string') return given;
+  const ids = Array.isArray(given) ? given as readonly (number | string)[] : [given as number];
+  for (const id of ids) if (!/^\d+$/.test(String(id))) throw new RealmliftError('PARAMETER', 'plan', `${name} is not set`);
+  return Array.isArray(given) ? `{${ids.join(',')}}` : String(ids[0]);
+}

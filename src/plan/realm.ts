@@ -1,0 +1,78 @@
+/** The realm to export, and the system bots that every realm refers to. */
+import type pg from 'pg';
+import { EXIT, RealmliftError } from '../errors.js';
+
+export interface Realm {
+  readonly id: number;
+  /** Subdomain, Zulip's string_id. */
+  readonly stringId: string;
+  readonly name: string;
+  readonly deactivated: boolean;
+}
+
+/** The realm of Zulip's own bots; a server's first realm on very old servers. */
+export const SYSTEM_REALM = 'zulipinternal';
+
+/** Exported by reference; settings.CROSS_REALM_BOT_EMAILS in Zulip. */
+export const SYSTEM_BOT_EMAILS = ['emailgateway@zulip.com', 'notification-bot@zulip.com', 'welcome-bot@zulip.com'];
+
+/** How many names an error suggests at most. */
+const SUGGESTIONS = 5;
+
+/**
+ * @param name subdomain (string_id)
+ * @throws RealmliftError REALM_UNKNOWN with close names, exit code 3
+ */
+export async function findRealm(client: pg.Client, name: string): Promise<Realm> {
+  const { rows } = await client.query<{ id: number; string_id: string; name: string; deactivated: boolean }>(
+    'SELECT id::float8 AS id, string_id, name, deactivated FROM zerver_realm WHERE string_id = $1', [name]);
+  const row = rows[0];
+  if (row === undefined) {
+    const others = (await listRealms(client)).map((realm) => realm.stringId);
+    const close = others.map((each) => ({ each, distance: distance(each, name) })).sort((a, b) => a.distance - b.distance).slice(0, SUGGESTIONS).map(({ each }) => each);
+    throw new RealmliftError('REALM_UNKNOWN', 'plan', `no realm has the subdomain "${name}"`, {
+      hint: close.length === 0 ? 'the server has no realms' : `close names: ${close.join(', ')}`, exit: EXIT.nothingExported,
+    });
+  }
+  return { id: row.id, stringId: row.string_id, name: row.name, deactivated: row.deactivated };
+}
+
+/** All realms but the system's, by subdomain. */
+export async function listRealms(client: pg.Client): Promise<Realm[]> {
+  const { rows } = await client.query<{ id: number; string_id: string; name: string; deactivated: boolean }>(
+    'SELECT id::float8 AS id, string_id, name, deactivated FROM zerver_realm WHERE string_id <> $1 ORDER BY string_id', [SYSTEM_REALM]);
+  return rows.map((row) => ({ id: row.id, stringId: row.string_id, name: row.name, deactivated: row.deactivated }));
+}
+
+export interface SystemBot {
+  readonly id: number;
+  readonly email: string;
+  readonly realmId: number;
+}
+
+/**
+ * The three system bots: of the realm zulipinternal, or wherever an old server keeps them. Addresses are unique only within a
+ * realm, so a bot elsewhere counts only when zulipinternal has none of that address.
+ */
+export async function findSystemBots(client: pg.Client): Promise<SystemBot[]> {
+  const { rows } = await client.query<{ id: number; email: string; realm_id: number }>(`
+    SELECT DISTINCT ON (u.delivery_email) u.id::float8 AS id, u.delivery_email AS email, u.realm_id::float8 AS realm_id
+    FROM zerver_userprofile u JOIN zerver_realm r ON r.id = u.realm_id
+    WHERE u.delivery_email = ANY ($1) AND u.is_bot
+    ORDER BY u.delivery_email, (r.string_id = $2) DESC, u.id`, [SYSTEM_BOT_EMAILS, SYSTEM_REALM]);
+  return rows.map((row) => ({ id: row.id, email: row.email, realmId: row.realm_id }));
+}
+
+/** Levenshtein distance, with a bonus for names that contain one another. */
+function distance(a: string, b: string): number {
+  if (a.includes(b) || b.includes(a)) return Math.abs(a.length - b.length) / 10;
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      row.push(Math.min((row[j - 1] as number) + 1, (previous[j] as number) + 1, (previous[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    previous = row;
+  }
+  return previous[b.length] as number;
+}
