@@ -16,13 +16,11 @@ export interface Parameters {
   readonly consenting_user_ids: readonly number[];
   /** Attachments whose file was not found. */
   readonly missing_attachment_ids: readonly string[];
-  /** Ids of one message file. */
-  readonly message_ids: readonly string[];
   /** The run's secret, from which colours and hidden addresses are drawn. Never logged. */
   readonly seed: string;
 }
 
-export type ParameterName = keyof Parameters;
+export type ParameterName = keyof Parameters | 'message_ids';
 
 const TYPES: Record<ParameterName, 'bigint' | 'bigint[]' | 'text'> = {
   realm_id: 'bigint', user_id: 'bigint', system_bot_ids: 'bigint[]', cross_realm_bot_ids: 'bigint[]',
@@ -50,12 +48,23 @@ export function parametersOf(sql: string): Set<ParameterName> {
   return names;
 }
 
-/** The text with its parameters as literals. */
+/** The text with its parameters as literals; `:message_ids` stays, for {@link bindMessageIds}. */
 export function inline(sql: string, parameters: Parameters): string {
   return replace(sql, (name) => {
+    if (name === 'message_ids') return ':message_ids';
     if (TYPES[name] === 'text') return `'${value(name, parameters).replaceAll("'", "''")}'`;
     return TYPES[name] === 'bigint' ? value(name, parameters) : `'${value(name, parameters)}'::bigint[]`;
   });
+}
+
+/** Completes an inline text with the ids of one message file, known only once its messages were copied. */
+export function bindMessageIds(sql: string, ids: readonly number[]): string {
+  return sql.replace(':message_ids', `'{${ids.join(',')}}'::bigint[]`);
+}
+
+/** The statement that gives a session the ids of one message file, for installed views. */
+export function messageIdsStatement(ids: readonly number[]): string {
+  return `SELECT set_config('realmlift.message_ids', '{${ids.join(',')}}', false)`;
 }
 
 /** The text with its parameters as settings of the session, for an installed view. */
@@ -64,14 +73,14 @@ export function fromSession(sql: string): string {
 }
 
 /** Statements that give a session the parameters that installed views read. */
-export function sessionStatement(parameters: Parameters, names: Iterable<ParameterName> = Object.keys(TYPES) as ParameterName[]): string {
-  const settings = [...names].filter((name) => parameters[name] !== undefined)
+export function sessionStatement(parameters: Parameters): string {
+  const settings = (Object.keys(parameters) as (keyof Parameters)[]).filter((name) => parameters[name] !== undefined)
     .map((name) => `set_config('realmlift.${name}', '${value(name, parameters).replaceAll("'", "''")}', false)`);
   return `SELECT ${settings.join(', ')}`;
 }
 
 /** The value as PostgreSQL reads it. Ids are digits, so that nothing else can get into a query. */
-function value(name: ParameterName, parameters: Parameters): string {
+function value(name: keyof Parameters, parameters: Parameters): string {
   const given = parameters[name];
   if (typeof given === 'string') return given;
   const ids = Array.isArray(given) ? given as readonly (number | string)[] : [given as number];

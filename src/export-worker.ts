@@ -1,0 +1,81 @@
+/** A worker thread: one session in the run's snapshot, which takes segment after segment from the coordinator. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type pg from 'pg';
+import { RealmliftError } from './errors.js';
+import { exportSegment, type FinishedPart, type Segment } from './export-segment.js';
+import type { ConnectionSettings } from './snapshot/connection-settings.js';
+import { joinSnapshot } from './snapshot/snapshot.js';
+
+export interface WorkerSetup {
+  readonly settings: ConnectionSettings;
+  readonly snapshotId: string;
+  /** Search path for inline text. */
+  readonly schema: string;
+}
+
+/** To the worker. */
+export interface Assignment {
+  readonly segment: Segment;
+  readonly directory: string;
+  /** Statement to run first, which gives installed views their parameters; empty for inline text. */
+  readonly session: string;
+}
+
+/** From the worker. */
+export type WorkerMessage =
+  | { readonly kind: 'part'; readonly part: FinishedPart }
+  | { readonly kind: 'progress'; readonly table: string; readonly rows: number; readonly bytes: number }
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed'; readonly error: SentError };
+
+/** An error on its way between threads: the clone of an Error would lose its fields. */
+export interface SentError {
+  readonly code: string;
+  readonly stage: RealmliftError['stage'];
+  readonly message: string;
+  readonly table: string | undefined;
+  readonly hint: string | undefined;
+  readonly exit: RealmliftError['exit'];
+  readonly stack: string | undefined;
+}
+
+/** Milliseconds between two progress messages of a segment. */
+const PROGRESS = 200;
+
+const port = parentPort;
+if (port !== null) {
+  const setup = workerData as WorkerSetup;
+  const session = openSession(setup);
+  // The first assignment reports why there is no session.
+  session.catch(() => undefined);
+  port.on('message', (assignment: Assignment) => void work(session, assignment, (message) => port.postMessage(message)));
+}
+
+async function openSession({ settings, snapshotId, schema }: WorkerSetup): Promise<pg.Client> {
+  const client = await joinSnapshot(settings, snapshotId, 'worker');
+  await client.query(`SET LOCAL search_path = pg_catalog, ${client.escapeIdentifier(schema)}`);
+  return client;
+}
+
+async function work(session: Promise<pg.Client>, { segment, directory, session: statement }: Assignment, send: (message: WorkerMessage) => void): Promise<void> {
+  let told = 0;
+  try {
+    const client = await session;
+    if (statement !== '') await client.query(statement);
+    await exportSegment(client, segment, directory, (part) => send({ kind: 'part', part }), ({ table, rows, bytes }) => {
+      const now = performance.now();
+      if (now - told < PROGRESS) return;
+      told = now;
+      send({ kind: 'progress', table, rows, bytes });
+    });
+    send({ kind: 'done' });
+  } catch (error) {
+    send({ kind: 'failed', error: sendable(error) });
+  }
+}
+
+function sendable(error: unknown): SentError {
+  const known = error instanceof RealmliftError ? error
+    : new RealmliftError('UNEXPECTED', 'copy', (error as Error).message, { cause: error });
+  return { code: known.code, stage: known.stage, message: known.message, table: known.table, hint: known.hint, exit: known.exit, stack: (error as Error).stack };
+}

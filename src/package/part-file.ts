@@ -1,0 +1,100 @@
+/**
+ * A file of the export while it is being written: buffered, hashed as it goes, flushed to disk before anybody relies on it.
+ * Writes are synchronous: they happen in worker threads, where they cost least and keep memory at one buffer.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, fdatasync, openSync, writeSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { RealmliftError } from '../errors.js';
+
+const flush = promisify(fdatasync);
+
+/** Bytes held back before a write: large enough that system calls do not show in a profile. */
+const BUFFER = 256 * 1024;
+
+export interface FinishedFile {
+  /** Bytes. */
+  readonly size: number;
+  /** Hexadecimal. */
+  readonly sha256: string;
+}
+
+export class PartFile {
+  readonly #path: string;
+  readonly #handle: number;
+  readonly #hash = createHash('sha256');
+  readonly #buffer = Buffer.allocUnsafeSlow(BUFFER);
+  #held = 0;
+  #size = 0;
+  #open = true;
+
+  /** Creates or replaces the file, readable by its owner alone. @throws RealmliftError as {@link diskError} */
+  constructor(path: string) {
+    this.#path = path;
+    try {
+      this.#handle = openSync(path, 'w', 0o600);
+    } catch (error) {
+      throw diskError(error, path);
+    }
+  }
+
+  write(bytes: Uint8Array): void {
+    if (bytes.length > BUFFER - this.#held) this.#drain();
+    if (bytes.length > BUFFER) this.#put(bytes);
+    else {
+      this.#buffer.set(bytes, this.#held);
+      this.#held += bytes.length;
+    }
+  }
+
+  writeText(text: string): void {
+    this.write(Buffer.from(text));
+  }
+
+  /** Writes what is held, flushes it to the disk and closes. */
+  async finish(): Promise<FinishedFile> {
+    this.#drain();
+    try {
+      await flush(this.#handle);
+    } catch (error) {
+      throw diskError(error, this.#path);
+    } finally {
+      this.abandon();
+    }
+    return { size: this.#size, sha256: this.#hash.digest('hex') };
+  }
+
+  /** Closes the file as it is; what it holds is worthless. */
+  abandon(): void {
+    if (this.#open) closeSync(this.#handle);
+    this.#open = false;
+  }
+
+  #drain(): void {
+    if (this.#held > 0) this.#put(this.#buffer.subarray(0, this.#held));
+    this.#held = 0;
+  }
+
+  #put(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+    this.#size += bytes.length;
+    try {
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#handle, bytes, at);
+    } catch (error) {
+      throw diskError(error, this.#path);
+    }
+  }
+}
+
+/** An error of the file system as ours: DISK_FULL, OUTPUT_UNWRITABLE, or DISK_FAILED with the system's own code. */
+export function diskError(error: unknown, path: string): RealmliftError {
+  if (error instanceof RealmliftError) return error;
+  const { code = 'unknown error' } = error as { code?: string };
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new RealmliftError('DISK_FULL', 'package', `no space left for ${path}`, { hint: 'free some space and run again with --resume', cause: error });
+  }
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+    return new RealmliftError('OUTPUT_UNWRITABLE', 'package', `${path} cannot be written (${code})`, { hint: 'choose another directory with --output', cause: error });
+  }
+  return new RealmliftError('DISK_FAILED', 'package', `${path}: ${code}`, { cause: error });
+}

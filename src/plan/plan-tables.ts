@@ -1,0 +1,58 @@
+/** The tables of one realm's export: for each the query to copy, the keys of its rows, and the file it goes to. */
+import type { Catalog } from './catalog.js';
+import { quote, withSelections, type CompiledRegistry, type CompiledView } from './compile-view.js';
+import type { Mode } from './condition.js';
+import { inline, type Parameters } from './parameters.js';
+import type { Registry } from './registry.js';
+
+/** How the queries are put to the server: as inline text, or through views that `realmlift install` made. */
+export type Access = { readonly kind: 'inline' } | { readonly kind: 'views'; readonly schema: string };
+
+export interface PlannedTable {
+  /** Name in the export. */
+  readonly name: string;
+  readonly dataClass: string;
+  /** File of the export; `messages` for the numbered ones. */
+  readonly file: string;
+  /** Columns of the query, in order. */
+  readonly columns: readonly string[];
+  /** Keys of the rows, in the same order. */
+  readonly keys: readonly string[];
+  /** Keys that must not be written whatever the query yields: the second lock. */
+  readonly stripped: readonly string[];
+  /** Why this SELECT, in words; empty when there is only one. */
+  readonly rule: string;
+}
+
+export function planTables(compiled: CompiledRegistry, registry: Registry, catalog: Catalog, mode: Mode): PlannedTable[] {
+  return [...compiled.tables.values()].map((each) => {
+    const { view } = each;
+    const file = view.file === 'messages' ? 'messages' : mode === 'user' ? 'user.json' : (view.file as string);
+    const keys = each.columns.map((column) => keyOf(column, each, registry, catalog));
+    const stripped = [...(compiled.secrets.get(view.table) ?? [])];
+    return { name: view.name, dataClass: view.dataClass, file, columns: each.columns, keys, stripped, rule: each.rule };
+  });
+}
+
+/**
+ * Key of a column: its name, less `_id` where it is a foreign key, with the exceptions that the view file declares. A column
+ * that a known release has as a foreign key counts as one even where this database has lost the constraint.
+ */
+function keyOf(column: string, { view }: CompiledView, registry: Registry, catalog: Catalog): string {
+  const declared = view.keys.get(column);
+  if (declared !== undefined) return declared;
+  const live = catalog.get(view.table)?.columns.get(column);
+  const references = live === undefined ? undefined : (live.references ?? registry.known.get(view.table)?.get(column));
+  return references === undefined ? column : column.replace(/_id$/, '');
+}
+
+/** The query of a table, ready to run: rows sorted by id. */
+export function queryOf(table: PlannedTable, compiled: CompiledRegistry, parameters: Parameters, access: Access, where = ''): string {
+  const condition = where === '' ? '' : ` WHERE ${where}`;
+  if (access.kind === 'views') {
+    const from = `${quote(access.schema)}.${quote(table.name)}`;
+    return `SELECT ${table.columns.map(quote).join(', ')} FROM ${from} AS t${condition} ORDER BY t.id`;
+  }
+  const view = compiled.tables.get(table.name) as CompiledView;
+  return `${inline(withSelections(view, compiled.selections), parameters)}${condition} ORDER BY t.id`;
+}
