@@ -22,7 +22,8 @@ const WITHOUT_CONTENT = /^(0A|25|26|3D|3F|42|53|54|55|57|58|72|F0|HV|XX)/;
 export function copyError(cause: unknown, table: string, select: string, role: string): RealmliftError {
   if (cause instanceof RealmliftError) return cause;
   const { code, message, severity } = cause as ServerError;
-  // A SQLSTATE comes with a severity; the codes of a broken socket (ECONNRESET) do not.
+  // A SQLSTATE comes with a severity; the codes of a broken socket (ECONNRESET) do not. A backend that is terminated while it
+  // waits for us to read sends no message at all, so 57P01 is seen only at times.
   if (severity === undefined || code === undefined || /^(08|57P0)/.test(code)) {
     return new RealmliftError('CONNECTION_LOST', 'copy', code === '57P01' ? 'the server ended the session (administrator command)' : 'the connection to the server ended', {
       table, cause, hint: 'was the server restarted, the backend terminated or the network cut? Run again',
