@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import { RealmliftError } from '../../src/errors.js';
@@ -63,7 +64,7 @@ t.test('any rows in any chunks are what a plain parser and JSON.stringify make o
   fc.assert(fc.property(tables, fc.array(fc.nat()), ({ columns, rows }, cuts) => {
     const csv = csvOf(rows);
     const expected = rowsByReference(columns, csv.toString('utf8'));
-    t.equal(transform(columns, cut(csv, ...cuts.map((each) => each % (csv.length + 1)))), expected);
+    assert.equal(transform(columns, cut(csv, ...cuts.map((each) => each % (csv.length + 1)))), expected);
   }), { numRuns: 2000 });
   t.end();
 });
@@ -154,7 +155,7 @@ t.test('a segmented sink is told of a row beyond its boundary before it gets any
       const file = Math.ceil(id / 1000);
       expected.set(file, [...(expected.get(file) ?? []), hidden ? `{"text":"t${id}"}` : `{"id":${id},"text":"t${id}"}`]);
     }
-    t.same([...sink.files], [...expected].map(([file, texts]) => [file, texts.join(',')]));
+    assert.deepEqual([...sink.files], [...expected].map(([file, texts]) => [file, texts.join(',')]));
   }), { numRuns: 500 });
   t.end();
 });

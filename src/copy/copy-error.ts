@@ -1,0 +1,50 @@
+/** What a failed COPY means to the person who runs the export. */
+import { RealmliftError } from '../errors.js';
+
+/** The fields of the server's error message that are used; a broken connection's error has no SQLSTATE. */
+interface ServerError {
+  readonly code?: string | undefined;
+  readonly message: string;
+  readonly severity?: string | undefined;
+}
+
+/**
+ * SQLSTATE classes whose messages speak of objects, limits and the server, not of values: those of class 22, for instance,
+ * quote the value that could not be read.
+ * https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+const WITHOUT_CONTENT = /^(0A|25|26|3D|3F|42|53|54|55|57|58|72|F0|HV|XX)/;
+
+/**
+ * @param role whom to grant a missing right
+ * @param select the query, for the schema of the table it has no right to
+ */
+export function copyError(cause: unknown, table: string, select: string, role: string): RealmliftError {
+  if (cause instanceof RealmliftError) return cause;
+  const { code, message, severity } = cause as ServerError;
+  // A SQLSTATE comes with a severity; the codes of a broken socket (ECONNRESET) do not. A backend that is terminated while it
+  // waits for us to read sends no message at all, so 57P01 is seen only at times.
+  if (severity === undefined || code === undefined || /^(08|57P0)/.test(code)) {
+    return new RealmliftError('CONNECTION_LOST', 'copy', code === '57P01' ? 'the server ended the session (administrator command)' : 'the connection to the server ended', {
+      table, cause, hint: 'was the server restarted, the backend terminated or the network cut? Run again',
+    });
+  }
+  if (code === '42501') {
+    return new RealmliftError('RIGHT_MISSING', 'copy', `the role ${role} may not read what the export needs: ${message}`, { table, cause, hint: grant(message, table, select, role) });
+  }
+  if (code === '40001' || code === '40P01') {
+    return new RealmliftError('RECOVERY_CONFLICT', 'copy', 'the standby cancelled the query, for its recovery had to remove what the query reads', {
+      table, cause, hint: 'raise max_standby_streaming_delay (and max_standby_archive_delay) on the standby above the length of the export, or set hot_standby_feedback = on',
+    });
+  }
+  const reason = WITHOUT_CONTENT.test(code) ? `SQLSTATE ${code}: ${message}` : `SQLSTATE ${code}`;
+  return new RealmliftError('COPY_FAILED', 'copy', `the server could not send the rows (${reason})`, { table, cause });
+}
+
+/** The GRANT that is missing, by the object that the server names: `permission denied for table x`. */
+function grant(message: string, table: string, select: string, role: string): string {
+  const [, kind = 'table', name = table] = /permission denied for (\w+) "?([^"\s]+)"?/.exec(message) ?? [];
+  if (kind === 'schema') return `GRANT USAGE ON SCHEMA ${name} TO ${role}`;
+  const schema = new RegExp(`(\\w+)"?\\."?${name.replace(/\W/g, '\\$&')}\\b`).exec(select)?.[1];
+  return `GRANT SELECT ON ${schema === undefined ? name : `${schema}.${name}`} TO ${role}`;
+}

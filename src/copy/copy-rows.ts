@@ -1,0 +1,148 @@
+/**
+ * Runs one COPY … TO STDOUT and hands its bytes on as they arrive.
+ *
+ * The driver has no COPY of its own. While the rows flow, the bytes of the connection pass through a separator: payload to
+ * the consumer, all else to the driver, which so stays the one that understands the protocol.
+ */
+import type { Duplex } from 'node:stream';
+import type pg from 'pg';
+import { CopyDataSeparator } from './copy-data-separator.js';
+import { copyError } from './copy-error.js';
+
+export interface CopyResult {
+  /** Bytes of CSV. */
+  readonly bytes: number;
+  /** Rows, as the server counted them. */
+  readonly rows: number;
+}
+
+/**
+ * Copies the rows of `select` as CSV (UTF-8, no header, NULL an unquoted empty field).
+ *
+ * The chunks cut rows anywhere. They belong to the consumer. While a promise that it returns is pending, nothing more is read
+ * from the socket, so that the server waits.
+ *
+ * After a failure, whichever side it came from, the connection is destroyed: the server may be in the midst of sending
+ * rows, which nobody would read.
+ *
+ * @param select a query without parameters (COPY takes none)
+ * @param table for error messages
+ * @throws RealmliftError COPY_FAILED, RIGHT_MISSING, CONNECTION_LOST, RECOVERY_CONFLICT; what `consume` throws
+ */
+export async function copyRows(client: pg.Client, select: string, consume: (chunk: Buffer) => void | Promise<void>, table: string): Promise<CopyResult> {
+  const copy = new CopyOut(`COPY (${select}) TO STDOUT (FORMAT csv)`, consume);
+  try {
+    client.query(copy);
+    return await copy.result;
+  } catch (error) {
+    // The driver reports the broken connection as an event too.
+    client.on('error', () => undefined);
+    copy.destroyConnection();
+    if (copy.failedDownstream) throw error;
+    throw copyError(error, table, select, client.user ?? 'the role');
+  }
+}
+
+type Listener = (chunk: Buffer) => void;
+
+/** A query in the driver's sense: it submits itself and is told of the server's answers. */
+class CopyOut implements pg.Submittable {
+  readonly result: Promise<CopyResult>;
+  failedDownstream = false;
+  readonly #text: string;
+  readonly #consume: (chunk: Buffer) => void | Promise<void>;
+  readonly #separator: CopyDataSeparator;
+  #stream: Duplex | undefined;
+  /** The driver's own reader, put aside while the rows flow. */
+  #driver: Listener | undefined;
+  #consumed: Promise<void> | undefined;
+  #bytes = 0;
+  #rows = 0;
+  #settled = false;
+  #resolve!: (result: CopyResult) => void;
+  #reject!: (error: unknown) => void;
+
+  constructor(text: string, consume: (chunk: Buffer) => void | Promise<void>) {
+    this.#text = text;
+    this.#consume = consume;
+    this.result = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#separator = new CopyDataSeparator({ payload: (bytes) => this.#payload(bytes), other: (bytes) => this.#driver?.(bytes) });
+  }
+
+  submit(connection: pg.Connection): void {
+    const { stream } = connection;
+    const driver = stream.listeners('data')[0] as Listener;
+    this.#stream = stream;
+    this.#driver = driver;
+    stream.off('data', driver);
+    stream.on('data', this.#read);
+    connection.query(this.#text);
+  }
+
+  destroyConnection(): void {
+    this.#stream?.destroy();
+  }
+
+  readonly #read = (chunk: Buffer): void => this.#separator.push(chunk);
+
+  #payload(bytes: Buffer): void {
+    if (this.#settled) return;
+    this.#bytes += bytes.length;
+    try {
+      const previous = this.#consumed;
+      const consumed = previous === undefined ? this.#consume(bytes) : previous.then(() => this.#consume(bytes));
+      if (consumed !== undefined) this.#wait(consumed);
+    } catch (error) {
+      this.#failDownstream(error);
+    }
+  }
+
+  #wait(consumed: Promise<void>): void {
+    this.#stream?.pause();
+    this.#consumed = consumed;
+    consumed.then(() => {
+      if (this.#consumed !== consumed) return;
+      this.#consumed = undefined;
+      this.#stream?.resume();
+    }, (error: unknown) => this.#failDownstream(error));
+  }
+
+  #failDownstream(error: unknown): void {
+    if (this.#settled) return;
+    this.failedDownstream = true;
+    this.#settled = true;
+    this.#reject(error);
+  }
+
+  /** Gives the connection back to the driver. */
+  #detach(): void {
+    if (this.#stream === undefined || this.#driver === undefined) return;
+    this.#stream.off('data', this.#read);
+    this.#stream.on('data', this.#driver);
+  }
+
+  handleError(error: unknown): void {
+    this.#detach();
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#reject(error);
+  }
+
+  handleCommandComplete(message: { readonly text: string }): void {
+    this.#rows = Number(/^COPY (\d+)$/.exec(message.text)?.[1] ?? NaN);
+  }
+
+  handleReadyForQuery(): void {
+    this.#detach();
+    const finish = (): void => {
+      if (this.#settled) return;
+      this.#settled = true;
+      this.#resolve({ bytes: this.#bytes, rows: this.#rows });
+    };
+    if (this.#consumed === undefined) finish();
+    else this.#consumed.then(finish, () => undefined);
+  }
+}

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import t from 'tap';
+import { copyRows } from '../../src/copy/copy-rows.js';
+import { connect } from '../../src/snapshot/connect.js';
+import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { CsvToJson } from '../../src/transform/csv-to-json.js';
+import type { OutputColumn } from '../../src/transform/output-column.js';
+import { withEmptyDatabase } from '../testbed/test-database.js';
+
+/** Rows enough for several hundred socket reads, so that a copy is in full flow when it is disturbed. */
+const MANY = 'SELECT g AS id, repeat(md5(g::text), 10) AS text FROM pg_catalog.generate_series(1, 100000) g';
+const MANY_BYTES = 100_000 * (320 + 2) + 488_895;
+
+async function withSession<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = await connect(connectionSettings(url, {}), 'test');
+  try {
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Fails instead of waiting for ever: a hanging connection is what several of these tests are about. */
+async function within<T>(promise: Promise<T>, seconds = 20): Promise<T> {
+  const waiting = new AbortController();
+  const late = sleep(seconds * 1000, undefined, { signal: waiting.signal }).then(() => { throw new Error('still running'); });
+  late.catch(() => undefined);
+  return Promise.race([promise, late]).finally(() => waiting.abort());
+}
+
+async function isUsable(client: pg.Client): Promise<boolean> {
+  return within(client.query('SELECT 1').then(() => true, () => false));
+}
+
+t.test('every kind of column, as the server writes it', (t) => withEmptyDatabase((url) => withSession(url, async (client) => {
+  const texts = [
+    '', ' ', 'plain', 'a "quoted" one', '"', '""', ',', ',,', '\n', '\r\n', '\r', 'a\nb\r\nc', '\\', '\\.', '\\.\n', '\\N', '\\n', 'null', 'NULL', '\t\b\f\v\u0001\u001f\u007f', '\u2028\u2029', 'é', '日本語', '🎉👩‍👩‍👧',
+    '</script><!--', 'x'.repeat(10_000), '"\n'.repeat(10_000), '🎉"\\'.repeat(30_000),
+  ];
+  await client.query(`CREATE TABLE public.every_kind (id bigint, text text, small smallint, float double precision, exact numeric, yes boolean, moment timestamptz, document jsonb, raw json, ids int[], key uuid, words tsvector)`);
+  await client.query('INSERT INTO public.every_kind (id, text) SELECT ordinality, text FROM unnest($1::text[]) WITH ORDINALITY AS t(text, ordinality)', [texts]);
+  await client.query(`INSERT INTO public.every_kind VALUES
+    (101, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+    (9223372036854775807, 'x', -32768, 1e300, 123456789012345678901234567890.123456789, true, '2026-11-22 17:09:00.123456+00', '{"n": 12345678901234567890123, "s": "\\"\\\\\\u0001\\n"}', E'{\\n  "a" : [1.0e5] }', '{1,-2,3}', '7c9e6679-7425-40de-944b-e07fc1f90ae7', $$'it''s':1 'a,b':2 '"q"':3A$$),
+    (-9223372036854775808, 'x', 0, 5e-324, 0.10, false, '1969-12-31 23:59:59.25+00', '[]', '"x"', '{}', NULL, ''),
+    (103, 'x', 1, -0.1, -1, true, '0001-01-01 00:00:00+00', 'null', '1', '{7}', NULL, 'a'),
+    (104, 'x', 1, 1e-7, 1e20, true, '9999-12-31 23:59:59.999999+00', to_jsonb(repeat('long "text" ', 100000)), '1', '{7}', NULL, 'a')`);
+  await client.query(`INSERT INTO public.every_kind (id, document) SELECT 105, (repeat('[', 3000) || repeat(']', 3000))::jsonb`);
+  const kinds: OutputColumn[] = [
+    { key: 'id', kind: 'integer' }, { key: 'text', kind: 'text' }, { key: 'small', kind: 'integer' }, { key: 'float', kind: 'number' }, { key: 'exact', kind: 'number' }, { key: 'yes', kind: 'boolean' },
+    { key: 'moment', kind: 'timestamp' }, { key: 'document', kind: 'json' }, { key: 'raw', kind: 'json' }, { key: 'ids', kind: 'integer-array' }, { key: 'key', kind: 'text' }, { key: 'words', kind: 'text' },
+  ];
+  let written = '';
+  const transform = new CsvToJson(kinds, { write: (bytes) => { written += Buffer.from(bytes).toString('latin1'); } }, 'every_kind');
+  const result = await copyRows(client, 'SELECT * FROM public.every_kind ORDER BY id', (chunk) => transform.push(chunk), 'every_kind');
+  transform.end();
+  const json = Buffer.from(written, 'latin1').toString('utf8');
+  t.match(result, { rows: transform.rows, bytes: transform.bytesIn });
+
+  // The server's own JSON of the same rows, with the timestamp as a number.
+  const expected = await client.query<{ json: string }>(`
+    SELECT json_build_object('id', id, 'text', text, 'small', small, 'float', float, 'exact', exact, 'yes', yes, 'moment', trim_scale(extract(epoch FROM moment)),
+      'document', document, 'raw', raw, 'ids', ids, 'key', key, 'words', words::text)::text AS json FROM public.every_kind ORDER BY id`);
+  t.equal(JSON.stringify(JSON.parse(`[${json}]`)), JSON.stringify(JSON.parse(`[${expected.rows.map((row) => row.json).join(',')}]`)));
+  for (const exact of ['"id":9223372036854775807,', '"id":-9223372036854775808,', '123456789012345678901234567890.123456789', '{"n": 12345678901234567890123, "s": "\\"\\\\\\u0001\\n"}', '"moment":1795367340.123456,',
+    '"moment":-0.75,', '"moment":-62135596800.0,', '"moment":253402300799.999999,', '"exact":0.10,', '"raw":{\n  "a" : [1.0e5] },', '"ids":[1,-2,3],', '"ids":[],', '"text":"",', '"id":101,"text":null,', '['.repeat(3000)]) {
+    t.ok(json.includes(exact), exact.slice(0, 60));
+  }
+  for (const [code, kind, select] of [['TIMESTAMP_NOT_JSON', 'timestamp', `'infinity'::timestamptz`], ['TIMESTAMP_NOT_JSON', 'timestamp', `'0044-03-15 BC'::timestamptz`], ['TIMESTAMP_NOT_JSON', 'timestamp', `'10000-01-01'::timestamptz`],
+    ['COLUMN_NOT_JSON', 'number', `'NaN'::float8`], ['COLUMN_NOT_JSON', 'number', `'-Infinity'::float8`], ['COLUMN_NOT_JSON', 'number', `'Infinity'::numeric`]] as const) {
+    await withSession(url, (other) => t.rejects(copyRows(other, `SELECT ${select}`, (chunk) => new CsvToJson([{ key: 'x', kind }], { write: () => undefined }, 'z').push(chunk), 'z'), { code, table: 'z' }));
+  }
+})));
+
+t.test('a consumer that takes its time is waited for, and the connection serves again', (t) => withEmptyDatabase((url) => withSession(url, async (client) => {
+  let running = 0;
+  let chunks = 0;
+  let bytes = 0;
+  const result = await within(copyRows(client, MANY, async (chunk) => {
+    assert.equal(++running, 1, 'one chunk at a time');
+    if (++chunks % 50 === 0) await sleep(5);
+    else await Promise.resolve();
+    bytes += chunk.length;
+    running--;
+  }, 'many'));
+  t.same(result, { bytes: MANY_BYTES, rows: 100_000 });
+  t.equal(bytes, MANY_BYTES);
+  t.ok(await isUsable(client));
+  t.same(await copyRows(client, 'SELECT 1 WHERE false', () => undefined, 'none'), { bytes: 0, rows: 0 });
+  t.same(await copyRows(client, 'SELECT 1', () => sleep(50), 'one'), { bytes: 2, rows: 1 });
+  t.ok(await isUsable(client));
+})));
+
+t.test('what the server says in between does not get among the rows', (t) => withEmptyDatabase((url) => withSession(url, async (client) => {
+  await client.query(`CREATE FUNCTION public.noisy(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF n % 1000 = 0 THEN RAISE NOTICE 'at %', n; END IF; RETURN n; END $$`);
+  const notices: string[] = [];
+  client.on('notice', (notice) => notices.push(notice.message ?? ''));
+  const parts: Buffer[] = [];
+  await copyRows(client, 'SELECT public.noisy(g) FROM generate_series(1, 10000) g', (chunk) => { parts.push(chunk); }, 'noisy');
+  t.equal(Buffer.concat(parts).toString(), Array.from({ length: 10_000 }, (_, k) => `${k + 1}\n`).join(''));
+  t.same(notices, Array.from({ length: 10 }, (_, k) => `at ${(k + 1) * 1000}`));
+})));
+
+t.test('a failing consumer ends the copy and its connection at once', (t) => withEmptyDatabase(async (url) => {
+  for (const failure of [() => { throw new Error('disk full'); }, () => Promise.reject(new Error('disk full')), () => sleep(20).then(() => { throw new Error('disk full'); })]) {
+    await withSession(url, async (client) => {
+      let chunks = 0;
+      await t.rejects(within(copyRows(client, MANY, () => (++chunks === 5 ? failure() : undefined), 'many')), { message: 'disk full' });
+      t.equal(chunks, 5, 'nothing is consumed after a failure');
+      t.notOk(await isUsable(client));
+    });
+  }
+}));
+
+t.test('errors of the server are named', (t) => withEmptyDatabase(async (url) => {
+  await withSession(url, async (owner) => {
+    await owner.query(`CREATE SCHEMA zulip; CREATE TABLE zulip.zerver_message (id int); CREATE ROLE curious_${process.pid}; GRANT USAGE ON SCHEMA zulip TO curious_${process.pid}; CREATE SCHEMA shut; CREATE TABLE shut.zerver_realm (id int)`);
+    await owner.query(`CREATE FUNCTION public.conflict(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF n = 5000 THEN RAISE EXCEPTION SQLSTATE '40001'; END IF; RETURN n; END $$`);
+  });
+  const rejects = (select: string, expected: object, role?: string): Promise<void> => withSession(url, async (client) => {
+    if (role !== undefined) await client.query(`SET ROLE ${role}`);
+    await t.rejects(within(copyRows(client, select, () => undefined, 'zerver_message')), { name: 'RealmliftError', stage: 'copy', table: 'zerver_message', ...expected }, select);
+  });
+  const role = `curious_${process.pid}`;
+  await rejects('SELECT id FROM zulip.zerver_message', { code: 'RIGHT_MISSING', message: /permission denied for table zerver_message/, hint: 'GRANT SELECT ON zulip.zerver_message TO postgres' }, role);
+  await rejects('SELECT id FROM shut.zerver_realm', { code: 'RIGHT_MISSING', hint: 'GRANT USAGE ON SCHEMA shut TO postgres' }, role);
+  await rejects('SELECT id FROM zulip.zerver_nothing', { code: 'COPY_FAILED', message: /42P01.*does not exist/ });
+  await rejects(`SELECT CASE WHEN g < 50000 THEN g ELSE ('sec' || 'ret')::int END FROM generate_series(1, 60000) g`, { code: 'COPY_FAILED', message: 'the server could not send the rows (SQLSTATE 22P02)' });
+  await rejects('SELECT public.conflict(g) FROM generate_series(1, 60000) g', { code: 'RECOVERY_CONFLICT', hint: /max_standby_streaming_delay.*hot_standby_feedback/ });
+  await withSession(url, (owner) => owner.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`));
+}));
+
+t.test('a terminated backend and a cut connection are a lost connection, also while the consumer is busy', (t) => withEmptyDatabase(async (url) => {
+  for (const consume of [() => undefined, () => sleep(1)]) {
+    await withSession(url, (client) => withSession(url, async (killer) => {
+      const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      const copied = copyRows(client, `SELECT * FROM (${MANY}) a CROSS JOIN generate_series(1, 100)`, consume, 'many');
+      copied.catch(() => undefined);
+      await sleep(100);
+      await killer.query('SELECT pg_terminate_backend($1)', [rows[0]?.pid]);
+      await t.rejects(within(copied), { code: 'CONNECTION_LOST', stage: 'copy', table: 'many' });
+    }));
+    await withSession(url, async (client) => {
+      const copied = copyRows(client, `SELECT * FROM (${MANY}) a CROSS JOIN generate_series(1, 100)`, consume, 'many');
+      copied.catch(() => undefined);
+      await sleep(100);
+      (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+      await t.rejects(within(copied), { code: 'CONNECTION_LOST', stage: 'copy', table: 'many' });
+    });
+  }
+}));
