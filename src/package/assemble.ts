@@ -1,0 +1,29 @@
+/** Puts the parts of tables together to the JSON files that hold several tables: realm.json, analytics.json, attachment.json, user.json. */
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
+import { PartFile, type FinishedFile } from './part-file.js';
+
+/** One member of the file's object: a table whose rows lie in a part file, or a value written as it is. */
+export type Member =
+  | { readonly key: string; readonly part: string; readonly rows: number }
+  | { readonly key: string; readonly value: unknown };
+
+/**
+ * Writes `{"key":[rows],…}`.
+ * @param directory of the run; the paths of parts are relative to it
+ */
+export async function assemble(directory: string, name: string, members: readonly Member[]): Promise<FinishedFile> {
+  const file = new PartFile(join(directory, name));
+  try {
+    for (const [index, member] of members.entries()) {
+      file.writeText(`${index === 0 ? '{' : ','}${JSON.stringify(member.key)}:`);
+      if ('part' in member) for await (const chunk of createReadStream(join(directory, member.part), { highWaterMark: 1 << 20 })) file.write(chunk as Buffer);
+      else file.writeText(JSON.stringify(member.value));
+    }
+    file.writeText(members.length === 0 ? '{}' : '}');
+    return await file.finish();
+  } catch (error) {
+    file.abandon();
+    throw error;
+  }
+}
