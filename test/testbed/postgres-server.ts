@@ -10,7 +10,8 @@ import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chown, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
@@ -49,7 +50,6 @@ const SETTINGS: Readonly<Record<string, string>> = {
 };
 
 const USER = 'postgres';
-const LOG = 'server.log';
 /** Milliseconds that a server may take until it accepts connections. */
 const START_LIMIT = 60_000;
 
@@ -99,9 +99,15 @@ async function startOnce(settings: Readonly<Record<string, string>>): Promise<Po
     await initialise(binaries, identity, directory, password);
     const port = await freePort();
     const url = (database: string): string => `postgresql://${USER}:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
-    const guard = await spawnGuard(binaries, identity, directory, { ...settings, port: String(port) });
-    await untilReady(guard, url('postgres'), join(directory, LOG));
-    return { port, socketDirectory: directory, url, stop: () => stop(guard, directory) };
+    // The guard removes the directory of a server that ends; the open file stays readable.
+    const log = await open(join(directory, 'server.log'), 'a+');
+    try {
+      const guard = spawnGuard(binaries, identity, directory, { ...settings, port: String(port) }, log.fd);
+      if (!(await becomesReady(guard, url('postgres')))) throw new Error(`PostgreSQL did not start: ${await readStart(log)}`);
+      return { port, socketDirectory: directory, url, stop: () => stop(guard, directory) };
+    } finally {
+      await log.close();
+    }
   } catch (error) {
     await rm(directory, { recursive: true, force: true });
     throw error;
@@ -118,38 +124,38 @@ async function initialise({ initdb }: PostgresBinaries, identity: Identity, dire
   await rm(passwordFile);
 }
 
-async function spawnGuard({ postgres }: PostgresBinaries, identity: Identity, directory: string, settings: Readonly<Record<string, string>>): Promise<ChildProcess> {
-  const log = await open(join(directory, LOG), 'a');
-  try {
-    const flags = Object.entries({ ...settings, unix_socket_directories: directory }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    // A session of its own: a ^C in the terminal reaches the owner alone, which then stops the server by ending the pipe.
-    const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', directory, postgres, '-D', join(directory, 'data'), ...flags], {
-      ...identity, cwd: directory, detached: true, stdio: ['pipe', log.fd, log.fd],
-    });
-    guard.unref();
-    (guard.stdin as Socket).unref();
-    return guard;
-  } finally {
-    await log.close();
-  }
+function spawnGuard({ postgres }: PostgresBinaries, identity: Identity, directory: string, settings: Readonly<Record<string, string>>, log: number): ChildProcess {
+  const flags = Object.entries({ ...settings, unix_socket_directories: directory }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  // A session of its own: a ^C in the terminal reaches the owner alone, which then stops the server by ending the pipe.
+  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', directory, postgres, '-D', join(directory, 'data'), ...flags], {
+    ...identity, cwd: directory, detached: true, stdio: ['pipe', log, log],
+  });
+  guard.unref();
+  (guard.stdin as Socket).unref();
+  return guard;
 }
 
-/** @throws Error with the server's log when it ends, or does not accept connections in time */
-async function untilReady(guard: ChildProcess, url: string, log: string): Promise<void> {
+/** False when the server ends, or does not accept connections in time. */
+async function becomesReady(guard: ChildProcess, url: string): Promise<boolean> {
   const deadline = Date.now() + START_LIMIT;
   while (guard.exitCode === null && guard.signalCode === null && Date.now() < deadline) {
     const client = new pg.Client({ connectionString: url });
     client.on('error', () => undefined);
     try {
       await client.connect();
-      return;
+      return true;
     } catch {
       await sleep(25);
     } finally {
       await client.end().catch(() => undefined);
     }
   }
-  throw new Error(`PostgreSQL did not start: ${await readFile(log, 'utf8').catch(() => 'its log is gone')}`);
+  return false;
+}
+
+async function readStart(log: FileHandle): Promise<string> {
+  const { buffer, bytesRead } = await log.read({ buffer: Buffer.alloc(1 << 16), position: 0 });
+  return buffer.toString('utf8', 0, bytesRead);
 }
 
 async function stop(guard: ChildProcess, directory: string): Promise<void> {

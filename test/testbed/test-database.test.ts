@@ -1,13 +1,7 @@
-import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { promisify } from 'node:util';
 import pg from 'pg';
 import t from 'tap';
-import { withPostgres } from './postgres-server.js';
 import { withEmptyDatabase, withTestDatabase } from './test-database.js';
 import type { Dataset } from './test-data.js';
-
-const run = promisify(execFile);
 
 async function value(url: string, sql: string): Promise<unknown> {
   const client = new pg.Client({ connectionString: url });
@@ -35,4 +29,26 @@ for (const [dataset, counts] of Object.entries(COUNTS) as [Dataset, Record<strin
     });
   });
 }
-void [existsSync, run, withPostgres, withEmptyDatabase];
+
+t.test('text arrives as it was dumped', async (t) => {
+  await withTestDatabase('zulip-11/local', async (url) => {
+    t.ok(await value(url, "SELECT count(*) > 0 FROM zulip.zerver_message WHERE content LIKE '%' || chr(8232) || '%'"), 'U+2028');
+    t.ok(await value(url, "SELECT count(*) > 0 FROM zulip.zerver_message WHERE content LIKE '%' || chr(13) || chr(10) || '%'"), 'CRLF');
+    t.ok(await value(url, "SELECT count(*) > 0 FROM zulip.zerver_message WHERE position('\\.' in content) > 0"), 'the end-of-data mark');
+  });
+});
+
+t.test('each test has a database of its own, gone afterwards', async (t) => {
+  let first = '';
+  await withTestDatabase('zulip-8/local', async (url) => {
+    first = url;
+    await value(url, 'DELETE FROM zulip.zerver_reaction RETURNING 1');
+    await withTestDatabase('zulip-8/local', async (other) => {
+      t.equal(await value(other, 'SELECT count(*)::int FROM zulip.zerver_reaction'), 226);
+    });
+  });
+  await t.rejects(value(first, 'SELECT 1'), { code: '3D000' });
+  await withEmptyDatabase(async (url) => {
+    t.equal(await value(url, "SELECT count(*)::int FROM pg_namespace WHERE nspname = 'zulip'"), 0);
+  });
+});
