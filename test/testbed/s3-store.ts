@@ -1,0 +1,101 @@
+/**
+ * s3rver's store on disk, corrected where it behaves unlike S3 in ways that an exporter can notice:
+ * - listings are in the order of the keys' UTF-8 bytes (s3rver: the order of a walk over its directories, so that a page
+ *   boundary loses keys); https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+ * - a PUT is answered when the object is on disk, not when its last byte was read
+ * - an object of a multipart upload has an ETag that is no MD5 of its content
+ */
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import S3Object from 's3rver/lib/models/object.js';
+import FilesystemStore from 's3rver/lib/stores/filesystem.js';
+import type { StoredObject } from 's3rver/lib/stores/filesystem.js';
+
+type Listing = Awaited<ReturnType<FilesystemStore['listObjects']>>;
+
+/** How s3rver names the file that holds an object's bytes. */
+const OBJECT_SUFFIX = '._S3rver_object';
+
+export class S3Store extends FilesystemStore {
+  /** Up to one key more than `maxKeys`, for the caller to see that there are more; `isTruncated` is always false. */
+  override async listObjects(
+    bucket: string,
+    { delimiter = '', startAfter = '', prefix = '', maxKeys }: Parameters<FilesystemStore['listObjects']>[1],
+  ): Promise<Listing> {
+    const keys = new Set<string>();
+    const commonPrefixes = new Set<string>();
+    for (const key of await this.#keys(bucket)) {
+      if (!key.startsWith(prefix) || compareBytes(key, startAfter) <= 0) continue;
+      const end = delimiter === '' ? -1 : key.indexOf(delimiter, prefix.length);
+      if (end === -1) keys.add(key);
+      else commonPrefixes.add(key.slice(0, end + delimiter.length));
+      if (keys.size > maxKeys) break;
+    }
+    const objects = await Promise.all([...keys].map(async (key) => new S3Object(bucket, key, null, await this.getMetadata(bucket, key))));
+    return { objects, commonPrefixes: [...commonPrefixes], isTruncated: false };
+  }
+
+  override async putObject(object: StoredObject): Promise<{ size: number; md5: string }> {
+    const content = Buffer.isBuffer(object.content) ? Readable.from([object.content]) : object.content;
+    const stored = await writeContent(this.getResourcePath(object.bucket, object.key, 'object'), content as Readable);
+    await this.putMetadata(object.bucket, object.key, object.metadata, stored.md5);
+    return stored;
+  }
+
+  override async putPart(bucket: string, uploadId: string, partNumber: string, content: Readable): Promise<{ size: number; md5: string }> {
+    const path = join(this.#uploadPath(bucket, uploadId), partNumber);
+    const stored = await writeContent(path, content);
+    await writeFile(`${path}.md5`, stored.md5);
+    return stored;
+  }
+
+  override async putObjectMultipart(bucket: string, uploadId: string, parts: { number: number; etag: string }[]): Promise<{ size: number; md5: string }> {
+    const key = await readFile(join(this.#uploadPath(bucket, uploadId), 'key'), 'utf8');
+    const { size } = await super.putObjectMultipart(bucket, uploadId, parts);
+    const digests = parts.map(({ etag }) => Buffer.from(etag, 'hex'));
+    const md5 = `${createHash('md5').update(Buffer.concat(digests)).digest('hex')}-${parts.length}`;
+    await writeFile(this.getResourcePath(bucket, key, 'object.md5'), md5);
+    return { size, md5 };
+  }
+
+  /** AbortMultipartUpload, which s3rver lacks. */
+  async abortUpload(bucket: string, uploadId: string): Promise<void> {
+    await rm(this.#uploadPath(bucket, uploadId), { recursive: true, force: true });
+  }
+
+  #uploadPath(bucket: string, uploadId: string): string {
+    return join(this.getResourcePath(bucket, undefined, 'uploads'), uploadId);
+  }
+
+  async #keys(bucket: string): Promise<string[]> {
+    const root = this.getBucketPath(bucket);
+    const entries = await readdir(root, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isFile() && entry.name.endsWith(OBJECT_SUFFIX))
+      .map((entry) => relative(root, join(entry.parentPath, entry.name)).slice(0, -OBJECT_SUFFIX.length))
+      .sort(compareBytes);
+  }
+}
+
+function compareBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+async function writeContent(path: string, content: Readable): Promise<{ size: number; md5: string }> {
+  const md5 = createHash('md5');
+  let size = 0;
+  const measure = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      md5.update(chunk);
+      size += chunk.length;
+      done(null, chunk);
+    },
+  });
+  await mkdir(dirname(path), { recursive: true });
+  await pipeline(content, measure, createWriteStream(path));
+  return { size, md5: md5.digest('hex') };
+}

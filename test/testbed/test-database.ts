@@ -1,0 +1,106 @@
+/**
+ * Databases for tests: a dump is loaded once per server into a template database and cloned for each test.
+ *
+ * `make test` runs one server for all test files and names it in TEST_POSTGRES_URL. A test file that is run alone starts
+ * its own at its first database; it ends with the process.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import pg from 'pg';
+import { loadDump } from './dump-loader.js';
+import { startPostgres } from './postgres-server.js';
+import { testData } from './test-data.js';
+import type { Dataset } from './test-data.js';
+
+/** Names the server that all test files share: a libpq URI of its maintenance database, as superuser. */
+export const SHARED_SERVER_VARIABLE = 'TEST_POSTGRES_URL';
+
+/** Advisory lock that lets one process at a time load templates. Any number; nothing else takes it. */
+const TEMPLATE_LOCK = 0x7265616c;
+
+let ownServer: Promise<string> | undefined;
+
+/** URL of the maintenance database of the server that tests use, as superuser. */
+export async function testServerUrl(): Promise<string> {
+  const shared = process.env[SHARED_SERVER_VARIABLE];
+  if (shared !== undefined && shared !== '') return shared;
+  ownServer ??= startPostgres().then((server) => server.url('postgres'));
+  return ownServer;
+}
+
+/**
+ * Runs `work` with a database of its own that holds the dump of `dataset`, and drops it afterwards.
+ *
+ * @param work gets the libpq URI of the database, as superuser
+ */
+export async function withTestDatabase<T>(dataset: Dataset, work: (url: string) => Promise<T>): Promise<T> {
+  const server = await testServerUrl();
+  const name = `${dataset.replace(/\W/g, '_')}_${randomBytes(4).toString('hex')}`;
+  const url = await createDatabaseFromDump(server, testData(dataset, 'database.sql.gz'), name);
+  try {
+    return await work(url);
+  } finally {
+    await query(server, `DROP DATABASE "${name}" WITH (FORCE)`);
+  }
+}
+
+/** Runs `work` with an empty database of its own and drops it afterwards. */
+export async function withEmptyDatabase<T>(work: (url: string) => Promise<T>): Promise<T> {
+  const server = await testServerUrl();
+  const name = `empty_${randomBytes(4).toString('hex')}`;
+  await query(server, `CREATE DATABASE "${name}" TEMPLATE template0`);
+  try {
+    return await work(sibling(server, name));
+  } finally {
+    await query(server, `DROP DATABASE "${name}" WITH (FORCE)`);
+  }
+}
+
+/**
+ * Creates the database `name` with the content of a gzipped dump.
+ *
+ * @param server URL of any database of the server, as superuser
+ * @returns the libpq URI of the new database
+ */
+export async function createDatabaseFromDump(server: string, dump: string, name: string): Promise<string> {
+  const template = await templateDatabase(server, dump);
+  await query(server, `CREATE DATABASE "${name}" TEMPLATE "${template}"`);
+  return sibling(server, name);
+}
+
+async function templateDatabase(server: string, dump: string): Promise<string> {
+  const name = `template_${createHash('sha256').update(await readFile(dump)).digest('hex').slice(0, 16)}`;
+  await withClient(server, async (client) => {
+    const exists = async (): Promise<boolean> => (await client.query('SELECT FROM pg_database WHERE datname = $1', [name])).rowCount === 1;
+    if (await exists()) return;
+    await client.query('SELECT pg_advisory_lock($1)', [TEMPLATE_LOCK]);
+    if (await exists()) return;
+    // Named only when complete, so that a process that dies while loading leaves no half template behind.
+    const loading = `${name}_loading`;
+    await client.query(`DROP DATABASE IF EXISTS "${loading}"`);
+    await client.query(`CREATE DATABASE "${loading}" TEMPLATE template0`);
+    await loadDump(sibling(server, loading), dump);
+    await client.query(`ALTER DATABASE "${loading}" RENAME TO "${name}"`);
+  });
+  return name;
+}
+
+async function query(url: string, sql: string): Promise<void> {
+  await withClient(url, (client) => client.query(sql));
+}
+
+async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+function sibling(url: string, database: string): string {
+  const out = new URL(url);
+  out.pathname = `/${encodeURIComponent(database)}`;
+  return out.href;
+}
