@@ -1,0 +1,123 @@
+/**
+ * Where files become part of the export: each is written under a partial name in a scratch directory of the same file
+ * system and linked to its final name when it is whole. Linking fails where a name is taken, also by a name that only
+ * this file system holds to be the same (case, normalisation), so no file ever replaces another.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { RealmliftError } from '../errors.js';
+
+/** Holds files that are not whole; absent from a finished export. */
+const SCRATCH = '.realmlift-partial';
+
+/** What link(2) answers where the file system has no hard links. */
+const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
+/** What opening, writing or linking answers when the export's own disk is at fault, whatever file is written. */
+const DISK_FAULTS = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'ENFILE', 'EFBIG']);
+
+/** What the path of a file that would be overwritten, or that leads through another file, ends in. */
+export class NameTaken extends Error {}
+
+export class ExportDirectory {
+  readonly #directory: string;
+  readonly #scratch: string;
+  readonly #resume: boolean;
+
+  /** @param resume whether files of an earlier run may lie here, and be replaced where they were not journalled */
+  private constructor(directory: string, resume: boolean) {
+    this.#directory = directory;
+    this.#scratch = join(directory, SCRATCH);
+    this.#resume = resume;
+  }
+
+  static async open(directory: string, resume: boolean): Promise<ExportDirectory> {
+    const opened = new ExportDirectory(directory, resume);
+    await mkdir(opened.#scratch, { recursive: true });
+    return opened;
+  }
+
+  /**
+   * Where the file that becomes `path` is written meanwhile. The same for the same path in each run, so that a run can
+   * go on with what an earlier one left.
+   */
+  partial(path: string): string {
+    return join(this.#scratch, createHash('sha256').update(path).digest('hex').slice(0, 32));
+  }
+
+  /**
+   * Gives the whole partial file its final name.
+   *
+   * @param path relative to the export's directory; must have passed `unsafe`
+   * @throws NameTaken when another file of the export is or would be in its way
+   */
+  async publish(partial: string, path: string): Promise<void> {
+    const final = join(this.#directory, path);
+    try {
+      await mkdir(dirname(final), { recursive: true });
+      await this.#linkNew(partial, final);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOTDIR' || code === 'EISDIR') throw new NameTaken('a part of the path is another file');
+      if (code !== 'EEXIST') throw error;
+      if (!this.#resume || !(await isFileOfExactName(final))) throw new NameTaken('another file has this name');
+      await rename(partial, final);
+      return;
+    }
+    await rm(partial, { force: true });
+  }
+
+  async #linkNew(partial: string, final: string): Promise<void> {
+    try {
+      await link(partial, final);
+    } catch (error) {
+      if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      // Reserves the name (O_EXCL), then replaces the reservation.
+      await (await open(final, 'wx')).close();
+      await rename(partial, final);
+    }
+  }
+
+  /** Whether `path` is there with this size and content. */
+  async holds(path: string, size: number, sha256: string): Promise<boolean> {
+    const final = join(this.#directory, path);
+    const found = await stat(final).catch(() => undefined);
+    if (found?.isFile() !== true || found.size !== size) return false;
+    return (await digestFile(final)).sha256 === sha256;
+  }
+
+  /** Removes what is left of unfinished files. */
+  async close(): Promise<void> {
+    await rm(this.#scratch, { recursive: true, force: true });
+  }
+}
+
+/** Digests of a file on disk, read once; `md5` only when asked. */
+export async function digestFile(file: string, withMd5 = false): Promise<{ sha256: string; md5: string | undefined; size: number }> {
+  const sha256 = createHash('sha256');
+  const md5 = withMd5 ? createHash('md5') : undefined;
+  let size = 0;
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+    sha256.update(chunk);
+    md5?.update(chunk);
+    size += chunk.length;
+  }
+  return { sha256: sha256.digest('hex'), md5: md5?.digest('hex'), size };
+}
+
+/** The error of a full or broken disk, which no other attempt or file would escape; undefined for any other error. */
+export function diskFault(error: unknown): RealmliftError | undefined {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === undefined || !DISK_FAULTS.has(code)) return undefined;
+  return new RealmliftError(code === 'ENOSPC' || code === 'EDQUOT' ? 'DISK_FULL' : 'OUTPUT_NOT_WRITABLE', 'files', `cannot write the files of the export (${code})`, {
+    hint: 'free room for them, then run again with --resume', cause: error,
+  });
+}
+
+/** On a file system that folds names, `stat` finds a file of another spelling: the directory's listing tells. */
+async function isFileOfExactName(file: string): Promise<boolean> {
+  const entries = await readdir(dirname(file), { withFileTypes: true });
+  return entries.some((entry) => entry.name === basename(file) && entry.isFile());
+}

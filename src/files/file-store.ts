@@ -1,0 +1,77 @@
+/**
+ * Where a Zulip server keeps its files, as the files stage sees it: something that turns what the database wants into
+ * candidates, and hands each out whole or says why not. Two stores exist: the local disk and S3.
+ */
+import type { LossReason, MetadataProblem, OwnerSource } from './file-events.js';
+import type { FileRecord } from './records.js';
+import type { Area, WantedFiles } from './wanted-files.js';
+
+/** What a store knows of an object before its first byte is read. */
+export interface ObjectInfo {
+  /** Bytes. */
+  readonly size: number;
+  /** Local: seconds since the epoch with fraction. S3: ISO 8601 in UTC. As records.json has them. */
+  readonly lastModified: number | string;
+  readonly contentType: string | null;
+  /** S3 only: with its quotes. */
+  readonly etag?: string | undefined;
+  readonly bucket?: string | undefined;
+  /** S3 only: the object's user metadata, names in lower case. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** What becomes of an object once its metadata is known. */
+export type Verdict =
+  | { readonly take: true; readonly record: FileRecord; readonly oddMetadata?: { readonly problem: MetadataProblem; readonly ownerFrom: OwnerSource } | undefined }
+  | { readonly take: false };
+
+/** One file that the export wants. */
+export interface Candidate {
+  readonly area: Area;
+  /** How the store finds it. */
+  readonly key: string;
+  /** Where it goes, relative to the area's directory, and its `path` in records.json. */
+  readonly path: string;
+  /** Bytes, where a row says so. */
+  readonly rowSize?: number | undefined;
+  readonly attachmentId?: string | undefined;
+  /** Its absence is no loss. */
+  readonly optional?: boolean | undefined;
+  /** Decided without asking for it: its row's owner may not travel, or a listing showed that it is not there. */
+  readonly refused?: 'owner' | 'absent' | undefined;
+  /** The ETag of a listing, with quotes: tells whether what an earlier run fetched is still current. */
+  readonly etag?: string | undefined;
+  readonly judge: (info: ObjectInfo) => Verdict;
+}
+
+export type Fetched =
+  | { readonly taken: true; readonly verdict: Extract<Verdict, { take: true }>; readonly size: number; readonly sha256: string }
+  | { readonly taken: false };
+
+/** A file that cannot be had: every attempt was made. Never ends the run. */
+export class Lost extends Error {
+  readonly reason: LossReason;
+
+  /** @param detail one line for the ledger, without secrets */
+  constructor(reason: LossReason, detail: string, cause?: unknown) {
+    super(detail, cause === undefined ? undefined : { cause });
+    this.reason = reason;
+  }
+}
+
+export interface FileStore {
+  readonly kind: 'local' | 's3';
+  /** For the summary, e.g. `S3 buckets zulip-uploads and zulip-avatars at https://s3.example`. */
+  readonly description: string;
+  /** What is wanted of an area, by the bytes of `path`. */
+  candidates(area: Area, wanted: WantedFiles, signal: AbortSignal): AsyncIterable<Candidate>;
+  /**
+   * Writes the candidate's bytes to `partial`, checked for length and, where a checksum is known, for content.
+   *
+   * @throws Lost when it cannot be had, RealmliftError when no file can be had any more
+   */
+  fetch(candidate: Candidate, partial: string, signal: AbortSignal): Promise<Fetched>;
+  /** Whether the record that an earlier run made of the candidate still describes it, as far as can be told without reading it. */
+  unchanged(candidate: Candidate, record: FileRecord): Promise<boolean>;
+  close(): void;
+}

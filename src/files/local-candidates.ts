@@ -1,0 +1,108 @@
+/**
+ * Which files of the local disk an export holds, and their records, as Zulip's own export has them.
+ * Paths below the root: `files/PATH_ID`, `avatars/R/HASH.*`, `avatars/R/emoji/images/NAME`, `avatars/R/realm/*`.
+ */
+import { opendir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Candidate } from './file-store.js';
+import { byBytes } from './records.js';
+import type { Area, WantedAvatar, WantedFiles } from './wanted-files.js';
+
+/** @param avatarsRoot where `R/` lies; undefined when the server has no such directory */
+export function localCandidates(area: Area, wanted: WantedFiles, avatarsRoot: string | undefined): AsyncIterable<Candidate> {
+  switch (area) {
+    case 'uploads': return uploads(wanted);
+    case 'avatars': return avatars(wanted, avatarsRoot);
+    case 'emoji': return emoji(wanted);
+    case 'realm_icons': return realmIcons(wanted, avatarsRoot);
+  }
+}
+
+async function* uploads({ realmId, uploads: rows, emailOf }: WantedFiles): AsyncGenerator<Candidate> {
+  for await (const { attachmentId, pathId, ownerId, size } of rows()) {
+    const email = emailOf(ownerId);
+    yield {
+      area: 'uploads', key: pathId, path: pathId, attachmentId,
+      ...(size === null ? {} : { rowSize: size }),
+      ...(email === undefined ? { refused: 'owner' } : {}),
+      judge: (info) => ({
+        take: true,
+        record: {
+          realm_id: realmId, user_profile_id: ownerId, user_profile_email: email ?? null,
+          s3_path: pathId, path: pathId, size: info.size, last_modified: info.lastModified, content_type: null,
+        },
+      }),
+    };
+  }
+}
+
+async function* avatars(wanted: WantedFiles, root: string | undefined): AsyncGenerator<Candidate> {
+  const users = new Map<string, WantedAvatar>();
+  for await (const user of wanted.avatars?.() ?? []) if (user.avatarSource !== 'G') users.set(user.hash, user);
+
+  const { realmId } = wanted;
+  const files: { name: string; user: WantedAvatar }[] = [];
+  const seen = new Set<string>();
+  for await (const name of visibleNames(root, String(realmId))) {
+    // HASH.*: `.png` and `.original`, not `-medium.png`, which the import makes anew.
+    const hash = name.slice(0, name.indexOf('.'));
+    const user = name.includes('.') ? users.get(hash) : undefined;
+    if (user === undefined) continue;
+    files.push({ name, user });
+    seen.add(hash);
+  }
+  for (const user of users.values()) {
+    if (user.avatarSource === 'U' && !seen.has(user.hash) && wanted.isRealmUser(user.userId)) files.push({ name: `${user.hash}.png`, user });
+  }
+
+  files.sort((a, b) => byBytes(a.name, b.name));
+  for (const { name, user } of files) {
+    const path = `${realmId}/${name}`;
+    const version = wanted.rules.avatarVersions ? { avatar_version: user.avatarVersion } : {};
+    yield {
+      area: 'avatars', key: path, path,
+      judge: (info) => ({
+        take: true,
+        record: {
+          realm_id: realmId, user_profile_id: user.userId, user_profile_email: wanted.emailOf(user.userId) ?? null, ...version,
+          s3_path: path, path, size: info.size, last_modified: info.lastModified, content_type: null,
+        },
+      }),
+    };
+  }
+}
+
+async function* emoji({ realmId, rules, emoji: rows }: WantedFiles): AsyncGenerator<Candidate> {
+  const candidates: Candidate[] = [];
+  for await (const { fileName, name, authorId, deactivated } of rows()) {
+    for (const suffix of rules.emojiOriginals ? ['', '.original'] : ['']) {
+      const path = `${realmId}/emoji/images/${fileName}${suffix}`;
+      const record = { realm_id: realmId, author: authorId, path, s3_path: path, file_name: fileName, name, deactivated };
+      candidates.push({ area: 'emoji', key: path, path, judge: () => ({ take: true, record }) });
+    }
+  }
+  yield* candidates.sort((a, b) => byBytes(a.path, b.path));
+}
+
+async function* realmIcons({ realmId, realmIcons: wanted }: WantedFiles, root: string | undefined): AsyncGenerator<Candidate> {
+  if (!wanted) return;
+  const names: string[] = [];
+  for await (const name of visibleNames(root, join(String(realmId), 'realm'))) names.push(name);
+  for (const name of names.sort(byBytes)) {
+    const path = `${realmId}/${name}`;
+    const record = { realm_id: realmId, path, s3_path: path };
+    yield { area: 'realm_icons', key: `${realmId}/realm/${name}`, path, judge: () => ({ take: true, record }) };
+  }
+}
+
+/** Names in a directory that a shell's `*` would match, directories aside; none when it is not there. */
+async function* visibleNames(root: string | undefined, directory: string): AsyncGenerator<string> {
+  if (root === undefined) return;
+  try {
+    for await (const entry of await opendir(join(root, directory))) {
+      if (!entry.name.startsWith('.') && !entry.isDirectory()) yield entry.name;
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}

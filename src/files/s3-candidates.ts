@@ -1,0 +1,127 @@
+/**
+ * Which objects of the buckets an export holds, and their records, as Zulip's own export has them; and what it cannot
+ * do: go on where an object's metadata is missing, of another system, or at odds with the database.
+ * Keys: `PATH_ID` in the uploads bucket; `R/HASH[.original]`, `R/emoji/images/NAME[.original]`, `R/realm/*` in the other.
+ */
+import type { OwnerSource } from './file-events.js';
+import type { Candidate, ObjectInfo, Verdict } from './file-store.js';
+import { byBytes } from './records.js';
+import type { FileRecord } from './records.js';
+import type { ListedObject } from './s3-listing.js';
+import type { Area, WantedAvatar, WantedFiles } from './wanted-files.js';
+
+/** Lists the avatars bucket below a prefix; `directOnly` without what lies below a further `/`. */
+export type ListAvatarsBucket = (prefix: string, directOnly: boolean) => AsyncIterable<ListedObject>;
+
+/**
+ * Users up to which their avatars are asked for one by one: two requests each, most of them for users without one.
+ * A listing costs one request for each 1000 objects of the realm.
+ */
+const LISTING_PAYS_FROM = 8;
+
+export function s3Candidates(area: Area, wanted: WantedFiles, list: ListAvatarsBucket): AsyncIterable<Candidate> {
+  switch (area) {
+    case 'uploads': return uploads(wanted);
+    case 'avatars': return avatars(wanted, list);
+    case 'emoji': return emoji(wanted);
+    case 'realm_icons': return realmIcons(wanted, list);
+  }
+}
+
+async function* uploads(wanted: WantedFiles): AsyncGenerator<Candidate> {
+  for await (const { attachmentId, pathId, ownerId, size } of wanted.uploads()) {
+    yield {
+      area: 'uploads', key: pathId, path: pathId, attachmentId,
+      ...(size === null ? {} : { rowSize: size }),
+      ...(wanted.emailOf(ownerId) === undefined ? { refused: 'owner' } : {}),
+      judge: (info) => judge(wanted, pathId, info, ownerId, 'attachment row'),
+    };
+  }
+}
+
+async function* avatars(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGenerator<Candidate> {
+  const users = new Map<string, WantedAvatar>();
+  for await (const user of wanted.avatars?.() ?? []) if (wanted.isRealmUser(user.userId)) users.set(user.hash, user);
+
+  const { realmId, rules } = wanted;
+  const listed = new Map<string, ListedObject>();
+  const listing = users.size >= LISTING_PAYS_FROM;
+  if (listing) {
+    for await (const object of list(`${realmId}/`, true)) {
+      const name = object.key.slice(`${realmId}/`.length);
+      if (users.has(name.replace(/\.original$/, ''))) listed.set(name, object);
+    }
+  }
+  const candidates: Candidate[] = [];
+  for (const user of users.values()) {
+    // Up to 9.x HASH was the picture shown; later it is HASH.png, which Zulip does not export.
+    for (const [name, expected] of [[user.hash, !rules.avatarVersions], [`${user.hash}.original`, true]] as const) {
+      const object = listed.get(name);
+      const uploaded = user.avatarSource === 'U' && expected;
+      // An uploaded avatar that no page of the listing has is asked for, before it is said to be missing.
+      if (listing && object === undefined && !uploaded) continue;
+      const key = `${realmId}/${name}`;
+      candidates.push({
+        area: 'avatars', key, path: key, etag: object?.etag,
+        optional: !uploaded,
+        judge: (info) => judge(wanted, key, info, user.userId, 'avatar hash', rules.avatarVersions ? { avatar_version: user.avatarVersion } : {}),
+      });
+    }
+  }
+  yield* candidates.sort((a, b) => byBytes(a.path, b.path));
+}
+
+async function* emoji(wanted: WantedFiles): AsyncGenerator<Candidate> {
+  const candidates: Candidate[] = [];
+  for await (const { fileName, authorId } of wanted.emoji()) {
+    for (const suffix of wanted.rules.emojiOriginals ? ['', '.original'] : ['']) {
+      const key = `${wanted.realmId}/emoji/images/${fileName}${suffix}`;
+      const author = authorId !== null && wanted.isRealmUser(authorId) ? authorId : undefined;
+      candidates.push({ area: 'emoji', key, path: key, judge: (info) => judge(wanted, key, info, author, 'emoji row', { file_name: fileName }) });
+    }
+  }
+  yield* candidates.sort((a, b) => byBytes(a.path, b.path));
+}
+
+async function* realmIcons(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGenerator<Candidate> {
+  if (!wanted.realmIcons) return;
+  const candidates: Candidate[] = [];
+  for await (const { key, etag } of list(`${wanted.realmId}/realm/`, false)) {
+    if (!key.endsWith('/')) candidates.push({ area: 'realm_icons', key, path: key, etag, judge: (info) => judge(wanted, key, info, undefined, 'nobody') });
+  }
+  yield* candidates.sort((a, b) => byBytes(a.path, b.path));
+}
+
+/**
+ * Decides whether the object may travel and makes its record.
+ *
+ * Zulip believes the metadata and stops where there is none. The database knows better whose file it is: its row, or the
+ * user whose salted hash is the file's name. Where metadata and database agree the record is Zulip's own; where they do not, it is
+ * the database's, and the ledger says so. Only an object of which the database names no owner (an icon) lives by its metadata.
+ */
+function judge(wanted: WantedFiles, key: string, info: ObjectInfo, owner: number | undefined, source: OwnerSource, extra: FileRecord = {}): Verdict {
+  const { user_profile_id: userText, realm_id: realmText, ...others } = info.metadata;
+  const user = id(userText);
+  const realm = id(realmText);
+  const known = user !== undefined && (wanted.isRealmUser(user) || user === wanted.emailGatewayBotId);
+  if (owner === undefined && user !== undefined && !known) return { take: false };
+
+  const problem = user === undefined || realm === undefined ? 'absent'
+    : !known || (realm !== wanted.realmId && user !== wanted.emailGatewayBotId) ? 'foreign'
+      : owner !== undefined && owner !== user ? 'contradictory' : undefined;
+  const final = owner ?? user;
+  const version = id(others.avatar_version);
+  const record: FileRecord = {
+    ...others, ...extra,
+    ...(version === undefined ? {} : { avatar_version: version }),
+    s3_path: key, bucket: info.bucket ?? '', size: info.size, last_modified: info.lastModified, content_type: info.contentType, md5: info.etag ?? null,
+    ...(final === undefined ? {} : { user_profile_id: final, user_profile_email: wanted.emailOf(final) ?? null }),
+    realm_id: wanted.realmId, path: key,
+  };
+  return { take: true, record, ...(problem === undefined ? {} : { oddMetadata: { problem, ownerFrom: owner === undefined ? 'nobody' : source } }) };
+}
+
+/** A positive integer as metadata spells it; undefined for anything else. */
+function id(text: string | undefined): number | undefined {
+  return text !== undefined && /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
+}

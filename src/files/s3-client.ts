@@ -1,0 +1,155 @@
+/**
+ * The connection to S3: the AWS SDK's client under a retry of our own, because the SDK's does not cover a body that breaks
+ * off, nor slow down all transfers together when one is told to.
+ */
+import { readFileSync } from 'node:fs';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { rootCertificates } from 'node:tls';
+import { S3Client } from '@aws-sdk/client-s3';
+import type { S3ClientConfig } from '@aws-sdk/client-s3';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { RealmliftError } from '../errors.js';
+import { Lost } from './file-store.js';
+import { RequestLimiter } from './request-limiter.js';
+import { Corrupt, Hung, credentialsRefused, meaningOf } from './s3-fault.js';
+
+export interface S3Connection {
+  /** URL of a server other than AWS. */
+  readonly endpoint?: string | undefined;
+  /** Else the SDK's own sources (AWS_REGION, the profile), else us-east-1. */
+  readonly region?: string | undefined;
+  /** `https://host/bucket/key` instead of `https://bucket.host/key`. Default: with an endpoint. */
+  readonly forcePathStyle?: boolean | undefined;
+  /** PEM file of a certificate authority to trust beside the usual ones. */
+  readonly caFile?: string | undefined;
+  /** Default: the SDK's chain (environment, profile, SSO, process, container, instance). */
+  readonly credentials?: S3ClientConfig['credentials'];
+  /** Requests at once. Default 32. */
+  readonly jobs?: number | undefined;
+  /** Seconds without a byte after which a connection is cut. Default 60. */
+  readonly timeout?: number | undefined;
+  /** How often a request is made before the object is given up. Default 8: about a minute of backoff. */
+  readonly attempts?: number | undefined;
+}
+
+/** Milliseconds: the first pause is up to BACKOFF_BASE, doubled each time, never longer than BACKOFF_CAP. */
+const BACKOFF_BASE = 200;
+const BACKOFF_CAP = 20_000;
+
+export class S3Access {
+  readonly limiter: RequestLimiter;
+  readonly jobs: number;
+  readonly #connection: S3Connection;
+  readonly #agents: { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent };
+  readonly #timeout: number;
+  #client: S3Client;
+
+  constructor(connection: S3Connection) {
+    this.#connection = connection;
+    this.jobs = connection.jobs ?? 32;
+    this.limiter = new RequestLimiter(this.jobs);
+    this.#timeout = (connection.timeout ?? 60) * 1000;
+    const sockets = { keepAlive: true, maxSockets: this.jobs, scheduling: 'lifo' as const };
+    this.#agents = {
+      httpAgent: new HttpAgent(sockets),
+      httpsAgent: new HttpsAgent({ ...sockets, ...(connection.caFile === undefined ? {} : { ca: authorities(connection.caFile) }) }),
+    };
+    this.#client = this.#newClient();
+  }
+
+  /** Makes a request and reads its answer, again and again while that can help.
+   *
+   * @param request is given the client, a signal and a function to call whenever bytes arrive
+   * @throws Lost when the object is to be given up; RealmliftError when all are
+   */
+  async request<T>(signal: AbortSignal, request: (client: S3Client, signal: AbortSignal, alive: () => void) => Promise<T>): Promise<T> {
+    const attempts = this.#connection.attempts ?? 8;
+    let refreshed = false;
+    for (let attempt = 1; ; attempt += 1) {
+      signal.throwIfAborted();
+      const client = this.#client;
+      try {
+        const result = await this.limiter.run(() => this.#watched(signal, (watch, alive) => request(client, watch, alive)));
+        this.limiter.succeeded();
+        return result;
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        const meaning = meaningOf(error);
+        switch (meaning.kind) {
+          case 'fatal': throw meaning.error;
+          case 'lost': throw meaning.lost;
+          case 'changed': throw error;
+          case 'credentials':
+            if (refreshed) throw credentialsRefused((error as Error).name, error);
+            refreshed = true;
+            // Others may have renewed it meanwhile.
+            if (this.#client === client) this.#client = this.#newClient();
+            continue;
+          case 'retry':
+            if (meaning.throttled) this.limiter.throttled();
+        }
+        if (attempt === attempts) throw givenUp(error, attempts);
+        await sleep(Math.random() * Math.min(BACKOFF_CAP, BACKOFF_BASE * 2 ** attempt), undefined, { signal });
+      }
+    }
+  }
+
+  close(): void {
+    this.#client.destroy();
+    this.#agents.httpAgent.destroy();
+    this.#agents.httpsAgent.destroy();
+  }
+
+  /** Runs `work` with a signal that fires when `alive` is not called for the time allowed. */
+  async #watched<T>(signal: AbortSignal, work: (watch: AbortSignal, alive: () => void) => Promise<T>): Promise<T> {
+    // Not AbortSignal.any: in Node 20 each composite stays reachable from a signal that lives as long as the run.
+    const watch = new AbortController();
+    const stop = (): void => watch.abort(signal.reason);
+    const timer = setTimeout(() => watch.abort(new Hung(`no byte for ${this.#timeout / 1000} s`)), this.#timeout);
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      return await work(watch.signal, () => void timer.refresh());
+    } catch (error) {
+      throw watch.signal.aborted ? watch.signal.reason : error;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  #newClient(): S3Client {
+    const { endpoint, region, credentials, forcePathStyle = endpoint !== undefined } = this.#connection;
+    return new S3Client({
+      region: region ?? regionOfEnvironment() ?? 'us-east-1',
+      forcePathStyle,
+      followRegionRedirects: endpoint === undefined,
+      maxAttempts: 1,
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_SUPPORTED',
+      requestHandler: new NodeHttpHandler({ ...this.#agents, connectionTimeout: this.#timeout }),
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(credentials === undefined ? {} : { credentials }),
+    });
+  }
+}
+
+function regionOfEnvironment(): string | undefined {
+  return process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION;
+}
+
+function authorities(file: string): string[] {
+  try {
+    return [...rootCertificates, readFileSync(file, 'utf8')];
+  } catch (cause) {
+    throw new RealmliftError('CA_FILE', 'files', `cannot read the certificate authority ${file}`, { hint: 'give a PEM file with --ca-file', cause });
+  }
+}
+
+function givenUp(error: unknown, attempts: number): Lost {
+  const { name, message, code } = error as { name: string; message: string; code?: string };
+  const what = code ?? (name === 'Error' ? message : name);
+  const reason = error instanceof Hung ? 'timeout' : error instanceof Corrupt ? 'corrupt' : 'fault';
+  return new Lost(reason, `given up after ${attempts} attempts: ${what}`, error);
+}
