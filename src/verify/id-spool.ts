@@ -1,0 +1,232 @@
+/**
+ * Ids that grow with the number of messages (message ids, usermessage ids, references to messages) go to temporary files
+ * as sorted runs, and are merged from there: no memory grows with them, and any order of rows is checked right.
+ *
+ * A run is a sequence of rising ids, each stored as its distance to the one before in base 128, the low digits first
+ * with the top bit set on all but the last (LEB128): 1 to 2 bytes per id, so 100 million usermessages take about 150 MB.
+ */
+import { readSync, writeSync } from 'node:fs';
+
+/** One sorted run in a file. File descriptors are the process's: a run written by a worker is read by the main thread. */
+export interface IdRun {
+  fd: number;
+  offset: number;
+  bytes: number;
+  count: number;
+  min: number;
+  max: number;
+}
+
+/** Ids in rising order; Infinity at the end. */
+export interface SortedIds {
+  next(): number;
+}
+
+const BATCH = 64 * 1024;
+/** An id of up to 2^53 takes at most 8 bytes. */
+const MAX_ENCODED = 8;
+const READ_BUFFER = 4096;
+/** So many runs are merged at once: with their read buffers they take 1 MB. */
+const FAN_IN = 256;
+
+/** Takes ids in any order and writes runs to the end of one file. Rows sorted by id make one long run. */
+export class IdSpool {
+  readonly #fd: number;
+  readonly #batch = new Float64Array(BATCH);
+  readonly #bytes = Buffer.allocUnsafe(BATCH * MAX_ENCODED);
+  #count = 0;
+  #last = -1;
+  #rising = true;
+  #position = 0;
+  #runs: IdRun[] = [];
+
+  /** `fd` is an empty file, open for writing, used by nobody else meanwhile. */
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  add(id: number): void {
+    if (id < this.#last) this.#rising = false;
+    this.#last = id;
+    this.#batch[this.#count++] = id;
+    if (this.#count === BATCH) this.#flush();
+  }
+
+  /** The runs of all ids so far. More ids may follow: they make further runs. */
+  finish(): IdRun[] {
+    if (this.#count > 0) this.#flush();
+    const runs = this.#runs;
+    this.#runs = [];
+    return runs;
+  }
+
+  #flush(): void {
+    const ids = this.#batch.subarray(0, this.#count);
+    if (!this.#rising) ids.sort();
+    const min = ids[0]!;
+    const max = ids[ids.length - 1]!;
+    const last = this.#runs.at(-1);
+    const extended = last !== undefined && last.max <= min ? last : undefined;
+    const bytes = encode(ids, extended === undefined ? min : extended.max, this.#bytes);
+    writeAll(this.#fd, this.#bytes, bytes, this.#position);
+    if (extended === undefined) this.#runs.push({ fd: this.#fd, offset: this.#position, bytes, count: ids.length, min, max });
+    else {
+      extended.bytes += bytes;
+      extended.count += ids.length;
+      extended.max = max;
+    }
+    this.#position += bytes;
+    this.#count = 0;
+    this.#rising = true;
+    this.#last = -1;
+  }
+}
+
+function encode(ids: Float64Array, before: number, target: Buffer): number {
+  let at = 0;
+  let last = before;
+  for (const id of ids) {
+    let distance = id - last;
+    last = id;
+    while (distance >= 0x80) {
+      target[at++] = 0x80 | (distance % 0x80);
+      distance = Math.floor(distance / 0x80);
+    }
+    target[at++] = distance;
+  }
+  return at;
+}
+
+function writeAll(fd: number, bytes: Buffer, length: number, position: number): void {
+  for (let done = 0; done < length;) done += writeSync(fd, bytes, done, length - done, position + done);
+}
+
+/** Reads one run; `current` is the id that {@link advance} moves on. */
+class RunReader {
+  current: number;
+  readonly #run: IdRun;
+  readonly #buffer: Buffer;
+  #position = 0;
+  #end = 0;
+  #read = 0;
+  #left: number;
+
+  constructor(run: IdRun) {
+    this.#run = run;
+    this.#buffer = Buffer.allocUnsafe(Math.min(READ_BUFFER, run.bytes));
+    this.#left = run.count;
+    this.current = run.min;
+    this.advance();
+  }
+
+  /** False at the end of the run. */
+  advance(): boolean {
+    if (this.#left === 0) return false;
+    this.#left--;
+    let factor = 1;
+    let distance = 0;
+    for (;;) {
+      if (this.#position === this.#end) this.#refill();
+      const byte = this.#buffer[this.#position++]!;
+      distance += (byte & 0x7f) * factor;
+      if (byte < 0x80) break;
+      factor *= 0x80;
+    }
+    this.current += distance;
+    return true;
+  }
+
+  #refill(): void {
+    const { fd, offset, bytes } = this.#run;
+    const wanted = Math.min(this.#buffer.length, bytes - this.#read);
+    this.#end = readSync(fd, this.#buffer, 0, wanted, offset + this.#read);
+    if (this.#end === 0) throw new Error('a temporary file of verify was cut short');
+    this.#read += this.#end;
+    this.#position = 0;
+  }
+}
+
+/** All ids of many runs in rising order, by a binary heap of the runs that have begun. */
+class MergedRuns implements SortedIds {
+  /** Runs that have not begun, the one with the lowest id last. */
+  readonly #waiting: IdRun[];
+  readonly #heap: RunReader[] = [];
+
+  constructor(runs: readonly IdRun[]) {
+    this.#waiting = [...runs].sort((a, b) => b.min - a.min);
+  }
+
+  next(): number {
+    const heap = this.#heap;
+    for (let run = this.#waiting.at(-1); run !== undefined && (heap.length === 0 || run.min <= heap[0]!.current); run = this.#waiting.at(-1)) {
+      this.#waiting.pop();
+      heap.push(new RunReader(run));
+      this.#rise(heap.length - 1);
+    }
+    const top = heap[0];
+    if (top === undefined) return Infinity;
+    const id = top.current;
+    if (!top.advance()) {
+      const last = heap.pop()!;
+      if (heap.length > 0) heap[0] = last;
+    }
+    this.#sink();
+    return id;
+  }
+
+  #rise(from: number): void {
+    const heap = this.#heap;
+    for (let i = from; i > 0;) {
+      const parent = (i - 1) >> 1;
+      if (heap[parent]!.current <= heap[i]!.current) return;
+      [heap[parent], heap[i]] = [heap[i]!, heap[parent]!];
+      i = parent;
+    }
+  }
+
+  #sink(): void {
+    const heap = this.#heap;
+    for (let i = 0; ;) {
+      let least = i;
+      for (let child = 2 * i + 1; child <= 2 * i + 2 && child < heap.length; child++) {
+        if (heap[child]!.current < heap[least]!.current) least = child;
+      }
+      if (least === i) return;
+      [heap[least], heap[i]] = [heap[i]!, heap[least]!];
+      i = least;
+    }
+  }
+}
+
+/** Merges any number of runs; while there are too many for one merge, groups of them become longer runs in `scratch`. */
+export function mergeRuns(runs: readonly IdRun[], scratch: IdSpool): SortedIds {
+  let all = [...runs];
+  while (all.length > FAN_IN) {
+    const longer: IdRun[] = [];
+    for (let i = 0; i < all.length; i += FAN_IN) {
+      const merged = new MergedRuns(all.slice(i, i + FAN_IN));
+      for (let id = merged.next(); id !== Infinity; id = merged.next()) scratch.add(id);
+      longer.push(...scratch.finish());
+    }
+    all = longer;
+  }
+  return new MergedRuns(all);
+}
+
+/** Calls `twice` for each id that comes more than once, once per repetition. */
+export function findRepeated(ids: SortedIds, twice: (id: number) => void): void {
+  let last = -1;
+  for (let id = ids.next(); id !== Infinity; id = ids.next()) {
+    if (id === last) twice(id);
+    last = id;
+  }
+}
+
+/** Calls `missing` for each of `references` that is not among `ids`, once per occurrence. */
+export function findMissing(ids: SortedIds, references: SortedIds, missing: (id: number) => void): void {
+  let id = ids.next();
+  for (let reference = references.next(); reference !== Infinity; reference = references.next()) {
+    while (id < reference) id = ids.next();
+    if (id !== reference) missing(reference);
+  }
+}
