@@ -4,7 +4,7 @@
  */
 import pg from 'pg';
 import { RealmliftError } from '../errors.js';
-import type { ConnectionSettings } from './connection-settings.js';
+import type { ConnectionSettings, TargetServer } from './connection-settings.js';
 
 /** The oldest server whose behaviour is relied on (inlined CTEs, generated columns). */
 const OLDEST_SERVER = 120000;
@@ -27,52 +27,146 @@ const SESSION = `
   SET statement_timeout = 0;
   SET lock_timeout = 0;
   SET idle_in_transaction_session_timeout = 0;
+  SET row_security = off;
   SET jit = off;
   SET work_mem = '${WORK_MEM}';
   SET max_parallel_workers_per_gather = 0`;
 
+/** Settings that came with later servers, by server_version_num: either would end a session that waits or works for long. */
+const LATER_SETTINGS = [[140000, 'SET idle_session_timeout = 0'], [170000, 'SET transaction_timeout = 0']] as const;
+
+interface Failure {
+  readonly settings: ConnectionSettings;
+  readonly error: unknown;
+}
+
+interface Server {
+  readonly version: number;
+  readonly recovering: boolean;
+  readonly readOnly: boolean;
+}
+
 /**
- * Opens a connection. The caller ends it.
+ * Opens a connection to the first server of the settings that can be reached and is of the kind that is wanted. The caller
+ * ends it. With row_security off, a policy that would hide rows from this role is an error and not a silent gap.
  *
  * @param role what the session is for, shown in pg_stat_activity as `realmlift ROLE`
- * @throws RealmliftError SERVER_UNREACHABLE, LOGIN_REFUSED, DATABASE_UNKNOWN, SERVER_TOO_OLD
+ * @throws RealmliftError SERVER_UNREACHABLE, LOGIN_REFUSED, DATABASE_UNKNOWN, SERVER_TOO_OLD, SERVER_KIND
  */
 export async function connect(settings: ConnectionSettings, role: string): Promise<pg.Client> {
+  const tries = [settings, ...(settings.alternatives ?? [])];
+  const target = settings.target ?? 'any';
+  if (target !== 'prefer-standby') return connectToOne(tries, role, target);
+  try {
+    return await connectToOne(tries, role, 'standby');
+  } catch {
+    return connectToOne(tries, role, 'any');
+  }
+}
+
+/** The settings under which `client` was opened, without alternatives: for further sessions on the very same server. */
+export function settingsOf(client: pg.Client, settings: ConnectionSettings): ConnectionSettings {
+  const { config, description } = [settings, ...(settings.alternatives ?? [])].find(
+    (each) => each.config.host === client.host && each.config.port === client.port && (each.config.ssl !== false) === ((client.ssl as unknown) !== false),
+  ) ?? settings;
+  return { config, description };
+}
+
+async function connectToOne(tries: readonly ConnectionSettings[], role: string, target: TargetServer): Promise<pg.Client> {
+  const failures: Failure[] = [];
+  let skipped: string | undefined;
+  for (const settings of tries) {
+    if (settings.description === skipped) continue;
+    try {
+      return await open(settings, role, target);
+    } catch (error) {
+      failures.push({ settings, error });
+      if (error instanceof RealmliftError && error.code !== 'SERVER_KIND') throw error;
+      // Of the same server only the other way of connecting is worth a try, and only when the way was what failed. When it
+      // answers and refuses, the other servers are not asked: that is libpq's rule.
+      if (!dependsOnTls(error)) skipped = settings.description;
+      const more = tries.slice(tries.indexOf(settings) + 1).some((each) => each.description === settings.description && each.description !== skipped);
+      if (refusal(error) !== undefined && !more) break;
+    }
+  }
+  throw connectionError(failures);
+}
+
+async function open(settings: ConnectionSettings, role: string, target: TargetServer): Promise<pg.Client> {
   const client = new pg.Client({ ...settings.config, application_name: `realmlift ${role}` });
   // A connection lost between two queries is an error event; it reaches the caller through its next query.
   client.on('error', () => undefined);
   try {
     await client.connect();
-    const version = Number((await client.query<{ v: string }>(`SELECT current_setting('server_version_num') AS v`)).rows[0]?.v);
-    if (version < OLDEST_SERVER) {
-      throw new RealmliftError('SERVER_TOO_OLD', 'snapshot', `PostgreSQL ${Math.floor(version / 10000)} is too old`, { hint: 'PostgreSQL 12 or later is needed' });
+    const server = await serverOf(client);
+    if (server.version < OLDEST_SERVER) {
+      throw new RealmliftError('SERVER_TOO_OLD', 'snapshot', `PostgreSQL ${Math.floor(server.version / 10000)} is too old`, { hint: 'PostgreSQL 12 or later is needed' });
     }
-    await client.query(SESSION);
+    if (!serves(server, target)) {
+      throw new RealmliftError('SERVER_KIND', 'snapshot', `${settings.description} is not what target_session_attrs=${target} asks for`, { hint: 'name a host that is, or leave target_session_attrs away: an export needs no particular one' });
+    }
+    await client.query([SESSION, ...LATER_SETTINGS.filter(([since]) => server.version >= since).map(([, sql]) => sql)].join(';'));
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);
-    throw connectionError(error, settings);
+    throw error;
   }
 }
 
-function connectionError(error: unknown, settings: ConnectionSettings): RealmliftError {
-  if (error instanceof RealmliftError) return error;
-  const code = (error as { code?: string }).code ?? '';
+async function serverOf(client: pg.Client): Promise<Server> {
+  const { rows } = await client.query<{ version: string; recovering: boolean; read_only: string }>(`
+    SELECT current_setting('server_version_num') AS version, pg_catalog.pg_is_in_recovery() AS recovering, current_setting('transaction_read_only') AS read_only`);
+  const [row] = rows as [{ version: string; recovering: boolean; read_only: string }];
+  return { version: Number(row.version), recovering: row.recovering, readOnly: row.read_only === 'on' };
+}
+
+/** https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS */
+function serves({ recovering, readOnly }: Server, target: TargetServer): boolean {
+  switch (target) {
+    case 'read-write': return !recovering && !readOnly;
+    case 'read-only': return recovering || readOnly;
+    case 'primary': return !recovering;
+    case 'standby': return recovering;
+    default: return true;
+  }
+}
+
+/** True when the same server may well take a connection with TLS instead of without, or without instead of with. */
+function dependsOnTls(error: unknown): boolean {
+  const { code = '', message = '' } = error as { code?: string; message?: string };
+  return code.startsWith('28') || code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS') || message.includes('SSL');
+}
+
+/** Why a server that answered would not let us in; undefined when it did not answer, or not to us. */
+function refusal(error: unknown): 'login' | 'database' | 'password' | undefined {
+  const { code = '', message = '' } = error as { code?: string; message?: string };
+  if (code === '3D000') return 'database';
+  if (code.startsWith('28')) return 'login';
+  return message.startsWith('SASL') || message.includes('password must be') ? 'password' : undefined;
+}
+
+function connectionError(failures: readonly Failure[]): RealmliftError {
+  const refused = failures.find(({ error }) => refusal(error) !== undefined);
+  const kind = failures.find(({ error }) => error instanceof RealmliftError)?.error as RealmliftError | undefined;
+  if (refused === undefined && kind !== undefined) return kind;
+  const decisive: Failure = refused ?? (failures.at(-1) as Failure);
+  const { settings, error: cause } = decisive;
   const where = settings.description;
-  if (code === '3D000') {
-    return new RealmliftError('DATABASE_UNKNOWN', 'snapshot', `no such database: ${where}`, { hint: 'set PGDATABASE or DATABASE_URL', cause: error });
+  switch (refusal(cause)) {
+    case 'database':
+      return new RealmliftError('DATABASE_UNKNOWN', 'snapshot', `no such database: ${where}`, { hint: 'set PGDATABASE or DATABASE_URL', cause });
+    case 'login':
+      return new RealmliftError('LOGIN_REFUSED', 'snapshot', `the server refused the login of ${where}`, { hint: 'check the user, the password (PGPASSWORD or ~/.pgpass), sslmode and pg_hba.conf', cause });
+    case 'password':
+      return new RealmliftError('LOGIN_REFUSED', 'snapshot', `the server asks ${where} for a password and none was given`, { hint: 'set PGPASSWORD or use ~/.pgpass', cause });
+    case undefined: {
+      const places = [...new Set(failures.map((each) => each.settings.description))].join(', ');
+      const reasons = [...new Set(failures.map((each) => reason(each.error)))].join('; ');
+      return new RealmliftError('SERVER_UNREACHABLE', 'snapshot', `cannot connect to ${places}: ${reasons}`, {
+        hint: 'check DATABASE_URL or PGHOST and PGPORT, and that the server accepts connections', cause,
+      });
+    }
   }
-  if (code.startsWith('28')) {
-    return new RealmliftError('LOGIN_REFUSED', 'snapshot', `the server refused the login of ${where}`, {
-      hint: 'check the user, the password (PGPASSWORD or ~/.pgpass) and pg_hba.conf', cause: error,
-    });
-  }
-  if ((error as Error).message.includes('SASL') || (error as Error).message.includes('password must be')) {
-    return new RealmliftError('LOGIN_REFUSED', 'snapshot', `the server asks ${where} for a password and none was given`, { hint: 'set PGPASSWORD or use ~/.pgpass', cause: error });
-  }
-  return new RealmliftError('SERVER_UNREACHABLE', 'snapshot', `cannot connect to ${where}: ${reason(error)}`, {
-    hint: 'check DATABASE_URL or PGHOST and PGPORT, and that the server accepts connections', cause: error,
-  });
 }
 
 function reason(error: unknown): string {

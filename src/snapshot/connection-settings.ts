@@ -1,35 +1,56 @@
 /**
  * Where the database is: the settings that psql and pg_dump take, read the way they read them.
  *
- * A connection string (URI or `host=… dbname=…`) wins over the PG* variables of the environment; a password that is
- * in neither is looked up in the password file by the driver. Without a host the local unix socket is used, as libpq does.
+ * A connection string wins over a service, a service over the PG* variables of the environment; a password that is in none of
+ * them is looked up in the password file. Without a host the local unix socket is used. Several hosts are tried in turn.
  * https://www.postgresql.org/docs/current/libpq-connect.html
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { ClientConfig } from 'pg';
-import { parse } from 'pg-connection-string';
 import { EXIT, RealmliftError } from '../errors.js';
+import { notUnderstood, obeyed, parseConnectionString, type Keyword, type Keywords } from './connection-string.js';
+import { passwordFromFile } from './password-file.js';
+import { tlsTries } from './tls.js';
 
 export interface ConnectionSettings {
   /** What the driver needs. May hold a password: never print it. */
   readonly config: ClientConfig;
   /** `user@host:port/database`, fit for a log. */
   readonly description: string;
+  /** What to try after this, in order: without TLS or with it, then the other hosts. */
+  readonly alternatives?: readonly ConnectionSettings[];
+  /** The kind of server that is wanted; `any` unless said otherwise. */
+  readonly target?: TargetServer;
 }
+
+const TARGETS = ['any', 'read-write', 'read-only', 'primary', 'standby', 'prefer-standby'] as const;
+
+/** libpq's target_session_attrs. */
+export type TargetServer = (typeof TARGETS)[number];
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** libpq keywords and the environment variables that set them. */
-const VARIABLES = {
-  host: 'PGHOST', hostaddr: 'PGHOSTADDR', port: 'PGPORT', dbname: 'PGDATABASE', user: 'PGUSER', password: 'PGPASSWORD',
-  sslmode: 'PGSSLMODE', sslrootcert: 'PGSSLROOTCERT', sslcert: 'PGSSLCERT', sslkey: 'PGSSLKEY',
-  connect_timeout: 'PGCONNECT_TIMEOUT', options: 'PGOPTIONS', service: 'PGSERVICE',
-} as const;
+/** The environment variables that set libpq's keywords. */
+const VARIABLES: Readonly<Partial<Record<Keyword, string>>> = {
+  host: 'PGHOST', hostaddr: 'PGHOSTADDR', port: 'PGPORT', dbname: 'PGDATABASE', user: 'PGUSER', password: 'PGPASSWORD', passfile: 'PGPASSFILE',
+  service: 'PGSERVICE', options: 'PGOPTIONS', connect_timeout: 'PGCONNECT_TIMEOUT', target_session_attrs: 'PGTARGETSESSIONATTRS', channel_binding: 'PGCHANNELBINDING',
+  sslmode: 'PGSSLMODE', sslnegotiation: 'PGSSLNEGOTIATION', sslrootcert: 'PGSSLROOTCERT', sslcert: 'PGSSLCERT', sslkey: 'PGSSLKEY', sslcrl: 'PGSSLCRL',
+  ssl_min_protocol_version: 'PGSSLMINPROTOCOLVERSION', ssl_max_protocol_version: 'PGSSLMAXPROTOCOLVERSION',
+};
 
 /** Directories in which a PostgreSQL server's unix socket usually lies: Debian's and upstream's default. */
 const SOCKET_DIRECTORIES = ['/var/run/postgresql', '/tmp'];
+
+/** Seconds to wait for a connection when nothing says otherwise. libpq waits for ever. */
+const CONNECT_TIMEOUT = 30;
+
+/**
+ * Milliseconds of silence after which the operating system probes a connection; Linux would wait two hours. Node probes each
+ * second ten times, so a server that vanished is noticed within a minute.
+ */
+const KEEP_ALIVE = 30_000;
 
 /** True when the environment says which database to use, so that no sample server is wanted. */
 export function databaseIsConfigured(env: Environment): boolean {
@@ -38,111 +59,98 @@ export function databaseIsConfigured(env: Environment): boolean {
 
 /**
  * @param connectionString a URI or a keyword/value string; undefined or empty to use the environment alone
- * @throws RealmliftError CONNECTION_STRING when it cannot be understood
+ * @throws RealmliftError CONNECTION_STRING when it cannot be understood, CONNECTION_SERVICE, CONNECTION_FILE
  */
 export function connectionSettings(connectionString: string | undefined, env: Environment): ConnectionSettings {
-  const fromEnvironment: Record<string, string> = {};
-  for (const [keyword, variable] of Object.entries(VARIABLES)) {
-    const value = env[variable];
-    if (value !== undefined && value !== '') fromEnvironment[keyword] = value;
-  }
-  const given = connectionString === undefined || connectionString === '' ? {} : keywords(connectionString);
-  const service = given.service ?? fromEnvironment.service;
-  const merged: Record<string, string> = { ...fromEnvironment, ...(service === undefined ? {} : serviceFile(service, env)), ...given };
-  if (given.host !== undefined && given.hostaddr === undefined) delete merged.hostaddr;
-
-  const port = Number(merged.port ?? 5432);
-  const user = merged.user ?? userInfo().username;
+  const merged = mergedKeywords(connectionString, env);
+  const user = merged.user ?? systemUser();
   const database = merged.dbname ?? user;
-  const host = merged.hostaddr ?? merged.host ?? defaultHost(port);
-  const ssl = sslOptions(merged, host);
-  const config: ClientConfig = {
-    host, port, user, database,
-    ...(merged.password === undefined ? {} : { password: merged.password }),
-    ...(ssl === undefined ? {} : { ssl }),
+  const options = {
+    user, database, keepAlive: true, keepAliveInitialDelayMillis: KEEP_ALIVE,
+    connectionTimeoutMillis: whole(merged.connect_timeout ?? String(CONNECT_TIMEOUT), 'connect_timeout') * 1000,
     ...(merged.options === undefined ? {} : { options: merged.options }),
-    connectionTimeoutMillis: Number(merged.connect_timeout ?? 30) * 1000,
-    keepAlive: true,
+    ...(merged.channel_binding === 'require' ? { enableChannelBinding: true } : {}),
   };
-  return { config, description: `${user}@${host}:${port}/${database}` };
+  const tries = servers(merged).flatMap(({ address, name, port }) => {
+    const passwordFile = merged.passfile ?? join(homedir(), '.pgpass');
+    const password = merged.password ?? passwordFromFile(passwordFile, { host: name, port, database, user });
+    return tlsTries(merged, name).map((ssl): ConnectionSettings => ({
+      // Both ssl settings are always given: the driver would else read PGSSLMODE and PGSSLNEGOTIATION by rules of its own.
+      config: {
+        ...options, host: address, port, ssl, ...(password === undefined ? {} : { password }),
+        sslnegotiation: merged.sslnegotiation === 'direct' && ssl !== false ? 'direct' : 'postgres',
+      },
+      description: `${user}@${address}:${port}/${database}`,
+    }));
+  });
+  const [first, ...alternatives] = tries as [ConnectionSettings, ...ConnectionSettings[]];
+  const target = merged.target_session_attrs as TargetServer | undefined;
+  if (target !== undefined && !TARGETS.includes(target)) throw notUnderstood(`target_session_attrs is one of ${TARGETS.join(', ')}`);
+  return { ...first, ...(alternatives.length === 0 ? {} : { alternatives }), ...(target === undefined || target === 'any' ? {} : { target }) };
+}
+
+function mergedKeywords(connectionString: string | undefined, env: Environment): Keywords {
+  const variables = Object.entries(VARIABLES).map(([keyword, variable]): [string, string] => [keyword, env[variable] ?? '']);
+  const environment = present(obeyed(variables));
+  const given = parseConnectionString(connectionString ?? '');
+  const service = given.service ?? environment.service;
+  const merged = { ...environment, ...(service === undefined || service === '' ? {} : serviceFile(service, env)), ...given };
+  // A host from nearer by is not to be reached at an address from farther away.
+  if (given.host !== undefined && given.hostaddr === undefined) delete merged.hostaddr;
+  return present(merged);
+}
+
+function present(keywords: Keywords): Keywords {
+  return Object.fromEntries(Object.entries(keywords).filter(([, value]) => value !== ''));
+}
+
+/** The servers to try: libpq pairs the lists of host, hostaddr and port; a single port serves all. */
+function servers(settings: Keywords): { address: string; name: string; port: number }[] {
+  const [hosts, addresses, ports] = [settings.host, settings.hostaddr, settings.port].map((list) => list?.split(',') ?? []) as [string[], string[], string[]];
+  const count = Math.max(hosts.length, addresses.length, 1);
+  if ((addresses.length > 0 && hosts.length > 0 && addresses.length !== hosts.length) || (ports.length > 1 && ports.length !== count)) {
+    throw notUnderstood('host, hostaddr and port list different numbers of servers');
+  }
+  return Array.from({ length: count }, (_, index) => {
+    const port = whole((ports.length > 1 ? ports[index] : ports[0]) || '5432', 'port');
+    if (port < 1 || port > 65535) throw notUnderstood('port is not a port number');
+    const name = hosts[index] || addresses[index] || defaultHost(port);
+    return { name, address: addresses[index] || name, port };
+  });
 }
 
 function defaultHost(port: number): string {
   return SOCKET_DIRECTORIES.find((directory) => existsSync(join(directory, `.s.PGSQL.${port}`))) ?? 'localhost';
 }
 
-function keywords(connectionString: string): Record<string, string> {
-  return /^postgres(ql)?:\/\//.test(connectionString) ? uriKeywords(connectionString) : pairs(connectionString);
+/** A whole number of at least 0; the value is not repeated, it may be a piece of a password. */
+function whole(text: string, keyword: string): number {
+  if (!/^\s*-?\d{1,9}\s*$/.test(text)) throw notUnderstood(`${keyword} is not a whole number`);
+  return Math.max(Number(text), 0);
 }
 
-function uriKeywords(uri: string): Record<string, string> {
+function systemUser(): string {
   try {
-    const parsed = parse(uri) as unknown as Record<string, unknown>;
-    const query = new URL(uri.replace(/^postgres(ql)?:\/\/\/?/, 'postgres://placeholder/')).searchParams;
-    const out: Record<string, string> = {};
-    for (const [name, value] of query) out[name === 'sslrootcert' ? 'sslrootcert' : name] = value;
-    for (const [name, keyword] of [['host', 'host'], ['port', 'port'], ['user', 'user'], ['password', 'password'], ['database', 'dbname']] as const) {
-      const value = parsed[name];
-      if (typeof value === 'string' && value !== '') out[keyword] = value;
-    }
-    return out;
-  } catch (cause) {
-    throw notUnderstood(cause);
+    return userInfo().username;
+  } catch {
+    throw notUnderstood('no user is named, and the system knows none for this process');
   }
 }
 
-/** `key=value key='quoted value'` with backslash escapes, as libpq's conninfo strings are written. */
-function pairs(text: string): Record<string, string> {
-  const out: Record<string, string> = {};
-  const pattern = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))\s*/gy;
-  while (pattern.lastIndex < text.length) {
-    const match = pattern.exec(text);
-    if (match === null) throw notUnderstood();
-    out[match[1] as string] = (match[2] ?? match[3] ?? '').replace(/\\(.)/g, '$1');
-  }
-  return out;
-}
-
-function notUnderstood(cause?: unknown): RealmliftError {
-  return new RealmliftError('CONNECTION_STRING', 'usage', 'the connection string is neither a postgresql:// URI nor keyword=value pairs', {
-    hint: 'for example postgresql://zulip@db.example/zulip?sslmode=require, or set PGHOST, PGUSER and PGDATABASE', exit: EXIT.usage, cause,
-  });
-}
-
-function serviceFile(service: string, env: Environment): Record<string, string> {
+function serviceFile(service: string, env: Environment): Keywords {
   const files = [env.PGSERVICEFILE ?? join(homedir(), '.pg_service.conf'), join(env.PGSYSCONFDIR ?? '/etc/postgresql-common', 'pg_service.conf')];
   for (const file of files) {
     if (!existsSync(file)) continue;
     let inside = false;
-    const found: Record<string, string> = {};
+    let found: [string, string][] | undefined;
     for (const line of readFileSync(file, 'utf8').split(/\r?\n/)) {
       const section = /^\s*\[(.+)\]\s*$/.exec(line);
       if (section !== null) inside = section[1] === service;
+      if (inside) found ??= [];
       const pair = /^\s*([a-z_]+)\s*=\s*(.*?)\s*$/.exec(line);
-      if (inside && pair !== null) found[pair[1] as string] = pair[2] as string;
+      if (inside && pair !== null) found?.push([pair[1] as string, pair[2] as string]);
     }
-    if (Object.keys(found).length > 0) return found;
+    if (found !== undefined) return obeyed(found);
   }
   throw new RealmliftError('CONNECTION_SERVICE', 'usage', `the service "${service}" is in no service file`, { hint: files.join(', '), exit: EXIT.usage });
-}
-
-/**
- * libpq's sslmode in the driver's terms. `prefer` (libpq's default) is plain TCP here: the driver cannot fall back, and
- * a server that insists answers with a clear error.
- */
-function sslOptions(settings: Record<string, string>, host: string): ClientConfig['ssl'] | undefined {
-  const mode = settings.sslmode ?? 'prefer';
-  if (host.startsWith('/') || mode === 'disable' || mode === 'allow' || mode === 'prefer') return undefined;
-  const read = (name: string): string | undefined => {
-    const file = settings[name];
-    return file === undefined || file === '' || file === 'system' ? undefined : readFileSync(file, 'utf8');
-  };
-  const ca = read('sslrootcert');
-  const cert = read('sslcert');
-  const key = read('sslkey');
-  const files = { ...(ca === undefined ? {} : { ca }), ...(cert === undefined ? {} : { cert }), ...(key === undefined ? {} : { key }) };
-  if (mode === 'verify-full') return { ...files, rejectUnauthorized: true };
-  // Without a host name check; with a root certificate `require` verifies the chain as libpq does.
-  const verifyChain = mode === 'verify-ca' || ca !== undefined;
-  return { ...files, rejectUnauthorized: verifyChain, checkServerIdentity: () => undefined };
 }

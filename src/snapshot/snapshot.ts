@@ -3,16 +3,20 @@
  *
  * A holder session opens REPEATABLE READ READ ONLY before anything is read and exports its snapshot; every other session
  * joins it with SET TRANSACTION SNAPSHOT. The exported snapshot lives as long as the holder's transaction, so the holder
- * is kept busy with a trivial query (proxies and firewalls drop silent connections), and its loss fails the run by name.
+ * is kept busy with a trivial query (proxies drop connections without traffic), and its loss fails the run by name.
  * https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
-import { connect } from './connect.js';
+import { connect, settingsOf } from './connect.js';
 import type { ConnectionSettings } from './connection-settings.js';
 
 /** Milliseconds between two signs of life of the holder. */
 const HEARTBEAT = 15_000;
+
+/** Milliseconds that work gets to let go of its files and sessions after the snapshot was lost. */
+const GRACE = 5_000;
 
 export interface Snapshot {
   /** As pg_export_snapshot names it, for SET TRANSACTION SNAPSHOT. */
@@ -21,6 +25,7 @@ export interface Snapshot {
   readonly takenAt: string;
   /** PostgreSQL's server_version_num, e.g. 150018. */
   readonly serverVersion: number;
+  /** Of the server that holds the snapshot, the only one on which it can be joined. */
   readonly settings: ConnectionSettings;
   /** The holder's own session, for the plan's small queries. */
   readonly client: pg.Client;
@@ -31,7 +36,9 @@ export interface Snapshot {
 /**
  * Runs `work` inside one snapshot and releases it afterwards.
  *
- * @throws RealmliftError SNAPSHOT_LOST when the holder's connection ends before `work` does
+ * @param work is to stop when `lost` aborts; it gets a few seconds for that before the error goes on to the caller
+ * @throws RealmliftError SNAPSHOT_LOST when the holder's connection ends before `work` does, SNAPSHOT_REFUSED when the server
+ *   gives none
  */
 export async function withSnapshot<T>(settings: ConnectionSettings, work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
   const client = await connect(settings, 'snapshot');
@@ -45,21 +52,51 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
   };
   client.on('end', () => fail(undefined));
   client.on('error', fail);
-  const heartbeat = setInterval(() => void client.query('SELECT 1').catch(fail), HEARTBEAT);
-  heartbeat.unref();
+  const heartbeat = startHeartbeat(client, fail);
   try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    const { rows } = await client.query<{ id: string; taken_at: string; version: string }>(`
-      SELECT pg_export_snapshot() AS id, current_setting('server_version_num') AS version,
-             to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS taken_at`);
-    const row = rows[0] as { id: string; taken_at: string; version: string };
-    const snapshot: Snapshot = { id: row.id, takenAt: row.taken_at, serverVersion: Number(row.version), settings, client, lost: lost.signal };
-    return await Promise.race([work(snapshot), rejectWhenAborted(lost.signal)]);
+    const snapshot = { ...(await take(client, lost.signal)), settings: settingsOf(client, settings), client, lost: lost.signal };
+    const working = work(snapshot);
+    try {
+      return await Promise.race([working, rejectWhenAborted(lost.signal)]);
+    } catch (error) {
+      if (!lost.signal.aborted) throw error;
+      await Promise.race([working.catch(() => undefined), sleep(GRACE, undefined, { ref: false })]);
+      // Whatever work made of it, the reason is the lost snapshot.
+      throw lost.signal.reason;
+    }
   } finally {
     finished = true;
     clearInterval(heartbeat);
     await client.end().catch(() => undefined);
   }
+}
+
+async function take(client: pg.Client, lost: AbortSignal): Promise<Pick<Snapshot, 'id' | 'takenAt' | 'serverVersion'>> {
+  try {
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    const { rows } = await client.query<{ id: string; taken_at: string; version: string }>(`
+      SELECT pg_export_snapshot() AS id, current_setting('server_version_num') AS version,
+             to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS taken_at`);
+    const [row] = rows as [{ id: string; taken_at: string; version: string }];
+    return { id: row.id, takenAt: row.taken_at, serverVersion: Number(row.version) };
+  } catch (cause) {
+    lost.throwIfAborted();
+    throw new RealmliftError('SNAPSHOT_REFUSED', 'snapshot', `the server gives no snapshot: ${(cause as Error).message}`, {
+      hint: 'connect to the server itself and not through a pooler that shares sessions', cause,
+    });
+  }
+}
+
+/** One sign of life at a time: behind a long query of the plan they would else queue up. */
+function startHeartbeat(client: pg.Client, fail: (cause: unknown) => void): NodeJS.Timeout {
+  let waiting = false;
+  const beat = async (): Promise<void> => {
+    if (waiting) return;
+    waiting = true;
+    await client.query('SELECT 1').catch(fail);
+    waiting = false;
+  };
+  return setInterval(() => void beat(), HEARTBEAT).unref();
 }
 
 /** Opens a session of its own in the given snapshot, read only. The caller ends it. */
@@ -76,5 +113,9 @@ export async function joinSnapshot(settings: ConnectionSettings, snapshotId: str
 }
 
 function rejectWhenAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }));
+  return new Promise((_, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+  });
 }

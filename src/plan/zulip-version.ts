@@ -1,0 +1,127 @@
+/**
+ * Which Zulip server the database belongs to, and by which migration number its export rules are chosen.
+ *
+ * An import takes only an export of its own version, so each server is exported by its own version's rules. The database
+ * names no version, only the migrations applied to it, and the newest of them misleads: Zulip back-ports single migrations to
+ * its stable series. 9.x ends at 0558, yet a 9.4 server has also applied 0576 and 0622, though none of the dozens before
+ * them (zerver/migrations/0576_backfill_imageattachment.py says so in a comment); 8.4 ends at 0496 and has 0501 and 0517.
+ * The number that counts is therefore the one up to which the tree is complete.
+ */
+import { readFileSync } from 'node:fs';
+import type pg from 'pg';
+import { EXIT, RealmliftError } from '../errors.js';
+import { appliedMigrations, coveredNumbers, newestNumber, type AppliedMigration } from './applied-migrations.js';
+
+export interface ZulipVersion {
+  /** The zerver migration by which rules are chosen: compare with `>=` against the first migration of a rule. */
+  readonly zerverMigration: number;
+  /** The newest applied zerver migration by number, back-ports included, e.g. `0697_empty_topic_name_…`. */
+  readonly newestMigrationName: string;
+  /** A known release (`8.4`), a series (`9.x`) or what it lies between (`after 9.x, before 11.0-dev`). */
+  readonly release: string;
+  /** The major version, the part that an import compares. */
+  readonly major: number;
+  /** What the user said with --zulip-version, verbatim. */
+  readonly override: string | undefined;
+  /** Why, in one line for the plan and the report. */
+  readonly evidence: string;
+  /** All that django_migrations records. */
+  readonly applied: readonly AppliedMigration[];
+}
+
+interface Release {
+  readonly release: string;
+  /** The newest migration of the release's tree. */
+  readonly newestMigration: number;
+  /** The migration up to which its tree has every number. */
+  readonly completeTo: number;
+}
+
+/** The releases whose export code was read, oldest first. */
+const RELEASES = JSON.parse(readFileSync(new URL('../../../data/zulip-releases.json', import.meta.url), 'utf8')) as readonly Release[];
+
+/**
+ * So many consecutive numbers make a stretch of the tree's main line and not a handful of back-ports. The main line itself has had
+ * no hole since 0029 (0002 to 0028 were squashed away), so a short stretch behind a hole is a back-port.
+ */
+const MAIN_LINE = 10;
+
+/** Of each major version: the first and last migration number its rules may be chosen by, for --zulip-version. */
+const MAJORS: readonly { readonly major: number; readonly from: number; readonly to: number }[] = [
+  { major: 6, from: 0, to: 422 },
+  { major: 7, from: 423, to: 451 },
+  { major: 8, from: 452, to: 517 },
+  { major: 9, from: 518, to: 569 },
+  { major: 10, from: 600, to: 696 },
+  { major: 11, from: 697, to: Infinity },
+];
+
+/**
+ * Reads the version from the live database.
+ *
+ * @param override the value of --zulip-version, e.g. `8.4` or `11.0-dev+git`; the database then only narrows it down
+ * @throws RealmliftError NOT_ZULIP, NO_RIGHT, ZULIP_VERSION when the override is not a version
+ */
+export async function detectZulipVersion(client: pg.ClientBase, schema: string, override?: string): Promise<ZulipVersion> {
+  return zulipVersion(await appliedMigrations(client, schema), override);
+}
+
+/** As `detectZulipVersion`, from migrations already read; at least one of them is zerver's. */
+export function zulipVersion(applied: readonly AppliedMigration[], override?: string): ZulipVersion {
+  const zerver = applied.filter((migration) => migration.app === 'zerver').map((migration) => migration.name);
+  const newestMigrationName = zerver.reduce((best, name) => (newestNumber(name) > newestNumber(best) ? name : best));
+  const newest = newestNumber(newestMigrationName);
+  const numbers = new Set(zerver.flatMap(coveredNumbers));
+  const completeTo = mainLineEnd(numbers);
+  const backports = [...numbers].filter((number) => number > completeTo).sort((a, b) => a - b).map(fourDigits);
+
+  // A release's tree is known by both numbers; the same main line with other back-ports is another release of its series.
+  const exact = RELEASES.find((each) => each.newestMigration === newest && each.completeTo === completeTo);
+  const series = exact ?? RELEASES.find((each) => each.completeTo === completeTo);
+  const detected = series?.newestMigration ?? completeTo;
+  const release = exact?.release ?? (series === undefined ? between(completeTo) : series.release.replace(/\.\d+$/, '.x'));
+  const seen = `newest applied migration zerver ${newestMigrationName}`
+    + (backports.length === 0 ? '' : `; the tree is complete to ${fourDigits(completeTo)}, back-ported to it: ${backports.join(', ')}`);
+
+  if (override === undefined) {
+    return { zerverMigration: detected, newestMigrationName, release, major: majorOf(detected), override, evidence: seen, applied };
+  }
+  const major = overriddenMajor(override);
+  const window = MAJORS.find((each) => each.major === Math.min(Math.max(major, 6), 11)) as (typeof MAJORS)[number];
+  const zerverMigration = Math.min(Math.max(detected, window.from), window.to);
+  const evidence = `--zulip-version ${override}, rules of migration ${fourDigits(zerverMigration)} (the database: ${release}, ${seen})`;
+  return { zerverMigration, newestMigrationName, release: override, major, override, evidence, applied };
+}
+
+function mainLineEnd(numbers: ReadonlySet<number>): number {
+  let end = 0;
+  let run = 0;
+  for (const number of [...numbers].sort((a, b) => a - b)) {
+    run = numbers.has(number - 1) ? run + 1 : 1;
+    if (run >= MAIN_LINE || end === 0 || number === end + 1) end = number;
+  }
+  return end;
+}
+
+function between(number: number): string {
+  const before = RELEASES.findLast((each) => each.newestMigration < number);
+  const after = RELEASES.find((each) => each.newestMigration > number);
+  if (before === undefined) return `before ${after?.release ?? ''}`;
+  return after === undefined ? `after ${before.release}` : `after ${before.release}, before ${after.release}`;
+}
+
+function majorOf(number: number): number {
+  return (MAJORS.find((each) => number <= each.to) as (typeof MAJORS)[number]).major;
+}
+
+function overriddenMajor(override: string): number {
+  const major = /^(\d{1,3})(?:\.\d+)*(?:[-+.].*)?$/.exec(override)?.[1];
+  if (major === undefined) {
+    throw new RealmliftError('ZULIP_VERSION', 'usage', `--zulip-version ${override} is not a version`, { hint: 'for example 8.4 or 11.0-dev+git', exit: EXIT.usage });
+  }
+  return Number(major);
+}
+
+function fourDigits(number: number): string {
+  return String(number).padStart(4, '0');
+}
