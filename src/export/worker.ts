@@ -1,10 +1,10 @@
 /** A worker thread: one session in the run's snapshot, which takes segment after segment from the coordinator. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
-import { RealmliftError } from './errors.js';
-import { exportSegment, type FinishedPart, type Segment } from './export-segment.js';
-import type { ConnectionSettings } from './snapshot/connection-settings.js';
-import { joinSnapshot } from './snapshot/snapshot.js';
+import { RealmliftError } from '../errors.js';
+import { exportSegment, type FinishedPart, type Segment } from './segment.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { joinSnapshot } from '../snapshot/snapshot.js';
 
 export interface WorkerSetup {
   readonly settings: ConnectionSettings;

@@ -3,8 +3,8 @@
  * slow or failing worker never loses rows.
  */
 import { Worker } from 'node:worker_threads';
-import { RealmliftError } from './errors.js';
-import type { Assignment, SentError, WorkerMessage, WorkerSetup } from './export-worker.js';
+import { RealmliftError } from '../errors.js';
+import type { Assignment, SentError, WorkerMessage, WorkerSetup } from './worker.js';
 
 export interface PoolEvents {
   readonly onMessage: (message: Extract<WorkerMessage, { kind: 'part' | 'progress' }>, assignment: Assignment) => void;
@@ -23,7 +23,7 @@ export class WorkerPool {
     this.#failed = new Promise((_, reject) => { this.#fail = reject; });
     this.#failed.catch(() => undefined);
     this.#workers = Array.from({ length: jobs }, () => {
-      const worker = new Worker(new URL('./export-worker.js', import.meta.url), { workerData: setup });
+      const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: setup });
       worker.on('error', (cause) => this.#fail(new RealmliftError('WORKER_FAILED', 'copy', `a worker ended: ${cause.message}`, { cause })));
       worker.on('exit', (code) => { if (!this.#closing) this.#fail(new RealmliftError('WORKER_FAILED', 'copy', `a worker ended with code ${code}`)); });
       this.#idle.push(worker);

@@ -4,13 +4,13 @@
  */
 import { join } from 'node:path';
 import type pg from 'pg';
-import { copyError } from './copy/copy-error.js';
-import { copyRows } from './copy/copy-rows.js';
-import { RealmliftError } from './errors.js';
-import { PartFile } from './package/part-file.js';
-import { bindMessageIds, messageIdsStatement } from './plan/parameters.js';
-import { columnsOf } from './transform/columns-of.js';
-import { CsvToJson, type RowSink } from './transform/csv-to-json.js';
+import { copyError } from '../copy/copy-error.js';
+import { copyRows } from '../copy/copy-rows.js';
+import { RealmliftError } from '../errors.js';
+import { PartFile } from '../package/part-file.js';
+import { bindMessageIds, messageIdsStatement } from '../plan/parameters.js';
+import { columnsOf } from '../transform/columns-of.js';
+import { CsvToJson, type RowSink } from '../transform/csv-to-json.js';
 
 /** A query and how its rows are written. */
 export interface RowQuery {

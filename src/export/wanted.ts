@@ -1,0 +1,89 @@
+/** What the files stage is told: the files that the exported rows name, streamed out of the snapshot. */
+import type pg from 'pg';
+import type { WantedAvatar, WantedEmoji, WantedFiles, WantedUpload } from '../files/wanted-files.js';
+import { avatarHash } from '../plan/avatar-hash.js';
+import { withSelections, type CompiledView } from '../plan/compile-view.js';
+import { inline } from '../plan/parameters.js';
+import type { ExportPlan } from '../plan/plan-export.js';
+import type { Source } from '../plan/source.js';
+
+/** Rows fetched at once. */
+const FETCH = 2000;
+
+/** From here on avatars are named after user and version, and emoji travel with their originals. */
+const VERSIONED_FILES = 600;
+
+export interface WantedOptions {
+  /** The server's avatar_salt; undefined leaves avatars out. */
+  readonly salt: string | undefined;
+  /** Users whose files may travel; undefined for everybody in the export. */
+  readonly owners: ReadonlySet<number> | undefined;
+}
+
+/** @param client a session in the snapshot, used by nobody else while files are pulled */
+export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: Source, { salt, owners }: WantedOptions): Promise<WantedFiles> {
+  const { request, parameters } = plan;
+  const realmId = request.realm.id;
+  const { userId } = request;
+  const { zerverMigration } = source.version;
+  const users = await client.query<{ id: number; email: string; avatar_source: string; avatar_version: number }>(`
+    SELECT id::float8 AS id, email, avatar_source, avatar_version::int AS avatar_version FROM zerver_userprofile
+    WHERE ${userId === undefined ? `(realm_id = ${realmId} OR id = ANY ('{${parameters.cross_realm_bot_ids.join(',')}}'))` : `id = ${userId}`} ORDER BY id`);
+  const emails = new Map(users.rows.map((user) => [user.id, user.email]));
+  const bots = new Set(parameters.cross_realm_bot_ids);
+  const mayTravel = (id: number): boolean => emails.has(id) && !bots.has(id) && owners?.has(id) !== false;
+
+  async function* avatars(): AsyncGenerator<WantedAvatar> {
+    for (const user of users.rows) {
+      if (!bots.has(user.id) && !mayTravel(user.id)) continue;
+      const owner = { userId: user.id, avatarVersion: user.avatar_version, email: user.email };
+      yield { userId: user.id, avatarSource: user.avatar_source, avatarVersion: user.avatar_version, hash: avatarHash(owner, salt as string, zerverMigration) };
+    }
+  }
+  async function* uploads(): AsyncGenerator<WantedUpload> {
+    const query = userId === undefined
+      ? `SELECT q.id, q.path_id, q.owner_id, q.size FROM (${inline(withSelections(plan.compiled.tables.get('zerver_attachment') as CompiledView, plan.compiled.selections), parameters)}) AS q`
+      : `SELECT a.id, a.path_id, a.owner_id, a.size FROM zerver_attachment a WHERE a.owner_id = ${userId}`;
+    for await (const row of rows<{ id: string; path_id: string; owner_id: number; size: number | null }>(client, `
+      SELECT w.id::text AS id, w.path_id, w.owner_id::float8 AS owner_id, w.size::float8 AS size FROM (${query}) AS w ORDER BY w.path_id COLLATE "C"`)) {
+      yield { attachmentId: row.id, pathId: row.path_id, ownerId: row.owner_id, size: row.size };
+    }
+  }
+  async function* emoji(): AsyncGenerator<WantedEmoji> {
+    const author = userId === undefined ? '' : ` AND author_id = ${userId}`;
+    for await (const row of rows<{ file_name: string; name: string; author_id: number | null; deactivated: boolean }>(client, `
+      SELECT file_name, name, author_id::float8 AS author_id, deactivated FROM zerver_realmemoji
+      WHERE realm_id = ${realmId}${author} AND file_name IS NOT NULL ORDER BY file_name COLLATE "C"`)) {
+      yield { fileName: row.file_name, name: row.name, authorId: row.author_id, deactivated: row.deactivated };
+    }
+  }
+  const gateway = source.systemBots.find((bot) => bot.email === 'emailgateway@zulip.com');
+  return {
+    realmId,
+    rules: { emojiOriginals: zerverMigration >= VERSIONED_FILES, avatarVersions: zerverMigration >= VERSIONED_FILES },
+    uploads, avatars: salt === undefined ? undefined : avatars, emoji,
+    realmIcons: userId === undefined,
+    emailOf: (id) => emails.get(id),
+    isRealmUser: mayTravel,
+    emailGatewayBotId: userId === undefined ? gateway?.id : undefined,
+  };
+}
+
+/** True when avatars of the realm can be found only by the salted hash. */
+export async function needsSalt(client: pg.Client, plan: ExportPlan): Promise<boolean> {
+  const { realm, userId } = plan.request;
+  const { rows: found } = await client.query(`
+    SELECT 1 FROM zerver_userprofile WHERE avatar_source = 'U' AND ${userId === undefined ? `realm_id = ${realm.id}` : `id = ${userId}`} LIMIT 1`);
+  return found.length > 0;
+}
+
+/** Streams a query's rows through a cursor. */
+async function* rows<T extends pg.QueryResultRow>(client: pg.Client, query: string): AsyncGenerator<T> {
+  await client.query(`DECLARE wanted NO SCROLL CURSOR FOR ${query}`);
+  for (;;) {
+    const fetched = await client.query<T>(`FETCH ${FETCH} FROM wanted`);
+    yield* fetched.rows;
+    if (fetched.rows.length < FETCH) break;
+  }
+  await client.query('CLOSE wanted');
+}

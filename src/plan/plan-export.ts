@@ -1,0 +1,70 @@
+/** The plan of one export: whose rows, by which rules, in which queries. It reads no message content. */
+import type pg from 'pg';
+import { EXIT, RealmliftError } from '../errors.js';
+import { compileRegistry, type CompiledRegistry, type Decisions } from './compile-view.js';
+import type { Mode } from './condition.js';
+import { consentingUsers, refuseWithoutOwner } from './consent.js';
+import type { Parameters } from './parameters.js';
+import { planTables, type Access, type PlannedTable } from './plan-tables.js';
+import { SYSTEM_REALM, type Realm } from './realm.js';
+import { reviewSchema, type SchemaReview } from './schema-review.js';
+import type { Source } from './source.js';
+
+export interface ExportRequest {
+  readonly realm: Realm;
+  readonly mode: Mode;
+  /** Id of the single user, in user mode. */
+  readonly userId: number | undefined;
+  readonly decisions: Decisions;
+  readonly consentMessage: number | undefined;
+  readonly approved: readonly number[] | undefined;
+  /** Export although nobody could administer the result. */
+  readonly force: boolean;
+  /** Secret from which the random parts are drawn. */
+  readonly seed: string;
+}
+
+export interface ExportPlan {
+  readonly request: ExportRequest;
+  readonly parameters: Parameters;
+  readonly compiled: CompiledRegistry;
+  readonly access: Access;
+  readonly tables: readonly PlannedTable[];
+  readonly review: SchemaReview;
+}
+
+/**
+ * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN
+ */
+export async function planExport(client: pg.Client, source: Source, request: ExportRequest): Promise<ExportPlan> {
+  const { catalog, registry, version } = source;
+  refuseUnknownDecisions(request.decisions, source);
+  const compiled = compileRegistry(registry, { mode: request.mode, catalog, zerverMigration: version.zerverMigration }, request.decisions);
+  const consenting = request.mode === 'consent' ? await consentingUsers(client, catalog, request.realm, request) : [];
+  if (!request.force && (request.mode === 'consent' || request.mode === 'public')) await refuseWithoutOwner(client, request.mode, request.realm, consenting);
+  const bots = source.systemBots.map((bot) => bot.id);
+  const parameters: Parameters = {
+    realm_id: request.realm.id,
+    user_id: request.userId,
+    system_bot_ids: bots,
+    cross_realm_bot_ids: request.realm.stringId === SYSTEM_REALM ? [] : bots,
+    consenting_user_ids: consenting,
+    missing_attachment_ids: [],
+    seed: request.seed,
+  };
+  return {
+    request, parameters, compiled, access: { kind: 'inline' },
+    tables: planTables(compiled, registry, catalog, request.mode),
+    review: reviewSchema(registry, catalog, compiled),
+  };
+}
+
+/** A decision about a column that is not there would leave its author in a false belief. */
+function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog }: Source): void {
+  for (const decision of [...strip, ...keep]) {
+    const [table, column, ...more] = decision.split('.');
+    if (more.length > 0 || catalog.get(table ?? '')?.columns.has(column ?? '') !== true) {
+      throw new RealmliftError('COLUMN_UNKNOWN', 'plan', `--strip or --keep names ${decision}, which this database does not have`, { hint: 'write TABLE.COLUMN', exit: EXIT.usage });
+    }
+  }
+}
