@@ -1,0 +1,38 @@
+/** The short text at the end of an export: what travelled, what did not and why, where it is, how long it took. */
+import type { ExportResult } from '../export.js';
+import { AREAS } from '../files/wanted-files.js';
+import { DATA_CLASSES } from '../plan/registry.js';
+
+export function summary(result: ExportResult, seconds: number): string {
+  const { plan, rows, bytes, files, directory } = result;
+  const lines = [`${plan.request.realm.stringId}: exported to ${directory} in ${seconds.toFixed(1)} s`];
+  for (const dataClass of DATA_CLASSES) {
+    const names = plan.tables.filter((table) => table.dataClass === dataClass).map((table) => table.name);
+    const count = names.reduce((sum, name) => sum + (rows.get(name) ?? 0), 0);
+    lines.push(`  ${dataClass.padEnd(14)} ${thousands(count).padStart(12)} rows  ${size(bytes.get(dataClass) ?? 0).padStart(10)}`);
+  }
+  for (const area of AREAS) {
+    const { found, bytes: length, missing, failed, skipped } = files.areas[area];
+    const lost = [[missing, 'missing'], [failed, 'failed'], [skipped, 'not to travel']].filter(([count]) => (count as number) > 0).map(([count, what]) => `${count} ${what}`);
+    lines.push(`  ${area.padEnd(14)} ${thousands(found).padStart(12)} files ${size(length).padStart(10)}${lost.length === 0 ? '' : `  (${lost.join(', ')})`}`);
+  }
+  const { stripped, kept, unknownTables, unknownColumns } = plan.review;
+  if (stripped.length > 0) lines.push(`  secrets left out: ${stripped.join(', ')}`);
+  for (const [column, reason] of kept) lines.push(`  kept: ${column}: ${reason}`);
+  if (unknownTables.length > 0) lines.push(`  tables that nothing classifies, not exported: ${unknownTables.join(', ')}`);
+  if (unknownColumns.length > 0) lines.push(`  columns that no known release has, exported: ${unknownColumns.join(', ')}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function thousands(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+/** Bytes in binary units. */
+export function size(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let unit = 0;
+  let value = bytes;
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
