@@ -65,6 +65,11 @@ t.test('the server behaves as S3 does where an exporter can tell', async (t) => 
   await t.rejects(client.send(new GetObjectCommand({ Bucket, Key: 'none' })), { name: 'NoSuchKey' });
   await t.rejects(client.send(new GetObjectCommand({ Bucket: 'no-such-bucket', Key: 'none' })), { name: 'NoSuchBucket' });
 
+  const { ETag } = await client.send(new HeadObjectCommand({ Bucket, Key: 'hz' }));
+  await client.send(new GetObjectCommand({ Bucket, Key: 'hz', Range: 'bytes=0-1', IfMatch: ETag })).then(({ Body }) => Body?.transformToString());
+  await client.send(new PutObjectCommand({ Bucket, Key: 'hz', Body: 'another body' }));
+  t.equal(await refusal(client.send(new GetObjectCommand({ Bucket, Key: 'hz', Range: 'bytes=0-1', IfMatch: ETag }))), 412);
+
   const stranger = new S3Client({ endpoint: server.endpoint, region: 'us-east-1', forcePathStyle: true, credentials: { accessKeyId: 'other', secretAccessKey: 'other' } });
   t.teardown(() => stranger.destroy());
   t.equal(await refusal(stranger.send(new GetObjectCommand({ Bucket, Key: 'h' }))), 403);

@@ -57,7 +57,7 @@ export async function startS3(): Promise<S3Server> {
   });
   server.store = server.context.store = new S3Store(directory);
   // Before the router, inside the layer that turns a body object into XML.
-  server.middleware.splice(-1, 0, refuseChunkedEncoding, abortUploads, pageListings);
+  server.middleware.splice(-1, 0, refuseChunkedEncoding, checkPreconditions, abortUploads, pageListings);
   const { port } = await server.run();
 
   const endpoint = `http://127.0.0.1:${port}`;
@@ -110,6 +110,17 @@ async function refuseChunkedEncoding(context: Context, next: () => Promise<void>
   if (context.headers['x-amz-content-sha256']?.startsWith('STREAMING-') !== true) return next();
   context.status = 501;
   context.body = { Error: { Code: 'NotImplemented', Message: 'aws-chunked bodies: set requestChecksumCalculation to WHEN_REQUIRED' } };
+}
+
+/** If-Match, which s3rver ignores. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html */
+async function checkPreconditions(context: Context, next: () => Promise<void>): Promise<void> {
+  const wanted = context.headers['if-match'];
+  if (wanted === undefined || (context.method !== 'GET' && context.method !== 'HEAD')) return next();
+  const [, bucket = '', ...key] = decodeURIComponent(context.path).split('/');
+  const metadata = await (context.app.store as S3Store).getMetadata(bucket, key.join('/')).catch(() => undefined);
+  if (metadata === undefined || metadata.etag === wanted) return next();
+  context.status = 412;
+  context.body = { Error: { Code: 'PreconditionFailed', Message: 'the object has another ETag' } };
 }
 
 async function abortUploads(context: Context, next: () => Promise<void>): Promise<void> {

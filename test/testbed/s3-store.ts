@@ -2,12 +2,12 @@
  * s3rver's store on disk, corrected where it behaves unlike S3 in ways that an exporter can notice:
  * - listings are in the order of the keys' UTF-8 bytes (s3rver: the order of a walk over its directories, so that a page
  *   boundary loses keys); https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
- * - a PUT is answered when the object is on disk, not when its last byte was read
+ * - a PUT replaces an object in one step, and is answered when it is on disk, not when its last byte was read
  * - an object of a multipart upload has an ETag that is no MD5 of its content
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -96,6 +96,8 @@ async function writeContent(path: string, content: Readable): Promise<{ size: nu
     },
   });
   await mkdir(dirname(path), { recursive: true });
-  await pipeline(content, measure, createWriteStream(path));
+  const partial = `${path}.${randomUUID()}`;
+  await pipeline(content, measure, createWriteStream(partial));
+  await rename(partial, path);
   return { size, md5: md5.digest('hex') };
 }

@@ -1,0 +1,82 @@
+/**
+ * `make test`: lint, and every compiled test file, two at a time, each in a Node process of its own; one line per file,
+ * failures with their diagnostics, and at the end `N passed, N failed`. Exits with 1 when anything failed.
+ *
+ * All files share one PostgreSQL server. Files named *.long.test.ts run only, and then alone, with LONG_TESTS=1.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { withPostgres } from './postgres-server.js';
+import { runTestFile } from './run-test-file.js';
+import { TapOutcome } from './tap-outcome.js';
+import { SHARED_SERVER_VARIABLE } from './test-database.js';
+
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+const PARALLEL = 2;
+
+interface Task {
+  readonly name: string;
+  run(): Promise<TapOutcome>;
+}
+
+/** Compiled test files whose source exists: what a removed or renamed source leaves in dist is not run. */
+function testFiles(): string[] {
+  const wanted = (process.env.LONG_TESTS ?? '') === '' ? /(?<!\.long)\.test\.ts$/ : /\.long\.test\.ts$/;
+  const entries = readdirSync(join(ROOT, 'test'), { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && wanted.test(entry.name))
+    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)))
+    .sort();
+}
+
+async function lint(): Promise<TapOutcome> {
+  const outcome = new TapOutcome();
+  const eslint = spawn(process.execPath, [join(ROOT, 'node_modules', 'eslint', 'bin', 'eslint.js'), '--max-warnings', '0', '.'], {
+    cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [output, [code]] = await Promise.all([text(eslint.stdout), once(eslint, 'exit') as Promise<[number | null]>]);
+  outcome.end();
+  if (code === 0) outcome.passed = 1;
+  else outcome.fail(['eslint'], output.trim());
+  return outcome;
+}
+
+function print(name: string, outcome: TapOutcome, seconds: number): void {
+  const count = outcome.failures.length === 0 ? `${outcome.passed}` : `${outcome.passed} passed, ${outcome.failures.length} failed`;
+  console.log(`${outcome.failures.length === 0 ? 'ok  ' : 'FAIL'} ${name} (${count}; ${seconds.toFixed(1)} s)`);
+  for (const { path, detail } of outcome.failures) {
+    console.log(`  not ok: ${path.join(' > ')}\n${detail.replace(/^/gm, '    ')}`);
+  }
+}
+
+/** Settings of the caller's own servers do not reach the tests. */
+function testEnvironment(serverUrl: string): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(PG|S3_|AWS_|DATABASE_URL|ZULIP_|MAKE|MFLAGS)/.test(name));
+  return { ...Object.fromEntries(inherited), [SHARED_SERVER_VARIABLE]: serverUrl, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
+}
+
+const [passed, failed] = await withPostgres(async (server) => {
+  const environment = testEnvironment(server.url('postgres'));
+  const files = testFiles().map((source): Task => ({
+    name: source,
+    run: () => runTestFile(join(ROOT, 'dist', source.replace(/ts$/, 'js')), { ...environment }),
+  }));
+  const tasks: Task[] = [{ name: 'lint', run: lint }, ...files];
+  const totals: [number, number] = [0, 0];
+  const work = async (): Promise<void> => {
+    for (let task = tasks.shift(); task !== undefined; task = tasks.shift()) {
+      const start = performance.now();
+      const outcome = await task.run();
+      print(task.name, outcome, (performance.now() - start) / 1000);
+      totals[0] += outcome.passed;
+      totals[1] += outcome.failures.length;
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, work));
+  return totals;
+});
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
