@@ -24,7 +24,7 @@ const ROOT = join(import.meta.dirname, '..', '..');
 
 /** As a server of this size is usually set up; nothing is tuned for the export. Durability only costs while building. */
 const SETTINGS = {
-  shared_buffers: '1GB', max_wal_size: '8GB', wal_level: 'minimal', max_wal_senders: '0', fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', autovacuum: 'off',
+  shared_buffers: '1GB', max_wal_size: '2GB', wal_level: 'minimal', max_wal_senders: '0', fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', autovacuum: 'off',
   random_page_cost: '1.1', effective_cache_size: '4GB', listen_addresses: '', logging_collector: 'off',
 };
 
@@ -61,10 +61,10 @@ export async function withBenchDatabase(scale: number, work: (database: BenchDat
 
 /** URL of the finished database; its name says that it is complete. */
 async function built(maintenance: string, scale: number): Promise<string> {
-  const name = `realmlift_bench_${scale}`;
+  const name = `realmlift_bench_${MESSAGES * scale}`;
   await withClient(maintenance, async (client) => {
     if ((await client.query('SELECT FROM pg_database WHERE datname = $1', [name])).rowCount === 1) return;
-    console.log(`building ${name}: 4 realms of ${MESSAGES * scale} messages, about ${scale} minute${scale === 1 ? '' : 's'} and ${1.5 * scale} GB, once`);
+    console.log(`building ${name}: 4 realms of ${MESSAGES * scale} messages, which takes minutes and about ${1.5 * scale} GB, once`);
     const building = `${name}_building`;
     await client.query(`DROP DATABASE IF EXISTS ${building}`);
     await client.query(`CREATE DATABASE ${building} TEMPLATE template0 ENCODING 'UTF8'`);
