@@ -1,0 +1,147 @@
+/**
+ * The database of the bench: the sample data grown to four large realms (grow-realms.sql). Built once and kept, in the
+ * server of DATABASE_URL or else in an embedded one whose files lie in out/bench-SCALE.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chown, mkdir, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { loadDump } from '../test/testbed/dump-loader.js';
+import { postgresBinaries, postgresIdentity } from '../test/testbed/postgres-binaries.js';
+import type { Identity } from '../test/testbed/postgres-binaries.js';
+import { testData } from '../test/testbed/test-data.js';
+
+/** Messages of each large realm at SCALE=1. */
+const MESSAGES = 100_000;
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+/** As a server of this size is usually set up; nothing is tuned for the export. Durability only costs while building. */
+const SETTINGS = {
+  shared_buffers: '1GB', max_wal_size: '2GB', wal_level: 'minimal', max_wal_senders: '0', fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', autovacuum: 'off',
+  random_page_cost: '1.1', effective_cache_size: '4GB', listen_addresses: '', logging_collector: 'off',
+};
+
+/** Stops the server when this process ends, however it ends: the operating system then closes its standard input. */
+const GUARD = `
+exec 3<&0
+"$@" </dev/null 3<&- &
+server=$!
+( while read -r _; do :; done; kill -INT $server ) <&3 2>/dev/null &
+watcher=$!
+exec 3<&-
+wait $server
+kill $watcher 2>/dev/null`;
+
+export interface BenchDatabase {
+  /** libpq URI. */
+  readonly url: string;
+  /** Where runs may write, on the same disk as the server's files if it is the embedded one. */
+  readonly directory: string;
+  readonly server: string;
+}
+
+/** Runs `work` with the database, building it if it is not there. */
+export async function withBenchDatabase(scale: number, work: (database: BenchDatabase) => Promise<void>): Promise<void> {
+  const directory = join(ROOT, 'out', `bench-${scale}`);
+  await mkdir(directory, { recursive: true });
+  const given = process.env.DATABASE_URL;
+  if (given !== undefined && given !== '') {
+    await work({ url: await built(given, scale), directory, server: 'the server of DATABASE_URL' });
+    return;
+  }
+  await withEmbeddedServer(directory, async (maintenance) => work({ url: await built(maintenance, scale), directory, server: 'an embedded server' }));
+}
+
+/** URL of the finished database; its name says that it is complete. */
+async function built(maintenance: string, scale: number): Promise<string> {
+  const name = `realmlift_bench_${MESSAGES * scale}`;
+  await withClient(maintenance, async (client) => {
+    if ((await client.query('SELECT FROM pg_database WHERE datname = $1', [name])).rowCount === 1) return;
+    console.log(`building ${name}: 4 realms of ${MESSAGES * scale} messages, which takes minutes and about ${1.5 * scale} GB, once`);
+    const building = `${name}_building`;
+    await client.query(`DROP DATABASE IF EXISTS ${building}`);
+    await client.query(`CREATE DATABASE ${building} TEMPLATE template0 ENCODING 'UTF8'`);
+    await loadDump(sibling(maintenance, building), testData('zulip-11', 'local', 'database.sql.gz'));
+    await withClient(sibling(maintenance, building), async (inside) => {
+      await inside.query(`SELECT set_config('bench.messages', $1, false)`, [MESSAGES * scale]);
+      await inside.query(await readFile(join(ROOT, 'bench', 'grow-realms.sql'), 'utf8'));
+      await inside.query('VACUUM ANALYZE');
+    });
+    await client.query(`ALTER DATABASE ${building} RENAME TO ${name}`);
+    await client.query('CHECKPOINT');
+  });
+  return sibling(maintenance, name);
+}
+
+async function withEmbeddedServer(directory: string, work: (maintenance: string) => Promise<void>): Promise<void> {
+  const identity = await postgresIdentity();
+  const { initdb, postgres } = await postgresBinaries(identity, directory);
+  const data = join(directory, 'data');
+  if (identity.uid !== undefined && identity.gid !== undefined) await chown(directory, identity.uid, identity.gid);
+  if (!existsSync(join(data, 'PG_VERSION'))) {
+    await rm(data, { recursive: true, force: true });
+    await finished(spawn(initdb, ['--pgdata', data, '--username=postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync'], { ...identity, stdio: ['ignore', 'ignore', 'inherit'] }));
+  }
+  const port = await freePort();
+  const server = start(postgres, identity, data, { ...SETTINGS, listen_addresses: '127.0.0.1', port: String(port), unix_socket_directories: directory });
+  const ended = once(server, 'exit');
+  const maintenance = `postgresql://postgres@127.0.0.1:${port}/postgres`;
+  try {
+    await ready(server, maintenance);
+    await work(maintenance);
+  } finally {
+    server.stdin?.end();
+    await ended;
+  }
+}
+
+function start(postgres: string, identity: Identity, data: string, settings: Readonly<Record<string, string>>): ChildProcess {
+  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  return spawn('/bin/sh', ['-c', GUARD, 'guard', postgres, '-D', data, ...flags], { ...identity, detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+}
+
+async function ready(server: ChildProcess, url: string): Promise<void> {
+  for (let attempt = 0; attempt < 1200 && server.exitCode === null; attempt++) {
+    if (await withClient(url, () => Promise.resolve(true)).catch(() => false)) return;
+    await sleep(50);
+  }
+  throw new Error('the embedded server did not start; remove out/bench-* to build it anew');
+}
+
+async function finished(child: ChildProcess): Promise<void> {
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code !== 0) throw new Error(`${child.spawnfile} ended with ${code}`);
+}
+
+export async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+function sibling(url: string, database: string): string {
+  const out = new URL(url);
+  out.pathname = `/${database}`;
+  return out.href;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

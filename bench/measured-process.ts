@@ -1,0 +1,83 @@
+/** Runs a command and measures it as a whole: seconds, and the memory of it and all its descendants together. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+
+/** Milliseconds between two looks at /proc. */
+const INTERVAL = 25;
+
+export interface Measured {
+  /** From before the start to after the end. */
+  readonly seconds: number;
+  /** Processor seconds of the main process, user and system. */
+  readonly processorSeconds: number;
+  /**
+   * MiB. The highest sum of the processes' own peaks (VmHWM), which the kernel keeps: a short peak between two looks is
+   * counted too. Memory shared between processes counts for each; 0 where there is no /proc.
+   */
+  readonly peak: number;
+  /** The largest number of processes seen. */
+  readonly processes: number;
+}
+
+/** @throws Error with what the command wrote to stderr when it fails */
+export async function measure(command: readonly [string, ...string[]], env: Readonly<Record<string, string>>): Promise<Measured> {
+  const started = process.hrtime.bigint();
+  const child = spawn(command[0], command.slice(1), { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
+  const stderr = text(child.stderr);
+  let peak = 0;
+  let processes = 0;
+  let processorSeconds = 0;
+  const look = (): void => {
+    if (child.pid === undefined) return;
+    const pids = tree(child.pid);
+    processes = Math.max(processes, pids.length);
+    peak = Math.max(peak, pids.reduce((sum, pid) => sum + highWaterMark(pid), 0));
+    processorSeconds = Math.max(processorSeconds, processorTime(child.pid));
+  };
+  const looking = setInterval(look, INTERVAL);
+  const [code] = (await once(child, 'exit')) as [number | null];
+  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+  clearInterval(looking);
+  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}: ${await stderr}`);
+  return { seconds, processorSeconds, peak: peak / 1024, processes };
+}
+
+function tree(root: number): number[] {
+  const found = [root];
+  for (const pid of found) {
+    for (const thread of list(`/proc/${pid}/task`)) {
+      for (const childPid of read(`/proc/${pid}/task/${thread}/children`).split(' ')) if (childPid !== '') found.push(Number(childPid));
+    }
+  }
+  return found;
+}
+
+/** KiB. */
+function highWaterMark(pid: number): number {
+  return Number(/^VmHWM:\s*(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0);
+}
+
+/** Seconds; /proc counts in hundredths (USER_HZ). Fields 14 and 15, counted behind the command's name in parentheses. */
+function processorTime(pid: number): number {
+  const fields = read(`/proc/${pid}/stat`).split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / 100;
+}
+
+/** Empty when the process has ended meanwhile. */
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
