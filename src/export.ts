@@ -1,27 +1,29 @@
 /**
  * An export, as a table of contents: snapshot -> plan -> copy, transform and files -> package -> verify -> publish.
- * All realms of a run come out of one snapshot and share one pool of workers.
+ * All targets of a run come out of one snapshot and share one pool of workers; one that fails does not stop the others.
  */
 import { randomBytes } from 'node:crypto';
-import { exportRealm, type ExportEvent, type RealmResult } from './export/export-realm.js';
+import { exportRealm, type RealmResult, type RunContext } from './export/export-realm.js';
+import type { ExportEvent } from './export/events.js';
 import { WorkerPool } from './export/worker-pool.js';
 import type { FileStore } from './files/file-store.js';
 import type { MigrationStatusOptions } from './package/migration-status.js';
-import { takeOutputDirectory, type OutputDirectory } from './package/output-directory.js';
+import { takeOutputDirectory } from './package/output-directory.js';
 import type { Decisions } from './plan/compile-view.js';
 import type { Mode } from './plan/condition.js';
 import { planExport } from './plan/plan-export.js';
-import { findRealm } from './plan/realm.js';
+import type { Realm } from './plan/realm.js';
 import { readSource } from './plan/source.js';
+import { findTargets, type Target, type TargetRequest } from './plan/targets.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
-import { withSnapshot } from './snapshot/snapshot.js';
+import { joinSnapshot, withSnapshot } from './snapshot/snapshot.js';
 
 export interface ExportOptions {
   readonly settings: ConnectionSettings;
-  /** Subdomain (string_id). */
-  readonly realm: string;
+  /** Which realms, or which users of which realms. */
+  readonly targets: TargetRequest;
   readonly mode: Mode;
-  /** Directory under which OUTPUT/REALM is made. */
+  /** Directory under which one directory a target is made. */
   readonly output: string;
   /** Worker threads, each with a session of its own. */
   readonly jobs: number;
@@ -29,6 +31,7 @@ export interface ExportOptions {
   readonly force: boolean;
   readonly decisions: Decisions;
   readonly consentMessage: number | undefined;
+  /** Overrides what the database says of the server's version. */
   readonly zulipVersion: string | undefined;
   readonly migrationStatus: MigrationStatusOptions;
   /** Opens the place of the files: the local uploads directory or the buckets. */
@@ -46,29 +49,34 @@ export interface ExportResult extends RealmResult {
   readonly directory: string;
 }
 
-/** @throws RealmliftError; then nothing is at the final path */
-export async function runExport(options: ExportOptions): Promise<ExportResult> {
+/** What became of one target. */
+export type Outcome =
+  | { readonly target: Target; readonly result: ExportResult }
+  | { readonly target: Target; readonly error: unknown };
+
+/** Targets under way at once: while one waits for its plan or its files, another's rows flow. */
+const TARGETS_AT_ONCE = 4;
+
+/**
+ * @returns the outcome of each target, in the order in which they were named
+ * @throws RealmliftError when the run as a whole cannot begin or loses its snapshot; then nothing is at a final path
+ */
+export async function runExport(options: ExportOptions): Promise<Outcome[]> {
   return withSnapshot(options.settings, async (snapshot) => {
     const source = await readSource(snapshot.client, options.zulipVersion);
-    const realm = await findRealm(snapshot.client, options.realm);
-    const plan = await planExport(snapshot.client, source, {
-      realm, mode: options.mode, userId: undefined, decisions: options.decisions, consentMessage: options.consentMessage,
-      approved: undefined, force: options.force, seed: options.randomSeed ?? randomBytes(32).toString('hex'),
-    });
+    const targets = await findTargets(snapshot.client, options.targets);
     const store = await options.openStore();
     const pool = new WorkerPool(options.jobs, { settings: snapshot.settings, snapshotId: snapshot.id, schema: source.schema });
-    let output: OutputDirectory | undefined;
+    const { jobs, fileJobs, salt, avatars, migrationStatus, onEvent } = options;
+    const context: RunContext = { snapshot, source, pool, jobs, store, fileJobs, salt, avatars, migrationStatus, onEvent };
     try {
-      output = takeOutputDirectory(options.output, directoryName(realm.stringId), options.resume);
-      const result = await exportRealm({
-        snapshot, source, pool, jobs: options.jobs, store, fileJobs: options.fileJobs, salt: options.salt, avatars: options.avatars,
-        migrationStatus: options.migrationStatus, onEvent: options.onEvent,
-      }, plan, output);
-      output.publish();
-      return { ...result, directory: output.final };
-    } catch (error) {
-      output?.release();
-      throw error;
+      return await inTurn(targets, TARGETS_AT_ONCE, async (target): Promise<Outcome> => {
+        try {
+          return { target, result: await exportTarget(context, target, options) };
+        } catch (error) {
+          return { target, error };
+        }
+      });
     } finally {
       await pool.close();
       store.close();
@@ -76,7 +84,41 @@ export async function runExport(options: ExportOptions): Promise<ExportResult> {
   });
 }
 
-/** The root realm of a server has an empty subdomain. */
-function directoryName(stringId: string): string {
-  return stringId === '' ? '_root' : stringId;
+async function exportTarget(context: RunContext, target: Target, options: ExportOptions): Promise<ExportResult> {
+  const { snapshot, source } = context;
+  const session = await joinSnapshot(snapshot.settings, snapshot.id, 'plan');
+  try {
+    await session.query(`SET LOCAL search_path = pg_catalog, ${session.escapeIdentifier(source.schema)}`);
+    const plan = await planExport(session, source, {
+      realm: target.realm, mode: options.mode, userId: target.userId, decisions: options.decisions, consentMessage: options.consentMessage,
+      approved: undefined, force: options.force, seed: options.randomSeed ?? randomBytes(32).toString('hex'),
+    });
+    const output = takeOutputDirectory(options.output, target.directory, options.resume);
+    try {
+      const result = await exportRealm(context, { target: target.name, plan, output, session });
+      output.publish();
+      return { ...result, directory: output.final };
+    } catch (error) {
+      output.release();
+      throw error;
+    }
+  } finally {
+    await session.end().catch(() => undefined);
+  }
 }
+
+/** Results in the order of the inputs, at most `limit` under way. */
+async function inTurn<I, O>(inputs: readonly I[], limit: number, work: (input: I) => Promise<O>): Promise<O[]> {
+  const outputs: O[] = [];
+  let next = 0;
+  const runner = async (): Promise<void> => {
+    while (next < inputs.length) {
+      const index = next++;
+      outputs[index] = await work(inputs[index] as I);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, inputs.length) }, runner));
+  return outputs;
+}
+
+export type { Realm, Target };

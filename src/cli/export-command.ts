@@ -1,13 +1,12 @@
 /** `realmlift export`: words of the command line -> one call. */
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
-import { EXIT, RealmliftError } from '../errors.js';
 import { runExport } from '../export.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
-import { summary } from './summary.js';
+import { conclude } from './conclude.js';
 import { wholeNumber } from './whole-number.js';
 
 interface ExportArguments extends FilesOptions {
@@ -51,10 +50,9 @@ export function exportCommand(): Command {
   addFilesOptions(command);
   return command.action(async (options: ExportArguments) => {
     const started = performance.now();
-    const [realm] = options.realm;
-    const result = await runExport({
+    const outcomes = await runExport({
       settings: connectionSettings(process.env.DATABASE_URL, process.env),
-      realm: realm as string, mode: options.mode, output: options.output, jobs: options.jobs,
+      targets: { realms: options.realm, exclude: [], users: undefined }, mode: options.mode, output: options.output, jobs: options.jobs,
       resume: options.resume === true, force: options.force === true,
       decisions: { strip: new Set(options.strip), keep: new Set(options.keep) },
       consentMessage: options.consentMessage, zulipVersion: options.zulipVersion,
@@ -63,9 +61,6 @@ export function exportCommand(): Command {
       salt: avatarSalt({ secretsFile: options.zulipSecrets, env: process.env }), avatars: options.avatars, randomSeed: options.randomSeed,
       onEvent: (event) => { if (event.kind === 'warning') process.stderr.write(`realmlift: ${event.text}\n`); },
     });
-    process.stderr.write(summary(result, (performance.now() - started) / 1000));
-    if (options.strict === true && result.losses.length > 0) {
-      throw new RealmliftError('LOSSES', 'package', `${result.losses.length} files that should travel were lost`, { hint: 'report.json names each', exit: EXIT.losses });
-    }
+    conclude(outcomes, (performance.now() - started) / 1000, options.strict === true);
   });
 }

@@ -1,6 +1,5 @@
-/** One realm (or one user) out of the run's snapshot into one directory, stage by stage. */
+/** One realm (or one user) out of the run's snapshot into one directory: rows and files at the same time, then the package. */
 import { mkdirSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
@@ -9,19 +8,17 @@ import type { FileStore } from '../files/file-store.js';
 import { pullFiles } from '../files/pull-files.js';
 import { assemble, type Member } from '../package/assemble.js';
 import { Journal, type JournalPart } from '../package/journal.js';
-import { writeManifest } from '../package/manifest.js';
 import { hasMigrationStatus, migrationStatus, type MigrationStatusOptions, type MigrationStatusResult } from '../package/migration-status.js';
 import { RUN_DIRECTORY, type OutputDirectory } from '../package/output-directory.js';
-import { statsJson, statsText, type FileCounts, type RecordCounts } from '../package/stats.js';
-import { treeEntries } from '../package/tree-entries.js';
-import { hold } from '../plan/condition.js';
 import { messageFiles, type PlannedMessageFile } from '../plan/message-files.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
-import { joinSnapshot, type Snapshot } from '../snapshot/snapshot.js';
-import { VERSION } from '../version.js';
-import type { MessageFile, RowQuery, Segment } from './segment.js';
+import type { Snapshot } from '../snapshot/snapshot.js';
+import type { ExportEvent } from './events.js';
+import { packageRealm } from './package-realm.js';
+import { PARTS_DIRECTORY, messagesPath, partPath } from './part-paths.js';
+import type { RowQuery, Segment } from './segment.js';
 import { needsSalt, wantedFiles } from './wanted.js';
 import type { WorkerPool } from './worker-pool.js';
 
@@ -33,28 +30,32 @@ export interface RunContext {
   readonly jobs: number;
   readonly store: FileStore;
   readonly fileJobs: number | undefined;
+  /** The server's avatar_salt. */
   readonly salt: string | undefined;
   readonly avatars: boolean;
   readonly migrationStatus: MigrationStatusOptions;
   readonly onEvent: (event: ExportEvent) => void;
 }
 
-/** What an export tells while it works. */
-export type ExportEvent =
-  | { readonly kind: 'stage'; readonly realm: string; readonly stage: string }
-  | { readonly kind: 'progress'; readonly realm: string; readonly table: string; readonly rows: number; readonly bytes: number }
-  | { readonly kind: 'part'; readonly realm: string; readonly part: JournalPart }
-  | { readonly kind: 'file'; readonly realm: string; readonly event: FileEvent }
-  | { readonly kind: 'warning'; readonly realm: string; readonly text: string };
+/** One target of the run. */
+export interface RealmRun {
+  /** For events and messages, e.g. `acme`. */
+  readonly target: string;
+  readonly plan: ExportPlan;
+  readonly output: OutputDirectory;
+  /** A session in the snapshot, for this target alone. */
+  readonly session: pg.Client;
+}
 
-/** What was exported, for the summary. */
 export interface RealmResult {
+  readonly target: string;
   readonly plan: ExportPlan;
   /** Rows by table. */
   readonly rows: ReadonlyMap<string, number>;
-  /** Bytes of JSON by table's data class. */
+  /** Bytes of JSON by data class. */
   readonly bytes: ReadonlyMap<string, number>;
   readonly files: FilesResult;
+  /** Everything of the files stage that the ledger must name. */
   readonly losses: readonly FileEvent[];
   readonly warnings: readonly string[];
 }
@@ -62,46 +63,45 @@ export interface RealmResult {
 /** How many messages files a worker takes at once: enough to keep the sets of a segment's query cheap, few enough to share out. */
 const FILES_PER_SEGMENT = 16;
 
+/** Rough size of a message with its usermessages in JSON, to put segments in order. */
+const BYTES_PER_MESSAGE = 2000;
+
 /** Exports into `output.partial`; the caller verifies and publishes. */
-export async function exportRealm(context: RunContext, plan: ExportPlan, output: OutputDirectory): Promise<RealmResult> {
-  return new RealmExport(context, plan, output).run();
+export async function exportRealm(context: RunContext, run: RealmRun): Promise<RealmResult> {
+  return new RealmExport(context, run).run();
 }
 
 class RealmExport {
   readonly #context: RunContext;
-  readonly #plan: ExportPlan;
+  readonly #run: RealmRun;
   readonly #directory: string;
-  readonly #name: string;
   readonly #parts = new Map<string, JournalPart>();
-  readonly #bytes = new Map<string, number>();
   readonly #losses: FileEvent[] = [];
   readonly #warnings: string[] = [];
+  /** Aborts what else is under way when one piece fails. */
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
   #journal!: Journal;
 
-  constructor(context: RunContext, plan: ExportPlan, output: OutputDirectory) {
+  constructor(context: RunContext, run: RealmRun) {
     this.#context = context;
-    this.#plan = plan;
-    this.#directory = output.partial;
-    this.#name = plan.request.realm.stringId;
+    this.#run = run;
+    this.#directory = run.output.partial;
+    this.#signal = AbortSignal.any([this.#stop.signal, context.snapshot.lost]);
   }
 
   async run(): Promise<RealmResult> {
+    const { plan, target } = this.#run;
+    this.#tell({ kind: 'started' });
     const status = await this.#checkBeforehand();
-    mkdirSync(join(this.#directory, RUN_DIRECTORY, 'parts'), { recursive: true });
+    mkdirSync(join(this.#directory, PARTS_DIRECTORY), { recursive: true });
     this.#journal = await Journal.open(join(this.#directory, RUN_DIRECTORY, 'journal'));
     try {
-      const attachments = this.#table('zerver_attachment');
-      const [files] = await Promise.all([
-        this.#pullFiles().then(async (pulled) => {
-          // The rows wait for the files: a row whose file is missing would stop the import half-way.
-          if (attachments !== undefined) await this.#exportTable(attachments, pulled.lostAttachmentIds);
-          return pulled;
-        }),
-        this.#exportMessages(),
-        ...this.#smallTables().map((table) => this.#exportTable(table, [])),
-      ]);
-      await this.#package(files, status);
-      return { plan: this.#plan, rows: this.#rows(), bytes: this.#bytes, files, losses: this.#losses, warnings: this.#warnings };
+      const files = await this.#rowsAndFiles();
+      this.#tell({ kind: 'packaging' });
+      const { snapshot, source } = this.#context;
+      await packageRealm({ directory: this.#directory, plan, source, snapshot, parts: this.#parts, files, status, options: {} });
+      return { target, plan, rows: this.#rows(), bytes: this.#bytes(), files, losses: this.#losses, warnings: this.#warnings };
     } finally {
       await this.#journal.close();
     }
@@ -109,38 +109,54 @@ class RealmExport {
 
   /** What can be refused before a row leaves: no salt for avatars, no migration status. */
   async #checkBeforehand(): Promise<MigrationStatusResult | undefined> {
-    const { snapshot, salt, avatars, source } = this.#context;
-    if (avatars && salt === undefined && await needsSalt(snapshot.client, this.#plan)) {
+    const { salt, avatars, source } = this.#context;
+    const { plan, session } = this.#run;
+    if (avatars && salt === undefined && await needsSalt(session, plan)) {
       throw new RealmliftError('SALT_MISSING', 'plan', 'uploaded avatars are found by a hash salted with the server\'s avatar_salt, which is not known', {
         hint: 'give --zulip-secrets /etc/zulip/zulip-secrets.conf or ZULIP_AVATAR_SALT, or go on without avatars with --no-avatars', exit: EXIT.usage,
       });
     }
-    if (this.#plan.request.mode === 'user' || !hasMigrationStatus(source.version)) return undefined;
+    if (plan.request.mode === 'user' || !hasMigrationStatus(source.version)) return undefined;
     const status = migrationStatus(source.version, this.#context.migrationStatus);
-    for (const warning of status.warnings) this.#warn(warning);
+    for (const text of status.warnings) {
+      this.#warnings.push(text);
+      this.#tell({ kind: 'warning', text });
+    }
     return status;
   }
 
-  #warn(text: string): void {
-    this.#warnings.push(text);
-    this.#context.onEvent({ kind: 'warning', realm: this.#name, text });
+  /** Rows and files at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
+  async #rowsAndFiles(): Promise<FilesResult> {
+    const attachments = this.#table('zerver_attachment');
+    const files = this.#pullFiles();
+    const pieces = [
+      // The rows wait for the files: a row whose file is missing would stop the import half-way.
+      attachments === undefined ? files : files.then((pulled) => this.#exportTable(attachments, pulled.lostAttachmentIds)),
+      this.#exportMessages(),
+      ...this.#smallTables().map((table) => this.#exportTable(table, [])),
+    ];
+    for (const piece of pieces) piece.catch((error: unknown) => this.#stop.abort(error));
+    const settled = await Promise.allSettled(pieces);
+    if (this.#signal.aborted) throw this.#signal.reason;
+    for (const each of settled) if (each.status === 'rejected') throw each.reason;
+    return files;
   }
 
   #table(name: string): PlannedTable | undefined {
-    return this.#plan.tables.find((table) => table.name === name);
+    return this.#run.plan.tables.find((table) => table.name === name);
   }
 
   #smallTables(): PlannedTable[] {
-    const estimate = (table: PlannedTable): number => this.#context.source.catalog.get(table.name)?.bytes ?? 0;
-    return this.#plan.tables.filter((table) => table.file !== 'messages' && table.name !== 'zerver_attachment').sort((a, b) => estimate(b) - estimate(a));
+    return this.#run.plan.tables.filter((table) => table.file !== 'messages' && table.name !== 'zerver_attachment');
   }
 
-  async #exportTable(table: PlannedTable, missing: readonly string[]): Promise<void> {
-    await this.#segment({ kind: 'table', path: partPath(table), query: this.#query(table, missing) }, missing);
+  #exportTable(table: PlannedTable, missing: readonly string[]): Promise<void> {
+    const weight = this.#context.source.catalog.get(table.name)?.bytes ?? 0;
+    return this.#segment({ kind: 'table', path: partPath(table.name), query: this.#query(table, missing) }, weight);
   }
 
   #query(table: PlannedTable, missing: readonly string[] = [], where = ''): RowQuery {
-    const { compiled, parameters, access } = this.#plan;
+    const { compiled, parameters, access } = this.#run.plan;
     const select = queryOf(table, compiled, { ...parameters, missing_attachment_ids: missing }, access, where);
     return { table: table.name, select, keys: table.keys, stripped: table.stripped };
   }
@@ -148,71 +164,50 @@ class RealmExport {
   async #exportMessages(): Promise<void> {
     const messages = this.#table('zerver_message') as PlannedTable;
     const usermessages = this.#table('zerver_usermessage');
-    const { pool, jobs, snapshot } = this.#context;
-    const running: Promise<void>[] = [];
-    let batch: PlannedMessageFile[] = [];
-    const start = (): void => {
-      if (batch.length === 0) return;
-      const { after } = batch[0] as PlannedMessageFile;
-      const { until } = batch.at(-1) as PlannedMessageFile;
-      const files: MessageFile[] = batch.map(({ number, ...rest }) => ({ path: messagesPath(number), ...rest }));
-      running.push(this.#segment({
-        kind: 'messages', files, throughViews: this.#plan.access.kind === 'views',
-        messages: this.#query(messages, [], `t.id > ${after} AND t.id <= ${until}`),
-        usermessages: usermessages === undefined ? undefined : this.#query(usermessages),
-      }, []));
-      batch = [];
-    };
     const planned: PlannedMessageFile[] = [];
-    for await (const file of messageFiles(snapshot.client, this.#query(messages).select)) planned.push(file);
-    const size = Math.min(FILES_PER_SEGMENT, Math.max(1, Math.ceil(planned.length / (jobs * 4))));
-    for (const file of planned) {
-      batch.push(file);
-      if (batch.length === size) start();
+    for await (const file of messageFiles(this.#run.session, this.#query(messages).select)) planned.push(file);
+    this.#tell({ kind: 'planned', messages: planned.reduce((sum, file) => sum + file.rows, 0), messageFiles: planned.length });
+    if (planned.length === 0) return this.#emptyMessagesFile(usermessages);
+    const size = Math.min(FILES_PER_SEGMENT, Math.ceil(planned.length / (this.#context.jobs * 4)));
+    const running: Promise<void>[] = [];
+    for (let at = 0; at < planned.length; at += size) {
+      const batch = planned.slice(at, at + size);
+      const [first, last] = [batch[0] as PlannedMessageFile, batch.at(-1) as PlannedMessageFile];
+      running.push(this.#segment({
+        kind: 'messages', throughViews: this.#run.plan.access.kind === 'views',
+        files: batch.map(({ number, after, until, rows }) => ({ path: messagesPath(number), after, until, rows })),
+        messages: this.#query(messages, [], `t.id > ${first.after} AND t.id <= ${last.until}`),
+        usermessages: usermessages === undefined ? undefined : this.#query(usermessages),
+      }, batch.reduce((sum, file) => sum + file.rows, 0) * BYTES_PER_MESSAGE));
     }
-    start();
-    void pool;
-    if (planned.length === 0) await this.#emptyMessagesFile(usermessages);
     await Promise.all(running);
   }
 
   /** Zulip writes a first messages file even where there is no message. */
   async #emptyMessagesFile(usermessages: PlannedTable | undefined): Promise<void> {
-    if (this.#plan.request.mode === 'user') return;
+    if (this.#run.plan.request.mode === 'user') return;
     const path = messagesPath(1);
-    const members: Member[] = [{ key: 'zerver_message', value: [] }, ...(usermessages === undefined ? [] : [{ key: 'zerver_usermessage', value: [] }])];
+    const members: Member[] = ['zerver_message', ...(usermessages === undefined ? [] : [usermessages.name])].map((key) => ({ key, value: [] }));
     this.#finished({ path, ...(await assemble(this.#directory, path, members)), rows: Object.fromEntries(members.map(({ key }) => [key, 0])) });
   }
 
-  async #segment(segment: Segment, missing: readonly string[]): Promise<void> {
-    void missing;
-    const { pool, onEvent } = this.#context;
-    await pool.run({ segment, directory: this.#directory, session: '' }, {
-      onMessage: (message) => {
-        if (message.kind === 'part') this.#finished(message.part);
-        else onEvent({ kind: 'progress', realm: this.#name, table: message.table, rows: message.rows, bytes: message.bytes });
-      },
+  #segment(segment: Segment, weight: number): Promise<void> {
+    return this.#context.pool.run({ segment, directory: this.#directory, session: '' }, weight, this.#signal, (message) => {
+      if (message.kind === 'part') this.#finished(message.part);
+      else this.#tell({ kind: 'progress', table: message.table, rows: message.rows, bytes: message.bytes });
     });
   }
 
   #finished(part: JournalPart): void {
     this.#parts.set(part.path, part);
     this.#journal.append({ kind: 'part', ...part });
-    const dataClass = part.path.startsWith('messages-') ? 'message' : this.#plan.tables.find((table) => partPath(table) === part.path)?.dataClass;
-    if (dataClass !== undefined) this.#bytes.set(dataClass, (this.#bytes.get(dataClass) ?? 0) + part.size);
-    this.#context.onEvent({ kind: 'part', realm: this.#name, part });
+    this.#tell({ kind: 'part', part });
   }
 
   async #pullFiles(): Promise<FilesResult> {
-    const { snapshot, source, store, salt, avatars, fileJobs } = this.#context;
-    const session = await joinSnapshot(snapshot.settings, snapshot.id, 'files');
-    try {
-      await session.query(`SET LOCAL search_path = pg_catalog, ${session.escapeIdentifier(source.schema)}`);
-      const wanted = await wantedFiles(session, this.#plan, source, { salt: avatars ? salt : undefined, owners: undefined });
-      return await pullFiles(store, wanted, this.#directory, { jobs: fileJobs, signal: snapshot.lost }, (event) => this.#onFile(event));
-    } finally {
-      await (session as pg.Client).end().catch(() => undefined);
-    }
+    const { source, store, salt, avatars, fileJobs } = this.#context;
+    const wanted = await wantedFiles(this.#run.session, this.#run.plan, source, { salt: avatars ? salt : undefined, owners: undefined });
+    return pullFiles(store, wanted, this.#directory, { jobs: fileJobs, signal: this.#signal }, (event) => this.#onFile(event));
   }
 
   #onFile(event: FileEvent): void {
@@ -221,68 +216,32 @@ class RealmExport {
       this.#parts.set(path, { path, size, sha256 });
       this.#journal.append({ kind: 'file', path, size, sha256, record });
     } else this.#losses.push(event);
-    this.#context.onEvent({ kind: 'file', realm: this.#name, event });
+    this.#tell({ kind: 'file', event });
+  }
+
+  #tell(event: Told): void {
+    this.#context.onEvent({ target: this.#run.target, ...event });
   }
 
   #rows(): Map<string, number> {
     const rows = new Map<string, number>();
-    for (const part of this.#parts.values()) {
-      for (const [table, count] of Object.entries(part.rows ?? {})) if (!part.path.endsWith('realm.json')) rows.set(table, (rows.get(table) ?? 0) + count);
+    for (const { rows: counts } of this.#parts.values()) {
+      for (const [table, count] of Object.entries(counts ?? {})) rows.set(table, (rows.get(table) ?? 0) + count);
     }
     return rows;
   }
 
-  async #package(files: FilesResult, status: MigrationStatusResult | undefined): Promise<void> {
-    const counts: FileCounts[] = [];
-    for (const file of new Set(this.#plan.tables.map((table) => table.file).filter((name) => name !== 'messages'))) {
-      const tables = this.#plan.tables.filter((table) => table.file === file);
-      const members: Member[] = tables.map((table) => ({ key: table.name, part: partPath(table), rows: this.#parts.get(partPath(table))?.rows?.[table.name] ?? 0 }));
-      if (file === 'realm.json') members.push(...this.#entries());
-      const written = await assemble(this.#directory, file, members);
-      const rows = Object.fromEntries(members.map((member) => [member.key, 'part' in member ? member.rows : String(member.value).length]));
-      counts.push({ file: file.replace('.json', ''), tables: rows });
-      this.#assembled.set(file, { path: file, ...written, rows });
+  #bytes(): Map<string, number> {
+    const classes = new Map(this.#run.plan.tables.map((table) => [partPath(table.name), table.dataClass]));
+    const bytes = new Map<string, number>();
+    for (const { path, size, rows } of this.#parts.values()) {
+      if (rows === undefined) continue;
+      const dataClass = classes.get(path) ?? 'message';
+      bytes.set(dataClass, (bytes.get(dataClass) ?? 0) + size);
     }
-    for (const part of this.#parts.values()) if (part.path.startsWith('messages-')) counts.push({ file: part.path.replace('.json', ''), tables: part.rows ?? {} });
-    await this.#writeExtras(files, status, counts.sort((a, b) => (a.file < b.file ? -1 : 1)));
-    await this.#writeManifest(status);
-  }
-
-  readonly #assembled = new Map<string, JournalPart>();
-
-  /** Constants beside the tables, such as import_source. */
-  #entries(): Member[] {
-    const circumstances = { mode: this.#plan.request.mode, catalog: this.#context.source.catalog, zerverMigration: this.#context.source.version.zerverMigration };
-    const entries = [...this.#plan.compiled.tables.values()].flatMap(({ view }) => view.entries.filter((entry) => hold(entry.when, circumstances)));
-    return [...new Map(entries.map(({ key, value }) => [key, { key, value }])).values()];
-  }
-
-  async #writeExtras(files: FilesResult, status: MigrationStatusResult | undefined, counts: readonly FileCounts[]): Promise<void> {
-    const { mode } = this.#plan.request;
-    const write = (name: string, content: string | Iterable<string>): Promise<void> => writeFile(join(this.#directory, name), content, { mode: 0o600 });
-    if (mode === 'user') return;
-    const { areas } = files;
-    const records: RecordCounts = { avatars: areas.avatars.records, uploads: areas.uploads.records, emoji: areas.emoji.records, realm_icons: areas.realm_icons.records };
-    if (status !== undefined) await write('migration_status.json', JSON.stringify(status.content, null, 2));
-    if (hasMigrationStatus(this.#context.source.version)) await write('stats.json', statsJson(counts, records));
-    else await write('stats.txt', statsText(counts, records));
-    if (mode === 'consent') await write('consented_user_ids.json', JSON.stringify(this.#plan.parameters.consenting_user_ids));
-  }
-
-  async #writeManifest(status: MigrationStatusResult | undefined): Promise<void> {
-    const { snapshot } = this.#context;
-    const { realm, mode } = this.#plan.request;
-    await writeManifest(join(this.#directory, 'manifest.json'), {
-      format: 1, realmlift: VERSION, realm: realm.stringId, realm_id: realm.id, mode, zulip_version: status?.content.zulip_version ?? null,
-      snapshot: { taken_at: snapshot.takenAt, id: snapshot.id, server: String(snapshot.serverVersion) }, options: {},
-    }, treeEntries(this.#directory, (path) => this.#assembled.get(path) ?? this.#parts.get(path)));
+    return bytes;
   }
 }
 
-function partPath(table: PlannedTable): string {
-  return `${RUN_DIRECTORY}/parts/${table.name}.json`;
-}
-
-function messagesPath(number: number): string {
-  return `messages-${String(number).padStart(6, '0')}.json`;
-}
+/** An event before its target is added. */
+type Told = ExportEvent extends infer Each ? Each extends ExportEvent ? Omit<Each, 'target'> : never : never;

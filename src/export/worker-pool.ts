@@ -1,73 +1,106 @@
 /**
- * Worker threads over one queue of segments. Any worker takes any segment; the first failure ends the run by name, so that a
- * slow or failing worker never loses rows.
+ * Worker threads over one queue of segments, largest first. Any worker takes any segment. A segment that fails is reported to
+ * the export that asked for it, by name, and the worker goes on with a new session: one realm's failure is not another's.
  */
 import { Worker } from 'node:worker_threads';
 import { RealmliftError } from '../errors.js';
 import type { Assignment, SentError, WorkerMessage, WorkerSetup } from './worker.js';
 
-export interface PoolEvents {
-  readonly onMessage: (message: Extract<WorkerMessage, { kind: 'part' | 'progress' }>, assignment: Assignment) => void;
+export type SegmentMessage = Extract<WorkerMessage, { kind: 'part' | 'progress' }>;
+
+interface Job {
+  readonly assignment: Assignment;
+  /** Expected bytes: the largest segment starts first, so that no worker is left alone with it at the end. */
+  readonly weight: number;
+  readonly signal: AbortSignal;
+  readonly onMessage: (message: SegmentMessage) => void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export class WorkerPool {
-  readonly #workers: Worker[];
+  readonly #workers = new Set<Worker>();
   readonly #idle: Worker[] = [];
-  readonly #waiting: ((worker: Worker) => void)[] = [];
-  readonly #failed: Promise<never>;
-  #fail!: (error: unknown) => void;
+  readonly #running = new Map<Worker, Job>();
+  readonly #queue: Job[] = [];
+  readonly #setup: WorkerSetup;
   #closing = false;
 
   /** Starts the threads; each connects at once, while the plan is still being made. */
   constructor(jobs: number, setup: WorkerSetup) {
-    this.#failed = new Promise((_, reject) => { this.#fail = reject; });
-    this.#failed.catch(() => undefined);
-    this.#workers = Array.from({ length: jobs }, () => {
-      const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: setup });
-      worker.on('error', (cause) => this.#fail(new RealmliftError('WORKER_FAILED', 'copy', `a worker ended: ${cause.message}`, { cause })));
-      worker.on('exit', (code) => { if (!this.#closing) this.#fail(new RealmliftError('WORKER_FAILED', 'copy', `a worker ended with code ${code}`)); });
-      this.#idle.push(worker);
-      return worker;
-    });
+    this.#setup = setup;
+    for (let started = 0; started < jobs; started++) this.#start();
   }
 
   /**
    * Has one segment exported by the next free worker.
-   * @throws RealmliftError what the segment failed with, or what ended another worker
+   *
+   * @param signal drops the segment if it has not begun
+   * @throws RealmliftError what the segment failed with; WORKER_FAILED when its thread ended
    */
-  async run(assignment: Assignment, { onMessage }: PoolEvents): Promise<void> {
-    const worker = await Promise.race([this.#free(), this.#failed]);
-    const finished = new Promise<void>((resolve, reject) => {
-      const listen = (message: WorkerMessage): void => {
-        if (message.kind === 'part' || message.kind === 'progress') return onMessage(message, assignment);
-        worker.off('message', listen);
-        if (message.kind === 'done') return resolve();
-        reject(received(message.error));
-      };
-      worker.on('message', listen);
+  run(assignment: Assignment, weight: number, signal: AbortSignal, onMessage: (message: SegmentMessage) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ assignment, weight, signal, onMessage, resolve, reject });
+      this.#dispatch();
     });
-    worker.postMessage(assignment);
-    try {
-      await Promise.race([finished, this.#failed]);
-    } catch (error) {
-      this.#fail(error);
-      throw error;
-    }
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#idle.push(worker);
-    else next(worker);
   }
 
   /** Ends the threads, whatever they are doing. */
   async close(): Promise<void> {
     this.#closing = true;
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    await Promise.all([...this.#workers].map((worker) => worker.terminate()));
   }
 
-  #free(): Promise<Worker> {
-    const worker = this.#idle.shift();
-    return worker === undefined ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve(worker);
+  #start(): void {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: this.#setup });
+    this.#workers.add(worker);
+    this.#idle.push(worker);
+    worker.on('message', (message: WorkerMessage) => this.#received(worker, message));
+    worker.on('error', (cause) => this.#ended(worker, cause.message, cause));
+    worker.on('exit', (code) => this.#ended(worker, `code ${code}`, undefined));
   }
+
+  #dispatch(): void {
+    while (this.#queue.length > 0 && this.#idle.length > 0) {
+      const largest = this.#queue.reduce((best, job, index) => (job.weight > (this.#queue[best] as Job).weight ? index : best), 0);
+      const [job] = this.#queue.splice(largest, 1) as [Job];
+      if (job.signal.aborted) job.reject(job.signal.reason);
+      else {
+        const worker = this.#idle.pop() as Worker;
+        this.#running.set(worker, job);
+        worker.postMessage(job.assignment);
+      }
+    }
+  }
+
+  #received(worker: Worker, message: WorkerMessage): void {
+    const job = this.#running.get(worker);
+    if (message.kind === 'part' || message.kind === 'progress') {
+      job?.onMessage(message);
+      return;
+    }
+    this.#running.delete(worker);
+    this.#idle.push(worker);
+    if (message.kind === 'done') job?.resolve();
+    else job?.reject(received(message.error));
+    this.#dispatch();
+  }
+
+  /** A thread that ends by itself has lost its segment; another takes its place. */
+  #ended(worker: Worker, why: string, cause: unknown): void {
+    if (this.#closing || !this.#workers.delete(worker)) return;
+    const at = this.#idle.indexOf(worker);
+    if (at !== -1) this.#idle.splice(at, 1);
+    const job = this.#running.get(worker);
+    this.#running.delete(worker);
+    job?.reject(new RealmliftError('WORKER_FAILED', 'copy', `a worker ended (${why})`, { table: tableOf(job.assignment), cause }));
+    this.#start();
+    this.#dispatch();
+  }
+}
+
+function tableOf({ segment }: Assignment): string {
+  return segment.kind === 'table' ? segment.query.table : segment.messages.table;
 }
 
 function received({ code, stage, message, table, hint, exit, stack }: SentError): RealmliftError {

@@ -42,36 +42,55 @@ export interface SentError {
 /** Milliseconds between two progress messages of a segment. */
 const PROGRESS = 200;
 
+class SegmentWorker {
+  readonly #setup: WorkerSetup;
+  readonly #send: (message: WorkerMessage) => void;
+  /** Opened beforehand; a failed segment leaves it unusable, and the next one opens another. */
+  #session: Promise<pg.Client> | undefined;
+
+  constructor(setup: WorkerSetup, send: (message: WorkerMessage) => void) {
+    this.#setup = setup;
+    this.#send = send;
+    this.#session = this.#open();
+  }
+
+  async work({ segment, directory, session: statement }: Assignment): Promise<void> {
+    let told = 0;
+    try {
+      this.#session ??= this.#open();
+      const client = await this.#session;
+      if (statement !== '') await client.query(statement);
+      await exportSegment(client, segment, directory, (part) => this.#send({ kind: 'part', part }), ({ table, rows, bytes }) => {
+        const now = performance.now();
+        if (now - told < PROGRESS) return;
+        told = now;
+        this.#send({ kind: 'progress', table, rows, bytes });
+      });
+      this.#send({ kind: 'done' });
+    } catch (error) {
+      const session = this.#session;
+      this.#session = undefined;
+      session?.then((client) => client.end()).catch(() => undefined);
+      this.#send({ kind: 'failed', error: sendable(error) });
+    }
+  }
+
+  #open(): Promise<pg.Client> {
+    const { settings, snapshotId, schema } = this.#setup;
+    const opening = joinSnapshot(settings, snapshotId, 'worker').then(async (client) => {
+      await client.query(`SET LOCAL search_path = pg_catalog, ${client.escapeIdentifier(schema)}`);
+      return client;
+    });
+    // The first assignment reports why there is no session.
+    opening.catch(() => undefined);
+    return opening;
+  }
+}
+
 const port = parentPort;
 if (port !== null) {
-  const setup = workerData as WorkerSetup;
-  const session = openSession(setup);
-  // The first assignment reports why there is no session.
-  session.catch(() => undefined);
-  port.on('message', (assignment: Assignment) => void work(session, assignment, (message) => port.postMessage(message)));
-}
-
-async function openSession({ settings, snapshotId, schema }: WorkerSetup): Promise<pg.Client> {
-  const client = await joinSnapshot(settings, snapshotId, 'worker');
-  await client.query(`SET LOCAL search_path = pg_catalog, ${client.escapeIdentifier(schema)}`);
-  return client;
-}
-
-async function work(session: Promise<pg.Client>, { segment, directory, session: statement }: Assignment, send: (message: WorkerMessage) => void): Promise<void> {
-  let told = 0;
-  try {
-    const client = await session;
-    if (statement !== '') await client.query(statement);
-    await exportSegment(client, segment, directory, (part) => send({ kind: 'part', part }), ({ table, rows, bytes }) => {
-      const now = performance.now();
-      if (now - told < PROGRESS) return;
-      told = now;
-      send({ kind: 'progress', table, rows, bytes });
-    });
-    send({ kind: 'done' });
-  } catch (error) {
-    send({ kind: 'failed', error: sendable(error) });
-  }
+  const worker = new SegmentWorker(workerData as WorkerSetup, (message) => port.postMessage(message));
+  port.on('message', (assignment: Assignment) => void worker.work(assignment));
 }
 
 function sendable(error: unknown): SentError {

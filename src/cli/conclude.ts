@@ -1,0 +1,28 @@
+/** The end of an export on the command line: a summary of each target, and the exit code that the worst of them asks for. */
+import { EXIT, RealmliftError } from '../errors.js';
+import type { Outcome } from '../export.js';
+import { summary } from './summary.js';
+
+/** @throws RealmliftError what the only target failed with; TARGETS_FAILED; LOSSES under --strict */
+export function conclude(outcomes: readonly Outcome[], seconds: number, strict: boolean): void {
+  const failed = outcomes.filter((each) => 'error' in each);
+  if (outcomes.length === 1 && failed[0] !== undefined) throw failed[0].error;
+  let lost = 0;
+  for (const outcome of outcomes) {
+    if ('result' in outcome) {
+      process.stderr.write(summary(outcome.result, seconds));
+      lost += outcome.result.losses.length;
+    } else {
+      const { error } = outcome;
+      process.stderr.write(`${outcome.target.name}: ${error instanceof RealmliftError ? error.line : `failed: ${(error as Error).message}`}\n`);
+    }
+  }
+  if (failed.length > 0) {
+    throw new RealmliftError('TARGETS_FAILED', 'package', `${failed.length} of ${outcomes.length} exports failed: ${failed.map((each) => each.target.name).join(', ')}`, {
+      hint: 'the others are complete; run again with --resume for these',
+    });
+  }
+  if (strict && lost > 0) {
+    throw new RealmliftError('LOSSES', 'files', `${lost} files that should travel were lost`, { hint: 'report.json names each', exit: EXIT.losses });
+  }
+}

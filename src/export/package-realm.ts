@@ -1,0 +1,86 @@
+/** The last stage of a realm's export: from the parts on disk to the files that the import reads, with manifest and report. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FilesResult } from '../files/file-events.js';
+import { assemble, type Member } from '../package/assemble.js';
+import type { JournalPart } from '../package/journal.js';
+import { writeManifest } from '../package/manifest.js';
+import { hasMigrationStatus, type MigrationStatusResult } from '../package/migration-status.js';
+import { statsJson, statsText, type FileCounts, type RecordCounts } from '../package/stats.js';
+import { treeEntries } from '../package/tree-entries.js';
+import { hold } from '../plan/condition.js';
+import type { ExportPlan } from '../plan/plan-export.js';
+import type { Source } from '../plan/source.js';
+import type { Snapshot } from '../snapshot/snapshot.js';
+import { VERSION } from '../version.js';
+import { partPath } from './part-paths.js';
+
+export interface Package {
+  readonly directory: string;
+  readonly plan: ExportPlan;
+  readonly source: Source;
+  readonly snapshot: Snapshot;
+  /** Finished parts by path. */
+  readonly parts: ReadonlyMap<string, JournalPart>;
+  readonly files: FilesResult;
+  readonly status: MigrationStatusResult | undefined;
+  /** The choices that shaped the export, for the manifest. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** Writes everything but the parts and pulled files, which are there already. */
+export async function packageRealm(given: Package): Promise<void> {
+  const { directory, plan, source, files, status } = given;
+  const assembled = await assembleTables(given);
+  const { mode } = plan.request;
+  if (mode !== 'user') {
+    const write = (name: string, content: string | Iterable<string>): Promise<void> => writeFile(join(directory, name), content, { mode: 0o600 });
+    const counts = [...countsOf(assembled), ...countsOf(messageParts(given))].sort((a, b) => (a.file < b.file ? -1 : 1));
+    if (status !== undefined) await write('migration_status.json', JSON.stringify(status.content, null, 2));
+    if (hasMigrationStatus(source.version)) await write('stats.json', statsJson(counts, records(files)));
+    else await write('stats.txt', statsText(counts, records(files)));
+    if (mode === 'consent') await write('consented_user_ids.json', JSON.stringify(plan.parameters.consenting_user_ids));
+  }
+  await manifest(given, assembled);
+}
+
+async function assembleTables({ directory, plan, source, parts }: Package): Promise<Map<string, JournalPart>> {
+  const assembled = new Map<string, JournalPart>();
+  for (const name of new Set(plan.tables.map((table) => table.file).filter((file) => file !== 'messages'))) {
+    const members: Member[] = plan.tables.filter((table) => table.file === name)
+      .map((table) => ({ key: table.name, part: partPath(table.name), rows: parts.get(partPath(table.name))?.rows?.[table.name] ?? 0 }));
+    if (name === 'realm.json') members.push(...constants(plan, source));
+    const written = await assemble(directory, name, members);
+    // Zulip's statistics count a constant's letters, as Python's len() does.
+    const rows = Object.fromEntries(members.map((member) => [member.key, 'part' in member ? member.rows : String(member.value).length]));
+    assembled.set(name, { path: name, ...written, rows });
+  }
+  return assembled;
+}
+
+/** Values beside the tables, such as import_source. */
+function constants({ request, compiled }: ExportPlan, { catalog, version }: Source): Member[] {
+  const circumstances = { mode: request.mode, catalog, zerverMigration: version.zerverMigration };
+  const entries = [...compiled.tables.values()].flatMap(({ view }) => view.entries.filter((entry) => hold(entry.when, circumstances)));
+  return [...new Map(entries.map(({ key, value }) => [key, { key, value }])).values()];
+}
+
+function messageParts({ parts }: Package): Map<string, JournalPart> {
+  return new Map([...parts].filter(([path]) => path.startsWith('messages-')));
+}
+
+function countsOf(parts: ReadonlyMap<string, JournalPart>): FileCounts[] {
+  return [...parts.values()].map(({ path, rows }) => ({ file: path.replace('.json', ''), tables: rows ?? {} }));
+}
+
+function records({ areas }: FilesResult): RecordCounts {
+  return { avatars: areas.avatars.records, uploads: areas.uploads.records, emoji: areas.emoji.records, realm_icons: areas.realm_icons.records };
+}
+
+async function manifest({ directory, plan, snapshot, parts, status, options }: Package, assembled: ReadonlyMap<string, JournalPart>): Promise<void> {
+  const { realm, mode } = plan.request;
+  await writeManifest(join(directory, 'manifest.json'), {
+    format: 1, realmlift: VERSION, realm: realm.stringId, realm_id: realm.id, mode, zulip_version: status?.content.zulip_version ?? null,
+    snapshot: { taken_at: snapshot.takenAt, id: snapshot.id, server: String(snapshot.serverVersion) }, options: { ...options },
+  }, treeEntries(directory, (path) => assembled.get(path) ?? parts.get(path)));
+}

@@ -1,0 +1,14 @@
+/** Where the parts of an export lie, relative to the run's directory. */
+import { RUN_DIRECTORY } from '../package/output-directory.js';
+
+export const PARTS_DIRECTORY = `${RUN_DIRECTORY}/parts`;
+
+/** Rows of one table, put together with others to realm.json and the like at the end. */
+export function partPath(table: string): string {
+  return `${PARTS_DIRECTORY}/${table}.json`;
+}
+
+/** A messages file, written where it stays. */
+export function messagesPath(number: number): string {
+  return `messages-${String(number).padStart(6, '0')}.json`;
+}
