@@ -2,6 +2,7 @@
 /** argv -> call -> exit code. The only place that writes errors to stderr and ends the process. */
 import { Command, CommanderError } from 'commander';
 import { exportCommand } from './cli/export-command.js';
+import { exportUserCommand } from './cli/export-user-command.js';
 import { EXIT, RealmliftError } from './errors.js';
 import { VERSION } from './version.js';
 
@@ -17,7 +18,8 @@ Files: --uploads-dir DIR, or S3_ENDPOINT, S3_REGION, S3_UPLOADS_BUCKET, S3_AVATA
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported (unknown realm, or refused);
             4 finished, but with losses that the report names and --strict forbids.`)
-  .addCommand(exportCommand());
+  .addCommand(exportCommand())
+  .addCommand(exportUserCommand());
 
 for (const command of program.commands) command.exitOverride();
 

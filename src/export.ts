@@ -30,6 +30,8 @@ export interface ExportOptions {
   readonly resume: boolean;
   readonly force: boolean;
   readonly decisions: Decisions;
+  /** With approved users: only files that they own travel. */
+  readonly approvedFilesOnly: boolean;
   readonly consentMessage: number | undefined;
   /** Overrides what the database says of the server's version. */
   readonly zulipVersion: string | undefined;
@@ -64,7 +66,7 @@ const TARGETS_AT_ONCE = 4;
 export async function runExport(options: ExportOptions): Promise<Outcome[]> {
   return withSnapshot(options.settings, async (snapshot) => {
     const source = await readSource(snapshot.client, options.zulipVersion);
-    const targets = await findTargets(snapshot.client, options.targets);
+    const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
     const store = await options.openStore();
     const pool = new WorkerPool(options.jobs, { settings: snapshot.settings, snapshotId: snapshot.id, schema: source.schema });
     const { jobs, fileJobs, salt, avatars, migrationStatus, onEvent } = options;
@@ -91,11 +93,12 @@ async function exportTarget(context: RunContext, target: Target, options: Export
     await session.query(`SET LOCAL search_path = pg_catalog, ${session.escapeIdentifier(source.schema)}`);
     const plan = await planExport(session, source, {
       realm: target.realm, mode: options.mode, userId: target.userId, decisions: options.decisions, consentMessage: options.consentMessage,
-      approved: undefined, force: options.force, seed: options.randomSeed ?? randomBytes(32).toString('hex'),
+      approved: target.approved, force: options.force, seed: options.randomSeed ?? randomBytes(32).toString('hex'),
     });
     const output = takeOutputDirectory(options.output, target.directory, options.resume);
     try {
-      const result = await exportRealm(context, { target: target.name, plan, output, session });
+      const owners = target.approved !== undefined && options.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
+      const result = await exportRealm(context, { target: target.name, plan, output, session, owners });
       output.publish();
       return { ...result, directory: output.final };
     } catch (error) {

@@ -1,66 +1,69 @@
 /** `realmlift export`: words of the command line -> one call. */
-import { availableParallelism } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
+import { EXIT, RealmliftError } from '../errors.js';
 import { runExport } from '../export.js';
-import { avatarSalt } from '../plan/zulip-server-files.js';
-import { connectionSettings } from '../snapshot/connection-settings.js';
+import { readUserList } from '../plan/user-list.js';
 import { collect } from './collect.js';
-import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
 import { conclude } from './conclude.js';
+import { addRunOptions, sharedOptions, type RunArguments } from './run-options.js';
 import { wholeNumber } from './whole-number.js';
 
-interface ExportArguments extends FilesOptions {
-  readonly realm: string[];
+interface ExportArguments extends RunArguments {
+  readonly realm?: string[];
+  readonly realms?: string;
+  readonly allRealms?: true;
+  readonly exclude: string[];
   readonly mode: 'full' | 'consent' | 'public';
-  readonly output: string;
-  readonly jobs: number;
-  readonly resume?: true;
-  readonly force?: true;
-  readonly strict?: true;
-  readonly avatars: boolean;
-  readonly strip: string[];
-  readonly keep: string[];
+  readonly users?: string;
+  readonly files: 'approved' | 'all';
+  readonly allowUnknown?: true;
   readonly consentMessage?: number;
-  readonly zulipVersion?: string;
-  readonly zulipDir?: string;
-  readonly zulipSecrets?: string;
-  readonly migrationStatus?: string;
-  readonly randomSeed?: string;
+  readonly force?: true;
 }
 
 export function exportCommand(): Command {
   const command = new Command('export')
-    .description('Export realms as the directory that manage.py import reads.')
-    .requiredOption('--realm <name>', 'subdomain of the realm', collect)
+    .description('Export realms as the directories that manage.py import reads, all out of one snapshot.')
+    .option('--realm <name>', 'subdomain of the realm; may be repeated', collect)
+    .option('--realms <file>', 'file that names one subdomain a line')
+    .option('--all-realms', 'all realms but the one of the system bots')
+    .option('--exclude <name>', 'a realm to leave out', collect, [])
     .addOption(new Option('--mode <mode>', 'whose private data travels').choices(['full', 'consent', 'public']).default('full'))
-    .option('--output <dir>', 'directory under which DIR/REALM is made', 'out')
-    .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
-    .option('--resume', 'go on with a run that stopped half-way')
-    .option('--force', 'export although nobody could administer the result')
-    .option('--strict', 'exit with 4 when something that should travel was lost')
-    .option('--strip <table.column>', 'leave a column out', collect, [])
-    .option('--keep <table.column>', 'export a column although its name looks like a secret', collect, [])
+    .option('--users <file>', 'users whose transfer was approved: a consent export of them, their bots and mirror dummies')
+    .addOption(new Option('--files <which>', 'with --users: files that these users own, or of everybody').choices(['approved', 'all']).default('approved'))
+    .option('--allow-unknown', 'skip users that the realm does not have')
     .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
-    .option('--zulip-version <version>', 'the version of the server, if the database misleads')
-    .option('--zulip-dir <dir>', "the server's source tree, for migration_status.json")
-    .option('--migration-status <file>', 'a migration_status.json to use as it is')
-    .option('--zulip-secrets <file>', 'zulip-secrets.conf, for the avatar_salt (else ZULIP_AVATAR_SALT)')
-    .option('--no-avatars', 'leave the avatars out, when the salt is not known')
-    .option('--random-seed <text>', 'make random colours and addresses repeatable');
-  addFilesOptions(command);
+    .option('--force', 'export although nobody could administer the result');
+  addRunOptions(command);
+  command.addHelpText('after', `
+Examples:
+  realmlift export --realm acme --uploads-dir /home/zulip/uploads --zulip-secrets /etc/zulip/zulip-secrets.conf
+  realmlift export --realm acme --mode consent
+  realmlift export --realm acme --users approved.txt --files approved
+  realmlift export --all-realms --exclude test --output /srv/exports
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under --strict.`);
   return command.action(async (options: ExportArguments) => {
     const started = performance.now();
+    const approved = options.users === undefined ? undefined : readUserList(options.users);
     const outcomes = await runExport({
-      settings: connectionSettings(process.env.DATABASE_URL, process.env),
-      targets: { realms: options.realm, exclude: [], users: undefined }, mode: options.mode, output: options.output, jobs: options.jobs,
-      resume: options.resume === true, force: options.force === true,
-      decisions: { strip: new Set(options.strip), keep: new Set(options.keep) },
-      consentMessage: options.consentMessage, zulipVersion: options.zulipVersion,
-      migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },
-      openStore: filesStore(options, process.env), fileJobs: options.fileJobs,
-      salt: avatarSalt({ secretsFile: options.zulipSecrets, env: process.env }), avatars: options.avatars, randomSeed: options.randomSeed,
-      onEvent: (event) => { if (event.kind === 'warning') process.stderr.write(`realmlift: ${event.text}\n`); },
+      ...sharedOptions(options),
+      targets: { realms: realmsOf(options), exclude: options.exclude, users: undefined, approved, allowUnknown: options.allowUnknown === true },
+      // Approved users take the place of those who consented.
+      mode: approved === undefined ? options.mode : 'consent',
+      approvedFilesOnly: options.files === 'approved',
+      consentMessage: options.consentMessage, force: options.force === true,
     });
     conclude(outcomes, (performance.now() - started) / 1000, options.strict === true);
   });
+}
+
+/** @throws RealmliftError REALM_MISSING */
+function realmsOf({ realm = [], realms, allRealms }: ExportArguments): readonly string[] | 'all' {
+  if (allRealms === true) return 'all';
+  const listed = realms === undefined ? [] : readFileSync(realms, 'utf8').split(/\r?\n/).map((line) => line.replace(/#.*$/, '').trim()).filter((line) => line !== '');
+  const named = [...realm, ...listed];
+  if (named.length === 0) throw new RealmliftError('REALM_MISSING', 'usage', 'it is not said what to export', { hint: '--realm NAME, --realms FILE or --all-realms', exit: EXIT.usage });
+  return named;
 }

@@ -10,14 +10,15 @@ import { assemble, type Member } from '../package/assemble.js';
 import { Journal, type JournalPart } from '../package/journal.js';
 import { hasMigrationStatus, migrationStatus, type MigrationStatusOptions, type MigrationStatusResult } from '../package/migration-status.js';
 import { RUN_DIRECTORY, type OutputDirectory } from '../package/output-directory.js';
+import type { CompiledView } from '../plan/compile-view.js';
 import { messageFiles, type PlannedMessageFile } from '../plan/message-files.js';
 import type { ExportPlan } from '../plan/plan-export.js';
-import { queryOf, type PlannedTable } from '../plan/plan-tables.js';
+import { ledgerQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import type { ExportEvent } from './events.js';
 import { packageRealm } from './package-realm.js';
-import { PARTS_DIRECTORY, messagesPath, partPath } from './part-paths.js';
+import { PARTS_DIRECTORY, LEDGER_PREFIX, ledgerPath, messagesPath, partPath } from './part-paths.js';
 import type { RowQuery, Segment } from './segment.js';
 import { needsSalt, wantedFiles } from './wanted.js';
 import type { WorkerPool } from './worker-pool.js';
@@ -45,6 +46,8 @@ export interface RealmRun {
   readonly output: OutputDirectory;
   /** A session in the snapshot, for this target alone. */
   readonly session: pg.Client;
+  /** Users whose files may travel; undefined for everybody in the export. */
+  readonly owners: ReadonlySet<number> | undefined;
 }
 
 export interface RealmResult {
@@ -134,6 +137,7 @@ class RealmExport {
       attachments === undefined ? files : files.then((pulled) => this.#exportTable(attachments, pulled.lostAttachmentIds)),
       this.#exportMessages(),
       ...this.#smallTables().map((table) => this.#exportTable(table, [])),
+      ...this.#run.plan.compiled.ledger.map((view) => this.#exportLedger(view)),
     ];
     for (const piece of pieces) piece.catch((error: unknown) => this.#stop.abort(error));
     const settled = await Promise.allSettled(pieces);
@@ -155,9 +159,16 @@ class RealmExport {
     return this.#segment({ kind: 'table', path: partPath(table.name), query: this.#query(table, missing) }, weight);
   }
 
+  /** What stays is told row by row: a part of the report. */
+  #exportLedger(view: CompiledView): Promise<void> {
+    const { compiled, parameters } = this.#run.plan;
+    const select = ledgerQuery(view, compiled, parameters);
+    return this.#segment({ kind: 'table', path: ledgerPath(view.name), query: { table: view.name, select, keys: view.columns, stripped: [] } }, 0);
+  }
+
   #query(table: PlannedTable, missing: readonly string[] = [], where = ''): RowQuery {
-    const { compiled, parameters, access } = this.#run.plan;
-    const select = queryOf(table, compiled, { ...parameters, missing_attachment_ids: missing }, access, where);
+    const { compiled, parameters } = this.#run.plan;
+    const select = queryOf(table, compiled, { ...parameters, missing_attachment_ids: missing }, where);
     return { table: table.name, select, keys: table.keys, stripped: table.stripped };
   }
 
@@ -174,7 +185,7 @@ class RealmExport {
       const batch = planned.slice(at, at + size);
       const [first, last] = [batch[0] as PlannedMessageFile, batch.at(-1) as PlannedMessageFile];
       running.push(this.#segment({
-        kind: 'messages', throughViews: this.#run.plan.access.kind === 'views',
+        kind: 'messages',
         files: batch.map(({ number, after, until, rows }) => ({ path: messagesPath(number), after, until, rows })),
         messages: this.#query(messages, [], `t.id > ${first.after} AND t.id <= ${last.until}`),
         usermessages: usermessages === undefined ? undefined : this.#query(usermessages),
@@ -192,7 +203,7 @@ class RealmExport {
   }
 
   #segment(segment: Segment, weight: number): Promise<void> {
-    return this.#context.pool.run({ segment, directory: this.#directory, session: '' }, weight, this.#signal, (message) => {
+    return this.#context.pool.run({ segment, directory: this.#directory }, weight, this.#signal, (message) => {
       if (message.kind === 'part') this.#finished(message.part);
       else this.#tell({ kind: 'progress', table: message.table, rows: message.rows, bytes: message.bytes });
     });
@@ -206,7 +217,7 @@ class RealmExport {
 
   async #pullFiles(): Promise<FilesResult> {
     const { source, store, salt, avatars, fileJobs } = this.#context;
-    const wanted = await wantedFiles(this.#run.session, this.#run.plan, source, { salt: avatars ? salt : undefined, owners: undefined });
+    const wanted = await wantedFiles(this.#run.session, this.#run.plan, source, { salt: avatars ? salt : undefined, owners: this.#run.owners });
     return pullFiles(store, wanted, this.#directory, { jobs: fileJobs, signal: this.#signal }, (event) => this.#onFile(event));
   }
 
@@ -225,7 +236,8 @@ class RealmExport {
 
   #rows(): Map<string, number> {
     const rows = new Map<string, number>();
-    for (const { rows: counts } of this.#parts.values()) {
+    for (const { path, rows: counts } of this.#parts.values()) {
+      if (path.startsWith(LEDGER_PREFIX)) continue;
       for (const [table, count] of Object.entries(counts ?? {})) rows.set(table, (rows.get(table) ?? 0) + count);
     }
     return rows;
@@ -235,7 +247,7 @@ class RealmExport {
     const classes = new Map(this.#run.plan.tables.map((table) => [partPath(table.name), table.dataClass]));
     const bytes = new Map<string, number>();
     for (const { path, size, rows } of this.#parts.values()) {
-      if (rows === undefined) continue;
+      if (rows === undefined || !(classes.has(path) || path.startsWith('messages-'))) continue;
       const dataClass = classes.get(path) ?? 'message';
       bytes.set(dataClass, (bytes.get(dataClass) ?? 0) + size);
     }

@@ -12,3 +12,10 @@ export function partPath(table: string): string {
 export function messagesPath(number: number): string {
   return `messages-${String(number).padStart(6, '0')}.json`;
 }
+
+export const LEDGER_PREFIX = `${PARTS_DIRECTORY}/ledger-`;
+
+/** Rows of one view of the ledger, for report.json. */
+export function ledgerPath(view: string): string {
+  return `${LEDGER_PREFIX}${view}.json`;
+}

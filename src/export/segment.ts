@@ -8,7 +8,7 @@ import { copyError } from '../copy/copy-error.js';
 import { copyRows } from '../copy/copy-rows.js';
 import { RealmliftError } from '../errors.js';
 import { PartFile } from '../package/part-file.js';
-import { bindMessageIds, messageIdsStatement } from '../plan/parameters.js';
+import { bindMessageIds } from '../plan/parameters.js';
 import { columnsOf } from '../transform/columns-of.js';
 import { CsvToJson, type RowSink } from '../transform/csv-to-json.js';
 
@@ -41,9 +41,8 @@ export interface MessageSegment {
   readonly files: readonly MessageFile[];
   /** Its text ends in `WHERE t.id > … AND t.id <= …`, made for the whole segment. */
   readonly messages: RowQuery;
-  /** Text with `:message_ids` (inline), or reading them from the session (views); absent for a single user. */
+  /** Its text holds `:message_ids`; absent for a single user. */
   readonly usermessages: RowQuery | undefined;
-  readonly throughViews: boolean;
 }
 
 export type Segment = TableSegment | MessageSegment;
@@ -95,7 +94,7 @@ async function exportMessages(client: pg.Client, segment: MessageSegment, direct
       open.file.writeText(']');
       const rows: Record<string, number> = { [segment.messages.table]: open.ids.length };
       if (segment.usermessages !== undefined) {
-        const query = await withMessageIds(client, segment.usermessages, open.ids, segment.throughViews);
+        const query = { ...segment.usermessages, select: bindMessageIds(segment.usermessages.select, open.ids) };
         open.file.writeText(`,"${query.table}":[`);
         rows[query.table] = await copyInto(client, query, open.file, onProgress);
         open.file.writeText(']');
@@ -110,12 +109,6 @@ async function exportMessages(client: pg.Client, segment: MessageSegment, direct
     sink.abandon();
     throw error;
   }
-}
-
-async function withMessageIds(client: pg.Client, query: RowQuery, ids: readonly number[], throughViews: boolean): Promise<RowQuery> {
-  if (!throughViews) return { ...query, select: bindMessageIds(query.select, ids) };
-  await client.query(messageIdsStatement(ids));
-  return query;
 }
 
 interface OpenMessageFile {

@@ -17,8 +17,6 @@ export interface WorkerSetup {
 export interface Assignment {
   readonly segment: Segment;
   readonly directory: string;
-  /** Statement to run first, which gives installed views their parameters; empty for inline text. */
-  readonly session: string;
 }
 
 /** From the worker. */
@@ -54,12 +52,11 @@ class SegmentWorker {
     this.#session = this.#open();
   }
 
-  async work({ segment, directory, session: statement }: Assignment): Promise<void> {
+  async work({ segment, directory }: Assignment): Promise<void> {
     let told = 0;
     try {
       this.#session ??= this.#open();
       const client = await this.#session;
-      if (statement !== '') await client.query(statement);
       await exportSegment(client, segment, directory, (part) => this.#send({ kind: 'part', part }), ({ table, rows, bytes }) => {
         const now = performance.now();
         if (now - told < PROGRESS) return;

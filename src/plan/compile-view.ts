@@ -36,6 +36,8 @@ export interface CompiledRegistry {
   /** In processing order. */
   readonly tables: ReadonlyMap<string, CompiledView>;
   readonly selections: ReadonlyMap<string, CompiledView>;
+  /** What stays although it belongs to the realm. */
+  readonly ledger: readonly CompiledView[];
   /** Secret columns by table: what `strip`, `omit` and the operator's decisions keep out of every text. */
   readonly secrets: ReadonlyMap<string, ReadonlySet<string>>;
 }
@@ -52,7 +54,11 @@ export function compileRegistry(registry: Registry, circumstances: Circumstances
     const choice = circumstances.catalog.has(view.table) ? chooseSelect(view, circumstances) : undefined;
     if (choice !== undefined) tables.set(view.name, compiler.compile(view, choice));
   }
-  return { tables, selections: compiler.selections, secrets: compiler.secrets };
+  const ledger = registry.ledger.flatMap((view) => {
+    const choice = chooseSelect(view, circumstances);
+    return choice === undefined ? [] : [compiler.compile(view, choice)];
+  });
+  return { tables, ledger, selections: compiler.selections, secrets: compiler.secrets };
 }
 
 /** The runnable text of a compiled view: its selections as CTEs, parameters still as `:name`. */

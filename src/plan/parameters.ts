@@ -1,7 +1,4 @@
-/**
- * The values that view files name as `:name`. COPY takes no parameters, so inline text carries them as literals; an installed
- * view reads them from the session (`SET realmlift.NAME`), so that one view serves every realm.
- */
+/** The values that view files name as `:name`. COPY takes no parameters, so the text carries them as literals. */
 import { RealmliftError } from '../errors.js';
 
 export interface Parameters {
@@ -20,7 +17,7 @@ export interface Parameters {
   readonly seed: string;
 }
 
-export type ParameterName = keyof Parameters | 'message_ids';
+type ParameterName = keyof Parameters | 'message_ids';
 
 const TYPES: Record<ParameterName, 'bigint' | 'bigint[]' | 'text'> = {
   realm_id: 'bigint', user_id: 'bigint', system_bot_ids: 'bigint[]', cross_realm_bot_ids: 'bigint[]',
@@ -34,23 +31,10 @@ function isParameter(name: string): name is ParameterName {
   return Object.hasOwn(TYPES, name);
 }
 
-function replace(sql: string, write: (name: ParameterName) => string): string {
-  return sql.replace(REFERENCE, (_, name: string) => {
-    if (!isParameter(name)) throw new RealmliftError('VIEW_FILE', 'plan', `no such parameter: :${name}`);
-    return write(name);
-  });
-}
-
-/** Names of the parameters that the text uses. */
-export function parametersOf(sql: string): Set<ParameterName> {
-  const names = new Set<ParameterName>();
-  replace(sql, (name) => { names.add(name); return ''; });
-  return names;
-}
-
 /** The text with its parameters as literals; `:message_ids` stays, for {@link bindMessageIds}. */
 export function inline(sql: string, parameters: Parameters): string {
-  return replace(sql, (name) => {
+  return sql.replace(REFERENCE, (_, name: string) => {
+    if (!isParameter(name)) throw new RealmliftError('VIEW_FILE', 'plan', `no such parameter: :${name}`);
     if (name === 'message_ids') return ':message_ids';
     if (TYPES[name] === 'text') return `'${value(name, parameters).replaceAll("'", "''")}'`;
     return TYPES[name] === 'bigint' ? value(name, parameters) : `'${value(name, parameters)}'::bigint[]`;
@@ -60,23 +44,6 @@ export function inline(sql: string, parameters: Parameters): string {
 /** Completes an inline text with the ids of one message file, known only once its messages were copied. */
 export function bindMessageIds(sql: string, ids: readonly number[]): string {
   return sql.replace(':message_ids', `'{${ids.join(',')}}'::bigint[]`);
-}
-
-/** The statement that gives a session the ids of one message file, for installed views. */
-export function messageIdsStatement(ids: readonly number[]): string {
-  return `SELECT set_config('realmlift.message_ids', '{${ids.join(',')}}', false)`;
-}
-
-/** The text with its parameters as settings of the session, for an installed view. */
-export function fromSession(sql: string): string {
-  return replace(sql, (name) => `current_setting('realmlift.${name}')::${TYPES[name]}`);
-}
-
-/** Statements that give a session the parameters that installed views read. */
-export function sessionStatement(parameters: Parameters): string {
-  const settings = (Object.keys(parameters) as (keyof Parameters)[]).filter((name) => parameters[name] !== undefined)
-    .map((name) => `set_config('realmlift.${name}', '${value(name, parameters).replaceAll("'", "''")}', false)`);
-  return `SELECT ${settings.join(', ')}`;
 }
 
 /** The value as PostgreSQL reads it. Ids are digits, so that nothing else can get into a query. */

@@ -5,7 +5,7 @@ import { compileRegistry, type CompiledRegistry, type Decisions } from './compil
 import type { Mode } from './condition.js';
 import { consentingUsers, refuseWithoutOwner } from './consent.js';
 import type { Parameters } from './parameters.js';
-import { planTables, type Access, type PlannedTable } from './plan-tables.js';
+import { planTables, type PlannedTable } from './plan-tables.js';
 import { SYSTEM_REALM, type Realm } from './realm.js';
 import { reviewSchema, type SchemaReview } from './schema-review.js';
 import type { Source } from './source.js';
@@ -28,7 +28,6 @@ export interface ExportPlan {
   readonly request: ExportRequest;
   readonly parameters: Parameters;
   readonly compiled: CompiledRegistry;
-  readonly access: Access;
   readonly tables: readonly PlannedTable[];
   readonly review: SchemaReview;
 }
@@ -53,7 +52,7 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
     seed: request.seed,
   };
   return {
-    request, parameters, compiled, access: { kind: 'inline' },
+    request, parameters, compiled,
     tables: planTables(compiled, registry, catalog, request.mode),
     review: reviewSchema(registry, catalog, compiled),
   };

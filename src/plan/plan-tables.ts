@@ -1,12 +1,9 @@
 /** The tables of one realm's export: for each the query to copy, the keys of its rows, and the file it goes to. */
 import type { Catalog } from './catalog.js';
-import { quote, withSelections, type CompiledRegistry, type CompiledView } from './compile-view.js';
+import { withSelections, type CompiledRegistry, type CompiledView } from './compile-view.js';
 import type { Mode } from './condition.js';
 import { inline, type Parameters } from './parameters.js';
 import type { Registry } from './registry.js';
-
-/** How the queries are put to the server: as inline text, or through views that `realmlift install` made. */
-export type Access = { readonly kind: 'inline' } | { readonly kind: 'views'; readonly schema: string };
 
 export interface PlannedTable {
   /** Name in the export. */
@@ -47,12 +44,12 @@ function keyOf(column: string, { view }: CompiledView, registry: Registry, catal
 }
 
 /** The query of a table, ready to run: rows sorted by id. */
-export function queryOf(table: PlannedTable, compiled: CompiledRegistry, parameters: Parameters, access: Access, where = ''): string {
-  const condition = where === '' ? '' : ` WHERE ${where}`;
-  if (access.kind === 'views') {
-    const from = `${quote(access.schema)}.${quote(table.name)}`;
-    return `SELECT ${table.columns.map(quote).join(', ')} FROM ${from} AS t${condition} ORDER BY t.id`;
-  }
+export function queryOf(table: PlannedTable, compiled: CompiledRegistry, parameters: Parameters, where = ''): string {
   const view = compiled.tables.get(table.name) as CompiledView;
-  return `${inline(withSelections(view, compiled.selections), parameters)}${condition} ORDER BY t.id`;
+  return `${inline(withSelections(view, compiled.selections), parameters)}${where === '' ? '' : ` WHERE ${where}`} ORDER BY t.id`;
+}
+
+/** The query of a view of the ledger. */
+export function ledgerQuery(view: CompiledView, compiled: CompiledRegistry, parameters: Parameters): string {
+  return `${inline(withSelections(view, compiled.selections), parameters)} ORDER BY t.id`;
 }

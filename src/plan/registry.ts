@@ -17,6 +17,8 @@ export interface Registry {
   readonly tables: ReadonlyMap<string, ViewFile>;
   /** Named selections that tables and other selections read. */
   readonly selections: ReadonlyMap<string, ViewFile>;
+  /** Views of what stays although it belongs to the realm, for the report. */
+  readonly ledger: readonly ViewFile[];
   /** Table -> why it does not travel on its own (sql/not-exported.txt). */
   readonly notExported: ReadonlyMap<string, string>;
   /** Columns that the known Zulip releases have, and what those that are foreign keys refer to. */
@@ -43,6 +45,7 @@ export function loadRegistry(directory = join(packageRoot(), 'sql')): Registry {
   return {
     tables: new Map(tables.map((view) => [view.name, view])),
     selections: new Map(folder('selection').map((view) => [view.name, view])),
+    ledger: folder('ledger'),
     notExported: notExported(readFileSync(join(directory, 'not-exported.txt'), 'utf8')),
     known: knownColumns(readdirSync(join(directory, 'known')).map((file) => readFileSync(join(directory, 'known', file), 'utf8'))),
   };

@@ -26,6 +26,12 @@ export interface NamedSelect {
   readonly defaults: Defaults | undefined;
 }
 
+/** What a view of the ledger selects: rows that stay. */
+export interface Loss {
+  readonly dataClass: string;
+  readonly reason: string;
+}
+
 /** A constant beside the tables of a file, such as `"import_source": "zulip"`. */
 export interface Entry {
   readonly key: string;
@@ -41,6 +47,8 @@ export interface ViewFile {
   /** The table whose rows it selects, when that is not `name`. */
   readonly table: string;
   readonly file: OutputFile | undefined;
+  /** Of a view of the ledger: the data class that lost the rows, and why. */
+  readonly loss: Loss | undefined;
   /** First comment, for people. */
   readonly comment: string;
   /** Column -> JSON key, where the rule (column name, less `_id` of a foreign key) does not hold. */
@@ -74,6 +82,8 @@ export function parseViewFile(text: string, dataClass: string, name: string): Vi
   const selects: NamedSelect[] = [];
   let table = name;
   let file: OutputFile | undefined;
+  let lossClass: string | undefined;
+  let lossReason: string | undefined;
   let shared = false;
   let since: Condition[] = [];
   let when: Condition[][] = [];
@@ -104,6 +114,8 @@ export function parseViewFile(text: string, dataClass: string, name: string): Vi
         if (!(OUTPUT_FILES as readonly string[]).includes(argument)) fail(number, `no such file: ${argument}`);
         file = argument as OutputFile;
         break;
+      case 'class': lossClass = argument; break;
+      case 'reason': lossReason = argument; break;
       case 'table': table = argument; break;
       case 'key': {
         const [column, key] = argument.split(/\s+/);
@@ -140,5 +152,6 @@ export function parseViewFile(text: string, dataClass: string, name: string): Vi
   });
   finish();
   if (selects.length === 0) fail(1, 'no SELECT');
-  return { name, dataClass, table, file, comment: comment.join(' ').trim(), keys, strip, omit, keep, shared, since, entries, selects };
+  const loss = lossClass === undefined || lossReason === undefined ? undefined : { dataClass: lossClass, reason: lossReason };
+  return { name, dataClass, table, file, loss, comment: comment.join(' ').trim(), keys, strip, omit, keep, shared, since, entries, selects };
 }

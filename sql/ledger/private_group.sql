@@ -1,0 +1,10 @@
+-- Groups in which nobody agreed.
+-- @class recipient
+-- @reason nobody in the group agreed
+
+-- @select mode consent, migration zerver >= 0600
+-- @select mode public, migration zerver >= 0600
+SELECT r.id
+FROM zerver_recipient r
+JOIN subscribed_recipient sr ON sr.id = r.id
+WHERE r.type = 3 AND NOT sr.agreed

@@ -1,0 +1,13 @@
+-- Messages of the realm that nobody who agreed could read.
+-- @class message
+-- @reason nobody who agreed could read it
+
+-- @select mode consent, migration zerver >= 0452
+-- @select mode public, migration zerver >= 0452
+SELECT m.id
+FROM zerver_message m
+LEFT JOIN addressee a ON a.id = m.recipient_id
+LEFT JOIN group_recipient g ON g.id = m.recipient_id
+LEFT JOIN possible_sender s ON s.id = m.sender_id
+WHERE m.realm_id = :realm_id AND COALESCE(g.safe, true)
+  AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR a.is_protected OR (a.is_contact AND s.agrees)), false)

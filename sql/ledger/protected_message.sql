@@ -1,0 +1,12 @@
+-- Messages of channels whose history is closed to new subscribers, of before anybody who agreed joined.
+-- @class message
+-- @reason protected history: nobody who agreed received it
+
+-- @select mode consent, migration zerver >= 0452
+SELECT m.id
+FROM zerver_message m
+JOIN addressee a ON a.id = m.recipient_id
+JOIN possible_sender s ON s.id = m.sender_id
+WHERE m.realm_id = :realm_id AND a.is_protected AND NOT a.is_open
+  AND NOT COALESCE((SELECT true FROM zerver_usermessage um JOIN exported_user u ON u.id = um.user_profile_id
+                    WHERE um.message_id = m.id AND u.agrees LIMIT 1), false)

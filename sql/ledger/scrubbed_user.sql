@@ -1,0 +1,8 @@
+-- Users shown without their settings, or as mirror dummies.
+-- @class disjoint_user
+-- @reason did not agree: shown with default settings, and as a mirror dummy if active
+
+-- @select mode consent
+SELECT u.id
+FROM exported_user u
+WHERE NOT u.agrees

@@ -1,0 +1,42 @@
+/** `realmlift export-user`: single users, each in a directory of its own, out of one snapshot. */
+import { Command } from 'commander';
+import { EXIT, RealmliftError } from '../errors.js';
+import { runExport } from '../export.js';
+import { readUserList } from '../plan/user-list.js';
+import { collect } from './collect.js';
+import { conclude } from './conclude.js';
+import { addRunOptions, sharedOptions, type RunArguments } from './run-options.js';
+
+interface ExportUserArguments extends RunArguments {
+  readonly realm?: string[];
+  readonly user: string[];
+  readonly users?: string;
+  readonly allowUnknown?: true;
+}
+
+export function exportUserCommand(): Command {
+  const command = new Command('export-user')
+    .description("Export single users as Zulip's export_single_user does: own messages and those received directly, settings, files.")
+    .option('--realm <name>', "subdomain of the users' realm; without one, all realms", collect)
+    .option('--user <email>', 'address or id of a user; may be repeated', collect, [])
+    .option('--users <file>', 'file of users: one address or id a line, or CSV with columns email (or id) and realm')
+    .option('--allow-unknown', 'skip users that are not there');
+  addRunOptions(command);
+  command.addHelpText('after', `
+Example:
+  realmlift export-user --realm acme --user ann@example.com --user bob@example.com --uploads-dir /home/zulip/uploads
+
+Each user's export is made under OUTPUT/REALM-user-EMAIL.
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under --strict.`);
+  return command.action(async (options: ExportUserArguments) => {
+    const started = performance.now();
+    const users = [...options.user.map((user) => ({ user, realm: undefined })), ...(options.users === undefined ? [] : readUserList(options.users))];
+    if (users.length === 0) throw new RealmliftError('USER_MISSING', 'usage', 'it is not said whom to export', { hint: '--user EMAIL or --users FILE', exit: EXIT.usage });
+    const outcomes = await runExport({
+      ...sharedOptions(options),
+      targets: { realms: options.realm ?? 'all', exclude: [], users, approved: undefined, allowUnknown: options.allowUnknown === true },
+      mode: 'user', approvedFilesOnly: false, consentMessage: undefined, force: false,
+    });
+    conclude(outcomes, (performance.now() - started) / 1000, options.strict === true);
+  });
+}

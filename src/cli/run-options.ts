@@ -1,0 +1,58 @@
+/** Options that `export`, `export-user` and `plan` share, and how they become the call's. */
+import { availableParallelism } from 'node:os';
+import { Option, type Command } from 'commander';
+import type { ExportOptions } from '../export.js';
+import { avatarSalt } from '../plan/zulip-server-files.js';
+import { connectionSettings } from '../snapshot/connection-settings.js';
+import { collect } from './collect.js';
+import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
+import { wholeNumber } from './whole-number.js';
+
+export interface RunArguments extends FilesOptions {
+  readonly output: string;
+  readonly jobs: number;
+  readonly resume?: true;
+  readonly strict?: true;
+  readonly avatars: boolean;
+  readonly strip: string[];
+  readonly keep: string[];
+  readonly zulipVersion?: string;
+  readonly zulipDir?: string;
+  readonly zulipSecrets?: string;
+  readonly migrationStatus?: string;
+  readonly randomSeed?: string;
+}
+
+export function addRunOptions(command: Command): Command {
+  command
+    .option('--output <dir>', 'directory under which one directory a realm is made', 'out')
+    .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
+    .option('--resume', 'go on with a run that stopped half-way')
+    .option('--strict', 'exit with 4 when something that should travel was lost')
+    .option('--strip <table.column>', 'leave a column out', collect, [])
+    .option('--keep <table.column>', 'export a column although its name looks like a secret', collect, [])
+    .option('--zulip-version <version>', 'the version of the server, if the database misleads')
+    .option('--zulip-dir <dir>', "the server's source tree, for migration_status.json")
+    .option('--migration-status <file>', 'a migration_status.json to use as it is')
+    .option('--zulip-secrets <file>', 'zulip-secrets.conf, for the avatar_salt (else ZULIP_AVATAR_SALT)')
+    .option('--no-avatars', 'leave the avatars out, when the salt is not known')
+    .addOption(new Option('--random-seed <text>', 'make random colours and addresses repeatable'));
+  return addFilesOptions(command);
+}
+
+type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force'>;
+
+/** @throws RealmliftError CONNECTION_STRING, FILES_UNKNOWN, SECRETS_FILE */
+export function sharedOptions(options: RunArguments): SharedOptions {
+  const { env } = process;
+  return {
+    settings: connectionSettings(env.DATABASE_URL, env),
+    output: options.output, jobs: options.jobs, resume: options.resume === true,
+    decisions: { strip: new Set(options.strip), keep: new Set(options.keep) },
+    zulipVersion: options.zulipVersion,
+    migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },
+    openStore: filesStore(options, env), fileJobs: options.fileJobs,
+    salt: avatarSalt({ secretsFile: options.zulipSecrets, env }), avatars: options.avatars, randomSeed: options.randomSeed,
+    onEvent: (event) => { if (event.kind === 'warning') process.stderr.write(`realmlift: ${event.text}\n`); },
+  };
+}
