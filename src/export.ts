@@ -98,7 +98,7 @@ async function exportTarget(context: RunContext, target: Target, options: Export
     const output = takeOutputDirectory(options.output, target.directory, options.resume);
     try {
       const owners = target.approved !== undefined && options.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
-      const result = await exportRealm(context, { target: target.name, plan, output, session, owners });
+      const result = await exportRealm(context, { target: target.name, plan, output, session, owners, options: choices(options, target) });
       output.publish();
       return { ...result, directory: output.final };
     } catch (error) {
@@ -108,6 +108,18 @@ async function exportTarget(context: RunContext, target: Target, options: Export
   } finally {
     await session.end().catch(() => undefined);
   }
+}
+
+/** The choices that shape an export, as the command line names them; the seed is none of anybody's business. */
+function choices(options: ExportOptions, target: Target): Record<string, unknown> {
+  return {
+    mode: options.mode,
+    ...(target.userId === undefined ? {} : { user: target.userId }),
+    ...(target.approved === undefined ? {} : { approved_users: target.approved, files: options.approvedFilesOnly ? 'approved' : 'all' }),
+    ...(options.consentMessage === undefined ? {} : { consent_message: options.consentMessage }),
+    ...(options.zulipVersion === undefined ? {} : { zulip_version: options.zulipVersion }),
+    strip: [...options.decisions.strip], keep: [...options.decisions.keep], avatars: options.avatars,
+  };
 }
 
 /** Results in the order of the inputs, at most `limit` under way. */

@@ -16,11 +16,13 @@ export function summary(result: ExportResult, seconds: number): string {
     const lost = [[missing, 'missing'], [failed, 'failed'], [skipped, 'not to travel']].filter(([count]) => (count as number) > 0).map(([count, what]) => `${count} ${what}`);
     lines.push(`  ${area.padEnd(14)} ${thousands(found).padStart(12)} files ${size(length).padStart(10)}${lost.length === 0 ? '' : `  (${lost.join(', ')})`}`);
   }
+  for (const { reason, count, dataClass } of result.ledger) lines.push(`  left out: ${thousands(count)} of ${dataClass}: ${reason}`);
   const { stripped, kept, unknownTables, unknownColumns } = plan.review;
   if (stripped.length > 0) lines.push(`  secrets left out: ${stripped.join(', ')}`);
   for (const [column, reason] of kept) lines.push(`  kept: ${column}: ${reason}`);
   if (unknownTables.length > 0) lines.push(`  tables that nothing classifies, not exported: ${unknownTables.join(', ')}`);
   if (unknownColumns.length > 0) lines.push(`  columns that no known release has, exported: ${unknownColumns.join(', ')}`);
+  lines.push('  report.json names each row and file that stayed');
   return `${lines.join('\n')}\n`;
 }
 

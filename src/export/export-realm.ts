@@ -19,6 +19,7 @@ import type { Snapshot } from '../snapshot/snapshot.js';
 import type { ExportEvent } from './events.js';
 import { packageRealm } from './package-realm.js';
 import { PARTS_DIRECTORY, LEDGER_PREFIX, ledgerPath, messagesPath, partPath } from './part-paths.js';
+import { ledgerEntries, writeReport, type LedgerEntry } from './report.js';
 import type { RowQuery, Segment } from './segment.js';
 import { needsSalt, wantedFiles } from './wanted.js';
 import type { WorkerPool } from './worker-pool.js';
@@ -48,6 +49,8 @@ export interface RealmRun {
   readonly session: pg.Client;
   /** Users whose files may travel; undefined for everybody in the export. */
   readonly owners: ReadonlySet<number> | undefined;
+  /** The choices that shaped the export, for the manifest. */
+  readonly options: Readonly<Record<string, unknown>>;
 }
 
 export interface RealmResult {
@@ -61,6 +64,8 @@ export interface RealmResult {
   /** Everything of the files stage that the ledger must name. */
   readonly losses: readonly FileEvent[];
   readonly warnings: readonly string[];
+  /** Rows that stayed, by reason. */
+  readonly ledger: readonly LedgerEntry[];
 }
 
 /** How many messages files a worker takes at once: enough to keep the sets of a segment's query cheap, few enough to share out. */
@@ -103,8 +108,13 @@ class RealmExport {
       const files = await this.#rowsAndFiles();
       this.#tell({ kind: 'packaging' });
       const { snapshot, source } = this.#context;
-      await packageRealm({ directory: this.#directory, plan, source, snapshot, parts: this.#parts, files, status, options: {} });
-      return { target, plan, rows: this.#rows(), bytes: this.#bytes(), files, losses: this.#losses, warnings: this.#warnings };
+      const given = { directory: this.#directory, plan, source, snapshot, parts: this.#parts, files, status };
+      await writeReport({ ...given, rows: this.#rows(), losses: this.#losses, warnings: this.#warnings });
+      await packageRealm({ ...given, options: this.#run.options });
+      return {
+        target, plan, rows: this.#rows(), bytes: this.#bytes(), files, losses: this.#losses, warnings: this.#warnings,
+        ledger: ledgerEntries(plan, this.#parts),
+      };
     } finally {
       await this.#journal.close();
     }

@@ -1,5 +1,4 @@
 /** Puts the parts of tables together to the JSON files that hold several tables: realm.json, analytics.json, attachment.json, user.json. */
-import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { PartFile, type FinishedFile } from './part-file.js';
 
@@ -17,7 +16,7 @@ export async function assemble(directory: string, name: string, members: readonl
   try {
     for (const [index, member] of members.entries()) {
       file.writeText(`${index === 0 ? '{' : ','}${JSON.stringify(member.key)}:`);
-      if ('part' in member) for await (const chunk of createReadStream(join(directory, member.part), { highWaterMark: 1 << 20 })) file.write(chunk as Buffer);
+      if ('part' in member) await file.append(join(directory, member.part));
       else file.writeText(JSON.stringify(member.value));
     }
     file.writeText(members.length === 0 ? '{}' : '}');

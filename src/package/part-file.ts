@@ -3,7 +3,7 @@
  * Writes are synchronous: they happen in worker threads, where they cost least and keep memory at one buffer.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasync, openSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, fdatasync, openSync, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { RealmliftError } from '../errors.js';
 
@@ -49,6 +49,11 @@ export class PartFile {
 
   writeText(text: string): void {
     this.write(Buffer.from(text));
+  }
+
+  /** Copies another file's bytes behind what was written. */
+  async append(path: string): Promise<void> {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) this.write(chunk as Buffer);
   }
 
   /** Writes what is held, flushes it to the disk and closes. */
