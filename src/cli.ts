@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { exportCommand } from './cli/export-command.js';
 import { exportUserCommand } from './cli/export-user-command.js';
+import { installCommand } from './cli/install-command.js';
 import { EXIT, RealmliftError } from './errors.js';
 import { VERSION } from './version.js';
 
@@ -19,7 +20,8 @@ Files: --uploads-dir DIR, or S3_ENDPOINT, S3_REGION, S3_UPLOADS_BUCKET, S3_AVATA
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported (unknown realm, or refused);
             4 finished, but with losses that the report names and --strict forbids.`)
   .addCommand(exportCommand())
-  .addCommand(exportUserCommand());
+  .addCommand(exportUserCommand())
+  .addCommand(installCommand());
 
 for (const command of program.commands) command.exitOverride();
 

@@ -13,7 +13,7 @@ import type { Decisions } from './plan/compile-view.js';
 import type { Mode } from './plan/condition.js';
 import { planExport } from './plan/plan-export.js';
 import type { Realm } from './plan/realm.js';
-import { readSource } from './plan/source.js';
+import { readSource, useSchema } from './plan/source.js';
 import { findTargets, type Target, type TargetRequest } from './plan/targets.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { joinSnapshot, withSnapshot } from './snapshot/snapshot.js';
@@ -90,7 +90,7 @@ async function exportTarget(context: RunContext, target: Target, options: Export
   const { snapshot, source } = context;
   const session = await joinSnapshot(snapshot.settings, snapshot.id, 'plan');
   try {
-    await session.query(`SET LOCAL search_path = pg_catalog, ${session.escapeIdentifier(source.schema)}`);
+    await useSchema(session, source.schema);
     const plan = await planExport(session, source, {
       realm: target.realm, mode: options.mode, userId: target.userId, decisions: options.decisions, consentMessage: options.consentMessage,
       approved: target.approved, force: options.force, seed: options.randomSeed ?? randomBytes(32).toString('hex'),

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
+import { useSchema } from '../plan/source.js';
 import { exportSegment, type FinishedPart, type Segment } from './segment.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { joinSnapshot } from '../snapshot/snapshot.js';
@@ -75,7 +76,7 @@ class SegmentWorker {
   #open(): Promise<pg.Client> {
     const { settings, snapshotId, schema } = this.#setup;
     const opening = joinSnapshot(settings, snapshotId, 'worker').then(async (client) => {
-      await client.query(`SET LOCAL search_path = pg_catalog, ${client.escapeIdentifier(schema)}`);
+      await useSchema(client, schema);
       return client;
     });
     // The first assignment reports why there is no session.

@@ -4,10 +4,13 @@ import { RealmliftError } from '../errors.js';
 import { findSchema, readCatalog, type Catalog } from './catalog.js';
 import { findSystemBots, type SystemBot } from './realm.js';
 import { loadRegistry, type Registry } from './registry.js';
+import { VIEW_SCHEMA, tablesRead } from './safe-views.js';
 import { detectZulipVersion, type ZulipVersion } from './zulip-version.js';
 
 export interface Source {
+  /** Schema that the queries read: Zulip's own, or that of the installed views where the role may read nothing else. */
   readonly schema: string;
+  /** Of Zulip's own schema. */
   readonly catalog: Catalog;
   readonly registry: Registry;
   readonly version: ZulipVersion;
@@ -15,22 +18,39 @@ export interface Source {
 }
 
 /**
- * Reads the schema and version in the snapshot of `client`, whose search path is Zulip's schema afterwards.
+ * Reads the schema and version in the snapshot of `client`, whose search path is the schema to read afterwards.
  *
- * @throws RealmliftError NOT_ZULIP, RIGHT_MISSING naming the first table of the plan that the role may not read
+ * @param zulipVersion overrides what the database says
+ * @throws RealmliftError NOT_ZULIP, RIGHT_MISSING naming a table that the role may not read
  */
 export async function readSource(client: pg.Client, zulipVersion: string | undefined): Promise<Source> {
   const registry = loadRegistry();
-  const schema = await findSchema(client);
-  await client.query(`SET LOCAL search_path = pg_catalog, ${client.escapeIdentifier(schema)}`);
-  const catalog = await readCatalog(client, schema);
-  for (const view of registry.tables.values()) refuseUnreadable(catalog, schema, view.table, client.user ?? 'the role');
+  const tables = await findSchema(client);
+  const catalog = await readCatalog(client, tables);
+  const schema = await readableSchema(client, registry, catalog, tables);
+  await useSchema(client, schema);
   return { schema, catalog, registry, version: await detectZulipVersion(client, schema, zulipVersion), systemBots: await findSystemBots(client) };
 }
 
-function refuseUnreadable(catalog: Catalog, schema: string, table: string, role: string): void {
-  if (catalog.get(table)?.readable !== false) return;
-  throw new RealmliftError('RIGHT_MISSING', 'plan', `${role} may not read ${schema}.${table}`, {
-    table, hint: `GRANT USAGE ON SCHEMA ${schema} TO ${role}; GRANT SELECT ON ALL TABLES IN SCHEMA ${schema} TO ${role}`,
+/** Gives a session in a snapshot the search path under which view files find their tables. */
+export async function useSchema(client: pg.Client, schema: string): Promise<void> {
+  await client.query(`SET LOCAL search_path = pg_catalog, ${client.escapeIdentifier(schema)}`);
+}
+
+async function readableSchema(client: pg.Client, registry: Registry, catalog: Catalog, tables: string): Promise<string> {
+  const needed = tablesRead(registry, catalog);
+  const hidden = needed.filter((table) => catalog.get(table)?.readable !== true);
+  const [table] = hidden;
+  if (table === undefined) return tables;
+  const role = client.user ?? 'the role';
+  const { rows } = await client.query<{ relname: string }>(`
+    SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relkind = 'v' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')`, [VIEW_SCHEMA]);
+  const views = new Set(rows.map((row) => row.relname));
+  if (needed.every((each) => views.has(each))) return VIEW_SCHEMA;
+  throw new RealmliftError('RIGHT_MISSING', 'plan', `${role} may not read ${tables}.${table}`, {
+    table,
+    hint: views.size > 0 ? `the views in ${VIEW_SCHEMA} are older than the schema: run realmlift install again`
+      : `GRANT USAGE ON SCHEMA ${tables} TO ${role}; GRANT SELECT ON ${tables}.${table} TO ${role}; or run realmlift install`,
   });
 }
