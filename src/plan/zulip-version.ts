@@ -115,7 +115,7 @@ function majorOf(number: number): number {
 }
 
 function overriddenMajor(override: string): number {
-  const major = /^(\d{1,3})(?:\.\d+)*(?:[-+.].*)?$/.exec(override)?.[1];
+  const major = /^(\d{1,3})(?:\.\d+)*(?:[-+][\w.+-]*)?$/.exec(override)?.[1];
   if (major === undefined) {
     throw new RealmliftError('ZULIP_VERSION', 'usage', `--zulip-version ${override} is not a version`, { hint: 'for example 8.4 or 11.0-dev+git', exit: EXIT.usage });
   }
