@@ -16,7 +16,7 @@ import type { ConnectionSettings } from './connection-settings.js';
 const HEARTBEAT = 15_000;
 
 /** Milliseconds that work gets to let go of its files and sessions after the snapshot was lost. */
-const GRACE = 5_000;
+const GRACE = 2_000;
 
 /** Milliseconds within which the connection of a terminated backend closes. */
 const CLOSING = 500;

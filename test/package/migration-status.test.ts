@@ -14,17 +14,6 @@ import { writeMigration, writeZulipTree } from './zulip-tree.js';
 
 const NO_TREE = { defaultZulipDir: '/no/such/directory' };
 
-async function appliedIn(dataset: Dataset): Promise<readonly AppliedMigration[]> {
-  return withTestDatabase(dataset, async (url) => {
-    const client = await connect(connectionSettings(url, {}), 'test');
-    try {
-      return (await detectZulipVersion(client, 'zulip')).applied;
-    } finally {
-      await client.end();
-    }
-  });
-}
-
 /** migration_status.json as the server itself wrote it. */
 async function expectedStatus(dataset: Dataset, name: string): Promise<MigrationStatus | undefined> {
   let found: MigrationStatus | undefined;
@@ -39,24 +28,28 @@ let applied: readonly AppliedMigration[];
 let expected: MigrationStatus;
 
 t.before(async () => {
-  applied = await appliedIn('zulip-11/local');
+  applied = await withTestDatabase('zulip-11/local', async (url) => {
+    const client = await connect(connectionSettings(url, {}), 'test');
+    return (await detectZulipVersion(client, 'zulip').finally(() => client.end())).applied;
+  });
   expected = (await expectedStatus('zulip-11/local', 'acme-full.tar.gz')) as MigrationStatus;
 });
 
 t.test('the bundled catalogue is what every server of that version wrote', async (t) => {
+  const result = migrationStatus(zulipVersion(applied), NO_TREE);
+  t.match(result, { source: /^the bundled catalogue for 0697_/, warnings: [] });
   for (const dataset of ['zulip-11/local', 'zulip-11/s3'] as const) {
-    const version = zulipVersion(await appliedIn(dataset));
-    const result = migrationStatus(version, NO_TREE);
-    t.match(result, { source: /^the bundled catalogue for 0697_/, warnings: [] });
     for (const name of readdirSync(testData(dataset, 'expected')).filter((each) => !each.includes('-user-'))) {
       t.strictSame(result.content, await expectedStatus(dataset, name), `${dataset} ${name}`);
     }
   }
 });
 
-t.test('versions before it write none', async (t) => {
+t.test('versions before it write none', (t) => {
   t.ok(hasMigrationStatus(zulipVersion(applied)));
-  t.notOk(hasMigrationStatus(zulipVersion(await appliedIn('zulip-8/local'))));
+  t.ok(hasMigrationStatus(zulipVersion(applied, '10.0')));
+  t.notOk(hasMigrationStatus(zulipVersion(applied, '9.4')));
+  t.end();
 });
 
 t.test('a source tree gives what its server prints', (t) => {
