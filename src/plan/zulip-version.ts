@@ -69,8 +69,8 @@ export async function detectZulipVersion(client: pg.ClientBase, schema: string, 
 /** As `detectZulipVersion`, from migrations already read; at least one of them is zerver's. */
 export function zulipVersion(applied: readonly AppliedMigration[], override?: string): ZulipVersion {
   const zerver = applied.filter((migration) => migration.app === 'zerver').map((migration) => migration.name);
-  const newestMigrationName = zerver.reduce((best, name) => (newestNumber(name) > newestNumber(best) ? name : best));
-  const newest = newestNumber(newestMigrationName);
+  const newest = Math.max(...zerver.map(newestNumber));
+  const newestMigrationName = zerver.filter((name) => newestNumber(name) === newest).sort().at(-1) ?? '';
   const numbers = new Set(zerver.flatMap(coveredNumbers));
   const completeTo = mainLineEnd(numbers);
   const backports = [...numbers].filter((number) => number > completeTo).sort((a, b) => a - b).map(fourDigits);
@@ -115,7 +115,7 @@ function majorOf(number: number): number {
 }
 
 function overriddenMajor(override: string): number {
-  const major = /^(\d{1,3})(?:\.\d+)*(?:[-+.].*)?$/.exec(override)?.[1];
+  const major = /^(\d{1,3})(?:\.\d+)*(?:[-+][\w.+-]*)?$/.exec(override)?.[1];
   if (major === undefined) {
     throw new RealmliftError('ZULIP_VERSION', 'usage', `--zulip-version ${override} is not a version`, { hint: 'for example 8.4 or 11.0-dev+git', exit: EXIT.usage });
   }

@@ -2,6 +2,7 @@
  * One connection to the source database, set up so that what it sends does not depend on the server's or the role's
  * configuration: time zone, date style, encoding, search path.
  */
+import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import type { ConnectionSettings, TargetServer } from './connection-settings.js';
@@ -66,10 +67,10 @@ export async function connect(settings: ConnectionSettings, role: string): Promi
 
 /** The settings under which `client` was opened, without alternatives: for further sessions on the very same server. */
 export function settingsOf(client: pg.Client, settings: ConnectionSettings): ConnectionSettings {
-  const { config, description } = [settings, ...(settings.alternatives ?? [])].find(
-    (each) => each.config.host === client.host && each.config.port === client.port && (each.config.ssl !== false) === ((client.ssl as unknown) !== false),
+  const { config, description, serverName } = [settings, ...(settings.alternatives ?? [])].find(
+    (each) => each.config.host === client.host && each.config.port === client.port && (each.config.ssl === false) === ((client.ssl as unknown) === false),
   ) ?? settings;
-  return { config, description };
+  return { config, description, ...(serverName === undefined ? {} : { serverName }) };
 }
 
 async function connectToOne(tries: readonly ConnectionSettings[], role: string, target: TargetServer): Promise<pg.Client> {
@@ -93,7 +94,7 @@ async function connectToOne(tries: readonly ConnectionSettings[], role: string, 
 }
 
 async function open(settings: ConnectionSettings, role: string, target: TargetServer): Promise<pg.Client> {
-  const client = new pg.Client({ ...settings.config, application_name: `realmlift ${role}` });
+  const client = new pg.Client({ ...settings.config, ssl: ssl(settings), application_name: `realmlift ${role}` });
   // A connection lost between two queries is an error event; it reaches the caller through its next query.
   client.on('error', () => undefined);
   try {
@@ -111,6 +112,12 @@ async function open(settings: ConnectionSettings, role: string, target: TargetSe
     await client.end().catch(() => undefined);
     throw error;
   }
+}
+
+/** A new object each time: the driver changes the one it is given. */
+function ssl({ config, serverName }: ConnectionSettings): ConnectionOptions | false {
+  if (typeof config.ssl !== 'object') return false;
+  return { ...config.ssl, checkServerIdentity: (_, certificate) => (serverName === undefined ? undefined : checkServerIdentity(serverName, certificate)) };
 }
 
 async function serverOf(client: pg.Client): Promise<Server> {
@@ -161,7 +168,9 @@ function connectionError(failures: readonly Failure[]): RealmliftError {
       return new RealmliftError('LOGIN_REFUSED', 'snapshot', `the server asks ${where} for a password and none was given`, { hint: 'set PGPASSWORD or use ~/.pgpass', cause });
     case undefined: {
       const places = [...new Set(failures.map((each) => each.settings.description))].join(', ');
-      const reasons = [...new Set(failures.map((each) => reason(each.error)))].join('; ');
+      // That a server has no TLS explains nothing when it was then asked without.
+      const telling = failures.filter(({ error }, index) => index === failures.length - 1 || !dependsOnTls(error));
+      const reasons = [...new Set(telling.map((each) => reason(each.error)))].join('; ');
       return new RealmliftError('SERVER_UNREACHABLE', 'snapshot', `cannot connect to ${places}: ${reasons}`, {
         hint: 'check DATABASE_URL or PGHOST and PGPORT, and that the server accepts connections', cause,
       });

@@ -14,11 +14,14 @@ import { notUnderstood, obeyed, parseConnectionString, type Keyword, type Keywor
 import { passwordFromFile } from './password-file.js';
 import { tlsTries } from './tls.js';
 
+/** Plain data, which can be sent to a worker thread. */
 export interface ConnectionSettings {
   /** What the driver needs. May hold a password: never print it. */
   readonly config: ClientConfig;
   /** `user@host:port/database`, fit for a log. */
   readonly description: string;
+  /** Under sslmode=verify-full: the name that the server's certificate must bear. */
+  readonly serverName?: string;
   /** What to try after this, in order: without TLS or with it, then the other hosts. */
   readonly alternatives?: readonly ConnectionSettings[];
   /** The kind of server that is wanted; `any` unless said otherwise. */
@@ -74,7 +77,8 @@ export function connectionSettings(connectionString: string | undefined, env: En
   const tries = servers(merged).flatMap(({ address, name, port }) => {
     const passwordFile = merged.passfile ?? join(homedir(), '.pgpass');
     const password = merged.password ?? passwordFromFile(passwordFile, { host: name, port, database, user });
-    return tlsTries(merged, name).map((ssl): ConnectionSettings => ({
+    return tlsTries(merged, name).map(({ ssl, ...tls }): ConnectionSettings => ({
+      ...tls,
       // Both ssl settings are always given: the driver would else read PGSSLMODE and PGSSLNEGOTIATION by rules of its own.
       config: {
         ...options, host: address, port, ssl, ...(password === undefined ? {} : { password }),

@@ -16,7 +16,10 @@ import type { ConnectionSettings } from './connection-settings.js';
 const HEARTBEAT = 15_000;
 
 /** Milliseconds that work gets to let go of its files and sessions after the snapshot was lost. */
-const GRACE = 5_000;
+const GRACE = 2_000;
+
+/** Milliseconds within which the connection of a terminated backend closes. */
+const CLOSING = 500;
 
 export interface Snapshot {
   /** As pg_export_snapshot names it, for SET TRANSACTION SNAPSHOT. */
@@ -59,8 +62,10 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
     try {
       return await Promise.race([working, rejectWhenAborted(lost.signal)]);
     } catch (error) {
+      // A backend that is terminated at work says so to its query, and closes the connection a moment later.
+      if (isFatal(error)) await Promise.race([rejectWhenAborted(lost.signal).catch(() => undefined), sleep(CLOSING)]);
       if (!lost.signal.aborted) throw error;
-      await Promise.race([working.catch(() => undefined), sleep(GRACE, undefined, { ref: false })]);
+      await settled(working);
       // Whatever work made of it, the reason is the lost snapshot.
       throw lost.signal.reason;
     }
@@ -69,6 +74,14 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
     clearInterval(heartbeat);
     await client.end().catch(() => undefined);
   }
+}
+
+/** Waits until `work` has ended in one way or the other, but not for ever: it may hang on the server that is gone. */
+async function settled(work: Promise<unknown>): Promise<void> {
+  const waiting = new AbortController();
+  const grace = sleep(GRACE, undefined, { signal: waiting.signal }).catch(() => undefined);
+  await Promise.race([work.catch(() => undefined), grace]);
+  waiting.abort();
 }
 
 async function take(client: pg.Client, lost: AbortSignal): Promise<Pick<Snapshot, 'id' | 'takenAt' | 'serverVersion'>> {
@@ -110,6 +123,12 @@ export async function joinSnapshot(settings: ConnectionSettings, snapshotId: str
     await client.end().catch(() => undefined);
     throw new RealmliftError('SNAPSHOT_LOST', 'snapshot', `cannot join the snapshot ${snapshotId}`, { hint: 'its holder is gone; run again', cause });
   }
+}
+
+/** True when the error ended some session, perhaps the holder's. */
+function isFatal(error: unknown): boolean {
+  const { severity, cause } = (error ?? {}) as { severity?: string; cause?: unknown };
+  return severity === 'FATAL' || severity === 'PANIC' || (cause !== undefined && isFatal(cause));
 }
 
 function rejectWhenAborted(signal: AbortSignal): Promise<never> {

@@ -3,14 +3,20 @@
  * https://www.postgresql.org/docs/current/libpq-ssl.html
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { checkServerIdentity, type ConnectionOptions, type SecureVersion } from 'node:tls';
+import type { ConnectionOptions, SecureVersion } from 'node:tls';
 import { EXIT, RealmliftError } from '../errors.js';
 import { notUnderstood, type Keywords } from './connection-string.js';
 
-/** TLS settings of one try; false is plain TCP. */
-export type Tls = ConnectionOptions | false;
+/** One way to try. Plain data: settings travel to worker threads, which a function cannot. */
+export interface Tls {
+  /** False is plain TCP. */
+  readonly ssl: ConnectionOptions | false;
+  /** The name that the server's certificate must bear; undefined when it is not looked at. */
+  readonly serverName?: string;
+}
 
 const MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
 const VERSIONS: readonly string[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] satisfies SecureVersion[];
@@ -27,16 +33,16 @@ const DEFAULT_FILES = { sslrootcert: 'root.crt', sslcert: 'postgresql.crt', sslk
 export function tlsTries(settings: Keywords, host: string): readonly Tls[] {
   const mode = settings.sslrootcert === 'system' ? 'verify-full' : (settings.sslmode ?? 'prefer');
   if (!MODES.includes(mode)) throw notUnderstood(`sslmode is one of ${MODES.join(', ')}`);
-  if (host.startsWith('/') || mode === 'disable') return [false];
-  const tls = { ...files(settings), ...versions(settings), ...verification(settings, mode, host) };
-  return mode === 'allow' ? [false, tls] : mode === 'prefer' ? [tls, false] : [tls];
-}
-
-function verification(settings: Keywords, mode: string, host: string): ConnectionOptions {
-  if (mode === 'verify-full') return { rejectUnauthorized: true, servername: host, checkServerIdentity: (_, certificate) => checkServerIdentity(host, certificate) };
-  // Without a check of the name. As in libpq, a root certificate makes `require` as strict as verify-ca.
-  const chain = mode === 'verify-ca' || (mode === 'require' && fileName(settings, 'sslrootcert') !== undefined);
-  return { rejectUnauthorized: chain, checkServerIdentity: () => undefined };
+  const plain: Tls = { ssl: false };
+  if (host.startsWith('/') || mode === 'disable') return [plain];
+  // As in libpq, a root certificate makes `require` as strict as verify-ca.
+  const rejectUnauthorized = mode.startsWith('verify') || (mode === 'require' && fileName(settings, 'sslrootcert') !== undefined);
+  const servername = isIP(host) === 0 ? { servername: host } : {};
+  const tls: Tls = {
+    ssl: { ...files(settings), ...versions(settings), ...servername, rejectUnauthorized },
+    ...(mode === 'verify-full' ? { serverName: host } : {}),
+  };
+  return mode === 'allow' ? [plain, tls] : mode === 'prefer' ? [tls, plain] : [tls];
 }
 
 function files(settings: Keywords): ConnectionOptions {
