@@ -35,6 +35,7 @@ export class ExportDirectory {
 
   static async open(directory: string, resume: boolean): Promise<ExportDirectory> {
     const opened = new ExportDirectory(directory, resume);
+    if (!resume) await rm(opened.#scratch, { recursive: true, force: true });
     await mkdir(opened.#scratch, { recursive: true });
     return opened;
   }
@@ -94,17 +95,16 @@ export class ExportDirectory {
   }
 }
 
-/** Digests of a file on disk, read once; `md5` only when asked. */
-export async function digestFile(file: string, withMd5 = false): Promise<{ sha256: string; md5: string | undefined; size: number }> {
+/** Length and SHA-256 (hexadecimal) of a file on disk; `check` is shown its bytes on the way. */
+export async function digestFile(file: string, check?: { update(chunk: Uint8Array): void }): Promise<{ sha256: string; size: number }> {
   const sha256 = createHash('sha256');
-  const md5 = withMd5 ? createHash('md5') : undefined;
   let size = 0;
   for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
     sha256.update(chunk);
-    md5?.update(chunk);
+    check?.update(chunk);
     size += chunk.length;
   }
-  return { sha256: sha256.digest('hex'), md5: md5?.digest('hex'), size };
+  return { sha256: sha256.digest('hex'), size };
 }
 
 /** The error of a full or broken disk, which no other attempt or file would escape; undefined for any other error. */

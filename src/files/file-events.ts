@@ -34,6 +34,8 @@ export interface FileDone {
   readonly sha256: string;
   /** Its entry in records.json, which a resumed run needs again. */
   readonly record: FileRecord;
+  /** Set where the record does not say what the object's metadata say. */
+  readonly oddMetadata?: { readonly problem: MetadataProblem; readonly ownerFrom: OwnerSource } | undefined;
   /** True when an earlier run fetched it and it was not fetched again. */
   readonly resumed: boolean;
 }
@@ -103,7 +105,7 @@ export interface AreaTally {
 export interface FilesResult {
   readonly areas: Readonly<Record<Area, AreaTally>>;
   /**
-   * Attachments without a file, by id. Their rows must not be in attachment.json: the import stops, half-way through
+   * Attachments without a file, in ascending order. Their rows must not be in attachment.json: the import stops, half-way through
    * creating the realm, on a row without a record.
    */
   readonly lostAttachmentIds: readonly string[];

@@ -152,8 +152,7 @@ class LocalStore implements FileStore {
     const source = await realpath(join(this.#root(candidate.area) as string, candidate.key));
     if (this.#copyMode === 'link') await link(source, partial);
     else await copyFile(source, partial, constants.COPYFILE_FICLONE);
-    const { size, sha256 } = await digestFile(partial);
-    return { size, sha256 };
+    return digestFile(partial);
   }
 
   #fault(error: unknown): unknown {
