@@ -8,6 +8,7 @@ import type { AreaTally, FileDone, FilesResult, LossReason, OnFileEvent } from '
 import { emptyTally } from './file-events.js';
 import type { Candidate, FileStore } from './file-store.js';
 import { Lost } from './file-store.js';
+import { reconcile } from './orphans.js';
 import { inOrder } from './ordered-pool.js';
 import type { FileRecord } from './records.js';
 import { writeRecords } from './records.js';
@@ -26,6 +27,8 @@ export interface PullOptions {
   readonly jobs?: number | undefined;
   /** What the journal of an earlier run says of a path such as `uploads/2/ab/x.png`; given, the run resumes. */
   readonly done?: ((path: string) => EarlierFile | undefined) | undefined;
+  /** What becomes of files below the realm's prefixes that no row claims. Default `report`; `copy` puts them in `orphans/`. */
+  readonly orphans?: 'report' | 'copy' | 'ignore' | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -35,6 +38,7 @@ export interface PullOptions {
  */
 export async function pullFiles(store: FileStore, wanted: WantedFiles, directory: string, options: PullOptions, onEvent: OnFileEvent): Promise<FilesResult> {
   const target = await ExportDirectory.open(directory, options.done !== undefined);
+  const { jobs = 32 } = options;
   const areas = Object.fromEntries(AREAS.map((area) => [area, emptyTally()])) as Record<Area, AreaTally>;
   const lostAttachmentIds: string[] = [];
   // One error ends all: what else is under way must not go on behind it.
@@ -64,22 +68,26 @@ export async function pullFiles(store: FileStore, wanted: WantedFiles, directory
       if (candidate.refused === 'owner') return await skip(candidate);
       return (await pullOne(store, target, candidate, tally, options, onEvent, signal)) ?? (await skip(candidate));
     } catch (error) {
+      // What fails once the run is being stopped fails for that reason.
+      if (signal.aborted) throw signal.reason;
       if (error instanceof Lost) {
         if (error.reason === 'absent' && candidate.optional === true) return undefined;
         return await lose(error.reason, error.message);
       }
       if (error instanceof NameTaken) return await lose('collision', error.message);
-      stop.abort(error);
-      throw diskFault(error) ?? error;
+      stop.abort(diskFault(error) ?? error);
+      throw signal.reason;
     }
   };
 
   for (const area of AREAS) {
     if (area === 'realm_icons' && !wanted.realmIcons) continue;
-    areas[area].records = await writeRecords(directory, area, present(
-      inOrder(store.candidates(area, wanted, signal), options.jobs ?? 32, WINDOW, pull),
-    ));
+    const { count, size, sha256 } = await writeRecords(directory, area, present(inOrder(store.candidates(area, wanted, signal), jobs, WINDOW, pull)));
+    areas[area].records = count;
+    await onEvent({ kind: 'records', area, path: `${area}/records.json`, size, sha256, count });
   }
+  const { orphans = 'report' } = options;
+  if (orphans !== 'ignore') await reconcile({ store, wanted, areas, target: orphans === 'copy' ? target : undefined, jobs, signal, onEvent });
   await target.close();
   return { areas, lostAttachmentIds: lostAttachmentIds.sort((a, b) => a.length - b.length || (a < b ? -1 : 1)) };
 }

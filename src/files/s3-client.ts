@@ -99,7 +99,7 @@ export class S3Access {
           case 'lost':
             this.#givenUp = 0;
             throw meaning.lost;
-          case 'changed': throw error;
+          case 'restart': throw meaning.error;
           case 'credentials':
             if (refreshed) throw credentialsRefused((error as Error).name, error);
             refreshed = true;
@@ -114,7 +114,7 @@ export class S3Access {
           this.#givenUp += 1;
           throw this.#givenUp < GONE_AFTER || corrupt > 0 ? givenUp(error, attempt) : gone(error);
         }
-        await sleep(Math.random() * Math.min(BACKOFF_CAP, BACKOFF_BASE * 2 ** attempt), undefined, { signal });
+        await sleep(Math.random() * Math.min(BACKOFF_CAP, BACKOFF_BASE * 2 ** attempt), undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
   }

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { createWriteStream } from 'node:fs';
+import { constants, createWriteStream } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
@@ -19,7 +19,7 @@ import { contentCheck } from './object-checksum.js';
 import type { PartedObject } from './part-ledger.js';
 import { PartLedger, rangeOf } from './part-ledger.js';
 import type { S3Access } from './s3-client.js';
-import { BadResponse, Corrupt, ObjectChanged } from './s3-fault.js';
+import { BadResponse, Corrupt, ObjectChanged, RangesIgnored } from './s3-fault.js';
 
 /** How often an object that changes under the reader, or comes out wrong, is read from its start. */
 const ROUNDS = 3;
@@ -41,9 +41,6 @@ type Taken = Extract<Verdict, { take: true }>;
 type Saved = { readonly size: number; readonly sha256: string };
 /** A large object's first answer, whose body was not read. */
 type Large = { readonly large: true; readonly verdict: Taken; readonly object: PartedObject; readonly integrity: Integrity };
-
-/** The server answers a request for a range with something else. */
-class RangesIgnored extends Error {}
 
 /** @throws Lost, RealmliftError */
 export async function download(transfer: Transfer): Promise<Fetched> {
@@ -117,7 +114,7 @@ async function saveWhole(answer: GetObjectCommandOutput, { partial, etagsAreMd5 
       size += chunk.length;
       yield chunk;
     }
-  }, createWriteStream(partial), { signal });
+  }, createWriteStream(partial, { mode: 0o600 }), { signal });
   if (size !== answer.ContentLength) throw new BadResponse(`${size} of ${answer.ContentLength} bytes came`);
   const mismatch = await check.mismatch();
   if (mismatch !== undefined) throw new Corrupt(`the bytes do not match the ${mismatch}`);
@@ -127,7 +124,7 @@ async function saveWhole(answer: GetObjectCommandOutput, { partial, etagsAreMd5 
 /** @throws ObjectChanged, Corrupt, RangesIgnored, and what a request throws */
 async function inRanges(transfer: Transfer, { object, integrity }: Large): Promise<Saved> {
   // Neither truncates nor needs the file to be there: parts of an earlier run may be in it.
-  const file = await open(transfer.partial, 'a+').then(async (created) => created.close()).then(async () => open(transfer.partial, 'r+'));
+  const file = await open(transfer.partial, constants.O_RDWR | constants.O_CREAT, 0o600);
   try {
     return await PartLedger.with(transfer.partial, file, object, async (ledger, whole) => {
       const missing = Array.from({ length: Math.ceil(object.size / object.partSize) }, (_, part) => part).filter((part) => !whole.has(part)).values();
@@ -171,7 +168,7 @@ async function savePart({ access, bucket, key }: Transfer, file: FileHandle, obj
     const answer = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range: `bytes=${start}-${end}`, IfMatch: object.etag }), { abortSignal: watch });
     alive();
     const problem = answer.ETag !== object.etag ? new ObjectChanged('the object was replaced while it was read')
-      : answer.ContentRange === undefined ? new RangesIgnored()
+      : answer.ContentRange === undefined ? new RangesIgnored('the server ignores ranges')
         : answer.ContentRange === `bytes ${start}-${end}/${object.size}` ? undefined : new BadResponse(`asked for bytes ${start}-${end}, got ${answer.ContentRange}`);
     if (problem !== undefined) throw discard(answer, problem);
     const sha256 = createHash('sha256');

@@ -1,7 +1,7 @@
 /** Files in S3: one bucket of uploads, and one of avatars, which also holds emoji, icons and logos. */
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { RealmliftError } from '../errors.js';
-import type { Candidate, Fetched, FileStore } from './file-store.js';
+import type { Candidate, Fetched, FileStore, StoredFile } from './file-store.js';
 import { Lost } from './file-store.js';
 import type { FileRecord } from './records.js';
 import { s3Candidates } from './s3-candidates.js';
@@ -77,7 +77,7 @@ class S3Store implements FileStore {
   }
 
   candidates(area: Area, wanted: WantedFiles, signal: AbortSignal): AsyncIterable<Candidate> {
-    return s3Candidates(area, wanted, (prefix, directOnly) => listObjects(this.#access, this.#settings.avatarsBucket, prefix, signal, directOnly));
+    return s3Candidates(area, wanted, (prefix, directOnly) => this.#list(this.#settings.avatarsBucket, prefix, directOnly, signal));
   }
 
   async fetch(candidate: Candidate, partial: string, signal: AbortSignal): Promise<Fetched> {
@@ -91,6 +91,20 @@ class S3Store implements FileStore {
   unchanged(candidate: Candidate, record: FileRecord): Promise<boolean> {
     // Keys of uploads hold random text and are never used again; where a listing gave an ETag it costs nothing to look.
     return Promise.resolve(candidate.etag === undefined || candidate.etag === record.md5);
+  }
+
+  list(area: Area, realmId: number, signal: AbortSignal): AsyncIterable<StoredFile> {
+    const { uploadsBucket, avatarsBucket } = this.#settings;
+    switch (area) {
+      case 'uploads': return this.#list(uploadsBucket, `${realmId}/`, false, signal);
+      case 'avatars': return this.#list(avatarsBucket, `${realmId}/`, true, signal);
+      case 'emoji': return this.#list(avatarsBucket, `${realmId}/emoji/`, false, signal);
+      case 'realm_icons': return this.#list(avatarsBucket, `${realmId}/realm/`, false, signal);
+    }
+  }
+
+  #list(bucket: string, prefix: string, directOnly: boolean, signal: AbortSignal): AsyncIterable<StoredFile> {
+    return listObjects({ access: this.#access, bucket, prefix, directOnly, signal });
   }
 
   close(): void {
