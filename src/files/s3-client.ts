@@ -30,8 +30,10 @@ export interface S3Connection {
   readonly jobs?: number | undefined;
   /** Seconds without a byte after which a connection is cut. Default 60. */
   readonly timeout?: number | undefined;
-  /** How often a request is made before the object is given up. Default 8: about a minute of backoff. */
+  /** How often a request is made before the object is given up. Default 8: with the default backoff 45 s at most. */
   readonly attempts?: number | undefined;
+  /** Milliseconds: the second attempt comes after up to twice as many, each further one after up to twice the time, or 20 s. Default 200. */
+  readonly backoff?: number | undefined;
 }
 
 // The client says on stderr that Node 20 is old; stderr is for what the reader must act on.
@@ -43,9 +45,8 @@ const CORRUPT_ATTEMPTS = 3;
 /** Objects given up in a row, without any answer between them, after which the store is held to be gone. */
 const GONE_AFTER = 10;
 
-/** Milliseconds: the first pause is up to BACKOFF_BASE, doubled each time, never longer than BACKOFF_CAP. */
-const BACKOFF_BASE = 200;
-const BACKOFF_CAP = 20_000;
+/** Milliseconds. */
+const LONGEST_PAUSE = 20_000;
 
 export class S3Access {
   readonly limiter: RequestLimiter;
@@ -114,7 +115,7 @@ export class S3Access {
           this.#givenUp += 1;
           throw this.#givenUp < GONE_AFTER || corrupt > 0 ? givenUp(error, attempt) : gone(error);
         }
-        await sleep(Math.random() * Math.min(BACKOFF_CAP, BACKOFF_BASE * 2 ** attempt), undefined, { signal }).catch(() => signal.throwIfAborted());
+        await sleep(Math.random() * Math.min(LONGEST_PAUSE, (this.#connection.backoff ?? 200) * 2 ** attempt), undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
   }

@@ -47,7 +47,7 @@ export function wantedUploads(uploads: readonly WantedUpload[], more: Partial<Wa
 /** Runs `work` with a store at `endpoint` that gives up soon. */
 export async function withStore<T>(endpoint: string, settings: Partial<S3StoreSettings>, work: (store: FileStore) => Promise<T>): Promise<T> {
   const store = await openS3Store({
-    endpoint, region: 'us-east-1', uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars, partSize: PART, attempts: 4,
+    endpoint, region: 'us-east-1', uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars, partSize: PART, attempts: 4, backoff: 20,
     credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' }, ...settings,
   });
   try {
