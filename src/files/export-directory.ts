@@ -7,16 +7,18 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { RealmliftError } from '../errors.js';
+import type { RealmliftError } from '../errors.js';
+import { RUN_DIRECTORY } from '../package/output-directory.js';
+import { diskError } from '../package/part-file.js';
 
-/** Holds files that are not whole; absent from a finished export. */
-const SCRATCH = '.realmlift-partial';
+/** Holds files that are not whole, among the run's own files. */
+const SCRATCH = join(RUN_DIRECTORY, 'files');
 
 /** What link(2) answers where the file system has no hard links. */
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
 /** What opening, writing or linking answers when the export's own disk is at fault, whatever file is written. */
-const DISK_FAULTS = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'ENFILE', 'EFBIG']);
+const DISK_FAULTS = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'ENFILE']);
 
 /** What the path of a file that would be overwritten, or that leads through another file, ends in. */
 export class NameTaken extends Error {}
@@ -35,6 +37,7 @@ export class ExportDirectory {
 
   static async open(directory: string, resume: boolean): Promise<ExportDirectory> {
     const opened = new ExportDirectory(directory, resume);
+    if (!resume) await rm(opened.#scratch, { recursive: true, force: true });
     await mkdir(opened.#scratch, { recursive: true });
     return opened;
   }
@@ -94,26 +97,21 @@ export class ExportDirectory {
   }
 }
 
-/** Digests of a file on disk, read once; `md5` only when asked. */
-export async function digestFile(file: string, withMd5 = false): Promise<{ sha256: string; md5: string | undefined; size: number }> {
+/** Length and SHA-256 (hexadecimal) of a file on disk; `check` is shown its bytes on the way. */
+export async function digestFile(file: string, check?: { update(chunk: Uint8Array): void }): Promise<{ sha256: string; size: number }> {
   const sha256 = createHash('sha256');
-  const md5 = withMd5 ? createHash('md5') : undefined;
   let size = 0;
   for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
     sha256.update(chunk);
-    md5?.update(chunk);
+    check?.update(chunk);
     size += chunk.length;
   }
-  return { sha256: sha256.digest('hex'), md5: md5?.digest('hex'), size };
+  return { sha256: sha256.digest('hex'), size };
 }
 
 /** The error of a full or broken disk, which no other attempt or file would escape; undefined for any other error. */
 export function diskFault(error: unknown): RealmliftError | undefined {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === undefined || !DISK_FAULTS.has(code)) return undefined;
-  return new RealmliftError(code === 'ENOSPC' || code === 'EDQUOT' ? 'DISK_FULL' : 'OUTPUT_NOT_WRITABLE', 'files', `cannot write the files of the export (${code})`, {
-    hint: 'free room for them, then run again with --resume', cause: error,
-  });
+  return DISK_FAULTS.has((error as NodeJS.ErrnoException).code ?? '') ? diskError(error, 'the files of the export') : undefined;
 }
 
 /** On a file system that folds names, `stat` finds a file of another spelling: the directory's listing tells. */

@@ -34,6 +34,8 @@ export interface FileDone {
   readonly sha256: string;
   /** Its entry in records.json, which a resumed run needs again. */
   readonly record: FileRecord;
+  /** Set where the record does not say what the object's metadata say. */
+  readonly oddMetadata?: { readonly problem: MetadataProblem; readonly ownerFrom: OwnerSource } | undefined;
   /** True when an earlier run fetched it and it was not fetched again. */
   readonly resumed: boolean;
 }
@@ -75,7 +77,37 @@ export interface OddMetadata {
   readonly ownerFrom: OwnerSource;
 }
 
-export type FileEvent = FileDone | FileLost | FileSkipped | OtherSize | OddMetadata;
+/** The records.json of an area is whole. */
+export interface RecordsDone {
+  readonly kind: 'records';
+  readonly area: Area;
+  /** Relative to the export's directory. */
+  readonly path: string;
+  readonly size: number;
+  readonly sha256: string;
+  readonly count: number;
+}
+
+/** A file below the realm's prefix that no row of the database claims. */
+export interface Orphan {
+  readonly kind: 'orphan';
+  readonly area: Area;
+  readonly key: string;
+  readonly size: number;
+  /** Where it was copied to, relative to the export's directory, where that was asked for and its owner may travel. */
+  readonly path?: string | undefined;
+  /** Why it was not copied although that was asked for. */
+  readonly notCopied?: LossReason | 'owner' | undefined;
+}
+
+/** Nothing can be said of an area's orphans. */
+export interface OrphansUnknown {
+  readonly kind: 'orphans-unknown';
+  readonly area: Area;
+  readonly detail: string;
+}
+
+export type FileEvent = FileDone | FileLost | FileSkipped | OtherSize | OddMetadata | RecordsDone | Orphan | OrphansUnknown;
 
 /** Called for each event, in no particular order; awaited, so a slow journal slows the pull down. */
 export type OnFileEvent = (event: FileEvent) => void | Promise<void>;
@@ -98,12 +130,16 @@ export interface AreaTally {
   /** Files whose size is not the row's. */
   otherSize: number;
   metadata: Record<MetadataProblem, number>;
+  /** Files that no row claims, their bytes, and how many of them were copied; not counted when orphans are ignored or unknown. */
+  orphans: number;
+  orphanBytes: number;
+  orphansCopied: number;
 }
 
 export interface FilesResult {
   readonly areas: Readonly<Record<Area, AreaTally>>;
   /**
-   * Attachments without a file, by id. Their rows must not be in attachment.json: the import stops, half-way through
+   * Attachments without a file, in ascending order. Their rows must not be in attachment.json: the import stops, half-way through
    * creating the realm, on a row without a record.
    */
   readonly lostAttachmentIds: readonly string[];
@@ -112,6 +148,6 @@ export interface FilesResult {
 export function emptyTally(): AreaTally {
   return {
     found: 0, bytes: 0, records: 0, resumed: 0, missing: 0, failed: 0, skipped: 0, otherSize: 0,
-    metadata: { absent: 0, foreign: 0, contradictory: 0 },
+    metadata: { absent: 0, foreign: 0, contradictory: 0 }, orphans: 0, orphanBytes: 0, orphansCopied: 0,
   };
 }

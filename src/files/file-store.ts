@@ -73,5 +73,17 @@ export interface FileStore {
   fetch(candidate: Candidate, partial: string, signal: AbortSignal): Promise<Fetched>;
   /** Whether the record that an earlier run made of the candidate still describes it, as far as can be told without reading it. */
   unchanged(candidate: Candidate, record: FileRecord): Promise<boolean>;
+  /** Everything below the realm's prefix of an area, by the bytes of its key as far as the store keeps that order. */
+  list(area: Area, realmId: number, signal: AbortSignal): AsyncIterable<StoredFile>;
   close(): void;
+}
+
+/** A file as a listing shows it. */
+export interface StoredFile {
+  /** As a candidate has it. */
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  /** S3 only: with its quotes. */
+  readonly etag?: string | undefined;
 }

@@ -14,10 +14,11 @@ import { join, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../errors.js';
 import { diskFault, digestFile } from './export-directory.js';
-import type { Candidate, Fetched, FileStore, ObjectInfo } from './file-store.js';
+import type { Candidate, Fetched, FileStore, ObjectInfo, StoredFile } from './file-store.js';
 import { Lost } from './file-store.js';
 import { localCandidates } from './local-candidates.js';
 import type { FileRecord } from './records.js';
+import { sortedWalk } from './sorted-walk.js';
 import type { Area, WantedFiles } from './wanted-files.js';
 
 /** How often a file that changes while it is read is read again. */
@@ -116,6 +117,15 @@ class LocalStore implements FileStore {
     }
   }
 
+  async* list(area: Area, realmId: number): AsyncGenerator<StoredFile> {
+    const root = this.#root(area);
+    if (root === undefined) return;
+    const prefix = { uploads: `${realmId}`, avatars: `${realmId}`, emoji: `${realmId}/emoji`, realm_icons: `${realmId}/realm` }[area];
+    for await (const file of sortedWalk(root, prefix)) {
+      if (area !== 'avatars' || file.key.split('/').length === 2) yield file;
+    }
+  }
+
   close(): void {
     // Nothing stays open between two files.
   }
@@ -152,8 +162,7 @@ class LocalStore implements FileStore {
     const source = await realpath(join(this.#root(candidate.area) as string, candidate.key));
     if (this.#copyMode === 'link') await link(source, partial);
     else await copyFile(source, partial, constants.COPYFILE_FICLONE);
-    const { size, sha256 } = await digestFile(partial);
-    return { size, sha256 };
+    return digestFile(partial);
   }
 
   #fault(error: unknown): unknown {
@@ -181,7 +190,7 @@ async function copyBytes(handle: FileHandle, partial: string, signal: AbortSigna
         yield chunk;
       }
     },
-    createWriteStream(partial, { flags: 'wx' }),
+    createWriteStream(partial, { flags: 'wx', mode: 0o600 }),
     { signal },
   );
   return { size, sha256: hash.digest('hex') };

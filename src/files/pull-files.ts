@@ -2,11 +2,13 @@
  * The files stage: pulls what the database wants out of the store into the export's directory, and writes each area's
  * records.json. One file that cannot be had never ends the run: it is told as an event, and the export goes on.
  */
+import { setMaxListeners } from 'node:events';
 import { ExportDirectory, NameTaken, diskFault } from './export-directory.js';
-import type { AreaTally, FilesResult, LossReason, OnFileEvent } from './file-events.js';
+import type { AreaTally, FileDone, FilesResult, LossReason, OnFileEvent } from './file-events.js';
 import { emptyTally } from './file-events.js';
 import type { Candidate, FileStore } from './file-store.js';
 import { Lost } from './file-store.js';
+import { reconcile } from './orphans.js';
 import { inOrder } from './ordered-pool.js';
 import type { FileRecord } from './records.js';
 import { writeRecords } from './records.js';
@@ -17,11 +19,16 @@ import { AREAS } from './wanted-files.js';
 /** Records that wait for a slower file before them: some 500 bytes each, so 10 MB. */
 const WINDOW = 20_000;
 
+/** A file that an earlier run told with a `file` event, of which these members must be kept. */
+export type EarlierFile = Pick<FileDone, 'size' | 'sha256' | 'record' | 'oddMetadata'>;
+
 export interface PullOptions {
   /** Files under way at once. Default 32. */
   readonly jobs?: number | undefined;
   /** What the journal of an earlier run says of a path such as `uploads/2/ab/x.png`; given, the run resumes. */
-  readonly done?: ((path: string) => { readonly size: number; readonly sha256: string; readonly record: FileRecord } | undefined) | undefined;
+  readonly done?: ((path: string) => EarlierFile | undefined) | undefined;
+  /** What becomes of files below the realm's prefixes that no row claims. Default `report`; `copy` puts them in `orphans/`. */
+  readonly orphans?: 'report' | 'copy' | 'ignore' | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -31,11 +38,14 @@ export interface PullOptions {
  */
 export async function pullFiles(store: FileStore, wanted: WantedFiles, directory: string, options: PullOptions, onEvent: OnFileEvent): Promise<FilesResult> {
   const target = await ExportDirectory.open(directory, options.done !== undefined);
+  const { jobs = 32 } = options;
   const areas = Object.fromEntries(AREAS.map((area) => [area, emptyTally()])) as Record<Area, AreaTally>;
   const lostAttachmentIds: string[] = [];
   // One error ends all: what else is under way must not go on behind it.
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
+  // Each request under way listens.
+  setMaxListeners(0, signal);
 
   const skip = async ({ area, key, attachmentId }: Candidate): Promise<undefined> => {
     if (attachmentId !== undefined) lostAttachmentIds.push(attachmentId);
@@ -58,24 +68,28 @@ export async function pullFiles(store: FileStore, wanted: WantedFiles, directory
       if (candidate.refused === 'owner') return await skip(candidate);
       return (await pullOne(store, target, candidate, tally, options, onEvent, signal)) ?? (await skip(candidate));
     } catch (error) {
+      // What fails once the run is being stopped fails for that reason.
+      if (signal.aborted) throw signal.reason;
       if (error instanceof Lost) {
         if (error.reason === 'absent' && candidate.optional === true) return undefined;
         return await lose(error.reason, error.message);
       }
       if (error instanceof NameTaken) return await lose('collision', error.message);
-      stop.abort(error);
-      throw diskFault(error) ?? error;
+      stop.abort(diskFault(error) ?? error);
+      throw signal.reason;
     }
   };
 
   for (const area of AREAS) {
     if (area === 'realm_icons' && !wanted.realmIcons) continue;
-    areas[area].records = await writeRecords(directory, area, present(
-      inOrder(store.candidates(area, wanted, signal), options.jobs ?? 32, WINDOW, pull),
-    ));
+    const { count, size, sha256 } = await writeRecords(directory, area, present(inOrder(store.candidates(area, wanted, signal), jobs, WINDOW, pull)));
+    areas[area].records = count;
+    await onEvent({ kind: 'records', area, path: `${area}/records.json`, size, sha256, count });
   }
+  const { orphans = 'report' } = options;
+  if (orphans !== 'ignore') await reconcile({ store, wanted, areas, target: orphans === 'copy' ? target : undefined, jobs, signal, onEvent });
   await target.close();
-  return { areas, lostAttachmentIds };
+  return { areas, lostAttachmentIds: lostAttachmentIds.sort((a, b) => a.length - b.length || (a < b ? -1 : 1)) };
 }
 
 /** @returns the file's record; undefined when its owner may not travel */
@@ -89,33 +103,30 @@ async function pullOne(
   const problem = unsafe(candidate.path) ?? (candidate.path === 'records.json' ? 'the key is that of the records' : undefined);
   if (problem !== undefined) throw new Lost('unsafe-name', problem);
 
-  const tell = async (size: number, sha256: string, record: FileRecord, resumed: boolean): Promise<FileRecord> => {
+  const tell = async ({ size, sha256, record, oddMetadata }: EarlierFile, resumed: boolean): Promise<FileRecord> => {
     tally.found += 1;
     tally.bytes += size;
     if (resumed) tally.resumed += 1;
+    if (oddMetadata !== undefined) {
+      tally.metadata[oddMetadata.problem] += 1;
+      await onEvent({ kind: 'metadata', area, key, ...oddMetadata });
+    }
     if (rowSize !== undefined && rowSize !== size) {
       tally.otherSize += 1;
       await onEvent({ kind: 'other-size', area, key, row: rowSize, file: size, attachmentId });
     }
-    await onEvent({ kind: 'file', area, path, size, sha256, record, resumed });
+    await onEvent({ kind: 'file', area, path, size, sha256, record, oddMetadata, resumed });
     return record;
   };
 
   const earlier = options.done?.(path);
-  if (earlier !== undefined && (await target.holds(path, earlier.size, earlier.sha256)) && (await store.unchanged(candidate, earlier.record))) {
-    return tell(earlier.size, earlier.sha256, earlier.record, true);
-  }
+  if (earlier !== undefined && (await store.unchanged(candidate, earlier.record)) && (await target.holds(path, earlier.size, earlier.sha256))) return tell(earlier, true);
 
   const partial = target.partial(path);
   const fetched = await store.fetch(candidate, partial, signal);
   if (!fetched.taken) return undefined;
   await target.publish(partial, path);
-  const { record, oddMetadata } = fetched.verdict;
-  if (oddMetadata !== undefined) {
-    tally.metadata[oddMetadata.problem] += 1;
-    await onEvent({ kind: 'metadata', area, key, ...oddMetadata });
-  }
-  return tell(fetched.size, fetched.sha256, record, false);
+  return tell({ size: fetched.size, sha256: fetched.sha256, record: fetched.verdict.record, oddMetadata: fetched.verdict.oddMetadata }, false);
 }
 
 async function* present(records: AsyncIterable<FileRecord | undefined>): AsyncGenerator<FileRecord> {

@@ -2,10 +2,10 @@
  * records.json of one area: what the import reads to place the files. One array, sorted by path, written as the files
  * become whole, so that a million records are never held in memory.
  */
-import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import type { FinishedFile } from '../package/part-file.js';
+import { PartFile } from '../package/part-file.js';
 import type { Area } from './wanted-files.js';
 
 export type FileRecord = Readonly<Record<string, string | number | boolean | null>>;
@@ -18,18 +18,22 @@ export function byBytes(a: string, b: string): number {
 /**
  * Writes `directory/area/records.json`, one record a line, in the order in which they come.
  *
- * @returns how many there were
+ * @returns the file, and how many records it holds
  */
-export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>): Promise<number> {
+export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>): Promise<FinishedFile & { readonly count: number }> {
   await mkdir(join(directory, area), { recursive: true });
+  const file = new PartFile(join(directory, area, 'records.json'));
   let count = 0;
-  await pipeline(async function* () {
-    yield '[';
+  try {
+    file.writeText('[');
     for await (const record of records) {
-      yield `${count === 0 ? '\n' : ',\n'}${JSON.stringify(record)}`;
+      file.writeText(`${count === 0 ? '\n' : ',\n'}${JSON.stringify(record)}`);
       count += 1;
     }
-    yield count === 0 ? ']\n' : '\n]\n';
-  }, createWriteStream(join(directory, area, 'records.json')));
-  return count;
+    file.writeText(count === 0 ? ']\n' : '\n]\n');
+    return { ...(await file.finish()), count };
+  } catch (error) {
+    file.abandon();
+    throw error;
+  }
 }

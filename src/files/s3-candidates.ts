@@ -4,14 +4,13 @@
  * Keys: `PATH_ID` in the uploads bucket; `R/HASH[.original]`, `R/emoji/images/NAME[.original]`, `R/realm/*` in the other.
  */
 import type { OwnerSource } from './file-events.js';
-import type { Candidate, ObjectInfo, Verdict } from './file-store.js';
+import type { Candidate, ObjectInfo, StoredFile, Verdict } from './file-store.js';
 import { byBytes } from './records.js';
 import type { FileRecord } from './records.js';
-import type { ListedObject } from './s3-listing.js';
 import type { Area, WantedAvatar, WantedFiles } from './wanted-files.js';
 
 /** Lists the avatars bucket below a prefix; `directOnly` without what lies below a further `/`. */
-export type ListAvatarsBucket = (prefix: string, directOnly: boolean) => AsyncIterable<ListedObject>;
+export type ListAvatarsBucket = (prefix: string, directOnly: boolean) => AsyncIterable<StoredFile>;
 
 /**
  * Users up to which their avatars are asked for one by one: two requests each, most of them for users without one.
@@ -44,7 +43,7 @@ async function* avatars(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGene
   for await (const user of wanted.avatars?.() ?? []) if (wanted.isRealmUser(user.userId)) users.set(user.hash, user);
 
   const { realmId, rules } = wanted;
-  const listed = new Map<string, ListedObject>();
+  const listed = new Map<string, StoredFile>();
   const listing = users.size >= LISTING_PAYS_FROM;
   if (listing) {
     for await (const object of list(`${realmId}/`, true)) {

@@ -30,13 +30,23 @@ export interface S3Connection {
   readonly jobs?: number | undefined;
   /** Seconds without a byte after which a connection is cut. Default 60. */
   readonly timeout?: number | undefined;
-  /** How often a request is made before the object is given up. Default 8: about a minute of backoff. */
+  /** How often a request is made before the object is given up. Default 8: with the default backoff 45 s at most. */
   readonly attempts?: number | undefined;
+  /** Milliseconds: the second attempt comes after up to twice as many, each further one after up to twice the time, or 20 s. Default 200. */
+  readonly backoff?: number | undefined;
 }
 
-/** Milliseconds: the first pause is up to BACKOFF_BASE, doubled each time, never longer than BACKOFF_CAP. */
-const BACKOFF_BASE = 200;
-const BACKOFF_CAP = 20_000;
+// The client says on stderr that Node 20 is old; stderr is for what the reader must act on.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
+
+/** A body that is wrong this often will be wrong the next time. */
+const CORRUPT_ATTEMPTS = 3;
+
+/** Objects given up in a row, without any answer between them, after which the store is held to be gone. */
+const GONE_AFTER = 10;
+
+/** Milliseconds. */
+const LONGEST_PAUSE = 20_000;
 
 export class S3Access {
   readonly limiter: RequestLimiter;
@@ -45,13 +55,16 @@ export class S3Access {
   readonly #agents: { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent };
   readonly #timeout: number;
   #client: S3Client;
+  /** Objects given up since the store last answered. */
+  #givenUp = 0;
 
   constructor(connection: S3Connection) {
     this.#connection = connection;
     this.jobs = connection.jobs ?? 32;
     this.limiter = new RequestLimiter(this.jobs);
     this.#timeout = (connection.timeout ?? 60) * 1000;
-    const sockets = { keepAlive: true, maxSockets: this.jobs, scheduling: 'lifo' as const };
+    // Twice the requests: connections that are being cut count too.
+    const sockets = { keepAlive: true, maxSockets: this.jobs * 2, scheduling: 'lifo' as const };
     this.#agents = {
       httpAgent: new HttpAgent(sockets),
       httpsAgent: new HttpsAgent({ ...sockets, ...(connection.caFile === undefined ? {} : { ca: authorities(connection.caFile) }) }),
@@ -59,28 +72,35 @@ export class S3Access {
     this.#client = this.#newClient();
   }
 
-  /** Makes a request and reads its answer, again and again while that can help.
+  /**
+   * Makes a request and reads its answer, again and again while that can help.
    *
    * @param request is given the client, a signal and a function to call whenever bytes arrive
+   * @param attempts how often at most; default as the connection says
    * @throws Lost when the object is to be given up; RealmliftError when all are
    */
-  async request<T>(signal: AbortSignal, request: (client: S3Client, signal: AbortSignal, alive: () => void) => Promise<T>): Promise<T> {
-    const attempts = this.#connection.attempts ?? 8;
+  async request<T>(
+    signal: AbortSignal, request: (client: S3Client, signal: AbortSignal, alive: () => void) => Promise<T>, attempts = this.#connection.attempts ?? 8,
+  ): Promise<T> {
     let refreshed = false;
+    let corrupt = 0;
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
       const client = this.#client;
       try {
         const result = await this.limiter.run(() => this.#watched(signal, (watch, alive) => request(client, watch, alive)));
         this.limiter.succeeded();
+        this.#givenUp = 0;
         return result;
       } catch (error) {
         if (signal.aborted) throw signal.reason;
         const meaning = meaningOf(error);
         switch (meaning.kind) {
           case 'fatal': throw meaning.error;
-          case 'lost': throw meaning.lost;
-          case 'changed': throw error;
+          case 'lost':
+            this.#givenUp = 0;
+            throw meaning.lost;
+          case 'restart': throw meaning.error;
           case 'credentials':
             if (refreshed) throw credentialsRefused((error as Error).name, error);
             refreshed = true;
@@ -90,8 +110,12 @@ export class S3Access {
           case 'retry':
             if (meaning.throttled) this.limiter.throttled();
         }
-        if (attempt === attempts) throw givenUp(error, attempts);
-        await sleep(Math.random() * Math.min(BACKOFF_CAP, BACKOFF_BASE * 2 ** attempt), undefined, { signal });
+        if (error instanceof Corrupt) corrupt += 1;
+        if (attempt === attempts || corrupt === CORRUPT_ATTEMPTS) {
+          this.#givenUp += 1;
+          throw this.#givenUp < GONE_AFTER || corrupt > 0 ? givenUp(error, attempt) : gone(error);
+        }
+        await sleep(Math.random() * Math.min(LONGEST_PAUSE, (this.#connection.backoff ?? 200) * 2 ** attempt), undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
   }
@@ -121,17 +145,24 @@ export class S3Access {
 
   #newClient(): S3Client {
     const { endpoint, region, credentials, forcePathStyle = endpoint !== undefined } = this.#connection;
-    return new S3Client({
+    const client = new S3Client({
       region: region ?? regionOfEnvironment() ?? 'us-east-1',
       forcePathStyle,
       followRegionRedirects: endpoint === undefined,
       maxAttempts: 1,
       requestChecksumCalculation: 'WHEN_REQUIRED',
-      responseChecksumValidation: 'WHEN_SUPPORTED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
       requestHandler: new NodeHttpHandler({ ...this.#agents, connectionTimeout: this.#timeout }),
       ...(endpoint === undefined ? {} : { endpoint }),
       ...(credentials === undefined ? {} : { credentials }),
     });
+    // Asks for an object's stored checksums; the client itself would ask only to check them in a stream of its own.
+    client.middlewareStack.add((next, { commandName }) => async (call) => {
+      const { headers } = call.request as { headers: Record<string, string> };
+      if (commandName === 'GetObjectCommand') headers['x-amz-checksum-mode'] = 'ENABLED';
+      return next(call);
+    }, { step: 'build', name: 'askForChecksums' });
+    return client;
   }
 }
 
@@ -145,6 +176,12 @@ function authorities(file: string): string[] {
   } catch (cause) {
     throw new RealmliftError('CA_FILE', 'files', `cannot read the certificate authority ${file}`, { hint: 'give a PEM file with --ca-file', cause });
   }
+}
+
+function gone(cause: unknown): RealmliftError {
+  return new RealmliftError('S3_UNREACHABLE', 'files', `S3 stopped answering: the last ${GONE_AFTER} objects failed on every attempt`, {
+    hint: 'run again with --resume when it is back', cause,
+  });
 }
 
 function givenUp(error: unknown, attempts: number): Lost {

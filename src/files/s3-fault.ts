@@ -10,8 +10,8 @@ export type Meaning =
   | { readonly kind: 'retry'; readonly throttled: boolean }
   /** The credentials are no longer good; a fresh set may be. */
   | { readonly kind: 'credentials' }
-  /** The object is not the one whose first part was read. */
-  | { readonly kind: 'changed' }
+  /** The object must be read from its start. */
+  | { readonly kind: 'restart'; readonly error: Restart }
   | { readonly kind: 'lost'; readonly lost: Lost }
   | { readonly kind: 'fatal'; readonly error: unknown };
 
@@ -24,8 +24,14 @@ export class Corrupt extends BadResponse {}
 /** The store let a connection hang; asked for again. */
 export class Hung extends Error {}
 
+/** What was read of the object so far is of no use, or cannot be gone on with. */
+export class Restart extends Error {}
+
 /** The object was replaced between two of its parts. */
-export class ObjectChanged extends Error {}
+export class ObjectChanged extends Restart {}
+
+/** The server answers a request for a range with something else. */
+export class RangesIgnored extends Restart {}
 
 const EXPIRED = new Set(['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired', 'InvalidToken', 'RequestExpired']);
 const REFUSED = new Set(['InvalidAccessKeyId', 'SignatureDoesNotMatch', 'AuthorizationHeaderMalformed', 'CredentialsProviderError', 'AccountProblem', 'NotSignedUp', 'InvalidSecurity']);
@@ -36,7 +42,7 @@ const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ERR_TLS/;
 export function meaningOf(error: unknown): Meaning {
   if (error instanceof Lost) return { kind: 'lost', lost: error };
   if (error instanceof RealmliftError) return { kind: 'fatal', error };
-  if (error instanceof ObjectChanged) return { kind: 'changed' };
+  if (error instanceof Restart) return { kind: 'restart', error };
   if (error instanceof BadResponse || error instanceof Hung) return { kind: 'retry', throttled: false };
   const full = diskFault(error);
   if (full !== undefined) return { kind: 'fatal', error: full };
@@ -45,7 +51,7 @@ export function meaningOf(error: unknown): Meaning {
   if (name === 'NoSuchBucket') return { kind: 'fatal', error: new RealmliftError('BUCKET_MISSING', 'files', 'the bucket is gone', { cause: error }) };
   if (EXPIRED.has(name)) return { kind: 'credentials' };
   if (REFUSED.has(name)) return { kind: 'fatal', error: credentialsRefused(name, error) };
-  if (name === 'PreconditionFailed' || status === 412 || status === 416) return { kind: 'changed' };
+  if (name === 'PreconditionFailed' || status === 412 || status === 416) return { kind: 'restart', error: new ObjectChanged('the object was replaced while it was read', { cause: error }) };
   if (name === 'InvalidObjectState') return { kind: 'lost', lost: new Lost('forbidden', 'the object is archived (InvalidObjectState)', error) };
   if (name === 'RequestTimeTooSkewed' || name === 'RequestTimeout' || status === 408) return { kind: 'retry', throttled: false };
   if (THROTTLES.has(name) || status === 429 || status === 503) return { kind: 'retry', throttled: true };

@@ -1,18 +1,14 @@
 /** Files in S3: one bucket of uploads, and one of avatars, which also holds emoji, icons and logos. */
-import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
-import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
-import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { RealmliftError } from '../errors.js';
-import type { Candidate, Fetched, FileStore, ObjectInfo } from './file-store.js';
+import type { Candidate, Fetched, FileStore, StoredFile } from './file-store.js';
 import { Lost } from './file-store.js';
 import type { FileRecord } from './records.js';
 import { s3Candidates } from './s3-candidates.js';
 import type { S3Connection } from './s3-client.js';
 import { S3Access } from './s3-client.js';
-import { BadResponse, Corrupt, credentialsRefused, particulars } from './s3-fault.js';
+import { download } from './s3-download.js';
+import { credentialsRefused, particulars } from './s3-fault.js';
 import { listObjects } from './s3-listing.js';
 import type { Area, WantedFiles } from './wanted-files.js';
 
@@ -21,7 +17,16 @@ export interface S3StoreSettings extends S3Connection {
   readonly uploadsBucket: string;
   /** Zulip's S3_AVATAR_BUCKET. */
   readonly avatarsBucket: string;
+  /** Bytes of a range; larger objects come in parallel ranges. Default 16 MiB. */
+  readonly partSize?: number | undefined;
+  /** `opaque` for a server whose ETags look like an MD5 of the content and are none. Default `md5`. */
+  readonly etags?: 'md5' | 'opaque' | undefined;
 }
+
+const PART_SIZE = 16 << 20;
+
+/** Fewer than for an object: a wrong setting should be told at once. */
+const CHECK_ATTEMPTS = 3;
 
 /**
  * Opens the two buckets and checks that they can be listed: without that right S3 answers 403 for an object that is not
@@ -43,7 +48,7 @@ export async function openS3Store(settings: S3StoreSettings): Promise<FileStore>
 
 async function checkBucket(access: S3Access, bucket: string, where: string): Promise<void> {
   try {
-    await access.request(new AbortController().signal, (client, signal) => client.send(new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 }), { abortSignal: signal }));
+    await access.request(new AbortController().signal, (client, signal) => client.send(new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 }), { abortSignal: signal }), CHECK_ATTEMPTS);
   } catch (error) {
     const cause = error instanceof Lost ? error.cause : error;
     if (error instanceof RealmliftError && error.code !== 'BUCKET_MISSING') throw error;
@@ -72,22 +77,14 @@ class S3Store implements FileStore {
   }
 
   candidates(area: Area, wanted: WantedFiles, signal: AbortSignal): AsyncIterable<Candidate> {
-    return s3Candidates(area, wanted, (prefix, directOnly) => listObjects(this.#access, this.#settings.avatarsBucket, prefix, signal, directOnly));
+    return s3Candidates(area, wanted, (prefix, directOnly) => this.#list(this.#settings.avatarsBucket, prefix, directOnly, signal));
   }
 
   async fetch(candidate: Candidate, partial: string, signal: AbortSignal): Promise<Fetched> {
-    const bucket = candidate.area === 'uploads' ? this.#settings.uploadsBucket : this.#settings.avatarsBucket;
-    return this.#access.request(signal, async (client, watch, alive) => {
-      const answer = await client.send(new GetObjectCommand({ Bucket: bucket, Key: candidate.key }), { abortSignal: watch });
-      alive();
-      const body = answer.Body as Readable;
-      const info = infoOf(answer, bucket);
-      const verdict = candidate.judge(info);
-      if (!verdict.take) {
-        body.destroy();
-        return { taken: false };
-      }
-      return { taken: true, verdict, ...(await save(body, partial, answer, watch, alive)) };
+    const { uploadsBucket, avatarsBucket, partSize = PART_SIZE, etags = 'md5' } = this.#settings;
+    return download({
+      access: this.#access, bucket: candidate.area === 'uploads' ? uploadsBucket : avatarsBucket, key: candidate.key,
+      partial, partSize, etagsAreMd5: etags === 'md5', judge: candidate.judge, signal,
     });
   }
 
@@ -96,48 +93,21 @@ class S3Store implements FileStore {
     return Promise.resolve(candidate.etag === undefined || candidate.etag === record.md5);
   }
 
+  list(area: Area, realmId: number, signal: AbortSignal): AsyncIterable<StoredFile> {
+    const { uploadsBucket, avatarsBucket } = this.#settings;
+    switch (area) {
+      case 'uploads': return this.#list(uploadsBucket, `${realmId}/`, false, signal);
+      case 'avatars': return this.#list(avatarsBucket, `${realmId}/`, true, signal);
+      case 'emoji': return this.#list(avatarsBucket, `${realmId}/emoji/`, false, signal);
+      case 'realm_icons': return this.#list(avatarsBucket, `${realmId}/realm/`, false, signal);
+    }
+  }
+
+  #list(bucket: string, prefix: string, directOnly: boolean, signal: AbortSignal): AsyncIterable<StoredFile> {
+    return listObjects({ access: this.#access, bucket, prefix, directOnly, signal });
+  }
+
   close(): void {
     this.#access.close();
   }
-}
-
-function infoOf(answer: GetObjectCommandOutput, bucket: string): ObjectInfo {
-  if (answer.ContentLength === undefined) throw new BadResponse('the answer has no length');
-  return {
-    size: answer.ContentLength,
-    // As boto spells a Last-Modified header, which has whole seconds.
-    lastModified: answer.LastModified === undefined ? '' : `${answer.LastModified.toISOString().slice(0, 19)}+00:00`,
-    contentType: answer.ContentType ?? null,
-    etag: answer.ETag,
-    bucket,
-    metadata: answer.Metadata ?? {},
-  };
-}
-
-async function save(body: Readable, partial: string, answer: GetObjectCommandOutput, signal: AbortSignal, alive: () => void): Promise<{ size: number; sha256: string }> {
-  const expected = md5Of(answer);
-  const sha256 = createHash('sha256');
-  const md5 = expected === undefined ? undefined : createHash('md5');
-  let size = 0;
-  await pipeline(body, async function* (chunks: AsyncIterable<Buffer>) {
-    for await (const chunk of chunks) {
-      alive();
-      sha256.update(chunk);
-      md5?.update(chunk);
-      size += chunk.length;
-      yield chunk;
-    }
-  }, createWriteStream(partial), { signal });
-  if (size !== answer.ContentLength) throw new BadResponse(`${size} of ${answer.ContentLength} bytes came`);
-  if (md5 !== undefined && md5.digest('hex') !== expected) throw new Corrupt('the bytes do not match the ETag');
-  return { size, sha256: sha256.digest('hex') };
-}
-
-/**
- * The MD5 that the ETag is, in hexadecimal; undefined where it is none: objects stored in parts (`…-N`), or encrypted with a key
- * of KMS or of the client. https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
- */
-function md5Of({ ETag: etag, ServerSideEncryption: encryption, SSECustomerAlgorithm: customer }: GetObjectCommandOutput): string | undefined {
-  if (encryption?.startsWith('aws:kms') === true || customer !== undefined) return undefined;
-  return /^"?([0-9a-f]{32})"?$/i.exec(etag ?? '')?.[1]?.toLowerCase();
 }

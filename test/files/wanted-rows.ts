@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
+import { byBytes } from '../../src/files/records.js';
 import type { WantedAvatar, WantedEmoji, WantedFiles, WantedUpload } from '../../src/files/wanted-files.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import type { Dataset } from '../testbed/test-data.js';
@@ -27,6 +28,9 @@ export async function wantedRows(url: string, dataset: Dataset, expected: string
     const uploads = await select<WantedUpload>(`
       SELECT id AS "attachmentId", path_id AS "pathId", owner_id AS "ownerId", size
       FROM zulip.zerver_attachment WHERE realm_id = $1 AND ($2::int IS NULL OR owner_id = $2) ORDER BY path_id COLLATE "C"`, [realmId, single ?? null]);
+    const claimed = await select<{ path: string }>(`
+      SELECT path_id AS path FROM zulip.zerver_attachment WHERE realm_id = $1
+      UNION SELECT path_id FROM zulip.zerver_archivedattachment WHERE realm_id = $1`, [realmId]);
     const emoji = await select<WantedEmoji>(`
       SELECT file_name AS "fileName", name, author_id AS "authorId", deactivated
       FROM zulip.zerver_realmemoji WHERE realm_id = $1 AND ($2::int IS NULL OR author_id = $2)`, [realmId, single ?? null]);
@@ -43,6 +47,7 @@ export async function wantedRows(url: string, dataset: Dataset, expected: string
       emoji: () => each(emoji),
       emailOf: (id) => byId.get(id)?.email,
       isRealmUser: (id) => (single === undefined ? byId.get(id)?.realm_id === realmId : id === single),
+      ...(single === undefined ? { claimedUploads: () => each(claimed.map(({ path }) => path).sort(byBytes)) } : {}),
       emailGatewayBotId: single === undefined ? users.find(({ email }) => email.startsWith('emailgateway@'))?.id : undefined,
     };
   } finally {

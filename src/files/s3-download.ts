@@ -1,0 +1,196 @@
+/**
+ * One object of S3 into one file: small ones in one request, large ones in parallel ranges that are written at their
+ * offsets. All ranges are bound to the ETag of the first answer, so that an object that is replaced meanwhile is never mixed with its successor.
+ */
+import { createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
+import { constants, createWriteStream } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { GetObjectCommand } from '@aws-sdk/client-s3';
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import { digestFile } from './export-directory.js';
+import { Lost } from './file-store.js';
+import type { Fetched, ObjectInfo, Verdict } from './file-store.js';
+import type { Integrity } from './object-checksum.js';
+import { contentCheck } from './object-checksum.js';
+import type { PartedObject } from './part-ledger.js';
+import { PartLedger, rangeOf } from './part-ledger.js';
+import type { S3Access } from './s3-client.js';
+import { BadResponse, Corrupt, ObjectChanged, RangesIgnored } from './s3-fault.js';
+
+/** How often an object that changes under the reader, or comes out wrong, is read from its start. */
+const ROUNDS = 3;
+
+export interface Transfer {
+  readonly access: S3Access;
+  readonly bucket: string;
+  readonly key: string;
+  /** Where the bytes go. */
+  readonly partial: string;
+  /** Bytes of a range; larger objects come in ranges. */
+  readonly partSize: number;
+  readonly etagsAreMd5: boolean;
+  readonly judge: (info: ObjectInfo) => Verdict;
+  readonly signal: AbortSignal;
+}
+
+type Taken = Extract<Verdict, { take: true }>;
+type Saved = { readonly size: number; readonly sha256: string };
+/** A large object's first answer, whose body was not read. */
+type Large = { readonly large: true; readonly verdict: Taken; readonly object: PartedObject; readonly integrity: Integrity };
+
+/** @throws Lost, RealmliftError */
+export async function download(transfer: Transfer): Promise<Fetched> {
+  let inParts = true;
+  let previous: string | undefined;
+  for (let round = 1; ; round += 1) {
+    const first = await firstRequest(transfer, inParts);
+    if (!('large' in first)) return first;
+    try {
+      return { taken: true, verdict: first.verdict, ...(await inRanges(transfer, first)) };
+    } catch (error) {
+      if (error instanceof RangesIgnored) {
+        inParts = false;
+      } else if (error instanceof ObjectChanged || error instanceof Corrupt) {
+        if (round === ROUNDS) throw new Lost(error instanceof Corrupt ? 'corrupt' : 'changed', error.message, error);
+        // A server that twice says "changed" and shows the same ETag does not understand If-Match.
+        if (error instanceof ObjectChanged && previous === first.object.etag) inParts = false;
+        previous = first.object.etag;
+      } else {
+        throw error;
+      }
+    }
+  }
+}
+
+/** Asks for the whole object and takes its body, unless it is large: then the answer's head is enough. */
+async function firstRequest(transfer: Transfer, inParts: boolean): Promise<Fetched | Large> {
+  const { access, bucket, key, partSize, signal } = transfer;
+  return access.request(signal, async (client, watch, alive) => {
+    const answer = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }), { abortSignal: watch });
+    alive();
+    const info = infoOf(answer, bucket);
+    const verdict = transfer.judge(info);
+    if (!verdict.take) return discard(answer, { taken: false });
+    // Without a strong ETag nothing would bind the ranges together.
+    if (inParts && info.size > partSize && info.etag?.startsWith('"') === true) {
+      return discard(answer, { large: true, verdict, object: { etag: info.etag, size: info.size, partSize }, integrity: answer });
+    }
+    return { taken: true, verdict, ...(await saveWhole(answer, transfer, watch, alive)) };
+  });
+}
+
+function infoOf(answer: GetObjectCommandOutput, bucket: string): ObjectInfo {
+  if (answer.ContentLength === undefined) throw new BadResponse('the answer has no length');
+  return {
+    size: answer.ContentLength,
+    // As boto spells a Last-Modified header, which has whole seconds.
+    lastModified: answer.LastModified === undefined ? '' : `${answer.LastModified.toISOString().slice(0, 19)}+00:00`,
+    contentType: answer.ContentType ?? null,
+    etag: answer.ETag,
+    bucket,
+    metadata: answer.Metadata ?? {},
+  };
+}
+
+/** Cuts the connection: reading the rest of a body that is not wanted would cost more than a new one. */
+function discard<T>(answer: GetObjectCommandOutput, result: T): T {
+  (answer.Body as Readable).on('error', () => undefined).destroy();
+  return result;
+}
+
+async function saveWhole(answer: GetObjectCommandOutput, { partial, etagsAreMd5 }: Transfer, signal: AbortSignal, alive: () => void): Promise<Saved> {
+  const check = contentCheck(answer, etagsAreMd5);
+  const sha256 = createHash('sha256');
+  let size = 0;
+  await pipeline(answer.Body as Readable, async function* (chunks: AsyncIterable<Buffer>) {
+    for await (const chunk of chunks) {
+      alive();
+      sha256.update(chunk);
+      check.update(chunk);
+      size += chunk.length;
+      yield chunk;
+    }
+  }, createWriteStream(partial, { mode: 0o600 }), { signal });
+  if (size !== answer.ContentLength) throw new BadResponse(`${size} of ${answer.ContentLength} bytes came`);
+  const mismatch = await check.mismatch();
+  if (mismatch !== undefined) throw new Corrupt(`the bytes do not match the ${mismatch}`);
+  return { size, sha256: sha256.digest('hex') };
+}
+
+/** @throws ObjectChanged, Corrupt, RangesIgnored, and what a request throws */
+async function inRanges(transfer: Transfer, { object, integrity }: Large): Promise<Saved> {
+  // Neither truncates nor needs the file to be there: parts of an earlier run may be in it.
+  const file = await open(transfer.partial, constants.O_RDWR | constants.O_CREAT, 0o600);
+  try {
+    return await PartLedger.with(transfer.partial, file, object, async (ledger, whole) => {
+      const missing = Array.from({ length: Math.ceil(object.size / object.partSize) }, (_, part) => part).filter((part) => !whole.has(part)).values();
+      const stop = new AbortController();
+      setMaxListeners(0, stop.signal);
+      const forward = (): void => stop.abort(transfer.signal.reason);
+      transfer.signal.addEventListener('abort', forward, { once: true });
+      const worker = async (): Promise<void> => {
+        for (const part of missing) await ledger.add(part, await savePart(transfer, file, object, part, stop.signal));
+      };
+      try {
+        await allOrFirstError(Array.from({ length: transfer.access.jobs }, worker), (error) => stop.abort(error));
+      } finally {
+        transfer.signal.removeEventListener('abort', forward);
+      }
+      await file.truncate(object.size);
+      return await checkWhole(transfer, integrity);
+    });
+  } catch (error) {
+    if (error instanceof Corrupt) await rm(`${transfer.partial}.parts`, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Waits for all, so that none goes on behind the caller's back, and throws the first error. */
+async function allOrFirstError(works: Promise<void>[], onError: (error: unknown) => void): Promise<void> {
+  const errors: unknown[] = [];
+  await Promise.all(works.map((work) => work.catch((error: unknown) => {
+    errors.push(error);
+    if (errors.length === 1) onError(error);
+  })));
+  if (errors.length > 0) throw errors[0];
+}
+
+/** @returns the SHA-256 of the part's bytes */
+async function savePart({ access, bucket, key }: Transfer, file: FileHandle, object: PartedObject, part: number, signal: AbortSignal): Promise<string> {
+  const { start, end } = rangeOf(object, part);
+  return access.request(signal, async (client, watch, alive) => {
+    const answer = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range: `bytes=${start}-${end}`, IfMatch: object.etag }), { abortSignal: watch });
+    alive();
+    const problem = answer.ETag !== object.etag ? new ObjectChanged('the object was replaced while it was read')
+      : answer.ContentRange === undefined ? new RangesIgnored('the server ignores ranges')
+        : answer.ContentRange === `bytes ${start}-${end}/${object.size}` ? undefined : new BadResponse(`asked for bytes ${start}-${end}, got ${answer.ContentRange}`);
+    if (problem !== undefined) throw discard(answer, problem);
+    const sha256 = createHash('sha256');
+    let position = start;
+    await pipeline(answer.Body as Readable, async (chunks: AsyncIterable<Buffer>) => {
+      for await (const chunk of chunks) {
+        alive();
+        if (position + chunk.length > end + 1) throw new BadResponse('more bytes came than were asked for');
+        sha256.update(chunk);
+        await file.write(chunk, 0, chunk.length, position);
+        position += chunk.length;
+      }
+    }, { signal: watch });
+    if (position !== end + 1) throw new BadResponse(`${position - start} of ${end + 1 - start} bytes came`);
+    return sha256.digest('hex');
+  });
+}
+
+async function checkWhole({ partial, etagsAreMd5 }: Transfer, integrity: Integrity): Promise<Saved> {
+  const check = contentCheck(integrity, etagsAreMd5);
+  const saved = await digestFile(partial, check);
+  const mismatch = await check.mismatch();
+  if (mismatch !== undefined) throw new Corrupt(`the bytes do not match the ${mismatch}`);
+  return saved;
+}

@@ -1,0 +1,30 @@
+/** Files below a directory in the order in which S3 would list them, so that both stores are reconciled the same way. */
+import { lstat, opendir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { StoredFile } from './file-store.js';
+import { byBytes } from './records.js';
+
+/**
+ * Regular files and symbolic links, by the bytes of their path; directories are not followed through links. Nothing when there is no
+ * such directory. Files that vanish meanwhile are left out.
+ *
+ * @param prefix put before each key, e.g. `2`
+ */
+export async function* sortedWalk(root: string, prefix: string): AsyncGenerator<StoredFile> {
+  const names: string[] = [];
+  try {
+    // A directory sorts as its files' paths do: `a-b` comes before `a/x`.
+    for await (const entry of await opendir(join(root, prefix))) names.push(entry.isDirectory() ? `${entry.name}/` : entry.name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  for (const name of names.sort(byBytes)) {
+    const key = `${prefix}/${name.replace(/\/$/, '')}`;
+    if (name.endsWith('/')) yield* sortedWalk(root, key);
+    else {
+      const found = await lstat(join(root, key)).catch(() => undefined);
+      if (found !== undefined) yield { key, size: found.size };
+    }
+  }
+}
