@@ -1,8 +1,9 @@
 /** `realmlift verify DIR`. */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { EXIT } from '../errors.js';
 import type { Finding } from '../verify/findings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
+import { wholeNumber } from './whole-number.js';
 
 interface VerifyArguments {
   jobs?: number;
@@ -14,7 +15,7 @@ export function verifyCommand(): Command {
   return new Command('verify')
     .description('re-read an export and check that it is whole, closed and without secrets')
     .argument('<directory>', 'an export of a realm or of a single user, unpacked; also one that Zulip wrote')
-    .option('-j, --jobs <number>', 'worker threads (default: the processors)', positive)
+    .option('-j, --jobs <number>', 'worker threads (default: the processors)', wholeNumber(1))
     .option('--json', 'print the whole report as JSON')
     .addHelpText('after', '\nExit codes: 0 good (there may be notes); 1 an error was found, or a file cannot be read; 2 no such directory.')
     .action(async (directory: string, given: VerifyArguments) => {
@@ -22,12 +23,6 @@ export function verifyCommand(): Command {
       process.stdout.write(given.json === true ? `${JSON.stringify(report, null, 2)}\n` : summary(report));
       if (report.totals.errors > 0) process.exitCode = EXIT.failed;
     });
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1 on.');
-  return value;
 }
 
 /** What was read, then what is wrong with it, errors first, one line each. */

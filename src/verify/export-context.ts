@@ -16,6 +16,8 @@ export interface ExportKind {
   zulip6: boolean;
   /** The realm of the system bots, which are never rows of an export: rows about them point to nowhere. */
   systemRealm: boolean;
+  /** Secrets that were kept on request, as `table.key`. */
+  keptSecrets: readonly string[];
 }
 
 /** As it is sent to the workers. */

@@ -50,7 +50,7 @@ export function checkRecords(area: Area, scanner: JsonScanner, context: Context)
     read(key) {
       if (Object.hasOwn(SLOTS, key)) return SLOTS[key]!;
       if (key === USER_KEYS[area]) return { reading: 'number', slot: USER_SLOT };
-      if (secretSeverity(file, key, context.kind.ours) === undefined) return { reading: 'skip', slot: 0 };
+      if (secretSeverity(file, key, context.kind.ours, context.kind.keptSecrets) === undefined) return { reading: 'skip', slot: 0 };
       secrets.push(key);
       const longer = new Float64Array(FIRST_SECRET_SLOT + secrets.length);
       longer.set(plan.values);

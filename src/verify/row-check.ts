@@ -130,7 +130,7 @@ export class RowCheck implements TablePlan {
       }
       return isList ? 'numbers' : 'number';
     }
-    const secret = secretSeverity(this.table, key, this.context.kind.ours);
+    const secret = secretSeverity(this.table, key, this.context.kind.ours, this.context.kind.keptSecrets);
     if (secret !== undefined) {
       if (first) this.#secrets.push({ key, slot, severity: secret });
       return 'filled';

@@ -3,14 +3,13 @@
  * keep it out. Zulip's own export leaves some in; in an export without our manifest these are notes.
  */
 
-/** Names that look like a secret in any table, known or not. */
-const SECRET_NAME = /passw|api_?key|token|secret|salt|private_?key|credential/i;
+import { looksSecret } from '../plan/secret-names.js';
 
 /** Secrets whose names do not show it. */
 const SECRET_KEYS: Readonly<Record<string, readonly string[]>> = {
   // What Zulip's export never holds of a user: the uuid is the user's name towards the push notification service.
-  zerver_userprofile: ['uuid', 'third_party_api_state'],
-  zerver_userprofile_mirrordummy: ['uuid', 'third_party_api_state'],
+  zerver_userprofile: ['uuid'],
+  zerver_userprofile_mirrordummy: ['uuid'],
   // Settings of embedded bots: the table is where they keep the keys of other services.
   zerver_botconfigdata: ['value'],
 };
@@ -35,10 +34,10 @@ const lists = (list: Readonly<Record<string, readonly string[]>>, table: string,
 
 /**
  * How a value under `key` of `table` is to be reported; undefined when the key is no secret. `ours`: the export has our
- * manifest.
+ * manifest. `kept`: what the manifest says was kept on request, as `table.key`.
  */
-export function secretSeverity(table: string, key: string, ours: boolean): 'error' | 'note' | undefined {
-  if (!SECRET_NAME.test(key) && !lists(SECRET_KEYS, table, key)) return undefined;
-  if (lists(ALLOWED, table, key)) return 'note';
+export function secretSeverity(table: string, key: string, ours: boolean, kept: readonly string[]): 'error' | 'note' | undefined {
+  if (!looksSecret(key) && !lists(SECRET_KEYS, table, key)) return undefined;
+  if (lists(ALLOWED, table, key) || kept.includes(`${table}.${key}`)) return 'note';
   return !ours && lists(EXPORTED_BY_ZULIP, table, key) ? 'note' : 'error';
 }

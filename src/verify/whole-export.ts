@@ -7,7 +7,7 @@ import { findMissing, findRepeated, mergeRuns, type IdRun, type IdSpool } from '
 import type { RealmIndex } from './realm-index.js';
 import { MESSAGE_REFERENCES, type CollectedIds } from './worker-tasks.js';
 
-/** The system bots live here; see zulip.realm_model in Zulip's settings (SYSTEM_BOT_REALM). */
+/** Where the system bots live: SYSTEM_BOT_REALM of Zulip's settings. */
 const SYSTEM_REALM = 'zulipinternal';
 
 /** The import reads these keys of realm.json without asking whether they are there. */
@@ -32,6 +32,7 @@ export function contextOf(opened: OpenedExport, index: RealmIndex, findings: Fin
 
   const kind: ExportKind = {
     oneUser, ours, zulip6: !oneUser && !index.tables.has('zerver_scheduledmessage'), systemRealm: index.realmName === SYSTEM_REALM,
+    keptSecrets: keptSecrets(opened),
   };
   const context: SharedContext = {
     directory: opened.directory, kind, targets: index.targets, consented: undefined, consentCoversPrivateTables: false, uploads: undefined,
@@ -54,6 +55,12 @@ export function contextOf(opened: OpenedExport, index: RealmIndex, findings: Fin
     context.consentCoversPrivateTables = Number.parseInt(opened.zulipVersion ?? '0', 10) >= 11;
   }
   return context;
+}
+
+/** `--keep TABLE.COLUMN` of the export, as its manifest tells it; a column that is a foreign key is no secret. */
+function keptSecrets({ header }: OpenedExport): string[] {
+  const keep = header?.options['keep'];
+  return Array.isArray(keep) ? keep.filter((each) => typeof each === 'string') : [];
 }
 
 /** No message and no usermessage twice, and no reference to a message that is not there, over the files of all workers. */
