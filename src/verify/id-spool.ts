@@ -22,18 +22,20 @@ export interface SortedIds {
   next(): number;
 }
 
-const BATCH = 64 * 1024;
+/** Ids that are sorted and written at once. */
+const BATCH = 16 * 1024;
 /** An id of up to 2^53 takes at most 8 bytes. */
 const MAX_ENCODED = 8;
-const READ_BUFFER = 4096;
-/** So many runs are merged at once: with their read buffers they take 1 MB. */
+/** Ids that are read and decoded at once. */
+const BLOCK = 1024;
+/** So many runs are merged at once: with a block of ids and its bytes each they take 4 MB. */
 const FAN_IN = 256;
 
 /** Takes ids in any order and writes runs to the end of one file. Rows sorted by id make one long run. */
 export class IdSpool {
   readonly #fd: number;
-  readonly #batch = new Float64Array(BATCH);
-  readonly #bytes = Buffer.allocUnsafe(BATCH * MAX_ENCODED);
+  /** Made with the first id: most exports have none for most spools. */
+  #batch = new Float64Array(0);
   #count = 0;
   #last = -1;
   #rising = true;
@@ -48,6 +50,7 @@ export class IdSpool {
   add(id: number): void {
     if (id < this.#last) this.#rising = false;
     this.#last = id;
+    if (this.#batch.length === 0) this.#batch = new Float64Array(BATCH);
     this.#batch[this.#count++] = id;
     if (this.#count === BATCH) this.#flush();
   }
@@ -67,8 +70,9 @@ export class IdSpool {
     const max = ids[ids.length - 1]!;
     const last = this.#runs.at(-1);
     const extended = last !== undefined && last.max <= min ? last : undefined;
-    const bytes = encode(ids, extended === undefined ? min : extended.max, this.#bytes);
-    writeAll(this.#fd, this.#bytes, bytes, this.#position);
+    const encoded = Buffer.allocUnsafe(ids.length * MAX_ENCODED);
+    const bytes = encode(ids, extended === undefined ? min : extended.max, encoded);
+    writeAll(this.#fd, encoded, bytes, this.#position);
     if (extended === undefined) this.#runs.push({ fd: this.#fd, offset: this.#position, bytes, count: ids.length, min, max });
     else {
       extended.bytes += bytes;
@@ -101,84 +105,114 @@ function writeAll(fd: number, bytes: Buffer, length: number, position: number): 
   for (let done = 0; done < length;) done += writeSync(fd, bytes, done, length - done, position + done);
 }
 
-/** Reads one run; `current` is the id that {@link advance} moves on. */
+/** Reads one run, a block of ids at a time. */
 class RunReader {
-  current: number;
+  /** The ids of the block; the next one is `ids[at]`. */
+  readonly ids: Float64Array;
+  at = 0;
+  count = 0;
   readonly #run: IdRun;
-  readonly #buffer: Buffer;
-  #position = 0;
-  #end = 0;
-  #read = 0;
+  readonly #bytes: Buffer;
+  #last: number;
   #left: number;
+  #read = 0;
 
   constructor(run: IdRun) {
     this.#run = run;
-    this.#buffer = Buffer.allocUnsafe(Math.min(READ_BUFFER, run.bytes));
+    const block = Math.min(BLOCK, run.count);
+    this.ids = new Float64Array(block);
+    this.#bytes = Buffer.allocUnsafe(block * MAX_ENCODED);
+    this.#last = run.min;
     this.#left = run.count;
-    this.current = run.min;
-    this.advance();
+    this.refill();
   }
 
-  /** False at the end of the run. */
-  advance(): boolean {
+  /** Gets the next block; false at the end of the run. */
+  refill(): boolean {
     if (this.#left === 0) return false;
-    this.#left--;
-    let factor = 1;
+    const { fd, offset, bytes } = this.#run;
+    const got = readSync(fd, this.#bytes, 0, Math.min(this.#bytes.length, bytes - this.#read), offset + this.#read);
+    const ids = this.ids;
+    const source = this.#bytes;
+    let last = this.#last;
+    let count = 0;
+    let position = 0;
+    // Bytes of an id that is not whole here are read once more with the next block.
+    let whole = 0;
     let distance = 0;
-    for (;;) {
-      if (this.#position === this.#end) this.#refill();
-      const byte = this.#buffer[this.#position++]!;
+    let factor = 1;
+    while (position < got && count < ids.length) {
+      const byte = source[position++]!;
       distance += (byte & 0x7f) * factor;
-      if (byte < 0x80) break;
       factor *= 0x80;
+      if (byte >= 0x80) continue;
+      last += distance;
+      ids[count++] = last;
+      whole = position;
+      distance = 0;
+      factor = 1;
     }
-    this.current += distance;
+    if (count === 0) throw new Error('a temporary file of verify was cut short');
+    this.#last = last;
+    this.#left -= count;
+    this.#read += whole;
+    this.at = 0;
+    this.count = count;
     return true;
   }
-
-  #refill(): void {
-    const { fd, offset, bytes } = this.#run;
-    const wanted = Math.min(this.#buffer.length, bytes - this.#read);
-    this.#end = readSync(fd, this.#buffer, 0, wanted, offset + this.#read);
-    if (this.#end === 0) throw new Error('a temporary file of verify was cut short');
-    this.#read += this.#end;
-    this.#position = 0;
-  }
 }
+
+const current = (reader: RunReader): number => reader.ids[reader.at]!;
 
 /** All ids of many runs in rising order, by a binary heap of the runs that have begun. */
 class MergedRuns implements SortedIds {
   /** Runs that have not begun, the one with the lowest id last. */
   readonly #waiting: IdRun[];
   readonly #heap: RunReader[] = [];
+  /** The lowest id of all runs but the first of the heap, which may give its ids up to there without another look. */
+  #limit = -1;
 
   constructor(runs: readonly IdRun[]) {
     this.#waiting = [...runs].sort((a, b) => b.min - a.min);
   }
 
   next(): number {
-    const heap = this.#heap;
-    for (let run = this.#waiting.at(-1); run !== undefined && (heap.length === 0 || run.min <= heap[0]!.current); run = this.#waiting.at(-1)) {
-      this.#waiting.pop();
-      heap.push(new RunReader(run));
-      this.#rise(heap.length - 1);
+    const first = this.#heap[0];
+    if (first !== undefined && first.at < first.count) {
+      const id = first.ids[first.at]!;
+      if (id <= this.#limit) {
+        first.at++;
+        return id;
+      }
     }
-    const top = heap[0];
-    if (top === undefined) return Infinity;
-    const id = top.current;
-    if (!top.advance()) {
+    if (!this.#rearrange()) return Infinity;
+    return this.next();
+  }
+
+  /** Puts the run with the lowest id first; false when all have ended. */
+  #rearrange(): boolean {
+    const heap = this.#heap;
+    const first = heap[0];
+    if (first?.at === first?.count && first?.refill() === false) {
       const last = heap.pop()!;
       if (heap.length > 0) heap[0] = last;
     }
     this.#sink();
-    return id;
+    for (let run = this.#waiting.at(-1); run !== undefined && (heap.length === 0 || run.min <= current(heap[0]!)); run = this.#waiting.at(-1)) {
+      this.#waiting.pop();
+      heap.push(new RunReader(run));
+      this.#rise(heap.length - 1);
+    }
+    const waiting = this.#waiting.at(-1)?.min ?? Infinity;
+    this.#limit = Math.min(waiting, heap.length > 1 ? current(heap[1]!) : Infinity, heap.length > 2 ? current(heap[2]!) : Infinity);
+    return heap.length > 0;
   }
 
   #rise(from: number): void {
     const heap = this.#heap;
     for (let i = from; i > 0;) {
       const parent = (i - 1) >> 1;
-      if (heap[parent]!.current <= heap[i]!.current) return;
+      if (current(heap[parent]!) <= current(heap[i]!)) return;
       [heap[parent], heap[i]] = [heap[i]!, heap[parent]!];
       i = parent;
     }
@@ -189,7 +223,7 @@ class MergedRuns implements SortedIds {
     for (let i = 0; ;) {
       let least = i;
       for (let child = 2 * i + 1; child <= 2 * i + 2 && child < heap.length; child++) {
-        if (heap[child]!.current < heap[least]!.current) least = child;
+        if (current(heap[child]!) < current(heap[least]!)) least = child;
       }
       if (least === i) return;
       [heap[least], heap[i]] = [heap[i]!, heap[least]!];

@@ -49,14 +49,15 @@ export class IdTable {
     if (this.#values !== undefined) this.#values[place] = value;
   }
 
+  /** False for anything that is no id. */
   has(id: number): boolean {
-    return this.#keys[this.#place(id)] === id;
+    return id >= 0 && this.#keys[this.#place(id)] === id;
   }
 
   /** The value of `id`; undefined when it is not in the table. */
   get(id: number): number | undefined {
-    const place = this.#place(id);
-    return this.#keys[place] === id ? this.#values?.[place] : undefined;
+    if (!this.has(id)) return undefined;
+    return this.#values?.[this.#place(id)];
   }
 
   *ids(): Generator<number> {

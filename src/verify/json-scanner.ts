@@ -41,7 +41,7 @@ const ESCAPED = new Uint8Array(256);
 for (const c of Buffer.from('"\\/bfnrt')) ESCAPED[c] = 1;
 
 export class JsonScanner {
-  readonly #source: ByteSource;
+  #source: ByteSource = () => 0;
   #buffer: Buffer;
   #view: DataView;
   #position = 0;
@@ -52,10 +52,18 @@ export class JsonScanner {
   #stack = new Uint8Array(64);
 
   /** `bufferSize` is there for tests: tokens cut at every place need a small one. */
-  constructor(source: ByteSource, bufferSize = BUFFER_SIZE) {
-    this.#source = source;
+  constructor(bufferSize = BUFFER_SIZE) {
     this.#buffer = Buffer.alloc(bufferSize + SLACK);
     this.#view = viewOf(this.#buffer);
+  }
+
+  /** Begins with another input; the buffer is kept. */
+  open(source: ByteSource): void {
+    this.#source = source;
+    this.#position = 0;
+    this.#end = 0;
+    this.#base = 0;
+    this.#buffer[0] = 0;
   }
 
   /** Skips white space and returns the next byte, not consumed, or {@link END}. */

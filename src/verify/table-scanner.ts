@@ -14,6 +14,8 @@ export type Reading =
   | 'number'
   /** Into `texts`: the string, or undefined for anything else. */
   | 'text'
+  /** Into `values`: 1 for true, else 0. */
+  | 'flag'
   /** Into `values`: 0 for null, false, true, "", {} and [], else 1. */
   | 'filled'
   /** Each number of an array goes to `element`; into `values`: how many, or {@link NOT_A_NUMBER} when it is no array of numbers. */
@@ -24,13 +26,13 @@ export const ABSENT = -Infinity;
 export const NULL = Infinity;
 export const NOT_A_NUMBER = NaN;
 
-/** How a table is read. `values` and `texts` are overwritten by each row. */
+/** How a table is read. `values` and `texts` are overwritten by each row; `read` may replace them by longer ones. */
 export interface TablePlan {
   /** Asked once for each key that a row of the table has. */
   read(key: string): { reading: Reading; slot: number };
   /** One place for each slot. */
-  readonly values: Float64Array;
-  readonly texts: (string | undefined)[];
+  values: Float64Array;
+  texts: (string | undefined)[];
   /** After each row. */
   row(): void;
   /** For each element of a key that is read as `numbers`, before `row`. */
@@ -167,6 +169,10 @@ class RowReader {
         return;
       case 'number':
         values[slot] = this.#number(first);
+        return;
+      case 'flag':
+        values[slot] = first === 0x74 ? 1 : 0;
+        scanner.skipValue(first);
         return;
       case 'filled':
         values[slot] = scanner.skipValue(first) ? 0 : 1;

@@ -1,0 +1,49 @@
+/** `realmlift verify DIR`. */
+import { Command } from 'commander';
+import { EXIT } from '../errors.js';
+import type { Finding } from '../verify/findings.js';
+import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
+import { wholeNumber } from './whole-number.js';
+
+interface VerifyArguments {
+  jobs?: number;
+  json?: true;
+}
+
+/** The command sets the exit code: 1 when an error was found, 0 otherwise. RealmliftErrors are left to the caller. */
+export function verifyCommand(): Command {
+  return new Command('verify')
+    .description('re-read an export and check that it is whole, closed and without secrets')
+    .argument('<directory>', 'an export of a realm or of a single user, unpacked; also one that Zulip wrote')
+    .option('-j, --jobs <number>', 'worker threads (default: the processors)', wholeNumber(1))
+    .option('--json', 'print the whole report as JSON')
+    .addHelpText('after', '\nExit codes: 0 good (there may be notes); 1 an error was found, or a file cannot be read; 2 no such directory.')
+    .action(async (directory: string, given: VerifyArguments) => {
+      const report = await verifyExport(directory, given.jobs === undefined ? {} : { jobs: given.jobs });
+      process.stdout.write(given.json === true ? `${JSON.stringify(report, null, 2)}\n` : summary(report));
+      if (report.totals.errors > 0) process.exitCode = EXIT.failed;
+    });
+}
+
+/** What was read, then what is wrong with it, errors first, one line each. */
+export function summary(report: VerifyReport): string {
+  const { totals, findings } = report;
+  const rows = Object.values(totals.rows).reduce((sum, count) => sum + count, 0);
+  const lines = [
+    `${report.directory}: ${totals.files} files, ${(totals.bytes / 1e6).toFixed(1)} MB, ${rows} rows `
+    + `(${totals.rows['zerver_message'] ?? 0} messages) read in ${totals.seconds.toFixed(1)} s`,
+    ...findings.filter(({ severity }) => severity === 'error').map(findingLine),
+    ...findings.filter(({ severity }) => severity === 'note').map(findingLine),
+  ];
+  const more = totals.errors + totals.notes - findings.length;
+  if (more > 0) lines.push(`… and ${more} more`);
+  const notes = totals.notes === 0 ? '' : `, ${counted(totals.notes, 'note')}`;
+  lines.push(totals.errors === 0 ? `good${notes}` : `${counted(totals.errors, 'error')}${notes}`);
+  return `${lines.join('\n')}\n`;
+}
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
+function findingLine({ severity, file, table, message }: Finding): string {
+  return `${severity}: ${file}${table === undefined ? '' : ` ${table}`}: ${message}`;
+}

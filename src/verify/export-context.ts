@@ -1,0 +1,67 @@
+/** What every worker knows of the export before it looks at rows: which ids there are, and by which rules it was written. */
+import type { SharedIds } from './id-table.js';
+import { IdTable } from './id-table.js';
+import { CLOSED_FOR_ONE_USER, OPEN_REFERENCES, type Target } from './references.js';
+
+/** Targets whose ids are held in memory. */
+export type HeldTarget = Exclude<Target, 'message'>;
+
+/** What kind of export this is; it decides what is an error. */
+export interface ExportKind {
+  /** Of a realm (realm.json) or of one user (user.json). */
+  oneUser: boolean;
+  /** It has our manifest. What Zulip's own exports leave open or leave in is an error then. */
+  ours: boolean;
+  /** Without scheduled messages, thus of Zulip 6. */
+  zulip6: boolean;
+  /** The realm of the system bots, which are never rows of an export: rows about them point to nowhere. */
+  systemRealm: boolean;
+  /** Secrets that were kept on request, as `table.key`. */
+  keptSecrets: readonly string[];
+}
+
+/** As it is sent to the workers. */
+export interface SharedContext {
+  directory: string;
+  kind: ExportKind;
+  targets: Record<HeldTarget, SharedIds>;
+  /** Users who consented, where the export lists them. */
+  consented: SharedIds | undefined;
+  /** The rows of {@link PRIVATE_TABLES} are to be those of `consented` only. */
+  consentCoversPrivateTables: boolean;
+  /** pathId of `s3_path` of each record of uploads/, which is how the import finds an attachment's file. */
+  uploads: SharedIds | undefined;
+}
+
+/** As a worker uses it. */
+export interface Context {
+  directory: string;
+  kind: ExportKind;
+  targets: Record<HeldTarget, IdTable>;
+  consented: IdTable | undefined;
+  consentCoversPrivateTables: boolean;
+  uploads: IdTable | undefined;
+}
+
+const open = (ids: SharedIds | undefined): IdTable | undefined => (ids === undefined ? undefined : new IdTable(false, ids));
+
+export function openContext(shared: SharedContext): Context {
+  const targets = Object.fromEntries(Object.entries(shared.targets).map(([target, ids]) => [target, new IdTable(false, ids)]));
+  return {
+    ...shared,
+    targets: targets as Record<HeldTarget, IdTable>,
+    consented: open(shared.consented),
+    uploads: open(shared.uploads),
+  };
+}
+
+/** Whether a reference is checked at all, and how it is reported when it points outside the export. */
+export function openSeverity(kind: ExportKind, table: string, key: string, target: Target): { severity: 'error' | 'note'; reason: string | undefined } | undefined {
+  if (kind.oneUser && CLOSED_FOR_ONE_USER[table]?.includes(key) !== true) return undefined;
+  if (kind.systemRealm && (target === 'user' || target === 'account' || target === 'recipient')) {
+    return { severity: 'note', reason: 'system bots are never rows of an export' };
+  }
+  const open = OPEN_REFERENCES.find((exception) => exception.table === table && exception.key === key);
+  const applies = open?.when === 'always' || (open?.when === 'written by Zulip' && !kind.ours) || (open?.when === 'Zulip 6' && kind.zulip6);
+  return applies ? { severity: 'note', reason: open.reason } : { severity: 'error', reason: undefined };
+}

@@ -1,0 +1,201 @@
+/** Has each file of the export looked at by the workers, and compares what they find with the manifest and the statistics. */
+import type { ManifestFile } from '../package/manifest.js';
+import { RUN_DIRECTORY } from '../package/output-directory.js';
+import type { ComparedFile } from './directory-walk.js';
+import type { OpenedExport } from './export-opening.js';
+import type { FindingList } from './findings.js';
+import { pathId, type IdTable } from './id-table.js';
+import { AREAS, type Area } from './records-file.js';
+import { MESSAGE_FILE, type TableFileResult } from './table-file.js';
+import type { RowCounts } from './table-scanner.js';
+import type { WorkerPool } from './worker-pool.js';
+import type { HashedFile } from './worker-tasks.js';
+
+/** Small files go to a worker in one task: so many, or so many bytes, whichever is reached first. */
+const BATCH_FILES = 64;
+const BATCH_BYTES = 8 * 1024 * 1024;
+const TABLE_FILE = /^(realm|user|analytics|attachment|messages-\d{6,})\.json$/;
+/** Zulip's names for message files whose usermessages are still to be added. */
+const UNFINISHED = /^messages-\d+\.json\.(partial|locked)$/;
+
+/** A text among the tables of realm.json, of which only stats.json has a count. */
+const NO_TABLE = 'import_source';
+
+export interface Totals {
+  files: number;
+  bytes: number;
+  /** By table, over all files. */
+  rows: Record<string, number>;
+}
+
+export class FileChecks {
+  readonly totals: Totals = { files: 0, bytes: 0, rows: {} };
+  readonly #pool: WorkerPool;
+  readonly #opened: OpenedExport;
+  readonly #findings: FindingList;
+  /** The paths that have a record, by area. */
+  readonly #records: ReadonlyMap<Area, IdTable>;
+  readonly #onFiles: (totals: Totals) => void;
+  readonly #running = new Set<Promise<void>>();
+  #failure: { error: unknown } | undefined;
+  #batch: ManifestFile[] = [];
+  #batchBytes = 0;
+  /** Of the message files. */
+  #lastNumber = 0;
+  /** Results of message files that wait for one with a lower number. */
+  readonly #waiting = new Map<number, TableFileResult>();
+  #sequence = 0;
+  #nextResult = 1;
+  #lastMessage = -1;
+
+  constructor(pool: WorkerPool, opened: OpenedExport, findings: FindingList, records: ReadonlyMap<Area, IdTable>, onFiles: (totals: Totals) => void) {
+    this.#pool = pool;
+    this.#opened = opened;
+    this.#findings = findings;
+    this.#records = records;
+    this.#onFiles = onFiles;
+  }
+
+  /** `complete`: the manifest can be read, so that a file which it does not list should not be there. */
+  async check({ path, found, listed }: ComparedFile, complete: boolean): Promise<void> {
+    // What the run itself needs is there when an export is verified before it is published.
+    if (path === 'manifest.json' || path.startsWith(`${RUN_DIRECTORY}/`)) return;
+    if (found === undefined) {
+      this.#error(path, 'the file is missing: the manifest lists it');
+      return;
+    }
+    if (!found.isFile) {
+      this.#error(path, 'neither a file nor a folder');
+      return;
+    }
+    if (listed === undefined && complete) this.#error(path, 'the manifest does not list the file');
+    if (UNFINISHED.test(path)) this.#error(path, 'left over from an export that was not finished: these messages are missing');
+    const area = AREAS.find((name) => path.startsWith(`${name}/`));
+    if (area !== undefined && path !== `${area}/records.json` && this.#records.get(area)?.has(pathId(path.slice(area.length + 1))) !== true) {
+      this.#error(path, `no record in ${area}/records.json`);
+    }
+    if (TABLE_FILE.test(path)) await this.#checkTables(path, listed);
+    else if (listed !== undefined) await this.#addToBatch(listed);
+    else this.totals.files++;
+  }
+
+  /** Waits for all workers. */
+  async finish(): Promise<void> {
+    await this.#sendBatch();
+    await Promise.all(this.#running);
+    this.#throwFailure();
+    for (const [section] of this.#opened.statistics ?? []) {
+      this.#error(this.#opened.statisticsFile!, `it counts rows of ${section}, which is not there`);
+    }
+  }
+
+  /** Counts of an area's records.json, which the workers have read before. */
+  compareRecords(area: Area, records: number): void {
+    this.#compareStatistics(`${area}_records`, new Map([['', records]]), false);
+  }
+
+  #error(file: string, message: string, table?: string): void {
+    this.#findings.add('error', file, table, message);
+  }
+
+  async #checkTables(path: string, listed: ManifestFile | undefined): Promise<void> {
+    const number = MESSAGE_FILE.exec(path)?.[1];
+    if (number !== undefined) {
+      // After a gap the count goes on from there: one finding for one gap.
+      const expected = this.#lastNumber + 1;
+      this.#lastNumber = Number(number);
+      if (this.#lastNumber !== expected) this.#error(path, `number ${expected} is missing: the import stops before it and loses all that follow`);
+    }
+    const sequence = number === undefined ? 0 : ++this.#sequence;
+    await this.#start(this.#pool.run('tables', { file: path }).then((result) => {
+      this.#findings.append(result.findings);
+      if (listed !== undefined) this.#compareWithManifest(listed, result);
+      if (listed !== undefined && result.rows.size > 0) this.#compareRows(listed, result.rows);
+      this.#compareStatistics(path.replace(/\.json$/, ''), result.rows, true);
+      for (const [table, rows] of result.rows) this.totals.rows[table] = (this.totals.rows[table] ?? 0) + rows;
+      if (sequence > 0) this.#inOrder(sequence, result);
+      this.#done(1, result.size);
+    }));
+  }
+
+  /** Message ids are to rise from file to file. */
+  #inOrder(sequence: number, result: TableFileResult): void {
+    this.#waiting.set(sequence, result);
+    for (let next = this.#waiting.get(this.#nextResult); next !== undefined; next = this.#waiting.get(this.#nextResult)) {
+      this.#waiting.delete(this.#nextResult++);
+      if (next.messages === undefined) continue;
+      if (next.messages.min <= this.#lastMessage) {
+        const severity = this.#opened.ours ? 'error' : 'note';
+        this.#findings.add(severity, next.file, 'zerver_message', `message ids do not rise from file to file: ${next.messages.min} after ${this.#lastMessage}`);
+      }
+      this.#lastMessage = Math.max(this.#lastMessage, next.messages.max);
+    }
+  }
+
+  async #addToBatch(listed: ManifestFile): Promise<void> {
+    this.#batch.push(listed);
+    this.#batchBytes += listed.size;
+    if (this.#batch.length >= BATCH_FILES || this.#batchBytes >= BATCH_BYTES) await this.#sendBatch();
+  }
+
+  async #sendBatch(): Promise<void> {
+    const batch = this.#batch;
+    if (batch.length === 0) return;
+    this.#batch = [];
+    this.#batchBytes = 0;
+    await this.#start(this.#pool.run('hash', { files: batch.map(({ path }) => path) }).then((results) => {
+      results.forEach((result, i) => { this.#compareWithManifest(batch[i]!, result); });
+      this.#done(results.length, results.reduce((sum, { size }) => sum + size, 0));
+    }));
+  }
+
+  #compareWithManifest(listed: ManifestFile, { size, sha256 }: HashedFile): void {
+    if (size !== listed.size) this.#error(listed.path, `${size} bytes, the manifest says ${listed.size}`);
+    else if (sha256 !== listed.sha256) this.#error(listed.path, 'the SHA-256 is not the one of the manifest');
+  }
+
+  #compareRows(listed: ManifestFile, rows: RowCounts): void {
+    if (listed.rows === undefined) {
+      this.#error(listed.path, 'the manifest has no row counts of it');
+      return;
+    }
+    for (const table of new Set([...rows.keys(), ...Object.keys(listed.rows)])) {
+      const [counted, stated] = [rows.get(table) ?? 0, listed.rows[table] ?? 0];
+      if (counted !== stated && table !== NO_TABLE) this.#error(listed.path, `${counted} rows, the manifest says ${stated}`, table);
+    }
+  }
+
+  /** Takes the section out: what is left at the end counts something that is not there. */
+  #compareStatistics(section: string, rows: RowCounts, required: boolean): void {
+    const { statistics, statisticsFile } = this.#opened;
+    if (statistics === undefined) return;
+    const stated = statistics.get(section);
+    statistics.delete(section);
+    if (stated === undefined) {
+      if (required) this.#error(statisticsFile!, `it has no counts of ${section}`);
+      return;
+    }
+    for (const table of new Set([...rows.keys(), ...stated.keys()])) {
+      const [counted, said] = [rows.get(table) ?? 0, stated.get(table) ?? 0];
+      if (counted !== said) this.#error(statisticsFile!, `${section} has ${counted} rows, not ${said}`, table === '' ? undefined : table);
+    }
+  }
+
+  #done(files: number, bytes: number): void {
+    this.totals.files += files;
+    this.totals.bytes += bytes;
+    this.#onFiles(this.totals);
+  }
+
+  /** Waits until a worker has room, so that the list of files is read no faster than the files. */
+  async #start(work: Promise<void>): Promise<void> {
+    const running = work.catch((error: unknown) => { this.#failure ??= { error }; }).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+    while (this.#running.size >= this.#pool.capacity) await Promise.race(this.#running);
+    this.#throwFailure();
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}

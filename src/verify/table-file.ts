@@ -1,0 +1,90 @@
+/** Checks one file of tables: realm.json, user.json, analytics.json, attachment.json or one of messages-NNNNNN.json. */
+import { join } from 'node:path';
+import type { Context } from './export-context.js';
+import { readFile } from './file-input.js';
+import { FindingList, type Finding } from './findings.js';
+import { findRepeated, IdSpool, mergeRuns } from './id-spool.js';
+import type { JsonScanner } from './json-scanner.js';
+import { MessageRows, type Spools } from './message-rows.js';
+import { REFERENCES } from './references.js';
+import { RowCheck } from './row-check.js';
+import { specialCheck } from './special-rows.js';
+import { scanTables, type RowCounts, type TablePlan } from './table-scanner.js';
+import { withTemporaryFiles } from './temporary-files.js';
+
+export interface TableFileResult {
+  file: string;
+  size: number;
+  sha256: string;
+  rows: RowCounts;
+  findings: Finding[];
+  /** The range of the message ids of a file of messages; undefined when it has none. */
+  messages: { min: number; max: number } | undefined;
+}
+
+/** The names that the import reads, in the order of their numbers. */
+export const MESSAGE_FILE = /^messages-(\d{6,})\.json$/;
+
+/** `file` is relative to the export directory. */
+export function checkTableFile(file: string, scanner: JsonScanner, context: Context, spools: Spools): TableFileResult {
+  const findings = new FindingList();
+  const messages = MESSAGE_FILE.test(file) ? new MessageRows(spools) : undefined;
+  const path = join(context.directory, file);
+  const checks = new Map<string, RowCheck>();
+
+  const planFor = (table: string): RowCheck => {
+    if (REFERENCES[table] === undefined) findings.add('note', file, table, 'unknown table: its references are unchecked');
+    if (checks.has(table)) findings.add('error', file, table, 'the table comes twice in the file');
+    const special = messages?.special(table) ?? specialCheck(table, context);
+    const check = new RowCheck(file, table, context, findings, (key) => spools.references.get(key), special);
+    checks.set(table, check);
+    return check;
+  };
+
+  const read = readFile(path, (source) => {
+    scanner.open(source);
+    return scanTables(scanner, planFor);
+  });
+  const rows: RowCounts = read.value ?? new Map<string, number>();
+  if (read.damage !== undefined) findings.add('error', file, undefined, read.damage);
+  else if (messages !== undefined) {
+    // In a single-user export the flags are in the messages.
+    for (const table of context.kind.oneUser ? ['zerver_message'] : ['zerver_message', 'zerver_usermessage']) {
+      if (!rows.has(table)) findings.add('error', file, table, 'the table is missing');
+    }
+    messages.finish((plans) => {
+      readFile(path, (source) => {
+        scanner.open(source);
+        scanTables(scanner, plans);
+      });
+    }, (message, example) => { findings.add('error', file, 'zerver_usermessage', message, example); });
+  }
+  for (const { table, disordered } of checks.values()) {
+    // Ids of messages and usermessages are compared over all files at the end.
+    if (disordered && messages === undefined && read.damage === undefined) findRepeatedRows(path, file, table, scanner, findings);
+  }
+  return { file, size: read.size, sha256: read.sha256, rows, findings: findings.list(), messages: messages?.range };
+}
+
+/** The slow way for a table that is not sorted: reads the file once more and sorts the ids of the table on disk. */
+function findRepeatedRows(path: string, file: string, table: string, scanner: JsonScanner, findings: FindingList): void {
+  withTemporaryFiles(2, ([fd, scratch]) => {
+    const spool = new IdSpool(fd!);
+    const values = new Float64Array(1);
+    const plan: TablePlan = {
+      values,
+      texts: [],
+      read: (key) => (key === 'id' ? { reading: 'number', slot: 0 } : { reading: 'skip', slot: 0 }),
+      row() {
+        if (Number.isSafeInteger(values[0]) && values[0]! >= 0) spool.add(values[0]!);
+      },
+    };
+    readFile(path, (source) => {
+      scanner.open(source);
+      scanTables(scanner, (name) => (name === table ? plan : undefined));
+    });
+    findRepeated(mergeRuns(spool.finish(), new IdSpool(scratch!)), (id) => {
+      findings.add('error', file, table, 'an id comes more than once', `row ${id}`);
+    });
+  });
+}

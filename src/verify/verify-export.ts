@@ -1,0 +1,145 @@
+/**
+ * `realmlift verify`: reads a finished export again, every byte of it, and says what is wrong with it.
+ *
+ * Users, channels, recipients and the like are held in memory; nothing that grows with the number of messages is: rows
+ * are scanned as bytes by worker threads, and ids that must be compared over all files go to sorted temporary files.
+ */
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { compareWithManifest, walk } from './directory-walk.js';
+import type { SharedContext } from './export-context.js';
+import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
+import { FileChecks } from './file-checks.js';
+import { FindingList, type Finding } from './findings.js';
+import { IdSpool } from './id-spool.js';
+import { IdTable } from './id-table.js';
+import type { ManifestFile } from '../package/manifest.js';
+import { AREAS, type Area } from './records-file.js';
+import { withTemporaryFiles } from './temporary-files.js';
+import { checkIdsOverFiles, contextOf } from './whole-export.js';
+import { WorkerPool } from './worker-pool.js';
+import { SPOOLS_PER_WORKER } from './worker-tasks.js';
+
+export interface VerifyOptions {
+  /** Worker threads; default: the processors. */
+  jobs?: number;
+  /** After each file or small group of files. */
+  onProgress?: (progress: VerifyProgress) => void;
+}
+
+export interface VerifyProgress {
+  files: number;
+  bytes: number;
+}
+
+export interface VerifyReport {
+  directory: string;
+  /** A realm's export (realm.json) or a single user's (user.json). */
+  kind: 'realm' | 'user';
+  /** Whether a manifest.json is there. */
+  manifest: boolean;
+  /** At most {@link MAX_LISTED} of them. */
+  findings: Finding[];
+  totals: {
+    /** Findings, listed or not. */
+    errors: number;
+    notes: number;
+    files: number;
+    bytes: number;
+    /** By table, over all files. */
+    rows: Record<string, number>;
+    seconds: number;
+  };
+}
+
+/**
+ * Checks the export in `directory`. It is good when `totals.errors` is 0.
+ *
+ * @throws RealmliftError `EXPORT_MISSING` when there is no such directory, `VERIFY_READ` when a file cannot be read.
+ */
+export async function verifyExport(directory: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+  const started = performance.now();
+  const jobs = options.jobs ?? availableParallelism();
+  const findings = new FindingList();
+  const opened = await openExport(directory, findings);
+  const report = (totals: { files: number; bytes: number; rows: Record<string, number> }): VerifyReport => ({
+    directory,
+    kind: opened.oneUser ? 'user' : 'realm',
+    manifest: opened.ours,
+    findings: findings.list(),
+    totals: { ...findings.counts, ...totals, seconds: (performance.now() - started) / 1000 },
+  });
+  if (opened.empty) return report({ files: 0, bytes: 0, rows: {} });
+
+  return withTemporaryFiles(jobs * SPOOLS_PER_WORKER + 1, async (fds) => {
+    const scratch = new IdSpool(fds[jobs * SPOOLS_PER_WORKER]!);
+    const ofWorkers = Array.from({ length: jobs }, (_, i) => fds.slice(i * SPOOLS_PER_WORKER, (i + 1) * SPOOLS_PER_WORKER));
+    return WorkerPool.with(ofWorkers, async (pool) => {
+      const context = await indexExport(opened, pool, findings);
+      if (context === undefined) return report({ files: 1, bytes: 0, rows: {} });
+      const { records, counts } = await checkAllRecords(opened, context, pool, findings);
+      const files = new FileChecks(pool, opened, findings, records, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
+      for (const [area, count] of counts) files.compareRecords(area, count);
+      await checkAllFiles(opened, files, findings);
+      checkIdsOverFiles(await pool.runOnAll('finish', undefined), context.kind, scratch, findings);
+      return report(files.totals);
+    });
+  });
+}
+
+/** Undefined when realm.json or user.json cannot be read: nothing can be checked against it then. */
+async function indexExport(opened: OpenedExport, pool: WorkerPool, findings: FindingList): Promise<SharedContext | undefined> {
+  const file = opened.oneUser ? 'user.json' : 'realm.json';
+  const { index, damage } = await pool.run('index', { path: join(opened.directory, file), oneUser: opened.oneUser });
+  if (damage !== undefined) findings.add('error', file, undefined, damage);
+  if (index === undefined) {
+    findings.add('note', file, undefined, 'nothing else can be checked without it');
+    return undefined;
+  }
+  return contextOf(opened, index, findings);
+}
+
+interface AllRecords {
+  /** The paths that have a record. */
+  records: Map<Area, IdTable>;
+  counts: Map<Area, number>;
+}
+
+/** Tells the workers the context, has the records read, and tells them of the uploads. */
+async function checkAllRecords(opened: OpenedExport, context: SharedContext, pool: WorkerPool, findings: FindingList): Promise<AllRecords> {
+  await pool.runOnAll('context', context);
+  const all: AllRecords = { records: new Map(), counts: new Map() };
+  await Promise.all(AREAS.map(async (area) => {
+    if (!(await hasRecords(opened.directory, area, findings))) return;
+    const result = await pool.run('records', { area });
+    findings.append(result.findings);
+    all.records.set(area, new IdTable(false, result.paths));
+    all.counts.set(area, result.records);
+    if (area === 'uploads') context.uploads = result.keys;
+  }));
+  context.uploads ??= new IdTable().share();
+  await pool.runOnAll('context', context);
+  return all;
+}
+
+/** The import opens the records of uploads and avatars in any case, those of the others if the folder is there. */
+async function hasRecords(directory: string, area: Area, findings: FindingList): Promise<boolean> {
+  if (await kindOf(join(directory, area, 'records.json')) === 'file') return true;
+  const needed = area === 'uploads' || area === 'avatars' || await kindOf(join(directory, area)) === 'directory';
+  if (needed) findings.add('error', `${area}/records.json`, undefined, 'the file is missing: the import stops without it');
+  return false;
+}
+
+async function checkAllFiles(opened: OpenedExport, files: FileChecks, findings: FindingList): Promise<void> {
+  let complete = opened.listed !== undefined;
+  async function* listed(): AsyncGenerator<ManifestFile> {
+    try {
+      yield* opened.listed ?? [];
+    } catch (error) {
+      findings.add('error', 'manifest.json', undefined, manifestDamage(error));
+      complete = false;
+    }
+  }
+  for await (const file of compareWithManifest(walk(opened.directory), listed())) await files.check(file, complete);
+  await files.finish();
+}

@@ -1,0 +1,87 @@
+/** Checks that concern the export as a whole: the index of its rows, the list of those who consented, ids over all files. */
+import type { OpenedExport } from './export-opening.js';
+import { openSeverity, type ExportKind, type SharedContext } from './export-context.js';
+import type { FindingList } from './findings.js';
+import { IdTable } from './id-table.js';
+import { findMissing, findRepeated, mergeRuns, type IdRun, type IdSpool } from './id-spool.js';
+import type { RealmIndex } from './realm-index.js';
+import { MESSAGE_REFERENCES, type CollectedIds } from './worker-tasks.js';
+
+/** Where the system bots live: SYSTEM_BOT_REALM of Zulip's settings. */
+const SYSTEM_REALM = 'zulipinternal';
+
+/** The import reads these keys of realm.json without asking whether they are there. */
+const REALM_TABLES = [
+  'zerver_client', 'zerver_customprofilefield', 'zerver_customprofilefieldvalue', 'zerver_defaultstream', 'zerver_huddle',
+  'zerver_reaction', 'zerver_realm', 'zerver_realmdomain', 'zerver_realmemoji', 'zerver_realmfilter', 'zerver_recipient',
+  'zerver_stream', 'zerver_subscription', 'zerver_useractivity', 'zerver_useractivityinterval', 'zerver_userpresence',
+  'zerver_userprofile', 'zerver_userprofile_crossrealm', 'zerver_userprofile_mirrordummy',
+];
+const USER_TABLES = ['zerver_recipient', 'zerver_subscription', 'zerver_userprofile'];
+
+/** Checks the tables of realm.json or user.json, and makes what the workers need to know for everything else. */
+export function contextOf(opened: OpenedExport, index: RealmIndex, findings: FindingList): SharedContext {
+  const { oneUser, ours } = opened;
+  const file = oneUser ? 'user.json' : 'realm.json';
+  for (const table of oneUser ? USER_TABLES : REALM_TABLES) {
+    if (!index.tables.has(table)) findings.add('error', file, table, 'the table is missing');
+  }
+  const single = oneUser ? 'zerver_userprofile' : 'zerver_realm';
+  const count = index.tables.get(single);
+  if (count !== undefined && count !== 1) findings.add('error', file, single, `it has ${count} rows and should have one`);
+
+  const kind: ExportKind = {
+    oneUser, ours, zulip6: !oneUser && !index.tables.has('zerver_scheduledmessage'), systemRealm: index.realmName === SYSTEM_REALM,
+    keptSecrets: keptSecrets(opened),
+  };
+  const context: SharedContext = {
+    directory: opened.directory, kind, targets: index.targets, consented: undefined, consentCoversPrivateTables: false, uploads: undefined,
+  };
+  if (opened.consented !== undefined) {
+    const consented = new IdTable();
+    const accounts = new IdTable();
+    const users = new IdTable(false, index.targets.user);
+    const allAccounts = new IdTable(false, index.targets.account);
+    for (const id of opened.consented) {
+      const problem = consented.has(id) ? 'a user comes more than once' : users.has(id) ? undefined : 'a user is not in the export';
+      if (problem !== undefined) findings.add('error', 'consented_user_ids.json', undefined, problem, `user ${id}`);
+      if (id < 0) continue;
+      consented.add(id);
+      if (allAccounts.has(id)) accounts.add(id);
+    }
+    context.consented = consented.share();
+    context.targets = { ...index.targets, account: accounts.share() };
+    // Before Zulip 11 consent was no column, and only messages and accounts depended on it.
+    context.consentCoversPrivateTables = Number.parseInt(opened.zulipVersion ?? '0', 10) >= 11;
+  }
+  return context;
+}
+
+/** `--keep TABLE.COLUMN` of the export, as its manifest tells it; a column that is a foreign key is no secret. */
+function keptSecrets({ header }: OpenedExport): string[] {
+  const keep = header?.options['keep'];
+  return Array.isArray(keep) ? keep.filter((each) => typeof each === 'string') : [];
+}
+
+/** No message and no usermessage twice, and no reference to a message that is not there, over the files of all workers. */
+export function checkIdsOverFiles(collected: readonly CollectedIds[], kind: ExportKind, scratch: IdSpool, findings: FindingList): void {
+  const messages = collected.flatMap((ids) => ids.messages);
+  const twice = (table: string, runs: readonly IdRun[]): void => {
+    findRepeated(mergeRuns(runs, scratch), (id) => {
+      findings.add('error', 'messages-*.json', table, 'an id comes more than once', `row ${id}`);
+    });
+  };
+  twice('zerver_message', messages);
+  twice('zerver_usermessage', collected.flatMap((ids) => ids.userMessages));
+  for (const reference of MESSAGE_REFERENCES) {
+    const runs = collected.flatMap((ids) => ids.references.get(reference) ?? []);
+    const [table, key] = reference.split('.') as [string, string];
+    const open = openSeverity(kind, table, key, 'message');
+    if (runs.length === 0 || open === undefined) continue;
+    const file = table === 'zerver_attachment' ? 'attachment.json' : 'realm.json';
+    const message = `${key} points outside the export${open.reason === undefined ? '' : `: ${open.reason}`}`;
+    findMissing(mergeRuns(messages, scratch), mergeRuns(runs, scratch), (id) => {
+      findings.add(open.severity, file, table, message, `message ${id}`);
+    });
+  }
+}

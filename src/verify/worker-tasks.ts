@@ -1,0 +1,50 @@
+/** What the main thread asks of a worker, and what it gets back. Everything here travels by postMessage. */
+import type { SharedContext } from './export-context.js';
+import type { IdRun } from './id-spool.js';
+import type { RealmIndex } from './realm-index.js';
+import type { Area, RecordsResult } from './records-file.js';
+import type { TableFileResult } from './table-file.js';
+
+/** Each kind of task with its arguments and its result. */
+export interface Tasks {
+  /** Read realm.json or user.json for its ids. `damage` says why it cannot be read. */
+  index: { arguments: { path: string; oneUser: boolean }; result: { index: RealmIndex | undefined; damage: string | undefined } };
+  /** What the following tasks need to know. */
+  context: { arguments: SharedContext; result: undefined };
+  records: { arguments: { area: Area }; result: RecordsResult };
+  tables: { arguments: { file: string }; result: TableFileResult };
+  /** Files whose content is of no concern. */
+  hash: { arguments: { files: string[] }; result: HashedFile[] };
+  /** The ids of all files that this worker has read. */
+  finish: { arguments: undefined; result: CollectedIds };
+}
+
+export interface HashedFile {
+  file: string;
+  size: number;
+  sha256: string;
+}
+
+export interface CollectedIds {
+  messages: IdRun[];
+  userMessages: IdRun[];
+  references: Map<string, IdRun[]>;
+}
+
+export type TaskName = keyof Tasks;
+
+export interface TaskMessage {
+  name: TaskName;
+  arguments: Tasks[TaskName]['arguments'];
+}
+
+/** A failure of the system (`EACCES`, `EIO`, …) has its code; any other is a mistake of ours. */
+export type TaskReply = { result: unknown } | { failure: { message: string; code: string | undefined; stack: string | undefined } };
+
+/** References to messages that are checked over all files, by `table.key`. */
+export const MESSAGE_REFERENCES = [
+  'zerver_attachment.messages', 'zerver_onboardingusermessage.message', 'zerver_reaction.message', 'zerver_scheduledmessage.delivered_message',
+] as const;
+
+/** Temporary files that each worker writes: messages, usermessages, and one for each of {@link MESSAGE_REFERENCES}. */
+export const SPOOLS_PER_WORKER = 2 + MESSAGE_REFERENCES.length;
