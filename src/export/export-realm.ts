@@ -227,7 +227,7 @@ class RealmExport {
 
   async #pullFiles(): Promise<FilesResult> {
     const { source, store, salt, avatars, fileJobs } = this.#context;
-    const wanted = await wantedFiles(this.#run.session, this.#run.plan, source, { salt: avatars ? salt : undefined, owners: this.#run.owners });
+    const wanted = await wantedFiles(this.#run.session, this.#run.plan, source, { salt: avatars ? salt : undefined, owners: this.#run.owners, onSkipped: (event) => this.#onFile(event) });
     return pullFiles(store, wanted, this.#directory, { jobs: fileJobs, signal: this.#signal }, (event) => this.#onFile(event));
   }
 

@@ -1,5 +1,6 @@
 /** What the files stage is told: the files that the exported rows name, streamed out of the snapshot. */
 import type pg from 'pg';
+import type { FileSkipped } from '../files/file-events.js';
 import type { WantedAvatar, WantedEmoji, WantedFiles, WantedUpload } from '../files/wanted-files.js';
 import { avatarHash } from '../plan/avatar-hash.js';
 import { withSelections, type CompiledView } from '../plan/compile-view.js';
@@ -18,10 +19,12 @@ export interface WantedOptions {
   readonly salt: string | undefined;
   /** Users whose files may travel; undefined for everybody in the export. */
   readonly owners: ReadonlySet<number> | undefined;
+  /** Told of each file that stays because of `owners`. */
+  readonly onSkipped: (event: FileSkipped) => void;
 }
 
 /** @param client a session in the snapshot, used by nobody else while files are pulled */
-export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: Source, { salt, owners }: WantedOptions): Promise<WantedFiles> {
+export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: Source, { salt, owners, onSkipped }: WantedOptions): Promise<WantedFiles> {
   const { request, parameters } = plan;
   const realmId = request.realm.id;
   const { userId } = request;
@@ -31,11 +34,14 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
     WHERE ${userId === undefined ? `(realm_id = ${realmId} OR id = ANY ('{${parameters.cross_realm_bot_ids.join(',')}}'))` : `id = ${userId}`} ORDER BY id`);
   const emails = new Map(users.rows.map((user) => [user.id, user.email]));
   const bots = new Set(parameters.cross_realm_bot_ids);
-  const mayTravel = (id: number): boolean => emails.has(id) && !bots.has(id) && owners?.has(id) !== false;
 
+  // eslint-disable-next-line @typescript-eslint/require-await -- the files stage takes a stream, though the users are in memory
   async function* avatars(): AsyncGenerator<WantedAvatar> {
     for (const user of users.rows) {
-      if (!bots.has(user.id) && !mayTravel(user.id)) continue;
+      if (owners?.has(user.id) === false) {
+        if (user.avatar_source === 'U') onSkipped({ kind: 'skipped', area: 'avatars', key: `user ${user.id}` });
+        continue;
+      }
       const owner = { userId: user.id, avatarVersion: user.avatar_version, email: user.email };
       yield { userId: user.id, avatarSource: user.avatar_source, avatarVersion: user.avatar_version, hash: avatarHash(owner, salt as string, zerverMigration) };
     }
@@ -64,7 +70,8 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
     uploads, avatars: salt === undefined ? undefined : avatars, emoji,
     realmIcons: userId === undefined,
     emailOf: (id) => emails.get(id),
-    isRealmUser: mayTravel,
+    isRealmUser: (id) => emails.has(id) && !bots.has(id),
+    mayOwnUpload: (id) => emails.has(id) && owners?.has(id) !== false,
     emailGatewayBotId: userId === undefined ? gateway?.id : undefined,
   };
 }

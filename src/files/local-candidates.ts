@@ -18,13 +18,13 @@ export function localCandidates(area: Area, wanted: WantedFiles, avatarsRoot: st
   }
 }
 
-async function* uploads({ realmId, uploads: rows, emailOf }: WantedFiles): AsyncGenerator<Candidate> {
+async function* uploads({ realmId, uploads: rows, emailOf, mayOwnUpload }: WantedFiles): AsyncGenerator<Candidate> {
   for await (const { attachmentId, pathId, ownerId, size } of rows()) {
     const email = emailOf(ownerId);
     yield {
       area: 'uploads', key: pathId, path: pathId, attachmentId,
       ...(size === null ? {} : { rowSize: size }),
-      ...(email === undefined ? { refused: 'owner' } : {}),
+      ...(mayOwnUpload(ownerId) ? {} : { refused: 'owner' }),
       judge: (info) => ({
         take: true,
         record: {

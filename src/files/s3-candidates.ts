@@ -32,7 +32,7 @@ async function* uploads(wanted: WantedFiles): AsyncGenerator<Candidate> {
     yield {
       area: 'uploads', key: pathId, path: pathId, attachmentId,
       ...(size === null ? {} : { rowSize: size }),
-      ...(wanted.emailOf(ownerId) === undefined ? { refused: 'owner' } : {}),
+      ...(wanted.mayOwnUpload(ownerId) ? {} : { refused: 'owner' }),
       judge: (info) => judge(wanted, pathId, info, ownerId, 'attachment row'),
     };
   }

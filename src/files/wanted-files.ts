@@ -55,8 +55,10 @@ export interface WantedFiles {
   readonly realmIcons: boolean;
   /** `email` of the users of the realm and of the three system bots; undefined for anybody else. */
   readonly emailOf: (userId: number) => string | undefined;
-  /** Whose objects may travel: the users of the realm, or the single user. */
+  /** The users of the realm, or the single user. */
   readonly isRealmUser: (userId: number) => boolean;
+  /** Whose uploads may travel: those of users in the export and of system bots, or only of approved users. */
+  readonly mayOwnUpload: (userId: number) => boolean;
   /** The bot that owns attachments which came by email; undefined for a single user. */
   readonly emailGatewayBotId: number | undefined;
   /**

@@ -72,6 +72,6 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
     of.set(name, { name, type, references: references ?? undefined });
   }
   return new Map(tables.rows.map(({ name, rows, bytes, readable }) => [
-    name, { name, columns: byTable.get(name) ?? new Map(), estimatedRows: rows, bytes: Number(bytes), readable },
+    name, { name, columns: byTable.get(name) ?? new Map<string, CatalogColumn>(), estimatedRows: rows, bytes: Number(bytes), readable },
   ]));
 }

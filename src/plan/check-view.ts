@@ -74,7 +74,7 @@ function branches(select: Node): Node[] {
 /** True when the rows of this SELECT are bound to the realm by a conjunct of WHERE or an inner join. */
 function bound(select: Node, selections: ReadonlySet<string>): boolean {
   const from = (select.from ?? []) as Node[];
-  const inner = from.filter((source) => !/^(LEFT|FULL|RIGHT)/.test(String(source.join ?? 'INNER')));
+  const inner = from.filter((source) => !/^(LEFT|FULL|RIGHT)/.test(typeof source.join === 'string' ? source.join : 'INNER'));
   if (inner.some((source) => typeof source.table === 'string' && selections.has(source.table))) return true;
   if (inner.some((source) => isSubquery(source) && branches(subquery(source)).every((each) => bound(each, selections)))) return true;
   const conditions = [select.where, ...inner.map((source) => source.on)].filter((each) => each !== null && each !== undefined) as Node[];
@@ -126,7 +126,8 @@ function parametersIn(node: Node): string[] {
 function columnName(node: Node): string {
   const column = node.column;
   if (typeof column === 'string') return column;
-  return String(((column as Node | undefined)?.expr as Node | undefined)?.value ?? '');
+  const value = ((column as Node | undefined)?.expr as Node | undefined)?.value;
+  return typeof value === 'string' ? value : '';
 }
 
 function functionName(node: Node): string {

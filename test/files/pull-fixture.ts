@@ -39,7 +39,7 @@ export function wantedUploads(uploads: readonly WantedUpload[], more: Partial<Wa
   return {
     realmId: REALM, rules: { emojiOriginals: true, avatarVersions: true }, realmIcons: false,
     uploads: () => each(uploads), avatars: () => each([]), emoji: () => each([]),
-    emailOf: (id) => (id === OWNER ? 'owner@acme.example' : undefined), isRealmUser: (id) => id === OWNER, emailGatewayBotId: undefined,
+    emailOf: (id) => (id === OWNER ? 'owner@acme.example' : undefined), isRealmUser: (id) => id === OWNER, mayOwnUpload: (id) => id === OWNER, emailGatewayBotId: undefined,
     ...more,
   };
 }

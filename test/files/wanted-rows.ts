@@ -46,6 +46,7 @@ export async function wantedRows(url: string, dataset: Dataset, expected: string
       avatars: () => each(avatars),
       emoji: () => each(emoji),
       emailOf: (id) => byId.get(id)?.email,
+      mayOwnUpload: (id) => byId.has(id),
       isRealmUser: (id) => (single === undefined ? byId.get(id)?.realm_id === realmId : id === single),
       ...(single === undefined ? { claimedUploads: () => each(claimed.map(({ path }) => path).sort(byBytes)) } : {}),
       emailGatewayBotId: single === undefined ? users.find(({ email }) => email.startsWith('emailgateway@'))?.id : undefined,
