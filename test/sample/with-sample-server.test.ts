@@ -24,9 +24,9 @@ interface Run {
 
 /** Runs `script` (the text of an ES module) with the sample server. */
 async function run(t: Test, script: string, meddle?: (child: Running) => Promise<void>): Promise<Run> {
-  // A short path for the server's socket, that the user which PostgreSQL runs as can enter.
+  // A short path for the server's socket, in which the user that PostgreSQL runs as may create and remove files.
   const temporary = mkdtempSync(join(tmpdir(), 'realmlift-sample-'));
-  chmodSync(temporary, 0o755);
+  chmodSync(temporary, 0o777);
   t.teardown(() => rmSync(temporary, { recursive: true, force: true }));
   const child = spawn(process.execPath, [SCRIPT, process.execPath, '--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'pipe'], cwd: join(SCRIPT, '..', '..', '..'),
