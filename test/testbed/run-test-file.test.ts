@@ -42,8 +42,8 @@ for (const [name, source, says] of FAILURES) {
   });
 }
 
-t.test('a file that takes too long is killed', async (t) => {
+t.test('a file that takes too long is stopped', async (t) => {
   const { failed } = await outcome(t, 't.test("a", () => new Promise(() => setInterval(() => {}, 1000)));', 1);
   t.equal(failed.length, 1, failed.join('\n'));
-  t.match(failed[0], /1 s allowed|SIGKILL/);
+  t.match(failed[0], /^a > timeout!/);
 });

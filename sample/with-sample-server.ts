@@ -1,0 +1,63 @@
+/**
+ * Runs a command with the built-in sample server: a real PostgreSQL with the sample realms and an S3 server with their
+ * files, both on free ports of the loopback interface, gone when the command ends.
+ *
+ *     node dist/sample/with-sample-server.js COMMAND [ARGUMENT…]
+ *
+ * The command finds them by DATABASE_URL, S3_*, AWS_* and ZULIP_AVATAR_SALT; settings of that kind in the environment do
+ * not reach it. The exit code is the command's own.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:os';
+import { withPostgres } from '../test/testbed/postgres-server.js';
+import { withS3 } from '../test/testbed/s3-server.js';
+import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
+import { createDatabaseFromDump } from '../test/testbed/test-database.js';
+
+const DATASET = 'zulip-11/s3';
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const OTHER_SERVERS = /^(PG|S3_|AWS_|DATABASE_URL$|ZULIP_AVATAR_SALT$)/;
+
+let child: ChildProcess | undefined;
+
+/** Exit code of a process that a signal ended, as shells report it. */
+function codeOfSignal(signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal];
+}
+
+async function withSampleServer(environment: NodeJS.ProcessEnv, work: (environment: NodeJS.ProcessEnv) => Promise<number>): Promise<number> {
+  return withPostgres((postgres) => withS3(async (s3) => {
+    const url = await createDatabaseFromDump(postgres.url('postgres'), testData(DATASET, 'database.sql.gz'), 'zulip');
+    return work({ ...environment, DATABASE_URL: url, ...s3.environment, ZULIP_AVATAR_SALT: AVATAR_SALT[DATASET] });
+  }));
+}
+
+async function run(command: string, parameters: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+  // In a session of its own: a ^C of the terminal reaches it once, through this process, and not a second time directly.
+  child = spawn(command, parameters, { detached: true, stdio: 'inherit', env: environment });
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+  return signal === null ? (code ?? 1) : codeOfSignal(signal);
+}
+
+const [, , command, ...parameters] = process.argv;
+if (command === undefined) {
+  console.error('usage: with-sample-server COMMAND [ARGUMENT…]');
+  process.exit(2);
+}
+// The database driver and the S3 client of this process read them too.
+for (const name of Object.keys(process.env)) if (OTHER_SERVERS.test(name)) delete process.env[name];
+for (const signal of SIGNALS) {
+  process.on(signal, () => {
+    if (child === undefined) process.exit(codeOfSignal(signal));
+    child.kill(signal);
+  });
+}
+console.error('Using the built-in sample server (realms acme, globex, tiny, closed); set DATABASE_URL for your own.');
+try {
+  process.exitCode = await withSampleServer({ ...process.env }, (environment) => run(command, parameters, environment));
+} catch (error) {
+  console.error(`sample server: ${(error as Error).message}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,100 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import type { Test } from 'tap';
+
+const SCRIPT = join(import.meta.dirname, '..', '..', 'sample', 'with-sample-server.js');
+
+type Running = ChildProcessByStdio<null, Readable, Readable>;
+
+interface Run {
+  code: number | null;
+  output: string;
+  errors: string;
+  /** What was left in the directory for temporary files. */
+  leftovers: string[];
+}
+
+/** Runs `script` (the text of an ES module) with the sample server. */
+async function run(t: Test, script: string, meddle?: (child: Running) => Promise<void>): Promise<Run> {
+  // A short path for the server's socket, in which the user that PostgreSQL runs as may create and remove files.
+  const temporary = mkdtempSync(join(tmpdir(), 'realmlift-sample-'));
+  chmodSync(temporary, 0o777);
+  t.teardown(() => rmSync(temporary, { recursive: true, force: true }));
+  const child = spawn(process.execPath, [SCRIPT, process.execPath, '--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'pipe'], cwd: join(SCRIPT, '..', '..', '..'),
+    env: { ...process.env, TMPDIR: temporary, AWS_PROFILE: 'none', PGSSLMODE: 'require', PGDATABASE: 'other' },
+  });
+  const [output, errors, [code]] = await Promise.all([
+    meddle === undefined ? text(child.stdout) : meddle(child).then(() => ''),
+    text(child.stderr),
+    once(child, 'exit') as Promise<[number | null]>,
+  ]);
+  for (let waited = 0; waited < 10_000 && readdirSync(temporary).length > 0; waited += 50) await sleep(50);
+  return { code, output, errors, leftovers: readdirSync(temporary) };
+}
+
+t.test('the command finds the database and the buckets; its exit code is passed on; nothing stays', async (t) => {
+  const { code, output, errors, leftovers } = await run(t, `
+    import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
+    import pg from 'pg';
+    const db = new pg.Client({ connectionString: process.env.DATABASE_URL, ssl: false });
+    await db.connect();
+    const { rows } = await db.query("SELECT string_id FROM zulip.zerver_realm WHERE string_id <> 'zulipinternal' ORDER BY 1");
+    await db.end();
+    const s3 = new S3Client({ endpoint: process.env.S3_ENDPOINT, region: process.env.S3_REGION, forcePathStyle: true });
+    const uploads = await s3.send(new ListObjectsV2Command({ Bucket: process.env.S3_UPLOADS_BUCKET }));
+    const avatars = await s3.send(new ListObjectsV2Command({ Bucket: process.env.S3_AVATARS_BUCKET }));
+    console.log(JSON.stringify([rows.map((row) => row.string_id), uploads.KeyCount + avatars.KeyCount, process.env.ZULIP_AVATAR_SALT.length]));
+    process.exit(4);
+  `);
+  t.equal(code, 4, errors);
+  t.same(JSON.parse(output), [['acme', 'closed', 'globex', 'tiny'], 133, 64]);
+  t.match(errors, /^Using the built-in sample server \(realms acme, globex, tiny, closed\)/);
+  t.same(leftovers, []);
+});
+
+t.test('signals reach the command, each once, and nothing stays', async (t) => {
+  let seen = '';
+  const { code, leftovers } = await run(t, `
+    const seen = [];
+    process.on('SIGINT', (signal) => { seen.push(signal); setTimeout(() => console.log('interrupted'), 200); });
+    process.on('SIGTERM', (signal) => { seen.push(signal); setTimeout(() => { console.log(seen.join()); process.exit(7); }, 200); });
+    setInterval(() => {}, 1000);
+    console.log('ready');
+  `, async (child) => {
+    for await (const chunk of child.stdout) {
+      seen += String(chunk);
+      if (seen === 'ready\n') child.kill('SIGINT');
+      if (seen === 'ready\ninterrupted\n') child.kill('SIGTERM');
+    }
+  });
+  t.equal(seen, 'ready\ninterrupted\nSIGINT,SIGTERM\n');
+  t.equal(code, 7);
+  t.same(leftovers, []);
+});
+
+t.test('a signal while the servers start ends them', async (t) => {
+  const { code, leftovers } = await run(t, 'console.log("not reached")', async (child) => {
+    await once(child.stderr, 'data');
+    await sleep(200);
+    child.kill('SIGTERM');
+    t.equal(await text(child.stdout), '');
+  });
+  t.equal(code, 143);
+  t.same(leftovers, []);
+});
+
+t.test('a command that does not exist is an error of one line', async (t) => {
+  const child = spawn(process.execPath, [SCRIPT, 'no-such-command'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit') as Promise<[number | null]>]);
+  t.equal(code, 1);
+  t.match(errors, /\nsample server: spawn no-such-command ENOENT\n/);
+});
