@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { exportCommand } from './cli/export-command.js';
 import { exportUserCommand } from './cli/export-user-command.js';
 import { installCommand } from './cli/install-command.js';
+import { verifyCommand } from './cli/verify-command.js';
 import { EXIT, RealmliftError } from './errors.js';
 import { VERSION } from './version.js';
 
@@ -21,7 +22,8 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported (unknown realm, 
             4 finished, but with losses that the report names and --strict forbids.`)
   .addCommand(exportCommand())
   .addCommand(exportUserCommand())
-  .addCommand(installCommand());
+  .addCommand(installCommand())
+  .addCommand(verifyCommand());
 
 for (const command of program.commands) command.exitOverride();
 

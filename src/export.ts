@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { exportRealm, type RealmResult, type RunContext } from './export/export-realm.js';
 import type { ExportEvent } from './export/events.js';
 import { WorkerPool } from './export/worker-pool.js';
+import { RealmliftError } from './errors.js';
 import type { FileStore } from './files/file-store.js';
 import type { MigrationStatusOptions } from './package/migration-status.js';
 import { takeOutputDirectory } from './package/output-directory.js';
@@ -17,6 +18,7 @@ import { readSource, useSchema } from './plan/source.js';
 import { findTargets, type Target, type TargetRequest } from './plan/targets.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { joinSnapshot, withSnapshot } from './snapshot/snapshot.js';
+import { verifyExport, type VerifyReport } from './verify/verify-export.js';
 
 export interface ExportOptions {
   readonly settings: ConnectionSettings;
@@ -44,11 +46,15 @@ export interface ExportOptions {
   readonly avatars: boolean;
   /** Makes the random parts repeatable. */
   readonly randomSeed: string | undefined;
+  /** Read the export again and check it before it is published. */
+  readonly verify: boolean;
   readonly onEvent: (event: ExportEvent) => void;
 }
 
 export interface ExportResult extends RealmResult {
   readonly directory: string;
+  /** What verify found when it read the export again; undefined when it was not asked to. */
+  readonly verified: VerifyReport | undefined;
 }
 
 /** What became of one target. */
@@ -99,8 +105,10 @@ async function exportTarget(context: RunContext, target: Target, options: Export
     try {
       const owners = target.approved !== undefined && options.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
       const result = await exportRealm(context, { target: target.name, plan, output, session, owners, options: choices(options, target) });
+      const verified = options.verify ? await verifyWritten(output.partial, options) : undefined;
       output.publish();
-      return { ...result, directory: output.final };
+      options.onEvent({ target: target.name, kind: 'finished', directory: output.final });
+      return { ...result, directory: output.final, verified };
     } catch (error) {
       output.release();
       throw error;
@@ -108,6 +116,16 @@ async function exportTarget(context: RunContext, target: Target, options: Export
   } finally {
     await session.end().catch(() => undefined);
   }
+}
+
+/** @throws RealmliftError VERIFY_FAILED when the export is not whole, not closed or not free of secrets; it is then not published */
+async function verifyWritten(directory: string, { jobs }: ExportOptions): Promise<VerifyReport> {
+  const report = await verifyExport(directory, { jobs });
+  const [first] = report.findings.filter((finding) => finding.severity === 'error');
+  if (first === undefined) return report;
+  throw new RealmliftError('VERIFY_FAILED', 'verify', `${report.totals.errors} errors; the first: ${first.file}: ${first.message}`, {
+    table: first.table, hint: `realmlift verify ${directory} lists them; nothing was published`,
+  });
 }
 
 /** The choices that shape an export, as the command line names them; the seed is none of anybody's business. */

@@ -13,6 +13,7 @@ export interface RunArguments extends FilesOptions {
   readonly jobs: number;
   readonly resume?: true;
   readonly strict?: true;
+  readonly verify: boolean;
   readonly avatars: boolean;
   readonly strip: string[];
   readonly keep: string[];
@@ -29,6 +30,7 @@ export function addRunOptions(command: Command): Command {
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
     .option('--resume', 'go on with a run that stopped half-way')
     .option('--strict', 'exit with 4 when something that should travel was lost')
+    .option('--no-verify', 'do not read the finished export again to check it')
     .option('--strip <table.column>', 'leave a column out', collect, [])
     .option('--keep <table.column>', 'export a column although its name looks like a secret', collect, [])
     .option('--zulip-version <version>', 'the version of the server, if the database misleads')
@@ -52,7 +54,7 @@ export function sharedOptions(options: RunArguments): SharedOptions {
     zulipVersion: options.zulipVersion,
     migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },
     openStore: filesStore(options, env), fileJobs: options.fileJobs,
-    salt: avatarSalt({ secretsFile: options.zulipSecrets, env }), avatars: options.avatars, randomSeed: options.randomSeed,
+    salt: avatarSalt({ secretsFile: options.zulipSecrets, env }), avatars: options.avatars, verify: options.verify, randomSeed: options.randomSeed,
     onEvent: (event) => { if (event.kind === 'warning') process.stderr.write(`realmlift: ${event.text}\n`); },
   };
 }

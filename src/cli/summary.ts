@@ -4,7 +4,7 @@ import { AREAS } from '../files/wanted-files.js';
 import { DATA_CLASSES } from '../plan/registry.js';
 
 export function summary(result: ExportResult, seconds: number): string {
-  const { plan, rows, bytes, files, directory } = result;
+  const { plan, rows, bytes, files, directory, verified } = result;
   const lines = [`${plan.request.realm.stringId}: exported to ${directory} in ${seconds.toFixed(1)} s`];
   for (const dataClass of DATA_CLASSES) {
     const names = plan.tables.filter((table) => table.dataClass === dataClass).map((table) => table.name);
@@ -22,6 +22,7 @@ export function summary(result: ExportResult, seconds: number): string {
   for (const [column, reason] of kept) lines.push(`  kept: ${column}: ${reason}`);
   if (unknownTables.length > 0) lines.push(`  tables that nothing classifies, not exported: ${unknownTables.join(', ')}`);
   if (unknownColumns.length > 0) lines.push(`  columns that no known release has, exported: ${unknownColumns.join(', ')}`);
+  if (verified !== undefined) lines.push(`  verified: ${thousands(verified.totals.files)} files read again in ${verified.totals.seconds.toFixed(1)} s${verified.totals.notes > 0 ? `, ${verified.totals.notes} notes` : ''}`);
   lines.push('  report.json names each row and file that stayed');
   return `${lines.join('\n')}\n`;
 }

@@ -1,7 +1,7 @@
 /** Has each file of the export looked at by the workers, and compares what they find with the manifest and the statistics. */
 import type { ManifestFile } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
-import type { ComparedFile } from './directory-walk.js';
+import type { ComparedFile } from './manifest-comparison.js';
 import type { OpenedExport } from './export-opening.js';
 import type { FindingList } from './findings.js';
 import { pathId, type IdTable } from './id-table.js';

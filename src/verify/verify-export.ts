@@ -6,7 +6,8 @@
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { compareWithManifest, walk } from './directory-walk.js';
+import { walk } from '../package/directory-walk.js';
+import { compareWithManifest } from './manifest-comparison.js';
 import type { SharedContext } from './export-context.js';
 import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
 import { FileChecks } from './file-checks.js';

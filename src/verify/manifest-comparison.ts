@@ -1,26 +1,6 @@
-/** The files of an export directory, in the order of the manifest, so that the two can be compared side by side. */
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+/** The files that are there beside the files that the manifest lists. */
+import type { FoundFile } from '../package/directory-walk.js';
 import { comparePaths, type ManifestFile } from '../package/manifest.js';
-
-export interface FoundFile {
-  /** Relative to the directory, with `/`. */
-  path: string;
-  /** Neither a link nor a device. */
-  isFile: boolean;
-}
-
-/** Holds the names of one folder per level, never the whole list. */
-export async function* walk(directory: string, below = ''): AsyncGenerator<FoundFile> {
-  const entries = (await readdir(join(directory, below), { withFileTypes: true }))
-    // With the slash, folders come where their files come: `a.txt` before `a/b`, as `.` is before `/`.
-    .map((entry) => ({ entry, sortedAs: entry.isDirectory() ? `${entry.name}/` : entry.name }))
-    .sort((a, b) => comparePaths(a.sortedAs, b.sortedAs));
-  for (const { entry, sortedAs } of entries) {
-    if (entry.isDirectory()) yield* walk(directory, below + sortedAs);
-    else yield { path: below + entry.name, isFile: entry.isFile() };
-  }
-}
 
 /** A file that is there, or that the manifest lists, or both. */
 export interface ComparedFile {
