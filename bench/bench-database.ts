@@ -1,8 +1,9 @@
 /**
  * The database of the bench: the sample data grown to four large realms (grow-realms.sql). Built once and kept, in the
- * server of DATABASE_URL or else in an embedded one whose files lie in out/bench-SCALE.
+ * server of DATABASE_URL or else in an embedded one whose files lie in out/bench-SCALE (in /var/tmp/realmlift-bench-SCALE where
+ * the user that PostgreSQL runs as cannot enter the clone).
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, mkdir, readFile, rm } from 'node:fs/promises';
@@ -11,6 +12,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { loadDump } from '../test/testbed/dump-loader.js';
 import { postgresBinaries, postgresIdentity } from '../test/testbed/postgres-binaries.js';
@@ -49,14 +51,30 @@ export interface BenchDatabase {
 
 /** Runs `work` with the database, building it if it is not there. */
 export async function withBenchDatabase(scale: number, work: (database: BenchDatabase) => Promise<void>): Promise<void> {
-  const directory = join(ROOT, 'out', `bench-${scale}`);
-  await mkdir(directory, { recursive: true });
   const given = process.env.DATABASE_URL;
   if (given !== undefined && given !== '') {
+    const directory = benchDirectory(scale);
+    await mkdir(directory, { recursive: true });
     await work({ url: await built(given, scale), directory, server: 'the server of DATABASE_URL' });
     return;
   }
-  await withEmbeddedServer(directory, async (maintenance) => work({ url: await built(maintenance, scale), directory, server: 'an embedded server' }));
+  const identity = await postgresIdentity();
+  const directory = await enterableDirectory(scale, identity);
+  await withEmbeddedServer(directory, identity, async (maintenance) => work({ url: await built(maintenance, scale), directory, server: 'an embedded server' }));
+}
+
+/** Where the files of a scale are kept between runs. */
+export function benchDirectory(scale: number): string {
+  return join(ROOT, 'out', `bench-${scale}`);
+}
+
+async function enterableDirectory(scale: number, identity: Identity): Promise<string> {
+  for (const directory of [benchDirectory(scale), `/var/tmp/realmlift-bench-${scale}`]) {
+    await mkdir(directory, { recursive: true });
+    if (identity.uid !== undefined && identity.gid !== undefined) await chown(directory, identity.uid, identity.gid);
+    if (await promisify(execFile)('test', ['-x', directory], identity).then(() => true, () => false)) return directory;
+  }
+  throw new Error('the user that PostgreSQL runs as can enter neither the clone nor /var/tmp; set DATABASE_URL');
 }
 
 /** URL of the finished database; its name says that it is complete. */
@@ -80,11 +98,9 @@ async function built(maintenance: string, scale: number): Promise<string> {
   return sibling(maintenance, name);
 }
 
-async function withEmbeddedServer(directory: string, work: (maintenance: string) => Promise<void>): Promise<void> {
-  const identity = await postgresIdentity();
+async function withEmbeddedServer(directory: string, identity: Identity, work: (maintenance: string) => Promise<void>): Promise<void> {
   const { initdb, postgres } = await postgresBinaries(identity, directory);
   const data = join(directory, 'data');
-  if (identity.uid !== undefined && identity.gid !== undefined) await chown(directory, identity.uid, identity.gid);
   if (!existsSync(join(data, 'PG_VERSION'))) {
     await rm(data, { recursive: true, force: true });
     await finished(spawn(initdb, ['--pgdata', data, '--username=postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync'], { ...identity, stdio: ['ignore', 'ignore', 'inherit'] }));

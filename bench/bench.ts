@@ -6,12 +6,12 @@
  *   DATABASE_URL use this server (a database realmlift_bench_MESSAGES is made there) instead of an embedded one
  */
 import { existsSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { unpackArchive } from '../test/testbed/tar-archive.js';
 import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
-import { withBenchDatabase, withClient, type BenchDatabase } from './bench-database.js';
+import { benchDirectory, withBenchDatabase, withClient, type BenchDatabase } from './bench-database.js';
 import { measure, type Measured } from './measured-process.js';
 import { countRows, rawCopy, type RowCounts } from './raw-copy.js';
 
@@ -43,20 +43,43 @@ await withBenchDatabase(scale, async (database) => {
     console.log(`run ${run}: raw COPY ${seconds(rawSeconds.at(-1))}, export ${seconds(plain.at(-1)?.seconds)}, with verify ${seconds(verified.at(-1)?.seconds)}, small realm ${seconds(small.at(-1)?.seconds)}`);
   }
 
-  const limit = median(rawSeconds);
-  const line = (name: string, measured: readonly Measured[]): void => {
-    const time = median(measured.map((each) => each.seconds));
-    const peak = Math.max(...measured.map((each) => each.peak));
-    console.log(`${name.padEnd(28)}${seconds(time).padStart(9)}${(time / limit).toFixed(2).padStart(8)} x${peak.toFixed(0).padStart(8)} MiB${String(Math.max(...measured.map((each) => each.processes))).padStart(6)}${seconds(median(measured.map((each) => each.processorSeconds))).padStart(11)}`);
-  };
-  console.log(`\nmedians of ${runs}               seconds  to raw   peak, all processes   processor`);
-  console.log(`${'raw COPY, two sessions'.padEnd(28)}${seconds(limit).padStart(9)}`);
-  line('export --no-verify', plain);
-  line('export, verify included', verified);
-  line('export of a small realm', small);
-  const verifyShare = median(verified.map((each) => each.seconds)) / median(plain.map((each) => each.seconds)) - 1;
-  console.log(`verify adds ${(verifyShare * 100).toFixed(0)}%`);
+  console.log(`\nmedians of ${runs}               seconds   to raw     peak  processes  processor`);
+  console.log(`${'raw COPY, two sessions'.padEnd(24)}${seconds(median(rawSeconds)).padStart(10)}`);
+  const plainSeconds = printLine('export --no-verify', plain, rawSeconds);
+  const verifiedSeconds = printLine('export, with verify', verified, rawSeconds);
+  printLine('export of a small realm', small, rawSeconds);
+  console.log(`verify adds ${((verifiedSeconds / plainSeconds - 1) * 100).toFixed(0)}%`);
+  await compareWithScale1({ seconds: plainSeconds, peak: highest(plain.map((each) => each.peak)) });
 });
+
+/**
+ * Peak: of all processes together; processor: seconds of the main process. The ratio is the median of those of each run: on a
+ * machine whose other load comes and goes, neighbours in time compare best. Returns the median of the seconds.
+ */
+function printLine(name: string, measured: readonly Measured[], rawSeconds: readonly number[]): number {
+  const time = median(measured.map((each) => each.seconds));
+  const columns = [
+    seconds(time).padStart(10), `${median(measured.map((each, run) => each.seconds / (rawSeconds[run] as number))).toFixed(2)} x`.padStart(9), `${highest(measured.map((each) => each.peak)).toFixed(0)} MiB`.padStart(9),
+    String(highest(measured.map((each) => each.processes))).padStart(11), seconds(median(measured.map((each) => each.processorSeconds))).padStart(11),
+  ];
+  console.log(name.padEnd(24) + columns.join(''));
+  return time;
+}
+
+interface Result {
+  readonly seconds: number;
+  readonly peak: number;
+}
+
+/** How time and memory grow with the realm, once SCALE=1 has been measured too. */
+async function compareWithScale1(result: Result): Promise<void> {
+  const file = (of: number): string => join(benchDirectory(of), 'result.json');
+  await mkdir(benchDirectory(scale), { recursive: true });
+  await writeFile(file(scale), JSON.stringify(result));
+  if (scale === 1 || !existsSync(file(1))) return;
+  const one = JSON.parse(await readFile(file(1), 'utf8')) as Result;
+  console.log(`against SCALE=1: ${(result.seconds / one.seconds).toFixed(2)} x the time, ${(result.peak / one.peak).toFixed(2)} x the memory`);
+}
 
 /** @param expected rows that must be in the export's messages files */
 async function exportRealm(database: BenchDatabase, uploads: string, realm: string, verify: boolean, expected?: RowCounts): Promise<Measured> {
@@ -88,6 +111,10 @@ function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+}
+
+function highest(values: readonly number[]): number {
+  return Math.max(...values);
 }
 
 function seconds(value: number | undefined): string {

@@ -2,6 +2,10 @@
  * The row path: CSV bytes of `COPY (…) TO STDOUT (FORMAT csv)` in, JSON bytes of the export out, without making objects
  * or strings. Chunks may cut a row anywhere; a field of any size passes through the one output buffer.
  *
+ * Measured with bench/transcode.ts, one thread, against a loop in the same run that only copies the CSV byte by byte: messages
+ * take 1.1 times as long (0.67 GB/s), plain text 0.4 times (four bytes at a time), usermessages 6 times (5.3 M rows/s, nearly
+ * three bytes of JSON for each of CSV).
+ *
  * Rows are separated by commas and not enclosed: `{"id":1},{"id":2}`. The sink writes the brackets of the array around them.
  */
 import { RealmliftError } from '../errors.js';
