@@ -31,10 +31,10 @@ demo: build
 	@$(CLI) verify out/demo/acme
 
 bench: build
-	@node dist/bench/export.js
+	@node dist/bench/bench.js
 
 bench-files bench-backup: bench-%: build
-	@node dist/bench/$*.js
+	@node dist/bench/bench-$*.js
 
 lint: node_modules/.package-lock.json
 	@$(BIN)/eslint .
