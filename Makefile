@@ -42,7 +42,7 @@ lint: node_modules/.package-lock.json
 build: dist/.built
 
 dist/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
-	@$(BIN)/tsc --build && touch $@
+	@$(BIN)/tsc --build && chmod +x dist/src/cli.js && ln -sf ../../dist/src/cli.js $(BIN)/realmlift && touch $@
 
 node_modules/.package-lock.json: package-lock.json
 	@npm ci --no-audit --no-fund && touch $@

@@ -48,6 +48,8 @@ if (command === undefined) {
 }
 // The database driver and the S3 client of this process read them too.
 for (const name of Object.keys(process.env)) if (OTHER_SERVERS.test(name)) delete process.env[name];
+// Its advice on Node versions concerns the S3 client's own users.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
 for (const signal of SIGNALS) {
   process.on(signal, () => {
     if (child === undefined) process.exit(codeOfSignal(signal));
