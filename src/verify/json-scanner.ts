@@ -200,7 +200,7 @@ export class JsonScanner {
 
   /** Where the number ends whose first byte comes next. */
   #numberEnd(): number {
-    for (;;) {
+    for (let more = true; ;) {
       const buffer = this.#buffer;
       let p = this.#position;
       if (buffer[p] === MINUS) p++;
@@ -217,7 +217,11 @@ export class JsonScanner {
         end = digitsEnd(buffer, p);
         valid = end > p;
       }
-      if (end === this.#end && this.#refill(this.#position)) continue;
+      if (end === this.#end && more) {
+        // Only the end of the input ends a number here; looking again, as the refill has moved the bytes.
+        more = this.#refill(this.#position);
+        continue;
+      }
       if (!valid) this.fail();
       return end;
     }
