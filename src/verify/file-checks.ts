@@ -90,8 +90,8 @@ export class FileChecks {
   }
 
   /** Counts of an area's records.json, which the workers have read before. */
-  compareRecords(area: Area, records: number): void {
-    this.#compareStatistics(`${area}_records`, new Map([['', records]]), false);
+  compareRecords(area: Area, records: number | undefined): void {
+    this.#compareStatistics(`${area}_records`, records === undefined ? undefined : new Map([['', records]]), false);
   }
 
   #error(file: string, message: string, table?: string): void {
@@ -110,9 +110,9 @@ export class FileChecks {
     await this.#start(this.#pool.run('tables', { file: path }).then((result) => {
       this.#findings.append(result.findings);
       if (listed !== undefined) this.#compareWithManifest(listed, result);
-      if (listed !== undefined && result.rows.size > 0) this.#compareRows(listed, result.rows);
+      if (listed !== undefined && result.rows !== undefined) this.#compareRows(listed, result.rows);
       this.#compareStatistics(path.replace(/\.json$/, ''), result.rows, true);
-      for (const [table, rows] of result.rows) this.totals.rows[table] = (this.totals.rows[table] ?? 0) + rows;
+      for (const [table, rows] of result.rows ?? []) this.totals.rows[table] = (this.totals.rows[table] ?? 0) + rows;
       if (sequence > 0) this.#inOrder(sequence, result);
       this.#done(1, result.size);
     }));
@@ -165,8 +165,8 @@ export class FileChecks {
     }
   }
 
-  /** Takes the section out: what is left at the end counts something that is not there. */
-  #compareStatistics(section: string, rows: RowCounts, required: boolean): void {
+  /** Takes the section out: what is left at the end counts something that is not there. `rows` is undefined for a file that cannot be read. */
+  #compareStatistics(section: string, rows: RowCounts | undefined, required: boolean): void {
     const { statistics, statisticsFile } = this.#opened;
     if (statistics === undefined) return;
     const stated = statistics.get(section);
@@ -175,6 +175,7 @@ export class FileChecks {
       if (required) this.#error(statisticsFile!, `it has no counts of ${section}`);
       return;
     }
+    if (rows === undefined) return;
     for (const table of new Set([...rows.keys(), ...stated.keys()])) {
       const [counted, said] = [rows.get(table) ?? 0, stated.get(table) ?? 0];
       if (counted !== said) this.#error(statisticsFile!, `${section} has ${counted} rows, not ${said}`, table === '' ? undefined : table);

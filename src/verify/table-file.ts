@@ -16,7 +16,8 @@ export interface TableFileResult {
   file: string;
   size: number;
   sha256: string;
-  rows: RowCounts;
+  /** Undefined when the file cannot be read to its end. */
+  rows: RowCounts | undefined;
   findings: Finding[];
   /** The range of the message ids of a file of messages; undefined when it has none. */
   messages: { min: number; max: number } | undefined;
@@ -45,9 +46,9 @@ export function checkTableFile(file: string, scanner: JsonScanner, context: Cont
     scanner.open(source);
     return scanTables(scanner, planFor);
   });
-  const rows: RowCounts = read.value ?? new Map<string, number>();
+  const rows = read.value;
   if (read.damage !== undefined) findings.add('error', file, undefined, read.damage);
-  else if (messages !== undefined) {
+  if (rows !== undefined && messages !== undefined) {
     // In a single-user export the flags are in the messages.
     for (const table of context.kind.oneUser ? ['zerver_message'] : ['zerver_message', 'zerver_usermessage']) {
       if (!rows.has(table)) findings.add('error', file, table, 'the table is missing');
@@ -61,7 +62,7 @@ export function checkTableFile(file: string, scanner: JsonScanner, context: Cont
   }
   for (const { table, disordered } of checks.values()) {
     // Ids of messages and usermessages are compared over all files at the end.
-    if (disordered && messages === undefined && read.damage === undefined) findRepeatedRows(path, file, table, scanner, findings);
+    if (disordered && messages === undefined && rows !== undefined) findRepeatedRows(path, file, table, scanner, findings);
   }
   return { file, size: read.size, sha256: read.sha256, rows, findings: findings.list(), messages: messages?.range };
 }

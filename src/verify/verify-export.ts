@@ -14,7 +14,7 @@ import { FileChecks } from './file-checks.js';
 import { FindingList, type Finding } from './findings.js';
 import { IdSpool } from './id-spool.js';
 import { IdTable } from './id-table.js';
-import type { ManifestFile } from '../package/manifest.js';
+import { comparePaths, type ManifestFile } from '../package/manifest.js';
 import { AREAS, type Area } from './records-file.js';
 import { withTemporaryFiles } from './temporary-files.js';
 import { checkIdsOverFiles, contextOf } from './whole-export.js';
@@ -67,7 +67,8 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
     directory,
     kind: opened.oneUser ? 'user' : 'realm',
     manifest: opened.ours,
-    findings: findings.list(),
+    // Workers finish in any order; the report is the same for any number of them.
+    findings: findings.list().sort((a, b) => comparePaths(`${a.file}\n${a.table}\n${a.message}`, `${b.file}\n${b.table}\n${b.message}`)),
     totals: { ...findings.counts, ...totals, seconds: (performance.now() - started) / 1000 },
   });
   if (opened.empty) return report({ files: 0, bytes: 0, rows: {} });
@@ -103,7 +104,7 @@ async function indexExport(opened: OpenedExport, pool: WorkerPool, findings: Fin
 interface AllRecords {
   /** The paths that have a record. */
   records: Map<Area, IdTable>;
-  counts: Map<Area, number>;
+  counts: Map<Area, number | undefined>;
 }
 
 /** Tells the workers the context, has the records read, and tells them of the uploads. */

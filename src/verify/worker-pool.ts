@@ -25,7 +25,7 @@ class PooledWorker {
       else waiting.reject(failed(reply.failure.message, reply.failure));
       freed();
     });
-    this.thread.on('error', (error) => { this.#fail(failed(error.message, error)); });
+    this.thread.on('error', (error) => { this.#fail(failed(error.message, { stack: error.stack })); });
     this.thread.on('exit', () => { this.#fail(failed('a worker ended before its work', {})); });
   }
 
@@ -39,10 +39,9 @@ class PooledWorker {
   }
 }
 
-/** A file that cannot be read ends verify: what it could not look at it cannot vouch for. */
-function failed(message: string, cause: { code?: string | undefined; stack?: string | undefined }): RealmliftError {
-  const code = cause.code === undefined ? 'VERIFY_FAILED' : 'VERIFY_READ';
-  return new RealmliftError(code, 'verify', message, { cause: cause.stack });
+/** A file that cannot be read (EACCES, EIO, …) ends verify: what it could not look at it cannot vouch for. */
+function failed(message: string, { code, stack }: { code?: string | undefined; stack?: string | undefined }): RealmliftError {
+  return new RealmliftError(code !== undefined && /^E[A-Z0-9]+$/.test(code) ? 'VERIFY_READ' : 'VERIFY_FAILED', 'verify', message, { cause: stack });
 }
 
 export class WorkerPool {

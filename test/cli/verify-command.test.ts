@@ -1,0 +1,43 @@
+import { spawnSync } from 'node:child_process';
+import { pathToFileURL } from 'node:url';
+import { join } from 'node:path';
+import t from 'tap';
+import { summary } from '../../src/cli/verify-command.js';
+import type { VerifyReport } from '../../src/verify/verify-export.js';
+import { edit, first, ourExport } from '../verify/our-export.js';
+
+/** The command in a process of its own. */
+function run(...words: string[]): { code: number | null; out: string } {
+  const module = pathToFileURL(join(import.meta.dirname, '..', '..', 'src', 'cli', 'verify-command.js')).href;
+  const script = `import(${JSON.stringify(module)}).then((m) => m.verifyCommand().parseAsync(${JSON.stringify(words)}, { from: 'user' }))`;
+  const { status, stdout } = spawnSync(process.execPath, ['--eval', script], { encoding: 'utf8' });
+  return { code: status, out: stdout };
+}
+
+t.test('a good export', async (t) => {
+  const directory = await ourExport(t, 'zulip-11/local', 'closed-full');
+  const { code, out } = run(directory, '--jobs', '1');
+  t.equal(code, 0);
+  t.match(out, /^\S+: 26 files, \d+\.\d MB, 755 rows \(59 messages\) read in \d+\.\d s\n/);
+  t.match(out, /note: realm\.json zerver_realm: the secret uuid_owner_secret has a value \(row 5\)\n/);
+  t.match(out, /\ngood, 1 note\n$/);
+});
+
+t.test('a damaged export ends with 1, and --json has the report', async (t) => {
+  const directory = await ourExport(t, 'zulip-11/local', 'closed-full', (d) => {
+    edit(d, 'messages-000001.json', (x) => { first(x, 'zerver_message').sender = 424242; });
+  });
+  const { code, out } = run(directory, '--json');
+  t.equal(code, 1);
+  t.match(JSON.parse(out), { manifest: true, findings: [{ severity: 'error', file: 'messages-000001.json', table: 'zerver_message' }], totals: { errors: 1 } });
+});
+
+t.test('the summary lists errors before notes and counts what it does not list', (t) => {
+  const report: VerifyReport = {
+    directory: 'out/acme', kind: 'realm', manifest: true,
+    findings: [{ severity: 'note', file: 'a', message: 'one' }, { severity: 'error', file: 'b', table: 'c', message: 'two' }],
+    totals: { errors: 4, notes: 1, files: 3, bytes: 1_500_000, rows: { zerver_message: 2, zerver_client: 1 }, seconds: 0.25 },
+  };
+  t.equal(summary(report), 'out/acme: 3 files, 1.5 MB, 3 rows (2 messages) read in 0.3 s\nerror: b c: two\nnote: a: one\n… and 3 more\n4 errors, 1 note\n');
+  t.end();
+});
