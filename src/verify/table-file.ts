@@ -69,8 +69,9 @@ export function checkTableFile(file: string, scanner: JsonScanner, context: Cont
 
 /** The slow way for a table that is not sorted: reads the file once more and sorts the ids of the table on disk. */
 function findRepeatedRows(path: string, file: string, table: string, scanner: JsonScanner, findings: FindingList): void {
-  withTemporaryFiles(2, ([fd, scratch]) => {
-    const spool = new IdSpool(fd!);
+  withTemporaryFiles((open) => {
+    const [fd, scratch] = open(2) as [number, number];
+    const spool = new IdSpool(fd);
     const values = new Float64Array(1);
     const plan: TablePlan = {
       values,
@@ -84,7 +85,7 @@ function findRepeatedRows(path: string, file: string, table: string, scanner: Js
       scanner.open(source);
       scanTables(scanner, (name) => (name === table ? plan : undefined));
     });
-    findRepeated(mergeRuns(spool.finish(), new IdSpool(scratch!)), (id) => {
+    findRepeated(mergeRuns(spool.finish(), new IdSpool(scratch)), (id) => {
       findings.add('error', file, table, 'an id comes more than once', `row ${id}`);
     });
   });

@@ -73,10 +73,9 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
   });
   if (opened.empty) return report({ files: 0, bytes: 0, rows: {} });
 
-  return withTemporaryFiles(jobs * SPOOLS_PER_WORKER + 1, async (fds) => {
-    const scratch = new IdSpool(fds[jobs * SPOOLS_PER_WORKER]!);
-    const ofWorkers = Array.from({ length: jobs }, (_, i) => fds.slice(i * SPOOLS_PER_WORKER, (i + 1) * SPOOLS_PER_WORKER));
-    return WorkerPool.with(ofWorkers, async (pool) => {
+  return withTemporaryFiles((open) => {
+    const scratch = new IdSpool(open(1)[0]!);
+    return WorkerPool.with(jobs, () => open(SPOOLS_PER_WORKER), async (pool) => {
       const context = await indexExport(opened, pool, findings);
       if (context === undefined) return report({ files: 1, bytes: 0, rows: {} });
       const { records, counts } = await checkAllRecords(opened, context, pool, findings);

@@ -152,6 +152,10 @@ damage('a lost table', (d) => {
   edit(d, 'realm.json', (x) => { delete x.zerver_userpresence; });
   edit<Record<string, Record<string, number>>>(d, 'stats.json', (x) => { delete x.realm!.zerver_userpresence; });
 }, [['realm.json', 'zerver_userpresence', 'the table is missing']]);
+plant('a new table without the source of the export', (d) => {
+  edit(d, 'realm.json', (x) => { x.zerver_channelfolder = []; });
+  edit<Record<string, Record<string, number>>>(d, 'stats.json', (x) => { x.realm!.zerver_channelfolder = 0; });
+}, [['realm.json', 'import_source', /^the key is missing/]]);
 damage('messages without their usermessages', (d) => {
   edit(d, 'messages-000001.json', (x) => { delete x.zerver_usermessage; });
   edit<Record<string, Record<string, number>>>(d, 'stats.json', (x) => { delete x['messages-000001']!.zerver_usermessage; });

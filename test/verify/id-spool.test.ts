@@ -1,5 +1,4 @@
-import { readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { fstatSync, readdirSync, writeSync } from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
 import { IdSpool, findMissing, findRepeated, mergeRuns, type IdRun } from '../../src/verify/id-spool.js';
@@ -9,7 +8,8 @@ const id = fc.oneof(fc.nat(300), fc.nat(), fc.maxSafeInteger().map(Math.abs));
 
 /** Spools each list in a file of its own, in runs of `cut` ids, and hands the runs to `use`. */
 function spooled<T>(lists: readonly (readonly number[])[], cut: number, use: (runs: IdRun[], scratch: IdSpool) => T): T {
-  return withTemporaryFiles(lists.length + 1, (fds) => {
+  return withTemporaryFiles((open) => {
+    const fds = open(lists.length + 1);
     const runs = lists.flatMap((ids, i) => {
       const spool = new IdSpool(fds[i]!);
       const parts: IdRun[] = [];
@@ -71,9 +71,18 @@ t.test('repeated and missing ids are found', (t) => {
   t.end();
 });
 
-t.test('temporary files leave no name behind, even while they are open', (t) => {
-  withTemporaryFiles(2, () => {
-    t.same(readdirSync(tmpdir()).filter((name) => name.startsWith('realmlift-verify-') && readdirSync(`${tmpdir()}/${name}`).length > 0), []);
+t.test('temporary files have no name, even while they are open', (t) => {
+  const before = process.env.TMPDIR;
+  process.env.TMPDIR = t.testdir({});
+  t.teardown(() => {
+    if (before === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = before;
+  });
+  withTemporaryFiles((open) => {
+    const [fd] = open(2) as [number, number];
+    writeSync(fd, 'x');
+    t.same(readdirSync(process.env.TMPDIR!), []);
+    t.equal(fstatSync(fd).size, 1);
   });
   t.end();
 });
