@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { join } from 'node:path';
 import t from 'tap';
 import { summary } from '../../src/cli/verify-command.js';
+import type { Finding } from '../../src/verify/findings.js';
 import type { VerifyReport } from '../../src/verify/verify-export.js';
 import { edit, first, ourExport } from '../verify/our-export.js';
 
@@ -32,12 +33,24 @@ t.test('a damaged export ends with 1, and --json has the report', async (t) => {
   t.match(JSON.parse(out), { manifest: true, findings: [{ severity: 'error', file: 'messages-000001.json', table: 'zerver_message' }], totals: { errors: 1 } });
 });
 
-t.test('the summary lists errors before notes and counts what it does not list', (t) => {
-  const report: VerifyReport = {
-    directory: 'out/acme', kind: 'realm', manifest: true,
-    findings: [{ severity: 'note', file: 'a', message: 'one' }, { severity: 'error', file: 'b', table: 'c', message: 'two' }],
-    totals: { errors: 4, notes: 1, files: 3, bytes: 1_500_000, rows: { zerver_message: 2, zerver_client: 1 }, seconds: 0.25 },
-  };
-  t.equal(summary(report), 'out/acme: 3 files, 1.5 MB, 3 rows (2 messages) read in 0.3 s\nerror: b c: two\nnote: a: one\n… and 3 more\n4 errors, 1 note\n');
+const REPORT: VerifyReport = {
+  directory: 'out/acme', kind: 'realm', manifest: true, findings: [],
+  totals: { errors: 0, notes: 0, files: 3, bytes: 1_500_000, rows: { zerver_message: 2, zerver_client: 1 }, seconds: 0.25 },
+};
+const HEAD = 'out/acme: 3 files, 1.5 MB, 3 rows (2 messages) read in 0.3 s\n';
+
+t.test('the summary lists errors before notes, a few of each', (t) => {
+  t.equal(summary(REPORT), `${HEAD}good\n`);
+  const notes = Array.from({ length: 25 }, (_, i): Finding => ({ severity: 'note', file: 'a', message: String(i) }));
+  const text = summary({ ...REPORT, findings: [...notes, { severity: 'error', file: 'b', table: 'c', message: 'two' }], totals: { ...REPORT.totals, errors: 2, notes: 25 } });
+  const lines = text.split('\n');
+  t.same(lines.slice(1, 4), ['error: b c: two', '… and 1 more error (--json lists them)', 'note: a: 0']);
+  t.same(lines.slice(-4), ['note: a: 19', '… and 5 more notes (--json lists them)', '2 errors, 25 notes', '']);
+  t.end();
+});
+
+t.test('names of files cannot steer the terminal', (t) => {
+  const text = summary({ ...REPORT, findings: [{ severity: 'error', file: 'uploads/\u001b[2J\nx', message: 'y' }], totals: { ...REPORT.totals, errors: 1 } });
+  t.equal(text, `${HEAD}error: uploads/\ufffd[2J\ufffdx: y\n1 error\n`);
   t.end();
 });
