@@ -1,6 +1,5 @@
 /** Has each file of the export looked at by the workers, and compares what they find with the manifest and the statistics. */
 import type { ManifestFile } from '../package/manifest.js';
-import { RUN_DIRECTORY } from '../package/output-directory.js';
 import type { ComparedFile } from './manifest-comparison.js';
 import type { OpenedExport } from './export-opening.js';
 import type { FindingList } from './findings.js';
@@ -58,8 +57,7 @@ export class FileChecks {
 
   /** `complete`: the manifest can be read, so that a file which it does not list should not be there. */
   async check({ path, found, listed }: ComparedFile, complete: boolean): Promise<void> {
-    // What the run itself needs is there when an export is verified before it is published.
-    if (path === 'manifest.json' || path.startsWith(`${RUN_DIRECTORY}/`)) return;
+    if (path === 'manifest.json') return;
     if (found === undefined) {
       this.#error(path, 'the file is missing: the manifest lists it');
       return;
