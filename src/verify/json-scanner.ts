@@ -40,6 +40,20 @@ function digitsEnd(buffer: Buffer, from: number): number {
 const ESCAPED = new Uint8Array(256);
 for (const c of Buffer.from('"\\/bfnrt')) ESCAPED[c] = 1;
 
+/** Bytes to compare with, four at a time. */
+export class ExpectedBytes {
+  readonly length: number;
+  readonly words: Int32Array;
+  readonly rest: Uint8Array;
+
+  constructor(text: string) {
+    const bytes = Buffer.from(text);
+    this.length = bytes.length;
+    this.words = Int32Array.from({ length: bytes.length >> 2 }, (_, i) => bytes.readInt32LE(i * 4));
+    this.rest = Uint8Array.from(bytes.subarray(this.words.length * 4));
+  }
+}
+
 export class JsonScanner {
   #source: ByteSource = () => 0;
   #buffer: Buffer;
@@ -88,17 +102,20 @@ export class JsonScanner {
     this.#position++;
   }
 
-  /** Consumes `bytes` if exactly these come next. */
-  takeBytes(bytes: Buffer): boolean {
-    const length = bytes.length;
+  /** Consumes the bytes of `expected` if exactly these come next. */
+  takeBytes(expected: ExpectedBytes): boolean {
+    const { length, words, rest } = expected;
     if (this.#position + length > this.#end && !this.#ensure(length)) return false;
-    const buffer = this.#buffer;
-    const position = this.#position;
-    // From the end: the names of settings begin alike.
-    for (let i = length - 1; i >= 0; i--) {
-      if (buffer[position + i] !== bytes[i]) return false;
+    const view = this.#view;
+    let p = this.#position;
+    for (let i = 0; i < words.length; i++, p += 4) {
+      if (view.getInt32(p, true) !== words[i]) return false;
     }
-    this.#position = position + length;
+    const buffer = this.#buffer;
+    for (let i = 0; i < rest.length; i++, p++) {
+      if (buffer[p] !== rest[i]) return false;
+    }
+    this.#position = p;
     return true;
   }
 

@@ -3,7 +3,7 @@
  * Which keys of which table are looked at, and how, is said by a {@link TablePlan}; everything else is stepped over.
  */
 import {
-  CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, type JsonScanner, OPEN_ARRAY, OPEN_OBJECT, QUOTE,
+  CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, ExpectedBytes, type JsonScanner, OPEN_ARRAY, OPEN_OBJECT, QUOTE,
 } from './json-scanner.js';
 
 /** How the value of a key is read. */
@@ -44,8 +44,8 @@ export type RowCounts = Map<string, number>;
 
 interface KeyReader {
   /** The bytes before the value in a compact row: `"key":`, and with the comma before it. */
-  first: Buffer;
-  further: Buffer;
+  first: ExpectedBytes;
+  further: ExpectedBytes;
   reading: Reading;
   slot: number;
 }
@@ -153,8 +153,8 @@ class RowReader {
     const key = this.#scanner.string();
     let reader = this.#readers.get(key);
     if (reader === undefined) {
-      const first = Buffer.from(`${JSON.stringify(key)}:`);
-      reader = { first, further: Buffer.concat([Buffer.from(','), first]), ...this.#plan.read(key) };
+      const text = `${JSON.stringify(key)}:`;
+      reader = { first: new ExpectedBytes(text), further: new ExpectedBytes(`,${text}`), ...this.#plan.read(key) };
       this.#readers.set(key, reader);
     }
     return reader;
