@@ -46,7 +46,9 @@ class PooledWorker {
 
 /** A file that cannot be read (EACCES, EIO, …) ends verify: what it could not look at it cannot vouch for. */
 function failed(message: string, { code, stack }: { code?: string | undefined; stack?: string | undefined }): RealmliftError {
-  return new RealmliftError(code !== undefined && /^E[A-Z0-9]+$/.test(code) ? 'VERIFY_READ' : 'VERIFY_FAILED', 'verify', message, { cause: stack });
+  return new RealmliftError(code !== undefined && /^E[A-Z0-9]+$/.test(code) ? 'VERIFY_READ' : 'VERIFY_FAILED', 'verify', message, {
+    cause: stack, hint: code === 'ENOSPC' ? 'ids are sorted in temporary files: set TMPDIR to a directory with more room' : undefined,
+  });
 }
 
 export class WorkerPool {
