@@ -6,7 +6,8 @@
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { walk } from '../package/directory-walk.js';
+import { RealmliftError } from '../errors.js';
+import { walk, type FoundFile } from '../package/directory-walk.js';
 import { compareWithManifest } from './manifest-comparison.js';
 import type { SharedContext } from './export-context.js';
 import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
@@ -141,6 +142,14 @@ async function checkAllFiles(opened: OpenedExport, files: FileChecks, findings: 
       complete = false;
     }
   }
-  for await (const file of compareWithManifest(walk(opened.directory), listed())) await files.check(file, complete);
+  for await (const file of compareWithManifest(found(opened.directory), listed())) await files.check(file, complete);
   await files.finish();
+}
+
+function* found(directory: string): Generator<FoundFile> {
+  try {
+    yield* walk(directory);
+  } catch (error) {
+    throw new RealmliftError('VERIFY_READ', 'verify', (error as Error).message, { cause: error });
+  }
 }

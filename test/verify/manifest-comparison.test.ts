@@ -15,7 +15,7 @@ t.test('what is there, what is listed, and what is both', async (t) => {
   await fc.assert(fc.asyncProperty(names, names, async (there, listed) => {
     const seen: string[] = [];
     const entries = listed.map((path): ManifestFile => ({ path, size: 0, sha256: '' }));
-    for await (const file of compareWithManifest(each(there.map((path) => ({ path, isFile: true }))), each(entries))) {
+    for await (const file of compareWithManifest(there.map((path) => ({ path, isFile: true })).values(), each(entries))) {
       t.equal(file.path, file.found?.path ?? file.listed?.path);
       seen.push(`${file.path}${file.found === undefined ? '' : '+'}${file.listed === undefined ? '' : '*'}`);
     }
