@@ -8,6 +8,7 @@
  * The byte after the last one in the buffer is always 0, which ends every inner loop: no bounds check per byte.
  */
 import { RealmliftError } from '../errors.js';
+import type { ExpectedBytes } from './expected-bytes.js';
 
 /** Writes bytes into `target` from `offset` on and returns how many; 0 only at the end of the input. */
 export type ByteSource = (target: Buffer, offset: number) => number;
@@ -39,20 +40,6 @@ function digitsEnd(buffer: Buffer, from: number): number {
 }
 const ESCAPED = new Uint8Array(256);
 for (const c of Buffer.from('"\\/bfnrt')) ESCAPED[c] = 1;
-
-/** Bytes to compare with, four at a time. */
-export class ExpectedBytes {
-  readonly length: number;
-  readonly words: Int32Array;
-  readonly rest: Uint8Array;
-
-  constructor(text: string) {
-    const bytes = Buffer.from(text);
-    this.length = bytes.length;
-    this.words = Int32Array.from({ length: bytes.length >> 2 }, (_, i) => bytes.readInt32LE(i * 4));
-    this.rest = Uint8Array.from(bytes.subarray(this.words.length * 4));
-  }
-}
 
 export class JsonScanner {
   #source: ByteSource = () => 0;

@@ -2,8 +2,9 @@
  * Walks over the files of an export: an object of tables (arrays of rows), or for records.json one bare array of rows.
  * Which keys of which table are looked at, and how, is said by a {@link TablePlan}; everything else is stepped over.
  */
+import { ExpectedBytes } from './expected-bytes.js';
 import {
-  CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, ExpectedBytes, type JsonScanner, OPEN_ARRAY, OPEN_OBJECT, QUOTE,
+  CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, type JsonScanner, OPEN_ARRAY, OPEN_OBJECT, QUOTE,
 } from './json-scanner.js';
 
 /** How the value of a key is read. */
