@@ -25,6 +25,9 @@ export function verifyCommand(): Command {
     });
 }
 
+/** So many errors and so many notes are printed; --json has all. */
+const PRINTED = 20;
+
 /** What was read, then what is wrong with it, errors first, one line each. */
 export function summary(report: VerifyReport): string {
   const { totals, findings } = report;
@@ -32,11 +35,12 @@ export function summary(report: VerifyReport): string {
   const lines = [
     `${report.directory}: ${totals.files} files, ${(totals.bytes / 1e6).toFixed(1)} MB, ${rows} rows `
     + `(${totals.rows['zerver_message'] ?? 0} messages) read in ${totals.seconds.toFixed(1)} s`,
-    ...findings.filter(({ severity }) => severity === 'error').map(findingLine),
-    ...findings.filter(({ severity }) => severity === 'note').map(findingLine),
   ];
-  const more = totals.errors + totals.notes - findings.length;
-  if (more > 0) lines.push(`… and ${more} more`);
+  for (const [severity, count] of [['error', totals.errors], ['note', totals.notes]] as const) {
+    const printed = findings.filter((finding) => finding.severity === severity).slice(0, PRINTED);
+    lines.push(...printed.map(findingLine));
+    if (count > printed.length) lines.push(`… and ${counted(count - printed.length, `more ${severity}`)} (--json lists them)`);
+  }
   const notes = totals.notes === 0 ? '' : `, ${counted(totals.notes, 'note')}`;
   lines.push(totals.errors === 0 ? `good${notes}` : `${counted(totals.errors, 'error')}${notes}`);
   return `${lines.join('\n')}\n`;
@@ -45,5 +49,6 @@ export function summary(report: VerifyReport): string {
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 function findingLine({ severity, file, table, message }: Finding): string {
-  return `${severity}: ${file}${table === undefined ? '' : ` ${table}`}: ${message}`;
+  // Names of files come from users: none may move the cursor.
+  return `${severity}: ${file}${table === undefined ? '' : ` ${table}`}: ${message}`.replace(/\p{Cc}/gu, '\ufffd');
 }

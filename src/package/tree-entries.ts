@@ -8,7 +8,7 @@ import type { ManifestFile } from './manifest.js';
 
 /** What `known` has is taken from there, the rest (records.json and the like) is read. */
 export async function* treeEntries(directory: string, known: (path: string) => JournalPart | undefined): AsyncGenerator<ManifestFile> {
-  for await (const { path } of walk(directory)) {
+  for (const { path } of walk(directory)) {
     if (path === 'manifest.json') continue;
     const part = known(path);
     yield part === undefined ? { path, ...(await digest(join(directory, path))) }

@@ -1,6 +1,5 @@
 /** Has each file of the export looked at by the workers, and compares what they find with the manifest and the statistics. */
 import type { ManifestFile } from '../package/manifest.js';
-import { RUN_DIRECTORY } from '../package/output-directory.js';
 import type { ComparedFile } from './manifest-comparison.js';
 import type { OpenedExport } from './export-opening.js';
 import type { FindingList } from './findings.js';
@@ -58,8 +57,7 @@ export class FileChecks {
 
   /** `complete`: the manifest can be read, so that a file which it does not list should not be there. */
   async check({ path, found, listed }: ComparedFile, complete: boolean): Promise<void> {
-    // What the run itself needs is there when an export is verified before it is published.
-    if (path === 'manifest.json' || path.startsWith(`${RUN_DIRECTORY}/`)) return;
+    if (path === 'manifest.json') return;
     if (found === undefined) {
       this.#error(path, 'the file is missing: the manifest lists it');
       return;
@@ -90,8 +88,8 @@ export class FileChecks {
   }
 
   /** Counts of an area's records.json, which the workers have read before. */
-  compareRecords(area: Area, records: number): void {
-    this.#compareStatistics(`${area}_records`, new Map([['', records]]), false);
+  compareRecords(area: Area, records: number | undefined): void {
+    this.#compareStatistics(`${area}_records`, records === undefined ? undefined : new Map([['', records]]), false);
   }
 
   #error(file: string, message: string, table?: string): void {
@@ -110,9 +108,9 @@ export class FileChecks {
     await this.#start(this.#pool.run('tables', { file: path }).then((result) => {
       this.#findings.append(result.findings);
       if (listed !== undefined) this.#compareWithManifest(listed, result);
-      if (listed !== undefined && result.rows.size > 0) this.#compareRows(listed, result.rows);
+      if (listed !== undefined && result.rows !== undefined) this.#compareRows(listed, result.rows);
       this.#compareStatistics(path.replace(/\.json$/, ''), result.rows, true);
-      for (const [table, rows] of result.rows) this.totals.rows[table] = (this.totals.rows[table] ?? 0) + rows;
+      for (const [table, rows] of result.rows ?? []) this.totals.rows[table] = (this.totals.rows[table] ?? 0) + rows;
       if (sequence > 0) this.#inOrder(sequence, result);
       this.#done(1, result.size);
     }));
@@ -165,8 +163,8 @@ export class FileChecks {
     }
   }
 
-  /** Takes the section out: what is left at the end counts something that is not there. */
-  #compareStatistics(section: string, rows: RowCounts, required: boolean): void {
+  /** Takes the section out: what is left at the end counts something that is not there. `rows` is undefined for a file that cannot be read. */
+  #compareStatistics(section: string, rows: RowCounts | undefined, required: boolean): void {
     const { statistics, statisticsFile } = this.#opened;
     if (statistics === undefined) return;
     const stated = statistics.get(section);
@@ -175,6 +173,7 @@ export class FileChecks {
       if (required) this.#error(statisticsFile!, `it has no counts of ${section}`);
       return;
     }
+    if (rows === undefined) return;
     for (const table of new Set([...rows.keys(), ...stated.keys()])) {
       const [counted, said] = [rows.get(table) ?? 0, stated.get(table) ?? 0];
       if (counted !== said) this.#error(statisticsFile!, `${section} has ${counted} rows, not ${said}`, table === '' ? undefined : table);

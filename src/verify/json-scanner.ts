@@ -8,6 +8,7 @@
  * The byte after the last one in the buffer is always 0, which ends every inner loop: no bounds check per byte.
  */
 import { RealmliftError } from '../errors.js';
+import type { ExpectedBytes } from './expected-bytes.js';
 
 /** Writes bytes into `target` from `offset` on and returns how many; 0 only at the end of the input. */
 export type ByteSource = (target: Buffer, offset: number) => number;
@@ -88,17 +89,20 @@ export class JsonScanner {
     this.#position++;
   }
 
-  /** Consumes `bytes` if exactly these come next. */
-  takeBytes(bytes: Buffer): boolean {
-    const length = bytes.length;
+  /** Consumes the bytes of `expected` if exactly these come next. */
+  takeBytes(expected: ExpectedBytes): boolean {
+    const { length, words, rest } = expected;
     if (this.#position + length > this.#end && !this.#ensure(length)) return false;
-    const buffer = this.#buffer;
-    const position = this.#position;
-    // From the end: the names of settings begin alike.
-    for (let i = length - 1; i >= 0; i--) {
-      if (buffer[position + i] !== bytes[i]) return false;
+    const view = this.#view;
+    let p = this.#position;
+    for (let i = 0; i < words.length; i++, p += 4) {
+      if (view.getInt32(p, true) !== words[i]) return false;
     }
-    this.#position = position + length;
+    const buffer = this.#buffer;
+    for (let i = 0; i < rest.length; i++, p++) {
+      if (buffer[p] !== rest[i]) return false;
+    }
+    this.#position = p;
     return true;
   }
 
@@ -200,7 +204,7 @@ export class JsonScanner {
 
   /** Where the number ends whose first byte comes next. */
   #numberEnd(): number {
-    for (;;) {
+    for (let more = true; ;) {
       const buffer = this.#buffer;
       let p = this.#position;
       if (buffer[p] === MINUS) p++;
@@ -217,7 +221,11 @@ export class JsonScanner {
         end = digitsEnd(buffer, p);
         valid = end > p;
       }
-      if (end === this.#end && this.#refill(this.#position)) continue;
+      if (end === this.#end && more) {
+        // Only the end of the input ends a number here; looking again, as the refill has moved the bytes.
+        more = this.#refill(this.#position);
+        continue;
+      }
       if (!valid) this.fail();
       return end;
     }

@@ -11,21 +11,21 @@ export interface ComparedFile {
 
 /** Both must come in the order of {@link comparePaths}. */
 export async function* compareWithManifest(
-  found: AsyncIterator<FoundFile>, listed: AsyncIterator<ManifestFile>,
+  found: Iterator<FoundFile>, listed: AsyncIterator<ManifestFile>,
 ): AsyncGenerator<ComparedFile> {
   try {
-    let file = await found.next();
+    let file = found.next();
     let entry = await listed.next();
     while (file.done !== true || entry.done !== true) {
       const order = file.done === true ? 1 : entry.done === true ? -1 : comparePaths(file.value.path, entry.value.path);
       const here = order <= 0 && file.done !== true ? file.value : undefined;
       const there = order >= 0 && entry.done !== true ? entry.value : undefined;
       yield { path: (here ?? there)!.path, found: here, listed: there };
-      if (here !== undefined) file = await found.next();
+      if (here !== undefined) file = found.next();
       if (there !== undefined) entry = await listed.next();
     }
   } finally {
-    await found.return?.();
+    found.return?.();
     await listed.return?.();
   }
 }

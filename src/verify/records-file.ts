@@ -15,7 +15,8 @@ export type Area = (typeof AREAS)[number];
 
 export interface RecordsResult {
   area: Area;
-  records: number;
+  /** How many; undefined when the file cannot be read to its end. */
+  records: number | undefined;
   /** pathId of the `path` of each record: the files that may be there. */
   paths: SharedIds;
   /** pathId of the `s3_path` of each record. */
@@ -98,5 +99,5 @@ export function checkRecords(area: Area, scanner: JsonScanner, context: Context)
   });
   if (read.damage !== undefined) problem(read.damage);
   else if (read.value === undefined) problem('not a list of records');
-  return { area, records: read.value ?? 0, paths: paths.share(), keys: keys.share(), findings: findings.list() };
+  return { area, records: read.value, paths: paths.share(), keys: keys.share(), findings: findings.list() };
 }

@@ -16,7 +16,8 @@ export interface TableFileResult {
   file: string;
   size: number;
   sha256: string;
-  rows: RowCounts;
+  /** Undefined when the file cannot be read to its end. */
+  rows: RowCounts | undefined;
   findings: Finding[];
   /** The range of the message ids of a file of messages; undefined when it has none. */
   messages: { min: number; max: number } | undefined;
@@ -45,9 +46,9 @@ export function checkTableFile(file: string, scanner: JsonScanner, context: Cont
     scanner.open(source);
     return scanTables(scanner, planFor);
   });
-  const rows: RowCounts = read.value ?? new Map<string, number>();
+  const rows = read.value;
   if (read.damage !== undefined) findings.add('error', file, undefined, read.damage);
-  else if (messages !== undefined) {
+  if (rows !== undefined && messages !== undefined) {
     // In a single-user export the flags are in the messages.
     for (const table of context.kind.oneUser ? ['zerver_message'] : ['zerver_message', 'zerver_usermessage']) {
       if (!rows.has(table)) findings.add('error', file, table, 'the table is missing');
@@ -61,15 +62,16 @@ export function checkTableFile(file: string, scanner: JsonScanner, context: Cont
   }
   for (const { table, disordered } of checks.values()) {
     // Ids of messages and usermessages are compared over all files at the end.
-    if (disordered && messages === undefined && read.damage === undefined) findRepeatedRows(path, file, table, scanner, findings);
+    if (disordered && messages === undefined && rows !== undefined) findRepeatedRows(path, file, table, scanner, findings);
   }
   return { file, size: read.size, sha256: read.sha256, rows, findings: findings.list(), messages: messages?.range };
 }
 
 /** The slow way for a table that is not sorted: reads the file once more and sorts the ids of the table on disk. */
 function findRepeatedRows(path: string, file: string, table: string, scanner: JsonScanner, findings: FindingList): void {
-  withTemporaryFiles(2, ([fd, scratch]) => {
-    const spool = new IdSpool(fd!);
+  withTemporaryFiles((open) => {
+    const [fd, scratch] = open(2) as [number, number];
+    const spool = new IdSpool(fd);
     const values = new Float64Array(1);
     const plan: TablePlan = {
       values,
@@ -83,7 +85,7 @@ function findRepeatedRows(path: string, file: string, table: string, scanner: Js
       scanner.open(source);
       scanTables(scanner, (name) => (name === table ? plan : undefined));
     });
-    findRepeated(mergeRuns(spool.finish(), new IdSpool(scratch!)), (id) => {
+    findRepeated(mergeRuns(spool.finish(), new IdSpool(scratch)), (id) => {
       findings.add('error', file, table, 'an id comes more than once', `row ${id}`);
     });
   });

@@ -2,6 +2,7 @@
  * Walks over the files of an export: an object of tables (arrays of rows), or for records.json one bare array of rows.
  * Which keys of which table are looked at, and how, is said by a {@link TablePlan}; everything else is stepped over.
  */
+import { ExpectedBytes } from './expected-bytes.js';
 import {
   CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, type JsonScanner, OPEN_ARRAY, OPEN_OBJECT, QUOTE,
 } from './json-scanner.js';
@@ -44,8 +45,8 @@ export type RowCounts = Map<string, number>;
 
 interface KeyReader {
   /** The bytes before the value in a compact row: `"key":`, and with the comma before it. */
-  first: Buffer;
-  further: Buffer;
+  first: ExpectedBytes;
+  further: ExpectedBytes;
   reading: Reading;
   slot: number;
 }
@@ -153,8 +154,8 @@ class RowReader {
     const key = this.#scanner.string();
     let reader = this.#readers.get(key);
     if (reader === undefined) {
-      const first = Buffer.from(`${JSON.stringify(key)}:`);
-      reader = { first, further: Buffer.concat([Buffer.from(','), first]), ...this.#plan.read(key) };
+      const text = `${JSON.stringify(key)}:`;
+      reader = { first: new ExpectedBytes(text), further: new ExpectedBytes(`,${text}`), ...this.#plan.read(key) };
       this.#readers.set(key, reader);
     }
     return reader;

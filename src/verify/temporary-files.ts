@@ -4,32 +4,30 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * Opens `count` empty files for `use`, in the system's directory for temporary files. Their names are gone before `use`
- * begins, so that nothing is left behind whatever happens to the process.
+ * Lets `use` open empty files in the system's directory for temporary files, any number at a time, and closes them after
+ * it. Their names are gone as soon as they are open, so that nothing is left behind whatever happens to the process.
  */
-export function withTemporaryFiles<T>(count: number, use: (fds: number[]) => T): T {
-  const fds = open(count);
+export function withTemporaryFiles<T>(use: (open: (count: number) => number[]) => T): T {
+  const fds: number[] = [];
+  const close = (): void => { for (const fd of fds) closeSync(fd); };
   let result: T;
   try {
-    result = use(fds);
+    result = use((count) => openInto(fds, count));
   } catch (error) {
-    close(fds);
+    close();
     throw error;
   }
-  if (result instanceof Promise) return result.finally(() => { close(fds); }) as T;
-  close(fds);
+  if (result instanceof Promise) return result.finally(close) as T;
+  close();
   return result;
 }
 
-function open(count: number): number[] {
+function openInto(fds: number[], count: number): number[] {
   const directory = mkdtempSync(join(tmpdir(), 'realmlift-verify-'));
   try {
-    return Array.from({ length: count }, (_, i) => openSync(join(directory, String(i)), 'wx+', 0o600));
+    for (let i = 0; i < count; i++) fds.push(openSync(join(directory, String(i)), 'wx+', 0o600));
   } finally {
     rmSync(directory, { recursive: true });
   }
-}
-
-function close(fds: readonly number[]): void {
-  for (const fd of fds) closeSync(fd);
+  return fds.slice(-count);
 }

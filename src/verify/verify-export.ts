@@ -6,15 +6,16 @@
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { walk } from '../package/directory-walk.js';
-import { compareWithManifest } from './manifest-comparison.js';
+import { RealmliftError } from '../errors.js';
+import { walk, type FoundFile } from '../package/directory-walk.js';
+import { comparePaths, type ManifestFile } from '../package/manifest.js';
 import type { SharedContext } from './export-context.js';
 import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
 import { FileChecks } from './file-checks.js';
 import { FindingList, type Finding } from './findings.js';
 import { IdSpool } from './id-spool.js';
 import { IdTable } from './id-table.js';
-import type { ManifestFile } from '../package/manifest.js';
+import { compareWithManifest } from './manifest-comparison.js';
 import { AREAS, type Area } from './records-file.js';
 import { withTemporaryFiles } from './temporary-files.js';
 import { checkIdsOverFiles, contextOf } from './whole-export.js';
@@ -67,15 +68,15 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
     directory,
     kind: opened.oneUser ? 'user' : 'realm',
     manifest: opened.ours,
-    findings: findings.list(),
+    // Workers finish in any order; the report is the same for any number of them.
+    findings: findings.list().sort((a, b) => comparePaths(`${a.file}\n${a.table}\n${a.message}`, `${b.file}\n${b.table}\n${b.message}`)),
     totals: { ...findings.counts, ...totals, seconds: (performance.now() - started) / 1000 },
   });
   if (opened.empty) return report({ files: 0, bytes: 0, rows: {} });
 
-  return withTemporaryFiles(jobs * SPOOLS_PER_WORKER + 1, async (fds) => {
-    const scratch = new IdSpool(fds[jobs * SPOOLS_PER_WORKER]!);
-    const ofWorkers = Array.from({ length: jobs }, (_, i) => fds.slice(i * SPOOLS_PER_WORKER, (i + 1) * SPOOLS_PER_WORKER));
-    return WorkerPool.with(ofWorkers, async (pool) => {
+  return withTemporaryFiles((open) => {
+    const scratch = new IdSpool(open(1)[0]!);
+    return WorkerPool.with(jobs, () => open(SPOOLS_PER_WORKER), async (pool) => {
       const context = await indexExport(opened, pool, findings);
       if (context === undefined) return report({ files: 1, bytes: 0, rows: {} });
       const { records, counts } = await checkAllRecords(opened, context, pool, findings);
@@ -103,7 +104,7 @@ async function indexExport(opened: OpenedExport, pool: WorkerPool, findings: Fin
 interface AllRecords {
   /** The paths that have a record. */
   records: Map<Area, IdTable>;
-  counts: Map<Area, number>;
+  counts: Map<Area, number | undefined>;
 }
 
 /** Tells the workers the context, has the records read, and tells them of the uploads. */
@@ -141,6 +142,14 @@ async function checkAllFiles(opened: OpenedExport, files: FileChecks, findings: 
       complete = false;
     }
   }
-  for await (const file of compareWithManifest(walk(opened.directory), listed())) await files.check(file, complete);
+  for await (const file of compareWithManifest(found(opened.directory), listed())) await files.check(file, complete);
   await files.finish();
+}
+
+function* found(directory: string): Generator<FoundFile> {
+  try {
+    yield* walk(directory);
+  } catch (error) {
+    throw new RealmliftError('VERIFY_READ', 'verify', (error as Error).message, { cause: error });
+  }
 }

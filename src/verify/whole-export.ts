@@ -17,6 +17,8 @@ const REALM_TABLES = [
   'zerver_stream', 'zerver_subscription', 'zerver_useractivity', 'zerver_useractivityinterval', 'zerver_userpresence',
   'zerver_userprofile', 'zerver_userprofile_crossrealm', 'zerver_userprofile_mirrordummy',
 ];
+/** From the versions on that export one of these, the import asks realm.json which program it is from. */
+const IMPORT_SOURCE_SINCE = ['zerver_channelfolder', 'zerver_externalauthid'];
 const USER_TABLES = ['zerver_recipient', 'zerver_subscription', 'zerver_userprofile'];
 
 /** Checks the tables of realm.json or user.json, and makes what the workers need to know for everything else. */
@@ -29,6 +31,9 @@ export function contextOf(opened: OpenedExport, index: RealmIndex, findings: Fin
   const single = oneUser ? 'zerver_userprofile' : 'zerver_realm';
   const count = index.tables.get(single);
   if (count !== undefined && count !== 1) findings.add('error', file, single, `it has ${count} rows and should have one`);
+  if (!oneUser && IMPORT_SOURCE_SINCE.some((table) => index.tables.has(table)) && !index.tables.has('import_source')) {
+    findings.add('error', file, 'import_source', 'the key is missing: the import stops without it');
+  }
 
   const kind: ExportKind = {
     oneUser, ours, zulip6: !oneUser && !index.tables.has('zerver_scheduledmessage'), systemRealm: index.realmName === SYSTEM_REALM,

@@ -1,4 +1,7 @@
-/** Worker threads that take tasks from one queue; each has the next task already when it ends one. */
+/**
+ * Worker threads that take tasks from one queue; each has the next task already when it ends one. They are started as
+ * there is work: a small export on a machine of 64 processors needs two.
+ */
 import { Worker } from 'node:worker_threads';
 import { RealmliftError } from '../errors.js';
 import type { TaskMessage, TaskName, TaskReply, Tasks } from './worker-tasks.js';
@@ -11,6 +14,8 @@ interface Waiting {
 
 /** Tasks at one worker: one that it works on and one that waits there, so that it is never idle for a turn of our loop. */
 const TASKS_PER_WORKER = 2;
+/** While realm.json is indexed by one, another has the time to start. */
+const STARTED_AT_ONCE = 2;
 
 class PooledWorker {
   readonly thread: Worker;
@@ -25,7 +30,7 @@ class PooledWorker {
       else waiting.reject(failed(reply.failure.message, reply.failure));
       freed();
     });
-    this.thread.on('error', (error) => { this.#fail(failed(error.message, error)); });
+    this.thread.on('error', (error) => { this.#fail(failed(error.message, { stack: error.stack })); });
     this.thread.on('exit', () => { this.#fail(failed('a worker ended before its work', {})); });
   }
 
@@ -39,23 +44,30 @@ class PooledWorker {
   }
 }
 
-/** A file that cannot be read ends verify: what it could not look at it cannot vouch for. */
-function failed(message: string, cause: { code?: string | undefined; stack?: string | undefined }): RealmliftError {
-  const code = cause.code === undefined ? 'VERIFY_FAILED' : 'VERIFY_READ';
-  return new RealmliftError(code, 'verify', message, { cause: cause.stack });
+/** A file that cannot be read (EACCES, EIO, …) ends verify: what it could not look at it cannot vouch for. */
+function failed(message: string, { code, stack }: { code?: string | undefined; stack?: string | undefined }): RealmliftError {
+  return new RealmliftError(code !== undefined && /^E[A-Z0-9]+$/.test(code) ? 'VERIFY_READ' : 'VERIFY_FAILED', 'verify', message, {
+    cause: stack, hint: code === 'ENOSPC' ? 'ids are sorted in temporary files: set TMPDIR to a directory with more room' : undefined,
+  });
 }
 
 export class WorkerPool {
-  readonly #workers: PooledWorker[];
+  readonly #workers: PooledWorker[] = [];
   readonly #queue: Waiting[] = [];
+  readonly #most: number;
+  readonly #files: () => number[];
+  /** The last context: a worker that comes later begins with it. */
+  #context: TaskMessage | undefined;
 
-  private constructor(fds: number[][]) {
-    this.#workers = fds.map((ofOne) => new PooledWorker(ofOne, () => { this.#feed(); }));
+  private constructor(most: number, files: () => number[]) {
+    this.#most = most;
+    this.#files = files;
+    for (let i = 0; i < Math.min(STARTED_AT_ONCE, most); i++) this.#startWorker();
   }
 
-  /** One worker for each element of `fds`, which are the files that it may write to. The workers end with `use`. */
-  static async with<T>(fds: number[][], use: (pool: WorkerPool) => Promise<T>): Promise<T> {
-    const pool = new WorkerPool(fds);
+  /** At most `most` workers; `files` opens the files that one of them may write to. They end with `use`. */
+  static async with<T>(most: number, files: () => number[], use: (pool: WorkerPool) => Promise<T>): Promise<T> {
+    const pool = new WorkerPool(most, files);
     try {
       return await use(pool);
     } finally {
@@ -65,7 +77,7 @@ export class WorkerPool {
 
   /** How many tasks can be under way at once. */
   get capacity(): number {
-    return this.#workers.length * TASKS_PER_WORKER;
+    return this.#most * TASKS_PER_WORKER;
   }
 
   /**
@@ -82,18 +94,28 @@ export class WorkerPool {
 
   /** Has every worker do the task, after those that it has already. */
   runOnAll<Name extends TaskName>(name: Name, given: Tasks[Name]['arguments']): Promise<Tasks[Name]['result'][]> {
+    if (name === 'context') this.#context = { name, arguments: given };
     return Promise.all(this.#workers.map((worker) => new Promise<Tasks[Name]['result']>((resolve, reject) => {
       worker.send({ message: { name, arguments: given }, resolve, reject });
     })));
   }
 
   #feed(): void {
-    for (;;) {
-      const worker = this.#workers.reduce((a, b) => (b.pending.length < a.pending.length ? b : a));
-      if (worker.pending.length >= TASKS_PER_WORKER) return;
-      const waiting = this.#queue.shift();
-      if (waiting === undefined) return;
-      worker.send(waiting);
+    while (this.#queue.length > 0) {
+      let worker = this.#workers.reduce((a, b) => (b.pending.length < a.pending.length ? b : a));
+      if (worker.pending.length >= TASKS_PER_WORKER) {
+        if (this.#workers.length === this.#most) return;
+        worker = this.#startWorker();
+      }
+      worker.send(this.#queue.shift()!);
     }
+  }
+
+  #startWorker(): PooledWorker {
+    const worker = new PooledWorker(this.#files(), () => { this.#feed(); });
+    this.#workers.push(worker);
+    // Its failure to start shows at the task that follows.
+    if (this.#context !== undefined) worker.send({ message: this.#context, resolve: () => undefined, reject: () => undefined });
+    return worker;
   }
 }

@@ -1,0 +1,79 @@
+/** Exports as realmlift writes them, made from the expected ones, to be damaged. */
+import { createHash } from 'node:crypto';
+import { cpSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import type { Test } from 'tap';
+import { comparePaths, writeManifest, type ManifestFile, type ManifestHeader } from '../../src/package/manifest.js';
+import { expectedExport } from '../testbed/expected-export.js';
+import type { Dataset } from '../testbed/test-data.js';
+
+export type Row = Record<string, unknown>;
+export type Tables = Record<string, Row[]>;
+
+const SECRETS: Record<string, string[]> = {
+  zerver_service: ['token'],
+  zerver_botconfigdata: ['value'],
+  zerver_stream: ['email_token'],
+  zerver_userprofile: ['zoom_token', 'third_party_api_state'],
+  zerver_userprofile_mirrordummy: ['zoom_token', 'third_party_api_state'],
+};
+
+/** Changes a JSON file of the export. */
+export function edit<T = Tables>(directory: string, file: string, change: (content: T) => T | undefined | void): void {
+  const path = join(directory, file);
+  const content = JSON.parse(readFileSync(path, 'utf8')) as T;
+  writeFileSync(path, JSON.stringify(change(content) ?? content));
+}
+
+/** The first row of a table, or the first that `which` picks. */
+export function first(tables: Tables, table: string, which: (row: Row) => boolean = () => true): Row {
+  const row = tables[table]?.find(which);
+  if (row === undefined) throw new Error(`no such row in ${table}`);
+  return row;
+}
+
+/**
+ * A copy of an expected export without secrets, changed by `change`, and then with a manifest that fits: what verify
+ * finds is the change itself.
+ */
+export async function ourExport(t: Test, dataset: Dataset, name: string, change: (directory: string) => void = () => undefined): Promise<string> {
+  const directory = join(t.testdir({}), 'export');
+  cpSync(await expectedExport(dataset, name), directory, { recursive: true });
+  const oneUser = readdirSync(directory).includes('user.json');
+  edit(directory, oneUser ? 'user.json' : 'realm.json', (tables) => {
+    for (const [table, keys] of Object.entries(SECRETS)) {
+      for (const row of tables[table] ?? []) for (const key of keys) delete row[key];
+    }
+  });
+  change(directory);
+  await sign(directory);
+  return directory;
+}
+
+export const HEADER: ManifestHeader = {
+  format: 1, realmlift: '0.1.0', realm: 'acme', realm_id: 2, mode: 'full', zulip_version: null,
+  snapshot: { taken_at: '2026-01-01T00:00:00.000Z', id: '00000003-0000001B-1', server: '15.4' }, options: {},
+};
+
+/** Writes a manifest of what is there. */
+export async function sign(directory: string, header: ManifestHeader = HEADER): Promise<void> {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(directory, join(entry.parentPath, entry.name)))
+    .filter((path) => path !== 'manifest.json')
+    .sort(comparePaths);
+  await writeManifest(join(directory, 'manifest.json'), header, files.map((path) => describe(directory, path)));
+}
+
+function describe(directory: string, path: string): ManifestFile {
+  const content = readFileSync(join(directory, path));
+  const file = { path, size: statSync(join(directory, path)).size, sha256: createHash('sha256').update(content).digest('hex') };
+  if (!/^(realm|user|analytics|attachment|messages-\d+)\.json$/.test(path)) return file;
+  let tables: Tables;
+  try {
+    tables = JSON.parse(content.toString()) as Tables;
+  } catch {
+    return { ...file, rows: {} };
+  }
+  return { ...file, rows: Object.fromEntries(Object.entries(tables).map(([table, rows]) => [table, rows.length])) };
+}
