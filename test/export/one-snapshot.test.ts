@@ -104,7 +104,7 @@ async function withCopy<T>(url: string, work: (copy: string) => Promise<T>): Pro
 for (const mode of ['full', 'consent'] as const) {
   t.test(`an export under changes is the export of the database as it was when the snapshot was taken (${mode})`, async (t) => {
     await withSource('zulip-11/local', async (source) => withCopy(source.url, async (before) => {
-      const choices: Choices = { mode, force: true, randomSeed: 'the same', jobs: 3 };
+      const choices: Choices = { mode, force: true, randomSeed: 'the same', jobs: 3, verify: false };
       const expected = content(await exportRealm({ ...source, url: before }, join(t.testdir(), 'before'), 'acme', choices));
 
       // The files are opened after the snapshot was taken and before any worker joins it: by then rows of every kind have changed.

@@ -39,12 +39,12 @@ export async function withSource<T>(dataset: Dataset, work: (source: TestSource)
 /** What a test may choose; the rest is as the command line has it by default. */
 export type Choices = Partial<Omit<ExportOptions, 'targets'>> & { readonly targets?: Partial<TargetRequest> };
 
-/** Exports below `output`, with two workers. */
+/** Exports below `output`, with two workers; each export is verified. */
 export async function exportFrom({ url, dataset, openStore }: TestSource, output: string, realms: readonly string[] | 'all', choices: Choices = {}): Promise<Outcome[]> {
   return runExport({
     settings: connectionSettings(url, {}), mode: 'full', output, jobs: 2, resume: false, force: false,
     decisions: { strip: new Set(), keep: new Set() }, approvedFilesOnly: false, consentMessage: undefined, zulipVersion: undefined,
-    migrationStatus: {}, openStore, fileJobs: undefined, salt: AVATAR_SALT[dataset], avatars: true, randomSeed: undefined, onEvent: () => undefined,
+    migrationStatus: {}, openStore, fileJobs: undefined, salt: AVATAR_SALT[dataset], avatars: true, randomSeed: undefined, verify: true, onEvent: () => undefined,
     ...choices,
     targets: { realms, exclude: [], users: undefined, approved: undefined, allowUnknown: false, ...choices.targets },
   });
