@@ -42,7 +42,7 @@ export async function findSchema(client: pg.Client): Promise<string> {
   const schema = rows[0]?.nspname;
   if (schema === undefined) {
     throw new RealmliftError('NOT_ZULIP', 'plan', 'this database has no table zerver_realm: it is not a Zulip database', {
-      hint: 'check the database name in DATABASE_URL or PGDATABASE', exit: EXIT.failed,
+      hint: 'check the database name in DATABASE_URL or PGDATABASE', exit: EXIT.nothingExported,
     });
   }
   return schema;
@@ -68,7 +68,7 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
   const byTable = new Map<string, Map<string, CatalogColumn>>();
   for (const { table, name, type, references } of columns.rows) {
     let of = byTable.get(table);
-    if (of === undefined) byTable.set(table, (of = new Map()));
+    if (of === undefined) byTable.set(table, (of = new Map<string, CatalogColumn>()));
     of.set(name, { name, type, references: references ?? undefined });
   }
   return new Map(tables.rows.map(({ name, rows, bytes, readable }) => [

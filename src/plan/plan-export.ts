@@ -32,13 +32,16 @@ export interface ExportPlan {
   readonly review: SchemaReview;
 }
 
+/** What a run has compiled already: the realms of one run differ in parameters alone, and the gate parses every view. */
+const compiledOf = new WeakMap<Source, Map<string, CompiledRegistry>>();
+
 /**
  * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN
  */
 export async function planExport(client: pg.Client, source: Source, request: ExportRequest): Promise<ExportPlan> {
-  const { catalog, registry, version } = source;
+  const { catalog, registry } = source;
   refuseUnknownDecisions(request.decisions, source);
-  const compiled = compileRegistry(registry, { mode: request.mode, catalog, zerverMigration: version.zerverMigration }, request.decisions);
+  const compiled = compileOnce(source, request.mode, request.decisions);
   const consenting = request.mode === 'consent' ? await consentingUsers(client, catalog, request.realm, request) : [];
   if (!request.force && (request.mode === 'consent' || request.mode === 'public')) await refuseWithoutOwner(client, request.mode, request.realm, consenting);
   const bots = source.systemBots.map((bot) => bot.id);
@@ -56,6 +59,15 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
     tables: planTables(compiled, registry, catalog, request.mode),
     review: reviewSchema(registry, catalog, compiled),
   };
+}
+
+function compileOnce(source: Source, mode: Mode, decisions: Decisions): CompiledRegistry {
+  const known = compiledOf.get(source) ?? new Map<string, CompiledRegistry>();
+  compiledOf.set(source, known);
+  const key = JSON.stringify([mode, [...decisions.strip], [...decisions.keep]]);
+  const compiled = known.get(key) ?? compileRegistry(source.registry, { mode, catalog: source.catalog, zerverMigration: source.version.zerverMigration }, decisions);
+  known.set(key, compiled);
+  return compiled;
 }
 
 /** A decision about a column that is not there would leave its author in a false belief. */
