@@ -59,11 +59,19 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
   });
 }
 
-/** @throws RealmliftError REALM_MISSING */
+/** @throws RealmliftError REALM_MISSING, REALMS_FILE */
 function realmsOf({ realm = [], realms, allRealms }: ExportArguments): readonly string[] | 'all' {
   if (allRealms === true) return 'all';
-  const listed = realms === undefined ? [] : readFileSync(realms, 'utf8').split(/\r?\n/).map((line) => line.replace(/#.*$/, '').trim()).filter((line) => line !== '');
+  const listed = realms === undefined ? [] : realmsFile(realms).split(/\r?\n/).map((line) => line.replace(/#.*$/, '').trim()).filter((line) => line !== '');
   const named = [...realm, ...listed];
   if (named.length === 0) throw new RealmliftError('REALM_MISSING', 'usage', 'it is not said what to export', { hint: '--realm NAME, --realms FILE or --all-realms', exit: EXIT.usage });
   return named;
+}
+
+function realmsFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new RealmliftError('REALMS_FILE', 'usage', `${path} cannot be read (${(cause as { code?: string }).code ?? 'unknown reason'})`, { exit: EXIT.usage, cause });
+  }
 }

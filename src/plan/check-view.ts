@@ -5,7 +5,7 @@
  * columns that may travel.
  */
 import sqlParser from 'node-sql-parser/build/postgresql.js';
-import { RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../errors.js';
 import { aliasOf, branches, columnName, functionName, qualifierOf, sources, walk, type Node } from './sql-tree.js';
 import { unboundSource } from './tenant-predicate.js';
 
@@ -14,8 +14,10 @@ export interface ViewRules {
   readonly tables: ReadonlySet<string>;
   /** Selections, all of them bound to the realm. */
   readonly selections: ReadonlySet<string>;
-  /** Table -> its secret columns. */
+  /** Table -> its secret columns, those that the operator strips among them. */
   readonly secrets: ReadonlyMap<string, ReadonlySet<string>>;
+  /** What the operator strips, as `table.column`. */
+  readonly stripped: ReadonlySet<string>;
 }
 
 /** Functions that views may call: none reads files, sleeps, writes or leaves the database. */
@@ -38,7 +40,7 @@ const parser = new sqlParser.Parser();
 /**
  * @param sql text of one SELECT of a view file
  * @param shared true for a view whose own table's rows belong to no realm
- * @throws RealmliftError VIEW_REFUSED saying which rule the view breaks
+ * @throws RealmliftError VIEW_REFUSED saying which rule the view breaks; COLUMN_NEEDED when it needs what the operator strips
  */
 export function checkView(name: string, sql: string, rules: ViewRules, shared: boolean): void {
   const refuse = (why: string): never => {
@@ -80,12 +82,19 @@ export function checkView(name: string, sql: string, rules: ViewRules, shared: b
     if (node.type !== 'column_ref') return;
     const column = columnName(node);
     if (column === '*' && !starred.has(node)) refuse('has a * outside of its first select list, which nothing expands');
-    if (secrets.has(column)) refuse(`reads the secret column ${secrets.get(column) ?? ''}.${column}`);
+    const secret = secrets.has(column) ? `${secrets.get(column) ?? ''}.${column}` : undefined;
+    if (secret !== undefined && rules.stripped.has(secret)) throw columnNeeded(secret);
+    if (secret !== undefined) refuse(`reads the secret column ${secret}`);
     if (qualifierOf(node) === undefined && aliases.has(column)) refuse(`takes whole rows of ${column}`);
   });
   const unbound = unboundSource(statement, (table) => rules.selections.has(table) || (shared && table === name));
   if (unbound !== undefined) refuse(`has no tenant predicate for ${unbound}`);
   if (!shared && branches(statement).some((branch) => sources(branch).length === 0)) refuse('has no tenant predicate: it reads no table');
+}
+
+/** What decides which rows travel, or in which order, cannot be left out. */
+export function columnNeeded(column: string): RealmliftError {
+  return new RealmliftError('COLUMN_NEEDED', 'plan', `--strip ${column}: no export can do without it`, { table: column.split('.')[0], hint: 'strip another column', exit: EXIT.usage });
 }
 
 /** `alias.*` of the first SELECT: the only ones that the compiler replaces by the columns that may travel. */

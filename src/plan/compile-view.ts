@@ -96,7 +96,7 @@ class Compiler {
     this.secrets = secretColumns(registry, circumstances.catalog, decisions);
     const views = [...registry.tables.values()].map((view) => view.table);
     const folded = [...registry.notExported].filter(([, reason]) => reason.startsWith('folded')).map(([table]) => table);
-    this.#rules = { tables: new Set([...views, ...folded]), selections: new Set(registry.selections.keys()), secrets: this.secrets };
+    this.#rules = { tables: new Set([...views, ...folded]), selections: new Set(registry.selections.keys()), secrets: this.secrets, stripped: decisions.strip };
   }
 
   compile(view: ViewFile, { select, because }: Choice): CompiledView {

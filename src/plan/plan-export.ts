@@ -1,6 +1,7 @@
 /** The plan of one export: whose rows, by which rules, in which queries. It reads no message content. */
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
+import { columnNeeded } from './check-view.js';
 import { compileRegistry, type CompiledRegistry, type Decisions } from './compile-view.js';
 import type { Mode } from './condition.js';
 import { consentingUsers, refuseWithoutOwner } from './consent.js';
@@ -36,7 +37,7 @@ export interface ExportPlan {
 const compiledOf = new WeakMap<Source, Map<string, CompiledRegistry>>();
 
 /**
- * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN
+ * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN, COLUMN_NEEDED
  */
 export async function planExport(client: pg.Client, source: Source, request: ExportRequest): Promise<ExportPlan> {
   const { catalog, registry } = source;
@@ -78,4 +79,5 @@ function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog }: Source)
       throw new RealmliftError('COLUMN_UNKNOWN', 'plan', `--strip or --keep names ${decision}, which this database does not have`, { hint: 'write TABLE.COLUMN', exit: EXIT.usage });
     }
   }
+  for (const decision of strip) if (decision.endsWith('.id')) throw columnNeeded(decision);
 }

@@ -5,6 +5,7 @@ const RULES: ViewRules = {
   tables: new Set(['zerver_realm', 'zerver_stream', 'zerver_userprofile', 'zerver_message', 'zerver_subscription', 'zerver_recipient', 'zerver_client', 'zerver_usermessage']),
   selections: new Set(['exported_user', 'exported_message']),
   secrets: new Map([['zerver_userprofile', new Set(['password', 'api_key'])], ['zerver_stream', new Set(['email_token'])]]),
+  stripped: new Set(['zerver_stream.email_token']),
 };
 const check = (sql: string, shared = false): void => checkView('zerver_view', sql, RULES, shared);
 const STREAMS = 'SELECT s.* FROM zerver_stream s WHERE s.realm_id = :realm_id';
@@ -31,6 +32,11 @@ t.test('a view whose rows belong to no realm needs no predicate for its own tabl
   t.doesNotThrow(() => shared('SELECT c.* FROM zerver_client c'));
   t.throws(() => shared('SELECT c.* FROM zerver_client c JOIN zerver_message m ON m.sending_client_id = c.id JOIN zerver_userprofile u ON true'), { message: /no tenant predicate for zerver_userprofile/ });
   t.throws(() => check('SELECT c.* FROM zerver_client c'), { message: /no tenant predicate for zerver_client/ });
+  t.end();
+});
+
+t.test('a view that needs what the operator strips says so', (t) => {
+  t.throws(() => check("SELECT s.* FROM zerver_stream s WHERE s.realm_id = :realm_id AND s.email_token <> ''"), { code: 'COLUMN_NEEDED', table: 'zerver_stream', exit: 2 });
   t.end();
 });
 
