@@ -5,15 +5,13 @@ import { exportCommand } from './cli/export-command.js';
 import { exportUserCommand } from './cli/export-user-command.js';
 import { installCommand } from './cli/install-command.js';
 import { verifyCommand } from './cli/verify-command.js';
-import { EXIT, RealmliftError } from './errors.js';
+import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
 import { VERSION } from './version.js';
 
 const program = new Command('realmlift')
   .description('Lifts realms off a multi-realm Zulip server: one consistent snapshot, secrets stripped, packaged as the export that manage.py import reads.')
   .version(VERSION)
   .option('--debug', 'print stack traces of errors')
-  .showHelpAfterError('(realmlift --help explains)')
-  .exitOverride()
   .addHelpText('after', `
 Connection settings are those of psql: DATABASE_URL, or PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD (or ~/.pgpass), PGSSLMODE, PGSERVICE.
 Files: --uploads-dir DIR, or S3_ENDPOINT, S3_REGION, S3_UPLOADS_BUCKET, S3_AVATARS_BUCKET and the AWS SDK's own credentials.
@@ -25,7 +23,8 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported (unknown realm, 
   .addCommand(installCommand())
   .addCommand(verifyCommand());
 
-for (const command of program.commands) command.exitOverride();
+// The one line that says what is wrong comes from report().
+for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
 
 try {
   await program.parseAsync();
@@ -35,15 +34,20 @@ try {
 
 /** One line on stderr, never a row's content; the stack only under --debug. Returns the exit code. */
 function report(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-  const debug = process.argv.includes('--debug');
-  if (error instanceof RealmliftError) {
-    process.stderr.write(`${debug ? chain(error) : error.line}\n`);
-    return error.exit;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return EXIT.done;
+    // Without any word the help itself was printed.
+    if (error.code !== 'commander.help') process.stderr.write(`${usageError(error).line}\n`);
+    return EXIT.usage;
   }
-  const message = error instanceof Error ? error.message.split('\n')[0] : 'unknown error';
-  process.stderr.write(`${debug ? chain(error) : `realmlift: UNEXPECTED: ${message} (--debug shows where)`}\n`);
-  return EXIT.failed;
+  const known = asRealmliftError(error);
+  process.stderr.write(`${process.argv.includes('--debug') ? chain(error) : known.line}\n`);
+  return known.exit;
+}
+
+function usageError({ message }: CommanderError): RealmliftError {
+  const command = program.commands.map((each) => each.name()).find((name) => name === process.argv[2]);
+  return new RealmliftError('USAGE', 'usage', message.replace(/^error: /, ''), { hint: `realmlift ${command === undefined ? '' : `${command} `}--help explains` });
 }
 
 function chain(error: unknown): string {

@@ -56,3 +56,25 @@ export class RealmliftError extends Error {
     return `realmlift: ${this.code} [${where}]: ${this.message}${hint}`.replace(/\s*\n\s*/g, ' ');
   }
 }
+
+/**
+ * SQLSTATE classes whose messages speak of objects, limits and the server, not of values: those of class 22, for instance,
+ * quote the value that could not be read.
+ * https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+const WITHOUT_CONTENT = /^(0A|25|26|3D|3F|42|53|54|55|57|58|72|F0|HV|XX)/;
+
+/** What may be repeated of an error that the server reported: `SQLSTATE 53200: out of memory`. */
+export function serverReason(code: string, message: string): string {
+  return WITHOUT_CONTENT.test(code) ? `SQLSTATE ${code}: ${message}` : `SQLSTATE ${code}`;
+}
+
+/** Any error as one that may be shown; what nobody foresaw gets the code UNEXPECTED. */
+export function asRealmliftError(error: unknown): RealmliftError {
+  if (error instanceof RealmliftError) return error;
+  const { code, severity, message = 'unknown error' } = (error ?? {}) as { code?: string; severity?: string; message?: string };
+  if (severity !== undefined && code !== undefined) {
+    return new RealmliftError('SERVER_REFUSED', 'plan', `the server refused a query (${serverReason(code, message)})`, { cause: error });
+  }
+  return new RealmliftError('UNEXPECTED', 'plan', message.split('\n')[0] ?? '', { hint: '--debug shows where', cause: error });
+}

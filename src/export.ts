@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { exportRealm, type RealmResult, type RunContext } from './export/export-realm.js';
 import type { ExportEvent } from './export/events.js';
 import { WorkerPool } from './export/worker-pool.js';
-import { RealmliftError } from './errors.js';
+import { asRealmliftError, RealmliftError } from './errors.js';
 import type { FileStore } from './files/file-store.js';
 import type { MigrationStatusOptions } from './package/migration-status.js';
 import { takeOutputDirectory } from './package/output-directory.js';
@@ -82,7 +82,7 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
         try {
           return { target, result: await exportTarget(context, target, options) };
         } catch (error) {
-          return { target, error };
+          return { target, error: asRealmliftError(error) };
         }
       });
     } finally {

@@ -13,7 +13,7 @@ interface ExportArguments extends RunArguments {
   readonly realm?: string[];
   readonly realms?: string;
   readonly allRealms?: true;
-  readonly exclude: string[];
+  readonly exclude?: string[];
   readonly mode: 'full' | 'consent' | 'public';
   readonly users?: string;
   readonly files: 'approved' | 'all';
@@ -28,7 +28,7 @@ export function exportCommand(): Command {
     .option('--realm <name>', 'subdomain of the realm; may be repeated', collect)
     .option('--realms <file>', 'file that names one subdomain a line')
     .option('--all-realms', 'all realms but the one of the system bots')
-    .option('--exclude <name>', 'a realm to leave out', collect, [])
+    .option('--exclude <name>', 'a realm to leave out; may be repeated', collect)
     .addOption(new Option('--mode <mode>', 'whose private data travels').choices(['full', 'consent', 'public']).default('full'))
     .option('--users <file>', 'users whose transfer was approved: a consent export of them, their bots and mirror dummies')
     .addOption(new Option('--files <which>', 'with --users: files that these users own, or of everybody').choices(['approved', 'all']).default('approved'))
@@ -38,18 +38,20 @@ export function exportCommand(): Command {
   addRunOptions(command);
   command.addHelpText('after', `
 Examples:
+  DATABASE_URL=postgresql://zulip@localhost/zulip \\
   realmlift export --realm acme --uploads-dir /home/zulip/uploads --zulip-secrets /etc/zulip/zulip-secrets.conf
   realmlift export --realm acme --mode consent
   realmlift export --realm acme --users approved.txt --files approved
   realmlift export --all-realms --exclude test --output /srv/exports
 
+The server is found as psql finds it (DATABASE_URL, PGHOST, PGUSER …): see realmlift --help.
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under --strict.`);
   return command.action(async (options: ExportArguments) => {
     const started = performance.now();
     const approved = options.users === undefined ? undefined : readUserList(options.users);
     const outcomes = await runExport({
       ...sharedOptions(options),
-      targets: { realms: realmsOf(options), exclude: options.exclude, users: undefined, approved, allowUnknown: options.allowUnknown === true },
+      targets: { realms: realmsOf(options), exclude: options.exclude ?? [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
       // Approved users take the place of those who consented.
       mode: approved === undefined ? options.mode : 'consent',
       approvedFilesOnly: options.files === 'approved',
@@ -59,11 +61,19 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
   });
 }
 
-/** @throws RealmliftError REALM_MISSING */
+/** @throws RealmliftError REALM_MISSING, REALMS_FILE */
 function realmsOf({ realm = [], realms, allRealms }: ExportArguments): readonly string[] | 'all' {
   if (allRealms === true) return 'all';
-  const listed = realms === undefined ? [] : readFileSync(realms, 'utf8').split(/\r?\n/).map((line) => line.replace(/#.*$/, '').trim()).filter((line) => line !== '');
+  const listed = realms === undefined ? [] : realmsFile(realms).split(/\r?\n/).map((line) => line.replace(/#.*$/, '').trim()).filter((line) => line !== '');
   const named = [...realm, ...listed];
   if (named.length === 0) throw new RealmliftError('REALM_MISSING', 'usage', 'it is not said what to export', { hint: '--realm NAME, --realms FILE or --all-realms', exit: EXIT.usage });
   return named;
+}
+
+function realmsFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new RealmliftError('REALMS_FILE', 'usage', `${path} cannot be read (${(cause as { code?: string }).code ?? 'unknown reason'})`, { exit: EXIT.usage, cause });
+  }
 }

@@ -9,7 +9,7 @@ import { addRunOptions, sharedOptions, type RunArguments } from './run-options.j
 
 interface ExportUserArguments extends RunArguments {
   readonly realm?: string[];
-  readonly user: string[];
+  readonly user?: string[];
   readonly users?: string;
   readonly allowUnknown?: true;
 }
@@ -18,7 +18,7 @@ export function exportUserCommand(): Command {
   const command = new Command('export-user')
     .description("Export single users as Zulip's export_single_user does: own messages and those received directly, settings, files.")
     .option('--realm <name>', "subdomain of the users' realm; without one, all realms", collect)
-    .option('--user <email>', 'address or id of a user; may be repeated', collect, [])
+    .option('--user <email>', 'address or id of a user; may be repeated', collect)
     .option('--users <file>', 'file of users: one address or id a line, or CSV with columns email (or id) and realm')
     .option('--allow-unknown', 'skip users that are not there');
   addRunOptions(command);
@@ -30,7 +30,7 @@ Each user's export is made under OUTPUT/REALM-user-EMAIL.
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under --strict.`);
   return command.action(async (options: ExportUserArguments) => {
     const started = performance.now();
-    const users = [...options.user.map((user) => ({ user, realm: undefined })), ...(options.users === undefined ? [] : readUserList(options.users))];
+    const users = [...(options.user ?? []).map((user) => ({ user, realm: undefined })), ...(options.users === undefined ? [] : readUserList(options.users))];
     if (users.length === 0) throw new RealmliftError('USER_MISSING', 'usage', 'it is not said whom to export', { hint: '--user EMAIL or --users FILE', exit: EXIT.usage });
     const outcomes = await runExport({
       ...sharedOptions(options),

@@ -3,7 +3,6 @@ import type { Command } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
 import type { FileStore } from '../files/file-store.js';
 import { openLocalStore } from '../files/local-store.js';
-import { openS3Store } from '../files/s3-store.js';
 import { wholeNumber } from './whole-number.js';
 
 export interface FilesOptions {
@@ -33,8 +32,12 @@ export function filesStore(options: FilesOptions, env: NodeJS.ProcessEnv): () =>
       hint: "give --uploads-dir (Zulip's LOCAL_UPLOADS_DIR), or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET", exit: EXIT.usage,
     });
   }
-  return () => openS3Store({
-    endpoint: env.S3_ENDPOINT, region: env.S3_REGION, uploadsBucket, avatarsBucket,
-    jobs: options.fileJobs, timeout: options.fileTimeout, caFile: options.caFile,
-  });
+  return async () => {
+    // The SDK takes 0.2 s to load: only who needs it waits.
+    const { openS3Store } = await import('../files/s3-store.js');
+    return openS3Store({
+      endpoint: env.S3_ENDPOINT, region: env.S3_REGION, uploadsBucket, avatarsBucket,
+      jobs: options.fileJobs, timeout: options.fileTimeout, caFile: options.caFile,
+    });
+  };
 }

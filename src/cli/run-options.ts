@@ -15,8 +15,8 @@ export interface RunArguments extends FilesOptions {
   readonly strict?: true;
   readonly verify: boolean;
   readonly avatars: boolean;
-  readonly strip: string[];
-  readonly keep: string[];
+  readonly strip?: string[];
+  readonly keep?: string[];
   readonly zulipVersion?: string;
   readonly zulipDir?: string;
   readonly zulipSecrets?: string;
@@ -31,8 +31,8 @@ export function addRunOptions(command: Command): Command {
     .option('--resume', 'go on with a run that stopped half-way')
     .option('--strict', 'exit with 4 when something that should travel was lost')
     .option('--no-verify', 'do not read the finished export again to check it')
-    .option('--strip <table.column>', 'leave a column out', collect, [])
-    .option('--keep <table.column>', 'export a column although its name looks like a secret', collect, [])
+    .option('--strip <table.column>', 'leave a column out', collect)
+    .option('--keep <table.column>', 'export a column although its name looks like a secret', collect)
     .option('--zulip-version <version>', 'the version of the server, if the database misleads')
     .option('--zulip-dir <dir>', "the server's source tree, for migration_status.json")
     .option('--migration-status <file>', 'a migration_status.json to use as it is')
@@ -50,7 +50,7 @@ export function sharedOptions(options: RunArguments): SharedOptions {
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
     output: options.output, jobs: options.jobs, resume: options.resume === true,
-    decisions: { strip: new Set(options.strip), keep: new Set(options.keep) },
+    decisions: { strip: new Set(options.strip ?? []), keep: new Set(options.keep ?? []) },
     zulipVersion: options.zulipVersion,
     migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },
     openStore: filesStore(options, env), fileJobs: options.fileJobs,

@@ -1,5 +1,5 @@
 /** What a failed COPY means to the person who runs the export. */
-import { RealmliftError } from '../errors.js';
+import { RealmliftError, serverReason } from '../errors.js';
 
 /** The fields of the server's error message that are used; a broken connection's error has no SQLSTATE. */
 interface ServerError {
@@ -7,13 +7,6 @@ interface ServerError {
   readonly message: string;
   readonly severity?: string | undefined;
 }
-
-/**
- * SQLSTATE classes whose messages speak of objects, limits and the server, not of values: those of class 22, for instance,
- * quote the value that could not be read.
- * https://www.postgresql.org/docs/current/errcodes-appendix.html
- */
-const WITHOUT_CONTENT = /^(0A|25|26|3D|3F|42|53|54|55|57|58|72|F0|HV|XX)/;
 
 /**
  * @param role whom to grant a missing right
@@ -37,8 +30,7 @@ export function copyError(cause: unknown, table: string, select: string, role: s
       table, cause, hint: 'raise max_standby_streaming_delay (and max_standby_archive_delay) on the standby above the length of the export, or set hot_standby_feedback = on',
     });
   }
-  const reason = WITHOUT_CONTENT.test(code) ? `SQLSTATE ${code}: ${message}` : `SQLSTATE ${code}`;
-  return new RealmliftError('COPY_FAILED', 'copy', `the server could not send the rows (${reason})`, { table, cause });
+  return new RealmliftError('COPY_FAILED', 'copy', `the server could not send the rows (${serverReason(code, message)})`, { table, cause });
 }
 
 /** The GRANT that is missing, by the object that the server names: `permission denied for table x`. */

@@ -19,7 +19,7 @@ const SCHEMAS = ['zulip', 'public'];
  * Every migration recorded as applied, in the order in which they were applied.
  *
  * @param schema the schema that holds Zulip's tables; `zulip` and `public` are tried after it
- * @throws RealmliftError NOT_ZULIP when no schema has the table or it names no zerver migration, NO_RIGHT when it cannot be read
+ * @throws RealmliftError NOT_ZULIP when no schema has the table or it names no zerver migration, RIGHT_MISSING when it cannot be read
  */
 export async function appliedMigrations(client: pg.ClientBase, schema: string): Promise<readonly AppliedMigration[]> {
   const { rows } = await client.query<{ schema: string }>(
@@ -40,7 +40,7 @@ async function read(client: pg.ClientBase, schema: string): Promise<readonly App
     return (await client.query<AppliedMigration>(`SELECT app, name FROM ${client.escapeIdentifier(schema)}.django_migrations ORDER BY id`)).rows;
   } catch (cause) {
     if ((cause as { code?: string }).code !== '42501') throw cause;
-    throw new RealmliftError('NO_RIGHT', 'plan', 'no right to read the table', {
+    throw new RealmliftError('RIGHT_MISSING', 'plan', 'no right to read the table', {
       table: 'django_migrations', hint: `GRANT USAGE ON SCHEMA ${schema} and GRANT SELECT ON ${schema}.django_migrations to this role`, cause,
     });
   }

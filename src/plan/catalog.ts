@@ -11,6 +11,8 @@ export interface CatalogColumn {
   readonly type: number;
   /** Table that a single-column foreign key points to. */
   readonly references: string | undefined;
+  /** May this role read it? */
+  readonly readable: boolean;
 }
 
 export interface CatalogTable {
@@ -21,8 +23,8 @@ export interface CatalogTable {
   readonly estimatedRows: number;
   /** Size on disk with TOAST, without indexes, in bytes. */
   readonly bytes: number;
-  /** May this role read the table? */
-  readonly readable: boolean;
+  /** Does a policy decide which of its rows this role sees? */
+  readonly policed: boolean;
 }
 
 export type Catalog = ReadonlyMap<string, CatalogTable>;
@@ -42,7 +44,7 @@ export async function findSchema(client: pg.Client): Promise<string> {
   const schema = rows[0]?.nspname;
   if (schema === undefined) {
     throw new RealmliftError('NOT_ZULIP', 'plan', 'this database has no table zerver_realm: it is not a Zulip database', {
-      hint: 'check the database name in DATABASE_URL or PGDATABASE', exit: EXIT.failed,
+      hint: 'check the database name in DATABASE_URL or PGDATABASE', exit: EXIT.nothingExported,
     });
   }
   return schema;
@@ -50,12 +52,13 @@ export async function findSchema(client: pg.Client): Promise<string> {
 
 /** Reads the catalog of all tables of `schema`. */
 export async function readCatalog(client: pg.Client, schema: string): Promise<Catalog> {
-  const tables = await client.query<{ name: string; rows: number; bytes: string; readable: boolean }>(`
-    SELECT c.relname AS name, c.reltuples::float8 AS rows, pg_table_size(c.oid) AS bytes, has_any_column_privilege(c.oid, 'SELECT') AS readable
+  const tables = await client.query<{ name: string; rows: number; bytes: string; policed: boolean }>(`
+    SELECT c.relname AS name, c.reltuples::float8 AS rows, pg_table_size(c.oid) AS bytes, row_security_active(c.oid) AS policed
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY c.relname`, [schema]);
-  const columns = await client.query<{ table: string; name: string; type: number; references: string | null }>(`
+  const columns = await client.query<{ table: string; name: string; type: number; references: string | null; readable: boolean }>(`
     SELECT c.relname AS table, a.attname AS name,
+           has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
            CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::int8::int4 AS type,
            (SELECT f.relname FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
             WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conkey = ARRAY[a.attnum] LIMIT 1) AS references
@@ -66,12 +69,12 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY c.relname, a.attnum`, [schema]);
   const byTable = new Map<string, Map<string, CatalogColumn>>();
-  for (const { table, name, type, references } of columns.rows) {
+  for (const { table, name, type, references, readable } of columns.rows) {
     let of = byTable.get(table);
-    if (of === undefined) byTable.set(table, (of = new Map()));
-    of.set(name, { name, type, references: references ?? undefined });
+    if (of === undefined) byTable.set(table, (of = new Map<string, CatalogColumn>()));
+    of.set(name, { name, type, references: references ?? undefined, readable });
   }
-  return new Map(tables.rows.map(({ name, rows, bytes, readable }) => [
-    name, { name, columns: byTable.get(name) ?? new Map<string, CatalogColumn>(), estimatedRows: rows, bytes: Number(bytes), readable },
+  return new Map(tables.rows.map(({ name, rows, bytes, policed }) => [
+    name, { name, columns: byTable.get(name) ?? new Map<string, CatalogColumn>(), estimatedRows: rows, bytes: Number(bytes), policed },
   ]));
 }

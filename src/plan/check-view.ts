@@ -1,18 +1,23 @@
 /**
  * The gate for every SELECT before it is run or installed: node-sql-parser reads the text and refuses what a view must not do.
  * A view is one SELECT; it reads only tables that the registry knows, calls only harmless functions, mentions no secret column
- * and binds its rows to the exported realm. It may say `alias.*`: the compiler expands that to the columns that may travel.
+ * and binds its rows to the exported realm. It may say `alias.*` in its first select list: the compiler expands that to the
+ * columns that may travel.
  */
 import sqlParser from 'node-sql-parser/build/postgresql.js';
-import { RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../errors.js';
+import { aliasOf, branches, columnName, functionName, qualifierOf, sources, walk, type Node } from './sql-tree.js';
+import { unboundSource } from './tenant-predicate.js';
 
 export interface ViewRules {
   /** Real tables that views may read. */
   readonly tables: ReadonlySet<string>;
   /** Selections, all of them bound to the realm. */
   readonly selections: ReadonlySet<string>;
-  /** Table -> its secret columns. */
+  /** Table -> its secret columns, those that the operator strips among them. */
   readonly secrets: ReadonlyMap<string, ReadonlySet<string>>;
+  /** What the operator strips, as `table.column`. */
+  readonly stripped: ReadonlySet<string>;
 }
 
 /** Functions that views may call: none reads files, sleeps, writes or leaves the database. */
@@ -21,126 +26,86 @@ const FUNCTIONS = new Set([
   'convert_to', 'split_part', 'get_byte', 'string_agg', 'mod', 'exists',
 ]);
 
-/** Parameters that bind rows to the realm, its user, its bots, or to ids that the run has already selected. */
-const TENANT_PARAMETERS = new Set(['realm_id', 'user_id', 'cross_realm_bot_ids', 'message_ids', 'consenting_user_ids']);
+/** What view files are made of. Of anything else this gate does not know what it does. */
+const KINDS = new Set([
+  'select', 'column_ref', 'default', 'double_quote_string', 'single_quote_string', 'number', 'bool', 'null', 'param', 'expr', 'expr_list',
+  'binary_expr', 'unary_expr', 'function', 'aggr_func', 'case', 'when', 'else', 'cast', 'array', 'collate',
+]);
 
-type Node = Readonly<Record<string, unknown>>;
+/** Parts of a SELECT that views use. */
+const CLAUSES = new Set(['type', 'columns', 'from', 'where', 'groupby', 'limit', '_next', 'set_op']);
+
 const parser = new sqlParser.Parser();
 
 /**
  * @param sql text of one SELECT of a view file
- * @param shared true for tables whose rows belong to no realm
- * @throws RealmliftError VIEW_REFUSED saying which rule the view breaks
+ * @param shared true for a view whose own table's rows belong to no realm
+ * @throws RealmliftError VIEW_REFUSED saying which rule the view breaks; COLUMN_NEEDED when it needs what the operator strips
  */
 export function checkView(name: string, sql: string, rules: ViewRules, shared: boolean): void {
   const refuse = (why: string): never => {
     throw new RealmliftError('VIEW_REFUSED', 'plan', `the view ${name} ${why}`, { table: name, hint: 'see sql/README.md for what a view may do' });
   };
-  let ast: unknown;
+  let parsed: unknown;
   try {
-    ast = parser.astify(sql, { database: 'Postgresql' });
+    parsed = parser.astify(sql, { database: 'Postgresql' });
   } catch (cause) {
     throw new RealmliftError('VIEW_REFUSED', 'plan', `the view ${name} cannot be parsed`, { table: name, cause });
   }
-  const statements = Array.isArray(ast) ? ast as Node[] : [ast as Node];
-  const statement = statements[0];
+  const statements = Array.isArray(parsed) ? parsed as Node[] : [parsed as Node];
+  const [statement] = statements;
   if (statements.length !== 1 || statement?.type !== 'select') return refuse('is not one SELECT');
 
-  const read = new Set<string>();
-  const columns = new Set<string>();
+  const starred = starsOfFirstList(statement);
+  if (starred.size > 1) refuse('has more than one *');
+  const tables = new Set<string>();
+  const aliases = new Set<string>();
   walk(statement, (node) => {
-    if (typeof node.table === 'string' && 'as' in node && node.type === undefined) read.add(node.table);
-    if (node.type === 'column_ref') columns.add(columnName(node));
+    if (typeof node.type === 'string' && !KINDS.has(node.type)) refuse(`has a part of the kind ${node.type}, which this check does not know`);
+    if (node.type !== 'select') return;
+    const unknown = Object.entries(node).find(([clause, value]) => !CLAUSES.has(clause) && !isEmpty(value));
+    if (unknown !== undefined) refuse(unknown[0] === 'into' ? 'writes' : `has the clause ${unknown[0]}, which views do not need`);
+    for (const source of sources(node)) {
+      if (typeof source.db === 'string') refuse(`names the schema ${source.db}`);
+      if (!/^\w*$/.test(aliasOf(source))) refuse('renames the columns of a source');
+      if (typeof source.table === 'string') tables.add(source.table);
+      aliases.add(aliasOf(source));
+    }
+  });
+  for (const table of tables) if (!rules.tables.has(table) && !rules.selections.has(table)) refuse(`reads ${table}, which does not travel`);
+  const secrets = new Map([...tables].flatMap((table) => [...(rules.secrets.get(table) ?? [])].map((column) => [column, table] as const)));
+  walk(statement, (node) => {
     if (node.type === 'function' || node.type === 'aggr_func') {
       const called = functionName(node);
       if (!FUNCTIONS.has(called)) refuse(`calls ${called}()`);
     }
-    if (node.type !== undefined && typeof node.type === 'string' && ['insert', 'update', 'delete', 'create', 'drop', 'into'].includes(node.type)) refuse('writes');
-    if (typeof node.into === 'object' && (node.into as Node | null)?.position !== undefined && (node.into as Node).position !== null) refuse('writes');
+    if (node.type !== 'column_ref') return;
+    const column = columnName(node);
+    if (column === '*' && !starred.has(node)) refuse('has a * outside of its first select list, which nothing expands');
+    const secret = secrets.has(column) ? `${secrets.get(column) ?? ''}.${column}` : undefined;
+    if (secret !== undefined && rules.stripped.has(secret)) throw columnNeeded(secret);
+    if (secret !== undefined) refuse(`reads the secret column ${secret}`);
+    if (qualifierOf(node) === undefined && aliases.has(column)) refuse(`takes whole rows of ${column}`);
   });
-  for (const table of read) {
-    if (!rules.tables.has(table) && !rules.selections.has(table)) refuse(`reads ${table}, which does not travel`);
-    for (const secret of rules.secrets.get(table) ?? []) if (columns.has(secret)) refuse(`reads the secret column ${table}.${secret}`);
-  }
-  if (!shared) for (const branch of branches(statement)) if (!bound(branch, rules.selections)) refuse('has no tenant predicate');
+  const unbound = unboundSource(statement, (table) => rules.selections.has(table) || (shared && table === name));
+  if (unbound !== undefined) refuse(`has no tenant predicate for ${unbound}`);
+  if (!shared && branches(statement).some((branch) => sources(branch).length === 0)) refuse('has no tenant predicate: it reads no table');
 }
 
-/** The SELECTs of a UNION. */
-function branches(select: Node): Node[] {
-  const next = select._next as Node | undefined;
-  return next === undefined ? [select] : [select, ...branches(next)];
+/** What decides which rows travel, or in which order, cannot be left out. */
+export function columnNeeded(column: string): RealmliftError {
+  return new RealmliftError('COLUMN_NEEDED', 'plan', `--strip ${column}: no export can do without it`, { table: column.split('.')[0], hint: 'strip another column', exit: EXIT.usage });
 }
 
-/** True when the rows of this SELECT are bound to the realm by a conjunct of WHERE or an inner join. */
-function bound(select: Node, selections: ReadonlySet<string>): boolean {
-  const from = (select.from ?? []) as Node[];
-  const inner = from.filter((source) => !/^(LEFT|FULL|RIGHT)/.test(typeof source.join === 'string' ? source.join : 'INNER'));
-  if (inner.some((source) => typeof source.table === 'string' && selections.has(source.table))) return true;
-  if (inner.some((source) => isSubquery(source) && branches(subquery(source)).every((each) => bound(each, selections)))) return true;
-  const conditions = [select.where, ...inner.map((source) => source.on)].filter((each) => each !== null && each !== undefined) as Node[];
-  if (conditions.flatMap(conjuncts).some((each) => binds(each, selections))) return true;
-  // SELECT unnest(:ids): the ids were selected by an earlier view.
-  return from.length === 0 && parametersIn(select).some((name) => TENANT_PARAMETERS.has(name));
+/** `alias.*` of the first SELECT: the only ones that the compiler replaces by the columns that may travel. */
+function starsOfFirstList(statement: Node): Set<unknown> {
+  const items = (statement.columns ?? []) as Node[];
+  return new Set(items.map((item) => item.expr as Node).filter((each) => each.type === 'column_ref' && columnName(each) === '*' && qualifierOf(each) !== undefined));
 }
 
-function conjuncts(condition: Node): Node[] {
-  return condition.type === 'binary_expr' && condition.operator === 'AND'
-    ? [...conjuncts(condition.left as Node), ...conjuncts(condition.right as Node)]
-    : [condition];
-}
-
-/** `column = :realm_id`, `column = ANY (:ids)`, `column IN (SELECT … bound …)`, or an OR of which each side binds. */
-function binds(condition: Node, selections: ReadonlySet<string>): boolean {
-  if (condition.type !== 'binary_expr') return false;
-  const [left, right] = [condition.left as Node, condition.right as Node];
-  if (condition.operator === 'OR') return binds(left, selections) && binds(right, selections);
-  if (left.type !== 'column_ref') return false;
-  if (condition.operator === '=') {
-    if (right.type === 'param') return TENANT_PARAMETERS.has(String(right.value));
-    return right.type === 'function' && functionName(right) === 'any' && parametersIn(right).some((name) => TENANT_PARAMETERS.has(name));
-  }
-  if (condition.operator !== 'IN') return false;
-  const items = (right.value ?? []) as Node[];
-  return items.some((item) => isSubquery({ expr: item }) && branches(subquery({ expr: item })).every((each) => bound(each, selections)));
-}
-
-function isSubquery(source: Node): boolean {
-  return subqueryOf(source)?.type === 'select';
-}
-
-function subquery(source: Node): Node {
-  return subqueryOf(source) as Node;
-}
-
-function subqueryOf(source: Node): Node | undefined {
-  const expression = source.expr as Node | undefined;
-  return (expression?.ast as Node | undefined) ?? expression;
-}
-
-function parametersIn(node: Node): string[] {
-  const names: string[] = [];
-  walk(node, (each) => { if (each.type === 'param') names.push(String(each.value)); });
-  return names;
-}
-
-function columnName(node: Node): string {
-  const column = node.column;
-  if (typeof column === 'string') return column;
-  const value = ((column as Node | undefined)?.expr as Node | undefined)?.value;
-  return typeof value === 'string' ? value : '';
-}
-
-function functionName(node: Node): string {
-  const name = node.name;
-  if (typeof name === 'string') return name.toLowerCase();
-  const parts = ((name as Node | undefined)?.name ?? []) as Node[];
-  return parts.map((part) => String(part.value)).join('.').toLowerCase();
-}
-
-function walk(node: unknown, visit: (node: Node) => void): void {
-  if (Array.isArray(node)) for (const each of node) walk(each, visit);
-  else if (node !== null && typeof node === 'object') {
-    visit(node as Node);
-    for (const each of Object.values(node)) walk(each, visit);
-  }
+/** The parser gives clauses that are not there as null, or as objects without content. */
+function isEmpty(value: unknown): boolean {
+  if (value === null || value === undefined || value === '') return true;
+  if (Array.isArray(value)) return value.length === 0;
+  return typeof value === 'object' && Object.entries(value).every(([key, inner]) => key === 'seperator' || isEmpty(inner));
 }

@@ -96,7 +96,7 @@ class Compiler {
     this.secrets = secretColumns(registry, circumstances.catalog, decisions);
     const views = [...registry.tables.values()].map((view) => view.table);
     const folded = [...registry.notExported].filter(([, reason]) => reason.startsWith('folded')).map(([table]) => table);
-    this.#rules = { tables: new Set([...views, ...folded]), selections: new Set(registry.selections.keys()), secrets: this.secrets };
+    this.#rules = { tables: new Set([...views, ...folded]), selections: new Set(registry.selections.keys()), secrets: this.secrets, stripped: decisions.strip };
   }
 
   compile(view: ViewFile, { select, because }: Choice): CompiledView {
@@ -109,6 +109,8 @@ class Compiler {
     const columns = expanded.items.map((item) => item.name);
     const list = expanded.items.map((item) => (item.text.endsWith(`.${quote(item.name)}`) ? item.text : `${item.text} AS ${quote(item.name)}`));
     const sql = `SELECT ${list.join(', ')}\n${rest}`;
+    // The condition of @defaults is part of the text only now.
+    if (select.defaults !== undefined) checkView(view.name, sql, this.#rules, view.shared);
     return { name: view.name, view, rule: view.selects.length > 1 ? describe(because) || 'otherwise' : '', sql, columns, reads, leftOut: expanded.leftOut };
   }
 

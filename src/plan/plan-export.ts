@@ -1,6 +1,7 @@
 /** The plan of one export: whose rows, by which rules, in which queries. It reads no message content. */
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
+import { columnNeeded } from './check-view.js';
 import { compileRegistry, type CompiledRegistry, type Decisions } from './compile-view.js';
 import type { Mode } from './condition.js';
 import { consentingUsers, refuseWithoutOwner } from './consent.js';
@@ -32,13 +33,16 @@ export interface ExportPlan {
   readonly review: SchemaReview;
 }
 
+/** What a run has compiled already: the realms of one run differ in parameters alone, and the gate parses every view. */
+const compiledOf = new WeakMap<Source, Map<string, CompiledRegistry>>();
+
 /**
- * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN
+ * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN, COLUMN_NEEDED
  */
 export async function planExport(client: pg.Client, source: Source, request: ExportRequest): Promise<ExportPlan> {
-  const { catalog, registry, version } = source;
+  const { catalog, registry } = source;
   refuseUnknownDecisions(request.decisions, source);
-  const compiled = compileRegistry(registry, { mode: request.mode, catalog, zerverMigration: version.zerverMigration }, request.decisions);
+  const compiled = compileOnce(source, request.mode, request.decisions);
   const consenting = request.mode === 'consent' ? await consentingUsers(client, catalog, request.realm, request) : [];
   if (!request.force && (request.mode === 'consent' || request.mode === 'public')) await refuseWithoutOwner(client, request.mode, request.realm, consenting);
   const bots = source.systemBots.map((bot) => bot.id);
@@ -58,6 +62,15 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
   };
 }
 
+function compileOnce(source: Source, mode: Mode, decisions: Decisions): CompiledRegistry {
+  const known = compiledOf.get(source) ?? new Map<string, CompiledRegistry>();
+  compiledOf.set(source, known);
+  const key = JSON.stringify([mode, [...decisions.strip], [...decisions.keep]]);
+  const compiled = known.get(key) ?? compileRegistry(source.registry, { mode, catalog: source.catalog, zerverMigration: source.version.zerverMigration }, decisions);
+  known.set(key, compiled);
+  return compiled;
+}
+
 /** A decision about a column that is not there would leave its author in a false belief. */
 function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog }: Source): void {
   for (const decision of [...strip, ...keep]) {
@@ -66,4 +79,5 @@ function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog }: Source)
       throw new RealmliftError('COLUMN_UNKNOWN', 'plan', `--strip or --keep names ${decision}, which this database does not have`, { hint: 'write TABLE.COLUMN', exit: EXIT.usage });
     }
   }
+  for (const decision of strip) if (decision.endsWith('.id')) throw columnNeeded(decision);
 }

@@ -39,10 +39,12 @@ export async function useSchema(client: pg.Client, schema: string): Promise<void
 
 async function readableSchema(client: pg.Client, registry: Registry, catalog: Catalog, tables: string): Promise<string> {
   const needed = tablesRead(registry, catalog);
-  const hidden = needed.filter((table) => catalog.get(table)?.readable !== true);
-  const [table] = hidden;
-  if (table === undefined) return tables;
+  const table = needed.find((each) => isHidden(registry, catalog, each));
   const role = client.user ?? 'the role';
+  if (table === undefined) {
+    refuseHiddenRows(needed, catalog, role);
+    return tables;
+  }
   const { rows } = await client.query<{ relname: string }>(`
     SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relkind = 'v' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')`, [VIEW_SCHEMA]);
@@ -53,4 +55,18 @@ async function readableSchema(client: pg.Client, registry: Registry, catalog: Ca
     hint: views.size > 0 ? `the views in ${VIEW_SCHEMA} are older than the schema: run realmlift install again`
       : `GRANT USAGE ON SCHEMA ${tables} TO ${role}; GRANT SELECT ON ${tables}.${table} TO ${role}; or run realmlift install`,
   });
+}
+
+/** True when the role may not read some column of the table that could travel. It need not be able to read secrets. */
+function isHidden(registry: Registry, catalog: Catalog, table: string): boolean {
+  const views = [...registry.tables.values(), ...registry.selections.values()].filter((view) => view.table === table);
+  const stays = (column: string): boolean => views.some(({ strip, omit }) => strip.has(column) || omit.has(column));
+  return [...(catalog.get(table)?.columns.values() ?? [])].some(({ name, readable }) => !readable && !stays(name));
+}
+
+/** An export through a policy would lack rows without a word; the sessions have row_security off, so that it would fail later. */
+function refuseHiddenRows(needed: readonly string[], catalog: Catalog, role: string): void {
+  const table = needed.find((each) => catalog.get(each)?.policed);
+  if (table === undefined) return;
+  throw new RealmliftError('RIGHT_MISSING', 'plan', `a row-level security policy hides rows of ${table} from ${role}`, { table, hint: `ALTER ROLE ${role} BYPASSRLS, or export as the owner of the tables` });
 }

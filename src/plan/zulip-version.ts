@@ -60,7 +60,7 @@ const MAJORS: readonly { readonly major: number; readonly from: number; readonly
  * Reads the version from the live database.
  *
  * @param override the value of --zulip-version, e.g. `8.4` or `11.0-dev+git`; the database then only narrows it down
- * @throws RealmliftError NOT_ZULIP, NO_RIGHT, ZULIP_VERSION when the override is not a version
+ * @throws RealmliftError NOT_ZULIP, RIGHT_MISSING, ZULIP_VERSION when the override is not a version
  */
 export async function detectZulipVersion(client: pg.ClientBase, schema: string, override?: string): Promise<ZulipVersion> {
   return zulipVersion(await appliedMigrations(client, schema), override);

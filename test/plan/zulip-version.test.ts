@@ -43,7 +43,7 @@ t.test('what is no Zulip database is said to be none', async (t) => {
     t.match(await detectZulipVersion(client, 'zulip'), { zerverMigration: 1, release: 'before 6.2' });
     await client.query('CREATE ROLE version_reader');
     await client.query('SET ROLE version_reader');
-    await t.rejects(detectZulipVersion(client, 'zulip'), { code: 'NO_RIGHT', table: 'django_migrations', hint: /GRANT SELECT ON public\.django_migrations/ });
+    await t.rejects(detectZulipVersion(client, 'zulip'), { code: 'RIGHT_MISSING', table: 'django_migrations', hint: /GRANT SELECT ON public\.django_migrations/ });
     await client.query('RESET ROLE; DROP ROLE version_reader');
   }));
 });

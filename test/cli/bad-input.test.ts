@@ -1,0 +1,209 @@
+// What people get wrong: each ends with one clear line, the exit code that the help documents, and nothing at the final path.
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import pg from 'pg';
+import t, { type Test } from 'tap';
+import { uploadsDirectory } from '../testbed/expected-export.js';
+import { startS3 } from '../testbed/s3-server.js';
+import { AVATAR_SALT } from '../testbed/test-data.js';
+import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
+import { realmlift, type Ended } from './command-line.js';
+
+const SALT = AVATAR_SALT['zulip-11/local'];
+const SECRET = 'wrong-p4ssword';
+
+interface Expected {
+  readonly exit: number;
+  /** The whole line, but for what differs from run to run. */
+  readonly line: RegExp;
+}
+
+/** One line of ours, no trace of code, no secret, nothing published. */
+function ended(t: Test, { code, signal, stdout, stderr, errors }: Ended, { exit, line }: Expected, output?: string): void {
+  t.equal(signal, null);
+  t.equal(code, exit, stderr);
+  t.equal(errors.length, 1, `one line: ${stderr}`);
+  t.match(stderr, line);
+  t.equal(stdout, '');
+  t.notMatch(stderr, /^ +at |\.js:\d+|node:internal|\[object |undefined/m, 'no stack trace');
+  t.notMatch(stderr, SECRET);
+  t.notMatch(stderr, SALT);
+  if (output !== undefined) t.notOk(existsSync(join(output, 'acme')), 'nothing at the final path');
+}
+
+async function query(url: string, ...statements: string[]): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query(['SET search_path = zulip', ...statements].join(';')).finally(() => client.end());
+}
+
+/** The URL as another role. */
+function as(url: string, role: string, password: string): string {
+  const other = new URL(url);
+  other.username = role;
+  other.password = password;
+  return other.href;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+const ACME = ['export', '--realm', 'acme'];
+
+t.test('words that mean nothing', async (t) => {
+  const nowhere = { env: { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none' } };
+  const directory = t.testdir({ empty: '', broken: '{', secrets: '[secrets]\nother = 1\n', link: {} });
+  const at = (name: string): string => join(directory, name);
+  const cases: readonly (readonly [words: readonly string[], line: RegExp, env?: Record<string, string>])[] = [
+    [['exprot'], /^realmlift: USAGE \[usage\]: unknown command 'exprot'.*export.*--help/],
+    [['export', '--relm', 'acme'], /^realmlift: USAGE \[usage\]: unknown option '--relm'.*--realm/],
+    [['export', '--realm'], /^realmlift: USAGE \[usage\]: option '--realm <name>' argument missing/],
+    [['export', 'acme'], /^realmlift: USAGE \[usage\]: too many arguments/],
+    [['export', '--uploads-dir', directory], /^realmlift: REALM_MISSING \[usage\]: it is not said what to export \(--realm NAME/],
+    [[...ACME, '--mode', 'half'], /^realmlift: USAGE \[usage\]: .*--mode.*full, consent, public/],
+    [[...ACME, '--jobs', '0'], /^realmlift: USAGE \[usage\]: .*--jobs.*a whole number of at least 1/],
+    [[...ACME, '--jobs', 'two'], /^realmlift: USAGE \[usage\]: .*--jobs/],
+    [ACME, /^realmlift: FILES_UNKNOWN \[usage\]: it is not said where the uploaded files are \(give --uploads-dir/],
+    [['export', '--realms', at('none'), '--uploads-dir', directory], /^realmlift: REALMS_FILE \[usage\]: .*none cannot be read \(ENOENT\)/],
+    [['export', '--realms', at('empty'), '--uploads-dir', directory], /^realmlift: REALM_MISSING \[usage\]/],
+    [[...ACME, '--users', at('none'), '--uploads-dir', directory], /^realmlift: USERS_FILE \[usage\]: .*none cannot be read \(ENOENT\)/],
+    [[...ACME, '--users', at('empty'), '--uploads-dir', directory], /^realmlift: USERS_FILE \[usage\]: .*empty names nobody/],
+    [[...ACME, '--zulip-secrets', at('none'), '--uploads-dir', directory], /^realmlift: SECRETS_FILE \[usage\]: .*none/],
+    [[...ACME, '--zulip-secrets', at('secrets'), '--uploads-dir', directory], /^realmlift: SECRETS_FILE \[usage\]: .*avatar_salt/],
+    [['export-user', '--realm', 'acme', '--uploads-dir', directory], /^realmlift: USER_MISSING \[usage\]: it is not said whom to export/],
+    [['verify'], /^realmlift: USAGE \[usage\]: missing required argument 'directory'/],
+    [['verify', at('none')], /^realmlift: EXPORT_MISSING \[verify\]: .*none/],
+    [[...ACME, '--uploads-dir', directory], /^realmlift: CONNECTION_STRING \[(usage|snapshot)\]/, { DATABASE_URL: 'mysql://x' }],
+    [[...ACME, '--uploads-dir', directory], /^realmlift: [A-Z_]+ \[(usage|snapshot)\]: .*sslmode is one of/, { PGSSLMODE: 'always', DATABASE_URL: '' }],
+    [[...ACME, '--uploads-dir', directory], /^realmlift: [A-Z_]+ \[(usage|snapshot)\]: .*nowhere/, { PGSERVICE: 'nowhere', DATABASE_URL: '' }],
+  ];
+  for (const [words, line, env = {}] of cases) {
+    await t.test(`${words.join(' ').replaceAll(directory, '')} ${Object.keys(env).join(' ')}`, async (t) => {
+      ended(t, await realmlift(words, { env: { ...nowhere.env, ...env } }), { exit: 2, line });
+    });
+  }
+});
+
+t.test('servers that are not there, or not ours', async (t) => {
+  const directory = t.testdir({ uploads: { files: {} } });
+  const words = [...ACME, '--output', join(directory, 'out'), '--uploads-dir', join(directory, 'uploads'), '--no-avatars'];
+  const run = (url: string): Promise<Ended> => realmlift(words, { env: { DATABASE_URL: url } });
+  const out = join(directory, 'out');
+
+  ended(t, await run(`postgresql://zulip:${SECRET}@127.0.0.1:${await freePort()}/zulip`), { exit: 1, line: /^realmlift: SERVER_UNREACHABLE \[snapshot\]: cannot connect to .*ECONNREFUSED.*\(check DATABASE_URL/ }, out);
+  ended(t, await run(`postgresql://zulip:${SECRET}@no-such-host.invalid/zulip`), { exit: 1, line: /^realmlift: SERVER_UNREACHABLE \[snapshot\]: cannot connect to .*no-such-host\.invalid/ }, out);
+  ended(t, await run('postgresql:///zulip?host=/no/such/socket'), { exit: 1, line: /^realmlift: SERVER_UNREACHABLE \[snapshot\]: cannot connect to / }, out);
+  await withEmptyDatabase(async (url) => {
+    ended(t, await run(url), { exit: 3, line: /^realmlift: NOT_ZULIP \[plan\]: this database has no table zerver_realm: it is not a Zulip database \(check the database name/ }, out);
+    ended(t, await run(as(url, 'postgres', SECRET)), { exit: 1, line: /^realmlift: LOGIN_REFUSED \[snapshot\]: the server refused the login of postgres@.*check the user, the password/ }, out);
+    ended(t, await run(as(url, 'postgres', '')), { exit: 1, line: /^realmlift: LOGIN_REFUSED \[snapshot\]: the server asks .* for a password and none was given/ }, out);
+    ended(t, await run(`${url}_none`), { exit: 1, line: /^realmlift: DATABASE_UNKNOWN \[snapshot\]: no such database: / }, out);
+    await query(url, 'CREATE SCHEMA zulip', 'CREATE TABLE zulip.zerver_realm (id int, string_id text)');
+    ended(t, await run(url), { exit: 3, line: /^realmlift: NOT_ZULIP \[plan\]: this is not a Zulip database: / }, out);
+  });
+});
+
+t.test('a Zulip server', async (t) => {
+  const directory = t.testdir({ uploads: { files: {} }, other: {}, full: { acme: { kept: 'x' } }, broken: '{"a": ', empty: {} });
+  const out = join(directory, 'out');
+  const uploads = await uploadsDirectory('zulip-11/local');
+  await withTestDatabase('zulip-11/local', async (url) => {
+    const run = (words: readonly string[], env: Record<string, string> = {}, files = uploads): Promise<Ended> =>
+      realmlift([...words, ...(words.includes('--output') ? [] : ['--output', out]), '--uploads-dir', files], { env: { DATABASE_URL: url, ZULIP_AVATAR_SALT: SALT, ...env } });
+
+    await t.test('unknown realms', async (t) => {
+      ended(t, await run(['export', '--realm', 'acne']), { exit: 3, line: /^realmlift: REALM_UNKNOWN \[plan\]: no realm has the subdomain "acne" \(close names: acme, / }, out);
+      ended(t, await run([...ACME, '--realm', 'nada']), { exit: 3, line: /^realmlift: REALM_UNKNOWN \[plan\]: no realm has the subdomain "nada"/ }, out);
+      ended(t, await run(['export', '--all-realms', '--exclude', 'acne']), { exit: 3, line: /^realmlift: REALM_UNKNOWN \[plan\]: .*"acne"/ }, out);
+      ended(t, await run(['export-user', '--realm', 'acme', '--user', 'nobody@acme.example']), { exit: 3, line: /^realmlift: USERS_UNKNOWN \[plan\]: .*nobody@acme\.example \(unknown\)/ }, out);
+      ended(t, await run(['export-user', '--realm', 'globex', '--user', 'owner@acme.example']), { exit: 3, line: /^realmlift: USERS_UNKNOWN \[plan\]: .*owner@acme\.example \(of another realm: acme\)/ }, out);
+    });
+
+    await t.test('what is asked for cannot be', async (t) => {
+      ended(t, await run(ACME, { ZULIP_AVATAR_SALT: '' }), { exit: 2, line: /^realmlift: SALT_MISSING \[plan\]: .*avatar_salt.*--zulip-secrets.*--no-avatars/ }, out);
+      ended(t, await run([...ACME, '--strip', 'zerver_stream.nothing']), { exit: 2, line: /^realmlift: COLUMN_UNKNOWN \[plan\]: .*zerver_stream\.nothing/ }, out);
+      ended(t, await run([...ACME, '--keep', 'token']), { exit: 2, line: /^realmlift: COLUMN_UNKNOWN \[plan\]: .*TABLE\.COLUMN/ }, out);
+      ended(t, await run([...ACME, '--strip', 'zerver_stream.id']), { exit: 2, line: /^realmlift: COLUMN_NEEDED \[plan, zerver_stream\]: .*id/ }, out);
+      ended(t, await run([...ACME, '--zulip-version', 'new']), { exit: 2, line: /^realmlift: ZULIP_VERSION \[usage\]: / }, out);
+      ended(t, await run([...ACME, '--zulip-dir', join(directory, 'empty')]), { exit: 2, line: /^realmlift: ZULIP_DIR \[plan\]: / }, out);
+      ended(t, await run([...ACME, '--migration-status', join(directory, 'none')]), { exit: 2, line: /^realmlift: MIGRATION_STATUS[A-Z_]* \[\w+\]: .*none/ }, out);
+      ended(t, await run([...ACME, '--migration-status', join(directory, 'broken')]), { exit: 2, line: /^realmlift: MIGRATION_STATUS[A-Z_]* \[\w+\]: .*broken/ }, out);
+    });
+
+    await t.test('directories', async (t) => {
+      ended(t, await run(ACME, {}, join(directory, 'none')), { exit: 1, line: /^realmlift: UPLOADS_DIR_MISSING \[files\]: there is no uploads directory .*none \(give Zulip's LOCAL_UPLOADS_DIR/ }, out);
+      ended(t, await run(ACME, {}, join(directory, 'other')), { exit: 1, line: /^realmlift: UPLOADS_DIR_MISSING \[files\]: .*other has neither files\/ nor avatars\// }, out);
+      const full = join(directory, 'full');
+      ended(t, await run([...ACME, '--output', full]), { exit: 1, line: /^realmlift: OUTPUT_EXISTS \[package\]: .*acme is not empty \(move it away/ });
+      t.equal(readFileSync(join(full, 'acme', 'kept'), 'utf8'), 'x', 'what was there is left alone');
+      t.notOk(existsSync(join(full, 'acme.partial')));
+    });
+
+    await t.test('rights', async (t) => {
+      const role = `reader_${process.pid}`;
+      const reader = (words: readonly string[]): Promise<Ended> => run(words, { DATABASE_URL: as(url, role, SECRET) });
+      await query(url, `CREATE ROLE ${role} LOGIN PASSWORD '${SECRET}'`);
+      try {
+        const grant = new RegExp(`\\(GRANT USAGE ON SCHEMA zulip TO ${role}; GRANT SELECT ON zulip\\.(\\w+) TO ${role}; or run realmlift install\\)\\n$`);
+        const nothing = await reader(ACME);
+        ended(t, nothing, { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, \\w+\\]: ${role} may not read zulip\\.\\w+ `) }, out);
+        t.match(nothing.stderr, grant);
+
+        await query(url, `GRANT USAGE ON SCHEMA zulip TO ${role}`, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${role}`, `REVOKE SELECT ON zerver_message FROM ${role}`);
+        const message = await reader(ACME);
+        ended(t, message, { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, zerver_message\\]: ${role} may not read zulip\\.zerver_message `) }, out);
+        t.match(message.stderr, `GRANT SELECT ON zulip.zerver_message TO ${role}`);
+
+        await query(url, `GRANT SELECT (id, realm_id) ON zerver_message TO ${role}`);
+        ended(t, await reader(ACME), { exit: 1, line: /^realmlift: RIGHT_MISSING \[\w+, zerver_message\]: .*GRANT SELECT ON zulip\.zerver_message TO/ }, out);
+
+        await query(url, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${role}`, `REVOKE USAGE ON SCHEMA zulip FROM ${role}`);
+        ended(t, await reader(ACME), { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan[^\\]]*\\]: .*GRANT USAGE ON SCHEMA zulip TO ${role}`) }, out);
+
+        await query(url, `GRANT USAGE ON SCHEMA zulip TO ${role}`, `REVOKE SELECT ON django_migrations FROM ${role}`);
+        ended(t, await reader(ACME), { exit: 1, line: /^realmlift: RIGHT_MISSING \[plan, django_migrations\]: .*GRANT SELECT ON zulip\.django_migrations TO/ }, out);
+
+        await query(url, `GRANT SELECT ON django_migrations TO ${role}`, 'ALTER TABLE zerver_message ENABLE ROW LEVEL SECURITY', 'CREATE POLICY later ON zerver_message USING (id > 5)');
+        ended(t, await reader(ACME), { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, zerver_message\\]: a row-level security policy hides rows of zerver_message from ${role} \\(ALTER ROLE ${role} BYPASSRLS`) }, out);
+        ended(t, await realmlift(['install'], { env: { DATABASE_URL: as(url, role, SECRET) } }), { exit: 1, line: /^realmlift: INSTALL_REFUSED \[plan\]: .*superuser/ });
+      } finally {
+        await query(url, `DROP OWNED BY ${role} CASCADE`, `DROP ROLE ${role}`);
+      }
+    });
+  });
+});
+
+t.test('buckets', async (t) => {
+  const out = join(t.testdir({}), 'out');
+  const server = await startS3();
+  try {
+    await withTestDatabase('zulip-11/s3', async (url) => {
+      const run = (env: Record<string, string>): Promise<Ended> =>
+        realmlift([...ACME, '--output', out], { env: { DATABASE_URL: url, ZULIP_AVATAR_SALT: SALT, ...server.environment, ...env } });
+      ended(t, await run({ S3_UPLOADS_BUCKET: 'no-such-bucket' }), { exit: 1, line: /^realmlift: BUCKET_MISSING \[files\]: .*no-such-bucket/ }, out);
+      ended(t, await run({ S3_AVATARS_BUCKET: 'no-such-bucket' }), { exit: 1, line: /^realmlift: BUCKET_MISSING \[files\]: .*no-such-bucket/ }, out);
+      ended(t, await run({ AWS_ACCESS_KEY_ID: 'STRANGER', AWS_SECRET_ACCESS_KEY: SECRET }), { exit: 1, line: /^realmlift: S3_CREDENTIALS_REFUSED \[files\]: S3 refuses the credentials/ }, out);
+      ended(t, await run({ S3_ENDPOINT: `http://127.0.0.1:${await freePort()}` }), { exit: 1, line: /^realmlift: \w+ \[files\]: .*(ECONNREFUSED|connect)/ }, out);
+    });
+  } finally {
+    await server.stop();
+  }
+});
+
+t.test('--debug adds where, and still no secret', async (t) => {
+  const { code, stderr } = await realmlift([...ACME, '--debug', '--uploads-dir', t.testdir({ files: {} })], { env: { DATABASE_URL: `postgresql://zulip:${SECRET}@127.0.0.1:${await freePort()}/zulip` } });
+  t.equal(code, 1);
+  t.match(stderr, /^realmlift: SERVER_UNREACHABLE /);
+  t.match(stderr, /\n +at .*connect/);
+  t.notMatch(stderr, SECRET);
+});
+

@@ -1,0 +1,43 @@
+/** The command line as users have it: a process of its own. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+
+export const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.js');
+
+/** Settings of the caller's own servers, which no test is to reach. */
+const OTHER_SERVERS = /^(PG|S3_|AWS_|DATABASE_URL$|ZULIP_|TAP)/;
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Lines of stderr. */
+  readonly errors: readonly string[];
+}
+
+export interface CommandSettings {
+  /** Added to an environment without servers. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  /** Gets the process while it runs. */
+  readonly meanwhile?: (child: ChildProcess) => Promise<void>;
+}
+
+/** Runs `realmlift ARGUMENTS…` to its end. */
+export async function realmlift(parameters: readonly string[], { env = {}, cwd, uid, gid, meanwhile }: CommandSettings = {}): Promise<Ended> {
+  const inherited = Object.entries(process.env).filter(([name]) => !OTHER_SERVERS.test(name));
+  const child = spawn(process.execPath, [CLI, ...parameters], {
+    env: { ...Object.fromEntries(inherited), AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+    ...(cwd === undefined ? {} : { cwd }), ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }),
+  });
+  const [stdout, stderr, [code, signal]] = await Promise.all([
+    text(child.stdout), text(child.stderr), once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>, meanwhile?.(child),
+  ]);
+  return { code, signal, stdout, stderr, errors: stderr.split('\n').filter((line) => line !== '') };
+}
