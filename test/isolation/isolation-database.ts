@@ -29,8 +29,11 @@ export interface IsolationDatabase {
   /** As superuser, with Zulip's schema in the search path. */
   readonly client: pg.Client;
   readonly system: System;
-  /** Inserts a server in the open transaction; returns all rows that the tables now hold, as PostgreSQL's row_to_json shows them. */
-  load(tables: Tables): Promise<Tables>;
+  /**
+   * Inserts a server in the open transaction; returns all rows that the tables now hold, as PostgreSQL's row_to_json shows them.
+   * @param botsAt id of the realm that the system realm's users move to
+   */
+  load(tables: Tables, botsAt?: number): Promise<Tables>;
   /** Undoes a load that was committed. */
   empty(): Promise<void>;
 }
@@ -79,11 +82,15 @@ async function prepare(client: pg.Client, url: string): Promise<IsolationDatabas
     await fill({ ...kept, zerver_client: clients });
   };
   await empty();
-  const load = async (tables: Tables): Promise<Tables> => {
+  const load = async (tables: Tables, botsAt?: number): Promise<Tables> => {
     const whole = Object.fromEntries(Object.entries(tables).map(([table, rows]) => [table, rows.map((row) => completed(row, patterns.get(table) ?? {}))]));
     await fill(whole);
     const held: Tables = { zerver_client: clients };
     for (const table of FILLED) held[table] = [...(kept[table] ?? []), ...(whole[table] ?? [])];
+    if (botsAt !== undefined) {
+      await client.query('UPDATE zerver_userprofile SET realm_id = $2 WHERE realm_id = $1', [system, botsAt]);
+      held.zerver_userprofile = (held.zerver_userprofile as Row[]).map((user) => (user.realm_id === system ? { ...user, realm_id: botsAt } : user));
+    }
     return held;
   };
   return { url, client, system: { realmId: system, users: kept.zerver_userprofile as unknown as SystemUser[] }, load, empty };

@@ -77,8 +77,10 @@ export interface ServerSpec {
   readonly approved: number;
   /** The user exported alone. */
   readonly single: number;
+  /** As on very old servers, the system bots live in the first real realm. */
+  readonly oldBots: boolean;
 }
 
 export const servers: fc.Arbitrary<ServerSpec> = fc.record({
-  realms: fc.array(realm, { minLength: 1, maxLength: 3 }), exported: fc.nat({ max: 2 }), approved: fc.nat({ max: 31 }), single: nat,
+  realms: fc.array(realm, { minLength: 1, maxLength: 3 }), exported: fc.nat({ max: 2 }), approved: fc.nat({ max: 31 }), single: nat, oldBots: rarely(8),
 });
