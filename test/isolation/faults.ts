@@ -1,7 +1,7 @@
 /** One random server, exported in every mode and held against the oracle. */
 import type { Mode } from '../../src/plan/condition.js';
-import { readSource } from '../../src/plan/source.js';
-import type { Realm } from '../../src/plan/realm.js';
+import { findSystemBots, type Realm } from '../../src/plan/realm.js';
+import { readSource, type Source } from '../../src/plan/source.js';
 import { differences } from './differences.js';
 import { exportedRows, FREE_CHOICE } from './exported-rows.js';
 import type { IsolationDatabase } from './isolation-database.js';
@@ -18,7 +18,7 @@ export async function faults(database: IsolationDatabase, spec: ServerSpec): Pro
   try {
     const tables = rowsOf(spec, database.system);
     const server = await database.load(tables, spec.oldBots ? tables.zerver_realm?.[0]?.id as number : undefined);
-    const source = await readSource(client, undefined);
+    const source = { ...(await schemaOf(database)), systemBots: await findSystemBots(client) };
     const row = (server.zerver_realm ?? []).filter((each) => each.string_id !== 'zulipinternal')[spec.exported % spec.realms.length] as Row;
     const realm: Realm = { id: row.id as number, stringId: row.string_id as string, name: '', deactivated: false };
     const people = (server.zerver_userprofile ?? []).filter((user) => user.realm_id === realm.id).map((user) => user.id as number);
@@ -39,4 +39,13 @@ export async function faults(database: IsolationDatabase, spec: ServerSpec): Pro
   } finally {
     await client.query('ROLLBACK');
   }
+}
+
+/** The schema is the same for all servers. */
+const schemas = new WeakMap<IsolationDatabase, Promise<Source>>();
+
+function schemaOf(database: IsolationDatabase): Promise<Source> {
+  const source = schemas.get(database) ?? readSource(database.client, undefined);
+  schemas.set(database, source);
+  return source;
 }

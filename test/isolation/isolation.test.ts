@@ -14,7 +14,7 @@ import { servers } from './server-arbitrary.js';
 const SERVERS = Number(process.env.ISOLATION_SERVERS ?? 200);
 const SEED = process.env.ISOLATION_SEED === undefined ? {} : { seed: Number(process.env.ISOLATION_SEED) };
 
-t.test(`${SERVERS} random servers`, { timeout: 600_000 }, async (t) => {
+t.test(`${SERVERS} random servers`, async (t) => {
   await withIsolationDatabase(async (database) => {
     let runs = 0;
     await fc.assert(fc.asyncProperty(servers, async (spec) => {

@@ -105,6 +105,7 @@ function wholeRealm(server: Tables, { realmId, mode, approved }: OracleRequest):
     }));
 
   // Messages.
+  const botRecipients = new Set(bots.map((bot) => bot.recipient_id));
   const senders = new Set([...userIds, ...botIds]);
   const received = (message: Row): boolean => all('zerver_usermessage').some((row) => row.message_id === message.id && consenting.has(row.user_profile_id));
   const messages = all('zerver_message').filter((message) => {
@@ -119,7 +120,8 @@ function wholeRealm(server: Tables, { realmId, mode, approved }: OracleRequest):
       if (mode === 'consent' && subscribed && (!isProtected || received(message))) return true;
     }
     if (mode === 'public') return false;
-    // (b) sent directly by somebody whose data travels to somebody whose data does not
+    // (b) sent directly by somebody whose data travels to somebody whose data does not, as far as the recipient is there to be named
+    if (!recipientIds.has(message.recipient_id) && !botRecipients.has(message.recipient_id)) return false;
     const addressee = all('zerver_recipient').find((row) => row.id === message.recipient_id && row.type === 1)?.type_id;
     const sendersTravel = mode === 'full' ? accountIds.has(message.sender_id) : consenting.has(message.sender_id);
     const addresseeStays = senders.has(addressee) && !(mode === 'full' ? accountIds.has(addressee) : consenting.has(addressee));
@@ -129,7 +131,6 @@ function wholeRealm(server: Tables, { realmId, mode, approved }: OracleRequest):
   const usermessages = all('zerver_usermessage')
     .filter((row) => messageIds.has(row.message_id) && accountIds.has(row.user_profile_id) && (mode !== 'consent' || consenting.has(row.user_profile_id)));
 
-  const botRecipients = new Set(bots.map((bot) => bot.recipient_id));
   const scheduled = all('zerver_scheduledmessage').filter((row) => row.realm_id === realmId && mayShow(row.sender_id)
     && (recipientIds.has(row.recipient_id) || botRecipients.has(row.recipient_id)));
   const scheduledIds = new Set(scheduled.map((row) => row.id));
@@ -177,10 +178,11 @@ function singleUser(server: Tables, realmId: number, userId: number): Expected {
   const direct = new Set(recipients.filter((recipient) => recipient.type !== 2).map((recipient) => recipient.id));
   const reactions = all('zerver_reaction').filter((row) => row.user_profile_id === userId);
   const messages = all('zerver_message').flatMap((message): Row[] => {
-    const own = message.realm_id === realmId && (message.sender_id === userId || direct.has(message.recipient_id));
+    const own = message.sender_id === userId || direct.has(message.recipient_id);
     const reacted = reactions.some((row) => row.message_id === message.id);
     const usermessage = all('zerver_usermessage').find((row) => row.message_id === message.id && row.user_profile_id === userId);
-    if (!(own || reacted) || usermessage === undefined) return [];
+    // Zulip takes a message of another realm if the user reacted to it.
+    if (message.realm_id !== realmId || !(own || reacted) || usermessage === undefined) return [];
     const recipient = all('zerver_recipient').find((row) => row.id === message.recipient_id) as Row;
     const names = all('zerver_subscription').filter((row) => row.recipient_id === recipient.id)
       .map((row) => String(all('zerver_userprofile').find((user) => user.id === row.user_profile_id)?.full_name)).sort();
