@@ -68,7 +68,7 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
   const byTable = new Map<string, Map<string, CatalogColumn>>();
   for (const { table, name, type, references } of columns.rows) {
     let of = byTable.get(table);
-    if (of === undefined) byTable.set(table, (of = new Map()));
+    if (of === undefined) byTable.set(table, (of = new Map<string, CatalogColumn>()));
     of.set(name, { name, type, references: references ?? undefined });
   }
   return new Map(tables.rows.map(({ name, rows, bytes, readable }) => [
