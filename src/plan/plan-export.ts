@@ -10,6 +10,9 @@ import { SYSTEM_REALM, type Realm } from './realm.js';
 import { reviewSchema, type SchemaReview } from './schema-review.js';
 import type { Source } from './source.js';
 
+/** From this zerver migration on public exports hide the addresses of those who hide them from everybody: sql/selection/shown_user.sql. */
+const SCRUBS_PUBLIC = 600;
+
 export interface ExportRequest {
   readonly realm: Realm;
   readonly mode: Mode;
@@ -33,14 +36,16 @@ export interface ExportPlan {
 }
 
 /**
- * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN
+ * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN, SCHEMA_UNKNOWN
  */
 export async function planExport(client: pg.Client, source: Source, request: ExportRequest): Promise<ExportPlan> {
   const { catalog, registry, version } = source;
   refuseUnknownDecisions(request.decisions, source);
   const compiled = compileRegistry(registry, { mode: request.mode, catalog, zerverMigration: version.zerverMigration }, request.decisions);
   const consenting = request.mode === 'consent' ? await consentingUsers(client, catalog, request.realm, request) : [];
-  if (!request.force && (request.mode === 'consent' || request.mode === 'public')) await refuseWithoutOwner(client, request.mode, request.realm, consenting);
+  const { force, mode } = request;
+  // Until Zulip 9 a public export scrubs nobody, and its owners stay owners.
+  if (!force && (mode === 'consent' || (mode === 'public' && version.zerverMigration >= SCRUBS_PUBLIC))) await refuseWithoutOwner(client, mode, request.realm, consenting);
   const bots = source.systemBots.map((bot) => bot.id);
   const parameters: Parameters = {
     realm_id: request.realm.id,
