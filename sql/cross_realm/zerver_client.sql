@@ -10,9 +10,9 @@ WHERE c.id IN (
   UNION
   SELECT s.sending_client_id FROM exported_scheduled_message s
   UNION
-  SELECT a.client_id FROM zerver_useractivity a JOIN private_data_user u ON u.id = a.user_profile_id
+  SELECT a.id FROM activity_client a
   UNION
-  SELECT t.client_id FROM zerver_userstatus t JOIN private_data_user u ON u.id = t.user_profile_id
+  SELECT t.id FROM status_client t
 )
 
 -- @select

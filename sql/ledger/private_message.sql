@@ -9,5 +9,5 @@ FROM zerver_message m
 LEFT JOIN addressee a ON a.id = m.recipient_id
 LEFT JOIN group_recipient g ON g.id = m.recipient_id
 LEFT JOIN possible_sender s ON s.id = m.sender_id
-WHERE m.realm_id = :realm_id AND COALESCE(g.safe, true)
+WHERE m.realm_id = :realm_id AND (COALESCE(g.safe, true) OR s.id IS NULL)
   AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR a.is_protected OR (a.is_contact AND s.agrees)), false)

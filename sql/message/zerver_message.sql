@@ -1,4 +1,5 @@
 -- Messages. A single user's carry readable extras: the names of the flags, the client and the recipient.
+-- Since Zulip 8 rows have the realm; a message of another realm stays, also where the user reacted to it (Zulip's own would take it).
 -- @file messages
 
 -- @select mode user, migration zerver >= 0452
@@ -27,8 +28,9 @@ JOIN zerver_client c ON c.id = m.sending_client_id
 JOIN zerver_recipient r ON r.id = m.recipient_id
 LEFT JOIN zerver_stream t ON t.id = r.type_id AND r.type = 2
 WHERE um.user_profile_id = :user_id
-  AND ((m.realm_id = :realm_id AND (m.sender_id = :user_id
-        OR (r.type <> 2 AND EXISTS (SELECT 1 FROM zerver_subscription s WHERE s.recipient_id = m.recipient_id AND s.user_profile_id = :user_id))))
+  AND m.realm_id = :realm_id
+  AND (m.sender_id = :user_id
+       OR (r.type <> 2 AND EXISTS (SELECT 1 FROM zerver_subscription s WHERE s.recipient_id = m.recipient_id AND s.user_profile_id = :user_id))
        OR EXISTS (SELECT 1 FROM zerver_reaction x WHERE x.message_id = m.id AND x.user_profile_id = :user_id))
 
 -- @select mode user

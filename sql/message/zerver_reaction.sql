@@ -1,4 +1,4 @@
--- Reactions to exported messages.
+-- Reactions to exported messages. One of another realm's user stays: its author is not in the export.
 -- @file realm.json
 
 -- @select mode user
@@ -10,3 +10,4 @@ WHERE t.user_profile_id = :user_id
 SELECT t.*
 FROM zerver_reaction t
 JOIN exported_message m ON m.id = t.message_id
+JOIN possible_sender p ON p.id = t.user_profile_id

@@ -9,10 +9,8 @@ FROM (
   SELECT r.id, true AS is_open
   FROM exported_recipient r
   UNION ALL
-  SELECT r.id, false AS is_open
-  FROM zerver_recipient r
-  JOIN possible_sender p ON p.id = r.type_id
-  WHERE r.type = 1 AND NOT p.agrees
+  SELECT c.id, false AS is_open
+  FROM contact_recipient c
 ) AS a
 GROUP BY a.id
 
@@ -27,10 +25,8 @@ FROM (
   LEFT JOIN zerver_stream t ON t.id = r.type_id AND r.type = 2
   LEFT JOIN subscribed_recipient sr ON sr.id = r.id
   UNION ALL
-  SELECT r.id, false AS is_open, true AS is_contact, false AS is_protected
-  FROM zerver_recipient r
-  JOIN possible_sender p ON p.id = r.type_id
-  WHERE r.type = 1 AND NOT p.agrees
+  SELECT c.id, false AS is_open, true AS is_contact, false AS is_protected
+  FROM contact_recipient c
 ) AS a
 GROUP BY a.id
 

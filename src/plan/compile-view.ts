@@ -6,6 +6,7 @@ import { RealmliftError } from '../errors.js';
 import type { Catalog } from './catalog.js';
 import { checkView, type ViewRules } from './check-view.js';
 import { describe, type Circumstances } from './condition.js';
+import { requireColumnsOf } from './needed-columns.js';
 import { chooseSelect, type Choice, type Registry } from './registry.js';
 import { looksSecret } from './secret-names.js';
 import { sourceOf, splitSelect, type SelectItem } from './select-list.js';
@@ -28,7 +29,7 @@ export interface CompiledView {
   readonly columns: readonly string[];
   /** Selections that it reads, directly. */
   readonly reads: readonly string[];
-  /** Columns of the SELECT that this schema lacks, or that it does not know and scrubs. */
+  /** Columns that the SELECT names or that every known release has, and this schema lacks; and those that it has and a SELECT that scrubs does not know. */
   readonly leftOut: readonly string[];
 }
 
@@ -45,7 +46,7 @@ export interface CompiledRegistry {
 /**
  * Compiles every table that travels under these circumstances and every selection that they read, and checks each.
  *
- * @throws RealmliftError SECRET_UNDECIDED when a column of an exported table looks secret and nobody decided; VIEW_REFUSED
+ * @throws RealmliftError SECRET_UNDECIDED when a column of an exported table looks secret and nobody decided; VIEW_REFUSED; SCHEMA_UNKNOWN
  */
 export function compileRegistry(registry: Registry, circumstances: Circumstances, decisions: Decisions): CompiledRegistry {
   const compiler = new Compiler(registry, circumstances, decisions);
@@ -111,6 +112,7 @@ class Compiler {
     const sql = `SELECT ${list.join(', ')}\n${rest}`;
     // The condition of @defaults is part of the text only now.
     if (select.defaults !== undefined) checkView(view.name, sql, this.#rules, view.shared);
+    requireColumnsOf(view.name, sql, this.#catalog, new Map([...this.selections].map(([name, selection]) => [name, selection.columns])));
     return { name: view.name, view, rule: view.selects.length > 1 ? describe(because) || 'otherwise' : '', sql, columns, reads, leftOut: expanded.leftOut };
   }
 
@@ -132,11 +134,12 @@ class Compiler {
     const source = sourceOf(star.alias, rest);
     if (source === undefined) throw new RealmliftError('VIEW_FILE', 'plan', `${view.name}: ${star.alias}.* stands for no table`);
     const own = this.selections.get(source)?.columns ?? this.#travelling(source);
-    const leftOut: string[] = [];
+    const absent = [...(this.#registry.everywhere.get(source) ?? [])].filter((column) => this.#catalog.get(source)?.columns.has(column) !== true);
+    const leftOut = [...absent];
     // An override of a column that this schema lacks has nothing to override.
     const overrides = new Map(expressions.filter(({ name, text }) => {
       const missing = !own.includes(name) && new RegExp(`\\b${star.alias}\\.${name}\\b`).test(text);
-      if (missing) leftOut.push(name);
+      if (missing && !leftOut.includes(name)) leftOut.push(name);
       return !missing;
     }).map((item) => [item.name, item]));
     const expanded: Expression[] = [];

@@ -11,6 +11,9 @@ import { SYSTEM_REALM, type Realm } from './realm.js';
 import { reviewSchema, type SchemaReview } from './schema-review.js';
 import type { Source } from './source.js';
 
+/** From this zerver migration on public exports hide the addresses of those who hide them from everybody: sql/selection/shown_user.sql. */
+const SCRUBS_PUBLIC = 600;
+
 export interface ExportRequest {
   readonly realm: Realm;
   readonly mode: Mode;
@@ -37,14 +40,16 @@ export interface ExportPlan {
 const compiledOf = new WeakMap<Source, Map<string, CompiledRegistry>>();
 
 /**
- * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN, COLUMN_NEEDED
+ * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN, COLUMN_NEEDED, SCHEMA_UNKNOWN
  */
 export async function planExport(client: pg.Client, source: Source, request: ExportRequest): Promise<ExportPlan> {
-  const { catalog, registry } = source;
+  const { catalog, registry, version } = source;
   refuseUnknownDecisions(request.decisions, source);
   const compiled = compileOnce(source, request.mode, request.decisions);
   const consenting = request.mode === 'consent' ? await consentingUsers(client, catalog, request.realm, request) : [];
-  if (!request.force && (request.mode === 'consent' || request.mode === 'public')) await refuseWithoutOwner(client, request.mode, request.realm, consenting);
+  const { force, mode } = request;
+  // Until Zulip 9 a public export scrubs nobody, and its owners stay owners.
+  if (!force && (mode === 'consent' || (mode === 'public' && version.zerverMigration >= SCRUBS_PUBLIC))) await refuseWithoutOwner(client, mode, request.realm, consenting);
   const bots = source.systemBots.map((bot) => bot.id);
   const parameters: Parameters = {
     realm_id: request.realm.id,

@@ -23,6 +23,8 @@ export interface Registry {
   readonly notExported: ReadonlyMap<string, string>;
   /** Columns that the known Zulip releases have, and what those that are foreign keys refer to. */
   readonly known: ReadonlyMap<string, ReadonlyMap<string, string | undefined>>;
+  /** Columns by table that every known Zulip release has. */
+  readonly everywhere: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 /** The package's root: the nearest directory above this file that holds sql/. */
@@ -42,12 +44,13 @@ export function loadRegistry(directory = join(packageRoot(), 'sql')): Registry {
     readdirSync(join(directory, name)).filter((file) => file.endsWith('.sql')).sort()
       .map((file) => parseViewFile(readFileSync(join(directory, name, file), 'utf8'), name, file.slice(0, -'.sql'.length)));
   const tables = DATA_CLASSES.flatMap(folder);
+  const releases = readdirSync(join(directory, 'known')).map((file) => knownColumns(readFileSync(join(directory, 'known', file), 'utf8')));
   return {
     tables: new Map(tables.map((view) => [view.name, view])),
     selections: new Map(folder('selection').map((view) => [view.name, view])),
     ledger: folder('ledger'),
     notExported: notExported(readFileSync(join(directory, 'not-exported.txt'), 'utf8')),
-    known: knownColumns(readdirSync(join(directory, 'known')).map((file) => readFileSync(join(directory, 'known', file), 'utf8'))),
+    known: merged(releases), everywhere: common(releases),
   };
 }
 
@@ -86,18 +89,26 @@ export function reasonNotExported(registry: Registry, table: string): string | u
   return undefined;
 }
 
+type Columns = ReadonlyMap<string, ReadonlyMap<string, string | undefined>>;
+
 /** Lines `table: column column>referenced …`, one file a Zulip release. */
-function knownColumns(texts: readonly string[]): Map<string, Map<string, string | undefined>> {
-  const known = new Map<string, Map<string, string | undefined>>();
-  for (const line of texts.flatMap((text) => text.split('\n'))) {
-    const [table, columns] = line.split(': ');
-    if (table === undefined || columns === undefined || line.startsWith('#')) continue;
-    const of = known.get(table) ?? new Map<string, string | undefined>();
-    known.set(table, of);
-    for (const column of columns.split(' ')) {
-      const [name, references] = column.split('>');
-      of.set(name as string, references);
-    }
+function knownColumns(text: string): Columns {
+  const lines = text.split('\n').filter((line) => !line.startsWith('#') && line.includes(': ')).map((line) => line.split(': ') as [string, string]);
+  return new Map(lines.map(([table, columns]) => [table, new Map(columns.split(' ').map((column) => column.split('>') as [string, string | undefined]))]));
+}
+
+function merged(releases: readonly Columns[]): Columns {
+  const tables = new Map<string, Map<string, string | undefined>>();
+  for (const [table, columns] of releases.flatMap((release) => [...release])) {
+    const of = tables.get(table) ?? new Map<string, string | undefined>();
+    tables.set(table, of);
+    for (const [column, references] of columns) of.set(column, references ?? of.get(column));
   }
-  return known;
+  return tables;
+}
+
+function common(releases: readonly Columns[]): Map<string, Set<string>> {
+  const [first, ...others] = releases;
+  const tables = [...(first ?? [])].filter(([table]) => others.every((release) => release.has(table)));
+  return new Map(tables.map(([table, columns]) => [table, new Set([...columns.keys()].filter((column) => others.every((release) => release.get(table)?.has(column) === true)))]));
 }

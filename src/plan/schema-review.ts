@@ -10,7 +10,7 @@ export interface SchemaReview {
   readonly unknownColumns: readonly string[];
   /** Columns that a known release has as a foreign key and this schema has without one. */
   readonly unboundReferences: readonly string[];
-  /** Table -> why it does not travel, of the tables that this server has. */
+  /** Table -> why it does not travel: of the tables that this server has, and of those that it should have. */
   readonly notExported: ReadonlyMap<string, string>;
   /** Secret columns of exported tables that this server has, as `table.column`: stripped although Zulip exports them. */
   readonly stripped: readonly string[];
@@ -37,6 +37,9 @@ export function reviewSchema(registry: Registry, catalog: Catalog, compiled: Com
       if (known?.has(column.name) !== true) unknownColumns.push(`${table.name}.${column.name}`);
       else if (known.get(column.name) !== undefined && column.references === undefined) unboundReferences.push(`${table.name}.${column.name}`);
     }
+  }
+  for (const table of registry.everywhere.keys()) {
+    if (exported.has(table) && !catalog.has(table)) notExported.set(table, 'this database does not have it, although every known release does');
   }
   const present = (table: string, column: string): boolean => catalog.get(table)?.columns.has(column) === true;
   const omitted = new Set([...views, ...registry.selections.values()].flatMap((view) => [...view.omit].map((column) => `${view.table}.${column}`)));

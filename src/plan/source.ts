@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { findSchema, readCatalog, type Catalog } from './catalog.js';
+import { requireNamedColumns } from './needed-columns.js';
 import { findSystemBots, type SystemBot } from './realm.js';
 import { loadRegistry, type Registry } from './registry.js';
 import { VIEW_SCHEMA, tablesRead } from './safe-views.js';
@@ -21,12 +22,13 @@ export interface Source {
  * Reads the schema and version in the snapshot of `client`, whose search path is the schema to read afterwards.
  *
  * @param zulipVersion overrides what the database says
- * @throws RealmliftError NOT_ZULIP, RIGHT_MISSING naming a table that the role may not read
+ * @throws RealmliftError NOT_ZULIP, SCHEMA_UNKNOWN, RIGHT_MISSING naming a table that the role may not read
  */
 export async function readSource(client: pg.Client, zulipVersion: string | undefined): Promise<Source> {
   const registry = loadRegistry();
   const tables = await findSchema(client);
   const catalog = await readCatalog(client, tables);
+  requireNamedColumns(catalog);
   const schema = await readableSchema(client, registry, catalog, tables);
   await useSchema(client, schema);
   return { schema, catalog, registry, version: await detectZulipVersion(client, schema, zulipVersion), systemBots: await findSystemBots(client) };

@@ -1,0 +1,51 @@
+/** One random server, exported in every mode and held against the oracle. */
+import type { Mode } from '../../src/plan/condition.js';
+import { findSystemBots, type Realm } from '../../src/plan/realm.js';
+import { readSource, type Source } from '../../src/plan/source.js';
+import { differences } from './differences.js';
+import { exportedRows, FREE_CHOICE } from './exported-rows.js';
+import type { IsolationDatabase } from './isolation-database.js';
+import { leaks } from './leaks.js';
+import { ledgerGaps } from './ledger-gaps.js';
+import { oracle } from './oracle.js';
+import type { ServerSpec } from './server-arbitrary.js';
+import { rowsOf, type Row } from './server-rows.js';
+
+/** What is wrong with the exports of one server, in every mode; nothing is left in the database. */
+export async function faults(database: IsolationDatabase, spec: ServerSpec): Promise<string[]> {
+  const { client } = database;
+  await client.query('BEGIN');
+  try {
+    const tables = rowsOf(spec, database.system);
+    const server = await database.load(tables, spec.oldBots ? tables.zerver_realm?.[0]?.id as number : undefined);
+    const source = { ...(await schemaOf(database)), systemBots: await findSystemBots(client) };
+    const row = (server.zerver_realm ?? []).filter((each) => each.string_id !== 'zulipinternal')[spec.exported % spec.realms.length] as Row;
+    const realm: Realm = { id: row.id as number, stringId: row.string_id as string, name: '', deactivated: false };
+    const people = (server.zerver_userprofile ?? []).filter((user) => user.realm_id === realm.id).map((user) => user.id as number);
+    const approved = people.filter((_, index) => (spec.approved >> index) % 2 === 1);
+    const runs: { name: string; mode: Mode; approved?: number[]; userId?: number }[] = [
+      { name: 'full', mode: 'full' }, { name: 'consent', mode: 'consent' }, { name: 'approved', mode: 'consent', approved }, { name: 'public', mode: 'public' },
+      { name: 'user', mode: 'user', userId: people[spec.single % people.length] as number },
+    ];
+    const found: string[] = [];
+    for (const { name, mode, approved: named, userId } of runs) {
+      const exported = await exportedRows(client, source, { ...FREE_CHOICE, realm, mode, userId, approved: named });
+      const expected = oracle(server, { realmId: realm.id, mode, ...(named === undefined ? {} : { approved: named }), ...(userId === undefined ? {} : { userId }) });
+      found.push(...differences(expected.tables, exported.tables).map((line) => `${name}: ${line}`));
+      if (mode === 'user') continue;
+      found.push(...[...leaks(exported.tables, realm.id), ...ledgerGaps(server, exported, realm.id)].map((line) => `${name}: ${line}`));
+    }
+    return found;
+  } finally {
+    await client.query('ROLLBACK');
+  }
+}
+
+/** The schema is the same for all servers. */
+const schemas = new WeakMap<IsolationDatabase, Promise<Source>>();
+
+function schemaOf(database: IsolationDatabase): Promise<Source> {
+  const source = schemas.get(database) ?? readSource(database.client, undefined);
+  schemas.set(database, source);
+  return source;
+}

@@ -1,0 +1,31 @@
+/** Rows of the realm that neither travel nor stand in the ledger: nothing may be lost silently. */
+import type { Exported } from './exported-rows.js';
+import type { Row, Tables } from './server-rows.js';
+
+/** Which views of the ledger account for the rows of which table. */
+const ACCOUNTS: Readonly<Record<string, readonly string[]>> = {
+  zerver_message: ['unsafe_group_message', 'private_message', 'protected_message', 'stray_message'],
+  zerver_scheduledmessage: ['scheduled_message'],
+  zerver_realmauditlog: ['private_audit_log'],
+  zerver_attachment: ['unnamed_attachment'],
+};
+
+export function ledgerGaps(server: Tables, { tables, ledger }: Exported, realmId: number): string[] {
+  const lines: string[] = [];
+  const ids = (rows: readonly Row[] | undefined): Set<unknown> => new Set((rows ?? []).map((row) => row.id));
+  for (const [table, views] of Object.entries(ACCOUNTS)) {
+    const travels = ids(tables[table]);
+    const named = new Map(views.flatMap((view) => (ledger[view] ?? []).map((row) => [row.id, view] as const)));
+    if (views.reduce((sum, view) => sum + (ledger[view] ?? []).length, 0) !== named.size) lines.push(`${table}: the ledger names a row twice`);
+    for (const row of (server[table] ?? []).filter((each) => each.realm_id === realmId)) {
+      if (!travels.has(row.id) && !named.has(row.id)) lines.push(`${table}: row ${String(row.id)} is lost without a word`);
+    }
+    for (const [id, view] of named) if (travels.has(id)) lines.push(`${table}: row ${String(id)} travels, and ${view} says that it stays`);
+  }
+  const messages = ids(tables.zerver_message);
+  const [reactions, lost] = [ids(tables.zerver_reaction), ids(ledger.foreign_reaction)];
+  for (const row of server.zerver_reaction ?? []) {
+    if (messages.has(row.message_id) && reactions.has(row.id) === lost.has(row.id)) lines.push(`zerver_reaction: row ${String(row.id)} is not accounted for`);
+  }
+  return lines;
+}

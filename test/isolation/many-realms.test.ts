@@ -1,0 +1,78 @@
+/** Many realms in one run, refusals, and repeatable output: what the operator meets on the command line. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import pg from 'pg';
+import t from 'tap';
+import { uploadsDirectory } from '../testbed/expected-export.js';
+import { withTestDatabase } from '../testbed/test-database.js';
+import { AVATAR_SALT } from '../testbed/test-data.js';
+import { readTables } from './whole-export.js';
+
+const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.js');
+
+async function realmlift(url: string, output: string, ...words: string[]): Promise<{ code: number; errors: string }> {
+  const child = spawn(process.execPath, [CLI, 'export', '--output', output, '--uploads-dir', await uploadsDirectory('zulip-11/local'), '--jobs', '1', ...words], {
+    env: { PATH: process.env.PATH, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] }, stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit') as Promise<[number]>]);
+  return { code, errors };
+}
+
+async function change(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query('SET search_path = zulip').then(() => client.query(sql)).finally(() => client.end());
+}
+
+t.test('a realm that is refused, and one that fails on the way, do not stop the others', async (t) => {
+  const directory = t.testdir({});
+  await withTestDatabase('zulip-11/local', async (url) => {
+    // NaN is no JSON: globex fails while its rows are copied. tiny has no owner who consents.
+    await change(url, `ALTER TABLE zerver_realmfilter ADD COLUMN weight float8 DEFAULT 1; UPDATE zerver_realmfilter SET weight = 'NaN' WHERE realm_id = 3;
+      UPDATE zerver_userprofile SET allow_private_data_export = false WHERE realm_id = 4`);
+    const { code, errors } = await realmlift(url, directory, '--all-realms', '--exclude', 'closed', '--mode', 'consent');
+    t.equal(code, 1);
+    t.same(readdirSync(directory).filter((name) => !name.includes('.')), ['acme'], 'published: only what is whole');
+    t.match(errors, /^globex: realmlift: COLUMN_NOT_JSON \[transform, zerver_realmfilter\]/m);
+    t.match(errors, /^tiny: realmlift: NO_OWNER \[plan\]/m);
+    t.match(errors, /^realmlift: TARGETS_FAILED .*2 of 3 exports failed/m);
+    t.ok(existsSync(join(directory, 'acme', 'realm.json')));
+  });
+});
+
+t.test('a realm that nobody could administer is refused, unless forced', async (t) => {
+  const directory = t.testdir({});
+  await withTestDatabase('zulip-11/local', async (url) => {
+    await change(url, 'UPDATE zerver_userprofile SET allow_private_data_export = false, email_address_visibility = 4 WHERE realm_id = 4');
+    for (const mode of ['consent', 'public']) {
+      const refused = await realmlift(url, join(directory, mode), '--realm', 'tiny', '--mode', mode);
+      t.equal(refused.code, 3, `${mode}: nothing exported`);
+      t.match(refused.errors, /^realmlift: NO_OWNER .*--force/m);
+      t.notOk(existsSync(join(directory, mode, 'tiny')));
+      t.equal((await realmlift(url, join(directory, mode), '--realm', 'tiny', '--mode', mode, '--force')).code, 0, `${mode}: forced`);
+      t.ok(existsSync(join(directory, mode, 'tiny', 'realm.json')));
+    }
+  });
+});
+
+t.test('--random-seed repeats the random parts', async (t) => {
+  const directory = t.testdir({});
+  await withTestDatabase('zulip-11/local', async (url) => {
+    for (const [name, seed] of [['a', 'one'], ['b', 'one'], ['c', 'two']] as const) {
+      t.equal((await realmlift(url, join(directory, name), '--realm', 'closed', '--mode', 'public', '--random-seed', seed)).code, 0);
+    }
+  });
+  const realm = (name: string): string => readFileSync(join(directory, name, 'closed', 'realm.json'), 'utf8');
+  t.equal(realm('a'), realm('b'), 'the same bytes');
+  t.not(realm('a'), realm('c'));
+  const random = (name: string): [unknown, unknown][] => {
+    const tables = readTables(join(directory, name, 'closed'));
+    return [...(tables.zerver_subscription ?? []).map((row): [unknown, unknown] => [row.id, row.color]), ...(tables.zerver_userprofile_mirrordummy ?? []).map((row): [unknown, unknown] => [row.id, row.delivery_email])];
+  };
+  t.ok(random('a').length > 20);
+  t.strictNotSame(random('a'), random('c'), 'another seed, other colours and addresses');
+  t.notMatch(readFileSync(join(directory, 'a', 'closed', 'manifest.json'), 'utf8'), /"one"/, 'the seed is not told');
+});
