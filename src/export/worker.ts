@@ -5,7 +5,7 @@ import { RealmliftError } from '../errors.js';
 import { useSchema } from '../plan/source.js';
 import { exportSegment, type FinishedPart, type Segment } from './segment.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { joinSnapshot } from '../snapshot/snapshot.js';
+import { cutConnection, joinSnapshot } from '../snapshot/snapshot.js';
 
 export interface WorkerSetup {
   readonly settings: ConnectionSettings;
@@ -20,9 +20,14 @@ export interface Assignment {
   readonly directory: string;
 }
 
+/** To the worker, instead of an assignment: let go of the segment under way. */
+export const ABANDON = 'abandon';
+
 /** From the worker. */
 export type WorkerMessage =
-  | { readonly kind: 'part'; readonly part: FinishedPart }
+  /** `kept`: an earlier run had finished it. */
+  | { readonly kind: 'part'; readonly part: FinishedPart; readonly kept: boolean }
+  | { readonly kind: 'damaged'; readonly path: string }
   | { readonly kind: 'progress'; readonly table: string; readonly rows: number; readonly bytes: number }
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: SentError };
@@ -58,11 +63,15 @@ class SegmentWorker {
     try {
       this.#session ??= this.#open();
       const client = await this.#session;
-      await exportSegment(client, segment, directory, (part) => this.#send({ kind: 'part', part }), ({ table, rows, bytes }) => {
-        const now = performance.now();
-        if (now - told < PROGRESS) return;
-        told = now;
-        this.#send({ kind: 'progress', table, rows, bytes });
+      await exportSegment(client, segment, directory, {
+        onPart: (part, kept) => this.#send({ kind: 'part', part, kept }),
+        onDamaged: (path) => this.#send({ kind: 'damaged', path }),
+        onProgress: ({ table, rows, bytes }) => {
+          const now = performance.now();
+          if (now - told < PROGRESS) return;
+          told = now;
+          this.#send({ kind: 'progress', table, rows, bytes });
+        },
       });
       this.#send({ kind: 'done' });
     } catch (error) {
@@ -71,6 +80,11 @@ class SegmentWorker {
       session?.then((client) => client.end()).catch(() => undefined);
       this.#send({ kind: 'failed', error: sendable(error) });
     }
+  }
+
+  /** The copy under way fails at once, and the server ends what it was doing for it. */
+  abandon(): void {
+    this.#session?.then(cutConnection).catch(() => undefined);
   }
 
   #open(): Promise<pg.Client> {
@@ -88,7 +102,10 @@ class SegmentWorker {
 const port = parentPort;
 if (port !== null) {
   const worker = new SegmentWorker(workerData as WorkerSetup, (message) => port.postMessage(message));
-  port.on('message', (assignment: Assignment) => void worker.work(assignment));
+  port.on('message', (message: Assignment | typeof ABANDON) => {
+    if (message === ABANDON) worker.abandon();
+    else void worker.work(message);
+  });
 }
 
 function sendable(error: unknown): SentError {
