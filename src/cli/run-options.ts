@@ -6,12 +6,15 @@ import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
+import { duration } from './duration.js';
 import { wholeNumber } from './whole-number.js';
 
 export interface RunArguments extends FilesOptions {
   readonly output: string;
   readonly jobs: number;
   readonly resume?: true;
+  readonly snapshot?: string;
+  readonly maxSnapshotAge?: number;
   readonly strict?: true;
   readonly verify: boolean;
   readonly avatars: boolean;
@@ -29,6 +32,8 @@ export function addRunOptions(command: Command): Command {
     .option('--output <dir>', 'directory under which one directory a realm is made', 'out')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
     .option('--resume', 'go on with a run that stopped half-way')
+    .option('--snapshot <id>', 'export out of the snapshot that `realmlift snapshot` holds')
+    .option('--max-snapshot-age <duration>', 'stop, resumably, when the snapshot is so old (90s, 30m, 6h, 2d)', duration)
     .option('--strict', 'exit with 4 when something that should travel was lost')
     .option('--no-verify', 'do not read the finished export again to check it')
     .option('--strip <table.column>', 'leave a column out', collect, [])
@@ -50,6 +55,7 @@ export function sharedOptions(options: RunArguments): SharedOptions {
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
     output: options.output, jobs: options.jobs, resume: options.resume === true,
+    snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge, signal: undefined,
     decisions: { strip: new Set(options.strip), keep: new Set(options.keep) },
     zulipVersion: options.zulipVersion,
     migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },

@@ -3,11 +3,13 @@ import type { FileEvent } from '../files/file-events.js';
 import type { JournalPart } from '../package/journal.js';
 
 export type ExportEvent = { readonly target: string } & (
-  | { readonly kind: 'started' }
+  /** `resumed`: an earlier run's parts are kept, as they are where the snapshot is the same. */
+  | { readonly kind: 'started'; readonly resumed: 'not' | 'same snapshot' | 'new snapshot' }
   /** The plan's counts: what progress is measured against. */
   | { readonly kind: 'planned'; readonly messages: number; readonly messageFiles: number }
   | { readonly kind: 'progress'; readonly table: string; readonly rows: number; readonly bytes: number }
-  | { readonly kind: 'part'; readonly part: JournalPart }
+  /** `kept`: an earlier run had finished it. */
+  | { readonly kind: 'part'; readonly part: JournalPart; readonly kept: boolean }
   | { readonly kind: 'file'; readonly event: FileEvent }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'packaging' }

@@ -9,7 +9,7 @@ import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { VERSION } from '../version.js';
 
 /** Values by the name under which a refusal tells them. */
-export type RunIdentity = Readonly<Record<string, string | number | boolean>>;
+export type RunIdentity = Readonly<Record<string, string | number>>;
 
 /** The database, whichever host of a cluster answers for it: its primary and standbys share the system identifier. */
 export async function databaseIdentity(client: pg.Client, settings: ConnectionSettings): Promise<string> {
@@ -20,27 +20,30 @@ export async function databaseIdentity(client: pg.Client, settings: ConnectionSe
   return `${name} of cluster ${rows[0]?.system ?? ''}`;
 }
 
-/** @param options choices that shape the export beyond those of the plan's request */
-export function runIdentity(plan: ExportPlan, source: Source, database: string, options: Readonly<Record<string, boolean>>): RunIdentity {
-  const { request } = plan;
-  const list = (values: Iterable<string | number>): string => [...values].sort().join(', ');
+/** @param options the choices that shape the export, as the manifest names them */
+export function runIdentity({ request, tables, compiled }: ExportPlan, source: Source, database: string, options: Readonly<Record<string, unknown>>): RunIdentity {
   return {
-    'realmlift version': VERSION, realm: request.realm.stringId, 'realm id': request.realm.id, 'user id': request.userId ?? 'none', mode: request.mode,
-    database, schema: source.schema, 'Zulip version': source.version.release, 'Zulip migration': source.version.zerverMigration,
-    '--strip': list(request.decisions.strip), '--keep': list(request.decisions.keep), '--consent-message': request.consentMessage ?? 'none',
-    'approved users': request.approved === undefined ? 'none' : list(request.approved), ...options,
-    // Of each table the columns, keys and rule, so that what a part holds can be told from the journal.
-    ...Object.fromEntries(plan.tables.map((table) => [`rows of ${table.name}`, digest([table.keys, table.stripped, plan.compiled.tables.get(table.name)?.sql])])),
-    selections: digest([...plan.compiled.selections.values()].map(({ name, sql }) => [name, sql])),
+    'realmlift version': VERSION, realm: request.realm.stringId, 'realm id': request.realm.id, database, schema: source.schema,
+    'Zulip version': source.version.release, 'Zulip migration': source.version.zerverMigration,
+    ...Object.fromEntries(Object.entries(options).map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value) : String(value)])),
+    // What a part holds depends on the columns, keys and rule of its table.
+    ...Object.fromEntries(tables.map(({ name, keys, stripped }) => [`${RULES}${name}`, digest([keys, stripped, compiled.tables.get(name)?.sql])])),
+    [`${RULES}the selections`]: digest([...compiled.selections.values()].map(({ name, sql }) => [name, sql])),
   };
 }
 
+const RULES = 'the rules of ';
+
+/** How many differences an error tells at most. */
+const TOLD = 5;
+
 /** @throws RealmliftError RESUME_MISMATCH naming what differs */
-export function refuseAnother(earlier: JournalHead['run'], now: RunIdentity, directory: string): void {
-  const differ = [...new Set([...Object.keys(earlier), ...Object.keys(now)])].filter((name) => earlier[name] !== now[name]);
-  if (differ.length === 0) return;
-  const told = differ.slice(0, 5).map((name) => (name.startsWith('rows of') || name === 'selections' ? name : `${name} was ${show(earlier[name])} and is ${show(now[name])}`));
-  throw new RealmliftError('RESUME_MISMATCH', 'package', `${directory} holds another export: ${told.join('; ')}${differ.length > 5 ? '; and more' : ''}`, {
+export function refuseAnother(earlier: JournalHead, now: JournalHead, directory: string): void {
+  const names = [...new Set([...Object.keys(earlier.run), ...Object.keys(now.run)])].filter((name) => earlier.run[name] !== now.run[name]);
+  const told = names.map((name) => (name.startsWith(RULES) ? `${name} differ` : `${name} was ${show(earlier.run[name])} and is ${show(now.run[name])}`));
+  if (earlier.seed !== now.seed) told.push('--random-seed differs');
+  if (told.length === 0) return;
+  throw new RealmliftError('RESUME_MISMATCH', 'package', `${directory} holds another export: ${told.slice(0, TOLD).join('; ')}${told.length > TOLD ? `; ${told.length - TOLD} more differences` : ''}`, {
     hint: 'repeat the command that began it with --resume, or remove that directory',
   });
 }

@@ -37,8 +37,9 @@ export interface JournalPart {
   /** Of a messages file: it holds the messages with `after` < id <= `until`. */
   readonly after?: number | undefined;
   readonly until?: number | undefined;
-  /** Of a pulled file: its entry in records.json. */
+  /** Of a pulled file: its entry in records.json, and what was odd of it. */
   readonly record?: unknown;
+  readonly oddMetadata?: unknown;
 }
 
 /** The snapshot that lines come out of. */
@@ -62,7 +63,8 @@ export class Journal {
   /** The first line that an earlier run wrote. */
   readonly head: JournalHead | undefined;
   readonly #path: string;
-  readonly #file: number;
+  /** Undefined until there is something to write. */
+  #file: number | undefined;
   readonly #index: PathIndex;
   #end: number;
   /** Lines from here on belong to the present snapshot. */
@@ -72,7 +74,7 @@ export class Journal {
   #timer: NodeJS.Timeout | undefined;
   #failure: unknown;
 
-  private constructor(path: string, file: number, index: PathIndex, read: ReadJournal) {
+  private constructor(path: string, file: number | undefined, index: PathIndex, read: ReadJournal) {
     this.#path = path;
     this.#file = file;
     this.#index = index;
@@ -82,15 +84,33 @@ export class Journal {
     this.#snapshot = read.snapshot;
   }
 
-  /** Opens the journal of the run whose own files lie in `directory`, with what an earlier run wrote there. @throws RealmliftError as diskError */
-  static async open(directory: string): Promise<Journal> {
+  /**
+   * Runs `work` with the journal of the run whose own files lie in `directory`, and with what an earlier run wrote there.
+   * @throws RealmliftError as diskError, also when a line did not reach the disk
+   */
+  static async with<T>(directory: string, work: (journal: Journal) => Promise<T>): Promise<T> {
+    const journal = await Journal.#open(directory);
+    let done = false;
+    try {
+      const result = await work(journal);
+      done = true;
+      return result;
+    } finally {
+      // What ended the work is more telling than that the journal could not be flushed either.
+      await journal.#close().catch((error: unknown) => {
+        if (done) throw error;
+      });
+    }
+  }
+
+  static async #open(directory: string): Promise<Journal> {
     const path = journalPath(directory);
     try {
       const index = new PathIndex(join(directory, 'index'));
       const read = await readJournal(path, (part, place) => index.set(part.path, place));
-      const file = openSync(path, existsSync(path) ? 'r+' : 'wx+', 0o600);
+      const file = existsSync(path) ? openSync(path, 'r+') : undefined;
       // What is behind the last whole line would make the next one unreadable.
-      ftruncateSync(file, read.end);
+      if (file !== undefined) ftruncateSync(file, read.end);
       return new Journal(path, file, index, read);
     } catch (error) {
       throw diskError(error, path);
@@ -103,6 +123,11 @@ export class Journal {
    * @returns whether the snapshot is the one that the last lines of an earlier run belong to
    */
   begin(head: JournalHead, { id, key, takenAt }: JournalSnapshot): boolean {
+    try {
+      this.#file ??= openSync(this.#path, 'wx+', 0o600);
+    } catch (error) {
+      throw diskError(error, this.#path);
+    }
     if (this.head === undefined) this.#write({ kind: 'run', run: head.run, seed: head.seed });
     const same = this.#snapshot?.id === id && this.#snapshot.key === key;
     if (!same) {
@@ -111,7 +136,8 @@ export class Journal {
     }
     try {
       fsyncSync(this.#file);
-      flushDirectory(dirname(this.#path));
+      // The path down to it as well.
+      for (const directory of [dirname(this.#path), dirname(dirname(this.#path))]) flushDirectory(directory);
     } catch (error) {
       throw diskError(error, this.#path);
     }
@@ -136,17 +162,23 @@ export class Journal {
     const place = this.#index.get(path);
     if (place === undefined) return undefined;
     const line = Buffer.allocUnsafe(place.length);
-    readSync(this.#file, line, 0, place.length, place.offset);
+    readSync(this.#opened, line, 0, place.length, place.offset);
     const part = parse(line.toString()) as JournalPart | undefined;
     return part?.path === path ? { part, present: place.offset >= this.#present } : undefined;
   }
 
-  /** Flushes and closes. @throws RealmliftError when a line did not reach the disk */
-  async close(): Promise<void> {
-    await this.#flush();
-    closeSync(this.#file);
+  async #close(): Promise<void> {
+    if (this.#file !== undefined) {
+      await this.#flush();
+      closeSync(this.#file);
+      this.#file = undefined;
+    }
     this.#index.close();
     if (this.#failure !== undefined) throw this.#failure as Error;
+  }
+
+  get #opened(): number {
+    return this.#file as number;
   }
 
   #write(line: Line): { offset: number; length: number } {
@@ -154,7 +186,7 @@ export class Journal {
     const bytes = Buffer.from(`${sumOf(json)} ${json}\n`);
     const offset = this.#end;
     try {
-      for (let at = 0; at < bytes.length;) at += writeSync(this.#file, bytes, at, bytes.length - at, offset + at);
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#opened, bytes, at, bytes.length - at, offset + at);
     } catch (error) {
       throw diskError(error, this.#path);
     }
@@ -165,7 +197,7 @@ export class Journal {
   #flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#flushing = this.#flushing.then(() => flush(this.#file)).catch((error: unknown) => {
+    this.#flushing = this.#flushing.then(() => flush(this.#opened)).catch((error: unknown) => {
       this.#failure ??= diskError(error, this.#path);
     });
     return this.#flushing;

@@ -52,6 +52,11 @@ export class PartFile {
     this.write(Buffer.from(text));
   }
 
+  /** Copies another file's bytes behind what was written. */
+  async append(path: string): Promise<void> {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) this.write(chunk as Buffer);
+  }
+
   /** Writes what is held, flushes it to the disk and closes. */
   async finish(): Promise<FinishedFile> {
     this.#drain();
