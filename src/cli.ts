@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { exportCommand } from './cli/export-command.js';
 import { exportUserCommand } from './cli/export-user-command.js';
 import { installCommand } from './cli/install-command.js';
+import { snapshotCommand } from './cli/snapshot-command.js';
 import { verifyCommand } from './cli/verify-command.js';
 import { EXIT, RealmliftError } from './errors.js';
 import { VERSION } from './version.js';
@@ -22,6 +23,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported (unknown realm, 
             4 finished, but with losses that the report names and --strict forbids.`)
   .addCommand(exportCommand())
   .addCommand(exportUserCommand())
+  .addCommand(snapshotCommand())
   .addCommand(installCommand())
   .addCommand(verifyCommand());
 
@@ -30,7 +32,8 @@ for (const command of program.commands) command.exitOverride();
 try {
   await program.parseAsync();
 } catch (error) {
-  process.exitCode = report(error);
+  // At once: what is still under way would only be resumed.
+  process.exit(report(error));
 }
 
 /** One line on stderr, never a row's content; the stack only under --debug. Returns the exit code. */

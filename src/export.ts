@@ -111,6 +111,7 @@ async function exportTarget(context: RunContext, target: Target, options: Export
   const output = takeOutputDirectory(options.output, target.directory, options.resume);
   try {
     const { result, verified } = await exportInto(output, context, target, options);
+    context.snapshot.lost.throwIfAborted();
     output.publish();
     options.onEvent({ target: target.name, kind: 'finished', directory: output.final });
     return { ...result, directory: output.final, verified };

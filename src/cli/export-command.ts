@@ -7,6 +7,7 @@ import { readUserList } from '../plan/user-list.js';
 import { collect } from './collect.js';
 import { conclude } from './conclude.js';
 import { addRunOptions, sharedOptions, type RunArguments } from './run-options.js';
+import { withStopSignals } from './stop-signals.js';
 import { wholeNumber } from './whole-number.js';
 
 interface ExportArguments extends RunArguments {
@@ -47,14 +48,14 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
   return command.action(async (options: ExportArguments) => {
     const started = performance.now();
     const approved = options.users === undefined ? undefined : readUserList(options.users);
-    const outcomes = await runExport({
-      ...sharedOptions(options),
+    const outcomes = await withStopSignals((signal) => runExport({
+      ...sharedOptions(options), signal,
       targets: { realms: realmsOf(options), exclude: options.exclude, users: undefined, approved, allowUnknown: options.allowUnknown === true },
       // Approved users take the place of those who consented.
       mode: approved === undefined ? options.mode : 'consent',
       approvedFilesOnly: options.files === 'approved',
       consentMessage: options.consentMessage, force: options.force === true,
-    });
+    }));
     conclude(outcomes, (performance.now() - started) / 1000, options.strict === true);
   });
 }

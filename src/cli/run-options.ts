@@ -47,7 +47,7 @@ export function addRunOptions(command: Command): Command {
   return addFilesOptions(command);
 }
 
-type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force'>;
+type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal'>;
 
 /** @throws RealmliftError CONNECTION_STRING, FILES_UNKNOWN, SECRETS_FILE */
 export function sharedOptions(options: RunArguments): SharedOptions {
@@ -55,7 +55,7 @@ export function sharedOptions(options: RunArguments): SharedOptions {
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
     output: options.output, jobs: options.jobs, resume: options.resume === true,
-    snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge, signal: undefined,
+    snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge,
     decisions: { strip: new Set(options.strip), keep: new Set(options.keep) },
     zulipVersion: options.zulipVersion,
     migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },

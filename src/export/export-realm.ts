@@ -121,6 +121,8 @@ class RealmExport {
     const files = await this.#rowsAndFiles();
     this.#tell({ kind: 'packaging' });
     if (this.#run.output.resumed) await sweep(this.#directory, (path) => this.#run.journal.get(path) !== undefined);
+    // Files are pulled many at once: the report names them in an order that does not depend on the moment.
+    this.#losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
     const parts = this.#parts();
     const { rows, bytes } = this.#totals;
     const given = { directory: this.#directory, plan, source, snapshot, parts, files, status };
@@ -301,6 +303,10 @@ class RealmExport {
       },
     };
   }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** An event before its target is added. */

@@ -25,7 +25,7 @@ export function runIdentity({ request, tables, compiled }: ExportPlan, source: S
   return {
     'realmlift version': VERSION, realm: request.realm.stringId, 'realm id': request.realm.id, database, schema: source.schema,
     'Zulip version': source.version.release, 'Zulip migration': source.version.zerverMigration,
-    ...Object.fromEntries(Object.entries(options).map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value) : String(value)])),
+    ...Object.fromEntries(Object.entries(options).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)])),
     // What a part holds depends on the columns, keys and rule of its table.
     ...Object.fromEntries(tables.map(({ name, keys, stripped }) => [`${RULES}${name}`, digest([keys, stripped, compiled.tables.get(name)?.sql])])),
     [`${RULES}the selections`]: digest([...compiled.selections.values()].map(({ name, sql }) => [name, sql])),
@@ -48,8 +48,8 @@ export function refuseAnother(earlier: JournalHead, now: JournalHead, directory:
   });
 }
 
-function show(value: unknown): string {
-  return value === '' ? 'nothing' : String(value ?? 'nothing');
+function show(value: string | number | undefined): string {
+  return value === undefined || value === '' ? 'nothing' : String(value);
 }
 
 /** Sixteen hexadecimal digits: enough to tell texts apart that nobody chose to be alike. */

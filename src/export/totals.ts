@@ -4,13 +4,14 @@ import type { ExportPlan } from '../plan/plan-export.js';
 import { isMessagesPath, partPath } from './part-paths.js';
 
 export class Totals {
-  /** Rows by table. */
-  readonly rows = new Map<string, number>();
+  /** Rows by table, in the order of the plan whichever is finished first. */
+  readonly rows: Map<string, number>;
   /** Bytes of JSON by data class. */
   readonly bytes = new Map<string, number>();
   readonly #classes: ReadonlyMap<string, string>;
 
   constructor(plan: ExportPlan) {
+    this.rows = new Map(plan.tables.map((table) => [table.name, 0]));
     this.#classes = new Map(plan.tables.map((table) => [partPath(table.name), table.dataClass]));
   }
 

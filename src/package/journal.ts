@@ -53,7 +53,7 @@ export interface JournalSnapshot {
 
 /** The first line: what the run exports, and the seed of its random parts. */
 export interface JournalHead {
-  readonly run: Readonly<Record<string, unknown>>;
+  readonly run: Readonly<Record<string, string | number>>;
   readonly seed: string;
 }
 
