@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** argv -> call -> exit code. The only place that writes errors to stderr and ends the process. */
 import { Command, CommanderError } from 'commander';
+import { errorJson } from './cli/conclude.js';
 import { exportCommand } from './cli/export-command.js';
 import { exportUserCommand } from './cli/export-user-command.js';
 import { installCommand } from './cli/install-command.js';
@@ -9,6 +10,7 @@ import { verifyCommand } from './cli/verify-command.js';
 import { EXIT, RealmliftError } from './errors.js';
 import { VERSION } from './version.js';
 
+const exporting = [exportCommand(), exportUserCommand()];
 const program = new Command('realmlift')
   .description('Lifts realms off a multi-realm Zulip server: one consistent snapshot, secrets stripped, packaged as the export that manage.py import reads.')
   .version(VERSION)
@@ -20,9 +22,10 @@ Connection settings are those of psql: DATABASE_URL, or PGHOST, PGPORT, PGUSER, 
 Files: --uploads-dir DIR, or S3_ENDPOINT, S3_REGION, S3_UPLOADS_BUCKET, S3_AVATARS_BUCKET and the AWS SDK's own credentials.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported (unknown realm, or refused);
-            4 finished, but with losses that the report names and --strict forbids.`)
-  .addCommand(exportCommand())
-  .addCommand(exportUserCommand())
+            4 finished, but with losses that the report names and --strict forbids;
+            130, 143 stopped by ^C or SIGTERM, to be resumed.`);
+for (const command of exporting) program.addCommand(command);
+program
   .addCommand(snapshotCommand())
   .addCommand(installCommand())
   .addCommand(verifyCommand());
@@ -40,6 +43,10 @@ try {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
   const debug = process.argv.includes('--debug');
+  if (exporting.some((command) => command.opts<{ json?: true }>().json === true)) {
+    process.stderr.write(`${errorJson(error)}\n`);
+    return error instanceof RealmliftError ? error.exit : EXIT.failed;
+  }
   if (error instanceof RealmliftError) {
     process.stderr.write(`${debug ? chain(error) : error.line}\n`);
     return error.exit;

@@ -21,6 +21,7 @@ import { readSource, useSchema } from './plan/source.js';
 import { findTargets, type Target, type TargetRequest } from './plan/targets.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { withSession, withSnapshot } from './snapshot/snapshot.js';
+import { ageOf } from './snapshot/take-snapshot.js';
 import { verifyExport, type VerifyReport } from './verify/verify-export.js';
 
 export interface ExportOptions {
@@ -81,6 +82,8 @@ const TARGETS_AT_ONCE = 4;
  */
 export async function runExport(options: ExportOptions): Promise<Outcome[]> {
   return withSnapshot(options.settings, async (snapshot) => {
+    const { id, takenAt, joined } = snapshot;
+    options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
     const source = await readSource(snapshot.client, options.zulipVersion);
     const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
     const database = await databaseIdentity(snapshot.client, snapshot.settings);
@@ -131,6 +134,7 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     });
     const owners = target.approved !== undefined && options.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
     const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target) });
+    if (options.verify) options.onEvent({ target: target.name, kind: 'verifying' });
     return { result, verified: options.verify ? await verifyWritten(output.partial, options) : undefined };
   }));
 }

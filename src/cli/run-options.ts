@@ -1,12 +1,15 @@
 /** Options that `export`, `export-user` and `plan` share, and how they become the call's. */
 import { availableParallelism } from 'node:os';
 import { Option, type Command } from 'commander';
-import type { ExportOptions } from '../export.js';
+import type { ExportOptions, Outcome } from '../export.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
+import { conclude } from './conclude.js';
 import { duration } from './duration.js';
+import { progressMode, withProgress } from './progress.js';
+import { withStopSignals } from './stop-signals.js';
 import { wholeNumber } from './whole-number.js';
 
 export interface RunArguments extends FilesOptions {
@@ -25,6 +28,8 @@ export interface RunArguments extends FilesOptions {
   readonly zulipSecrets?: string;
   readonly migrationStatus?: string;
   readonly randomSeed?: string;
+  readonly quiet?: true;
+  readonly json?: true;
 }
 
 export function addRunOptions(command: Command): Command {
@@ -43,11 +48,13 @@ export function addRunOptions(command: Command): Command {
     .option('--migration-status <file>', 'a migration_status.json to use as it is')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf, for the avatar_salt (else ZULIP_AVATAR_SALT)')
     .option('--no-avatars', 'leave the avatars out, when the salt is not known')
+    .option('--quiet', 'show no progress')
+    .addOption(new Option('--json', 'tell progress as JSON on standard error, one object a line').conflicts('quiet'))
     .addOption(new Option('--random-seed <text>', 'make random colours and addresses repeatable'));
   return addFilesOptions(command);
 }
 
-type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal'>;
+type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal' | 'onEvent'>;
 
 /** @throws RealmliftError CONNECTION_STRING, FILES_UNKNOWN, SECRETS_FILE */
 export function sharedOptions(options: RunArguments): SharedOptions {
@@ -61,6 +68,12 @@ export function sharedOptions(options: RunArguments): SharedOptions {
     migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },
     openStore: filesStore(options, env), fileJobs: options.fileJobs,
     salt: avatarSalt({ secretsFile: options.zulipSecrets, env }), avatars: options.avatars, verify: options.verify, randomSeed: options.randomSeed,
-    onEvent: (event) => { if (event.kind === 'warning') process.stderr.write(`realmlift: ${event.text}\n`); },
   };
+}
+
+/** Runs exports so that ^C stops them cleanly, shows their progress, and sums up what became of them. */
+export async function runAndConclude(options: RunArguments, run: (under: Pick<ExportOptions, 'signal' | 'onEvent'>) => Promise<Outcome[]>): Promise<void> {
+  const started = performance.now();
+  const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), (onEvent) => run({ signal, onEvent })));
+  conclude(outcomes, (performance.now() - started) / 1000, options.strict === true, options.json === true);
 }

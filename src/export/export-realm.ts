@@ -20,7 +20,7 @@ import { ledgerQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js'
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
-import type { ExportEvent } from './events.js';
+import type { ExportEvent, TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
 import { messageSegments } from './message-segments.js';
 import { packageRealm } from './package-realm.js';
@@ -158,7 +158,7 @@ class RealmExport {
     if (journal.head !== undefined) refuseAnother(journal.head, { run, seed }, output.partial);
     const same = journal.begin({ run, seed }, snapshot);
     mkdirSync(join(this.#directory, PARTS_DIRECTORY), { recursive: true });
-    this.#tell({ kind: 'started', resumed: journal.head === undefined ? 'not' : same ? 'same snapshot' : 'new snapshot' });
+    this.#tell({ kind: 'started', resumed: journal.head === undefined ? 'not' : same ? 'same snapshot' : 'new snapshot', tables: this.#tablesByClass() });
   }
 
   /** Rows and files at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
@@ -177,6 +177,12 @@ class RealmExport {
     if (this.#signal.aborted) throw this.#signal.reason;
     for (const each of settled) if (each.status === 'rejected') throw each.reason;
     return files;
+  }
+
+  #tablesByClass(): Record<string, number> {
+    const tables: Record<string, number> = {};
+    for (const { dataClass } of this.#run.plan.tables) tables[dataClass] = (tables[dataClass] ?? 0) + 1;
+    return tables;
   }
 
   #table(name: string): PlannedTable | undefined {
@@ -258,7 +264,7 @@ class RealmExport {
       switch (message.kind) {
         case 'part': return this.#finished({ ...message.part, ...origin(message.part.path) }, message.kept);
         case 'damaged': return this.#tell({ kind: 'warning', text: `${message.path} is not what the earlier run finished: it is made again` });
-        case 'progress': return this.#tell({ kind: 'progress', table: message.table, rows: message.rows, bytes: message.bytes });
+        case 'progress': return this.#tell({ ...message, dataClass: this.#totals.classOf(message.table) });
       }
     });
   }
@@ -266,7 +272,7 @@ class RealmExport {
   #finished(part: JournalPart, kept: boolean): void {
     this.#totals.add(part);
     this.#run.journal.append('part', part);
-    this.#tell({ kind: 'part', part, kept });
+    this.#tell({ kind: 'part', part, dataClass: this.#totals.classOfPart(part.path), kept });
   }
 
   async #pullFiles(): Promise<FilesResult> {
@@ -289,7 +295,7 @@ class RealmExport {
     this.#tell({ kind: 'file', event });
   }
 
-  #tell(event: Told): void {
+  #tell(event: TargetEvent): void {
     this.#context.onEvent({ target: this.#run.target, ...event });
   }
 
@@ -308,6 +314,3 @@ class RealmExport {
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
-
-/** An event before its target is added. */
-type Told = ExportEvent extends infer Each ? Each extends ExportEvent ? Omit<Each, 'target'> : never : never;

@@ -87,11 +87,13 @@ async function copyMessages<O extends Out>(
   const fields = await describeQuery(client, query);
   const dealt = new DealtMessages(files, fields, open);
   const encoder = encoderOf(query, fields, dealt);
+  let rows = 0;
   await copyRows(client, query.select, (chunk) => {
     dealt.digests.push(chunk);
     encoder.push(chunk);
     dealt.digests.settle(encoder.unannounced);
-    onProgress({ table: query.table, rows: encoder.rows, bytes: encoder.bytesIn });
+    onProgress({ table: query.table, rows: encoder.rows - rows, bytes: chunk.length });
+    rows = encoder.rows;
   }, query.table);
   encoder.end();
   return dealt.finish(query.table);

@@ -14,6 +14,7 @@ export interface RowQuery {
   readonly stripped: readonly string[];
 }
 
+/** What has come since the last time. */
 export interface Progress {
   readonly table: string;
   readonly rows: number;
@@ -26,10 +27,12 @@ export async function copyInto(client: pg.Client, query: RowQuery, sink: RowSink
   const fields = await describeQuery(client, query);
   source.begin(fields);
   const encoder = encoderOf(query, fields, sink);
+  let rows = 0;
   await copyRows(client, query.select, (chunk) => {
     source.update(chunk);
     encoder.push(chunk);
-    onProgress({ table: query.table, rows: encoder.rows, bytes: encoder.bytesIn });
+    onProgress({ table: query.table, rows: encoder.rows - rows, bytes: chunk.length });
+    rows = encoder.rows;
   }, query.table);
   encoder.end();
   return encoder.rows;
@@ -38,11 +41,9 @@ export async function copyInto(client: pg.Client, query: RowQuery, sink: RowSink
 /** Digest of the query's rows, which go nowhere. */
 export async function copyDigest(client: pg.Client, query: RowQuery, source: SourceDigest, onProgress: (progress: Progress) => void): Promise<void> {
   source.begin(await describeQuery(client, query));
-  let bytes = 0;
   await copyRows(client, query.select, (chunk) => {
     source.update(chunk);
-    bytes += chunk.length;
-    onProgress({ table: query.table, rows: 0, bytes });
+    onProgress({ table: query.table, rows: 0, bytes: chunk.length });
   }, query.table);
 }
 

@@ -3,23 +3,36 @@ import type { JournalPart } from '../package/journal.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { isMessagesPath, partPath } from './part-paths.js';
 
+/** Class of what the ledger reads. */
+const LEDGER = 'ledger';
+
 export class Totals {
   /** Rows by table, in the order of the plan whichever is finished first. */
   readonly rows: Map<string, number>;
   /** Bytes of JSON by data class. */
   readonly bytes = new Map<string, number>();
   readonly #classes: ReadonlyMap<string, string>;
+  readonly #partClasses: ReadonlyMap<string, string>;
 
-  constructor(plan: ExportPlan) {
-    this.rows = new Map(plan.tables.map((table) => [table.name, 0]));
-    this.#classes = new Map(plan.tables.map((table) => [partPath(table.name), table.dataClass]));
+  constructor({ tables }: ExportPlan) {
+    this.rows = new Map(tables.map((table) => [table.name, 0]));
+    this.#classes = new Map(tables.map((table) => [table.name, table.dataClass]));
+    this.#partClasses = new Map(tables.map((table) => [partPath(table.name), table.dataClass]));
   }
 
-  /** Parts of the ledger and pulled files do not count. */
+  /** Parts of the ledger do not count. */
   add({ path, size, rows = {} }: JournalPart): void {
-    const dataClass = isMessagesPath(path) ? 'message' : this.#classes.get(path);
-    if (dataClass === undefined) return;
+    const dataClass = this.classOfPart(path);
+    if (dataClass === LEDGER) return;
     this.bytes.set(dataClass, (this.bytes.get(dataClass) ?? 0) + size);
     for (const [table, count] of Object.entries(rows)) this.rows.set(table, (this.rows.get(table) ?? 0) + count);
+  }
+
+  classOf(table: string): string {
+    return this.#classes.get(table) ?? LEDGER;
+  }
+
+  classOfPart(path: string): string {
+    return isMessagesPath(path) ? 'message' : (this.#partClasses.get(path) ?? LEDGER);
   }
 }

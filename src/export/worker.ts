@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { useSchema } from '../plan/source.js';
+import type { Progress } from './row-query.js';
 import { exportSegment, type FinishedPart, type Segment } from './segment.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { cutConnection, joinSnapshot } from '../snapshot/snapshot.js';
@@ -28,7 +29,7 @@ export type WorkerMessage =
   /** `kept`: an earlier run had finished it. */
   | { readonly kind: 'part'; readonly part: FinishedPart; readonly kept: boolean }
   | { readonly kind: 'damaged'; readonly path: string }
-  | { readonly kind: 'progress'; readonly table: string; readonly rows: number; readonly bytes: number }
+  | { readonly kind: 'progress' } & Progress
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: SentError };
 
@@ -46,6 +47,35 @@ export interface SentError {
 /** Milliseconds between two progress messages of a segment. */
 const PROGRESS = 200;
 
+/** Adds up what came, and tells it now and then. */
+class Progressing {
+  readonly #send: (progress: Progress) => void;
+  #table = '';
+  #rows = 0;
+  #bytes = 0;
+  #told = 0;
+
+  constructor(send: (progress: Progress) => void) {
+    this.#send = send;
+  }
+
+  add({ table, rows, bytes }: Progress): void {
+    if (table !== this.#table) {
+      this.tell();
+      this.#table = table;
+    }
+    this.#rows += rows;
+    this.#bytes += bytes;
+    if (performance.now() - this.#told > PROGRESS) this.tell();
+  }
+
+  tell(): void {
+    if (this.#bytes > 0) this.#send({ table: this.#table, rows: this.#rows, bytes: this.#bytes });
+    this.#rows = this.#bytes = 0;
+    this.#told = performance.now();
+  }
+}
+
 class SegmentWorker {
   readonly #setup: WorkerSetup;
   readonly #send: (message: WorkerMessage) => void;
@@ -59,20 +89,16 @@ class SegmentWorker {
   }
 
   async work({ segment, directory }: Assignment): Promise<void> {
-    let told = 0;
+    const progress = new Progressing((told) => this.#send({ kind: 'progress', ...told }));
     try {
       this.#session ??= this.#open();
       const client = await this.#session;
       await exportSegment(client, segment, directory, {
         onPart: (part, kept) => this.#send({ kind: 'part', part, kept }),
         onDamaged: (path) => this.#send({ kind: 'damaged', path }),
-        onProgress: ({ table, rows, bytes }) => {
-          const now = performance.now();
-          if (now - told < PROGRESS) return;
-          told = now;
-          this.#send({ kind: 'progress', table, rows, bytes });
-        },
+        onProgress: (each) => progress.add(each),
       });
+      progress.tell();
       this.#send({ kind: 'done' });
     } catch (error) {
       const session = this.#session;
