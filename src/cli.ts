@@ -1,13 +1,16 @@
 #!/usr/bin/env node
 /** argv -> call -> exit code. The only place that writes errors to stderr and ends the process. */
 import { Command, CommanderError } from 'commander';
+import { errorJson } from './cli/conclude.js';
 import { exportCommand } from './cli/export-command.js';
 import { exportUserCommand } from './cli/export-user-command.js';
 import { installCommand } from './cli/install-command.js';
+import { snapshotCommand } from './cli/snapshot-command.js';
 import { verifyCommand } from './cli/verify-command.js';
 import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
 import { VERSION } from './version.js';
 
+const exporting = [exportCommand(), exportUserCommand()];
 const program = new Command('realmlift')
   .description('Lifts realms off a multi-realm Zulip server: one consistent snapshot, secrets stripped, packaged as the export that manage.py import reads.')
   .version(VERSION)
@@ -17,9 +20,11 @@ Connection settings are those of psql: DATABASE_URL, or PGHOST, PGPORT, PGUSER, 
 Files: --uploads-dir DIR, or S3_ENDPOINT, S3_REGION, S3_UPLOADS_BUCKET, S3_AVATARS_BUCKET and the AWS SDK's own credentials.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported (unknown realm, or refused);
-            4 finished, but with losses that the report names and --strict forbids.`)
-  .addCommand(exportCommand())
-  .addCommand(exportUserCommand())
+            4 finished, but with losses that the report names and --strict forbids;
+            130, 143 stopped by ^C or SIGTERM, to be resumed.`);
+for (const command of exporting) program.addCommand(command);
+program
+  .addCommand(snapshotCommand())
   .addCommand(installCommand())
   .addCommand(verifyCommand());
 
@@ -29,7 +34,8 @@ for (const command of [program, ...program.commands]) command.exitOverride().con
 try {
   await program.parseAsync();
 } catch (error) {
-  process.exitCode = report(error);
+  // At once: what is still under way would only be resumed.
+  process.exit(report(error));
 }
 
 /** One line on stderr, never a row's content; the stack only under --debug. Returns the exit code. */
@@ -41,7 +47,8 @@ function report(error: unknown): number {
     return EXIT.usage;
   }
   const known = asRealmliftError(error);
-  process.stderr.write(`${process.argv.includes('--debug') ? chain(error) : known.line}\n`);
+  const json = exporting.some((command) => command.opts<{ json?: true }>().json === true);
+  process.stderr.write(`${json ? errorJson(known) : process.argv.includes('--debug') ? chain(error) : known.line}\n`);
   return known.exit;
 }
 

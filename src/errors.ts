@@ -14,6 +14,9 @@ export const EXIT = {
   usage: 2,
   nothingExported: 3,
   losses: 4,
+  /** 128 and the number of the signal, as a shell says of a command that a signal ended. */
+  interrupted: 130,
+  terminated: 143,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

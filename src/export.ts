@@ -5,11 +5,14 @@
 import { randomBytes } from 'node:crypto';
 import { exportRealm, type RealmResult, type RunContext } from './export/export-realm.js';
 import type { ExportEvent } from './export/events.js';
+import { databaseIdentity } from './export/run-identity.js';
+import { snapshotsOfUnfinished } from './export/unfinished.js';
 import { WorkerPool } from './export/worker-pool.js';
 import { asRealmliftError, RealmliftError } from './errors.js';
 import type { FileStore } from './files/file-store.js';
 import type { MigrationStatusOptions } from './package/migration-status.js';
-import { takeOutputDirectory } from './package/output-directory.js';
+import { Journal } from './package/journal.js';
+import { takeOutputDirectory, type OutputDirectory } from './package/output-directory.js';
 import type { Decisions } from './plan/compile-view.js';
 import type { Mode } from './plan/condition.js';
 import { planExport } from './plan/plan-export.js';
@@ -17,7 +20,8 @@ import type { Realm } from './plan/realm.js';
 import { readSource, useSchema } from './plan/source.js';
 import { findTargets, type Target, type TargetRequest } from './plan/targets.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
-import { joinSnapshot, withSnapshot } from './snapshot/snapshot.js';
+import { withSession, withSnapshot } from './snapshot/snapshot.js';
+import { ageOf } from './snapshot/take-snapshot.js';
 import { verifyExport, type VerifyReport } from './verify/verify-export.js';
 
 export interface ExportOptions {
@@ -29,7 +33,14 @@ export interface ExportOptions {
   readonly output: string;
   /** Worker threads, each with a session of its own. */
   readonly jobs: number;
+  /** Go on with unfinished exports, in their snapshot if another session still holds it. */
   readonly resume: boolean;
+  /** A snapshot that another session holds, to export from. */
+  readonly snapshot: string | undefined;
+  /** Milliseconds after which a snapshot is given up, with all that is unfinished. */
+  readonly maxSnapshotAge: number | undefined;
+  /** Stops the run, which can be resumed. */
+  readonly signal: AbortSignal | undefined;
   readonly force: boolean;
   readonly decisions: Decisions;
   /** With approved users: only files that they own travel. */
@@ -71,12 +82,15 @@ const TARGETS_AT_ONCE = 4;
  */
 export async function runExport(options: ExportOptions): Promise<Outcome[]> {
   return withSnapshot(options.settings, async (snapshot) => {
+    const { id, takenAt, joined } = snapshot;
+    options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
     const source = await readSource(snapshot.client, options.zulipVersion);
     const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
+    const database = await databaseIdentity(snapshot.client, snapshot.settings);
     const store = await options.openStore();
     const pool = new WorkerPool(options.jobs, { settings: snapshot.settings, snapshotId: snapshot.id, schema: source.schema });
     const { jobs, fileJobs, salt, avatars, migrationStatus, onEvent } = options;
-    const context: RunContext = { snapshot, source, pool, jobs, store, fileJobs, salt, avatars, migrationStatus, onEvent };
+    const context: RunContext = { snapshot, database, source, pool, jobs, store, fileJobs, salt, avatars, migrationStatus, onEvent };
     try {
       return await inTurn(targets, TARGETS_AT_ONCE, async (target): Promise<Outcome> => {
         try {
@@ -89,33 +103,40 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
       await pool.close();
       store.close();
     }
+  }, {
+    join: options.snapshot, maxAge: options.maxSnapshotAge, signal: options.signal,
+    held: options.resume ? (client) => snapshotsOfUnfinished(client, options.output, options.targets) : undefined,
   });
 }
 
 async function exportTarget(context: RunContext, target: Target, options: ExportOptions): Promise<ExportResult> {
-  const { snapshot, source } = context;
-  const session = await joinSnapshot(snapshot.settings, snapshot.id, 'plan');
+  context.snapshot.lost.throwIfAborted();
+  const output = takeOutputDirectory(options.output, target.directory, options.resume);
   try {
+    const { result, verified } = await exportInto(output, context, target, options);
+    context.snapshot.lost.throwIfAborted();
+    output.publish();
+    options.onEvent({ target: target.name, kind: 'finished', directory: output.final });
+    return { ...result, directory: output.final, verified };
+  } catch (error) {
+    output.release();
+    throw error;
+  }
+}
+
+async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions): Promise<{ result: RealmResult; verified: VerifyReport | undefined }> {
+  const { snapshot, source } = context;
+  return Journal.with(output.run, (journal) => withSession(snapshot, 'plan', async (session) => {
     await useSchema(session, source.schema);
     const plan = await planExport(session, source, {
       realm: target.realm, mode: options.mode, userId: target.userId, decisions: options.decisions, consentMessage: options.consentMessage,
-      approved: target.approved, force: options.force, seed: options.randomSeed ?? randomBytes(32).toString('hex'),
+      approved: target.approved, force: options.force, seed: options.randomSeed ?? journal.head?.seed ?? randomBytes(32).toString('hex'),
     });
-    const output = takeOutputDirectory(options.output, target.directory, options.resume);
-    try {
-      const owners = target.approved !== undefined && options.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
-      const result = await exportRealm(context, { target: target.name, plan, output, session, owners, options: choices(options, target) });
-      const verified = options.verify ? await verifyWritten(output.partial, options) : undefined;
-      output.publish();
-      options.onEvent({ target: target.name, kind: 'finished', directory: output.final });
-      return { ...result, directory: output.final, verified };
-    } catch (error) {
-      output.release();
-      throw error;
-    }
-  } finally {
-    await session.end().catch(() => undefined);
-  }
+    const owners = target.approved !== undefined && options.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
+    const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target) });
+    if (options.verify) options.onEvent({ target: target.name, kind: 'verifying' });
+    return { result, verified: options.verify ? await verifyWritten(output.partial, options) : undefined };
+  }));
 }
 
 /** @throws RealmliftError VERIFY_FAILED when the export is not whole, not closed or not free of secrets; it is then not published */

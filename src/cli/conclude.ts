@@ -3,18 +3,22 @@ import { EXIT, RealmliftError } from '../errors.js';
 import type { Outcome } from '../export.js';
 import { summary } from './summary.js';
 
-/** @throws RealmliftError what the only target failed with; TARGETS_FAILED; LOSSES under --strict */
-export function conclude(outcomes: readonly Outcome[], seconds: number, strict: boolean): void {
+/**
+ * @param json the summary is left to the events
+ * @throws RealmliftError what the only target failed with; TARGETS_FAILED; LOSSES under --strict
+ */
+export function conclude(outcomes: readonly Outcome[], seconds: number, strict: boolean, json: boolean): void {
   const failed = outcomes.filter((each) => 'error' in each);
   if (outcomes.length === 1 && failed[0] !== undefined) throw failed[0].error;
   let lost = 0;
   for (const outcome of outcomes) {
     if ('result' in outcome) {
-      process.stderr.write(summary(outcome.result, seconds));
+      if (!json) process.stderr.write(summary(outcome.result, seconds));
       lost += outcome.result.losses.length;
     } else {
       const { error } = outcome;
-      process.stderr.write(`${outcome.target.name}: ${error instanceof RealmliftError ? error.line : `failed: ${(error as Error).message}`}\n`);
+      if (json) process.stderr.write(`${errorJson(error, outcome.target.name)}\n`);
+      else process.stderr.write(`${outcome.target.name}: ${error instanceof RealmliftError ? error.line : `failed: ${(error as Error).message}`}\n`);
     }
   }
   if (failed.length > 0) {
@@ -25,4 +29,10 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
   if (strict && lost > 0) {
     throw new RealmliftError('LOSSES', 'files', `${lost} files that should travel were lost`, { hint: 'report.json names each', exit: EXIT.losses });
   }
+}
+
+/** An error as the one line that --json writes of it. */
+export function errorJson(error: unknown, target?: string): string {
+  const { code, stage, table, hint } = error instanceof RealmliftError ? error : { code: 'UNEXPECTED', stage: undefined, table: undefined, hint: undefined };
+  return JSON.stringify({ time: new Date().toISOString(), target, kind: 'failed', code, stage, table, message: (error as Error).message, hint });
 }

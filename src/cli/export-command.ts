@@ -5,8 +5,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { runExport } from '../export.js';
 import { readUserList } from '../plan/user-list.js';
 import { collect } from './collect.js';
-import { conclude } from './conclude.js';
-import { addRunOptions, sharedOptions, type RunArguments } from './run-options.js';
+import { addRunOptions, runAndConclude, sharedOptions, type RunArguments } from './run-options.js';
 import { wholeNumber } from './whole-number.js';
 
 interface ExportArguments extends RunArguments {
@@ -47,17 +46,15 @@ Examples:
 The server is found as psql finds it (DATABASE_URL, PGHOST, PGUSER …): see realmlift --help.
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under --strict.`);
   return command.action(async (options: ExportArguments) => {
-    const started = performance.now();
     const approved = options.users === undefined ? undefined : readUserList(options.users);
-    const outcomes = await runExport({
-      ...sharedOptions(options),
+    await runAndConclude(options, (under) => runExport({
+      ...sharedOptions(options), ...under,
       targets: { realms: realmsOf(options), exclude: options.exclude ?? [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
       // Approved users take the place of those who consented.
       mode: approved === undefined ? options.mode : 'consent',
       approvedFilesOnly: options.files === 'approved',
       consentMessage: options.consentMessage, force: options.force === true,
-    });
-    conclude(outcomes, (performance.now() - started) / 1000, options.strict === true);
+    }));
   });
 }
 

@@ -4,8 +4,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { runExport } from '../export.js';
 import { readUserList } from '../plan/user-list.js';
 import { collect } from './collect.js';
-import { conclude } from './conclude.js';
-import { addRunOptions, sharedOptions, type RunArguments } from './run-options.js';
+import { addRunOptions, runAndConclude, sharedOptions, type RunArguments } from './run-options.js';
 
 interface ExportUserArguments extends RunArguments {
   readonly realm?: string[];
@@ -29,14 +28,12 @@ Example:
 Each user's export is made under OUTPUT/REALM-user-EMAIL.
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under --strict.`);
   return command.action(async (options: ExportUserArguments) => {
-    const started = performance.now();
     const users = [...(options.user ?? []).map((user) => ({ user, realm: undefined })), ...(options.users === undefined ? [] : readUserList(options.users))];
     if (users.length === 0) throw new RealmliftError('USER_MISSING', 'usage', 'it is not said whom to export', { hint: '--user EMAIL or --users FILE', exit: EXIT.usage });
-    const outcomes = await runExport({
-      ...sharedOptions(options),
+    await runAndConclude(options, (under) => runExport({
+      ...sharedOptions(options), ...under,
       targets: { realms: options.realm ?? 'all', exclude: [], users, approved: undefined, allowUnknown: options.allowUnknown === true },
       mode: 'user', approvedFilesOnly: false, consentMessage: undefined, force: false,
-    });
-    conclude(outcomes, (performance.now() - started) / 1000, options.strict === true);
+    }));
   });
 }

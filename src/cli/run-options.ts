@@ -1,17 +1,23 @@
 /** Options that `export`, `export-user` and `plan` share, and how they become the call's. */
 import { availableParallelism } from 'node:os';
 import { Option, type Command } from 'commander';
-import type { ExportOptions } from '../export.js';
+import type { ExportOptions, Outcome } from '../export.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
+import { conclude } from './conclude.js';
+import { duration } from './duration.js';
+import { progressMode, withProgress } from './progress.js';
+import { withStopSignals } from './stop-signals.js';
 import { wholeNumber } from './whole-number.js';
 
 export interface RunArguments extends FilesOptions {
   readonly output: string;
   readonly jobs: number;
   readonly resume?: true;
+  readonly snapshot?: string;
+  readonly maxSnapshotAge?: number;
   readonly strict?: true;
   readonly verify: boolean;
   readonly avatars: boolean;
@@ -22,6 +28,8 @@ export interface RunArguments extends FilesOptions {
   readonly zulipSecrets?: string;
   readonly migrationStatus?: string;
   readonly randomSeed?: string;
+  readonly quiet?: true;
+  readonly json?: true;
 }
 
 export function addRunOptions(command: Command): Command {
@@ -29,6 +37,8 @@ export function addRunOptions(command: Command): Command {
     .option('--output <dir>', 'directory under which one directory a realm is made', 'out')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
     .option('--resume', 'go on with a run that stopped half-way')
+    .option('--snapshot <id>', 'export out of the snapshot that `realmlift snapshot` holds')
+    .option('--max-snapshot-age <duration>', 'stop, resumably, when the snapshot is so old (90s, 30m, 6h, 2d)', duration)
     .option('--strict', 'exit with 4 when something that should travel was lost')
     .option('--no-verify', 'do not read the finished export again to check it')
     .option('--strip <table.column>', 'leave a column out', collect)
@@ -38,11 +48,13 @@ export function addRunOptions(command: Command): Command {
     .option('--migration-status <file>', 'a migration_status.json to use as it is')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf, for the avatar_salt (else ZULIP_AVATAR_SALT)')
     .option('--no-avatars', 'leave the avatars out, when the salt is not known')
+    .option('--quiet', 'show no progress')
+    .addOption(new Option('--json', 'tell progress as JSON on standard error, one object a line').conflicts('quiet'))
     .addOption(new Option('--random-seed <text>', 'make random colours and addresses repeatable'));
   return addFilesOptions(command);
 }
 
-type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force'>;
+type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal' | 'onEvent'>;
 
 /** @throws RealmliftError CONNECTION_STRING, FILES_UNKNOWN, SECRETS_FILE */
 export function sharedOptions(options: RunArguments): SharedOptions {
@@ -50,11 +62,18 @@ export function sharedOptions(options: RunArguments): SharedOptions {
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
     output: options.output, jobs: options.jobs, resume: options.resume === true,
+    snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge,
     decisions: { strip: new Set(options.strip ?? []), keep: new Set(options.keep ?? []) },
     zulipVersion: options.zulipVersion,
     migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },
     openStore: filesStore(options, env), fileJobs: options.fileJobs,
     salt: avatarSalt({ secretsFile: options.zulipSecrets, env }), avatars: options.avatars, verify: options.verify, randomSeed: options.randomSeed,
-    onEvent: (event) => { if (event.kind === 'warning') process.stderr.write(`realmlift: ${event.text}\n`); },
   };
+}
+
+/** Runs exports so that ^C stops them cleanly, shows their progress, and sums up what became of them. */
+export async function runAndConclude(options: RunArguments, run: (under: Pick<ExportOptions, 'signal' | 'onEvent'>) => Promise<Outcome[]>): Promise<void> {
+  const started = performance.now();
+  const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), (onEvent) => run({ signal, onEvent })));
+  conclude(outcomes, (performance.now() - started) / 1000, options.strict === true, options.json === true);
 }

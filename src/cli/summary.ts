@@ -27,7 +27,7 @@ export function summary(result: ExportResult, seconds: number): string {
   return `${lines.join('\n')}\n`;
 }
 
-function thousands(count: number): string {
+export function thousands(count: number): string {
   return count.toLocaleString('en-US');
 }
 

@@ -2,15 +2,24 @@
 import type { FileEvent } from '../files/file-events.js';
 import type { JournalPart } from '../package/journal.js';
 
-export type ExportEvent = { readonly target: string } & (
-  | { readonly kind: 'started' }
+/** Of the whole run. */
+export type RunEvent =
+  | { readonly kind: 'snapshot'; readonly id: string; readonly takenAt: string; /** Seconds. */ readonly age: number; /** Another session holds it. */ readonly joined: boolean };
+
+/** Of one target. */
+export type TargetEvent =
+  /** `resumed`: an earlier run's parts are kept, as they are where the snapshot is the same. `tables`: of each class, how many there are. */
+  | { readonly kind: 'started'; readonly resumed: 'not' | 'same snapshot' | 'new snapshot'; readonly tables: Readonly<Record<string, number>> }
   /** The plan's counts: what progress is measured against. */
   | { readonly kind: 'planned'; readonly messages: number; readonly messageFiles: number }
-  | { readonly kind: 'progress'; readonly table: string; readonly rows: number; readonly bytes: number }
-  | { readonly kind: 'part'; readonly part: JournalPart }
+  /** Rows, and bytes of CSV, that have come since the last time. */
+  | { readonly kind: 'progress'; readonly table: string; readonly dataClass: string; readonly rows: number; readonly bytes: number }
+  /** `kept`: an earlier run had finished it. */
+  | { readonly kind: 'part'; readonly part: JournalPart; readonly dataClass: string; readonly kept: boolean }
   | { readonly kind: 'file'; readonly event: FileEvent }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'packaging' }
   | { readonly kind: 'verifying' }
-  | { readonly kind: 'finished'; readonly directory: string }
-);
+  | { readonly kind: 'finished'; readonly directory: string };
+
+export type ExportEvent = ({ readonly target: string } & TargetEvent) | RunEvent;

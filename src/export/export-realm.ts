@@ -1,32 +1,45 @@
 /** One realm (or one user) out of the run's snapshot into one directory: rows and files at the same time, then the package. */
+import { setMaxListeners } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
-import { pullFiles } from '../files/pull-files.js';
+import { pullFiles, type EarlierFile } from '../files/pull-files.js';
 import { assemble, type Member } from '../package/assemble.js';
-import { Journal, type JournalPart } from '../package/journal.js';
+import type { Journal, JournalPart } from '../package/journal.js';
 import { hasMigrationStatus, migrationStatus, type MigrationStatusOptions, type MigrationStatusResult } from '../package/migration-status.js';
-import { RUN_DIRECTORY, type OutputDirectory } from '../package/output-directory.js';
+import type { OutputDirectory } from '../package/output-directory.js';
+import { sweep } from '../package/sweep.js';
 import type { CompiledView } from '../plan/compile-view.js';
-import { messageFiles, type PlannedMessageFile } from '../plan/message-files.js';
+import { messageFiles } from '../plan/message-files.js';
+import { MESSAGE_RANGE } from '../plan/parameters.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { ledgerQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
-import type { ExportEvent } from './events.js';
+import { digestOfQueries, earlierPart } from './earlier-parts.js';
+import type { ExportEvent, TargetEvent } from './events.js';
+import type { MessageQueries } from './message-segment.js';
+import { messageSegments } from './message-segments.js';
 import { packageRealm } from './package-realm.js';
-import { PARTS_DIRECTORY, LEDGER_PREFIX, ledgerPath, messagesPath, partPath } from './part-paths.js';
+import { PARTS_DIRECTORY, ledgerPath, messagesPath, partPath } from './part-paths.js';
+import type { Parts } from './parts.js';
+import { planFiles, type PlannedFiles } from './planned-files.js';
 import { ledgerEntries, writeReport, type LedgerEntry } from './report.js';
-import type { RowQuery, Segment } from './segment.js';
+import type { RowQuery } from './row-query.js';
+import { refuseAnother, runIdentity } from './run-identity.js';
+import type { MessageSegment, Segment } from './segment.js';
+import { Totals } from './totals.js';
 import { needsSalt, wantedFiles } from './wanted.js';
 import type { WorkerPool } from './worker-pool.js';
 
 /** What a realm's export shares with the others of its run. */
 export interface RunContext {
   readonly snapshot: Snapshot;
+  /** Which database it is, see databaseIdentity. */
+  readonly database: string;
   readonly source: Source;
   readonly pool: WorkerPool;
   readonly jobs: number;
@@ -45,6 +58,8 @@ export interface RealmRun {
   readonly target: string;
   readonly plan: ExportPlan;
   readonly output: OutputDirectory;
+  /** Of the output directory. */
+  readonly journal: Journal;
   /** A session in the snapshot, for this target alone. */
   readonly session: pg.Client;
   /** Users whose files may travel; undefined for everybody in the export. */
@@ -68,9 +83,6 @@ export interface RealmResult {
   readonly ledger: readonly LedgerEntry[];
 }
 
-/** How many messages files a worker takes at once: enough to keep the sets of a segment's query cheap, few enough to share out. */
-const FILES_PER_SEGMENT = 16;
-
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;
 
@@ -83,41 +95,40 @@ class RealmExport {
   readonly #context: RunContext;
   readonly #run: RealmRun;
   readonly #directory: string;
-  readonly #parts = new Map<string, JournalPart>();
+  readonly #totals: Totals;
   readonly #losses: FileEvent[] = [];
   readonly #warnings: string[] = [];
   /** Aborts what else is under way when one piece fails. */
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
-  #journal!: Journal;
+  #messagesFiles = 0;
 
   constructor(context: RunContext, run: RealmRun) {
     this.#context = context;
     this.#run = run;
     this.#directory = run.output.partial;
+    this.#totals = new Totals(run.plan);
     this.#signal = AbortSignal.any([this.#stop.signal, context.snapshot.lost]);
+    // Each segment under way listens.
+    setMaxListeners(0, this.#signal);
   }
 
   async run(): Promise<RealmResult> {
-    const { plan, target } = this.#run;
-    this.#tell({ kind: 'started' });
+    const { plan, target, options } = this.#run;
+    const { snapshot, source } = this.#context;
     const status = await this.#checkBeforehand();
-    mkdirSync(join(this.#directory, PARTS_DIRECTORY), { recursive: true });
-    this.#journal = await Journal.open(join(this.#directory, RUN_DIRECTORY, 'journal'));
-    try {
-      const files = await this.#rowsAndFiles();
-      this.#tell({ kind: 'packaging' });
-      const { snapshot, source } = this.#context;
-      const given = { directory: this.#directory, plan, source, snapshot, parts: this.#parts, files, status };
-      await writeReport({ ...given, rows: this.#rows(), losses: this.#losses, warnings: this.#warnings });
-      await packageRealm({ ...given, options: this.#run.options });
-      return {
-        target, plan, rows: this.#rows(), bytes: this.#bytes(), files, losses: this.#losses, warnings: this.#warnings,
-        ledger: ledgerEntries(plan, this.#parts),
-      };
-    } finally {
-      await this.#journal.close();
-    }
+    this.#begin();
+    const files = await this.#rowsAndFiles();
+    this.#tell({ kind: 'packaging' });
+    if (this.#run.output.resumed) await sweep(this.#directory, (path) => this.#run.journal.get(path) !== undefined);
+    // Files are pulled many at once: the report names them in an order that does not depend on the moment.
+    this.#losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
+    const parts = this.#parts();
+    const { rows, bytes } = this.#totals;
+    const given = { directory: this.#directory, plan, source, snapshot, parts, files, status };
+    await writeReport({ ...given, rows, losses: this.#losses, warnings: this.#warnings });
+    await packageRealm({ ...given, options });
+    return { target, plan, rows, bytes, files, losses: this.#losses, warnings: this.#warnings, ledger: ledgerEntries(plan, parts) };
   }
 
   /** What can be refused before a row leaves: no salt for avatars, no migration status. */
@@ -138,6 +149,18 @@ class RealmExport {
     return status;
   }
 
+  /** From here on the run can be resumed, and by no other run than this. */
+  #begin(): void {
+    const { journal, plan, output, options } = this.#run;
+    const { snapshot, source, database } = this.#context;
+    const run = runIdentity(plan, source, database, options);
+    const { seed } = plan.request;
+    if (journal.head !== undefined) refuseAnother(journal.head, { run, seed }, output.partial);
+    const same = journal.begin({ run, seed }, snapshot);
+    mkdirSync(join(this.#directory, PARTS_DIRECTORY), { recursive: true });
+    this.#tell({ kind: 'started', resumed: journal.head === undefined ? 'not' : same ? 'same snapshot' : 'new snapshot', tables: this.#tablesByClass() });
+  }
+
   /** Rows and files at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
   async #rowsAndFiles(): Promise<FilesResult> {
     const attachments = this.#table('zerver_attachment');
@@ -156,6 +179,12 @@ class RealmExport {
     return files;
   }
 
+  #tablesByClass(): Record<string, number> {
+    const tables: Record<string, number> = {};
+    for (const { dataClass } of this.#run.plan.tables) tables[dataClass] = (tables[dataClass] ?? 0) + 1;
+    return tables;
+  }
+
   #table(name: string): PlannedTable | undefined {
     return this.#run.plan.tables.find((table) => table.name === name);
   }
@@ -166,14 +195,14 @@ class RealmExport {
 
   #exportTable(table: PlannedTable, missing: readonly string[]): Promise<void> {
     const weight = this.#context.source.catalog.get(table.name)?.bytes ?? 0;
-    return this.#segment({ kind: 'table', path: partPath(table.name), query: this.#query(table, missing) }, weight);
+    return this.#tableSegment(partPath(table.name), this.#query(table, missing), weight);
   }
 
   /** What stays is told row by row: a part of the report. */
   #exportLedger(view: CompiledView): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
     const select = ledgerQuery(view, compiled, parameters);
-    return this.#segment({ kind: 'table', path: ledgerPath(view.name), query: { table: view.name, select, keys: view.columns, stripped: [] } }, 0);
+    return this.#tableSegment(ledgerPath(view.name), { table: view.name, select, keys: view.columns, stripped: [] }, 0);
   }
 
   #query(table: PlannedTable, missing: readonly string[] = [], where = ''): RowQuery {
@@ -182,26 +211,42 @@ class RealmExport {
     return { table: table.name, select, keys: table.keys, stripped: table.stripped };
   }
 
+  #tableSegment(path: string, query: RowQuery, weight: number): Promise<void> {
+    const { journal } = this.#run;
+    const digest = digestOfQueries(query);
+    return this.#segment({ kind: 'table', path, query, earlier: earlierPart(journal, path, digest) }, weight, () => ({ query: digest }));
+  }
+
   async #exportMessages(): Promise<void> {
+    const { session, journal, output } = this.#run;
     const messages = this.#table('zerver_message') as PlannedTable;
     const usermessages = this.#table('zerver_usermessage');
-    const planned: PlannedMessageFile[] = [];
-    for await (const file of messageFiles(this.#run.session, this.#query(messages).select)) planned.push(file);
-    this.#tell({ kind: 'planned', messages: planned.reduce((sum, file) => sum + file.rows, 0), messageFiles: planned.length });
-    if (planned.length === 0) return this.#emptyMessagesFile(usermessages);
-    const size = Math.min(FILES_PER_SEGMENT, Math.ceil(planned.length / (this.#context.jobs * 4)));
-    const running: Promise<void>[] = [];
-    for (let at = 0; at < planned.length; at += size) {
-      const batch = planned.slice(at, at + size);
-      const [first, last] = [batch[0] as PlannedMessageFile, batch.at(-1) as PlannedMessageFile];
-      running.push(this.#segment({
-        kind: 'messages',
-        files: batch.map(({ number, after, until, rows }) => ({ path: messagesPath(number), after, until, rows })),
-        messages: this.#query(messages, [], `t.id > ${first.after} AND t.id <= ${last.until}`),
-        usermessages: usermessages === undefined ? undefined : this.#query(usermessages),
-      }, batch.reduce((sum, file) => sum + file.rows, 0) * BYTES_PER_MESSAGE));
+    const planned = await planFiles(join(output.run, 'messages-files'), messageFiles(session, this.#query(messages).select));
+    this.#messagesFiles = planned.count;
+    this.#tell({ kind: 'planned', messages: planned.messages, messageFiles: planned.count });
+    if (planned.count === 0) return this.#emptyMessagesFile(usermessages);
+    const queries = { messages: this.#query(messages, [], MESSAGE_RANGE), usermessages: usermessages === undefined ? undefined : this.#query(usermessages) };
+    await this.#messageSegments(planned, queries, journal);
+  }
+
+  /** No more segments exist at a time than keep all workers busy. */
+  async #messageSegments(planned: PlannedFiles, queries: MessageQueries, journal: Journal): Promise<void> {
+    const { jobs } = this.#context;
+    const segments = messageSegments(planned, queries, journal, jobs);
+    const query = digestOfQueries(queries.messages, queries.usermessages);
+    const work = async (segment: MessageSegment): Promise<void> => {
+      const ranges = new Map(segment.files.map(({ path, after, until }) => [path, { after, until }]));
+      const weight = segment.files.reduce((sum, file) => sum + file.rows, 0) * BYTES_PER_MESSAGE;
+      await this.#segment(segment, weight, (path) => ({ query, ...ranges.get(path) }));
+    };
+    const runner = async (): Promise<void> => {
+      for (let next = await segments.next(); next.done !== true; next = await segments.next()) await work(next.value);
+    };
+    try {
+      await Promise.all(Array.from({ length: jobs + 1 }, runner));
+    } finally {
+      await segments.return(undefined);
     }
-    await Promise.all(running);
   }
 
   /** Zulip writes a first messages file even where there is no message. */
@@ -209,61 +254,63 @@ class RealmExport {
     if (this.#run.plan.request.mode === 'user') return;
     const path = messagesPath(1);
     const members: Member[] = ['zerver_message', ...(usermessages === undefined ? [] : [usermessages.name])].map((key) => ({ key, value: [] }));
-    this.#finished({ path, ...(await assemble(this.#directory, path, members)), rows: Object.fromEntries(members.map(({ key }) => [key, 0])) });
+    this.#messagesFiles = 1;
+    this.#finished({ path, ...(await assemble(this.#directory, path, members)), rows: Object.fromEntries(members.map(({ key }) => [key, 0])) }, false);
   }
 
-  #segment(segment: Segment, weight: number): Promise<void> {
+  /** @param origin what else the journal is to know of a part */
+  #segment(segment: Segment, weight: number, origin: (path: string) => Partial<JournalPart>): Promise<void> {
     return this.#context.pool.run({ segment, directory: this.#directory }, weight, this.#signal, (message) => {
-      if (message.kind === 'part') this.#finished(message.part);
-      else this.#tell({ kind: 'progress', table: message.table, rows: message.rows, bytes: message.bytes });
+      switch (message.kind) {
+        case 'part': return this.#finished({ ...message.part, ...origin(message.part.path) }, message.kept);
+        case 'damaged': return this.#tell({ kind: 'warning', text: `${message.path} is not what the earlier run finished: it is made again` });
+        case 'progress': return this.#tell({ ...message, dataClass: this.#totals.classOf(message.table) });
+      }
     });
   }
 
-  #finished(part: JournalPart): void {
-    this.#parts.set(part.path, part);
-    this.#journal.append({ kind: 'part', ...part });
-    this.#tell({ kind: 'part', part });
+  #finished(part: JournalPart, kept: boolean): void {
+    this.#totals.add(part);
+    this.#run.journal.append('part', part);
+    this.#tell({ kind: 'part', part, dataClass: this.#totals.classOfPart(part.path), kept });
   }
 
   async #pullFiles(): Promise<FilesResult> {
     const { source, store, salt, avatars, fileJobs } = this.#context;
-    const wanted = await wantedFiles(this.#run.session, this.#run.plan, source, { salt: avatars ? salt : undefined, owners: this.#run.owners, onSkipped: (event) => this.#onFile(event) });
-    return pullFiles(store, wanted, this.#directory, { jobs: fileJobs, signal: this.#signal }, (event) => this.#onFile(event));
+    const { session, plan, owners, journal, output } = this.#run;
+    const wanted = await wantedFiles(session, plan, source, { salt: avatars ? salt : undefined, owners, onSkipped: (event) => this.#onFile(event) });
+    const done = (path: string): EarlierFile | undefined => {
+      const part = journal.earlier(path)?.part;
+      return part?.record === undefined ? undefined : part as unknown as EarlierFile;
+    };
+    return pullFiles(store, wanted, this.#directory, { jobs: fileJobs, signal: this.#signal, done: output.resumed ? done : undefined }, (event) => this.#onFile(event));
   }
 
   #onFile(event: FileEvent): void {
-    if (event.kind === 'file') {
-      const { path, size, sha256, record } = event;
-      this.#parts.set(path, { path, size, sha256 });
-      this.#journal.append({ kind: 'file', path, size, sha256, record });
+    if (event.kind === 'file' || event.kind === 'records') {
+      const { path, size, sha256 } = event;
+      const { record, oddMetadata } = event.kind === 'file' ? event : {};
+      this.#run.journal.append('file', { path, size, sha256, record, oddMetadata });
     } else this.#losses.push(event);
     this.#tell({ kind: 'file', event });
   }
 
-  #tell(event: Told): void {
+  #tell(event: TargetEvent): void {
     this.#context.onEvent({ target: this.#run.target, ...event });
   }
 
-  #rows(): Map<string, number> {
-    const rows = new Map<string, number>();
-    for (const { path, rows: counts } of this.#parts.values()) {
-      if (path.startsWith(LEDGER_PREFIX)) continue;
-      for (const [table, count] of Object.entries(counts ?? {})) rows.set(table, (rows.get(table) ?? 0) + count);
-    }
-    return rows;
-  }
-
-  #bytes(): Map<string, number> {
-    const classes = new Map(this.#run.plan.tables.map((table) => [partPath(table.name), table.dataClass]));
-    const bytes = new Map<string, number>();
-    for (const { path, size, rows } of this.#parts.values()) {
-      if (rows === undefined || !(classes.has(path) || path.startsWith('messages-'))) continue;
-      const dataClass = classes.get(path) ?? 'message';
-      bytes.set(dataClass, (bytes.get(dataClass) ?? 0) + size);
-    }
-    return bytes;
+  #parts(): Parts {
+    const { journal } = this.#run;
+    const count = this.#messagesFiles;
+    return {
+      get: (path) => journal.get(path),
+      *messages() {
+        for (let number = 1; number <= count; number++) yield journal.get(messagesPath(number)) as JournalPart;
+      },
+    };
   }
 }
 
-/** An event before its target is added. */
-type Told = ExportEvent extends infer Each ? Each extends ExportEvent ? Omit<Each, 'target'> : never : never;
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -14,14 +14,14 @@ import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
 import { partPath } from './part-paths.js';
+import type { Parts } from './parts.js';
 
 export interface Package {
   readonly directory: string;
   readonly plan: ExportPlan;
   readonly source: Source;
   readonly snapshot: Snapshot;
-  /** Finished parts by path. */
-  readonly parts: ReadonlyMap<string, JournalPart>;
+  readonly parts: Parts;
   readonly files: FilesResult;
   readonly status: MigrationStatusResult | undefined;
   /** The choices that shaped the export, for the manifest. */
@@ -35,10 +35,9 @@ export async function packageRealm(given: Package): Promise<void> {
   const { mode } = plan.request;
   if (mode !== 'user') {
     const write = (name: string, content: string | Iterable<string>): Promise<void> => writeFile(join(directory, name), content, { mode: 0o600 });
-    const counts = [...countsOf(assembled), ...countsOf(messageParts(given))].sort((a, b) => (a.file < b.file ? -1 : 1));
     if (status !== undefined) await write('migration_status.json', JSON.stringify(status.content, null, 2));
-    if (hasMigrationStatus(source.version)) await write('stats.json', statsJson(counts, records(files)));
-    else await write('stats.txt', statsText(counts, records(files)));
+    if (hasMigrationStatus(source.version)) await write('stats.json', statsJson(countsOf(assembled, given.parts), records(files)));
+    else await write('stats.txt', statsText(countsOf(assembled, given.parts), records(files)));
     if (mode === 'consent') await write('consented_user_ids.json', JSON.stringify(plan.parameters.consenting_user_ids));
   }
   await manifest(given, assembled);
@@ -65,12 +64,13 @@ function constants({ request, compiled }: ExportPlan, { catalog, version }: Sour
   return [...new Map(entries.map(({ key, value }) => [key, { key, value }])).values()];
 }
 
-function messageParts({ parts }: Package): Map<string, JournalPart> {
-  return new Map([...parts].filter(([path]) => path.startsWith('messages-')));
-}
-
-function countsOf(parts: ReadonlyMap<string, JournalPart>): FileCounts[] {
-  return [...parts.values()].map(({ path, rows }) => ({ file: path.replace('.json', ''), tables: rows ?? {} }));
+/** By name, as Zulip sorts them. */
+function* countsOf(assembled: ReadonlyMap<string, JournalPart>, parts: Parts): Generator<FileCounts> {
+  const counts = ({ path, rows }: JournalPart): FileCounts => ({ file: path.replace('.json', ''), tables: rows ?? {} });
+  const others = [...assembled.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
+  for (const each of others) if (each.path < 'messages') yield counts(each);
+  for (const each of parts.messages()) yield counts(each);
+  for (const each of others) if (each.path > 'messages') yield counts(each);
 }
 
 function records({ areas }: FilesResult): RecordCounts {

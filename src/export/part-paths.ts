@@ -13,7 +13,11 @@ export function messagesPath(number: number): string {
   return `messages-${String(number).padStart(6, '0')}.json`;
 }
 
-export const LEDGER_PREFIX = `${PARTS_DIRECTORY}/ledger-`;
+export function isMessagesPath(path: string): boolean {
+  return path.startsWith('messages-');
+}
+
+const LEDGER_PREFIX = `${PARTS_DIRECTORY}/ledger-`;
 
 /** Rows of one view of the ledger, for report.json. */
 export function ledgerPath(view: string): string {

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { AREAS } from '../files/wanted-files.js';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import { assemble, type Member } from '../package/assemble.js';
-import type { JournalPart } from '../package/journal.js';
 import type { MigrationStatusResult } from '../package/migration-status.js';
 import { PartFile } from '../package/part-file.js';
 import type { ExportPlan } from '../plan/plan-export.js';
@@ -14,13 +13,14 @@ import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
 import { PARTS_DIRECTORY, ledgerPath } from './part-paths.js';
+import type { Parts } from './parts.js';
 
 export interface Report {
   readonly directory: string;
   readonly plan: ExportPlan;
   readonly source: Source;
   readonly snapshot: Snapshot;
-  readonly parts: ReadonlyMap<string, JournalPart>;
+  readonly parts: Parts;
   readonly rows: ReadonlyMap<string, number>;
   readonly files: FilesResult;
   readonly losses: readonly FileEvent[];
@@ -37,7 +37,7 @@ export interface LedgerEntry {
 }
 
 /** What the ledger's views found, without the empty ones. */
-export function ledgerEntries(plan: ExportPlan, parts: ReadonlyMap<string, JournalPart>): LedgerEntry[] {
+export function ledgerEntries(plan: ExportPlan, parts: Parts): LedgerEntry[] {
   return plan.compiled.ledger.map(({ name, view }) => ({
     name, dataClass: view.loss?.dataClass ?? '', reason: view.loss?.reason ?? '', count: parts.get(ledgerPath(name))?.rows?.[name] ?? 0,
   })).filter(({ count }) => count > 0);

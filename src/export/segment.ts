@@ -1,48 +1,28 @@
 /**
- * One segment of an export, in the session of a worker: rows out of COPY, through the transform, into files.
- * A table is one part; messages go file by file, each with the usermessages of its messages behind them.
+ * One segment of an export, in the session of a worker. A table is one part; a run of messages files is several.
+ *
+ * What an earlier run finished is read again before it is believed. Made out of the present snapshot it then stays; made out of
+ * another it stays if its rows, copied again, are still the same bytes.
  */
 import { join } from 'node:path';
 import type pg from 'pg';
-import { copyError } from '../copy/copy-error.js';
-import { copyRows } from '../copy/copy-rows.js';
-import { RealmliftError } from '../errors.js';
-import { PartFile } from '../package/part-file.js';
-import { bindMessageIds } from '../plan/parameters.js';
-import { columnsOf } from '../transform/columns-of.js';
-import { CsvToJson, type RowSink } from '../transform/csv-to-json.js';
-
-/** A query and how its rows are written. */
-export interface RowQuery {
-  readonly table: string;
-  readonly select: string;
-  readonly keys: readonly string[];
-  readonly stripped: readonly string[];
-}
+import { isIntact, PartFile } from '../package/part-file.js';
+import { confirmMessages, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
+import { copyDigest, copyInto, type Progress, type RowQuery } from './row-query.js';
+import { SourceDigest } from './source-digest.js';
 
 export interface TableSegment {
   readonly kind: 'table';
   /** Of the part file, relative to the run's directory. */
   readonly path: string;
   readonly query: RowQuery;
+  readonly earlier: EarlierPart | undefined;
 }
 
-/** One numbered messages file: the exported messages with `after` < id <= `until`. */
-export interface MessageFile {
-  readonly path: string;
-  readonly after: number;
-  readonly until: number;
-  /** Messages that the plan counted there. */
-  readonly rows: number;
-}
-
-export interface MessageSegment {
+export interface MessageSegment extends MessageQueries {
   readonly kind: 'messages';
+  /** Consecutive. */
   readonly files: readonly MessageFile[];
-  /** Its text ends in `WHERE t.id > … AND t.id <= …`, made for the whole segment. */
-  readonly messages: RowQuery;
-  /** Its text holds `:message_ids`; absent for a single user. */
-  readonly usermessages: RowQuery | undefined;
 }
 
 export type Segment = TableSegment | MessageSegment;
@@ -54,129 +34,84 @@ export interface FinishedPart {
   readonly size: number;
   readonly sha256: string;
   readonly rows: Readonly<Record<string, number>>;
+  /** Digest of the rows' CSV. */
+  readonly source: string;
 }
 
-export interface Progress {
-  readonly table: string;
-  readonly rows: number;
-  readonly bytes: number;
+/** What the journal says of a file that an earlier run finished. */
+export interface EarlierPart extends FinishedPart {
+  /** Made out of the present snapshot by the same query: intact on disk is enough. */
+  readonly certain: boolean;
 }
 
-/** Writes the segment's files under `directory` and tells each once it is on disk. */
-export async function exportSegment(client: pg.Client, segment: Segment, directory: string, onPart: (part: FinishedPart) => void, onProgress: (progress: Progress) => void): Promise<void> {
-  if (segment.kind === 'table') onPart(await exportTable(client, segment, directory, onProgress));
-  else await exportMessages(client, segment, directory, onPart, onProgress);
+/** What a segment tells. */
+export interface SegmentEvents {
+  /** A file is finished, or was already and `kept`. */
+  readonly onPart: (part: FinishedPart, kept: boolean) => void;
+  /** A file that an earlier run finished is not what it was. */
+  readonly onDamaged: (path: string) => void;
+  readonly onProgress: (progress: Progress) => void;
 }
 
-async function exportTable(client: pg.Client, { path, query }: TableSegment, directory: string, onProgress: (progress: Progress) => void): Promise<FinishedPart> {
+/** Writes the segment's files under `directory`. */
+export async function exportSegment(client: pg.Client, segment: Segment, directory: string, events: SegmentEvents): Promise<void> {
+  if (segment.kind === 'table') await tableSegment(client, segment, directory, events);
+  else await messageSegment(client, segment, directory, events);
+}
+
+async function tableSegment(client: pg.Client, { path, query, earlier }: TableSegment, directory: string, { onPart, onDamaged, onProgress }: SegmentEvents): Promise<void> {
+  if (earlier !== undefined) {
+    if (!(await isIntact(join(directory, path), earlier))) onDamaged(path);
+    else if (earlier.certain || (await sourceOf(client, query, onProgress)) === earlier.source) {
+      onPart(earlier, true);
+      return;
+    }
+  }
   const file = new PartFile(join(directory, path));
   try {
+    const source = new SourceDigest();
     file.writeText('[');
-    const rows = await copyInto(client, query, file, onProgress);
+    const rows = await copyInto(client, query, file, source, onProgress);
     file.writeText(']');
-    return { path, ...(await file.finish()), rows: { [query.table]: rows } };
+    onPart({ path, ...(await file.finish()), rows: { [query.table]: rows }, source: source.hex() }, false);
   } catch (error) {
     file.abandon();
     throw error;
   }
 }
 
-async function exportMessages(client: pg.Client, segment: MessageSegment, directory: string, onPart: (part: FinishedPart) => void, onProgress: (progress: Progress) => void): Promise<void> {
-  const sink = new MessageFiles(segment.files, directory);
-  const flushing: Promise<void>[] = [];
-  try {
-    await copyInto(client, segment.messages, sink, onProgress);
-    for (const [index, planned] of segment.files.entries()) {
-      const open = sink.opened(index);
-      if (open.ids.length !== planned.rows) {
-        throw new RealmliftError('ROWS_LOST', 'copy', `${planned.path}: ${open.ids.length} messages arrived, the plan counted ${planned.rows}`, { table: segment.messages.table });
-      }
-      open.file.writeText(']');
-      const rows: Record<string, number> = { [segment.messages.table]: open.ids.length };
-      if (segment.usermessages !== undefined) {
-        const query = { ...segment.usermessages, select: bindMessageIds(segment.usermessages.select, open.ids) };
-        open.file.writeText(`,"${query.table}":[`);
-        rows[query.table] = await copyInto(client, query, open.file, onProgress);
-        open.file.writeText(']');
-      }
-      open.file.writeText('}');
-      // The flush runs beside the next file's rows: it waits for the disk, not for us.
-      flushing.push(open.file.finish().then((finished) => onPart({ path: planned.path, ...finished, rows })));
-    }
-    await Promise.all(flushing);
-  } catch (error) {
-    await Promise.allSettled(flushing);
-    sink.abandon();
-    throw error;
-  }
+async function sourceOf(client: pg.Client, query: RowQuery, onProgress: SegmentEvents['onProgress']): Promise<string> {
+  const source = new SourceDigest();
+  await copyDigest(client, query, source, onProgress);
+  return source.hex();
 }
 
-interface OpenMessageFile {
-  readonly file: PartFile;
-  readonly ids: number[];
+async function messageSegment(client: pg.Client, segment: MessageSegment, directory: string, events: SegmentEvents): Promise<void> {
+  const { onPart, onDamaged, onProgress } = events;
+  const kept = new Set<MessageFile>();
+  const doubtful = new Set<MessageFile>();
+  const keep = (file: MessageFile): void => {
+    kept.add(file);
+    onPart(file.earlier as EarlierPart, true);
+  };
+  for (const file of segment.files) {
+    if (file.earlier === undefined) continue;
+    if (!(await isIntact(join(directory, file.path), file.earlier))) onDamaged(file.path);
+    else if (file.earlier.certain) keep(file);
+    else doubtful.add(file);
+  }
+  for (const run of consecutive(segment.files, (file) => doubtful.has(file))) await confirmMessages(client, segment, run, keep, onProgress);
+  for (const run of consecutive(segment.files, (file) => !kept.has(file))) await exportMessages(client, segment, run, directory, (part) => onPart(part, false), onProgress);
 }
 
-/** Deals the messages of a segment out to its files by id, and remembers the ids of each. */
-class MessageFiles {
-  /** The row just begun: the transform announces each row beyond it, so that every id is seen. */
-  boundary = -Infinity;
-  readonly #planned: readonly MessageFile[];
-  readonly #directory: string;
-  readonly #files: OpenMessageFile[] = [];
-
-  constructor(planned: readonly MessageFile[], directory: string) {
-    this.#planned = planned;
-    this.#directory = directory;
+/** The longest runs of neighbours that `belongs` takes: each is one query. */
+function consecutive<T>(all: readonly T[], belongs: (each: T) => boolean): T[][] {
+  const runs: T[][] = [];
+  let open: T[] | undefined;
+  for (const each of all) {
+    if (!belongs(each)) open = undefined;
+    else if (open !== undefined) open.push(each);
+    else runs.push(open = [each]);
   }
-
-  write(bytes: Uint8Array): void {
-    this.#files.at(-1)?.file.write(bytes);
-  }
-
-  startRow(id: number): void {
-    while (this.#files.length === 0 || id > (this.#planned[this.#files.length - 1] as MessageFile).until) this.#next();
-    const open = this.#files.at(-1) as OpenMessageFile;
-    if (open.ids.length > 0) open.file.writeText(',');
-    open.ids.push(id);
-    this.boundary = id;
-  }
-
-  /** The file at this index, opened now if no message fell into it. */
-  opened(index: number): OpenMessageFile {
-    while (this.#files.length <= index) this.#next();
-    return this.#files[index] as OpenMessageFile;
-  }
-
-  abandon(): void {
-    for (const { file } of this.#files) file.abandon();
-  }
-
-  #next(): void {
-    const planned = this.#planned[this.#files.length];
-    if (planned === undefined) throw new RealmliftError('ROWS_UNPLANNED', 'copy', 'a message arrived that the plan did not count', { table: 'zerver_message' });
-    const file = new PartFile(join(this.#directory, planned.path));
-    file.writeText('{"zerver_message":[');
-    this.#files.push({ file, ids: [] });
-  }
-}
-
-/** Describes the query, then copies its rows through the transform into `sink`; their number. */
-async function copyInto(client: pg.Client, query: RowQuery, sink: RowSink, onProgress: (progress: Progress) => void): Promise<number> {
-  const { table, select, keys, stripped } = query;
-  const fields = await describe(client, query);
-  const encoder = new CsvToJson(columnsOf(fields, keys, table), sink, table, new Set(stripped));
-  await copyRows(client, select, (chunk) => {
-    encoder.push(chunk);
-    onProgress({ table, rows: encoder.rows, bytes: encoder.bytesIn });
-  }, table);
-  encoder.end();
-  return encoder.rows;
-}
-
-async function describe(client: pg.Client, { select, table }: RowQuery): Promise<pg.FieldDef[]> {
-  try {
-    return (await client.query(`SELECT * FROM (${select}) AS described LIMIT 0`)).fields;
-  } catch (error) {
-    throw copyError(error, table, select, client.user ?? 'the role');
-  }
+  return runs;
 }

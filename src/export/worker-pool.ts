@@ -4,9 +4,9 @@
  */
 import { Worker } from 'node:worker_threads';
 import { RealmliftError } from '../errors.js';
-import type { Assignment, SentError, WorkerMessage, WorkerSetup } from './worker.js';
+import { ABANDON, type Assignment, type SentError, type WorkerMessage, type WorkerSetup } from './worker.js';
 
-export type SegmentMessage = Extract<WorkerMessage, { kind: 'part' | 'progress' }>;
+export type SegmentMessage = Exclude<WorkerMessage, { kind: 'done' | 'failed' }>;
 
 interface Job {
   readonly assignment: Assignment;
@@ -16,6 +16,8 @@ interface Job {
   readonly onMessage: (message: SegmentMessage) => void;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
+  /** Abandons the segment while it is being worked on. */
+  stop: (() => void) | undefined;
 }
 
 export class WorkerPool {
@@ -35,12 +37,12 @@ export class WorkerPool {
   /**
    * Has one segment exported by the next free worker.
    *
-   * @param signal drops the segment if it has not begun
+   * @param signal drops the segment, also when it has begun
    * @throws RealmliftError what the segment failed with; WORKER_FAILED when its thread ended
    */
   run(assignment: Assignment, weight: number, signal: AbortSignal, onMessage: (message: SegmentMessage) => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ assignment, weight, signal, onMessage, resolve, reject });
+      this.#queue.push({ assignment, weight, signal, onMessage, resolve, reject, stop: undefined });
       this.#dispatch();
     });
   }
@@ -68,21 +70,22 @@ export class WorkerPool {
       else {
         const worker = this.#idle.pop() as Worker;
         this.#running.set(worker, job);
+        job.stop = () => worker.postMessage(ABANDON);
+        job.signal.addEventListener('abort', job.stop, { once: true });
         worker.postMessage(job.assignment);
       }
     }
   }
 
   #received(worker: Worker, message: WorkerMessage): void {
-    const job = this.#running.get(worker);
-    if (message.kind === 'part' || message.kind === 'progress') {
-      job?.onMessage(message);
+    if (message.kind !== 'done' && message.kind !== 'failed') {
+      this.#running.get(worker)?.onMessage(message);
       return;
     }
-    this.#running.delete(worker);
+    const job = this.#finished(worker);
     this.#idle.push(worker);
     if (message.kind === 'done') job?.resolve();
-    else job?.reject(received(message.error));
+    else job?.reject(job.signal.aborted ? job.signal.reason : received(message.error, job.assignment));
     this.#dispatch();
   }
 
@@ -91,11 +94,18 @@ export class WorkerPool {
     if (this.#closing || !this.#workers.delete(worker)) return;
     const at = this.#idle.indexOf(worker);
     if (at !== -1) this.#idle.splice(at, 1);
-    const job = this.#running.get(worker);
-    this.#running.delete(worker);
-    job?.reject(new RealmliftError('WORKER_FAILED', 'copy', `a worker ended (${why})`, { table: tableOf(job.assignment), cause }));
+    const job = this.#finished(worker);
+    job?.reject(new RealmliftError('WORKER_FAILED', 'copy', `a worker ended (${why})${segmentOf(job.assignment)}`, { table: tableOf(job.assignment), cause }));
     this.#start();
     this.#dispatch();
+  }
+
+  /** Takes the worker's segment off it. */
+  #finished(worker: Worker): Job | undefined {
+    const job = this.#running.get(worker);
+    this.#running.delete(worker);
+    if (job?.stop !== undefined) job.signal.removeEventListener('abort', job.stop);
+    return job;
   }
 }
 
@@ -103,8 +113,13 @@ function tableOf({ segment }: Assignment): string {
   return segment.kind === 'table' ? segment.query.table : segment.messages.table;
 }
 
-function received({ code, stage, message, table, hint, exit, stack }: SentError): RealmliftError {
-  const error = new RealmliftError(code, stage, message, { table, hint, exit });
+/** Which part of a table failed, where it is only a part. */
+function segmentOf({ segment }: Assignment): string {
+  return segment.kind === 'table' ? '' : ` in the segment ${segment.files[0]?.path} to ${segment.files.at(-1)?.path}`;
+}
+
+function received({ code, stage, message, table, hint, exit, stack }: SentError, assignment: Assignment): RealmliftError {
+  const error = new RealmliftError(code, stage, `${message}${segmentOf(assignment)}`, { table, hint, exit });
   if (stack !== undefined) error.stack = stack;
   return error;
 }

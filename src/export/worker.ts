@@ -3,9 +3,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { useSchema } from '../plan/source.js';
+import type { Progress } from './row-query.js';
 import { exportSegment, type FinishedPart, type Segment } from './segment.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { joinSnapshot } from '../snapshot/snapshot.js';
+import { cutConnection, joinSnapshot } from '../snapshot/snapshot.js';
 
 export interface WorkerSetup {
   readonly settings: ConnectionSettings;
@@ -20,10 +21,15 @@ export interface Assignment {
   readonly directory: string;
 }
 
+/** To the worker, instead of an assignment: let go of the segment under way. */
+export const ABANDON = 'abandon';
+
 /** From the worker. */
 export type WorkerMessage =
-  | { readonly kind: 'part'; readonly part: FinishedPart }
-  | { readonly kind: 'progress'; readonly table: string; readonly rows: number; readonly bytes: number }
+  /** `kept`: an earlier run had finished it. */
+  | { readonly kind: 'part'; readonly part: FinishedPart; readonly kept: boolean }
+  | { readonly kind: 'damaged'; readonly path: string }
+  | { readonly kind: 'progress' } & Progress
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: SentError };
 
@@ -41,6 +47,35 @@ export interface SentError {
 /** Milliseconds between two progress messages of a segment. */
 const PROGRESS = 200;
 
+/** Adds up what came, and tells it now and then. */
+class Progressing {
+  readonly #send: (progress: Progress) => void;
+  #table = '';
+  #rows = 0;
+  #bytes = 0;
+  #told = 0;
+
+  constructor(send: (progress: Progress) => void) {
+    this.#send = send;
+  }
+
+  add({ table, rows, bytes }: Progress): void {
+    if (table !== this.#table) {
+      this.tell();
+      this.#table = table;
+    }
+    this.#rows += rows;
+    this.#bytes += bytes;
+    if (performance.now() - this.#told > PROGRESS) this.tell();
+  }
+
+  tell(): void {
+    if (this.#bytes > 0) this.#send({ table: this.#table, rows: this.#rows, bytes: this.#bytes });
+    this.#rows = this.#bytes = 0;
+    this.#told = performance.now();
+  }
+}
+
 class SegmentWorker {
   readonly #setup: WorkerSetup;
   readonly #send: (message: WorkerMessage) => void;
@@ -54,16 +89,16 @@ class SegmentWorker {
   }
 
   async work({ segment, directory }: Assignment): Promise<void> {
-    let told = 0;
+    const progress = new Progressing((told) => this.#send({ kind: 'progress', ...told }));
     try {
       this.#session ??= this.#open();
       const client = await this.#session;
-      await exportSegment(client, segment, directory, (part) => this.#send({ kind: 'part', part }), ({ table, rows, bytes }) => {
-        const now = performance.now();
-        if (now - told < PROGRESS) return;
-        told = now;
-        this.#send({ kind: 'progress', table, rows, bytes });
+      await exportSegment(client, segment, directory, {
+        onPart: (part, kept) => this.#send({ kind: 'part', part, kept }),
+        onDamaged: (path) => this.#send({ kind: 'damaged', path }),
+        onProgress: (each) => progress.add(each),
       });
+      progress.tell();
       this.#send({ kind: 'done' });
     } catch (error) {
       const session = this.#session;
@@ -71,6 +106,11 @@ class SegmentWorker {
       session?.then((client) => client.end()).catch(() => undefined);
       this.#send({ kind: 'failed', error: sendable(error) });
     }
+  }
+
+  /** The copy under way fails at once, and the server ends what it was doing for it. */
+  abandon(): void {
+    this.#session?.then(cutConnection).catch(() => undefined);
   }
 
   #open(): Promise<pg.Client> {
@@ -88,7 +128,10 @@ class SegmentWorker {
 const port = parentPort;
 if (port !== null) {
   const worker = new SegmentWorker(workerData as WorkerSetup, (message) => port.postMessage(message));
-  port.on('message', (assignment: Assignment) => void worker.work(assignment));
+  port.on('message', (message: Assignment | typeof ABANDON) => {
+    if (message === ABANDON) worker.abandon();
+    else void worker.work(message);
+  });
 }
 
 function sendable(error: unknown): SentError {

@@ -18,7 +18,7 @@ const SCRATCH = join(RUN_DIRECTORY, 'files');
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
 /** What opening, writing or linking answers when the export's own disk is at fault, whatever file is written. */
-const DISK_FAULTS = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'ENFILE']);
+const DISK_FAULTS = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EFBIG', 'EMFILE', 'ENFILE']);
 
 /** What the path of a file that would be overwritten, or that leads through another file, ends in. */
 export class NameTaken extends Error {}

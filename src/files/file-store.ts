@@ -71,7 +71,7 @@ export interface FileStore {
    * @throws Lost when it cannot be had, RealmliftError when no file can be had any more
    */
   fetch(candidate: Candidate, partial: string, signal: AbortSignal): Promise<Fetched>;
-  /** Whether the record that an earlier run made of the candidate still describes it, as far as can be told without reading it. */
+  /** Whether the record that an earlier run made of the candidate would be made again, as far as can be told without reading it. */
   unchanged(candidate: Candidate, record: FileRecord): Promise<boolean>;
   /** Everything below the realm's prefix of an area, by the bytes of its key as far as the store keeps that order. */
   list(area: Area, realmId: number, signal: AbortSignal): AsyncIterable<StoredFile>;

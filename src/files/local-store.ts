@@ -12,6 +12,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { createWriteStream } from 'node:fs';
 import { join, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { RealmliftError } from '../errors.js';
 import { diskFault, digestFile } from './export-directory.js';
 import type { Candidate, Fetched, FileStore, ObjectInfo, StoredFile } from './file-store.js';
@@ -109,9 +110,8 @@ class LocalStore implements FileStore {
     const found = await this.#open(candidate).catch(() => undefined);
     if (found === undefined) return false;
     try {
-      const info = infoOf(await found.stat({ bigint: true }));
-      const { size, last_modified: lastModified } = record;
-      return (size === undefined || size === info.size) && (lastModified === undefined || lastModified === info.lastModified);
+      const verdict = candidate.judge(infoOf(await found.stat({ bigint: true })));
+      return verdict.take && isDeepStrictEqual(verdict.record, record);
     } finally {
       await found.close();
     }

@@ -120,6 +120,19 @@ function judge(wanted: WantedFiles, key: string, info: ObjectInfo, owner: number
   return { take: true, record, ...(problem === undefined ? {} : { oddMetadata: { problem, ownerFrom: owner === undefined ? 'nobody' : source } }) };
 }
 
+/** Keys of a record that are not among its object's metadata. */
+const OUR_KEYS = new Set(['s3_path', 'path', 'bucket', 'size', 'last_modified', 'content_type', 'md5', 'user_profile_email']);
+
+/** What an object said of itself, out of the record that was made of it. Where the two differed, it now says what the database did. */
+export function infoOfRecord(record: FileRecord): ObjectInfo {
+  const { bucket, size, last_modified: lastModified, content_type: contentType, md5 } = record;
+  const metadata = Object.entries(record).filter(([name]) => !OUR_KEYS.has(name));
+  return {
+    size: size as number, lastModified: lastModified as string, contentType: contentType as string | null, etag: (md5 ?? undefined) as string | undefined, bucket: bucket as string,
+    metadata: Object.fromEntries(metadata.map(([name, value]) => [name, String(value)])),
+  };
+}
+
 /** A positive integer as metadata spells it; undefined for anything else. */
 function id(text: string | undefined): number | undefined {
   return text !== undefined && /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;

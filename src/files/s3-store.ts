@@ -1,10 +1,11 @@
 /** Files in S3: one bucket of uploads, and one of avatars, which also holds emoji, icons and logos. */
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { isDeepStrictEqual } from 'node:util';
 import { RealmliftError } from '../errors.js';
 import type { Candidate, Fetched, FileStore, StoredFile } from './file-store.js';
 import { Lost } from './file-store.js';
 import type { FileRecord } from './records.js';
-import { s3Candidates } from './s3-candidates.js';
+import { infoOfRecord, s3Candidates } from './s3-candidates.js';
 import type { S3Connection } from './s3-client.js';
 import { S3Access } from './s3-client.js';
 import { download } from './s3-download.js';
@@ -90,7 +91,10 @@ class S3Store implements FileStore {
 
   unchanged(candidate: Candidate, record: FileRecord): Promise<boolean> {
     // Keys of uploads hold random text and are never used again; where a listing gave an ETag it costs nothing to look.
-    return Promise.resolve(candidate.etag === undefined || candidate.etag === record.md5);
+    if (candidate.etag !== undefined && candidate.etag !== record.md5) return Promise.resolve(false);
+    // The rows may have changed since: the record must be the one that would be made now.
+    const verdict = candidate.judge(infoOfRecord(record));
+    return Promise.resolve(verdict.take && isDeepStrictEqual(verdict.record, record));
   }
 
   list(area: Area, realmId: number, signal: AbortSignal): AsyncIterable<StoredFile> {

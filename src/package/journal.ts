@@ -1,84 +1,276 @@
 /**
- * What a run has finished, line by line, safe on disk before anybody relies on it: `.realmlift/journal`, one JSON object a line.
- * A line cut by a crash is no line: its part is done again.
+ * What a run has finished, line by line: `.realmlift/journal`. A run that was killed goes on from here.
+ *
+ * The first line says what the run exports, a line `snapshot` out of which snapshot the lines behind it come, and each other
+ * line names a finished file. A line is a JSON object behind a piece of its own SHA-256; a damaged or cut one counts as not
+ * written, and what it named is done again. What a line says of a file is believed only after the file was read again.
+ *
+ * A line is given to the operating system at once, which keeps it when this process is killed, and flushed to the disk
+ * within {@link FLUSH_INTERVAL}, after the file that it names. The journal holds the run's seed, so only its owner reads it.
  */
-import { open, type FileHandle } from 'node:fs/promises';
-import { createReadStream, existsSync } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { createHash } from 'node:crypto';
+import { closeSync, createReadStream, existsSync, fdatasync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { diskError } from './part-file.js';
+import { PathIndex } from './path-index.js';
+
+const flush = promisify(fdatasync);
 
 /** Milliseconds that lines may wait for the next flush: a flush costs the disk, and what is lost is only done again. */
 const FLUSH_INTERVAL = 100;
 
+/** Hexadecimal digits of the SHA-256 in front of a line. */
+const SUM = 16;
+
 /** A finished file of the run. */
 export interface JournalPart {
+  /** Relative to the run's directory. */
   readonly path: string;
   readonly size: number;
   readonly sha256: string;
   readonly rows?: Readonly<Record<string, number>> | undefined;
-  /** Of a pulled file: its entry in records.json. */
+  /** Of the rows' source: digest of the CSV that they were made of. */
+  readonly source?: string | undefined;
+  /** Digest of the query. */
+  readonly query?: string | undefined;
+  /** Of a messages file: it holds the messages with `after` < id <= `until`. */
+  readonly after?: number | undefined;
+  readonly until?: number | undefined;
+  /** Of a pulled file: its entry in records.json, and what was odd of it. */
   readonly record?: unknown;
+  readonly oddMetadata?: unknown;
 }
 
-export class Journal {
-  readonly #handle: FileHandle;
-  readonly #path: string;
-  #waiting: string[] = [];
-  #writing: Promise<void> = Promise.resolve();
-  #timer: NodeJS.Timeout | undefined;
+/** The snapshot that lines come out of. */
+export interface JournalSnapshot {
+  readonly id: string;
+  /** Tells it from any other snapshot that ever had this id. */
+  readonly key: string;
+  /** ISO 8601 in UTC. */
+  readonly takenAt: string;
+}
 
-  private constructor(handle: FileHandle, path: string) {
-    this.#handle = handle;
+/** The first line: what the run exports, and the seed of its random parts. */
+export interface JournalHead {
+  readonly run: Readonly<Record<string, string | number>>;
+  readonly seed: string;
+}
+
+type Line = { readonly kind: 'run' } & JournalHead | { readonly kind: 'snapshot' } & JournalSnapshot | { readonly kind: 'part' | 'file' } & JournalPart;
+
+export class Journal {
+  /** The first line that an earlier run wrote. */
+  readonly head: JournalHead | undefined;
+  readonly #path: string;
+  /** Undefined until there is something to write. */
+  #file: number | undefined;
+  readonly #index: PathIndex;
+  #end: number;
+  /** Lines from here on belong to the present snapshot. */
+  #present: number;
+  #snapshot: JournalSnapshot | undefined;
+  #flushing: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #failure: unknown;
+
+  private constructor(path: string, file: number | undefined, index: PathIndex, read: ReadJournal) {
     this.#path = path;
+    this.#file = file;
+    this.#index = index;
+    this.head = read.head;
+    this.#end = read.end;
+    this.#present = read.snapshotAt;
+    this.#snapshot = read.snapshot;
   }
 
-  static async open(path: string): Promise<Journal> {
+  /**
+   * Runs `work` with the journal of the run whose own files lie in `directory`, and with what an earlier run wrote there.
+   * @throws RealmliftError as diskError, also when a line did not reach the disk
+   */
+  static async with<T>(directory: string, work: (journal: Journal) => Promise<T>): Promise<T> {
+    const journal = await Journal.#open(directory);
+    let done = false;
     try {
-      return new Journal(await open(path, 'a', 0o600), path);
+      const result = await work(journal);
+      done = true;
+      return result;
+    } finally {
+      // What ended the work is more telling than that the journal could not be flushed either.
+      await journal.#close().catch((error: unknown) => {
+        if (done) throw error;
+      });
+    }
+  }
+
+  static async #open(directory: string): Promise<Journal> {
+    const path = journalPath(directory);
+    try {
+      const index = new PathIndex(join(directory, 'index'));
+      const read = await readJournal(path, (part, place) => index.set(part.path, place));
+      const file = existsSync(path) ? openSync(path, 'r+') : undefined;
+      // What is behind the last whole line would make the next one unreadable.
+      if (file !== undefined) ftruncateSync(file, read.end);
+      return new Journal(path, file, index, read);
     } catch (error) {
       throw diskError(error, path);
     }
   }
 
-  /** Remembers a finished part; {@link close} makes sure that all lines are on disk. */
-  append(entry: object): void {
-    this.#waiting.push(`${JSON.stringify(entry)}\n`);
-    this.#timer ??= setTimeout(() => void this.#flush().catch(() => undefined), FLUSH_INTERVAL).unref();
+  /**
+   * Says what is exported, where this is a new run, and out of which snapshot. Once this is done the run can be resumed.
+   *
+   * @returns whether the snapshot is the one that the last lines of an earlier run belong to
+   */
+  begin(head: JournalHead, { id, key, takenAt }: JournalSnapshot): boolean {
+    try {
+      this.#file ??= openSync(this.#path, 'wx+', 0o600);
+    } catch (error) {
+      throw diskError(error, this.#path);
+    }
+    if (this.head === undefined) this.#write({ kind: 'run', run: head.run, seed: head.seed });
+    const same = this.#snapshot?.id === id && this.#snapshot.key === key;
+    if (!same) {
+      this.#present = this.#end;
+      this.#write({ kind: 'snapshot', id, key, takenAt });
+    }
+    try {
+      fsyncSync(this.#file);
+      // The path down to it as well.
+      for (const directory of [dirname(this.#path), dirname(dirname(this.#path))]) flushDirectory(directory);
+    } catch (error) {
+      throw diskError(error, this.#path);
+    }
+    return same;
   }
 
-  async close(): Promise<void> {
-    try {
+  /** Remembers a finished file, which is safe on disk already. */
+  append(kind: 'part' | 'file', part: JournalPart): void {
+    if (this.#failure !== undefined) throw this.#failure as Error;
+    this.#index.set(part.path, this.#write({ kind, ...part }));
+    this.#timer ??= setTimeout(() => void this.#flush(), FLUSH_INTERVAL).unref();
+  }
+
+  /** The file that was finished out of the present snapshot. */
+  get(path: string): JournalPart | undefined {
+    const known = this.earlier(path);
+    return known?.present === true ? known.part : undefined;
+  }
+
+  /** What was finished last at this path, out of whichever snapshot. */
+  earlier(path: string): { readonly part: JournalPart; readonly present: boolean } | undefined {
+    const place = this.#index.get(path);
+    if (place === undefined) return undefined;
+    const line = Buffer.allocUnsafe(place.length);
+    readSync(this.#opened, line, 0, place.length, place.offset);
+    const part = parse(line.toString()) as JournalPart | undefined;
+    return part?.path === path ? { part, present: place.offset >= this.#present } : undefined;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#file !== undefined) {
       await this.#flush();
-    } finally {
-      await this.#handle.close();
+      closeSync(this.#file);
+      this.#file = undefined;
     }
+    this.#index.close();
+    if (this.#failure !== undefined) throw this.#failure as Error;
+  }
+
+  get #opened(): number {
+    return this.#file as number;
+  }
+
+  #write(line: Line): { offset: number; length: number } {
+    const json = JSON.stringify(line);
+    const bytes = Buffer.from(`${sumOf(json)} ${json}\n`);
+    const offset = this.#end;
+    try {
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#opened, bytes, at, bytes.length - at, offset + at);
+    } catch (error) {
+      throw diskError(error, this.#path);
+    }
+    this.#end = offset + bytes.length;
+    return { offset, length: bytes.length - 1 };
   }
 
   #flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#writing = this.#writing.then(async () => {
-      const lines = this.#waiting.splice(0);
-      if (lines.length === 0) return;
-      try {
-        await this.#handle.writeFile(lines.join(''));
-        await this.#handle.datasync();
-      } catch (error) {
-        throw diskError(error, this.#path);
-      }
+    this.#flushing = this.#flushing.then(() => flush(this.#opened)).catch((error: unknown) => {
+      this.#failure ??= diskError(error, this.#path);
     });
-    return this.#writing;
+    return this.#flushing;
   }
 }
 
-/** The whole lines of a journal; nothing when there is none. */
-export async function* readJournal(path: string): AsyncGenerator<Record<string, unknown>> {
-  if (!existsSync(path)) return;
-  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
-    try {
-      yield JSON.parse(line) as Record<string, unknown>;
-    } catch {
-      return;
+/** @param directory of the run's own files */
+export function journalPath(directory: string): string {
+  return join(directory, 'journal');
+}
+
+interface ReadJournal {
+  readonly head: JournalHead | undefined;
+  readonly snapshot: JournalSnapshot | undefined;
+  /** Offset of the last snapshot's line. */
+  readonly snapshotAt: number;
+  /** Offset behind the last whole line. */
+  readonly end: number;
+}
+
+/** Reads a journal as a stream, telling each finished file; one without a whole first line is none. */
+export async function readJournal(path: string, onPart: (part: JournalPart, place: { offset: number; length: number }) => void): Promise<ReadJournal> {
+  let head: JournalHead | undefined;
+  let snapshot: JournalSnapshot | undefined;
+  let snapshotAt = 0;
+  let end = 0;
+  if (existsSync(path)) {
+    for await (const { text, offset, length } of lines(path)) {
+      const line = parse(text);
+      if (offset === 0 && line?.kind !== 'run') break;
+      end = offset + length + 1;
+      if (line?.kind === 'run') head = { run: line.run, seed: line.seed };
+      else if (line?.kind === 'snapshot') {
+        snapshot = { id: line.id, key: line.key, takenAt: line.takenAt };
+        snapshotAt = offset;
+      } else if (line !== undefined) onPart(line, { offset, length });
+      // It may have named a snapshot: what follows is not taken for the one before.
+      else snapshot = undefined;
     }
+  }
+  return { head, snapshot, snapshotAt, end };
+}
+
+async function* lines(path: string): AsyncGenerator<{ text: string; offset: number; length: number }> {
+  let rest: Buffer = Buffer.alloc(0);
+  let offset = 0;
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    let bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    for (let length = bytes.indexOf(0x0a); length !== -1; length = bytes.indexOf(0x0a)) {
+      yield { text: bytes.toString('utf8', 0, length), offset, length };
+      offset += length + 1;
+      bytes = bytes.subarray(length + 1);
+    }
+    rest = bytes;
+  }
+}
+
+/** Undefined for a damaged line. */
+function parse(text: string): Line | undefined {
+  const json = text.slice(SUM + 1);
+  return text.slice(0, SUM) === sumOf(json) ? JSON.parse(json) as Line : undefined;
+}
+
+function sumOf(json: string): string {
+  return createHash('sha256').update(json).digest('hex').slice(0, SUM);
+}
+
+/** A new name is safe from a power cut only when its directory is flushed. */
+export function flushDirectory(directory: string): void {
+  const handle = openSync(directory, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
   }
 }

@@ -1,13 +1,14 @@
 /**
  * Where an export is written. A run is a directory: OUT/NAME.partial while it grows, renamed to OUT/NAME when it is whole, so
  * that nothing half-written ever stands at the final path. What the run itself needs (lock, journal, parts of tables) lies in
- * `.realmlift` inside and is gone after the rename.
+ * `.realmlift` inside and is gone before the rename.
  */
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, rmdirSync, writeFileSync, openSync, fsyncSync, closeSync, existsSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
+import { flushDirectory, journalPath } from './journal.js';
 import { diskError } from './part-file.js';
+import { lockRun } from './run-lock.js';
 
 /** Directory of the run's own files, inside the partial directory. */
 export const RUN_DIRECTORY = '.realmlift';
@@ -17,14 +18,19 @@ export interface OutputDirectory {
   readonly final: string;
   /** Path while the export is being written. */
   readonly partial: string;
+  /** Where the run's own files lie. */
+  readonly run: string;
   /** True when an earlier run's partial directory is being continued. */
   readonly resumed: boolean;
   /** Moves the finished export to its final path. */
   publish(): void;
-  /** Removes the partial directory, unless the run is to be resumed later. */
-  discard(): void;
-  /** Gives the directory free for another run. */
+  /** Gives the directory free for another run, which may resume it; one in which nothing was begun is removed. */
   release(): void;
+}
+
+/** Where an unfinished export of this name has its own files. */
+export function runDirectory(output: string, name: string): string {
+  return join(output, `${name}.partial`, RUN_DIRECTORY);
 }
 
 /**
@@ -36,73 +42,55 @@ export interface OutputDirectory {
 export function takeOutputDirectory(output: string, name: string, resume: boolean): OutputDirectory {
   const final = join(output, name);
   const partial = `${final}.partial`;
-  const run = join(partial, RUN_DIRECTORY);
+  const run = runDirectory(output, name);
   try {
-    if (existsSync(final) && readdirSync(final).length > 0) {
-      throw new RealmliftError('OUTPUT_EXISTS', 'package', `${final} is not empty`, { hint: 'move it away, or choose another directory with --output', exit: EXIT.failed });
-    }
-    const left = existsSync(run);
+    refuseFinished(final);
     mkdirSync(run, { recursive: true, mode: 0o700 });
-    const unlock = lock(join(run, 'lock'), final);
-    if (left && !resume && existsSync(join(run, 'journal'))) {
-      unlock();
-      throw new RealmliftError('OUTPUT_RESUMABLE', 'package', `an earlier run stopped half-way in ${partial}`, { hint: 'go on with --resume, or remove that directory' });
+    const unlock = lockRun(run, final);
+    try {
+      // Between the first look and the lock, the run that had it may have finished.
+      refuseFinished(final);
+      const left = existsSync(journalPath(run)) || readdirSync(partial).some((entry) => entry !== RUN_DIRECTORY);
+      if (left && !resume) {
+        throw new RealmliftError('OUTPUT_RESUMABLE', 'package', `an earlier run stopped half-way in ${partial}`, { hint: 'go on with --resume, or remove that directory' });
+      }
+      return { final, partial, run, resumed: left, publish: () => publish(final, partial, run), release: () => release(partial, run, unlock) };
+    } catch (error) {
+      release(partial, run, unlock);
+      throw error;
     }
-    return {
-      final, partial, resumed: left && resume,
-      publish() {
-        rmSync(run, { recursive: true });
-        if (existsSync(final)) rmdirSync(final);
-        renameSync(partial, final);
-        flushDirectory(dirname(final));
-      },
-      discard: () => rmSync(partial, { recursive: true, force: true }),
-      release: unlock,
-    };
   } catch (error) {
     throw diskError(error, final);
   }
 }
 
-/** A lock of a run whose process no longer lives on this host is taken over. */
-function lock(path: string, name: string): () => void {
-  const mine = JSON.stringify({ pid: process.pid, host: hostname() });
-  for (let attempt = 0; ; attempt++) {
+function refuseFinished(final: string): void {
+  if (existsSync(final) && readdirSync(final).length > 0) {
+    throw new RealmliftError('OUTPUT_EXISTS', 'package', `${final} is not empty`, { hint: 'move it away, or choose another directory with --output', exit: EXIT.failed });
+  }
+}
+
+function publish(final: string, partial: string, run: string): void {
+  try {
+    flushDirectory(partial);
+    rmSync(run, { recursive: true });
+    if (existsSync(final)) rmdirSync(final);
+    renameSync(partial, final);
+    flushDirectory(dirname(final));
+  } catch (error) {
+    throw diskError(error, final);
+  }
+}
+
+function release(partial: string, run: string, unlock: () => void): void {
+  unlock();
+  if (existsSync(journalPath(run))) return;
+  for (const directory of [run, partial]) {
     try {
-      writeFileSync(path, mine, { flag: 'wx', mode: 0o600 });
-      return () => rmSync(path, { force: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || attempt > 0) throw error;
-      const { pid, host } = owner(path);
-      if (host !== hostname() || alive(pid)) {
-        throw new RealmliftError('OUTPUT_BUSY', 'package', `another run (process ${pid} on ${host}) writes ${name}`, { hint: `wait for it, or remove ${path} if it is gone` });
-      }
-      rmSync(path, { force: true });
+      rmdirSync(directory);
+    } catch {
+      // Something is in it that is not ours to remove, or another run has taken the directory.
+      return;
     }
   }
-}
-
-function owner(path: string): { pid: number; host: string } {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as { pid: number; host: string };
-  } catch {
-    return { pid: 0, host: hostname() };
-  }
-}
-
-function alive(pid: number): boolean {
-  if (pid <= 0 || pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-/** A rename is safe from a power cut only when its directory is flushed. */
-function flushDirectory(directory: string): void {
-  const handle = openSync(directory, 'r');
-  fsyncSync(handle);
-  closeSync(handle);
 }

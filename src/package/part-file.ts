@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, fdatasync, openSync, writeSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { RealmliftError } from '../errors.js';
 
@@ -91,12 +92,35 @@ export class PartFile {
   }
 }
 
+/** Size and SHA-256 of a file on disk. */
+export async function digestOf(path: string): Promise<FinishedFile> {
+  const hash = createHash('sha256');
+  let size = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: BUFFER }) as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    size += chunk.length;
+  }
+  return { size, sha256: hash.digest('hex') };
+}
+
+/** Whether a file still is what it was when it was finished; one that cannot be read is not. */
+export async function isIntact(path: string, finished: FinishedFile): Promise<boolean> {
+  try {
+    return (await stat(path)).size === finished.size && (await digestOf(path)).sha256 === finished.sha256;
+  } catch {
+    return false;
+  }
+}
+
 /** An error of the file system as ours: DISK_FULL, OUTPUT_UNWRITABLE, or DISK_FAILED with the system's own code. */
 export function diskError(error: unknown, path: string): RealmliftError {
   if (error instanceof RealmliftError) return error;
   const { code = 'unknown error' } = error as { code?: string };
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new RealmliftError('DISK_FULL', 'package', `no space left for ${path}`, { hint: 'free some space and run again with --resume', cause: error });
+  }
+  if (code === 'EFBIG') {
+    return new RealmliftError('DISK_FULL', 'package', `${path} is larger than this process or file system allows`, { hint: 'raise the limit (ulimit -f) and run again with --resume', cause: error });
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new RealmliftError('OUTPUT_UNWRITABLE', 'package', `${path} cannot be written (${code})`, { hint: 'choose another directory with --output', cause: error });

@@ -46,6 +46,15 @@ export function bindMessageIds(sql: string, ids: readonly number[]): string {
   return sql.replace(':message_ids', `'{${ids.join(',')}}'::bigint[]`);
 }
 
+/** The condition at the end of a query of messages that {@link bindMessageRange} completes. */
+export const MESSAGE_RANGE = 't.id > :after AND t.id <= :until';
+
+/** Completes an inline text with the range of ids of a segment. */
+export function bindMessageRange(sql: string, after: number, until: number): string {
+  const at = sql.lastIndexOf(MESSAGE_RANGE);
+  return `${sql.slice(0, at)}t.id > ${after} AND t.id <= ${until}${sql.slice(at + MESSAGE_RANGE.length)}`;
+}
+
 /** The value as PostgreSQL reads it. Ids are digits, so that nothing else can get into a query. */
 function value(name: keyof Parameters, parameters: Parameters): string {
   const given = parameters[name];

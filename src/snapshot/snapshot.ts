@@ -11,6 +11,7 @@ import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { connect, settingsOf } from './connect.js';
 import type { ConnectionSettings } from './connection-settings.js';
+import { ageOf, BEGIN, notJoined, takeSnapshot, type SnapshotChoice, type TakenSnapshot } from './take-snapshot.js';
 
 /** Milliseconds between two signs of life of the holder. */
 const HEARTBEAT = 15_000;
@@ -21,43 +22,51 @@ const GRACE = 2_000;
 /** Milliseconds within which the connection of a terminated backend closes. */
 const CLOSING = 500;
 
-export interface Snapshot {
-  /** As pg_export_snapshot names it, for SET TRANSACTION SNAPSHOT. */
-  readonly id: string;
-  /** The server's clock when the snapshot was taken, ISO 8601 in UTC. */
-  readonly takenAt: string;
-  /** PostgreSQL's server_version_num, e.g. 150018. */
-  readonly serverVersion: number;
+/** The longest delay of a timer in milliseconds: some 24 days. */
+const LONGEST_DELAY = 2 ** 31 - 1;
+
+export interface Snapshot extends TakenSnapshot {
   /** Of the server that holds the snapshot, the only one on which it can be joined. */
   readonly settings: ConnectionSettings;
   /** The holder's own session, for the plan's small queries. */
   readonly client: pg.Client;
-  /** Aborts when the holder is lost, with the error as its reason. */
+  /** Aborts when the run must end: the holder is lost, the snapshot too old, the caller's signal. Its reason is the error. */
   readonly lost: AbortSignal;
+}
+
+export interface SnapshotOptions extends SnapshotChoice {
+  /** Ends the work when it aborts. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Runs `work` inside one snapshot and releases it afterwards.
  *
  * @param work is to stop when `lost` aborts; it gets a few seconds for that before the error goes on to the caller
- * @throws RealmliftError SNAPSHOT_LOST when the holder's connection ends before `work` does, SNAPSHOT_REFUSED when the server
- *   gives none
+ * @throws RealmliftError SNAPSHOT_LOST when the holder's connection ends before `work` does, or when the snapshot that must be
+ *   joined is gone; SNAPSHOT_REFUSED when the server gives none; SNAPSHOT_TOO_OLD; the reason of `signal`
  */
-export async function withSnapshot<T>(settings: ConnectionSettings, work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
+export async function withSnapshot<T>(settings: ConnectionSettings, work: (snapshot: Snapshot) => Promise<T>, options: SnapshotOptions = {}): Promise<T> {
   const client = await connect(settings, 'snapshot');
   const lost = new AbortController();
   let finished = false;
-  const fail = (cause: unknown): void => {
-    if (finished || lost.signal.aborted) return;
-    lost.abort(new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
-      hint: 'was the server restarted, or the backend terminated? Nothing was published; run again', cause,
-    }));
+  const end = (reason: unknown): void => {
+    if (!finished && !lost.signal.aborted) lost.abort(reason);
   };
+  const fail = (cause: unknown): void => end(new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
+    hint: 'was the server restarted, or the backend terminated? Nothing was published; run again with --resume', cause,
+  }));
+  const obey = (): void => end(options.signal?.reason);
   client.on('end', () => fail(undefined));
-  client.on('error', fail);
+  options.signal?.addEventListener('abort', obey, { once: true });
+  if (options.signal?.aborted === true) obey();
   const heartbeat = startHeartbeat(client, fail);
+  let ageing: NodeJS.Timeout | undefined;
   try {
-    const snapshot = { ...(await take(client, lost.signal)), settings: settingsOf(client, settings), client, lost: lost.signal };
+    const taken = await take(client, options, lost.signal);
+    const snapshot: Snapshot = { ...taken, settings: settingsOf(client, settings), client, lost: lost.signal };
+    ageing = endAtAge(taken, options.maxAge, end);
+    lost.signal.throwIfAborted();
     const working = work(snapshot);
     try {
       return await Promise.race([working, rejectWhenAborted(lost.signal)]);
@@ -71,6 +80,8 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
     }
   } finally {
     finished = true;
+    options.signal?.removeEventListener('abort', obey);
+    clearTimeout(ageing);
     clearInterval(heartbeat);
     await client.end().catch(() => undefined);
   }
@@ -84,20 +95,23 @@ async function settled(work: Promise<unknown>): Promise<void> {
   waiting.abort();
 }
 
-async function take(client: pg.Client, lost: AbortSignal): Promise<Pick<Snapshot, 'id' | 'takenAt' | 'serverVersion'>> {
+async function take(client: pg.Client, choice: SnapshotChoice, lost: AbortSignal): Promise<TakenSnapshot> {
   try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    const { rows } = await client.query<{ id: string; taken_at: string; version: string }>(`
-      SELECT pg_export_snapshot() AS id, current_setting('server_version_num') AS version,
-             to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS taken_at`);
-    const [row] = rows as [{ id: string; taken_at: string; version: string }];
-    return { id: row.id, takenAt: row.taken_at, serverVersion: Number(row.version) };
+    return await takeSnapshot(client, choice);
   } catch (cause) {
     lost.throwIfAborted();
+    if (cause instanceof RealmliftError) throw cause;
     throw new RealmliftError('SNAPSHOT_REFUSED', 'snapshot', `the server gives no snapshot: ${(cause as Error).message}`, {
       hint: 'connect to the server itself and not through a pooler that shares sessions', cause,
     });
   }
+}
+
+function endAtAge(taken: TakenSnapshot, maxAge: number | undefined, end: (reason: unknown) => void): NodeJS.Timeout | undefined {
+  if (maxAge === undefined || maxAge - ageOf(taken) > LONGEST_DELAY) return undefined;
+  return setTimeout(() => end(new RealmliftError('SNAPSHOT_TOO_OLD', 'snapshot', `the snapshot has reached the age of ${Math.round(maxAge / 1000)} s`, {
+    hint: 'so --max-snapshot-age wants it; run again with --resume, which takes a new snapshot and keeps what that confirms',
+  })), Math.max(0, maxAge - ageOf(taken))).unref();
 }
 
 /** One sign of life at a time: behind a long query of the plan they would else queue up. */
@@ -116,13 +130,35 @@ function startHeartbeat(client: pg.Client, fail: (cause: unknown) => void): Node
 export async function joinSnapshot(settings: ConnectionSettings, snapshotId: string, role: string): Promise<pg.Client> {
   const client = await connect(settings, role);
   try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await client.query(BEGIN);
     await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(snapshotId)}`);
     return client;
   } catch (cause) {
     await client.end().catch(() => undefined);
-    throw new RealmliftError('SNAPSHOT_LOST', 'snapshot', `cannot join the snapshot ${snapshotId}`, { hint: 'its holder is gone; run again', cause });
+    throw notJoined(snapshotId, cause);
   }
+}
+
+/** Runs `work` with a session in the snapshot, which is cut when the run must end, whatever it is waiting for. */
+export async function withSession<T>({ settings, id, lost }: Snapshot, role: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = await joinSnapshot(settings, id, role);
+  const cut = (): void => cutConnection(client);
+  lost.addEventListener('abort', cut, { once: true });
+  try {
+    lost.throwIfAborted();
+    return await work(client);
+  } catch (error) {
+    lost.throwIfAborted();
+    throw error;
+  } finally {
+    lost.removeEventListener('abort', cut);
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Ends a session at once, also in the midst of a query, which then fails. */
+export function cutConnection(client: pg.Client): void {
+  (client as unknown as { connection: pg.Connection }).connection.stream.destroy();
 }
 
 /** True when the error ended some session, perhaps the holder's. */

@@ -33,8 +33,10 @@ export interface SegmentedSink extends RowSink {
   /**
    * Announces a row whose first column is `id`, beyond the boundary. All rows before it have been given to write(), none
    * of its own bytes has, and no comma will come before it: close the file and open that of this row.
+   *
+   * @param at offset of the row's first byte in the CSV
    */
-  startRow(id: number): void;
+  startRow(id: number, at: number): void;
 }
 
 /** Room that any field but a long one needs: a timestamp of 12 + 1 + 6 digits, an integer of 20, and the punctuation. */
@@ -101,6 +103,11 @@ export class CsvToJson {
   /** Bytes of CSV taken. */
   get bytesIn(): number {
     return this.#bytesIn;
+  }
+
+  /** Bytes at the end of what was taken of which no sink knows yet to which row they belong: a first field that is cut. */
+  get unannounced(): number {
+    return this.#insideField && this.#column === 0 ? this.#tape.count : 0;
   }
 
   /** Bytes of JSON given to the sink. */
@@ -200,7 +207,7 @@ export class CsvToJson {
     const row = tape.out.slice(start, tape.length);
     tape.length = this.#rowStart;
     tape.flush();
-    sink.startRow(id);
+    sink.startRow(id, this.#bytesIn - (tape.end - tape.at) - digits);
     this.#boundary = sink.boundary;
     tape.append(row);
   }

@@ -1,0 +1,21 @@
+/** What may be kept of the parts that an earlier run finished. */
+import type { Journal } from '../package/journal.js';
+import { digest } from './run-identity.js';
+import type { RowQuery } from './row-query.js';
+import type { EarlierPart } from './segment.js';
+
+/** Digest of what a part is made by: as long as it is the same, the same snapshot yields the same part. */
+export function digestOfQueries(...queries: readonly (RowQuery | undefined)[]): string {
+  return digest(queries.map((query) => query && [query.select, query.keys, query.stripped]));
+}
+
+/**
+ * @param query digest of the part's queries now
+ * @param range of ids that a messages file holds now: one with another range is another file
+ */
+export function earlierPart(journal: Journal, path: string, query: string, range?: { readonly after: number; readonly until: number }): EarlierPart | undefined {
+  const known = journal.earlier(path);
+  if (known?.part.source === undefined || known.part.after !== range?.after || known.part.until !== range?.until) return undefined;
+  const { size, sha256, rows = {}, source } = known.part;
+  return { path, size, sha256, rows, source, certain: known.present && known.part.query === query };
+}

@@ -1,0 +1,171 @@
+/** A run of messages files: their messages out of one query, dealt out by id, each file with the usermessages of its messages behind them. */
+import { join } from 'node:path';
+import type pg from 'pg';
+import { copyRows } from '../copy/copy-rows.js';
+import { RealmliftError } from '../errors.js';
+import { PartFile, type FinishedFile } from '../package/part-file.js';
+import { bindMessageIds, bindMessageRange } from '../plan/parameters.js';
+import { copyDigest, copyInto, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
+import type { EarlierPart, FinishedPart } from './segment.js';
+import { SourceDigest, SplitDigest } from './source-digest.js';
+
+/** One numbered messages file: the exported messages with `after` < id <= `until`. */
+export interface MessageFile {
+  readonly path: string;
+  readonly after: number;
+  readonly until: number;
+  /** Messages that the plan counted there. */
+  readonly rows: number;
+  readonly earlier: EarlierPart | undefined;
+}
+
+export interface MessageQueries {
+  /** Its text ends in the range of ids, see bindMessageRange. */
+  readonly messages: RowQuery;
+  /** Its text holds `:message_ids`; absent for a single user. */
+  readonly usermessages: RowQuery | undefined;
+}
+
+type OnProgress = (progress: Progress) => void;
+
+/** Writes the files, which are consecutive, and tells each once it is on disk. */
+export async function exportMessages(
+  client: pg.Client, queries: MessageQueries, files: readonly MessageFile[], directory: string, onPart: (part: FinishedPart) => void, onProgress: OnProgress,
+): Promise<void> {
+  const flushing: Promise<void>[] = [];
+  const opened: PartFile[] = [];
+  const open = ({ path }: MessageFile): PartFile => {
+    const file = new PartFile(join(directory, path));
+    opened.push(file);
+    return file;
+  };
+  try {
+    const messages = await copyMessages(client, queries.messages, files, open, onProgress);
+    for (const { planned, out, source, ids } of messages) {
+      out.writeText(']');
+      const rows: Record<string, number> = { [queries.messages.table]: ids.length };
+      const usermessages = usermessagesOf(queries, ids);
+      if (usermessages !== undefined) {
+        out.writeText(`,"${usermessages.table}":[`);
+        rows[usermessages.table] = await copyInto(client, usermessages, out, source, onProgress);
+        out.writeText(']');
+      }
+      out.writeText('}');
+      // The flush runs beside the next file's rows: it waits for the disk, not for us.
+      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, source: source.hex() })));
+    }
+    await Promise.all(flushing);
+  } catch (error) {
+    await Promise.allSettled(flushing);
+    for (const file of opened) file.abandon();
+    throw error;
+  }
+}
+
+/** Copies the rows of files that an earlier run finished, and tells those whose rows are the same. */
+export async function confirmMessages(
+  client: pg.Client, queries: MessageQueries, files: readonly MessageFile[], onSame: (file: MessageFile) => void, onProgress: OnProgress,
+): Promise<void> {
+  const nowhere: Out = { write: () => undefined, writeText: () => undefined };
+  for (const { planned, source, ids } of await copyMessages(client, queries.messages, files, () => nowhere, onProgress)) {
+    const usermessages = usermessagesOf(queries, ids);
+    if (usermessages !== undefined) await copyDigest(client, usermessages, source, onProgress);
+    if (source.hex() === planned.earlier?.source) onSame(planned);
+  }
+}
+
+function usermessagesOf({ usermessages }: MessageQueries, ids: readonly number[]): RowQuery | undefined {
+  return usermessages === undefined ? undefined : { ...usermessages, select: bindMessageIds(usermessages.select, ids) };
+}
+
+/** Copies the messages of all files; what was written to each is an object that lacks its end. */
+async function copyMessages<O extends Out>(
+  client: pg.Client, messages: RowQuery, files: readonly MessageFile[], open: (file: MessageFile) => O, onProgress: OnProgress,
+): Promise<DealtFile<O>[]> {
+  const [first, last] = [files[0] as MessageFile, files.at(-1) as MessageFile];
+  const query = { ...messages, select: bindMessageRange(messages.select, first.after, last.until) };
+  const fields = await describeQuery(client, query);
+  const dealt = new DealtMessages(files, fields, open);
+  const encoder = encoderOf(query, fields, dealt);
+  let rows = 0;
+  await copyRows(client, query.select, (chunk) => {
+    dealt.digests.push(chunk);
+    encoder.push(chunk);
+    dealt.digests.settle(encoder.unannounced);
+    onProgress({ table: query.table, rows: encoder.rows - rows, bytes: chunk.length });
+    rows = encoder.rows;
+  }, query.table);
+  encoder.end();
+  return dealt.finish(query.table);
+}
+
+/** Where the bytes of a messages file go. */
+interface Out {
+  write(bytes: Uint8Array): void;
+  writeText(text: string): void;
+}
+
+interface DealtFile<O extends Out> {
+  readonly planned: MessageFile;
+  readonly out: O;
+  readonly source: SourceDigest;
+  readonly ids: number[];
+}
+
+/** Deals the messages of a segment out to its files by id, and remembers the ids of each. */
+class DealtMessages<O extends Out> {
+  /** The row just begun: the transform announces each row beyond it, so that every id is seen. */
+  boundary = -Infinity;
+  readonly digests: SplitDigest;
+  readonly #planned: readonly MessageFile[];
+  readonly #fields: readonly pg.FieldDef[];
+  readonly #open: (file: MessageFile) => O;
+  readonly #files: DealtFile<O>[] = [];
+
+  constructor(planned: readonly MessageFile[], fields: readonly pg.FieldDef[], open: (file: MessageFile) => O) {
+    this.#planned = planned;
+    this.#fields = fields;
+    this.#open = open;
+    this.digests = new SplitDigest(() => (this.#files.at(-1) as DealtFile<O>).source);
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#files.at(-1)?.out.write(bytes);
+  }
+
+  startRow(id: number, at: number): void {
+    if (id > this.#until) {
+      while (id > this.#until) this.#next();
+      this.digests.cut(at);
+    }
+    const { ids, out } = this.#files.at(-1) as DealtFile<O>;
+    if (ids.length > 0) out.writeText(',');
+    ids.push(id);
+    this.boundary = id;
+  }
+
+  /** All files, once the last row is there. @throws RealmliftError ROWS_LOST when it is not what the plan counted */
+  finish(table: string): DealtFile<O>[] {
+    while (this.#files.length < this.#planned.length) this.#next();
+    for (const { planned, ids } of this.#files) {
+      if (ids.length !== planned.rows) {
+        throw new RealmliftError('ROWS_LOST', 'copy', `${planned.path}: ${ids.length} messages arrived, the plan counted ${planned.rows}`, { table });
+      }
+    }
+    return this.#files;
+  }
+
+  get #until(): number {
+    return this.#planned[this.#files.length - 1]?.until ?? -Infinity;
+  }
+
+  #next(): void {
+    const planned = this.#planned[this.#files.length];
+    if (planned === undefined) throw new RealmliftError('ROWS_UNPLANNED', 'copy', 'a message arrived that the plan did not count', { table: 'zerver_message' });
+    const out = this.#open(planned);
+    const source = new SourceDigest();
+    source.begin(this.#fields);
+    this.#files.push({ planned, out, source, ids: [] });
+    out.writeText('{"zerver_message":[');
+  }
+}

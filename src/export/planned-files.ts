@@ -1,0 +1,66 @@
+/**
+ * The plan of the messages files, in a file of the run: a realm of a hundred million messages has a hundred thousand of them,
+ * and segments are made as the workers ask for them.
+ */
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { diskError } from '../package/part-file.js';
+import type { PlannedMessageFile } from '../plan/message-files.js';
+
+/** Two doubles: until, rows. */
+const ENTRY = 16;
+
+/** Entries written at once. */
+const BATCH = 1024;
+
+export interface PlannedFiles {
+  /** Number of messages files. */
+  readonly count: number;
+  /** Messages in all of them. */
+  readonly messages: number;
+  /** The files in order, read as they are asked for. */
+  read(): AsyncGenerator<PlannedMessageFile>;
+}
+
+/** Writes the plan to `path` as it is counted. */
+export async function planFiles(path: string, files: AsyncIterable<PlannedMessageFile>): Promise<PlannedFiles> {
+  let count = 0;
+  let messages = 0;
+  try {
+    const handle = await open(path, 'w', 0o600);
+    try {
+      const batch = Buffer.alloc(BATCH * ENTRY);
+      let held = 0;
+      for await (const { until, rows } of files) {
+        batch.writeDoubleLE(until, held);
+        batch.writeDoubleLE(rows, held + 8);
+        held += ENTRY;
+        count++;
+        messages += rows;
+        if (held < batch.length) continue;
+        await handle.writeFile(batch);
+        held = 0;
+      }
+      await handle.writeFile(batch.subarray(0, held));
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    // What the server says has a SQLSTATE for its code, and is not the disk's.
+    throw (error as { syscall?: string }).syscall === undefined ? error : diskError(error, path);
+  }
+  return { count, messages, read: () => read(path) };
+}
+
+async function* read(path: string): AsyncGenerator<PlannedMessageFile> {
+  let number = 0;
+  let after = 0;
+  // The reads are of 64 KiB, a whole number of entries, and the file is a regular one.
+  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    for (let at = 0; at < chunk.length; at += ENTRY) {
+      const until = chunk.readDoubleLE(at);
+      yield { number: ++number, after, until, rows: chunk.readDoubleLE(at + 8) };
+      after = until;
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/** A query whose rows become JSON: described, copied, through the transform, into a sink. */
+import type pg from 'pg';
+import { copyError } from '../copy/copy-error.js';
+import { copyRows } from '../copy/copy-rows.js';
+import { columnsOf } from '../transform/columns-of.js';
+import { CsvToJson, type RowSink } from '../transform/csv-to-json.js';
+import type { SourceDigest } from './source-digest.js';
+
+/** A query and how its rows are written. */
+export interface RowQuery {
+  readonly table: string;
+  readonly select: string;
+  readonly keys: readonly string[];
+  readonly stripped: readonly string[];
+}
+
+/** What has come since the last time. */
+export interface Progress {
+  readonly table: string;
+  readonly rows: number;
+  /** Of CSV. */
+  readonly bytes: number;
+}
+
+/** @returns the number of rows */
+export async function copyInto(client: pg.Client, query: RowQuery, sink: RowSink, source: SourceDigest, onProgress: (progress: Progress) => void): Promise<number> {
+  const fields = await describeQuery(client, query);
+  source.begin(fields);
+  const encoder = encoderOf(query, fields, sink);
+  let rows = 0;
+  await copyRows(client, query.select, (chunk) => {
+    source.update(chunk);
+    encoder.push(chunk);
+    onProgress({ table: query.table, rows: encoder.rows - rows, bytes: chunk.length });
+    rows = encoder.rows;
+  }, query.table);
+  encoder.end();
+  return encoder.rows;
+}
+
+/** Digest of the query's rows, which go nowhere. */
+export async function copyDigest(client: pg.Client, query: RowQuery, source: SourceDigest, onProgress: (progress: Progress) => void): Promise<void> {
+  source.begin(await describeQuery(client, query));
+  await copyRows(client, query.select, (chunk) => {
+    source.update(chunk);
+    onProgress({ table: query.table, rows: 0, bytes: chunk.length });
+  }, query.table);
+}
+
+export function encoderOf({ keys, table, stripped }: RowQuery, fields: readonly pg.FieldDef[], sink: RowSink): CsvToJson {
+  return new CsvToJson(columnsOf(fields, keys, table), sink, table, new Set(stripped));
+}
+
+export async function describeQuery(client: pg.Client, { select, table }: RowQuery): Promise<pg.FieldDef[]> {
+  try {
+    return (await client.query(`SELECT * FROM (${select}) AS described LIMIT 0`)).fields;
+  } catch (error) {
+    throw copyError(error, table, select, client.user ?? 'the role');
+  }
+}

@@ -1,0 +1,58 @@
+/** What a run exports, so that no other run goes on in its directory. */
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+import { RealmliftError } from '../errors.js';
+import type { JournalHead } from '../package/journal.js';
+import type { ExportPlan } from '../plan/plan-export.js';
+import type { Source } from '../plan/source.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { VERSION } from '../version.js';
+
+/** Values by the name under which a refusal tells them. */
+export type RunIdentity = Readonly<Record<string, string | number>>;
+
+/** The database, whichever host of a cluster answers for it: its primary and standbys share the system identifier. */
+export async function databaseIdentity(client: pg.Client, settings: ConnectionSettings): Promise<string> {
+  const { rows: [{ name, permitted } = { name: '', permitted: false }] } = await client.query<{ name: string; permitted: boolean }>(`
+    SELECT current_database() AS name, has_function_privilege('pg_control_system()', 'EXECUTE') AS permitted`);
+  if (!permitted) return `${name} of ${settings.description}`;
+  const { rows } = await client.query<{ system: string }>('SELECT system_identifier::text AS system FROM pg_control_system()');
+  return `${name} of cluster ${rows[0]?.system ?? ''}`;
+}
+
+/** @param options the choices that shape the export, as the manifest names them */
+export function runIdentity({ request, tables, compiled }: ExportPlan, source: Source, database: string, options: Readonly<Record<string, unknown>>): RunIdentity {
+  return {
+    'realmlift version': VERSION, realm: request.realm.stringId, 'realm id': request.realm.id, database, schema: source.schema,
+    'Zulip version': source.version.release, 'Zulip migration': source.version.zerverMigration,
+    ...Object.fromEntries(Object.entries(options).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)])),
+    // What a part holds depends on the columns, keys and rule of its table.
+    ...Object.fromEntries(tables.map(({ name, keys, stripped }) => [`${RULES}${name}`, digest([keys, stripped, compiled.tables.get(name)?.sql])])),
+    [`${RULES}the selections`]: digest([...compiled.selections.values()].map(({ name, sql }) => [name, sql])),
+  };
+}
+
+const RULES = 'the rules of ';
+
+/** How many differences an error tells at most. */
+const TOLD = 5;
+
+/** @throws RealmliftError RESUME_MISMATCH naming what differs */
+export function refuseAnother(earlier: JournalHead, now: JournalHead, directory: string): void {
+  const names = [...new Set([...Object.keys(earlier.run), ...Object.keys(now.run)])].filter((name) => earlier.run[name] !== now.run[name]);
+  const told = names.map((name) => (name.startsWith(RULES) ? `${name} differ` : `${name} was ${show(earlier.run[name])} and is ${show(now.run[name])}`));
+  if (earlier.seed !== now.seed) told.push('--random-seed differs');
+  if (told.length === 0) return;
+  throw new RealmliftError('RESUME_MISMATCH', 'package', `${directory} holds another export: ${told.slice(0, TOLD).join('; ')}${told.length > TOLD ? `; ${told.length - TOLD} more differences` : ''}`, {
+    hint: 'repeat the command that began it with --resume, or remove that directory',
+  });
+}
+
+function show(value: string | number | undefined): string {
+  return value === undefined || value === '' ? 'nothing' : String(value);
+}
+
+/** Sixteen hexadecimal digits: enough to tell texts apart that nobody chose to be alike. */
+export function digest(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16);
+}

@@ -1,0 +1,75 @@
+/** `realmlift export` as a process of its own, which a test may kill at any moment. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AVATAR_SALT } from '../testbed/test-data.js';
+import { uploadsDirectory } from '../testbed/expected-export.js';
+
+const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.js');
+
+/** Milliseconds between two looks at a journal: a run writes a line every few. */
+const LOOK = 1;
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stderr: string;
+}
+
+export interface ExportProcess {
+  readonly process: ChildProcess;
+  readonly ended: Promise<Ended>;
+}
+
+/** Starts an export of acme's full data with two workers unless the words say otherwise. */
+export async function startExport(url: string, output: string, ...words: string[]): Promise<ExportProcess> {
+  const uploads = await uploadsDirectory('zulip-11/local');
+  const child = spawn(process.execPath, [
+    CLI, ...(words[0]?.startsWith('-') === false ? [] : ['export']), ...(words.includes('--realm') ? [] : ['--realm', 'acme']), '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', '--no-verify', ...words,
+  ], { env: { ...process.env, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] }, stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => { stderr += chunk.toString(); });
+  const ended = once(child, 'close').then(([code, signal]) => ({ code: code as number | null, signal: signal as NodeJS.Signals | null, stderr }));
+  return { process: child, ended };
+}
+
+/** Runs an export to its end. */
+export async function runExport(url: string, output: string, ...words: string[]): Promise<Ended> {
+  return (await startExport(url, output, ...words)).ended;
+}
+
+/** Lines of the journal of an unfinished export. */
+export function journalLines(output: string, name = 'acme'): string[] {
+  const path = join(output, `${name}.partial`, '.realmlift', 'journal');
+  return existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, -1) : [];
+}
+
+/** Waits until the journal has so many lines, or the process has ended; whether it was still running then. */
+export async function untilJournal(running: ExportProcess, output: string, lines: number, name = 'acme'): Promise<boolean> {
+  const path = join(output, `${name}.partial`, '.realmlift', 'journal');
+  while (running.process.exitCode === null && running.process.signalCode === null) {
+    if (countLines(path) >= lines) return true;
+    await sleep(LOOK);
+  }
+  return false;
+}
+
+function countLines(path: string): number {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch {
+    return 0;
+  }
+  try {
+    const buffer = Buffer.alloc(1 << 16);
+    let count = 0;
+    for (let read = readSync(file, buffer); read > 0; read = readSync(file, buffer)) for (let at = 0; at < read; at++) if (buffer[at] === 0x0a) count++;
+    return count;
+  } finally {
+    closeSync(file);
+  }
+}
