@@ -1,6 +1,6 @@
 /** Files below a directory in the order in which S3 would list them, so that both stores are reconciled the same way. */
 import { lstat, opendir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import type { StoredFile } from './file-store.js';
 import { byBytes } from './records.js';
 
@@ -8,7 +8,7 @@ import { byBytes } from './records.js';
  * Regular files and symbolic links, by the bytes of their path; directories are not followed through links. Nothing when there is no
  * such directory. Files that vanish meanwhile are left out.
  *
- * @param prefix put before each key, e.g. `2`
+ * @param prefix the directory below `root` to walk, and the beginning of each key; empty for all of `root`
  */
 export async function* sortedWalk(root: string, prefix: string): AsyncGenerator<StoredFile> {
   const names: string[] = [];
@@ -20,7 +20,7 @@ export async function* sortedWalk(root: string, prefix: string): AsyncGenerator<
     throw error;
   }
   for (const name of names.sort(byBytes)) {
-    const key = `${prefix}/${name.replace(/\/$/, '')}`;
+    const key = posix.join(prefix, name.replace(/\/$/, ''));
     if (name.endsWith('/')) yield* sortedWalk(root, key);
     else {
       const found = await lstat(join(root, key)).catch(() => undefined);
