@@ -82,9 +82,7 @@ export async function pullFiles(store: FileStore, wanted: WantedFiles, directory
 
   for (const area of AREAS) {
     if (area === 'realm_icons' && !wanted.realmIcons) continue;
-    const { count, size, sha256 } = await writeRecords(directory, area, present(inOrder(store.candidates(area, wanted, signal), jobs, WINDOW, pull)));
-    areas[area].records = count;
-    await onEvent({ kind: 'records', area, path: `${area}/records.json`, size, sha256, count });
+    areas[area].records = await writeRecords(directory, area, present(inOrder(store.candidates(area, wanted, signal), jobs, WINDOW, pull)));
   }
   const { orphans = 'report' } = options;
   if (orphans !== 'ignore') await reconcile({ store, wanted, areas, target: orphans === 'copy' ? target : undefined, jobs, signal, onEvent });
