@@ -10,13 +10,14 @@ async function publish(target: ExportDirectory, path: string, content: string): 
   await target.publish(target.partial(path), path);
 }
 
+const failure = async (work: Promise<void>): Promise<unknown> => work.then(() => undefined, (error: unknown) => error);
+
 t.test('a name is given once', async (t) => {
   const directory = t.testdir();
   const target = await ExportDirectory.open(directory, false);
   await publish(target, 'uploads/2/a', 'first');
   for (const path of ['uploads/2/a', 'uploads/2/a/b', 'uploads/2', 'uploads']) {
-    const error = await publish(target, path, 'second').then(() => undefined, (error: unknown) => error);
-    t.type(error, NameTaken, path);
+    t.type(await failure(publish(target, path, 'second')), NameTaken, path);
   }
   await publish(target, 'uploads/2/A', 'other case');
   await target.close();
@@ -29,8 +30,7 @@ t.test('a resumed run replaces what an earlier run left, and no directory', asyn
   const target = await ExportDirectory.open(directory, true);
   await publish(target, 'uploads/2/a', 'new');
   t.equal(readFileSync(join(directory, 'uploads/2/a'), 'utf8'), 'new');
-  const error = await publish(target, 'uploads/2/b', 'new').then(() => undefined, (error: unknown) => error);
-  t.type(error, NameTaken);
+  t.type(await failure(publish(target, 'uploads/2/b', 'new')), NameTaken);
 });
 
 t.test('what an earlier run left unfinished goes, unless this one resumes it', async (t) => {

@@ -10,6 +10,7 @@ import { openLocalStore } from '../../src/files/local-store.js';
 import { pullFiles } from '../../src/files/pull-files.js';
 import type { FileEvent, LossReason } from '../../src/files/file-events.js';
 import { OWNER, filesBelow, wantedUploads } from './pull-fixture.js';
+import { each } from './wanted-rows.js';
 
 const never = new AbortController().signal;
 const take: Verdict = { take: true, record: {} };
@@ -105,4 +106,17 @@ t.test('names that no path may have are refused, and nothing is written outside'
   t.strictSame(result.lostAttachmentIds, ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '10']);
   t.strictSame(filesBelow(join(root, 'export')).sort(), ['avatars/records.json', 'emoji/records.json', 'uploads/2/a/b', 'uploads/records.json']);
   t.strictSame(filesBelow(root).filter((path) => !path.startsWith('export/')), before);
+});
+
+t.test('a directory that cannot be read is told, and the export goes on', async (t) => {
+  const root = t.testdir({ uploads: { files: { 2: { 'a.txt': 'a' } }, avatars: { 2: 'not a directory' } }, export: {} });
+  const store = await openLocalStore({ uploadsDir: join(root, 'uploads') });
+  const events: FileEvent[] = [];
+  const wanted = wantedUploads([{ attachmentId: '1', pathId: '2/a.txt', ownerId: OWNER, size: 1 }], {
+    realmIcons: true, claimedUploads: () => each(['2/a.txt']), avatars: () => each([{ userId: OWNER, hash: 'a', avatarSource: 'U', avatarVersion: 1 }]),
+  });
+  const result = await pullFiles(store, wanted, join(root, 'export'), {}, (event) => void events.push(event));
+  t.equal(result.areas.uploads.found, 1);
+  t.strictSame(events.flatMap((event) => (event.kind === 'lost' ? [`${event.area} ${event.key} ${event.reason}`] : [])), ['avatars 2/ unreadable', 'realm_icons 2/ unreadable']);
+  t.match(events.filter(({ kind }) => kind === 'orphans-unknown').map(({ area }) => area), ['avatars', 'emoji']);
 });

@@ -8,7 +8,8 @@ import { pullFiles } from '../../src/files/pull-files.js';
 import type { WantedFiles } from '../../src/files/wanted-files.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
 import type { S3Server } from '../testbed/s3-server.js';
-import { withFaultyProxy } from './faulty-proxy.js';
+import type { Seen } from './faulty-proxy.js';
+import { s3Error, withFaultyProxy } from './faulty-proxy.js';
 import { OWNER, REALM, pull, putUploads, upload, wantedUploads, withStore } from './pull-fixture.js';
 import { each } from './wanted-rows.js';
 
@@ -126,5 +127,19 @@ t.test('odd objects', async (t) => {
     }));
     t.equal(result.areas.avatars.found, 1, 'also of a user without an uploaded avatar, as Zulip does');
     t.equal(requests.length, 2, requests.join(' '));
+  });
+
+  t.test('a listing that fails: avatars are asked for one by one, icons are told as lost', async (t) => {
+    const users = Array.from({ length: 10 }, (_, index) => ({ userId: OWNER, hash: `e${index}`.padEnd(40, '0'), avatarSource: 'G', avatarVersion: 1 }));
+    await put(`${REALM}/${users[3]?.hash}.original`, OURS);
+    const directory = t.testdir();
+    const events: FileEvent[] = [];
+    const fault = ({ path }: Seen) => (path.includes('prefix=') ? s3Error(500, 'InternalError') : undefined);
+    const result = await withFaultyProxy(server.endpoint, fault, async ({ endpoint }) => withStore(endpoint, { attempts: 2 }, async (store) =>
+      pullFiles(store, wantedUploads([], { ...PEOPLE, realmIcons: true, avatars: () => each(users) }), directory, {}, (event) => void events.push(event))));
+    t.equal(result.areas.avatars.found, 1);
+    t.match(result.areas.realm_icons, { found: 0, records: 0, failed: 1 });
+    t.match(events.filter(({ kind }) => kind === 'lost'), [{ area: 'realm_icons', key: '2/', reason: 'fault' }]);
+    t.equal(readFileSync(join(directory, 'realm_icons', 'records.json'), 'utf8'), '[]\n');
   });
 });
