@@ -1,6 +1,6 @@
 /**
  * Files out of S3: many small objects over a line with latency, a few large ones over a line with a rate per connection,
- * against a serial pull and against the same requests made by nothing but node:http.
+ * against a serial pull and against what line, server and disk can do without the program.
  *
  *   SCALE=1      5,000 objects of 20 KB and 4 of 500 MB; SCALE=0.1 a tenth of the objects, and of the large ones' size
  *   RUNS=1       runs of each measurement; the median counts
@@ -10,7 +10,8 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpus } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PullDone, PullOrder } from './files-puller.js';
 import type { ServerOrder, ServerReady } from './files-server.js';
@@ -30,6 +31,7 @@ const order: ServerOrder = {
 const smallKeys = Array.from({ length: order.small.count }, (_, index) => smallKey(index));
 const largeKeys = Array.from({ length: order.large.count }, (_, index) => largeKey(index));
 
+const directory = await mkdtemp(join(tmpdir(), 'realmlift-bench-'));
 const env = { ...process.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
 const server = fork(join(import.meta.dirname, 'files-server.js'), { env });
 try {
@@ -40,23 +42,25 @@ try {
   console.log(`\n${order.small.count} objects of 20 KB, ${order.latency} ms latency a request`);
   // One at a time, each object costs the same: a tenth of them tells, and takes minutes less.
   const sample = smallKeys.slice(0, Math.max(50, Math.ceil(smallKeys.length / 10)));
-  const times = smallKeys.length / sample.length;
-  const small = { keys: smallKeys, size: order.small.size, partSize: PART, jobs: JOBS, raw: false };
-  const serial = await measure('serial', { ...small, keys: sample, endpoint: distant, jobs: 1 }, times);
-  await measure('these requests alone', { ...small, endpoint: distant, raw: true });
-  await measure('these requests, no latency', { ...small, endpoint: direct, raw: true });
-  const parallel = await measure('pull', { ...small, endpoint: distant });
+  const small: PullOrder = { work: 'pull', endpoint: distant, keys: smallKeys, size: order.small.size, partSize: PART, jobs: JOBS, directory };
+  const serial = await measure('serial', { ...small, keys: sample, jobs: 1 }, smallKeys.length / sample.length);
+  await measure('these requests alone', { ...small, work: 'requests' });
+  await measure('the same without latency', { ...small, work: 'requests', endpoint: direct });
+  await measure('these files alone', { ...small, work: 'files' });
+  const parallel = await measure('pull', small);
   console.log(`${(serial / parallel).toFixed(1)} x serial`);
 
   console.log(`\n${order.large.count} objects of ${(order.large.size / 1e6).toFixed(0)} MB, ${order.rate / 1e6} MB/s a connection`);
-  const large = { keys: largeKeys, size: order.large.size, partSize: PART, jobs: JOBS, raw: false };
-  const single = await measure('single stream, one object', { ...large, keys: largeKeys.slice(0, 1), endpoint: narrow, jobs: 1, partSize: Number.MAX_SAFE_INTEGER }, largeKeys.length);
-  await measure('these ranges alone', { ...large, endpoint: narrow, raw: true });
-  await measure('these ranges, no limit', { ...large, endpoint: direct, raw: true });
-  const ranged = await measure('pull', { ...large, endpoint: narrow });
+  const large: PullOrder = { work: 'pull', endpoint: narrow, keys: largeKeys, size: order.large.size, partSize: PART, jobs: JOBS, directory };
+  const single = await measure('single stream', { ...large, keys: largeKeys.slice(0, 1), jobs: 1, partSize: Number.MAX_SAFE_INTEGER }, largeKeys.length);
+  await measure('these ranges alone', { ...large, work: 'requests' });
+  await measure('the same without limit', { ...large, work: 'requests', endpoint: direct });
+  await measure('these files alone', { ...large, work: 'files', jobs: 2 });
+  const ranged = await measure('pull', large);
   console.log(`${(single / ranged).toFixed(1)} x a single stream`);
 } finally {
   server.disconnect();
+  await rm(directory, { recursive: true, force: true });
 }
 
 /**

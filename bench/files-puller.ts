@@ -1,8 +1,7 @@
 /** Process of bench-files: one pull, or the same requests without the program, measured from inside; its memory is nobody else's. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { Agent, get } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pullFiles } from '../src/files/pull-files.js';
 import { openS3Store } from '../src/files/s3-store.js';
 import type { WantedFiles, WantedUpload } from '../src/files/wanted-files.js';
@@ -16,8 +15,13 @@ export interface PullOrder {
   readonly jobs: number;
   /** Bytes of a range. */
   readonly partSize: number;
-  /** Nothing is written, hashed or checked: how fast these bytes can be had over this line by this many connections. */
-  readonly raw: boolean;
+  /**
+   * `pull` is the program; `requests` makes the same requests by node:http and drops what comes: the limit of line and server;
+   * `files` makes the same files of nothing: the limit of the disk.
+   */
+  readonly work: 'pull' | 'requests' | 'files';
+  /** Where files go. Removed by the parent, at its end: ext4 is slow to reuse the inodes of files that were just removed. */
+  readonly directory: string;
 }
 
 export interface PullDone {
@@ -32,14 +36,16 @@ export interface PullDone {
 process.once('message', (order: PullOrder) => void run(order));
 
 async function run(order: PullOrder): Promise<void> {
-  const work = order.raw ? await raw(order) : await pulled(order);
+  const directory = await mkdtemp(join(order.directory, `${order.work}-`));
+  const result = order.work === 'pull' ? await pulled(order, directory) : order.work === 'requests' ? await requests(order) : await files(order, directory);
   const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
-  const done: PullDone = { ...work, peak: maxRSS / 1024, processor: (userCPUTime + systemCPUTime) / 1e6 };
+  const done: PullDone = { ...result, peak: maxRSS / 1024, processor: (userCPUTime + systemCPUTime) / 1e6 };
   process.send?.(done, () => process.disconnect());
 }
 
-async function pulled({ endpoint, keys, size, jobs, partSize }: PullOrder): Promise<{ seconds: number; bytes: number }> {
-  const directory = await mkdtemp(join(tmpdir(), 'realmlift-bench-'));
+interface Result { readonly seconds: number; readonly bytes: number }
+
+async function pulled({ endpoint, keys, size, jobs, partSize }: PullOrder, directory: string): Promise<Result> {
   const store = await openS3Store({
     endpoint, region: 'us-east-1', uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars, jobs, partSize, credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
   });
@@ -51,7 +57,6 @@ async function pulled({ endpoint, keys, size, jobs, partSize }: PullOrder): Prom
     return { seconds, bytes: areas.uploads.bytes };
   } finally {
     store.close();
-    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -67,26 +72,40 @@ function wanted(keys: readonly string[], size: number): WantedFiles {
   };
 }
 
-async function raw({ endpoint, keys, size, jobs, partSize }: PullOrder): Promise<{ seconds: number; bytes: number }> {
+async function requests({ endpoint, keys, size, jobs, partSize }: PullOrder): Promise<Result> {
   const ranges = keys.flatMap((key) => Array.from({ length: Math.ceil(size / partSize) }, (_, part) => ({ key, start: part * partSize, end: Math.min(size, (part + 1) * partSize) - 1 })));
   const agent = new Agent({ keepAlive: true, maxSockets: jobs });
-  const queue = ranges.values();
-  let bytes = 0;
+  const seconds = await atOnce(jobs, ranges, async ({ key, start, end }) => read(`${endpoint}/${BUCKETS.uploads}/${key}`, start, end, agent));
+  agent.destroy();
+  return { seconds, bytes: keys.length * size };
+}
+
+async function files({ keys, size, jobs }: PullOrder, directory: string): Promise<Result> {
+  const content = Buffer.alloc(size);
+  const seconds = await atOnce(jobs, keys, async (key) => {
+    await mkdir(join(directory, dirname(key)), { recursive: true });
+    await writeFile(join(directory, key), content);
+  });
+  return { seconds, bytes: keys.length * size };
+}
+
+/** @returns seconds */
+async function atOnce<T>(jobs: number, inputs: readonly T[], work: (input: T) => Promise<void>): Promise<number> {
+  const queue = inputs.values();
   const started = performance.now();
   await Promise.all(Array.from({ length: jobs }, async () => {
-    for (const { key, start, end } of queue) await read(`${endpoint}/${BUCKETS.uploads}/${key}`, start, end, agent).then((count) => (bytes += count));
+    for (const input of queue) await work(input);
   }));
-  agent.destroy();
-  return { seconds: (performance.now() - started) / 1000, bytes };
+  return (performance.now() - started) / 1000;
 }
 
 /** s3rver serves also those who do not sign. */
-async function read(url: string, start: number, end: number, agent: Agent): Promise<number> {
+async function read(url: string, start: number, end: number, agent: Agent): Promise<void> {
   return new Promise((resolve, reject) => {
     get(url, { agent, headers: { range: `bytes=${start}-${end}` } }, (answer) => {
       let bytes = 0;
-      if (answer.statusCode !== 206) reject(new Error(`${url}: ${answer.statusCode}`));
-      answer.on('data', (chunk: Buffer) => (bytes += chunk.length)).on('end', () => resolve(bytes)).on('error', reject);
+      answer.on('data', (chunk: Buffer) => (bytes += chunk.length)).on('error', reject)
+        .on('end', () => (answer.statusCode === 206 && bytes === end + 1 - start ? resolve() : reject(new Error(`${url}: ${answer.statusCode}, ${bytes} bytes`))));
     }).on('error', reject);
   });
 }

@@ -10,7 +10,7 @@ import { rootCertificates } from 'node:tls';
 import { S3Client } from '@aws-sdk/client-s3';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import { RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../errors.js';
 import { Lost } from './file-store.js';
 import { RequestLimiter } from './request-limiter.js';
 import { Corrupt, Hung, credentialsRefused, meaningOf } from './s3-fault.js';
@@ -183,9 +183,14 @@ function newAgents({ jobs = JOBS, caFile }: S3Connection): Agents {
   return { httpAgent: new HttpAgent(sockets), httpsAgent: new HttpsAgent({ ...sockets, ...(caFile === undefined ? {} : { ca: authorities(caFile) }) }) };
 }
 
-/** The server's host, fit for a log. */
+/** The server's host, fit for a log. @throws RealmliftError S3_ENDPOINT */
 export function describeServer({ endpoint }: S3Connection): string {
-  return endpoint === undefined ? 'AWS' : new URL(endpoint).host;
+  if (endpoint === undefined) return 'AWS';
+  try {
+    return new URL(endpoint).host;
+  } catch (cause) {
+    throw new RealmliftError('S3_ENDPOINT', 'usage', 'the S3 endpoint is not a URL', { hint: 'for example S3_ENDPOINT=https://s3.example.com', exit: EXIT.usage, cause });
+  }
 }
 
 function authorities(file: string): string[] {

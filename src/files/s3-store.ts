@@ -25,11 +25,11 @@ const PART_SIZE = 16 << 20;
 /**
  * Opens the two buckets and checks that they can be listed.
  *
- * @throws RealmliftError S3_CREDENTIALS_MISSING, S3_CREDENTIALS_REFUSED, S3_UNREACHABLE, S3_CERTIFICATE, BUCKET_MISSING, BUCKET_FORBIDDEN
+ * @throws RealmliftError S3_ENDPOINT, S3_CREDENTIALS_MISSING, S3_CREDENTIALS_REFUSED, S3_UNREACHABLE, S3_CERTIFICATE, BUCKET_MISSING, BUCKET_FORBIDDEN
  */
 export async function openS3Store(settings: S3StoreSettings): Promise<FileStore> {
-  const access = new S3Access(settings);
   const where = describeServer(settings);
+  const access = new S3Access(settings);
   try {
     for (const bucket of new Set([settings.uploadsBucket, settings.avatarsBucket])) await checkBucket(access, bucket, where);
   } catch (error) {
