@@ -46,10 +46,20 @@ async function hold(from: Socket, to: Socket, rate: number): Promise<void> {
       const now = performance.now();
       credit = Math.min(rate / 10, credit + ((now - last) / 1000) * rate) - chunk.length;
       last = now;
-      if (!to.write(chunk)) await new Promise<void>((resolve) => to.once('drain', resolve).once('close', resolve));
+      if (!to.write(chunk)) await drained(to);
       if (credit < 0) await sleep((-credit / rate) * 1000);
     }
   } catch {
     // The connection was cut from the other side.
   }
+}
+
+async function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      socket.off('drain', done).off('close', done);
+      resolve();
+    };
+    socket.on('drain', done).on('close', done);
+  });
 }

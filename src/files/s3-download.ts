@@ -17,7 +17,7 @@ import type { Fetched, ObjectInfo, Verdict } from './file-store.js';
 import type { Integrity } from './object-checksum.js';
 import { contentCheck } from './object-checksum.js';
 import type { PartedObject } from './part-ledger.js';
-import { PartLedger, rangeOf } from './part-ledger.js';
+import { PartCrc, PartLedger, rangeOf } from './part-ledger.js';
 import type { S3Access } from './s3-client.js';
 import { BadResponse, Corrupt, ObjectChanged, RangesIgnored } from './s3-fault.js';
 
@@ -26,6 +26,9 @@ const ROUNDS = 3;
 
 /** Bytes up to which an object is gathered in memory and written at once, which costs less than a stream; 8 MiB for 32 jobs. */
 const GATHERED = 256 * 1024;
+
+/** Bytes of a range that are written by one call; 16 MiB for 32 jobs. A chunk from a socket has 64 KiB at most. */
+const WRITTEN_AT_ONCE = 512 * 1024;
 
 export interface Transfer {
   readonly access: S3Access;
@@ -196,7 +199,7 @@ async function allOrFirstError(works: Promise<void>[], onError: (error: unknown)
   if (errors.length > 0) throw errors[0];
 }
 
-/** @returns the SHA-256 of the part's bytes */
+/** @returns the CRC-32 of the part's bytes */
 async function savePart({ access, bucket, key }: Transfer, file: FileHandle, object: PartedObject, part: number, signal: AbortSignal): Promise<string> {
   const { start, end } = rangeOf(object, part);
   return access.request(signal, async (client, watch, alive) => {
@@ -206,19 +209,30 @@ async function savePart({ access, bucket, key }: Transfer, file: FileHandle, obj
       : answer.ContentRange === undefined ? new RangesIgnored('the server ignores ranges')
         : answer.ContentRange === `bytes ${start}-${end}/${object.size}` ? undefined : new BadResponse(`asked for bytes ${start}-${end}, got ${answer.ContentRange}`);
     if (problem !== undefined) throw discard(answer, problem);
-    const sha256 = createHash('sha256');
+    const crc = new PartCrc();
     let position = start;
+    let held: Buffer[] = [];
+    let bytes = 0;
+    const write = async (): Promise<void> => {
+      const { bytesWritten } = await file.writev(held, position);
+      // A disk that is just full takes a part, and says so at the next attempt.
+      if (bytesWritten !== bytes) throw new BadResponse('not all bytes could be written');
+      position += bytes;
+      [held, bytes] = [[], 0];
+    };
     await pipeline(answer.Body as Readable, async (chunks: AsyncIterable<Buffer>) => {
       for await (const chunk of chunks) {
         alive();
-        if (position + chunk.length > end + 1) throw new BadResponse('more bytes came than were asked for');
-        sha256.update(chunk);
-        await file.write(chunk, 0, chunk.length, position);
-        position += chunk.length;
+        if (position + bytes + chunk.length > end + 1) throw new BadResponse('more bytes came than were asked for');
+        crc.update(chunk);
+        held.push(chunk);
+        bytes += chunk.length;
+        if (bytes >= WRITTEN_AT_ONCE) await write();
       }
+      if (bytes > 0) await write();
     }, { signal: watch });
     if (position !== end + 1) throw new BadResponse(`${position - start} of ${end + 1 - start} bytes came`);
-    return sha256.digest('hex');
+    return crc.hex();
   });
 }
 
