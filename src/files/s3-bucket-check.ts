@@ -1,9 +1,9 @@
 /** Says before the work starts, and in one line, why a bucket cannot be used. */
-import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { RealmliftError } from '../errors.js';
 import { Lost } from './file-store.js';
 import type { S3Access } from './s3-client.js';
 import { credentialsRefused, particulars } from './s3-fault.js';
+import { listPage } from './s3-send.js';
 
 /** Fewer than for an object: a wrong setting should be told at once. */
 const ATTEMPTS = 3;
@@ -17,7 +17,7 @@ const ATTEMPTS = 3;
  */
 export async function checkBucket(access: S3Access, bucket: string, where: string, signal: AbortSignal = new AbortController().signal): Promise<void> {
   try {
-    await access.request(signal, (client, watch) => client.send(new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 }), { abortSignal: watch }), ATTEMPTS);
+    await access.request(signal, (client, watch) => listPage(client, { Bucket: bucket, MaxKeys: 1 }, watch), ATTEMPTS);
   } catch (error) {
     const cause = error instanceof Lost ? error.cause : error;
     if (error instanceof RealmliftError && error.code !== 'BUCKET_MISSING') throw error;

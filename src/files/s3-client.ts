@@ -159,6 +159,7 @@ export function newS3Client(connection: S3Connection, agents = newAgents(connect
     forcePathStyle,
     followRegionRedirects: endpoint === undefined,
     maxAttempts: connection.attempts ?? ATTEMPTS,
+    cacheMiddleware: true,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     // Silence is cut sooner by S3Access; this is for requests that do not go through it.

@@ -1,12 +1,12 @@
 /** Listing of a bucket by prefix: page after page, and where there are many pages, several parts of the prefix at once. */
 import type { ListObjectsV2CommandInput } from '@aws-sdk/client-s3';
-import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { Lost } from './file-store.js';
 import type { StoredFile } from './file-store.js';
 import { inOrder } from './ordered-pool.js';
 import { byBytes } from './records.js';
 import type { S3Access } from './s3-client.js';
 import { BadResponse } from './s3-fault.js';
+import { listPage } from './s3-send.js';
 
 /** Bytes in their order that the random part of Zulip's keys begins with (base64url, hexadecimal, avatars' hashes). */
 const FIRST_LETTERS = [...'-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'];
@@ -69,7 +69,7 @@ interface Page { readonly objects: StoredFile[]; readonly next: Position | undef
 
 async function page({ access, bucket, prefix, directOnly, pageSize = 1000, signal }: Listing, from: Position): Promise<Page> {
   const answer = await access.request(signal, async (client, watch) => {
-    const page = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, MaxKeys: pageSize, ...(directOnly ? { Delimiter: '/' } : {}), ...from }), { abortSignal: watch });
+    const page = await listPage(client, { Bucket: bucket, Prefix: prefix, MaxKeys: pageSize, ...(directOnly ? { Delimiter: '/' } : {}), ...from }, watch);
     // Some servers count common prefixes, some do not; none has fewer entries than it counts.
     if ((page.KeyCount ?? 0) > (page.Contents?.length ?? 0) + (page.CommonPrefixes?.length ?? 0)) throw new BadResponse('a page of the listing is not whole');
     return page;
