@@ -287,9 +287,8 @@ class RealmExport {
   }
 
   #onFile(event: FileEvent): void {
-    if (event.kind === 'file' || event.kind === 'records') {
-      const { path, size, sha256 } = event;
-      const { record, oddMetadata } = event.kind === 'file' ? event : {};
+    if (event.kind === 'file') {
+      const { path, size, sha256, record, oddMetadata } = event;
       this.#run.journal.append('file', { path, size, sha256, record, oddMetadata });
     } else this.#losses.push(event);
     this.#tell({ kind: 'file', event });

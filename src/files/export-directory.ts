@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { RealmliftError } from '../errors.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
@@ -60,25 +60,12 @@ export class ExportDirectory {
     const final = join(this.#directory, path);
     try {
       await mkdir(dirname(final), { recursive: true });
-      await this.#linkNew(partial, final);
+      await linkNew(partial, final);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOTDIR' || code === 'EISDIR') throw new NameTaken('a part of the path is another file');
       if (code !== 'EEXIST') throw error;
       if (!this.#resume || !(await isFileOfExactName(final))) throw new NameTaken('another file has this name');
-      await rename(partial, final);
-      return;
-    }
-    await rm(partial, { force: true });
-  }
-
-  async #linkNew(partial: string, final: string): Promise<void> {
-    try {
-      await link(partial, final);
-    } catch (error) {
-      if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-      // Reserves the name (O_EXCL), then replaces the reservation.
-      await (await open(final, 'wx')).close();
       await rename(partial, final);
     }
   }
@@ -114,8 +101,21 @@ export function diskFault(error: unknown): RealmliftError | undefined {
   return DISK_FAULTS.has((error as NodeJS.ErrnoException).code ?? '') ? diskError(error, 'the files of the export') : undefined;
 }
 
+async function linkNew(partial: string, final: string): Promise<void> {
+  try {
+    await link(partial, final);
+  } catch (error) {
+    if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    // Reserves the name (O_EXCL), then replaces the reservation.
+    await (await open(final, 'wx')).close();
+    await rename(partial, final);
+    return;
+  }
+  await unlink(partial);
+}
+
 /** On a file system that folds names, `stat` finds a file of another spelling: the directory's listing tells. */
 async function isFileOfExactName(file: string): Promise<boolean> {
-  const entries = await readdir(dirname(file), { withFileTypes: true });
+  const entries = await readdir(dirname(file), { withFileTypes: true }).catch(() => []);
   return entries.some((entry) => entry.name === basename(file) && entry.isFile());
 }

@@ -77,17 +77,6 @@ export interface OddMetadata {
   readonly ownerFrom: OwnerSource;
 }
 
-/** The records.json of an area is whole. */
-export interface RecordsDone {
-  readonly kind: 'records';
-  readonly area: Area;
-  /** Relative to the export's directory. */
-  readonly path: string;
-  readonly size: number;
-  readonly sha256: string;
-  readonly count: number;
-}
-
 /** A file below the realm's prefix that no row of the database claims. */
 export interface Orphan {
   readonly kind: 'orphan';
@@ -107,7 +96,7 @@ export interface OrphansUnknown {
   readonly detail: string;
 }
 
-export type FileEvent = FileDone | FileLost | FileSkipped | OtherSize | OddMetadata | RecordsDone | Orphan | OrphansUnknown;
+export type FileEvent = FileDone | FileLost | FileSkipped | OtherSize | OddMetadata | Orphan | OrphansUnknown;
 
 /** Called for each event, in no particular order; awaited, so a slow journal slows the pull down. */
 export type OnFileEvent = (event: FileEvent) => void | Promise<void>;

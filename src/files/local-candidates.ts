@@ -4,6 +4,7 @@
  */
 import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Lost } from './file-store.js';
 import type { Candidate } from './file-store.js';
 import { byBytes } from './records.js';
 import type { Area, WantedAvatar, WantedFiles } from './wanted-files.js';
@@ -103,6 +104,7 @@ async function* visibleNames(root: string | undefined, directory: string): Async
       if (!entry.name.startsWith('.') && !entry.isDirectory()) yield entry.name;
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') throw new Lost('unreadable', `the directory cannot be read (${code ?? 'unknown'})`, error);
   }
 }

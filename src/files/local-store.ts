@@ -172,7 +172,7 @@ class LocalStore implements FileStore {
       case 'ENOENT': case 'ENOTDIR': return new Lost('absent', 'there is no such file');
       case 'EACCES': case 'EPERM': return new Lost('unreadable', 'no right to read it');
       case 'ELOOP': case 'ENXIO': case 'EISDIR': return new Lost('unreadable', 'it is not a regular file');
-      case 'EXDEV': return new RealmliftError('CANNOT_LINK', 'files', 'the export is on another file system than the uploads', { hint: 'leave out --link-files', cause: error });
+      case 'EXDEV': return new RealmliftError('CANNOT_LINK', 'files', 'the export is on another file system than the uploads', { hint: 'copy the files instead', cause: error });
       default: return error;
     }
   }

@@ -11,25 +11,35 @@
  */
 export async function* inOrder<I, O>(inputs: AsyncIterable<I>, jobs: number, window: number, work: (input: I) => Promise<O>): AsyncGenerator<O, void, void> {
   const results: Promise<O>[] = [];
-  const running = new Set<Promise<void>>();
+  let running = 0;
   let failed = false;
+  // Not Promise.race over the jobs: each call would leave a reaction on a job that is slow, and there are a million calls.
+  let wake = (): void => undefined;
+  const settled = (): void => {
+    running -= 1;
+    wake();
+  };
   const start = (input: I): void => {
+    running += 1;
     const result = work(input);
     results.push(result);
-    const settled: Promise<void> = result.then(() => undefined, () => { failed = true; }).finally(() => running.delete(settled));
-    running.add(settled);
+    result.then(settled, () => {
+      failed = true;
+      settled();
+    });
   };
   const iterator = inputs[Symbol.asyncIterator]();
   try {
     let next = await iterator.next();
-    while (next.done !== true) {
-      while (!failed && next.done !== true && running.size < jobs && results.length < window) {
+    while (next.done !== true && !failed) {
+      if (results.length >= window) {
+        yield await (results.shift() as Promise<O>);
+      } else if (running >= jobs) {
+        await new Promise<void>((resolve) => (wake = resolve));
+      } else {
         start(next.value);
         next = await iterator.next();
       }
-      if (failed) break;
-      if (results.length >= window) yield await (results.shift() as Promise<O>);
-      else if (next.done !== true) await Promise.race(running);
     }
     while (results.length > 0) yield await (results.shift() as Promise<O>);
   } finally {

@@ -80,11 +80,20 @@ export async function pullFiles(store: FileStore, wanted: WantedFiles, directory
     }
   };
 
+  /** A directory or listing that cannot be read is told like a file. */
+  async function* candidates(area: Area): AsyncGenerator<Candidate> {
+    try {
+      yield* store.candidates(area, wanted, signal);
+    } catch (error) {
+      if (!(error instanceof Lost)) throw error;
+      areas[area].failed += 1;
+      await onEvent({ kind: 'lost', area, key: `${wanted.realmId}/`, reason: error.reason, detail: error.message });
+    }
+  }
+
   for (const area of AREAS) {
     if (area === 'realm_icons' && !wanted.realmIcons) continue;
-    const { count, size, sha256 } = await writeRecords(directory, area, present(inOrder(store.candidates(area, wanted, signal), jobs, WINDOW, pull)));
-    areas[area].records = count;
-    await onEvent({ kind: 'records', area, path: `${area}/records.json`, size, sha256, count });
+    areas[area].records = await writeRecords(directory, area, present(inOrder(candidates(area), jobs, WINDOW, pull)));
   }
   const { orphans = 'report' } = options;
   if (orphans !== 'ignore') await reconcile({ store, wanted, areas, target: orphans === 'copy' ? target : undefined, jobs, signal, onEvent });

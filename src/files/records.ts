@@ -4,7 +4,6 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FinishedFile } from '../package/part-file.js';
 import { PartFile } from '../package/part-file.js';
 import type { Area } from './wanted-files.js';
 
@@ -18,9 +17,9 @@ export function byBytes(a: string, b: string): number {
 /**
  * Writes `directory/area/records.json`, one record a line, in the order in which they come.
  *
- * @returns the file, and how many records it holds
+ * @returns how many there were
  */
-export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>): Promise<FinishedFile & { readonly count: number }> {
+export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>): Promise<number> {
   await mkdir(join(directory, area), { recursive: true });
   const file = new PartFile(join(directory, area, 'records.json'));
   let count = 0;
@@ -31,7 +30,8 @@ export async function writeRecords(directory: string, area: Area, records: Async
       count += 1;
     }
     file.writeText(count === 0 ? ']\n' : '\n]\n');
-    return { ...(await file.finish()), count };
+    await file.finish();
+    return count;
   } catch (error) {
     file.abandon();
     throw error;

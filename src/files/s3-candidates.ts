@@ -4,6 +4,7 @@
  * Keys: `PATH_ID` in the uploads bucket; `R/HASH[.original]`, `R/emoji/images/NAME[.original]`, `R/realm/*` in the other.
  */
 import type { OwnerSource } from './file-events.js';
+import { Lost } from './file-store.js';
 import type { Candidate, ObjectInfo, StoredFile, Verdict } from './file-store.js';
 import { byBytes } from './records.js';
 import type { FileRecord } from './records.js';
@@ -43,22 +44,15 @@ async function* avatars(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGene
   for await (const user of wanted.avatars?.() ?? []) if (wanted.isRealmUser(user.userId)) users.set(user.hash, user);
 
   const { realmId, rules } = wanted;
-  const listed = new Map<string, StoredFile>();
-  const listing = users.size >= LISTING_PAYS_FROM;
-  if (listing) {
-    for await (const object of list(`${realmId}/`, true)) {
-      const name = object.key.slice(`${realmId}/`.length);
-      if (users.has(name.replace(/\.original$/, ''))) listed.set(name, object);
-    }
-  }
+  const listed = users.size < LISTING_PAYS_FROM ? undefined : await listAvatars(users, `${realmId}/`, list);
   const candidates: Candidate[] = [];
   for (const user of users.values()) {
     // Up to 9.x HASH was the picture shown; later it is HASH.png, which Zulip does not export.
     for (const [name, expected] of [[user.hash, !rules.avatarVersions], [`${user.hash}.original`, true]] as const) {
-      const object = listed.get(name);
+      const object = listed?.get(name);
       const uploaded = user.avatarSource === 'U' && expected;
       // An uploaded avatar that no page of the listing has is asked for, before it is said to be missing.
-      if (listing && object === undefined && !uploaded) continue;
+      if (listed !== undefined && object === undefined && !uploaded) continue;
       const key = `${realmId}/${name}`;
       candidates.push({
         area: 'avatars', key, path: key, etag: object?.etag,
@@ -68,6 +62,21 @@ async function* avatars(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGene
     }
   }
   yield* candidates.sort((a, b) => byBytes(a.path, b.path));
+}
+
+/** The users' objects by the name behind the prefix; undefined when the listing fails, since they can also be asked for one by one. */
+async function listAvatars(users: ReadonlyMap<string, WantedAvatar>, prefix: string, list: ListAvatarsBucket): Promise<Map<string, StoredFile> | undefined> {
+  const listed = new Map<string, StoredFile>();
+  try {
+    for await (const object of list(prefix, true)) {
+      const name = object.key.slice(prefix.length);
+      if (users.has(name.replace(/\.original$/, ''))) listed.set(name, object);
+    }
+  } catch (error) {
+    if (error instanceof Lost) return undefined;
+    throw error;
+  }
+  return listed;
 }
 
 async function* emoji(wanted: WantedFiles): AsyncGenerator<Candidate> {

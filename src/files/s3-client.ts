@@ -10,7 +10,7 @@ import { rootCertificates } from 'node:tls';
 import { S3Client } from '@aws-sdk/client-s3';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import { RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../errors.js';
 import { Lost } from './file-store.js';
 import { RequestLimiter } from './request-limiter.js';
 import { Corrupt, Hung, credentialsRefused, meaningOf } from './s3-fault.js';
@@ -39,6 +39,10 @@ export interface S3Connection {
 // The client says on stderr that Node 20 is old; stderr is for what the reader must act on.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
 
+const JOBS = 32;
+const TIMEOUT = 60;
+const ATTEMPTS = 8;
+
 /** A body that is wrong this often will be wrong the next time. */
 const CORRUPT_ATTEMPTS = 3;
 
@@ -52,7 +56,7 @@ export class S3Access {
   readonly limiter: RequestLimiter;
   readonly jobs: number;
   readonly #connection: S3Connection;
-  readonly #agents: { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent };
+  readonly #agents: Agents;
   readonly #timeout: number;
   #client: S3Client;
   /** Objects given up since the store last answered. */
@@ -60,15 +64,10 @@ export class S3Access {
 
   constructor(connection: S3Connection) {
     this.#connection = connection;
-    this.jobs = connection.jobs ?? 32;
+    this.jobs = connection.jobs ?? JOBS;
     this.limiter = new RequestLimiter(this.jobs);
-    this.#timeout = (connection.timeout ?? 60) * 1000;
-    // Twice the requests: connections that are being cut count too.
-    const sockets = { keepAlive: true, maxSockets: this.jobs * 2, scheduling: 'lifo' as const };
-    this.#agents = {
-      httpAgent: new HttpAgent(sockets),
-      httpsAgent: new HttpsAgent({ ...sockets, ...(connection.caFile === undefined ? {} : { ca: authorities(connection.caFile) }) }),
-    };
+    this.#timeout = (connection.timeout ?? TIMEOUT) * 1000;
+    this.#agents = newAgents(connection);
     this.#client = this.#newClient();
   }
 
@@ -80,7 +79,7 @@ export class S3Access {
    * @throws Lost when the object is to be given up; RealmliftError when all are
    */
   async request<T>(
-    signal: AbortSignal, request: (client: S3Client, signal: AbortSignal, alive: () => void) => Promise<T>, attempts = this.#connection.attempts ?? 8,
+    signal: AbortSignal, request: (client: S3Client, signal: AbortSignal, alive: () => void) => Promise<T>, attempts = this.#connection.attempts ?? ATTEMPTS,
   ): Promise<T> {
     let refreshed = false;
     let corrupt = 0;
@@ -144,30 +143,55 @@ export class S3Access {
   }
 
   #newClient(): S3Client {
-    const { endpoint, region, credentials, forcePathStyle = endpoint !== undefined } = this.#connection;
-    const client = new S3Client({
-      region: region ?? regionOfEnvironment() ?? 'us-east-1',
-      forcePathStyle,
-      followRegionRedirects: endpoint === undefined,
-      maxAttempts: 1,
-      requestChecksumCalculation: 'WHEN_REQUIRED',
-      responseChecksumValidation: 'WHEN_REQUIRED',
-      requestHandler: new NodeHttpHandler({ ...this.#agents, connectionTimeout: this.#timeout }),
-      ...(endpoint === undefined ? {} : { endpoint }),
-      ...(credentials === undefined ? {} : { credentials }),
-    });
-    // Asks for an object's stored checksums; the client itself would ask only to check them in a stream of its own.
-    client.middlewareStack.add((next, { commandName }) => async (call) => {
-      const { headers } = call.request as { headers: Record<string, string> };
-      if (commandName === 'GetObjectCommand') headers['x-amz-checksum-mode'] = 'ENABLED';
-      return next(call);
-    }, { step: 'build', name: 'askForChecksums' });
-    return client;
+    return newS3Client({ ...this.#connection, attempts: 1 }, this.#agents);
   }
 }
 
-function regionOfEnvironment(): string | undefined {
-  return process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION;
+/**
+ * A client with these settings.
+ *
+ * @param agents connections to share with other clients; default: its own
+ */
+export function newS3Client(connection: S3Connection, agents = newAgents(connection)): S3Client {
+  const { endpoint, region, credentials, forcePathStyle = endpoint !== undefined, timeout = TIMEOUT } = connection;
+  const client = new S3Client({
+    region: region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1',
+    forcePathStyle,
+    followRegionRedirects: endpoint === undefined,
+    maxAttempts: connection.attempts ?? ATTEMPTS,
+    cacheMiddleware: true,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // Silence is cut sooner by S3Access; this is for requests that do not go through it.
+    requestHandler: new NodeHttpHandler({ ...agents, connectionTimeout: timeout * 1000, socketTimeout: timeout * 2000 }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(credentials === undefined ? {} : { credentials }),
+  });
+  // Asks for an object's stored checksums; the client itself would ask only to check them in a stream of its own.
+  client.middlewareStack.add((next, { commandName }) => async (call) => {
+    const { headers } = call.request as { headers: Record<string, string> };
+    if (commandName === 'GetObjectCommand') headers['x-amz-checksum-mode'] = 'ENABLED';
+    return next(call);
+  }, { step: 'build', name: 'askForChecksums' });
+  return client;
+}
+
+interface Agents { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent }
+
+function newAgents({ jobs = JOBS, caFile }: S3Connection): Agents {
+  // Twice the requests: connections that are being cut count too.
+  const sockets = { keepAlive: true, maxSockets: jobs * 2, scheduling: 'lifo' as const };
+  return { httpAgent: new HttpAgent(sockets), httpsAgent: new HttpsAgent({ ...sockets, ...(caFile === undefined ? {} : { ca: authorities(caFile) }) }) };
+}
+
+/** The server's host, fit for a log. @throws RealmliftError S3_ENDPOINT */
+export function describeServer({ endpoint }: S3Connection): string {
+  if (endpoint === undefined) return 'AWS';
+  try {
+    return new URL(endpoint).host;
+  } catch (cause) {
+    throw new RealmliftError('S3_ENDPOINT', 'usage', 'the S3 endpoint is not a URL', { hint: 'for example S3_ENDPOINT=https://s3.example.com', exit: EXIT.usage, cause });
+  }
 }
 
 function authorities(file: string): string[] {

@@ -1,14 +1,18 @@
 /** Listing of a bucket by prefix: page after page, and where there are many pages, several parts of the prefix at once. */
 import type { ListObjectsV2CommandInput } from '@aws-sdk/client-s3';
-import { ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { Lost } from './file-store.js';
 import type { StoredFile } from './file-store.js';
 import { inOrder } from './ordered-pool.js';
 import { byBytes } from './records.js';
 import type { S3Access } from './s3-client.js';
 import { BadResponse } from './s3-fault.js';
+import { listPage } from './s3-send.js';
 
 /** Bytes in their order that the random part of Zulip's keys begins with (base64url, hexadecimal, avatars' hashes). */
 const FIRST_LETTERS = [...'-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz'];
+
+/** Pages that are fetched one after the other before the rest is split: each part of it costs up to one page of waste. */
+const PAGES_IN_TURN = 32;
 
 /** Parts of a prefix listed at once. Each is held whole until its turn: a 64th of a million keys is 3 MB. */
 const PARTS_AT_ONCE = 4;
@@ -19,16 +23,27 @@ export interface Listing {
   readonly prefix: string;
   /** Leaves out keys with a further `/` behind the prefix. */
   readonly directOnly: boolean;
+  /** Keys of a page, at most 1000; default 1000. */
+  readonly pageSize?: number | undefined;
   readonly signal: AbortSignal;
 }
 
 /** Objects whose key starts with the prefix, in the order of the bucket: by the bytes of the key, on AWS and most others. */
 export async function* listObjects(listing: Listing): AsyncGenerator<StoredFile> {
-  const first = await page(listing, {});
-  if (first.next === undefined) return yield* first.objects;
+  let from: Position | undefined = {};
+  let last: string | undefined;
+  for (let pages = 0; from !== undefined && pages < PAGES_IN_TURN; pages += 1) {
+    const { objects, next }: Page = await page(listing, from);
+    yield* objects;
+    last = objects.at(-1)?.key ?? last;
+    from = next;
+  }
+  if (from === undefined) return;
+  if (last === undefined) throw new Lost('fault', 'the store sends page after page of nothing');
   // From each boundary, exclusive, to the next, inclusive.
-  const boundaries = [undefined, ...FIRST_LETTERS.map((letter) => listing.prefix + letter), undefined];
-  const parts = boundaries.slice(0, -1).map((after, index) => ({ after, upTo: boundaries[index + 1] }));
+  const after = last;
+  const boundaries = [after, ...FIRST_LETTERS.map((letter) => listing.prefix + letter).filter((boundary) => byBytes(boundary, after) > 0)];
+  const parts = boundaries.map((start, index) => ({ start, end: boundaries[index + 1] }));
   for await (const objects of inOrder(each(parts), PARTS_AT_ONCE, PARTS_AT_ONCE, async (part) => listPart(listing, part))) yield* objects;
 }
 
@@ -37,12 +52,12 @@ async function* each<T>(values: readonly T[]): AsyncGenerator<T> {
   yield* values;
 }
 
-async function listPart(listing: Listing, { after, upTo }: { after: string | undefined; upTo: string | undefined }): Promise<StoredFile[]> {
+async function listPart(listing: Listing, { start, end }: { start: string; end: string | undefined }): Promise<StoredFile[]> {
   const found: StoredFile[] = [];
-  let from: Position | undefined = after === undefined ? {} : { StartAfter: after };
+  let from: Position | undefined = { StartAfter: start };
   while (from !== undefined) {
     const { objects, next }: Page = await page(listing, from);
-    const inside = upTo === undefined ? objects : objects.filter(({ key }) => byBytes(key, upTo) <= 0);
+    const inside = end === undefined ? objects : objects.filter(({ key }) => byBytes(key, end) <= 0);
     found.push(...inside);
     from = inside.length < objects.length ? undefined : next;
   }
@@ -52,9 +67,9 @@ async function listPart(listing: Listing, { after, upTo }: { after: string | und
 type Position = Pick<ListObjectsV2CommandInput, 'ContinuationToken' | 'StartAfter'>;
 interface Page { readonly objects: StoredFile[]; readonly next: Position | undefined }
 
-async function page({ access, bucket, prefix, directOnly, signal }: Listing, from: Position): Promise<Page> {
+async function page({ access, bucket, prefix, directOnly, pageSize = 1000, signal }: Listing, from: Position): Promise<Page> {
   const answer = await access.request(signal, async (client, watch) => {
-    const page = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ...(directOnly ? { Delimiter: '/' } : {}), ...from }), { abortSignal: watch });
+    const page = await listPage(client, { Bucket: bucket, Prefix: prefix, MaxKeys: pageSize, ...(directOnly ? { Delimiter: '/' } : {}), ...from }, watch);
     // Some servers count common prefixes, some do not; none has fewer entries than it counts.
     if ((page.KeyCount ?? 0) > (page.Contents?.length ?? 0) + (page.CommonPrefixes?.length ?? 0)) throw new BadResponse('a page of the listing is not whole');
     return page;

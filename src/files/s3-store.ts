@@ -1,15 +1,12 @@
 /** Files in S3: one bucket of uploads, and one of avatars, which also holds emoji, icons and logos. */
-import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { isDeepStrictEqual } from 'node:util';
-import { RealmliftError } from '../errors.js';
 import type { Candidate, Fetched, FileStore, StoredFile } from './file-store.js';
-import { Lost } from './file-store.js';
 import type { FileRecord } from './records.js';
+import { checkBucket } from './s3-bucket-check.js';
 import { infoOfRecord, s3Candidates } from './s3-candidates.js';
 import type { S3Connection } from './s3-client.js';
-import { S3Access } from './s3-client.js';
+import { S3Access, describeServer } from './s3-client.js';
 import { download } from './s3-download.js';
-import { credentialsRefused, particulars } from './s3-fault.js';
 import { listObjects } from './s3-listing.js';
 import type { Area, WantedFiles } from './wanted-files.js';
 
@@ -26,18 +23,14 @@ export interface S3StoreSettings extends S3Connection {
 
 const PART_SIZE = 16 << 20;
 
-/** Fewer than for an object: a wrong setting should be told at once. */
-const CHECK_ATTEMPTS = 3;
-
 /**
- * Opens the two buckets and checks that they can be listed: without that right S3 answers 403 for an object that is not
- * there, and nothing could be told about it.
+ * Opens the two buckets and checks that they can be listed.
  *
- * @throws RealmliftError S3_CREDENTIALS_MISSING, S3_CREDENTIALS_REFUSED, S3_UNREACHABLE, S3_CERTIFICATE, BUCKET_MISSING, BUCKET_FORBIDDEN
+ * @throws RealmliftError S3_ENDPOINT, S3_CREDENTIALS_MISSING, S3_CREDENTIALS_REFUSED, S3_UNREACHABLE, S3_CERTIFICATE, BUCKET_MISSING, BUCKET_FORBIDDEN
  */
 export async function openS3Store(settings: S3StoreSettings): Promise<FileStore> {
+  const where = describeServer(settings);
   const access = new S3Access(settings);
-  const where = settings.endpoint === undefined ? 'AWS' : new URL(settings.endpoint).host;
   try {
     for (const bucket of new Set([settings.uploadsBucket, settings.avatarsBucket])) await checkBucket(access, bucket, where);
   } catch (error) {
@@ -45,24 +38,6 @@ export async function openS3Store(settings: S3StoreSettings): Promise<FileStore>
     throw error;
   }
   return new S3Store(access, settings, where);
-}
-
-async function checkBucket(access: S3Access, bucket: string, where: string): Promise<void> {
-  try {
-    await access.request(new AbortController().signal, (client, signal) => client.send(new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 }), { abortSignal: signal }), CHECK_ATTEMPTS);
-  } catch (error) {
-    const cause = error instanceof Lost ? error.cause : error;
-    if (error instanceof RealmliftError && error.code !== 'BUCKET_MISSING') throw error;
-    const { name, status, code } = particulars(error instanceof RealmliftError ? error.cause : cause);
-    if (name === 'NoSuchBucket' || status === 404) {
-      throw new RealmliftError('BUCKET_MISSING', 'files', `there is no bucket ${bucket} at ${where}`, { hint: 'check S3_UPLOADS_BUCKET, S3_AVATARS_BUCKET, S3_ENDPOINT and S3_REGION', cause });
-    }
-    if (status === 401 || status === 403) {
-      throw new RealmliftError('BUCKET_FORBIDDEN', 'files', `no right to list the bucket ${bucket} at ${where}`, { hint: 'the export needs s3:ListBucket on both buckets and s3:GetObject on their objects', cause });
-    }
-    if (name === 'CredentialsProviderError') throw credentialsRefused(name, cause);
-    throw new RealmliftError('S3_UNREACHABLE', 'files', `cannot reach the bucket ${bucket} at ${where} (${code === '' ? name : code})`, { hint: 'check S3_ENDPOINT, S3_REGION and that the server is up', cause });
-  }
 }
 
 class S3Store implements FileStore {

@@ -1,6 +1,7 @@
 /** Files below a directory in the order in which S3 would list them, so that both stores are reconciled the same way. */
 import { lstat, opendir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
+import { Lost } from './file-store.js';
 import type { StoredFile } from './file-store.js';
 import { byBytes } from './records.js';
 
@@ -8,7 +9,8 @@ import { byBytes } from './records.js';
  * Regular files and symbolic links, by the bytes of their path; directories are not followed through links. Nothing when there is no
  * such directory. Files that vanish meanwhile are left out.
  *
- * @param prefix put before each key, e.g. `2`
+ * @throws Lost when a directory cannot be read
+ * @param prefix the directory below `root` to walk, and the beginning of each key; empty for all of `root`
  */
 export async function* sortedWalk(root: string, prefix: string): AsyncGenerator<StoredFile> {
   const names: string[] = [];
@@ -16,11 +18,12 @@ export async function* sortedWalk(root: string, prefix: string): AsyncGenerator<
     // A directory sorts as its files' paths do: `a-b` comes before `a/x`.
     for await (const entry of await opendir(join(root, prefix))) names.push(entry.isDirectory() ? `${entry.name}/` : entry.name);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return;
+    throw new Lost('unreadable', `the directory ${prefix} cannot be read (${code ?? 'unknown'})`, error);
   }
   for (const name of names.sort(byBytes)) {
-    const key = `${prefix}/${name.replace(/\/$/, '')}`;
+    const key = posix.join(prefix, name.replace(/\/$/, ''));
     if (name.endsWith('/')) yield* sortedWalk(root, key);
     else {
       const found = await lstat(join(root, key)).catch(() => undefined);

@@ -42,7 +42,7 @@ export type Choices = Partial<Omit<ExportOptions, 'targets'>> & { readonly targe
 /** Exports below `output`, with two workers; each export is verified. */
 export async function exportFrom({ url, dataset, openStore }: TestSource, output: string, realms: readonly string[] | 'all', choices: Choices = {}): Promise<Outcome[]> {
   return runExport({
-    settings: connectionSettings(url, {}), mode: 'full', output, jobs: 2, resume: false, force: false,
+    settings: connectionSettings(url, {}), mode: 'full', output, jobs: 2, resume: false, snapshot: undefined, maxSnapshotAge: undefined, signal: undefined, force: false,
     decisions: { strip: new Set(), keep: new Set() }, approvedFilesOnly: false, consentMessage: undefined, zulipVersion: undefined,
     migrationStatus: {}, openStore, fileJobs: undefined, salt: AVATAR_SALT[dataset], avatars: true, randomSeed: undefined, verify: true, onEvent: () => undefined,
     ...choices,

@@ -3,7 +3,7 @@
  * byte, refuse, hang. A test says for each request which fault it meets.
  */
 import { createServer, request } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 
@@ -13,6 +13,7 @@ export interface Seen {
   /** Decoded path with its query, e.g. `/zulip-uploads/2/a/b?list-type=2`. */
   readonly path: string;
   readonly range: string | undefined;
+  readonly headers: IncomingHttpHeaders;
   /** How often this method, path and range came before. */
   readonly repeat: number;
 }
@@ -67,9 +68,10 @@ export function s3Error(status: number, code: string): Fault {
   return { kind: 'status', status, body: `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>as the test asked</Message></Error>` };
 }
 
-function see({ method = '', url = '', headers: { range } }: IncomingMessage, before: readonly Seen[]): Seen {
+function see({ method = '', url = '', headers }: IncomingMessage, before: readonly Seen[]): Seen {
   const path = decodeURIComponent(url.replace(/[?&]x-id=\w+/, ''));
-  return { method, path, range, repeat: before.filter((each) => each.method === method && each.path === path && each.range === range).length };
+  const { range } = headers;
+  return { method, path, range, headers, repeat: before.filter((each) => each.method === method && each.path === path && each.range === range).length };
 }
 
 async function pass(endpoint: string, incoming: IncomingMessage, answer: ServerResponse, asked: Promise<Fault | undefined>): Promise<void> {

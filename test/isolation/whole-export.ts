@@ -9,7 +9,7 @@ import type { Row, Tables } from './server-rows.js';
 /** Options of a run, as the command line would give them, without what every test says itself. */
 export function exportOptions(url: string, uploads: string, output: string): Omit<ExportOptions, 'targets' | 'mode'> {
   return {
-    settings: connectionSettings(url, {}), output, jobs: 1, resume: false, force: true, decisions: { strip: new Set(), keep: new Set() },
+    settings: connectionSettings(url, {}), output, jobs: 1, resume: false, snapshot: undefined, maxSnapshotAge: undefined, signal: undefined, force: true, decisions: { strip: new Set(), keep: new Set() },
     approvedFilesOnly: true, consentMessage: undefined, zulipVersion: undefined, migrationStatus: { file: undefined, zulipDir: undefined },
     openStore: () => openLocalStore({ uploadsDir: uploads }), fileJobs: undefined, salt: 'salt', avatars: true, randomSeed: undefined, verify: true,
     onEvent: () => undefined,

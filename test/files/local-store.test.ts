@@ -1,0 +1,122 @@
+// A directory in which strangers choose names and other programs write.
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { appendFileSync, chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Candidate, Verdict } from '../../src/files/file-store.js';
+import { Lost } from '../../src/files/file-store.js';
+import { openLocalStore } from '../../src/files/local-store.js';
+import { pullFiles } from '../../src/files/pull-files.js';
+import type { FileEvent, LossReason } from '../../src/files/file-events.js';
+import { OWNER, filesBelow, wantedUploads } from './pull-fixture.js';
+import { each } from './wanted-rows.js';
+
+const never = new AbortController().signal;
+const take: Verdict = { take: true, record: {} };
+const lossOf = async (fetched: Promise<unknown>): Promise<LossReason | undefined> => fetched.then(() => undefined, (error: unknown) => (error instanceof Lost ? error.reason : Promise.reject(error as Error)));
+const candidate = (key: string, judge: Candidate['judge'] = () => take): Candidate => ({ area: 'uploads', key, path: key, judge });
+
+t.test('what is wrong with the directory is said at once', async (t) => {
+  const root = t.testdir({ file: '', empty: {} });
+  for (const name of ['none', 'file', 'empty']) await t.rejects(openLocalStore({ uploadsDir: join(root, name) }), { code: 'UPLOADS_DIR_MISSING', stage: 'files', hint: /LOCAL_UPLOADS_DIR/ }, name);
+});
+
+t.test('only regular files below the directory are read', async (t) => {
+  const outside = t.testdir({ secret: 'secret', uploads: { files: { 2: { 'plain.txt': 'plain', directory: {} } }, avatars: {} } });
+  const root = join(outside, 'uploads');
+  symlinkSync('../../../secret', join(root, 'files', '2', 'out'));
+  symlinkSync('/etc', join(root, 'files', '2', 'etc'));
+  symlinkSync('plain.txt', join(root, 'files', '2', 'within'));
+  symlinkSync('nowhere', join(root, 'files', '2', 'dangling'));
+  symlinkSync('loop', join(root, 'files', '2', 'loop'));
+  execFileSync('mkfifo', [join(root, 'files', '2', 'fifo')]);
+  const store = await openLocalStore({ uploadsDir: root });
+  const partial = join(outside, 'partial');
+  for (const [key, reason] of [
+    ['2/out', 'outside'], ['2/etc/hostname', 'outside'], ['../../secret', 'outside'], ['2/dangling', 'absent'], ['2/none', 'absent'], ['2/plain.txt/below', 'absent'],
+    ['2/loop', 'unreadable'], ['2/fifo', 'unreadable'], ['2/directory', 'unreadable'],
+  ] as const) {
+    t.equal(await lossOf(store.fetch(candidate(key), partial, never)), reason, key);
+  }
+  t.match(await store.fetch(candidate('2/within'), partial, never), { taken: true, size: 5 }, 'a link that stays within is followed');
+  t.equal(readFileSync(partial, 'utf8'), 'plain');
+});
+
+t.test('the directories themselves may be links to another disk', async (t) => {
+  const root = t.testdir({ disk: { 2: { 'a.txt': 'a' } }, uploads: { avatars: {} } });
+  symlinkSync('../disk', join(root, 'uploads', 'files'));
+  const store = await openLocalStore({ uploadsDir: join(root, 'uploads') });
+  t.match(await store.fetch(candidate('2/a.txt'), join(root, 'partial'), never), { taken: true, size: 1 });
+});
+
+t.test('a file that changes while it is copied is copied again, or lost', async (t) => {
+  const root = t.testdir({ uploads: { files: { 2: { once: 'x', always: 'x', vanishing: 'x' } }, avatars: {} } });
+  const file = (name: string): string => join(root, 'uploads', 'files', '2', name);
+  const store = await openLocalStore({ uploadsDir: join(root, 'uploads') });
+  const partial = join(root, 'partial');
+  let changes = 0;
+  const growing = (name: string, times: number): Candidate => candidate(`2/${name}`, () => {
+    if (changes++ < times) appendFileSync(file(name), 'y');
+    return take;
+  });
+  t.match(await store.fetch(growing('once', 1), partial, never), { taken: true, size: 2 });
+  t.equal(readFileSync(partial, 'utf8'), 'xy');
+  changes = 0;
+  t.equal(await lossOf(store.fetch(growing('always', 99), partial, never)), 'changed');
+  t.equal(changes, 3);
+  let judged = 0;
+  const vanishing = candidate('2/vanishing', () => {
+    judged += 1;
+    appendFileSync(file('vanishing'), 'y');
+    rmSync(file('vanishing'));
+    return take;
+  });
+  t.equal(await lossOf(store.fetch(vanishing, partial, never)), 'absent');
+  t.equal(judged, 1);
+});
+
+t.test('copies keep the time and leave the source alone; clones and links when asked', async (t) => {
+  for (const copyMode of ['copy', 'clone', 'link'] as const) {
+    const root = t.testdir({ uploads: { files: { 2: { 'a.txt': 'content' } }, avatars: {} } });
+    const source = join(root, 'uploads', 'files', '2', 'a.txt');
+    utimesSync(source, 1_700_000_000, 1_700_000_000.25);
+    chmodSync(source, 0o440);
+    const store = await openLocalStore({ uploadsDir: join(root, 'uploads'), copyMode });
+    const partial = join(root, 'partial');
+    const fetched = await store.fetch(candidate('2/a.txt', (info) => ({ take: true, record: { at: info.lastModified, size: info.size } })), partial, never);
+    t.match(fetched, { taken: true, size: 7, sha256: createHash('sha256').update('content').digest('hex'), verdict: { record: { at: 1_700_000_000.25, size: 7 } } }, copyMode);
+    t.equal(statSync(partial).ino === statSync(source).ino, copyMode === 'link', `${copyMode} is ${copyMode === 'link' ? '' : 'not '}the same file`);
+    if (copyMode === 'copy') t.equal(statSync(partial).mtimeMs, 1_700_000_000_250);
+    t.match(statSync(source), { mtimeMs: 1_700_000_000_250, size: 7 });
+  }
+});
+
+t.test('names that no path may have are refused, and nothing is written outside', async (t) => {
+  const root = t.testdir({ uploads: { files: { 2: { a: { b: 'file' } } }, avatars: {} }, secret: 'secret', export: {} });
+  mkdirSync(join(root, 'uploads', 'files', '2', 'a2'), { recursive: true });
+  writeFileSync(join(root, 'uploads', 'files', '2', 'a2', 'back\\slash'), 'x');
+  const keys = ['/etc/hostname', '../secret', '2/../../secret', '2//a', '2/./a', '2/a2/back\\slash', '2/a\0b', `2/${'n'.repeat(256)}`, '', '2/a/', 'records.json', '2/a/b'];
+  const store = await openLocalStore({ uploadsDir: join(root, 'uploads') });
+  const before = filesBelow(root).filter((path) => !path.startsWith('export/'));
+  const events: FileEvent[] = [];
+  const uploads = keys.map((pathId, index) => ({ attachmentId: String(index), pathId, ownerId: OWNER, size: null }));
+  const result = await pullFiles(store, wantedUploads(uploads), join(root, 'export'), {}, (event) => void events.push(event));
+  t.strictSame(events.flatMap((event) => (event.kind === 'lost' ? [event.reason] : [])), Array.from({ length: 11 }, () => 'unsafe-name'));
+  t.strictSame(result.lostAttachmentIds, ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '10']);
+  t.strictSame(filesBelow(join(root, 'export')).sort(), ['avatars/records.json', 'emoji/records.json', 'uploads/2/a/b', 'uploads/records.json']);
+  t.strictSame(filesBelow(root).filter((path) => !path.startsWith('export/')), before);
+});
+
+t.test('a directory that cannot be read is told, and the export goes on', async (t) => {
+  const root = t.testdir({ uploads: { files: { 2: { 'a.txt': 'a' } }, avatars: { 2: 'not a directory' } }, export: {} });
+  const store = await openLocalStore({ uploadsDir: join(root, 'uploads') });
+  const events: FileEvent[] = [];
+  const wanted = wantedUploads([{ attachmentId: '1', pathId: '2/a.txt', ownerId: OWNER, size: 1 }], {
+    realmIcons: true, claimedUploads: () => each(['2/a.txt']), avatars: () => each([{ userId: OWNER, hash: 'a', avatarSource: 'U', avatarVersion: 1 }]),
+  });
+  const result = await pullFiles(store, wanted, join(root, 'export'), {}, (event) => void events.push(event));
+  t.equal(result.areas.uploads.found, 1);
+  t.strictSame(events.flatMap((event) => (event.kind === 'lost' ? [`${event.area} ${event.key} ${event.reason}`] : [])), ['avatars 2/ unreadable', 'realm_icons 2/ unreadable']);
+  t.match(events.filter(({ kind }) => kind === 'orphans-unknown').map(({ area }) => area), ['avatars', 'emoji']);
+});

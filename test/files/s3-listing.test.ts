@@ -1,0 +1,30 @@
+// A listing of many pages is split and fetched in parts at once: every key is there, once, in order.
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import t from 'tap';
+import { byBytes } from '../../src/files/records.js';
+import { S3Access } from '../../src/files/s3-client.js';
+import { listObjects } from '../../src/files/s3-listing.js';
+import { BUCKETS, startS3 } from '../testbed/s3-server.js';
+
+t.test('listing', async (t) => {
+  const server = await startS3();
+  const access = new S3Access({ endpoint: server.endpoint, credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' } });
+  t.teardown(async () => {
+    access.close();
+    await server.stop();
+  });
+  // First letters before, between and behind those that Zulip's keys begin with, and keys that are a letter alone.
+  const keys = Array.from({ length: 400 }, (_, index) => `3/${[...'!-059AMZ_afz~'][index % 13] ?? ''}${index}/x`);
+  keys.push('3/a', '3/A', '3/_', '3/-', '3/\u{1F680}');
+  for (const key of [...keys, '30/other', '2/other']) await server.client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key: key, Body: key }));
+
+  for (const pageSize of [1000, 100, 7]) {
+    const listed: string[] = [];
+    const listing = { access, bucket: BUCKETS.uploads, prefix: '3/', directOnly: false, pageSize, signal: new AbortController().signal };
+    for await (const { key, size } of listObjects(listing)) {
+      listed.push(key);
+      if (size !== Buffer.byteLength(key)) t.fail(`${key}: ${size} bytes`);
+    }
+    t.strictSame(listed, [...keys].sort(byBytes), `pages of ${pageSize}`);
+  }
+});

@@ -1,0 +1,67 @@
+// What is wrong with the settings is one error, before the work starts, with a code, a hint and no secret.
+import { createServer } from 'node:https';
+import { request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { RealmliftError } from '../../src/errors.js';
+import { openS3Store } from '../../src/files/s3-store.js';
+import type { S3StoreSettings } from '../../src/files/s3-store.js';
+import { BUCKETS, startS3 } from '../testbed/s3-server.js';
+import { s3Error, withFaultyProxy } from './faulty-proxy.js';
+
+const SECRET = 'very-secret-access-key';
+const CERTIFICATES = join(import.meta.dirname, '..', '..', '..', 'test', 'snapshot', 'tls');
+
+t.test('settings', async (t) => {
+  const server = await startS3();
+  t.teardown(async () => server.stop());
+  const open = async (more: Partial<S3StoreSettings>): Promise<unknown> => {
+    const store = await openS3Store({
+      endpoint: server.endpoint, region: 'us-east-1', uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars, timeout: 5, backoff: 10,
+      credentials: { accessKeyId: 'S3RVER', secretAccessKey: SECRET }, ...more,
+    });
+    store.close();
+    return store;
+  };
+  const refuses = async (name: string, more: Partial<S3StoreSettings>, code: string): Promise<void> => {
+    const error = await open(more).then(() => undefined, (error: unknown) => error);
+    t.type(error, RealmliftError, name);
+    const { line } = error as RealmliftError;
+    t.match(error, { code, stage: 'files', hint: /./ }, line);
+    t.notMatch(line, SECRET);
+    t.notMatch(line, '\n');
+  };
+
+  t.equal(await open({}).then(() => 'opened'), 'opened');
+  await refuses('no such bucket', { avatarsBucket: 'nowhere' }, 'BUCKET_MISSING');
+  await refuses('a wrong key', { credentials: { accessKeyId: 'WRONG', secretAccessKey: SECRET } }, 'S3_CREDENTIALS_REFUSED');
+  await refuses('no credentials', { credentials: () => Promise.reject(Object.assign(new Error('none found'), { name: 'CredentialsProviderError' })) }, 'S3_CREDENTIALS_MISSING');
+  await t.rejects(open({ endpoint: 'no address' }), { code: 'S3_ENDPOINT', stage: 'usage', exit: 2 });
+  await refuses('nobody listens', { endpoint: 'http://127.0.0.1:1' }, 'S3_UNREACHABLE');
+  for (const [status, name, code] of [
+    [403, 'AccessDenied', 'BUCKET_FORBIDDEN'], [403, 'SignatureDoesNotMatch', 'S3_CREDENTIALS_REFUSED'], [400, 'ExpiredToken', 'S3_CREDENTIALS_REFUSED'], [503, 'SlowDown', 'S3_UNREACHABLE'], [404, 'NoSuchBucket', 'BUCKET_MISSING'],
+  ] as const) {
+    await withFaultyProxy(server.endpoint, () => s3Error(status, name), async ({ endpoint }) => refuses(name, { endpoint }, code));
+  }
+  await withFaultyProxy(server.endpoint, () => ({ kind: 'hang', after: 0 }), async ({ endpoint }) => refuses('a server that hangs', { endpoint, timeout: 0.2 }, 'S3_UNREACHABLE'));
+
+  const tls = createServer({ key: readFileSync(join(CERTIFICATES, 'server.key')), cert: readFileSync(join(CERTIFICATES, 'server.crt')) }, (incoming, answer) => {
+    const { hostname, port } = new URL(server.endpoint);
+    incoming.pipe(request({ hostname, port, method: incoming.method, path: incoming.url, headers: incoming.headers }, (upstream) => {
+      answer.writeHead(upstream.statusCode ?? 502, upstream.headers);
+      upstream.pipe(answer);
+    }));
+  });
+  await new Promise<void>((resolve) => tls.listen(0, resolve));
+  t.teardown(() => {
+    tls.closeAllConnections();
+    tls.close();
+  });
+  const endpoint = `https://localhost:${(tls.address() as AddressInfo).port}`;
+  await refuses('an authority that nobody knows', { endpoint }, 'S3_CERTIFICATE');
+  await refuses('another authority', { endpoint, caFile: join(CERTIFICATES, 'other-ca.crt') }, 'S3_CERTIFICATE');
+  await refuses('no such file', { endpoint, caFile: join(CERTIFICATES, 'none.crt') }, 'CA_FILE');
+  t.equal(await open({ endpoint, caFile: join(CERTIFICATES, 'ca.crt') }).then(() => 'opened'), 'opened', 'with its authority');
+});
