@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
 import { comparePaths, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
-import { treeEntries } from '../package/tree-entries.js';
+import { walk, type FoundFile } from '../package/directory-walk.js';
 import { changed } from './table-file.js';
 
 export interface FinishedExport {
@@ -42,13 +42,14 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
   const top = new Map<string, ManifestFile>();
   const records = new Map<Area, ManifestFile>();
   const numbered: { number: number; file: ManifestFile }[] = [];
-  const found = treeEntries(directory, (path) => ({ path, size: sizeOf(directory, path), sha256: '' }));
+  const found = filesOf(directory);
   let present = await found.next();
   for await (const file of files) {
     const order = present.done === true ? 1 : comparePaths(present.value.path, file.path);
     if (present.done !== true && order < 0) throw changed(present.value.path, 'it is not listed there');
     if (present.done === true || order > 0) throw changed(file.path, 'it is missing');
-    if (present.value.size !== file.size) throw changed(file.path, 'it has another size');
+    if (!present.value.isFile) throw changed(file.path, 'it is no ordinary file');
+    if (lstatSync(join(directory, file.path)).size !== file.size) throw changed(file.path, 'it has another size');
     const area = areaOf(file.path);
     if (area !== undefined) {
       if (file.path === recordsOf(area)) records.set(area, file);
@@ -89,9 +90,6 @@ export function tableFiles(source: FinishedExport): ManifestFile[] {
   return TABLE_FILES.map((name) => source.top.get(name)).filter((file) => file !== undefined);
 }
 
-/** A symbolic link or a device in place of a file is another file than the one that was written. */
-function sizeOf(directory: string, path: string): number {
-  const found = lstatSync(join(directory, path));
-  if (!found.isFile()) throw changed(path, 'it is no ordinary file');
-  return found.size;
+async function* filesOf(directory: string): AsyncGenerator<FoundFile> {
+  for await (const file of walk(directory)) if (file.path !== 'manifest.json') yield file;
 }

@@ -60,7 +60,9 @@ export class TableFile {
         size += got;
         return got;
       };
-      const outcome = index(new JsonScanner(source, BUFFER));
+      const scanner = new JsonScanner(BUFFER);
+      scanner.open(source);
+      const outcome = index(scanner);
       const rest = Buffer.allocUnsafe(BUFFER);
       while (source(rest, 0) > 0);
       if (size !== expected.size || hash.digest('hex') !== expected.sha256) throw changed(expected.path, 'its content is another');
@@ -87,11 +89,12 @@ export class TableFile {
     const section = this.#sections.get(table);
     if (section === undefined) return;
     let position = section.offset;
-    const scanner = new JsonScanner((target, offset) => {
+    const scanner = new JsonScanner(BUFFER);
+    scanner.open((target, offset) => {
       const got = readSync(this.#fd, target, offset, target.length - offset, position);
       position += got;
       return got;
-    }, BUFFER);
+    });
     scanner.expect(OPEN_ARRAY);
     if (scanner.next() === CLOSE_ARRAY) return;
     let read = 0;

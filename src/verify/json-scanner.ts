@@ -65,6 +65,7 @@ export class JsonScanner {
     this.#position = 0;
     this.#end = 0;
     this.#base = 0;
+    this.#kept = -1;
     this.#buffer[0] = 0;
   }
 

@@ -18,12 +18,13 @@ t.test('a value comes as its bytes, wherever the buffer cuts it', (t) => {
   for (let size = 1; size <= 80; size++) {
     const bytes = Buffer.from(`[${value},${value}]`);
     let at = 0;
-    const scanner = new JsonScanner((target, offset) => {
+    const scanner = new JsonScanner(size);
+    scanner.open((target, offset) => {
       const got = Math.min(size, target.length - offset, bytes.length - at);
       bytes.copy(target, offset, at, at + got);
       at += got;
       return got;
-    }, size);
+    });
     scanner.expect(0x5b);
     const first = scanner.takeValue(scanner.next()).toString();
     scanner.expect(0x2c);
@@ -62,11 +63,8 @@ t.test('what is no tables of rows', (t) => {
 });
 
 t.test('one line: the value stays, the breaks go', (t) => {
-  fc.assert(fc.property(fc.jsonValue(), fc.constantFrom('\n', '\r\n ', '\t'), (value, space) => {
-    const line = oneLine(Buffer.from(JSON.stringify(value, null, space))).toString();
-    t.notMatch(line, /[\r\n]/);
-    t.equal(line, JSON.stringify(JSON.parse(line)));
-    t.same(JSON.parse(line), JSON.parse(JSON.stringify(value)));
-  }), { numRuns: 200 });
+  fc.assert(fc.property(fc.jsonValue(), fc.constantFrom('\n', '\r\n ', '\t'), (value, space) =>
+    oneLine(Buffer.from(JSON.stringify(value, null, space))).toString() === JSON.stringify(value)), { numRuns: 300 });
+  t.pass();
   t.end();
 });
