@@ -100,6 +100,16 @@ export class RowFields {
     return field === -1 || this.row[this.#starts[field] as number] !== QUOTE ? undefined : JSON.parse(this.bytes(field).toString('utf8')) as string;
   }
 
+  /** The row without these keys. */
+  without(keys: readonly string[]): Buffer {
+    const pieces: string[] = [];
+    for (let field = 0; field < this.count; field++) {
+      const { name, bytes } = this.#keys[field] as KnownKey;
+      if (!keys.includes(name)) pieces.push(`${bytes.toString('latin1')}:${this.bytes(field).toString('latin1')}`);
+    }
+    return Buffer.from(`{${pieces.join(',')}}`, 'latin1');
+  }
+
   #grow(): void {
     const [starts, ends] = [this.#starts, this.#ends];
     this.#starts = new Int32Array(starts.length * 2);

@@ -74,6 +74,11 @@ export class TableFile {
     }
   }
 
+  /** Its path in the export. */
+  get name(): string {
+    return this.#path;
+  }
+
   /** Names of the tables, in the order of the file. */
   get tables(): string[] {
     return [...this.#sections.keys()];
