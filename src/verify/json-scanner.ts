@@ -51,6 +51,8 @@ export class JsonScanner {
   #base = 0;
   /** Kinds of the open containers while a value is skipped: 1 object, 0 array. */
   #stack = new Uint8Array(64);
+  /** Place in the buffer from which bytes are kept for {@link takeValue}; -1 when nobody wants them. */
+  #kept = -1;
 
   /** `bufferSize` is there for tests: tokens cut at every place need a small one. */
   constructor(bufferSize = BUFFER_SIZE) {
@@ -64,6 +66,7 @@ export class JsonScanner {
     this.#position = 0;
     this.#end = 0;
     this.#base = 0;
+    this.#kept = -1;
     this.#buffer[0] = 0;
   }
 
@@ -266,6 +269,20 @@ export class JsonScanner {
     return true;
   }
 
+  /** Offset in the input of the next byte that is not consumed. */
+  get offset(): number {
+    return this.#base + this.#position;
+  }
+
+  /** Consumes the value whose first byte, `first`, comes next and returns its bytes, which hold until the next call of any method. */
+  takeValue(first: number): Buffer {
+    this.#kept = this.#position;
+    this.skipValue(first);
+    const bytes = this.#buffer.subarray(this.#kept, this.#position);
+    this.#kept = -1;
+    return bytes;
+  }
+
   /** Without recursion: jsonb may be nested deeper than a call stack. */
   #skipContainer(first: number): boolean {
     let depth = 0;
@@ -330,8 +347,9 @@ export class JsonScanner {
     return true;
   }
 
-  /** Makes room for more bytes, keeping those from `keep` on, and moves the position along; false at the end. */
-  #refill(keep: number): boolean {
+  /** Makes room for more bytes, keeping those from `wanted` on, and moves the position along; false at the end. */
+  #refill(wanted: number): boolean {
+    const keep = this.#kept === -1 ? wanted : this.#kept;
     const kept = this.#end - keep;
     if (kept >= this.#buffer.length - SLACK) {
       const larger = Buffer.alloc(this.#buffer.length * 2);
@@ -341,6 +359,7 @@ export class JsonScanner {
     } else if (keep > 0) this.#buffer.copyWithin(0, keep, this.#end);
     this.#base += keep;
     this.#position -= keep;
+    if (this.#kept !== -1) this.#kept = 0;
     const got = this.#source(this.#buffer.subarray(0, this.#buffer.length - SLACK), kept);
     this.#end = kept + got;
     this.#buffer[this.#end] = 0;

@@ -1,0 +1,93 @@
+/**
+ * `realmlift merge`, as a table of contents: inputs -> tables -> messages -> files -> statistics, report, manifest -> verify ->
+ * publish. Nothing is at the output path before all of it is.
+ */
+import { readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { RealmliftError } from '../errors.js';
+import type { JournalPart } from '../package/journal.js';
+import type { ManifestHeader } from '../package/manifest.js';
+import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.js';
+import { verifyExport } from '../verify/verify-export.js';
+import { Differences, type Disagreement } from './differences.js';
+import { mergeFiles, type RecordCounts } from './merge-files.js';
+import { severalUsers, withInputs, type MergeInput } from './merge-input.js';
+import { mergeMessages } from './merge-messages.js';
+import { mergeTables, type MergeContext } from './merge-tables.js';
+import { writePackage } from './write-package.js';
+
+export interface MergeOptions {
+  /** The directory to make. */
+  readonly output: string;
+  /** What happens where exports differ: the later snapshot wins, or the merge stops. */
+  readonly onConflict: 'later' | 'fail';
+  /** Read the result again and check it before it is published. */
+  readonly verify: boolean;
+}
+
+export interface MergeResult {
+  readonly directory: string;
+  readonly header: ManifestHeader;
+  /** Rows by table. */
+  readonly rows: ReadonlyMap<string, number>;
+  /** Records by area. */
+  readonly files: RecordCounts;
+  readonly differences: ReadonlyMap<string, Disagreement>;
+}
+
+/**
+ * Joins exports of one realm of one server into one.
+ *
+ * @param directories finished exports, in any order
+ * @throws RealmliftError MERGE_* for exports that cannot be joined, EXPORT_CHANGED for one that is not what its manifest says,
+ *   VERIFY_FAILED; then nothing is at the output path
+ */
+export async function mergeExports(directories: readonly string[], options: MergeOptions): Promise<MergeResult> {
+  return withInputs(directories, false, async (inputs) => {
+    const output = takeOutputDirectory(dirname(options.output), basename(options.output), false);
+    try {
+      await clear(output.partial);
+      const result = await mergeInto(output.partial, inputs, options.onConflict === 'fail');
+      // What verify knows of single users' exports is that they have one user.
+      if (options.verify && !severalUsers(inputs)) await verifyMerged(output.partial);
+      output.publish();
+      return { ...result, directory: output.final };
+    } catch (error) {
+      output.discard();
+      throw error;
+    }
+  });
+}
+
+async function mergeInto(directory: string, inputs: readonly MergeInput[], fail: boolean): Promise<Omit<MergeResult, 'directory'>> {
+  const list = join(directory, RUN_DIRECTORY, 'differences.json');
+  const differences = new Differences(list, fail);
+  try {
+    const context: MergeContext = { inputs, directory, differences, formerAccounts: new Set() };
+    const parts = new Map<string, JournalPart>();
+    for (const part of await mergeTables(context)) parts.set(part.path, part);
+    await mergeMessages(context, (part) => parts.set(part.path, part));
+    const files: RecordCounts = new Map();
+    const header = await writePackage(context, parts, mergeFiles(context, files), files);
+    const rows = new Map<string, number>();
+    for (const { rows: counts } of parts.values()) for (const [table, count] of Object.entries(counts ?? {})) rows.set(table, (rows.get(table) ?? 0) + count);
+    return { header, rows, files, differences: differences.counts };
+  } catch (error) {
+    differences.abandon();
+    throw error;
+  }
+}
+
+/** What a merge that was killed left behind. */
+async function clear(partial: string): Promise<void> {
+  for (const name of await readdir(partial)) if (name !== RUN_DIRECTORY) await rm(join(partial, name), { recursive: true });
+}
+
+async function verifyMerged(directory: string): Promise<void> {
+  const { findings, totals } = await verifyExport(directory);
+  const first = findings.find(({ severity }) => severity === 'error');
+  if (first === undefined) return;
+  throw new RealmliftError('VERIFY_FAILED', 'verify', `the joined export has ${totals.errors} errors; the first: ${first.file}: ${first.message}`, {
+    table: first.table, hint: 'nothing was published; --no-verify publishes all the same',
+  });
+}

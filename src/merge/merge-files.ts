@@ -1,0 +1,119 @@
+/**
+ * The files of several exports: united by path. Manifests and records.json are sorted by path, so they are read side by side
+ * and nothing is held of them but the present entries. Every file is copied and held to its SHA-256.
+ */
+import { constants } from 'node:fs';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { digestFile, diskFault } from '../files/export-directory.js';
+import { unsafe } from '../files/safe-path.js';
+import { AREAS, type Area } from '../files/wanted-files.js';
+import { comparePaths, type ManifestFile } from '../package/manifest.js';
+import { PartFile } from '../package/part-file.js';
+import { areaOf, recordsOf } from '../pipe/finished-export.js';
+import { RowFields } from '../pipe/row-fields.js';
+import { BARE, TableFile, changed } from '../pipe/table-file.js';
+import type { MergeInput } from './merge-input.js';
+import type { MergeContext } from './merge-tables.js';
+
+/** Records written, by area. */
+export type RecordCounts = Map<Area, number>;
+
+/** Copies the files of all areas; their entries for the manifest, in its order. */
+export async function* mergeFiles(context: MergeContext, counts: RecordCounts): AsyncGenerator<ManifestFile> {
+  for (const area of [...AREAS].sort()) {
+    if (!context.inputs.some(({ source }) => source.records.has(area))) continue;
+    yield* mergeArea(context, area, counts);
+  }
+}
+
+async function* mergeArea({ inputs, directory, differences }: MergeContext, area: Area, counts: RecordCounts): AsyncGenerator<ManifestFile> {
+  await mkdir(join(directory, area), { recursive: true, mode: 0o700 });
+  const records = new PartFile(join(directory, recordsOf(area)));
+  const streams = inputs.map((input) => new AreaStream(input, area));
+  let written = 0;
+  try {
+    for (const stream of streams) await stream.advance();
+    for (;;) {
+      const path = streams.map(({ entry }) => entry?.path).filter((each) => each !== undefined).sort(comparePaths)[0];
+      if (path === undefined) break;
+      const having = streams.filter(({ entry }) => entry?.path === path);
+      const latest = having.at(-1) as AreaStream;
+      const entry = latest.entry as ManifestFile;
+      for (const other of having) if (other.entry?.sha256 !== entry.sha256) differences.file(path, latest.input.index, other.input.index);
+      if (latest.record !== undefined) {
+        records.writeText(written++ === 0 ? '[\n' : ',\n');
+        records.write(latest.record);
+      }
+      await copyWhole(latest.input.source.directory, directory, entry);
+      yield entry;
+      for (const stream of having) await stream.advance();
+    }
+    records.writeText(written === 0 ? '[]\n' : '\n]\n');
+    await records.finish();
+    counts.set(area, written);
+  } finally {
+    records.abandon();
+    for (const stream of streams) stream.close();
+  }
+}
+
+/** The files of one area of one export, each with its record. */
+class AreaStream {
+  readonly input: MergeInput;
+  entry: ManifestFile | undefined;
+  /** Bytes of the present file's record; undefined when it has none. */
+  record: Buffer | undefined;
+  readonly #area: Area;
+  readonly #files: AsyncGenerator<ManifestFile>;
+  readonly #records: TableFile | undefined;
+  readonly #rows: Iterator<Buffer, void>;
+  readonly #fields = new RowFields();
+  #nextRecord: Buffer | undefined;
+
+  constructor(input: MergeInput, area: Area) {
+    const { directory, records } = input.source;
+    const listed = records.get(area);
+    this.input = input;
+    this.#area = area;
+    this.#files = input.source.areaFiles();
+    this.#records = listed === undefined ? undefined : TableFile.open(join(directory, listed.path), listed);
+    this.#rows = this.#records?.rows(BARE) ?? [][Symbol.iterator]();
+    this.#readRecord();
+  }
+
+  async advance(): Promise<void> {
+    let next = await this.#files.next();
+    while (next.done !== true && areaOf(next.value.path) !== this.#area) next = await this.#files.next();
+    this.entry = next.done === true ? undefined : next.value;
+    if (this.record !== undefined) this.#readRecord();
+    const path = this.#nextRecord === undefined ? undefined : `${this.#area}/${this.#fields.textOf('path') ?? ''}`;
+    this.record = path === this.entry?.path ? this.#nextRecord : undefined;
+    if (path !== undefined && (this.entry === undefined || comparePaths(path, this.entry.path) < 0)) {
+      throw changed(recordsOf(this.#area), 'it has a record whose file is missing');
+    }
+  }
+
+  close(): void {
+    this.#records?.close();
+  }
+
+  #readRecord(): void {
+    const next = this.#rows.next();
+    this.#nextRecord = next.done === true ? undefined : this.#fields.split(next.value).row;
+  }
+}
+
+/** @throws RealmliftError EXPORT_CHANGED, DISK_FULL */
+async function copyWhole(from: string, to: string, { path, sha256 }: ManifestFile): Promise<void> {
+  const problem = unsafe(path);
+  if (problem !== undefined) throw changed(path, problem);
+  const target = join(to, path);
+  try {
+    await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+    await copyFile(join(from, path), target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  } catch (error) {
+    throw diskFault(error) ?? changed(path, `it cannot be copied (${(error as NodeJS.ErrnoException).code ?? 'unknown reason'})`, error);
+  }
+  if ((await digestFile(target)).sha256 !== sha256) throw changed(path, 'its content is another');
+}

@@ -1,0 +1,156 @@
+/** The exports to join, oldest snapshot first, and whether they may be joined at all. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { EXIT, RealmliftError } from '../errors.js';
+import { openFinishedExport, tableFiles, type FinishedExport } from '../pipe/finished-export.js';
+import { RowFields } from '../pipe/row-fields.js';
+import { TableFile, changed } from '../pipe/table-file.js';
+import { IdTable } from '../verify/id-table.js';
+import { digestFile } from '../files/export-directory.js';
+
+/** Whose private data an export holds. */
+export type Consent = { readonly kind: 'everybody' } | { readonly kind: 'nobody' } | { readonly kind: 'some'; readonly users: IdTable };
+
+export interface MergeInput {
+  /** Place among the inputs: the later the snapshot, the higher. */
+  readonly index: number;
+  readonly source: FinishedExport;
+  readonly consent: Consent;
+  /** realm.json or user.json, analytics.json, attachment.json; open until the merge ends. */
+  readonly files: readonly TableFile[];
+  /** Users of a single user's export; undefined for a realm's. */
+  readonly users: readonly number[] | undefined;
+}
+
+/** Keys of a single user's message that say what this user has done with it. */
+export const USER_FLAGS = ['flags', 'flags_mask'] as const;
+
+/**
+ * Opens all exports for `use`.
+ *
+ * @param realmsMayDiffer when their ids were made disjoint before
+ * @throws RealmliftError MERGE_REALMS, MERGE_SERVERS, MERGE_VERSIONS, MERGE_KINDS, MERGE_AGAIN: why they cannot be joined
+ */
+export async function withInputs<T>(directories: readonly string[], realmsMayDiffer: boolean, use: (inputs: readonly MergeInput[]) => Promise<T>): Promise<T> {
+  const sources = await Promise.all(directories.map((directory) => openFinishedExport(directory)));
+  // Timestamps of one form, ISO 8601 in UTC with microseconds: their order is that of their letters. Ties keep the caller's order.
+  sources.sort((a, b) => (a.header.snapshot.taken_at < b.header.snapshot.taken_at ? -1 : a.header.snapshot.taken_at > b.header.snapshot.taken_at ? 1 : 0));
+  const open: TableFile[] = [];
+  try {
+    const inputs: MergeInput[] = [];
+    for (const [index, source] of sources.entries()) {
+      const files = tableFiles(source).map((file) => TableFile.open(join(source.directory, file.path), file));
+      open.push(...files);
+      inputs.push({ index, source, files, consent: await consentOf(source), users: source.top.has('user.json') ? idsOf(files, 'zerver_userprofile') : undefined });
+    }
+    refuseKinds(inputs);
+    if (!realmsMayDiffer) refuseRealms(inputs);
+    refuseVersions(inputs);
+    return await use(inputs);
+  } finally {
+    for (const file of open) file.close();
+  }
+}
+
+async function consentOf({ directory, header, top }: FinishedExport): Promise<Consent> {
+  if (header.mode === 'full' || header.mode === 'user') return { kind: 'everybody' };
+  const file = top.get('consented_user_ids.json');
+  if (file === undefined) return { kind: 'nobody' };
+  const path = join(directory, file.path);
+  if ((await digestFile(path)).sha256 !== file.sha256) throw changed(file.path, 'its content is another');
+  const users = new IdTable();
+  for (const id of JSON.parse(readFileSync(path, 'utf8')) as number[]) users.add(id);
+  return { kind: 'some', users };
+}
+
+/** True when the export holds the user's data as they are, not scrubbed. */
+export function isUnscrubbed({ consent }: MergeInput, user: number): boolean {
+  return consent.kind === 'everybody' || (consent.kind === 'some' && consent.users.has(user));
+}
+
+/** True for exports of several single users: each message says what its user did with it, in keys that only one user can have. */
+export function severalUsers(inputs: readonly MergeInput[]): boolean {
+  return new Set(inputs.flatMap(({ users }) => users ?? [])).size > 1;
+}
+
+function refuse(code: string, message: string, hint: string): never {
+  throw new RealmliftError(code, 'merge', message, { hint, exit: EXIT.nothingExported });
+}
+
+function refuseKinds(inputs: readonly MergeInput[]): void {
+  const single = inputs.filter(({ users }) => users !== undefined);
+  if (single.length > 0 && single.length < inputs.length) {
+    refuse('MERGE_KINDS', 'a single user\'s export cannot be joined with a realm\'s: its messages go to recipients and groups that no realm export holds',
+      'export the realm for these users with --users, and join that');
+  }
+  for (const { users } of single) {
+    if (users?.length !== 1) refuse('MERGE_AGAIN', 'one of these exports already joins several users', 'name the exports of the single users instead, all at once');
+  }
+}
+
+function refuseRealms(inputs: readonly MergeInput[]): void {
+  const [first, ...others] = inputs.map((input) => ({ header: input.source.header, identity: identityOf(input) }));
+  for (const other of others) {
+    if (first?.header.realm_id === other.header.realm_id && first.identity === other.identity) continue;
+    const [a, b] = [first, other].map((each) => `${each?.header.realm} (id ${each?.header.realm_id})`);
+    refuse('MERGE_REALMS', a === b ? `the realms ${a} are of different servers: their ids mean different rows` : `${a} and ${b} are different realms or of different servers: equal ids mean different rows`,
+      'give every export ids of its own with --remap');
+  }
+}
+
+/** What stays the same as long as a realm lives on its server; exports of single users hold no row of the realm. */
+function identityOf({ files, source }: MergeInput): string {
+  const fields = new RowFields();
+  for (const file of files) {
+    for (const row of file.rows('zerver_realm')) {
+      fields.split(row);
+      return `${fields.textOf('uuid') ?? ''} ${fields.bytes(fields.find('date_created')).toString()}`;
+    }
+  }
+  return source.header.realm;
+}
+
+/** Versions differ by name, by their migrations, or (where an export names neither) by the columns of their rows. */
+function refuseVersions(inputs: readonly MergeInput[]): void {
+  const [first, ...others] = inputs as [MergeInput, ...MergeInput[]];
+  for (const other of others) {
+    const [a, b] = [first, other].map((input) => input.source.header.zulip_version ?? 'unknown');
+    if (a !== b) refuse('MERGE_VERSIONS', `the exports are of Zulip ${a} and ${b}`, 'upgrade the older server and export it again');
+    const [one, two] = [first, other].map((input) => input.source.top.get('migration_status.json')?.sha256);
+    if (one !== two) refuse('MERGE_VERSIONS', 'the exports are of different states of the database: their migration_status.json differ', 'export again from a server of one version');
+    const columns = columnsOf(first);
+    for (const [table, keys] of columnsOf(other)) {
+      const known = columns.get(table);
+      if (known !== undefined && known !== keys) refuse('MERGE_VERSIONS', `rows of ${table} have other columns in one export than in the other`, 'export both with one version and the same --strip');
+    }
+  }
+}
+
+function columnsOf({ files, source }: MergeInput): Map<string, string> {
+  const columns = new Map<string, string>();
+  const note = (file: TableFile): void => {
+    const fields = new RowFields();
+    for (const table of file.tables) {
+      for (const row of file.rows(table)) {
+        fields.split(row);
+        columns.set(table, Array.from({ length: fields.count }, (_, field) => fields.key(field)).sort().join(' '));
+        break;
+      }
+    }
+  };
+  files.forEach(note);
+  const [messages] = source.messages;
+  if (messages !== undefined) {
+    const file = TableFile.open(join(source.directory, messages.path), messages);
+    note(file);
+    file.close();
+  }
+  return columns;
+}
+
+function idsOf(files: readonly TableFile[], table: string): number[] {
+  const fields = new RowFields();
+  const ids: number[] = [];
+  for (const file of files) for (const row of file.rows(table)) ids.push(fields.split(row).integerOf('id'));
+  return ids;
+}

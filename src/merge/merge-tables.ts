@@ -1,0 +1,153 @@
+/** The tables of realm.json, user.json, analytics.json and attachment.json: table by table, row by row. */
+import { join } from 'node:path';
+import { assemble, type Member } from '../package/assemble.js';
+import { RUN_DIRECTORY } from '../package/output-directory.js';
+import { PartFile } from '../package/part-file.js';
+import type { JournalPart } from '../package/journal.js';
+import { TABLE_FILES } from '../pipe/finished-export.js';
+import type { TableFile } from '../pipe/table-file.js';
+import { withTemporaryFiles } from '../verify/temporary-files.js';
+import { RealmliftError } from '../errors.js';
+import { choose, LISTS, USER_TABLES } from './choose-row.js';
+import type { Differences } from './differences.js';
+import type { MergeInput } from './merge-input.js';
+import { hasNaturalKey, NaturalKeyWatch, Superseded } from './natural-keys.js';
+import { grouped, SortedRows, type Candidate } from './sorted-rows.js';
+
+export interface MergeContext {
+  readonly inputs: readonly MergeInput[];
+  /** The directory being written. */
+  readonly directory: string;
+  readonly differences: Differences;
+  /** Users that are accounts in some export and placeholders in the result: their usermessages have no account any more. */
+  readonly formerAccounts: Set<number>;
+}
+
+/** Writes the files; what each holds. */
+export async function mergeTables(context: MergeContext): Promise<JournalPart[]> {
+  const parts: JournalPart[] = [];
+  for (const name of TABLE_FILES) {
+    const files = filesNamed(context.inputs, name);
+    if (files.length === 0) continue;
+    const members: Member[] = [];
+    for (const table of tablesOf(files)) {
+      if (members.some((member) => member.key === table)) continue;
+      members.push(...(await mergeTable(context, files, table)));
+    }
+    for (const [key, value] of files.flatMap(({ file }) => [...file.constants])) {
+      if (!members.some((member) => member.key === key)) members.push({ key, value: JSON.parse(value) as unknown });
+    }
+    const written = await assemble(context.directory, name, members);
+    const rows = Object.fromEntries(members.map((member) => [member.key, 'part' in member ? member.rows : String(member.value).length]));
+    parts.push({ path: name, ...written, rows });
+  }
+  return parts;
+}
+
+interface InputFile {
+  readonly input: MergeInput;
+  readonly file: TableFile;
+}
+
+function filesNamed(inputs: readonly MergeInput[], name: string): InputFile[] {
+  return inputs.flatMap((input) => input.files.filter((file) => file.name === name).map((file) => ({ input, file })));
+}
+
+/** In the order of the first export that has the file; what only others have comes behind. */
+function tablesOf(files: readonly InputFile[]): string[] {
+  return [...new Set(files.flatMap(({ file }) => file.tables))];
+}
+
+/** Accounts and placeholders are merged as one set of users and come out as two tables. */
+async function mergeTable(context: MergeContext, files: readonly InputFile[], table: string): Promise<Member[]> {
+  const tables = USER_TABLES.has(table) ? tablesOf(files).filter((each) => USER_TABLES.has(each)) : [table];
+  const streams = (): SortedRows[] => files.flatMap(({ input, file }) => tables.filter((each) => file.tables.includes(each)).map((each) => new SortedRows(input, each, file.rows(each))));
+  const superseded = hasNaturalKey(table) && context.inputs.length > 1 ? supersededIn(streams) : undefined;
+  const sinks = new Map(tables.map((each) => [each, new RowArray(context.directory, each)]));
+  try {
+    for (const versions of grouped(streams())) {
+      const choice = choose(versions);
+      const { chosen } = choice;
+      if (superseded?.has(chosen.id) === true) {
+        context.differences.superseded(chosen);
+        continue;
+      }
+      refuseOtherServers(choice.differing.length > 0, chosen);
+      context.differences.rows(choice);
+      if (chosen.table === 'zerver_userprofile_mirrordummy' && versions.some((each) => each.table === 'zerver_userprofile')) context.formerAccounts.add(chosen.id);
+      (sinks.get(chosen.table) as RowArray).write(table === 'zerver_attachment' ? withUnitedLists(chosen, versions) : chosen.row);
+    }
+    const members: Member[] = [];
+    for (const sink of sinks.values()) members.push(await sink.finish());
+    return members;
+  } catch (error) {
+    for (const sink of sinks.values()) sink.abandon();
+    throw error;
+  }
+}
+
+/** Two passes over the rows where the exports may hold one thing under two ids; none keeps more than what collides. */
+function supersededIn(streams: () => SortedRows[]): ReadonlySet<number> | undefined {
+  const suspicious = withTemporaryFiles(2, (fds) => {
+    const watch = new NaturalKeyWatch(fds as [number, number]);
+    for (const versions of grouped(streams())) watch.add(choose(versions).chosen);
+    return watch.suspicious();
+  });
+  if (suspicious.size === 0) return undefined;
+  const superseded = new Superseded(suspicious);
+  for (const versions of grouped(streams())) superseded.look(choose(versions).chosen);
+  return superseded.ids;
+}
+
+/** What an address stands for never changes on a server: one id with two meanings is of two servers. */
+function refuseOtherServers(differs: boolean, { table, id }: Candidate): void {
+  if (!differs || table !== 'zerver_recipient') return;
+  throw new RealmliftError('MERGE_SERVERS', 'merge', `recipient ${id} is another one in each export: they are of different servers`, {
+    table, hint: 'give every export ids of its own with --remap',
+  });
+}
+
+/** The lists of messages that name an attachment hold only exported ones, so that each export knows a part. */
+function withUnitedLists(chosen: Candidate, versions: readonly Candidate[]): Buffer {
+  let row = chosen.row;
+  // From the last to the first, so that places found before stay right.
+  for (let field = chosen.fields.count - 1; field >= 0; field--) {
+    const key = chosen.fields.key(field);
+    if (!LISTS.has(key)) continue;
+    const lists = versions.map(({ fields }) => JSON.parse(fields.bytes(fields.find(key)).toString('utf8')) as number[]);
+    const united = [...new Set(lists.flat())].sort((a, b) => a - b);
+    if (united.length === (JSON.parse(chosen.fields.bytes(field).toString('utf8')) as number[]).length) continue;
+    row = Buffer.concat([row.subarray(0, chosen.fields.start(field)), Buffer.from(JSON.stringify(united)), row.subarray(chosen.fields.end(field))]);
+  }
+  return row;
+}
+
+/** The rows of one table on their way to a part file, as a JSON array. */
+class RowArray {
+  readonly #path: string;
+  readonly #table: string;
+  readonly #file: PartFile;
+  #rows = 0;
+
+  constructor(directory: string, table: string) {
+    this.#table = table;
+    this.#path = `${RUN_DIRECTORY}/${table}.json`;
+    this.#file = new PartFile(join(directory, this.#path));
+    this.#file.writeText('[');
+  }
+
+  write(row: Buffer): void {
+    if (this.#rows++ > 0) this.#file.writeText(',');
+    this.#file.write(row);
+  }
+
+  async finish(): Promise<Member> {
+    this.#file.writeText(']');
+    await this.#file.finish();
+    return { key: this.#table, part: this.#path, rows: this.#rows };
+  }
+
+  abandon(): void {
+    this.#file.abandon();
+  }
+}

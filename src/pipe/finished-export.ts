@@ -1,0 +1,95 @@
+/** A finished export directory, held to its manifest: what pipe, remap, merge and import-check read. */
+import { existsSync, lstatSync } from 'node:fs';
+import { join } from 'node:path';
+import { EXIT, RealmliftError } from '../errors.js';
+import { AREAS, type Area } from '../files/wanted-files.js';
+import { comparePaths, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
+import { walk, type FoundFile } from '../package/directory-walk.js';
+import { changed } from './table-file.js';
+
+export interface FinishedExport {
+  readonly directory: string;
+  readonly header: ManifestHeader;
+  /** Files at the top level but messages files and the manifest, by name. */
+  readonly top: ReadonlyMap<string, ManifestFile>;
+  /** messages-000001.json and so on, without a gap. */
+  readonly messages: readonly ManifestFile[];
+  /** records.json of each area that has one. */
+  readonly records: ReadonlyMap<Area, ManifestFile>;
+  /** The files in uploads/, avatars/, emoji/ and realm_icons/ but records.json, by path. */
+  readonly areaFiles: () => AsyncGenerator<ManifestFile>;
+}
+
+/** Top-level files that hold tables of rows, in the order in which Zulip names them. */
+export const TABLE_FILES = ['realm.json', 'user.json', 'analytics.json', 'attachment.json'] as const;
+
+const MESSAGES = /^messages-(\d{6,})\.json$/;
+
+/**
+ * Opens an export: its manifest is read, and every file must be there with its size, and no other. Contents are compared when
+ * they are read.
+ *
+ * @throws RealmliftError NOT_AN_EXPORT, MANIFEST_DAMAGED, EXPORT_CHANGED
+ */
+export async function openFinishedExport(directory: string): Promise<FinishedExport> {
+  const manifest = join(directory, 'manifest.json');
+  if (!existsSync(manifest)) {
+    throw new RealmliftError('NOT_AN_EXPORT', 'usage', `${directory} has no manifest.json`, {
+      hint: 'name the directory of a finished export of realmlift; exports of other tools do not say when and how they were taken', exit: EXIT.usage,
+    });
+  }
+  const { header, files } = await readManifest(manifest);
+  const top = new Map<string, ManifestFile>();
+  const records = new Map<Area, ManifestFile>();
+  const numbered: { number: number; file: ManifestFile }[] = [];
+  const found = filesOf(directory);
+  let present = await found.next();
+  for await (const file of files) {
+    const order = present.done === true ? 1 : comparePaths(present.value.path, file.path);
+    if (present.done !== true && order < 0) throw changed(present.value.path, 'it is not listed there');
+    if (present.done === true || order > 0) throw changed(file.path, 'it is missing');
+    if (!present.value.isFile) throw changed(file.path, 'it is no ordinary file');
+    if (lstatSync(join(directory, file.path)).size !== file.size) throw changed(file.path, 'it has another size');
+    const area = areaOf(file.path);
+    if (area !== undefined) {
+      if (file.path === recordsOf(area)) records.set(area, file);
+    } else {
+      const number = MESSAGES.exec(file.path)?.[1];
+      if (number === undefined) top.set(file.path, file);
+      else numbered.push({ number: Number(number), file });
+    }
+    present = await found.next();
+  }
+  if (present.done !== true) throw changed(present.value.path, 'it is not listed there');
+  numbered.sort((a, b) => a.number - b.number);
+  numbered.forEach(({ number, file }, index) => {
+    if (number !== index + 1) throw changed(file.path, 'the import reads messages files by number, and there is a gap before it');
+  });
+  return {
+    directory, header, top, messages: numbered.map(({ file }) => file), records,
+    areaFiles: async function* () {
+      for await (const file of (await readManifest(manifest)).files) {
+        const area = areaOf(file.path);
+        if (area !== undefined && file.path !== recordsOf(area)) yield file;
+      }
+    },
+  };
+}
+
+/** The area of a path such as `uploads/2/ab/x.png`; undefined for a file at the top level. */
+export function areaOf(path: string): Area | undefined {
+  return AREAS.find((area) => path.startsWith(`${area}/`));
+}
+
+export function recordsOf(area: Area): string {
+  return `${area}/records.json`;
+}
+
+/** The files of {@link TABLE_FILES} that the export has. */
+export function tableFiles(source: FinishedExport): ManifestFile[] {
+  return TABLE_FILES.map((name) => source.top.get(name)).filter((file) => file !== undefined);
+}
+
+async function* filesOf(directory: string): AsyncGenerator<FoundFile> {
+  for await (const file of walk(directory)) if (file.path !== 'manifest.json') yield file;
+}

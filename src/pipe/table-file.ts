@@ -1,0 +1,200 @@
+/**
+ * A JSON file of a finished export, read row by row as bytes: values are never made, so that numbers beyond 2^53, escapes and
+ * the spelling of floats stay what they are.
+ *
+ * The file is read twice: once to its end, for its SHA-256 and for where each table begins (about 1 GB/s), then table by table
+ * in whatever order is wanted. So damage is known before the first row is used, and a table can be read again.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { RealmliftError } from '../errors.js';
+import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, JsonScanner, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../verify/json-scanner.js';
+
+/** What the manifest says of a file. */
+export interface Expected {
+  readonly path: string;
+  readonly size: number;
+  readonly sha256: string;
+}
+
+interface Section {
+  readonly offset: number;
+  readonly rows: number;
+}
+
+/** Name of the only table of a file that is one bare array, as records.json is. */
+export const BARE = '';
+
+/** Bytes read at once. */
+const BUFFER = 128 * 1024;
+
+export class TableFile {
+  readonly #fd: number;
+  readonly #path: string;
+  /** Tables in the order of the file. */
+  readonly #sections: ReadonlyMap<string, Section>;
+  /** Values beside the tables, such as `"import_source": "zulip"`, as JSON. */
+  readonly constants: ReadonlyMap<string, string>;
+  #open = true;
+
+  private constructor(fd: number, path: string, sections: ReadonlyMap<string, Section>, constants: ReadonlyMap<string, string>) {
+    this.#fd = fd;
+    this.#path = path;
+    this.#sections = sections;
+    this.constants = constants;
+  }
+
+  /**
+   * @param file path of the file
+   * @param expected its entry in the manifest
+   * @throws RealmliftError EXPORT_CHANGED when the file is not what the manifest says, JSON_DAMAGED when it is no tables of rows
+   */
+  static open(file: string, expected: Expected): TableFile {
+    const fd = openFile(file, expected.path);
+    try {
+      const hash = createHash('sha256');
+      let size = 0;
+      const source = (target: Buffer, offset: number): number => {
+        const got = readSync(fd, target, offset, target.length - offset, null);
+        hash.update(target.subarray(offset, offset + got));
+        size += got;
+        return got;
+      };
+      const scanner = new JsonScanner(BUFFER);
+      scanner.open(source);
+      const outcome = index(scanner);
+      const rest = Buffer.allocUnsafe(BUFFER);
+      while (source(rest, 0) > 0);
+      if (size !== expected.size || hash.digest('hex') !== expected.sha256) throw changed(expected.path, 'its content is another');
+      if (outcome instanceof RealmliftError) throw new RealmliftError('JSON_DAMAGED', 'verify', `${expected.path}: ${outcome.message}`, { cause: outcome });
+      return new TableFile(fd, expected.path, outcome.sections, outcome.constants);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  /** Its path in the export. */
+  get name(): string {
+    return this.#path;
+  }
+
+  /** Names of the tables, in the order of the file. */
+  get tables(): string[] {
+    return [...this.#sections.keys()];
+  }
+
+  /** Rows of a table; 0 when the file does not have it. */
+  count(table: string): number {
+    return this.#sections.get(table)?.rows ?? 0;
+  }
+
+  /** The rows of a table in the order of the file; none when it is not there. Each holds until the next is asked for. */
+  *rows(table: string): Generator<Buffer, void> {
+    const section = this.#sections.get(table);
+    if (section === undefined) return;
+    let position = section.offset;
+    const scanner = new JsonScanner(BUFFER);
+    scanner.open((target, offset) => {
+      const got = readSync(this.#fd, target, offset, target.length - offset, position);
+      position += got;
+      return got;
+    });
+    scanner.expect(OPEN_ARRAY);
+    if (scanner.next() === CLOSE_ARRAY) return;
+    let read = 0;
+    do {
+      const first = scanner.next();
+      if (first !== OPEN_OBJECT) throw new RealmliftError('JSON_DAMAGED', 'verify', `${this.#path}: a row that is no object`, { table });
+      yield scanner.takeValue(first);
+      read++;
+    } while (another(scanner, CLOSE_ARRAY));
+    if (read !== section.rows) throw changed(this.#path, 'it was changed while it was read');
+  }
+
+  close(): void {
+    if (this.#open) closeSync(this.#fd);
+    this.#open = false;
+  }
+}
+
+/** Runs `use` with the opened file and closes it. */
+export async function withTableFile<T>(file: string, expected: Expected, use: (file: TableFile) => T | Promise<T>): Promise<T> {
+  const opened = TableFile.open(file, expected);
+  try {
+    return await use(opened);
+  } finally {
+    opened.close();
+  }
+}
+
+interface Index {
+  readonly sections: Map<string, Section>;
+  readonly constants: Map<string, string>;
+}
+
+/** Where the tables are; the scanner's complaint instead of an exception, since the file's hash explains most of them better. */
+function index(scanner: JsonScanner): Index | RealmliftError {
+  const sections = new Map<string, Section>();
+  const constants = new Map<string, string>();
+  try {
+    if (scanner.next() === OPEN_ARRAY) sections.set(BARE, section(scanner));
+    else {
+      scanner.expect(OPEN_OBJECT);
+      if (scanner.next() === CLOSE_OBJECT) scanner.take();
+      else {
+        do {
+          if (scanner.next() !== QUOTE) scanner.fail();
+          const name = scanner.string();
+          if (sections.has(name) || constants.has(name)) scanner.fail('a table that comes twice');
+          scanner.expect(COLON);
+          const first = scanner.next();
+          if (first === OPEN_ARRAY) sections.set(name, section(scanner));
+          else constants.set(name, scanner.takeValue(first).toString('utf8'));
+        } while (another(scanner, CLOSE_OBJECT));
+      }
+    }
+    scanner.finish();
+    return { sections, constants };
+  } catch (error) {
+    if (error instanceof RealmliftError) return error;
+    throw error;
+  }
+}
+
+function section(scanner: JsonScanner): Section {
+  const { offset } = scanner;
+  scanner.take();
+  let rows = 0;
+  if (scanner.next() === CLOSE_ARRAY) scanner.take();
+  else {
+    do {
+      scanner.skipValue(scanner.next());
+      rows++;
+    } while (another(scanner, CLOSE_ARRAY));
+  }
+  return { offset, rows };
+}
+
+/** After an element: true at a comma, false at `close`; both consumed. */
+function another(scanner: JsonScanner, close: number): boolean {
+  const c = scanner.next();
+  if (c !== COMMA && c !== close) scanner.fail();
+  scanner.take();
+  return c === COMMA;
+}
+
+function openFile(file: string, path: string): number {
+  try {
+    return openSync(file, 'r');
+  } catch (cause) {
+    throw changed(path, `it cannot be opened (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, cause);
+  }
+}
+
+/** The error of an export that is not what its manifest says. */
+export function changed(path: string, what: string, cause?: unknown): RealmliftError {
+  return new RealmliftError('EXPORT_CHANGED', 'verify', `${path} is not as manifest.json says: ${what}`, {
+    hint: 'the export was changed or damaged since it was written: fetch it again, or export again', cause,
+  });
+}
