@@ -1,4 +1,5 @@
 /** Finds a backup in a place, and opens its lists. */
+import { resolve } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { headerOpener, openIdentityFile, readIdentityFile, readPassphraseFile } from './age-keys.js';
 import type { OpenHeader } from './age-payload.js';
@@ -7,12 +8,12 @@ import type { ClearList, Contents } from './backup-contents.js';
 import { openStore, readWhole } from './backup-store.js';
 import type { BackupStore } from './backup-store.js';
 import { isBackupName } from './part-names.js';
-import { openPart } from './sealing.js';
+import { readPart } from './sealing.js';
 
 export interface FoundBackup {
   readonly store: BackupStore;
-  /** The directory's name; undefined when the place given was the backup itself. */
-  readonly name: string | undefined;
+  /** Where it is kept with others, and its name there; undefined when it lies by itself. */
+  readonly kept: { readonly collection: BackupStore; readonly name: string } | undefined;
   readonly list: ClearList;
 }
 
@@ -40,21 +41,29 @@ export async function isBackup(location: string, env: Environment): Promise<bool
  *
  * @throws RealmliftError BACKUP_MISSING, BACKUP_DAMAGED, BACKUP_FORMAT
  */
-export async function findBackup(location: BackupStore): Promise<FoundBackup> {
-  if (await isComplete(location)) return { store: location, name: undefined, list: await clearList(location) };
-  const names = await backupNames(location);
+export async function findBackup(location: string, env: Environment): Promise<FoundBackup> {
+  const place = openStore(location, env);
+  if (await isComplete(place)) return { store: place, kept: keptAt(location, env), list: await clearList(place) };
+  const names = await backupNames(place);
   for (const name of names.toReversed()) {
-    const store = location.within(name);
-    if (await isComplete(store)) return { store, name, list: await clearList(store) };
+    const store = place.within(name);
+    if (await isComplete(store)) return { store, kept: { collection: place, name }, list: await clearList(store) };
   }
   if (names.length > 0) {
-    throw new RealmliftError('BACKUP_MISSING', 'backup', `none of the ${names.length} backups in ${location.description} was completed`, { hint: 'take a new backup' });
+    throw new RealmliftError('BACKUP_MISSING', 'backup', `none of the ${names.length} backups in ${place.description} was completed`, { hint: 'take a new backup' });
   }
-  const found = await location.list();
-  if (found.has(CLEAR_LIST_CHECKSUM) || [...found.keys()].some((name) => name.endsWith('.age'))) {
-    throw damaged([`${CLEAR_LIST}: it is missing from ${location.description}; either it was lost, or the backup was never completed`]);
+  const found = [...(await place.list()).keys()];
+  if (found.some((name) => name === CLEAR_LIST_CHECKSUM || name.endsWith('.age'))) {
+    throw damaged([`${CLEAR_LIST}: it is missing from ${place.description}; either it was lost, or the backup was never completed`]);
   }
-  throw new RealmliftError('BACKUP_MISSING', 'backup', `there is no backup in ${location.description}`, { hint: 'give the directory or s3:// URL that realmlift backup --to was given' });
+  throw new RealmliftError('BACKUP_MISSING', 'backup', `there is no backup in ${place.description}`, { hint: 'give the directory or s3:// URL that realmlift backup --to was given' });
+}
+
+function keptAt(location: string, env: Environment): FoundBackup['kept'] {
+  const path = location.startsWith('s3://') ? location.replace(/\/+$/, '') : resolve(location);
+  const at = path.lastIndexOf('/');
+  const name = path.slice(at + 1);
+  return isBackupName(name) ? { collection: openStore(path.slice(0, at), env), name } : undefined;
 }
 
 /** Names of the directories of backups, complete or not, the oldest first. */
@@ -75,16 +84,16 @@ export async function isComplete(store: BackupStore): Promise<boolean> {
 
 /** @throws RealmliftError KEY_MISSING, KEY_WRONG, BACKUP_DAMAGED */
 export async function openBackup(found: FoundBackup, keys: Keys, signal: AbortSignal): Promise<OpenBackup> {
+  return openContents(found, headerOpener(await secretKeys(found.store, keys)), signal);
+}
+
+/** @throws RealmliftError KEY_WRONG, BACKUP_DAMAGED */
+export async function openContents(found: FoundBackup, open: OpenHeader, signal: AbortSignal): Promise<OpenBackup> {
   const { store, list } = found;
-  const open = headerOpener(await secretKeys(store, keys));
   const part = list.parts.find(({ name }) => name === list.contents);
   if (part === undefined) throw damaged([`${CLEAR_LIST}: it does not list ${list.contents}`]);
-  const chunks: Buffer[] = [];
-  await openPart(store, part, open, signal, async (plain) => {
-    chunks.length = 0;
-    for await (const chunk of plain) chunks.push(chunk);
-  });
-  return { ...found, open, contents: parseContents(Buffer.concat(chunks), list) };
+  const json = await readPart(store, part, open, signal);
+  return { ...found, open, contents: parseContents(json, list) };
 }
 
 async function secretKeys(store: BackupStore, { identityFile, passphraseFile }: Keys): Promise<string[]> {

@@ -3,11 +3,10 @@ import { pipeline } from 'node:stream/promises';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { RealmliftError } from '../errors.js';
-import { damaged } from './backup-contents.js';
 import type { Part, TablePart } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
-import { rowCounter } from './row-counter.js';
-import type { CopyFormat, RowCount, RowCounter } from './row-counter.js';
+import { RowCheck } from './row-check.js';
+import type { CopyFormat } from './row-counter.js';
 import { openPart } from './sealing.js';
 
 /**
@@ -17,37 +16,21 @@ import { openPart } from './sealing.js';
  * @throws RealmliftError BACKUP_DAMAGED naming the part, ROWS_REFUSED
  */
 export async function loadRows(client: pg.Client, { store, open }: OpenBackup, part: Part, expected: TablePart, target: { readonly sql: string; readonly table: string; readonly format: CopyFormat }, signal: AbortSignal): Promise<void> {
-  let count: RowCount | undefined;
   await openPart(store, part, open, signal, async (plain) => {
     // Again from the start, when the connection to the store broke.
     await client.query('SAVEPOINT part');
-    const counter = rowCounter(target.format);
+    const check = new RowCheck(target.format, expected);
     const copy = client.query(copyFrom(`COPY ${target.sql} FROM STDIN (FORMAT ${target.format})`));
     let refused: unknown;
     copy.on('error', (error) => { refused = error; });
     try {
-      await pipeline(plain, async function* (chunks: AsyncIterable<Buffer>) {
-        for await (const chunk of chunks) {
-          counter.write(chunk);
-          yield chunk;
-        }
-      }, copy, { signal });
+      await pipeline(plain, (chunks: AsyncIterable<Buffer>) => check.pass(chunks), copy, { signal });
     } catch (error) {
       await client.query('ROLLBACK TO SAVEPOINT part');
       throw error === refused ? refusedRows(error, target.table) : error;
     }
-    count = finished(counter, part);
-    if (copy.rowCount !== count.rows) throw new RealmliftError('ROWS_LOST', 'restore', `the server took ${copy.rowCount} of ${count.rows} rows`, { table: target.table });
+    if (copy.rowCount !== expected.rows) throw new RealmliftError('ROWS_LOST', 'restore', `the server took ${copy.rowCount} of ${expected.rows} rows`, { table: target.table });
   });
-  if (count?.rows !== expected.rows || count.digest !== expected.digest) throw damaged([`${part.name}: its rows are not those that were saved`]);
-}
-
-function finished(counter: RowCounter, part: Part): RowCount {
-  try {
-    return counter.finish();
-  } catch (cause) {
-    throw damaged([`${part.name}: ${(cause as Error).message}`], cause);
-  }
 }
 
 /** The server's message speaks of the constraint or the file; its detail would quote the row. */

@@ -22,7 +22,7 @@ import { RestoreJournal } from './restore-journal.js';
 import { prepareRoles } from './restore-roles.js';
 import { inOrder } from './schema-order.js';
 import { parseSchemaScript, withoutPsqlCommands } from './schema-script.js';
-import { openPart } from './sealing.js';
+import { readPart } from './sealing.js';
 import { runTasks } from './session-pool.js';
 import type { SessionTask } from './session-pool.js';
 import { qualified } from './source-catalog.js';
@@ -97,12 +97,7 @@ async function refuseOtherEncoding(client: pg.Client, { source }: Contents): Pro
 }
 
 async function schemaOf({ store, contents, open }: OpenBackup, name: string, stop: AbortSignal): Promise<string> {
-  const chunks: Buffer[] = [];
-  await openPart(store, partNamed(contents, name), open, stop, async (plain) => {
-    chunks.length = 0;
-    for await (const chunk of plain) chunks.push(chunk);
-  });
-  return Buffer.concat(chunks).toString('utf8');
+  return (await readPart(store, partNamed(contents, name), open, stop)).toString('utf8');
 }
 
 async function restorePreData(backup: OpenBackup, session: () => Promise<pg.Client>, journal: RestoreJournal, stop: AbortSignal): Promise<void> {

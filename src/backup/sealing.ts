@@ -23,6 +23,9 @@ export interface Sealing {
   readonly level: number;
 }
 
+/** What a part holds is not what was put into it. */
+export class PartDamage extends Error {}
+
 /** Compresses, encrypts and stores what `source` holds, after it passed through `tap`. */
 export async function sealPart(store: BackupStore, name: string, source: Readable, sealing: Sealing, signal: AbortSignal, tap: Transform = new PassThrough()): Promise<Part> {
   const tally = new Tally();
@@ -36,7 +39,8 @@ export async function sealPart(store: BackupStore, name: string, source: Readabl
  * Reads a part and gives its plaintext to `consume`. When this resolves, the part is what its entry says, to the last byte; what was
  * consumed before must not count until then.
  *
- * @throws RealmliftError BACKUP_DAMAGED naming the part, KEY_WRONG, PART_MISSING; what `consume` throws
+ * @param consume may throw {@link PartDamage} for what it finds wrong with the content
+ * @throws RealmliftError BACKUP_DAMAGED naming the part, KEY_WRONG, PART_MISSING; what else `consume` throws
  */
 export async function openPart(store: BackupStore, part: Part, open: OpenHeader, signal: AbortSignal, consume: (plain: AsyncIterable<Buffer>) => Promise<void>): Promise<void> {
   let refused: { readonly error: unknown } | undefined;
@@ -54,15 +58,23 @@ export async function openPart(store: BackupStore, part: Part, open: OpenHeader,
       refused = undefined;
       await pipeline(content, tally, new AgeDecrypt(open), createGunzip({ chunkSize: TURN }), take, { signal });
       const problem = tallyProblem(tally, part);
-      if (problem !== undefined) throw damaged([`${part.name}: ${problem}`]);
+      if (problem !== undefined) throw new PartDamage(problem);
     });
   } catch (error) {
-    if (isDamage(error)) throw damaged([`${part.name}: ${(error as Error).message}`], error);
     // What another part holds may be refused by the database before its end, and its checksum, is reached.
-    const problem = refused === undefined || signal.aborted ? undefined : await partProblem(store, part);
-    if (problem !== undefined) throw damaged([`${part.name}: ${problem}`], error);
-    throw error;
+    const problem = isDamage(error) ? (error as Error).message : refused === undefined || signal.aborted ? undefined : await partProblem(store, part);
+    throw problem === undefined ? error : damaged([`${part.name}: ${problem}`], error);
   }
+}
+
+/** The plaintext of a small part as a whole. Throws as {@link openPart} does. */
+export async function readPart(store: BackupStore, part: Part, open: OpenHeader, signal: AbortSignal): Promise<Buffer> {
+  let chunks: Buffer[] = [];
+  await openPart(store, part, open, signal, async (plain) => {
+    chunks = [];
+    for await (const chunk of plain) chunks.push(chunk);
+  });
+  return Buffer.concat(chunks);
 }
 
 /** What is wrong with a stored object, told without the key. */
@@ -84,7 +96,7 @@ function tallyProblem(tally: Tally, part: Part): string | undefined {
 function isDamage(error: unknown): boolean {
   if (error instanceof RealmliftError) return false;
   // zlib's own codes: Z_DATA_ERROR, Z_BUF_ERROR (cut off) and their like.
-  return error instanceof AgeFormatError || ((error as NodeJS.ErrnoException).code ?? '').startsWith('Z_');
+  return error instanceof AgeFormatError || error instanceof PartDamage || ((error as NodeJS.ErrnoException).code ?? '').startsWith('Z_');
 }
 
 /** Counts and digests what passes. */
