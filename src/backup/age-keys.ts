@@ -7,6 +7,7 @@
 import { readFile } from 'node:fs/promises';
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { EXIT, RealmliftError } from '../errors.js';
+import { AgeFormatError } from './age-payload.js';
 import type { AgeHeader, OpenHeader } from './age-payload.js';
 
 /**
@@ -106,14 +107,14 @@ export async function openIdentityFile(sealed: Uint8Array, passphrase: string): 
   return identities(text, 'the identity file of the backup');
 }
 
-/** Opens headers with the given secret keys. */
+/** Opens headers with the given secret keys. A header that was changed may look as if made for another key: KEY_WRONG. */
 export function headerOpener(secretKeys: readonly string[]): OpenHeader {
   const decrypter = new Decrypter();
   for (const key of secretKeys) decrypter.addIdentity(key);
   return async (header) =>
     decrypter.decryptHeader(header).catch((cause: unknown) => {
       if ((cause as Error).message.includes('no identity matched')) throw wrongKey('none of the given keys opens this backup', cause);
-      throw cause;
+      throw new AgeFormatError('its header is not in order', { cause });
     });
 }
 

@@ -15,7 +15,7 @@
 import { createHash } from 'node:crypto';
 import { RealmliftError } from '../errors.js';
 import type { CopyFormat, RowCount } from './row-counter.js';
-import type { SequenceValue } from './source-catalog.js';
+import type { QualifiedName, SequenceValue } from './source-catalog.js';
 
 export const CLEAR_LIST = 'backup.json';
 export const CLEAR_LIST_CHECKSUM = 'backup.json.sha256';
@@ -52,6 +52,8 @@ export interface SavedTable {
   readonly format: CopyFormat;
   readonly columns: readonly string[];
   readonly condition?: string;
+  /** The partitioned table to load the rows into, instead of the partition they came from. */
+  readonly root?: QualifiedName;
   readonly parts: readonly TablePart[];
 }
 

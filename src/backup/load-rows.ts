@@ -21,15 +21,26 @@ export async function loadRows(client: pg.Client, { store, open }: OpenBackup, p
     await client.query('SAVEPOINT part');
     const check = new RowCheck(target.format, expected);
     const copy = client.query(copyFrom(`COPY ${target.sql} FROM STDIN (FORMAT ${target.format})`));
+    const answered = untilIdle(client);
     let refused: unknown;
     copy.on('error', (error) => { refused = error; });
     try {
       await pipeline(plain, (chunks: AsyncIterable<Buffer>) => check.pass(chunks), copy, { signal });
     } catch (error) {
+      // The server still has to answer that it gave the COPY up.
+      await answered;
       await client.query('ROLLBACK TO SAVEPOINT part');
       throw error === refused ? refusedRows(error, target.table) : error;
     }
     if (copy.rowCount !== expected.rows) throw new RealmliftError('ROWS_LOST', 'restore', `the server took ${copy.rowCount} of ${expected.rows} rows`, { table: target.table });
+  });
+}
+
+/** Resolves when the query that was just begun is over, whatever came of it. */
+function untilIdle(client: pg.Client): Promise<void> {
+  return new Promise((resolve) => {
+    client.once('drain', resolve);
+    client.once('end', resolve);
   });
 }
 

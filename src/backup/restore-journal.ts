@@ -15,7 +15,7 @@ const SOMETHING_THERE = `
   WITH object AS (
     SELECT 'pg_class'::regclass AS class, oid, 'relation ' || relname AS what FROM pg_class WHERE relkind <> 't' AND relnamespace <> 'pg_toast'::regnamespace
     UNION ALL SELECT 'pg_proc'::regclass, oid, 'function ' || proname FROM pg_proc
-    UNION ALL SELECT 'pg_type'::regclass, oid, 'type ' || typname FROM pg_type
+    UNION ALL SELECT 'pg_type'::regclass, oid, 'type ' || typname FROM pg_type WHERE typelem = 0 AND typrelid = 0
     UNION ALL SELECT 'pg_namespace'::regclass, oid, 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'
     UNION ALL SELECT 'pg_largeobject_metadata'::regclass, oid, 'large object ' || oid FROM pg_largeobject_metadata
   )

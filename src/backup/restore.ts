@@ -126,7 +126,7 @@ type Load = (client: pg.Client, part: Part, signal: AbortSignal) => Promise<void
 function tableLoader(backup: OpenBackup, table: SavedTable, saved: TablePart): Load {
   return (client, part, signal) => {
     const columns = table.columns.map((column) => client.escapeIdentifier(column)).join(', ');
-    const target = { sql: `${qualified(client, table)}${columns === '' ? '' : ` (${columns})`}`, table: `${table.schema}.${table.name}`, format: table.format };
+    const target = { sql: `${qualified(client, table.root ?? table)}${columns === '' ? '' : ` (${columns})`}`, table: `${table.schema}.${table.name}`, format: table.format };
     return loadRows(client, backup, part, saved, target, signal);
   };
 }

@@ -69,7 +69,7 @@ function schemaTasks(snapshot: Snapshot, { store, names, sealing, pgDump }: Data
 }
 
 function tableTasks(client: pg.Client, table: SourceTable, number: number, saving: DatabaseSaving, parts: Part[]): { saved: SavedTable; tasks: Task[] } {
-  const { schema, name, format, columns, condition } = table;
+  const { schema, name, format, columns, condition, root } = table;
   const saved: TablePart[] = [];
   const conditions = rangeConditions(table, (column) => client.escapeIdentifier(column));
   const tasks = conditions.map((range, at): Task => {
@@ -77,7 +77,7 @@ function tableTasks(client: pg.Client, table: SourceTable, number: number, savin
     const selection = { table: `${schema}.${name}`, select: rowQuery(client, table, range), format };
     return { size: table.size / conditions.length, run: rowTask(selection, partName, at, saved, saving, parts) };
   });
-  return { saved: { schema, name, format, columns, ...(condition === undefined ? {} : { condition }), parts: saved }, tasks };
+  return { saved: { schema, name, format, columns, ...(condition === undefined ? {} : { condition }), ...(root === undefined ? {} : { root }), parts: saved }, tasks };
 }
 
 /** The query for the rows of a table. A table may have no columns: its rows are counted all the same. */

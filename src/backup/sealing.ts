@@ -61,8 +61,11 @@ export async function openPart(store: BackupStore, part: Part, open: OpenHeader,
       if (problem !== undefined) throw new PartDamage(problem);
     });
   } catch (error) {
-    // What another part holds may be refused by the database before its end, and its checksum, is reached.
-    const problem = isDamage(error) ? (error as Error).message : refused === undefined || signal.aborted ? undefined : await partProblem(store, part);
+    if (signal.aborted) throw error;
+    // A damaged header may look like one for another key; and what another part holds may be refused by the database. Both happen before
+    // the end of the part, where its checksum is known.
+    const suspect = refused !== undefined || (error as RealmliftError).code === 'KEY_WRONG';
+    const problem = isDamage(error) ? (error as Error).message : suspect ? await partProblem(store, part) : undefined;
     throw problem === undefined ? error : damaged([`${part.name}: ${problem}`], error);
   }
 }

@@ -18,12 +18,19 @@ export interface SourceTable {
   readonly columns: readonly string[];
   /** Condition that limits the rows to save, in SQL. */
   readonly condition?: string;
+  /** The table to load the rows into, where a partition of that name might refuse them; see HASHED_BY_OID. */
+  readonly root?: QualifiedName;
   /** Blocks of the table's main file; 0 where its rows cannot be addressed by block. */
   readonly blocks: number;
   /** Bytes, with what is stored out of line. */
   readonly size: number;
   /** A single integer column that is the primary key, with the range of its values. */
   readonly key?: KeyRange;
+}
+
+export interface QualifiedName {
+  readonly schema: string;
+  readonly name: string;
 }
 
 export interface KeyRange {
@@ -40,6 +47,14 @@ export interface SequenceValue {
   readonly called: boolean;
 }
 
+/**
+ * Partitioned tables whose partitions are told by a hash of something that is another value in another database, as that of an
+ * enum is, which is hashed by its OID. Their rows find their partition anew. pg_dump 11 and later do the same.
+ */
+const HASHED_BY_OID = `
+  SELECT partrelid FROM pg_partitioned_table p
+  WHERE partstrat = 'h' AND (0 = ANY (partattrs) OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = partrelid AND attnum = ANY (partattrs) AND atttypid >= 10000))`;
+
 const TABLES = `
   WITH extension AS (
     SELECT d.objid, e.extconfig, e.extcondition FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
@@ -49,12 +64,16 @@ const TABLES = `
          -- Only heap tables are known to answer conditions on ctid by reading the blocks in question.
          CASE WHEN a.amname = 'heap' THEN (pg_relation_size(c.oid) / current_setting('block_size')::int)::text ELSE '0' END AS blocks,
          has_table_privilege(c.oid, 'SELECT') AS readable,
+         -- In the order of the table that the rows will be loaded into.
          (SELECT coalesce(json_agg(json_build_object('name', attname, 'type', atttypid::bigint) ORDER BY attnum), '[]')
-          FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '') AS columns,
+          FROM pg_attribute WHERE attrelid = coalesce(r.oid, c.oid) AND attnum > 0 AND NOT attisdropped AND attgenerated = '') AS columns,
+         CASE WHEN r.oid IS NOT NULL THEN json_build_object('schema', r.relnamespace::regnamespace::name, 'name', r.relname) END AS root,
          (SELECT k.attname FROM pg_index i JOIN pg_attribute k ON k.attrelid = c.oid AND k.attnum = i.indkey[0]
           WHERE i.indrelid = c.oid AND i.indisprimary AND i.indnatts = 1 AND k.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)) AS key
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am a ON a.oid = c.relam
-       LEFT JOIN extension e ON e.objid = c.oid,
+       LEFT JOIN extension e ON e.objid = c.oid
+       LEFT JOIN LATERAL (SELECT a.relid FROM pg_partition_ancestors(c.oid) WITH ORDINALITY a (relid, n) WHERE a.relid IN (${HASHED_BY_OID}) ORDER BY n DESC LIMIT 1) h ON true
+       LEFT JOIN pg_class r ON r.oid = h.relid,
        LATERAL (SELECT nullif(e.extcondition[array_position(e.extconfig, c.oid)], '') AS condition) x
   WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND (e.objid IS NULL OR c.oid = ANY (e.extconfig))
@@ -77,6 +96,7 @@ interface TableRow {
   readonly blocks: string;
   readonly readable: boolean;
   readonly columns: readonly { readonly name: string; readonly type: number }[];
+  readonly root: QualifiedName | null;
   readonly key: string | null;
 }
 
@@ -90,9 +110,9 @@ export async function sourceTables(client: pg.Client, serverVersion: number, isP
   const { rows } = await client.query<TableRow>(TABLES);
   refuseUnreadable(rows, 'tables');
   const out: SourceTable[] = [];
-  for (const { schema, name, condition, size, blocks, columns, key } of rows) {
+  for (const { schema, name, condition, size, blocks, columns, root, key } of rows) {
     const common = {
-      schema, name, columns: columns.map((column) => column.name), size: Number(size), ...(condition === null ? {} : { condition }),
+      schema, name, columns: columns.map((column) => column.name), size: Number(size), ...(condition === null ? {} : { condition }), ...(root === null ? {} : { root }),
       format: columns.every(({ type }) => isPortable(type)) ? 'binary' : 'text',
     } as const;
     const range = serverVersion < TID_RANGE_SCAN && key !== null ? await keyRange(client, common, key) : undefined;
@@ -104,7 +124,7 @@ export async function sourceTables(client: pg.Client, serverVersion: number, isP
 /** The server whose planner reads only the blocks that a range of ctid names; older ones would read the table once for each range. */
 const TID_RANGE_SCAN = 140000;
 
-async function keyRange(client: pg.Client, table: Pick<SourceTable, 'schema' | 'name'>, column: string): Promise<KeyRange | undefined> {
+async function keyRange(client: pg.Client, table: QualifiedName, column: string): Promise<KeyRange | undefined> {
   const key = client.escapeIdentifier(column);
   const { rows: [row] } = await client.query<{ least: string | null; greatest: string | null }>(`SELECT min(${key})::text AS least, max(${key})::text AS greatest FROM ONLY ${qualified(client, table)}`);
   const { least = null, greatest = null } = row ?? {};
@@ -140,11 +160,11 @@ export async function sequenceValues(client: pg.Client): Promise<SequenceValue[]
 const SEQUENCES_AT_ONCE = 200;
 
 /** `"schema"."name"`. */
-export function qualified(client: pg.Client, { schema, name }: { readonly schema: string; readonly name: string }): string {
+export function qualified(client: pg.Client, { schema, name }: QualifiedName): string {
   return `${client.escapeIdentifier(schema)}.${client.escapeIdentifier(name)}`;
 }
 
-function refuseUnreadable(rows: readonly { readonly schema: string; readonly name: string; readonly readable: boolean }[], what: string): void {
+function refuseUnreadable(rows: readonly (QualifiedName & { readonly readable: boolean })[], what: string): void {
   const refused = rows.filter(({ readable }) => !readable).map(({ schema, name }) => `${schema}.${name}`);
   if (refused.length === 0) return;
   throw new RealmliftError('RIGHT_MISSING', 'backup', `the role may not read ${refused.length} ${what}, the first of them ${refused.slice(0, 3).join(', ')}`, {
