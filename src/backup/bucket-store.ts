@@ -1,7 +1,7 @@
 /**
  * Backups below a prefix of an S3 bucket. An object appears when its upload is complete; large ones go up in parts.
  */
-import { DeleteObjectsCommand, HeadObjectCommand, AbortMultipartUploadCommand, GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { AbortMultipartUploadCommand, DeleteObjectsCommand, GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { Readable } from 'node:stream';
 import { EXIT, RealmliftError } from '../errors.js';
@@ -125,9 +125,10 @@ export class BucketStore implements BackupStore {
   async create(name: string, content: Uint8Array): Promise<boolean> {
     const object = { Bucket: this.#bucket, Key: this.#prefix + name };
     try {
-      // The question first: not every server knows If-None-Match for PUT (AWS since August 2024), and those write regardless.
-      const there = await this.#access.request(never(), (client, signal) => client.send(new HeadObjectCommand(object), { abortSignal: signal })).then(() => true, (error: unknown) => {
-        if (error instanceof Lost && error.reason === 'absent') return false;
+      // The question first: not every server knows If-None-Match for PUT (AWS since August 2024), and those write regardless. Not by HEAD,
+      // whose refusal has no body to give a reason.
+      const there = await this.read(name, () => Promise.resolve(true)).catch((error: unknown) => {
+        if ((error as RealmliftError).code === 'PART_MISSING') return false;
         throw error;
       });
       if (there) return false;
@@ -146,16 +147,19 @@ export class BucketStore implements BackupStore {
   async clear(): Promise<void> {
     const keys = [...(await this.list()).keys()].map((name) => this.#prefix + name);
     for (let at = 0; at < keys.length; at += DELETE_BATCH) await this.#delete(keys.slice(at, at + DELETE_BATCH));
-    const { Uploads = [] } = await this.#request(`cannot list the unfinished uploads below ${this.description}`, (client, signal) =>
-      client.send(new ListMultipartUploadsCommand({ Bucket: this.#bucket, Prefix: this.#prefix }), { abortSignal: signal }));
-    for (const { Key, UploadId } of Uploads) {
-      await this.#request(`cannot end an unfinished upload below ${this.description}`, (client, signal) =>
-        client.send(new AbortMultipartUploadCommand({ Bucket: this.#bucket, Key, UploadId }), { abortSignal: signal }));
-    }
+    await this.#endUnfinishedUploads();
   }
 
   within(directory: string): BackupStore {
     return new BucketStore(this.#access, this.#uploads, this.#bucket, `${this.#prefix}${directory}/`);
+  }
+
+  /** What a killed run left half-way up cannot be seen but is paid for. Not every server can list it; then the bucket's own rules end it. */
+  async #endUnfinishedUploads(): Promise<void> {
+    const { Uploads = [] } = await this.#uploads.send(new ListMultipartUploadsCommand({ Bucket: this.#bucket, Prefix: this.#prefix })).catch(() => ({ Uploads: [] }));
+    for (const { Key, UploadId } of Uploads) {
+      await this.#uploads.send(new AbortMultipartUploadCommand({ Bucket: this.#bucket, Key, UploadId })).catch(() => undefined);
+    }
   }
 
   async #delete(keys: readonly string[]): Promise<void> {

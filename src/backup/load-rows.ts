@@ -39,8 +39,13 @@ export async function loadRows(client: pg.Client, { store, open }: OpenBackup, p
 /** Resolves when the query that was just begun is over, whatever came of it. */
 function untilIdle(client: pg.Client): Promise<void> {
   return new Promise((resolve) => {
-    client.once('drain', resolve);
-    client.once('end', resolve);
+    const over = (): void => {
+      client.off('drain', over);
+      client.off('end', over);
+      resolve();
+    };
+    client.on('drain', over);
+    client.on('end', over);
   });
 }
 
