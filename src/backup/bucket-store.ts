@@ -60,7 +60,7 @@ export class BucketStore implements BackupStore {
   async list(): Promise<Map<string, number>> {
     const out = new Map<string, number>();
     try {
-      for await (const { key, size } of listObjects(this.#access, this.#bucket, this.#prefix, never())) out.set(key.slice(this.#prefix.length), size);
+      for await (const { key, size } of listObjects({ access: this.#access, bucket: this.#bucket, prefix: this.#prefix, directOnly: false, signal: never() })) out.set(key.slice(this.#prefix.length), size);
     } catch (error) {
       throw this.#error(error, `cannot list ${this.description}`);
     }

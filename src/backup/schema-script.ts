@@ -27,10 +27,10 @@ const SETTING = /^SET (default_tablespace|default_table_access_method) = [^\n]*;
 
 /** Removes the commands for psql that newer versions of pg_dump put around a script. */
 export function withoutPsqlCommands(script: string): string {
-  const key = /^\\restrict (\w+)$/m.exec(script)?.[1];
-  if (key === undefined) return script;
+  const [start = '', key = ''] = /^(?:--[^\n]*\n|\n)*\\restrict (\w+)\n/.exec(script) ?? [];
+  if (start === '') return script;
   const end = script.lastIndexOf(`\n\\unrestrict ${key}`);
-  return (end === -1 ? script : script.slice(0, end)).replace(`\\restrict ${key}`, '');
+  return script.slice(start.length, end === -1 ? undefined : end);
 }
 
 export function parseSchemaScript(script: string): SchemaScript {

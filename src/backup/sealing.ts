@@ -31,7 +31,8 @@ export async function sealPart(store: BackupStore, name: string, source: Readabl
   const tally = new Tally();
   const compress = createGzip({ level: sealing.level, chunkSize: TURN });
   const encrypt = new AgeEncrypt(await sealing.recipients.header());
-  await pipeline(source, tap, compress, encrypt, tally, (sealed: AsyncIterable<Uint8Array>) => store.write(name, sealed), { signal });
+  const end = new PipelineEnd((sealed) => store.write(name, sealed));
+  await end.reason(pipeline(source, tap, compress, encrypt, tally, end.take, { signal }));
   return { name, bytes: tally.bytes, sha256: tally.sha256() };
 }
 
@@ -43,20 +44,21 @@ export async function sealPart(store: BackupStore, name: string, source: Readabl
  * @throws RealmliftError BACKUP_DAMAGED naming the part, KEY_WRONG, PART_MISSING; what else `consume` throws
  */
 export async function openPart(store: BackupStore, part: Part, open: OpenHeader, signal: AbortSignal, consume: (plain: AsyncIterable<Buffer>) => Promise<void>): Promise<void> {
-  let refused: { readonly error: unknown } | undefined;
-  const take = async (plain: AsyncIterable<Buffer>): Promise<void> => {
+  let refused = false;
+  const taking = async (plain: AsyncIterable<Buffer>): Promise<void> => {
     try {
       await consume(plain);
     } catch (error) {
-      if (!isDamage(error)) refused = { error };
+      refused = !isDamage(error);
       throw error;
     }
   };
   try {
     await store.read(part.name, async (content) => {
       const tally = new Tally();
-      refused = undefined;
-      await pipeline(content, tally, new AgeDecrypt(open), createGunzip({ chunkSize: TURN }), take, { signal });
+      const end = new PipelineEnd(taking);
+      refused = false;
+      await end.reason(pipeline(content, tally, new AgeDecrypt(open), createGunzip({ chunkSize: TURN }), end.take, { signal }));
       const problem = tallyProblem(tally, part);
       if (problem !== undefined) throw new PartDamage(problem);
     });
@@ -64,10 +66,36 @@ export async function openPart(store: BackupStore, part: Part, open: OpenHeader,
     if (signal.aborted) throw error;
     // A damaged header may look like one for another key; and what another part holds may be refused by the database. Both happen before
     // the end of the part, where its checksum is known.
-    const suspect = refused !== undefined || (error as RealmliftError).code === 'KEY_WRONG';
+    const suspect = refused || (error as RealmliftError).code === 'KEY_WRONG';
     const problem = isDamage(error) ? (error as Error).message : suspect ? await partProblem(store, part) : undefined;
     throw problem === undefined ? error : damaged([`${part.name}: ${problem}`], error);
   }
+}
+
+/**
+ * The function at the end of a pipeline. When it gives up, the pipeline fails at once and tells of an aborted stream; the reason is
+ * what the function itself fails with. In any case it is waited for until it has cleaned up.
+ */
+class PipelineEnd {
+  #taking: Promise<void> | undefined;
+  readonly take: (chunks: AsyncIterable<Buffer>) => Promise<void>;
+
+  constructor(take: (chunks: AsyncIterable<Buffer>) => Promise<void>) {
+    this.take = (chunks) => (this.#taking = take(chunks));
+  }
+
+  async reason(pipeline: Promise<void>): Promise<void> {
+    try {
+      await pipeline;
+    } catch (error) {
+      const reason = await this.#taking?.then(() => undefined, (own: unknown) => own);
+      throw isAbort(error) ? (reason ?? error) : error;
+    }
+  }
+}
+
+function isAbort(error: unknown): boolean {
+  return (error as { name?: string }).name === 'AbortError';
 }
 
 /** The plaintext of a small part as a whole. Throws as {@link openPart} does. */

@@ -69,15 +69,22 @@ export async function dump(url: string, ...options: string[]): Promise<string> {
   return stdout.replace(/^\\(un)?restrict .*\n/gm, '');
 }
 
-export async function query<Row extends pg.QueryResultRow>(url: string, sql: string): Promise<Row[]> {
+export async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    const result = await client.query<Row>(sql);
-    return Array.isArray(result) ? [] : result.rows;
+    return await work(client);
   } finally {
     await client.end();
   }
+}
+
+/** Rows of a query; none for several statements. */
+export async function query<Row extends pg.QueryResultRow>(url: string, sql: string): Promise<Row[]> {
+  return withClient(url, async (client) => {
+    const result = await client.query<Row>(sql);
+    return Array.isArray(result) ? [] : result.rows;
+  });
 }
 
 /** The error of a promise that must fail. */
