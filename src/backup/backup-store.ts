@@ -1,0 +1,51 @@
+/**
+ * Where backups are kept: a directory, or a prefix of an S3 bucket. Both hold named objects that appear whole or not at all.
+ */
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { EXIT, RealmliftError } from '../errors.js';
+import { BucketStore } from './bucket-store.js';
+import { DirectoryStore } from './directory-store.js';
+
+export interface BackupStore {
+  /** A path or an s3:// URL, for messages. */
+  readonly description: string;
+  /** All objects, however deep: name (with `/` between directories) and size in bytes. */
+  list(): Promise<Map<string, number>>;
+  /** Names of the directories directly below. */
+  directories(): Promise<string[]>;
+  /**
+   * Gives an object's bytes to `consume`, and again from the start when the connection to the store broke meanwhile.
+   *
+   * @throws RealmliftError PART_MISSING when there is no such object; what `consume` throws
+   */
+  read<T>(name: string, consume: (content: Readable) => Promise<T>): Promise<T>;
+  /** Writes an object, replacing one of that name. It appears when all of `content` is safely stored. */
+  write(name: string, content: AsyncIterable<Uint8Array>): Promise<void>;
+  /** Writes an object unless there is one of that name. Returns whether it was written. */
+  create(name: string, content: Uint8Array): Promise<boolean>;
+  /** Removes an object; nothing happens when there is none. */
+  remove(name: string): Promise<void>;
+  /** Removes whatever the store holds, also what an interrupted write left behind. */
+  clear(): Promise<void>;
+  /** The store one directory down. */
+  within(directory: string): BackupStore;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @param location a directory, or `s3://bucket/prefix`; S3_ENDPOINT, S3_REGION and the AWS SDK's own settings say how to get there */
+export function openStore(location: string, env: Environment): BackupStore {
+  if (location === '') throw new RealmliftError('LOCATION', 'usage', 'an empty location', { hint: 'give a directory or s3://bucket/prefix', exit: EXIT.usage });
+  return location.startsWith('s3://') ? BucketStore.of(location, env) : new DirectoryStore(location);
+}
+
+/** A small object as a whole. */
+export async function readWhole(store: BackupStore, name: string): Promise<Buffer> {
+  return store.read(name, buffer);
+}
+
+/** Writes a small object. */
+export async function writeWhole(store: BackupStore, name: string, content: Uint8Array | string): Promise<void> {
+  await store.write(name, Readable.from([Buffer.from(content)]));
+}

@@ -1,0 +1,122 @@
+/** Finds a backup in a place, and opens its lists. */
+import { resolve } from 'node:path';
+import { RealmliftError } from '../errors.js';
+import { headerOpener, openIdentityFile, readIdentityFile, readPassphraseFile } from './age-keys.js';
+import type { OpenHeader } from './age-payload.js';
+import { CLEAR_LIST, CLEAR_LIST_CHECKSUM, IDENTITY, damaged, parseClearList, parseContents } from './backup-contents.js';
+import type { ClearList, Contents } from './backup-contents.js';
+import { openStore, readWhole } from './backup-store.js';
+import type { BackupStore } from './backup-store.js';
+import { isBackupName } from './part-names.js';
+import { readPart } from './sealing.js';
+
+export interface FoundBackup {
+  readonly store: BackupStore;
+  /** Where it is kept with others, and its name there; undefined when it lies by itself. */
+  readonly kept: { readonly collection: BackupStore; readonly name: string } | undefined;
+  readonly list: ClearList;
+}
+
+export interface OpenBackup extends FoundBackup {
+  readonly contents: Contents;
+  readonly open: OpenHeader;
+}
+
+/** How a backup is to be opened. */
+export interface Keys {
+  readonly identityFile?: string | undefined;
+  readonly passphraseFile?: string | undefined;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Whether there is a backup, or a collection of backups, at `location`. Looks at names alone. */
+export async function isBackup(location: string, env: Environment): Promise<boolean> {
+  const store = openStore(location, env);
+  return (await store.directories()).some(isBackupName) || (await isComplete(store));
+}
+
+/**
+ * The backup at `location`, or the newest complete one of those that are kept there.
+ *
+ * @throws RealmliftError BACKUP_MISSING, BACKUP_DAMAGED, BACKUP_FORMAT
+ */
+export async function findBackup(location: string, env: Environment): Promise<FoundBackup> {
+  const place = openStore(location, env);
+  if (await isComplete(place)) return { store: place, kept: keptAt(location, env), list: await clearList(place) };
+  const names = await backupNames(place);
+  for (const name of names.toReversed()) {
+    const store = place.within(name);
+    if (await isComplete(store)) return { store, kept: { collection: place, name }, list: await clearList(store) };
+  }
+  if (names.length > 0) {
+    throw new RealmliftError('BACKUP_MISSING', 'backup', `none of the ${names.length} backups in ${place.description} was completed`, { hint: 'take a new backup' });
+  }
+  const found = [...(await place.list()).keys()];
+  if (found.some((name) => name === CLEAR_LIST_CHECKSUM || name.endsWith('.age'))) {
+    throw damaged([`${CLEAR_LIST}: it is missing from ${place.description}; either it was lost, or the backup was never completed`]);
+  }
+  throw new RealmliftError('BACKUP_MISSING', 'backup', `there is no backup in ${place.description}`, { hint: 'give the directory or s3:// URL that realmlift backup --to was given' });
+}
+
+function keptAt(location: string, env: Environment): FoundBackup['kept'] {
+  const path = location.startsWith('s3://') ? location.replace(/\/+$/, '') : resolve(location);
+  const at = path.lastIndexOf('/');
+  const name = path.slice(at + 1);
+  return isBackupName(name) ? { collection: openStore(path.slice(0, at), env), name } : undefined;
+}
+
+/** Names of the directories of backups, complete or not, the oldest first. */
+export async function backupNames(location: BackupStore): Promise<string[]> {
+  return (await location.directories()).filter(isBackupName).sort();
+}
+
+/** Whether a backup was written to its end. */
+export async function isComplete(store: BackupStore): Promise<boolean> {
+  try {
+    await store.read(CLEAR_LIST, () => Promise.resolve());
+    return true;
+  } catch (error) {
+    if ((error as RealmliftError).code === 'PART_MISSING') return false;
+    throw error;
+  }
+}
+
+/** @throws RealmliftError KEY_MISSING, KEY_WRONG, BACKUP_DAMAGED */
+export async function openBackup(found: FoundBackup, keys: Keys, signal: AbortSignal): Promise<OpenBackup> {
+  return openContents(found, headerOpener(await secretKeys(found.store, keys)), signal);
+}
+
+/** @throws RealmliftError KEY_WRONG, BACKUP_DAMAGED */
+export async function openContents(found: FoundBackup, open: OpenHeader, signal: AbortSignal): Promise<OpenBackup> {
+  const { store, list } = found;
+  const part = list.parts.find(({ name }) => name === list.contents);
+  if (part === undefined) throw damaged([`${CLEAR_LIST}: it does not list ${list.contents}`]);
+  const json = await readPart(store, part, open, signal);
+  return { ...found, open, contents: parseContents(json, list) };
+}
+
+async function secretKeys(store: BackupStore, { identityFile, passphraseFile }: Keys): Promise<string[]> {
+  if (identityFile !== undefined) return readIdentityFile(identityFile);
+  if (passphraseFile === undefined) throw new RealmliftError('KEY_MISSING', 'usage', 'the backup is encrypted and no key was given', { hint: 'give --identity FILE (what age-keygen wrote) or --passphrase-file FILE', exit: 2 });
+  const passphrase = await readPassphraseFile(passphraseFile);
+  const sealed = await readWhole(store, IDENTITY).catch((error: unknown) => {
+    if ((error as RealmliftError).code === 'PART_MISSING') throw new RealmliftError('KEY_WRONG', 'usage', 'this backup is not under a passphrase', { hint: 'give --identity FILE', cause: error });
+    throw error;
+  });
+  return openIdentityFile(sealed, passphrase);
+}
+
+async function clearList(store: BackupStore): Promise<ClearList> {
+  const [json, checksum] = [await readWhole(store, CLEAR_LIST), await checksumOf(store)];
+  return parseClearList(json, checksum);
+}
+
+async function checksumOf(store: BackupStore): Promise<Buffer> {
+  try {
+    return await readWhole(store, CLEAR_LIST_CHECKSUM);
+  } catch (error) {
+    if ((error as RealmliftError).code === 'PART_MISSING') throw damaged([`${CLEAR_LIST_CHECKSUM}: it is missing`], error);
+    throw error;
+  }
+}

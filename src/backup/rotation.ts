@@ -1,0 +1,50 @@
+/** Removes old backups of a collection, and what interrupted runs left behind. */
+import { CLEAR_LIST } from './backup-contents.js';
+import type { BackupStore } from './backup-store.js';
+import { backupNames, isComplete } from './find-backup.js';
+import { LEVELS, markOf, removeMark } from './verified-marks.js';
+import type { Level } from './verified-marks.js';
+
+/**
+ * Removes all complete backups but the newest `keep`. The newest one that was found good stays in any case; also the newest that was
+ * decrypted and the newest that was restored, where a later one was only found good by a lesser look.
+ *
+ * @returns names of those that were removed
+ */
+export async function rotate(collection: BackupStore, keep: number): Promise<string[]> {
+  const newestFirst: { readonly name: string; readonly level: Level | undefined }[] = [];
+  for (const name of (await backupNames(collection)).reverse()) {
+    if (await isComplete(collection.within(name))) newestFirst.push({ name, level: (await markOf(collection, name))?.level });
+  }
+  const spared = new Set(newestFirst.slice(0, keep).map(({ name }) => name));
+  for (const least of LEVELS.keys()) {
+    const newest = newestFirst.find(({ level }) => level !== undefined && LEVELS.indexOf(level) >= least);
+    if (newest !== undefined) spared.add(newest.name);
+  }
+  const removed = newestFirst.map(({ name }) => name).filter((name) => !spared.has(name));
+  for (const name of removed) {
+    const store = collection.within(name);
+    // First what makes it a backup: if this is interrupted, nobody will take the rest for one.
+    await store.remove(CLEAR_LIST);
+    await store.clear();
+    await removeMark(collection, name);
+  }
+  return removed;
+}
+
+/**
+ * Removes backups that were never completed: nothing can be restored from them. Only while no other run writes here.
+ *
+ * @returns their names
+ */
+export async function removeUnfinished(collection: BackupStore): Promise<string[]> {
+  const removed: string[] = [];
+  for (const name of await backupNames(collection)) {
+    const store = collection.within(name);
+    if (await isComplete(store)) continue;
+    await store.clear();
+    await removeMark(collection, name);
+    removed.push(name);
+  }
+  return removed;
+}

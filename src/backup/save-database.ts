@@ -1,0 +1,116 @@
+/**
+ * The database's part of a backup: schema, rows, large objects and sequences, all out of one snapshot.
+ */
+import type pg from 'pg';
+import { RealmliftError } from '../errors.js';
+import { joinSnapshot } from '../snapshot/snapshot.js';
+import type { Snapshot } from '../snapshot/snapshot.js';
+import type { Contents, Part, SavedTable, TablePart } from './backup-contents.js';
+import type { BackupStore } from './backup-store.js';
+import { LARGE_OBJECT_PIECES } from './load-large-objects.js';
+import type { PartNames } from './part-names.js';
+import { withSchema } from './pg-dump.js';
+import { portableTypes } from './portable-types.js';
+import { saveRows } from './save-rows.js';
+import type { RowSelection } from './save-rows.js';
+import { sealPart } from './sealing.js';
+import type { Sealing } from './sealing.js';
+import { runTasks } from './session-pool.js';
+import type { SessionTask } from './session-pool.js';
+import { qualified, sequenceValues, sourceTables } from './source-catalog.js';
+import type { SourceTable } from './source-catalog.js';
+import { sourceProperties } from './source-properties.js';
+import { rangeConditions } from './table-ranges.js';
+
+export interface DatabaseSaving {
+  readonly store: BackupStore;
+  readonly names: PartNames;
+  readonly sealing: Sealing;
+  readonly pgDump: string;
+  /** Sessions that copy at once. */
+  readonly jobs: number;
+}
+
+export type SavedDatabase = Pick<Contents, 'source' | 'schema' | 'tables' | 'sequences' | 'largeObjects'> & { readonly parts: readonly Part[] };
+
+/** @throws RealmliftError whatever a table, pg_dump or the store has to say */
+export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, stop: AbortSignal): Promise<SavedDatabase> {
+  const { client } = snapshot;
+  const tables = await sourceTables(client, snapshot.serverVersion, await portableTypes(client));
+  const parts: Part[] = [];
+  const schema = schemaTasks(snapshot, saving, parts);
+  const rows = tables.map((table, number) => tableTasks(client, table, number, saving, parts));
+  const largeObjects = await largeObjectTasks(client, saving, parts);
+
+  const tasks = [...schema.tasks, ...[...rows, largeObjects].flatMap((each) => each.tasks).sort((a, b) => b.size - a.size)];
+  await runTasks(tasks.map(({ run }) => run), saving.jobs, () => joinSnapshot(snapshot.settings, snapshot.id, 'backup'), stop);
+  return {
+    source: await sourceProperties(client, snapshot.serverVersion),
+    schema: schema.names, tables: rows.map((each) => each.saved), largeObjects: largeObjects.parts,
+    sequences: await sequenceValues(client), parts,
+  };
+}
+
+/** Work of one session; the larger ones are begun first, so that no session is left alone with one at the end. */
+interface Task {
+  readonly size: number;
+  readonly run: SessionTask;
+}
+
+function schemaTasks(snapshot: Snapshot, { store, names, sealing, pgDump }: DatabaseSaving, parts: Part[]): { names: Contents['schema']; tasks: Task[] } {
+  const sections = { 'pre-data': names.schema('pre-data'), 'post-data': names.schema('post-data') } as const;
+  const tasks = (['pre-data', 'post-data'] as const).map((section): Task => ({
+    size: 0,
+    run: async (_, signal) => {
+      parts.push(await withSchema(pgDump, snapshot, section, (sql) => sealPart(store, sections[section], sql, sealing, signal)));
+    },
+  }));
+  return { names: { preData: sections['pre-data'], postData: sections['post-data'] }, tasks };
+}
+
+function tableTasks(client: pg.Client, table: SourceTable, number: number, saving: DatabaseSaving, parts: Part[]): { saved: SavedTable; tasks: Task[] } {
+  const { schema, name, format, columns, condition, root } = table;
+  const saved: TablePart[] = [];
+  const conditions = rangeConditions(table, (column) => client.escapeIdentifier(column));
+  const tasks = conditions.map((range, at): Task => {
+    const partName = saving.names.rows(number + 1, table, at + 1);
+    const selection = { table: `${schema}.${name}`, select: rowQuery(client, table, range), format };
+    return { size: table.size / conditions.length, run: rowTask(selection, partName, at, saved, saving, parts) };
+  });
+  return { saved: { schema, name, format, columns, ...(condition === undefined ? {} : { condition }), ...(root === undefined ? {} : { root }), parts: saved }, tasks };
+}
+
+/** The query for the rows of a table. A table may have no columns: its rows are counted all the same. */
+export function rowQuery(client: pg.Client, table: Pick<SourceTable, 'schema' | 'name' | 'columns' | 'condition'>, range = ''): string {
+  const columns = table.columns.map((column) => client.escapeIdentifier(column)).join(', ');
+  // An extension gives its condition with the word WHERE.
+  const conditions = [table.condition?.replace(/^\s*where\b/i, '') ?? '', range].filter((each) => each !== '').map((each) => `(${each})`);
+  return `SELECT ${columns} FROM ONLY ${qualified(client, table)}${conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`}`;
+}
+
+function rowTask(selection: RowSelection, partName: string, at: number, saved: TablePart[], { store, sealing }: DatabaseSaving, parts: Part[]): SessionTask {
+  return async (client, signal) => {
+    const { part, rows, digest } = await saveRows(client, selection, store, partName, sealing, signal);
+    parts.push(part);
+    saved[at] = { part: part.name, rows, digest };
+  };
+}
+
+/** Large objects are saved by their pages; their owners, rights and comments are in the schema. */
+async function largeObjectTasks(client: pg.Client, saving: DatabaseSaving, parts: Part[]): Promise<{ parts: TablePart[]; tasks: Task[] }> {
+  const { rows: [row] } = await client.query<{ any: boolean; readable: boolean; size: string; blocks: string }>(`
+    SELECT EXISTS (SELECT FROM pg_largeobject_metadata) AS any, has_table_privilege('pg_largeobject', 'SELECT') AS readable,
+           pg_table_size('pg_largeobject')::text AS size, (pg_relation_size('pg_largeobject') / current_setting('block_size')::int)::text AS blocks`);
+  if (row?.any !== true) return { parts: [], tasks: [] };
+  if (!row.readable) throw new RealmliftError('RIGHT_MISSING', 'backup', 'the role may not read the large objects', { hint: 'use a superuser, or (PostgreSQL 14) GRANT pg_read_all_data TO the role' });
+
+  const measured = { size: Number(row.size), blocks: Number(row.blocks) };
+  const saved: TablePart[] = [];
+  const conditions = rangeConditions(measured, (column) => client.escapeIdentifier(column));
+  const tasks = conditions.map((range, at): Task => {
+    const select = range === '' ? LARGE_OBJECT_PIECES : `${LARGE_OBJECT_PIECES} WHERE ${range}`;
+    const selection = { table: 'pg_largeobject', select, format: 'binary' } as const;
+    return { size: measured.size / conditions.length, run: rowTask(selection, saving.names.largeObjects(at + 1), at, saved, saving, parts) };
+  });
+  return { parts: saved, tasks };
+}

@@ -1,0 +1,72 @@
+/**
+ * Checks a backup: without the key that every part is there, as it was written; with the key also that every part opens and holds
+ * the rows that were counted at the source.
+ */
+import { damaged, totalRows } from './backup-contents.js';
+import type { Part } from './backup-contents.js';
+import { findBackup, openBackup } from './find-backup.js';
+import type { FoundBackup, Keys } from './find-backup.js';
+import { partChecker } from './part-checker.js';
+import { listProblems, strayObjects } from './part-list.js';
+import { partProblem } from './sealing.js';
+import { mark } from './verified-marks.js';
+import type { Level } from './verified-marks.js';
+
+export { isBackup } from './find-backup.js';
+
+export interface VerifiedBackup {
+  readonly location: string;
+  readonly takenAt: string;
+  /** What was looked at. */
+  readonly level: Level;
+  readonly parts: number;
+  /** As stored. */
+  readonly bytes: number;
+  /** Known only with the key. */
+  readonly tables?: number;
+  readonly rows?: number;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Verifies the backup at `location`, or the newest of those that are kept there.
+ *
+ * @param keys without any, only what can be told without them is looked at
+ * @param jobs parts that are read at once
+ * @throws RealmliftError BACKUP_DAMAGED naming the parts, BACKUP_MISSING, KEY_WRONG
+ */
+export async function verifyBackup(location: string, env: Environment, keys: Keys, jobs: number): Promise<VerifiedBackup> {
+  const found = await findBackup(location, env);
+  const withKey = keys.identityFile !== undefined || keys.passphraseFile !== undefined;
+  const level = withKey ? 'contents' : 'checksums';
+  const signal = new AbortController().signal;
+  // With the key, the sealed list must agree with the clear one before either is believed.
+  const open = withKey ? await openBackup(found, keys, signal) : undefined;
+  await checkList(found);
+  await checkParts(found, jobs, open === undefined ? (part) => partProblem(found.store, part) : partChecker(open, signal));
+  // The mark is a convenience for rotation; a backup that can only be read is as good without it.
+  if (found.kept !== undefined) await mark(found.kept.collection, found.kept.name, level).catch(() => undefined);
+  return {
+    location: found.store.description, takenAt: found.list.takenAt, level, parts: found.list.parts.length,
+    bytes: found.list.parts.reduce((sum, { bytes }) => sum + bytes, 0),
+    ...(open === undefined ? {} : { tables: open.contents.tables.length, rows: totalRows(open.contents) }),
+  };
+}
+
+async function checkList({ store, list }: FoundBackup): Promise<void> {
+  const problems = [...(await listProblems(store, list.parts)), ...(await strayObjects(store, list.parts))];
+  if (problems.length > 0) throw damaged(problems);
+}
+
+async function checkParts({ list }: FoundBackup, jobs: number, problemOf: (part: Part) => Promise<string | undefined>): Promise<void> {
+  const problems: string[] = [];
+  const queue = list.parts.values();
+  await Promise.all(Array.from({ length: jobs }, async () => {
+    for (const part of queue) {
+      const problem = await problemOf(part);
+      if (problem !== undefined) problems.push(`${part.name}: ${problem}`);
+    }
+  }));
+  if (problems.length > 0) throw damaged(problems.sort());
+}

@@ -1,0 +1,80 @@
+/** `realmlift backup`: words of the command line -> one call. */
+import { availableParallelism } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { Recipients, readPassphraseFile, readRecipientsFile } from '../backup/age-keys.js';
+import { runBackup } from '../backup/backup-run.js';
+import type { BackupRunResult } from '../backup/backup-run.js';
+import { EXIT, RealmliftError } from '../errors.js';
+import { connectionSettings } from '../snapshot/connection-settings.js';
+import { collect } from './collect.js';
+import { size } from './summary.js';
+import { wholeNumber } from './whole-number.js';
+
+interface BackupArguments {
+  readonly to: string;
+  readonly recipient: readonly string[];
+  readonly recipients: readonly string[];
+  readonly passphraseFile?: string;
+  readonly databaseUrl?: string;
+  readonly pgDump: string;
+  readonly jobs: number;
+  readonly compress: number;
+  readonly privateNames?: true;
+  readonly keep?: number;
+  readonly prove?: string | true;
+  readonly json?: true;
+}
+
+export function backupCommand(): Command {
+  return new Command('backup')
+    .description('Save the whole database out of one snapshot, encrypted with age before it touches a disk.')
+    .requiredOption('--to <place>', 'where backups are kept: a directory, or s3://bucket/prefix; each is a directory of its own in it')
+    .option('--recipient <key>', 'public key (age1…) that can open it; may be repeated', collect, [])
+    .option('--recipients <file>', 'file of public keys, one per line; may be repeated', collect, [])
+    .option('--passphrase-file <file>', 'a passphrase instead of keys: the first line of the file')
+    .option('--database-url <url>', 'the database (else DATABASE_URL, or the PG* variables)')
+    .option('--pg-dump <program>', 'the pg_dump that writes the schema', 'pg_dump')
+    .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
+    .option('--compress <level>', 'of gzip, 0 to 9', compressionLevel, DEFAULT_LEVEL)
+    .option('--private-names', 'names of parts do not tell those of the tables')
+    .option('--keep <n>', 'then remove all but the newest n backups, if the new one is good; never the last verified one', wholeNumber(1))
+    .option('--prove [url]', 'restore it into a server started for the purpose, or into the empty database of the URL, and compare every table')
+    .option('--json', 'print the result as one JSON object')
+    .addHelpText('after', '\nExit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a backup; 2 wrong usage.')
+    .action(async (options: BackupArguments) => {
+      const started = performance.now();
+      const result = await runBackup({
+        to: options.to, env: process.env, settings: connectionSettings(options.databaseUrl ?? process.env.DATABASE_URL, process.env),
+        recipients: await recipientsOf(options), compression: options.compress, jobs: options.jobs, privateNames: options.privateNames === true,
+        pgDump: options.pgDump, keep: options.keep, prove: options.prove === true ? '' : options.prove,
+      });
+      const seconds = Math.round((performance.now() - started) / 100) / 10;
+      process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
+    });
+}
+
+/** zlib's fastest: on rows of a Zulip server 7 % larger than its default of 6 and three times as fast. */
+const DEFAULT_LEVEL = 1;
+
+function compressionLevel(value: string): number {
+  const level = wholeNumber(0)(value);
+  if (level > 9) throw new InvalidArgumentError('it is 0 to 9.');
+  return level;
+}
+
+async function recipientsOf({ recipient, recipients, passphraseFile }: BackupArguments): Promise<Recipients> {
+  const keys = [...recipient, ...(await Promise.all(recipients.map(readRecipientsFile))).flat()];
+  if (passphraseFile === undefined) return Recipients.of(keys);
+  if (keys.length > 0) throw new RealmliftError('RECIPIENT_INVALID', 'usage', 'a backup is either for keys or under a passphrase', { hint: 'leave out --passphrase-file, or the recipients', exit: EXIT.usage });
+  return Recipients.ofPassphrase(await readPassphraseFile(passphraseFile));
+}
+
+function summary(result: BackupRunResult, seconds: number): string {
+  const notes = [
+    ...(result.proved ? ['restored and compared'] : []),
+    ...(result.removed.length > 0 ? [`${result.removed.length} old removed`] : []),
+    ...(result.unfinished.length > 0 ? [`${result.unfinished.length} unfinished removed`] : []),
+  ];
+  const counts = `${result.tables} tables, ${result.rows.toLocaleString('en-US')} rows, ${size(result.bytes)} in ${result.parts} parts`;
+  return `backup of ${result.takenAt.slice(0, 19)}Z: ${counts}, ${seconds} s${notes.map((note) => `, ${note}`).join('')}: ${result.location}`;
+}

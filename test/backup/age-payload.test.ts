@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import { PassThrough, Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
+import t from 'tap';
+import { Recipients, headerOpener, openIdentityFile } from '../../src/backup/age-keys.js';
+import { AgeDecrypt, AgeEncrypt } from '../../src/backup/age-payload.js';
+
+const CHUNK = 65536;
+/** Around the chunk boundaries, where the last-chunk flag is decided. */
+const SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 17];
+
+async function key(): Promise<{ identity: string; recipient: string }> {
+  const identity = await generateX25519Identity();
+  return { identity, recipient: await identityToRecipient(identity) };
+}
+
+async function through(bytes: Uint8Array, transform: AgeEncrypt | AgeDecrypt, pieces = 5000): Promise<Buffer> {
+  const cut = Array.from({ length: Math.ceil(bytes.length / pieces) }, (_, n) => Buffer.from(bytes.subarray(n * pieces, (n + 1) * pieces)));
+  const out = new PassThrough();
+  const [result] = await Promise.all([buffer(out), pipeline(Readable.from(cut), transform, out)]);
+  return result;
+}
+
+t.test('the age library opens what is written here', async (t) => {
+  const { identity, recipient } = await key();
+  const other = await key();
+  const recipients = Recipients.of([other.recipient, recipient]);
+  const decrypter = new Decrypter();
+  decrypter.addIdentity(identity);
+  for (const size of SIZES) {
+    const plain = randomBytes(size);
+    const sealed = await through(plain, new AgeEncrypt(await recipients.header()));
+    t.ok(plain.equals(await decrypter.decrypt(sealed)), `${size} bytes`);
+  }
+});
+
+t.test('what the age library wrote is opened here, however it is cut', async (t) => {
+  const { identity, recipient } = await key();
+  const encrypter = new Encrypter();
+  encrypter.addRecipient((await key()).recipient);
+  encrypter.addRecipient(recipient);
+  for (const size of SIZES) {
+    const plain = randomBytes(size);
+    const sealed = await encrypter.encrypt(plain);
+    for (const pieces of [37, CHUNK + 16, sealed.length]) {
+      t.ok(plain.equals(await through(sealed, new AgeDecrypt(headerOpener([identity])), pieces)), `${size} bytes in pieces of ${pieces}`);
+    }
+  }
+});
+
+t.test('a fresh file key for every part', async (t) => {
+  const recipients = Recipients.of([(await key()).recipient]);
+  const [a, b] = [await recipients.header(), await recipients.header()];
+  t.notSame(a.fileKey, b.fileKey);
+});
+
+t.test('damage is found', async (t) => {
+  const { identity, recipient } = await key();
+  const open = headerOpener([identity]);
+  const sealed = await through(randomBytes(2 * CHUNK), new AgeEncrypt(await Recipients.of([recipient]).header()));
+  const payload = sealed.length - 2 * (CHUNK + 16) - 16;
+
+  for (let at = 0; at < sealed.length; at += at < payload + 40 ? 1 : 9973) {
+    const damaged = Buffer.from(sealed);
+    damaged[at] = (damaged[at] as number) ^ 1;
+    await t.rejects(through(damaged, new AgeDecrypt(open)), `flipped bit at ${at}`);
+  }
+  for (const length of [0, 10, payload, payload + 16, payload + 20, payload + 16 + CHUNK + 16, sealed.length - 1]) {
+    await t.rejects(through(sealed.subarray(0, length), new AgeDecrypt(open)), `cut to ${length} bytes`);
+  }
+  await t.rejects(through(Buffer.concat([sealed, Buffer.from('x')]), new AgeDecrypt(open)), { message: /does not authenticate/ }, 'one byte more');
+
+  const first = sealed.subarray(payload + 16, payload + 16 + CHUNK + 16);
+  const second = sealed.subarray(payload + 16 + CHUNK + 16);
+  await t.rejects(through(Buffer.concat([sealed.subarray(0, payload + 16), second, first]), new AgeDecrypt(open)), { message: /does not authenticate/ }, 'chunks in another order');
+});
+
+t.test('the wrong key is told from damage', async (t) => {
+  const sealed = await through(randomBytes(10), new AgeEncrypt(await Recipients.of([(await key()).recipient]).header()));
+  await t.rejects(through(sealed, new AgeDecrypt(headerOpener([(await key()).identity]))), { code: 'KEY_WRONG' });
+});
+
+t.test('under a passphrase', async (t) => {
+  const recipients = await Recipients.ofPassphrase('correct horse battery staple');
+  const sealed = await through(Buffer.from('rows'), new AgeEncrypt(await recipients.header()));
+  const identities = await openIdentityFile(recipients.identityFile as Uint8Array, 'correct horse battery staple');
+  t.equal((await through(sealed, new AgeDecrypt(headerOpener(identities)))).toString(), 'rows');
+  await t.rejects(openIdentityFile(recipients.identityFile as Uint8Array, 'wrong'), { code: 'KEY_WRONG' });
+});
+
+t.test('what is no public key is refused, and a secret key is not repeated', async (t) => {
+  const { identity } = await key();
+  t.throws(() => Recipients.of([]), { code: 'RECIPIENT_MISSING', exit: 2 });
+  t.throws(() => Recipients.of(['age1notakey']), { code: 'RECIPIENT_INVALID', exit: 2 });
+  try {
+    Recipients.of([identity]);
+    t.fail('accepted a secret key');
+  } catch (error) {
+    t.match(error, { code: 'RECIPIENT_INVALID' });
+    t.notOk((error as Error).message.includes(identity.slice(16, 40)));
+  }
+});

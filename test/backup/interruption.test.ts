@@ -1,0 +1,119 @@
+/** Processes that are killed in the midst of their work, and what the next run makes of it. */
+import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { isBackupName } from '../../src/backup/part-names.js';
+import { verifyBackup } from '../../src/backup/verify-backup.js';
+import { withEmptyDatabase } from '../testbed/test-database.js';
+import { realmlift, start } from './command-line.js';
+import { NEEDS_PG_DUMP, backUp, dump, failure, query, restore, withClient, withPlace } from './test-backup.js';
+
+t.setTimeout(300_000);
+
+/** Twelve tables: enough for a kill to fall between any two steps. */
+const TABLES = Array.from({ length: 12 }, (_, n) => `
+  CREATE TABLE t${n} (id integer PRIMARY KEY, body text);
+  INSERT INTO t${n} SELECT g, repeat(md5(g::text), 4) FROM generate_series(1, 4000) g;
+  CREATE INDEX ON t${n} (body)`).join(';');
+
+t.test('a backup that is killed is no backup, and the next one clears it away', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, TABLES);
+    const words = ['backup', '--to', place.to, '--recipient', place.recipient, '--json'];
+    let killed = 0;
+    // From the first file to shortly before the end.
+    for (let files = 1; files <= 15; files += 2) {
+      const running = start(words, { DATABASE_URL: source });
+      const gone = once(running.process, 'exit');
+      while (running.process.exitCode === null && running.process.signalCode === null && (await parts(place.to)) < files) await sleep(2);
+      running.process.kill('SIGKILL');
+      await gone;
+      const complete = await verifyBackup(place.to, process.env, {}, 2).then(() => true, (error: { code: string }) => {
+        t.equal(error.code, 'BACKUP_MISSING', 'what is there does not count as a backup');
+        return false;
+      });
+      if (complete) break;
+      killed++;
+    }
+    t.ok(killed >= 4, `${killed} runs were killed before they were complete`);
+
+    const finished = await realmlift(words, { DATABASE_URL: source });
+    t.match(finished, { code: 0 });
+    t.match(JSON.parse(finished.stdout), { rows: 48_000 });
+    const names = (await readdir(place.to)).filter(isBackupName);
+    for (const name of names) t.match(await verifyBackup(`${place.to}/${name}`, process.env, { identityFile: place.identityFile }, 2), { rows: 48_000 }, 'every directory is a complete backup');
+  }));
+});
+
+async function parts(to: string): Promise<number> {
+  const names = await readdir(to, { recursive: true }).catch(() => []);
+  const present = names.filter((name) => name.endsWith('.age'));
+  // The directory of the run before is still there when the next one begins; it is cleared away first.
+  const newest = present.map((name) => name.split('/')[0] as string).sort().at(-1);
+  return present.filter((name) => name.startsWith(newest ?? '')).length;
+}
+
+t.test('a restore that is killed says that it is unfinished, and goes on', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    await query(source, TABLES);
+    const { location } = await backUp(source, place);
+    const words = ['restore', location, '--identity', place.identityFile, '--database-url', target, '--json'];
+    let killed = 0;
+    // 1 step for the schema, 12 for rows, 1 for sequences, 24 for indexes.
+    for (const steps of [0, 1, 5, 13, 15]) {
+      const running = start(words, {});
+      const gone = once(running.process, 'exit');
+      await withClient(target, async (client) => {
+        const done = async (): Promise<number> => {
+          const { rows } = await client.query<{ n: number }>('SELECT count(*)::int AS n FROM realmlift_restore.done').catch(() => ({ rows: [] }));
+          return rows[0]?.n ?? -1;
+        };
+        while (running.process.exitCode === null && (await done()) < steps) await sleep(1);
+        running.process.kill('SIGKILL');
+        await gone;
+        if ((await client.query(`SELECT FROM pg_namespace WHERE nspname = 'realmlift_restore'`)).rowCount === 1) killed++;
+        // The server notices at its own pace that the other client is gone.
+        while (((await client.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'realmlift%'`)).rowCount ?? 0) > 0) await sleep(20);
+      });
+    }
+    t.equal(killed, 5, 'each left an unfinished database');
+
+    await withPlace(async (other) => {
+      const { location: second } = await backUp(source, other);
+      t.match(await failure(restore(second, other, target)), { code: 'RESTORE_OF_ANOTHER' }, 'another backup is not mixed in');
+    });
+    const finished = await realmlift(words, {});
+    t.match(finished, { code: 0 }, finished.stderr);
+    t.ok((JSON.parse(finished.stdout) as { resumed: number }).resumed > 0);
+    t.equal(await dump(target), (await dump(source)), 'equal, rows in their order: each table is one part here');
+    t.match(await failure(restore(location, place, target)), { code: 'DATABASE_NOT_EMPTY' }, 'once finished it is not begun again');
+  })));
+});
+
+t.test('the server goes away in the midst of a backup', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, TABLES);
+    const running = start(['backup', '--to', place.to, '--recipient', place.recipient], { DATABASE_URL: source });
+    while ((await parts(place.to)) < 3) await sleep(2);
+    await query(source, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'realmlift snapshot'`);
+    const { code, stderr } = await running.finished;
+    t.equal(code, 1);
+    t.match(stderr, /^realmlift: (SNAPSHOT_LOST|CONNECTION_LOST) /);
+    t.strictSame(await readdir(place.to), [], 'nothing is left behind');
+  }));
+});
+
+t.test('two runs at one target', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, TABLES);
+    const words = ['backup', '--to', place.to, '--recipient', place.recipient];
+    const first = start(words, { DATABASE_URL: source });
+    while ((await parts(place.to)) < 1) await sleep(2);
+    first.process.kill('SIGSTOP');
+    t.match(await realmlift(words, { DATABASE_URL: source }), { code: 1, stderr: /BACKUP_RUNNING.*process \d+ on / });
+    first.process.kill('SIGCONT');
+    t.match(await first.finished, { code: 0 });
+    t.match(await realmlift(words, { DATABASE_URL: source }), { code: 0 }, 'and after it the lock is free');
+  }));
+});

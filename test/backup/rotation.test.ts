@@ -1,0 +1,119 @@
+import { hostname } from 'node:os';
+import t from 'tap';
+import { clearListObjects, NEW_LIST } from '../../src/backup/backup-contents.js';
+import { openStore, readWhole, writeWhole } from '../../src/backup/backup-store.js';
+import type { BackupStore } from '../../src/backup/backup-store.js';
+import { withCollectionLock } from '../../src/backup/collection-lock.js';
+import { removeUnfinished, rotate } from '../../src/backup/rotation.js';
+import { mark, markOf } from '../../src/backup/verified-marks.js';
+import { withEmptyDatabase } from '../testbed/test-database.js';
+import { NEEDS_PG_DUMP, backUp, failure, query, withPlace } from './test-backup.js';
+
+t.setTimeout(120_000);
+
+/** Name of the backup of a day in January. */
+const of = (day: number): string => `backup-202501${String(day).padStart(2, '0')}T031500Z-00000a`;
+
+async function withCollection(work: (collection: BackupStore, names: () => Promise<string[]>) => Promise<void>): Promise<void> {
+  await withPlace(async ({ to }) => {
+    const collection = openStore(to, {});
+    await work(collection, async () => (await collection.directories()).sort());
+  });
+}
+
+async function make(collection: BackupStore, day: number, complete = true): Promise<void> {
+  const store = collection.within(of(day));
+  await writeWhole(store, 'rows/1.age', 'x');
+  if (!complete) return;
+  for (const [name, text] of clearListObjects({ ...NEW_LIST, id: String(day), takenAt: '', contents: '', parts: [] })) await writeWhole(store, name, text);
+}
+
+t.test('the newest stay', async (t) => {
+  await withCollection(async (collection, names) => {
+    for (const day of [3, 1, 5, 2, 4]) await make(collection, day);
+    await mark(collection, of(5), 'checksums');
+    await writeWhole(collection, 'notes/of-somebody.txt', 'not ours');
+    t.strictSame(await rotate(collection, 2), [of(3), of(2), of(1)]);
+    t.strictSame(await names(), [of(4), of(5), 'notes']);
+    t.strictSame(await rotate(collection, 9), []);
+  });
+});
+
+t.test('the last one that was verified stays, however old', async (t) => {
+  await withCollection(async (collection, names) => {
+    for (const day of [1, 2, 3, 4, 5, 6]) await make(collection, day);
+    await mark(collection, of(1), 'restored');
+    await mark(collection, of(2), 'restored');
+    await mark(collection, of(3), 'contents');
+    t.strictSame(await rotate(collection, 1), [of(5), of(4), of(1)]);
+    t.strictSame(await names(), [of(2), of(3), of(6)]);
+    t.equal(await markOf(collection, of(1)), undefined, 'its mark went with it');
+
+    // Found good by a lesser look: the others are still the last of their kind.
+    await mark(collection, of(6), 'checksums');
+    t.strictSame(await rotate(collection, 1), []);
+    await mark(collection, of(6), 'restored');
+    t.strictSame(await rotate(collection, 1), [of(3), of(2)]);
+  });
+});
+
+t.test('a mark does not lose what it says', async (t) => {
+  await withCollection(async (collection) => {
+    await make(collection, 1);
+    await mark(collection, of(1), 'restored');
+    await mark(collection, of(1), 'checksums');
+    t.equal((await markOf(collection, of(1)))?.level, 'restored');
+  });
+});
+
+t.test('unfinished backups are not counted, and cleared away', async (t) => {
+  await withCollection(async (collection, names) => {
+    await make(collection, 1);
+    await make(collection, 2, false);
+    await make(collection, 3, false);
+    t.strictSame(await rotate(collection, 1), []);
+    t.strictSame(await removeUnfinished(collection), [of(2), of(3)]);
+    t.strictSame(await names(), [of(1)]);
+  });
+});
+
+t.test('old backups go only when the new one was found good', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, 'CREATE TABLE a (n integer); INSERT INTO a VALUES (1)');
+    const first = await backUp(source, place);
+    t.match(await failure(backUp(source, place, { keep: 1, pgDump: '/no/such/pg_dump' })), { code: 'PG_DUMP_MISSING' });
+    t.strictSame(await openStore(place.to, {}).directories(), [first.name]);
+    const second = await backUp(source, place, { keep: 1 });
+    t.strictSame(second.removed, [first.name]);
+    t.match(await markOf(openStore(place.to, {}), second.name), { level: 'checksums' });
+    t.strictSame(await openStore(place.to, {}).directories(), [second.name]);
+  }));
+});
+
+t.test('the lock', async (t) => {
+  await withCollection(async (collection) => {
+    const holder = (changes: object): Promise<void> => writeWhole(collection, 'lock.json', JSON.stringify({ id: 'x', host: hostname(), pid: process.pid, renewedAt: new Date().toISOString(), ...changes }));
+    const attempt = (): Promise<string> => withCollectionLock(collection, () => Promise.resolve('done'));
+
+    await withCollectionLock(collection, async () => t.match(await failure(attempt()), { code: 'BACKUP_RUNNING' }));
+    t.equal(await attempt(), 'done', 'it is let go');
+    await failure(withCollectionLock(collection, () => Promise.reject(new Error('failed'))));
+    t.equal(await attempt(), 'done', 'also after a failure');
+
+    await holder({});
+    t.match(await failure(attempt()), { code: 'BACKUP_RUNNING' }, 'of a process that lives');
+    await holder({ pid: 2 ** 22 + 1 });
+    t.equal(await attempt(), 'done', 'of a process that is gone');
+    await holder({ host: 'elsewhere.example' });
+    t.match(await failure(attempt()), { code: 'BACKUP_RUNNING', message: /elsewhere\.example/ }, 'of another machine');
+    await holder({ host: 'elsewhere.example', renewedAt: new Date(Date.now() - 11 * 60_000).toISOString() });
+    t.equal(await attempt(), 'done', 'of another machine that went silent');
+    await writeWhole(collection, 'lock.json', '');
+    t.equal(await attempt(), 'done', 'whose writer died before it was whole');
+
+    await withCollectionLock(collection, async () => {
+      await holder({ id: 'taken over' });
+    });
+    t.match((await readWhole(collection, 'lock.json')).toString(), /taken over/, "another's lock is not removed");
+  });
+});
