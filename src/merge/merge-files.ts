@@ -2,15 +2,13 @@
  * The files of several exports: united by path. Manifests and records.json are sorted by path, so they are read side by side
  * and nothing is held of them but the present entries. Every file is copied and held to its SHA-256.
  */
-import { constants } from 'node:fs';
-import { copyFile, mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { digestFile, diskFault } from '../files/export-directory.js';
-import { unsafe } from '../files/safe-path.js';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { AREAS, type Area } from '../files/wanted-files.js';
 import { comparePaths, type ManifestFile } from '../package/manifest.js';
 import { PartFile } from '../package/part-file.js';
 import { areaOf, recordsOf } from '../pipe/finished-export.js';
+import { placeFile } from '../pipe/place-file.js';
 import { RowFields } from '../pipe/row-fields.js';
 import { BARE, TableFile, changed } from '../pipe/table-file.js';
 import type { MergeInput } from './merge-input.js';
@@ -45,7 +43,7 @@ async function* mergeArea({ inputs, directory, differences }: MergeContext, area
         records.writeText(written++ === 0 ? '[\n' : ',\n');
         records.write(latest.record);
       }
-      await copyWhole(latest.input.source.directory, directory, entry);
+      await placeFile(join(latest.input.source.directory, path), join(directory, path), entry, 'copy');
       yield entry;
       for (const stream of having) await stream.advance();
     }
@@ -102,18 +100,4 @@ class AreaStream {
     const next = this.#rows.next();
     this.#nextRecord = next.done === true ? undefined : this.#fields.split(next.value).row;
   }
-}
-
-/** @throws RealmliftError EXPORT_CHANGED, DISK_FULL */
-async function copyWhole(from: string, to: string, { path, sha256 }: ManifestFile): Promise<void> {
-  const problem = unsafe(path);
-  if (problem !== undefined) throw changed(path, problem);
-  const target = join(to, path);
-  try {
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-    await copyFile(join(from, path), target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-  } catch (error) {
-    throw diskFault(error) ?? changed(path, `it cannot be copied (${(error as NodeJS.ErrnoException).code ?? 'unknown reason'})`, error);
-  }
-  if ((await digestFile(target)).sha256 !== sha256) throw changed(path, 'its content is another');
 }

@@ -2,12 +2,11 @@
 import { copyFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { assemble, type Member } from '../package/assemble.js';
-import { walk } from '../package/directory-walk.js';
 import type { JournalPart } from '../package/journal.js';
 import { readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { statsJson, statsText, type FileCounts } from '../package/stats.js';
-import { digestFile } from '../files/export-directory.js';
+import { writtenEntries } from '../pipe/written-entries.js';
 import { VERSION } from '../version.js';
 import type { MergeInput } from './merge-input.js';
 import type { MergeContext } from './merge-tables.js';
@@ -36,7 +35,7 @@ export async function writePackage(context: MergeContext, parts: Map<string, Jou
   if (has('stats.json')) await write('stats.json', statsJson(counts, recordCounts));
   if (has('stats.txt')) await write('stats.txt', statsText(counts, recordCounts));
   await writeReport(context);
-  await writeManifest(join(directory, 'manifest.json'), header, entries(directory, parts, (await readManifest(list)).files));
+  await writeManifest(join(directory, 'manifest.json'), header, writtenEntries(directory, parts, (await readManifest(list)).files));
   return header;
 }
 
@@ -75,21 +74,4 @@ async function writeReport({ directory, inputs, differences }: MergeContext): Pr
 
 function describe({ source: { header } }: MergeInput): object {
   return { realm: header.realm, realm_id: header.realm_id, mode: header.mode, taken_at: header.snapshot.taken_at };
-}
-
-/** The manifest's list: files of the areas as they were copied, the rest as it was written. */
-async function* entries(directory: string, parts: ReadonlyMap<string, JournalPart>, files: AsyncGenerator<ManifestFile>): AsyncGenerator<ManifestFile> {
-  let next = await files.next();
-  for await (const { path } of walk(directory)) {
-    if (path === 'manifest.json') continue;
-    const part = parts.get(path);
-    if (next.done !== true && next.value.path === path) {
-      yield next.value;
-      next = await files.next();
-    } else if (part !== undefined) yield { path, size: part.size, sha256: part.sha256, rows: { ...part.rows } };
-    else {
-      const { size, sha256 } = await digestFile(join(directory, path));
-      yield { path, size, sha256 };
-    }
-  }
 }

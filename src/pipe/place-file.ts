@@ -1,0 +1,42 @@
+/** Copying single files of an export, each held to the SHA-256 that its manifest names. */
+import { constants } from 'node:fs';
+import { copyFile, link, mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { RealmliftError } from '../errors.js';
+import { digestFile, diskFault } from '../files/export-directory.js';
+import { unsafe } from '../files/safe-path.js';
+import type { ManifestFile } from '../package/manifest.js';
+import { changed } from './table-file.js';
+
+/** What link(2) answers where a second name cannot be had. */
+const NO_LINK = new Set(['EXDEV', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
+/**
+ * @param from the file, which `expected` describes
+ * @param to where it goes; nothing may be there
+ * @param how `link` gives the same file a second name where the file system can: for files that nobody will change
+ * @throws RealmliftError EXPORT_CHANGED, FILE_IN_THE_WAY, DISK_FULL
+ */
+export async function placeFile(from: string, to: string, { path, sha256 }: ManifestFile, how: 'link' | 'copy'): Promise<void> {
+  const problem = unsafe(path);
+  if (problem !== undefined) throw changed(path, problem);
+  try {
+    await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+    if (how === 'copy' || !(await linked(from, to))) await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  } catch (error) {
+    const { code = 'unknown reason' } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EACCES') throw changed(path, `it cannot be read (${code})`, error);
+    throw diskFault(error) ?? new RealmliftError('FILE_IN_THE_WAY', 'files', `${path} cannot be put there (${code})`, { hint: 'choose a new or empty directory', cause: error });
+  }
+  if ((await digestFile(to)).sha256 !== sha256) throw changed(path, 'its content is another');
+}
+
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if (NO_LINK.has((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,266 @@
+/**
+ * A finished export with other ids, as a table of contents: survey -> tables -> messages -> files -> id_maps.json, report, manifest.
+ *
+ * Two readings: the first finds the ids, the second rewrites every row as it streams by. Users, channels, recipients and the like
+ * are mapped in memory; messages and usermessages by sorted pairs on disk (pair-file.ts), so that memory stays the same for
+ * any number of them.
+ */
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { RealmliftError } from '../errors.js';
+import { assemble, type Member } from '../package/assemble.js';
+import type { JournalPart } from '../package/journal.js';
+import { readManifest, writeManifest, type ManifestHeader } from '../package/manifest.js';
+import { RUN_DIRECTORY } from '../package/output-directory.js';
+import { PartFile } from '../package/part-file.js';
+import type { Catalog } from '../plan/catalog.js';
+import { loadRegistry } from '../plan/registry.js';
+import { openFinishedExport, tableFiles, type FinishedExport } from '../pipe/finished-export.js';
+import { placeFile } from '../pipe/place-file.js';
+import { TableFile } from '../pipe/table-file.js';
+import { writtenEntries } from '../pipe/written-entries.js';
+import { VERSION } from '../version.js';
+import type { Assignment } from './assignment.js';
+import { UNCHANGED, type IdSpace } from './id-space.js';
+import { Outside } from './outside.js';
+import { countedIds, knownIds, recordedIds, SAME, type OwnIds } from './own-ids.js';
+import { ID_MAPS, IdMapsWriter, type RecordedMaps } from './recorded-maps.js';
+import { ReferenceCatalog, spaceOf } from './reference-catalog.js';
+import { appendToReport } from './remap-report.js';
+import { avatarNames, remapFiles, type FilesContext } from './remap-files.js';
+import { RowRewriter } from './rewrite-row.js';
+import { TextRewriter } from './rewrite-text.js';
+import { withScratchFiles } from './scratch-files.js';
+import { surveyExport } from './survey.js';
+
+export interface RemapOptions {
+  readonly assignment: Assignment;
+  /** The ids of an earlier remapping, instead of new ones; backwards they undo it. */
+  readonly recorded?: RecordedMaps | undefined;
+  /** The new server's tables; undefined leaves it to what is known of Zulip's releases. */
+  readonly catalog: Catalog | undefined;
+  /** The avatar_salt by which avatars were named; undefined keeps their names. */
+  readonly salt: string | undefined;
+  readonly realmName: string | undefined;
+  readonly subdomain: string | undefined;
+  /** Whether files get a second name or are copied: link only what nobody else will change. */
+  readonly files: 'link' | 'copy';
+}
+
+export interface RemapResult {
+  readonly header: ManifestHeader;
+  /** Rows by table. */
+  readonly rows: ReadonlyMap<string, number>;
+  readonly outside: Outside;
+  /** The highest new id by table: the next export's ids may begin above. */
+  readonly highest: ReadonlyMap<string, number>;
+}
+
+/** So many temporary files hold ids. */
+const SCRATCH_FILES = 4;
+const MESSAGES = 'zerver_message';
+/** In the manifest's options: what was done, in order. */
+const REMAPS = 'remapped';
+
+/**
+ * Writes the export in `input` with new ids to `output`, a directory that nobody reads yet: the caller gives it its final name.
+ * On failure nothing of it is left.
+ *
+ * @throws RealmliftError EXPORT_CHANGED, ID_MAP, ID_COLLISION, ID_RANGE, REMAP_UNKNOWN, ROWS_UNSORTED, OUTPUT_EXISTS
+ */
+export async function remapExport(input: string, output: string, options: RemapOptions): Promise<RemapResult> {
+  if (existsSync(output) && readdirSync(output).some((name) => name !== RUN_DIRECTORY)) {
+    throw new RealmliftError('OUTPUT_EXISTS', 'merge', `${output} is not empty`, { hint: 'choose a new directory' });
+  }
+  const source = await openFinishedExport(input);
+  const scratch = join(output, RUN_DIRECTORY, 'remap');
+  const mine = existsSync(join(output, RUN_DIRECTORY)) ? scratch : join(output, RUN_DIRECTORY);
+  mkdirSync(scratch, { recursive: true, mode: 0o700 });
+  const files: TableFile[] = [];
+  try {
+    for (const file of tableFiles(source)) files.push(TableFile.open(join(input, file.path), file));
+    return await withScratchFiles(scratch, SCRATCH_FILES, (fds) => new Remapping(source, files, output, scratch, options, fds).run());
+  } catch (error) {
+    for (const name of readdirSync(output)) if (name !== RUN_DIRECTORY) await rm(join(output, name), { recursive: true });
+    throw error;
+  } finally {
+    for (const file of files) file.close();
+    await rm(mine, { recursive: true });
+  }
+}
+
+class Remapping {
+  readonly #source: FinishedExport;
+  readonly #files: readonly TableFile[];
+  readonly #directory: string;
+  readonly #scratch: string;
+  readonly #options: RemapOptions;
+  readonly #outside = new Outside();
+  readonly #context: FilesContext;
+  readonly #maps: IdMapsWriter;
+  readonly #parts = new Map<string, JournalPart>();
+  readonly #highest = new Map<string, number>();
+
+  constructor(source: FinishedExport, files: readonly TableFile[], directory: string, scratch: string, options: RemapOptions, fds: readonly number[]) {
+    [this.#source, this.#files, this.#directory, this.#scratch, this.#options] = [source, files, directory, scratch, options];
+    const references = new ReferenceCatalog(loadRegistry(), options.catalog);
+    for (const file of files) for (const table of file.tables) references.refuseUnknownTable(table);
+    const survey = surveyExport(source, files, options.assignment, options.recorded, fds);
+    const space = (table: string): IdSpace => survey.spaces.get(table) ?? UNCHANGED;
+    const names = avatarNames(source, space('zerver_userprofile'), options.salt);
+    const text = new TextRewriter({ space, realmId: survey.realmId, uploads: survey.uploads, avatarNames: names, outside: this.#outside });
+    const { realmName, subdomain, files: how } = options;
+    this.#context = { survey, space, references, text, outside: this.#outside, realmName, subdomain, source, directory, avatarNames: names, how };
+    this.#maps = new IdMapsWriter(join(directory, ID_MAPS));
+  }
+
+  async run(): Promise<RemapResult> {
+    try {
+      for (const file of this.#files) await this.#tables(file);
+      for (const entry of this.#source.messages) await this.#messages(TableFile.open(join(this.#source.directory, entry.path), entry));
+      for (const table of [MESSAGES, 'zerver_usermessage']) this.#writePairs(table);
+      await this.#maps.finish();
+    } catch (error) {
+      this.#maps.abandon();
+      throw error;
+    }
+    const header = this.#header();
+    // The list of files is as long as the realm has files: it goes to disk, in the form that the manifest has anyway.
+    const list = join(this.#scratch, 'files.json');
+    await writeManifest(list, header, remapFiles(this.#context));
+    await this.#others(header);
+    await writeManifest(join(this.#directory, 'manifest.json'), header, writtenEntries(this.#directory, this.#parts, (await readManifest(list)).files));
+    return { header, rows: this.#rows(), outside: this.#outside, highest: this.#highest };
+  }
+
+  /** One of realm.json and its like: each table to a part, the parts together to the file. */
+  async #tables(file: TableFile): Promise<void> {
+    const members: Member[] = [];
+    for (const table of file.tables) {
+      const part = relative(this.#directory, join(this.#scratch, `${table}.json`));
+      const sink = new PartFile(join(this.#directory, part));
+      try {
+        this.#array(sink, file, table, this.#ownIds(table));
+        await sink.finish();
+      } catch (error) {
+        sink.abandon();
+        throw error;
+      }
+      members.push({ key: table, part, rows: file.count(table) });
+    }
+    for (const [key, value] of file.constants) members.push({ key, value: JSON.parse(value) as unknown });
+    const written = await assemble(this.#directory, file.name, members);
+    this.#parts.set(file.name, { path: file.name, ...written, rows: Object.fromEntries(members.map((member) => [member.key, 'part' in member ? member.rows : String(member.value).length])) });
+  }
+
+  async #messages(file: TableFile): Promise<void> {
+    const sink = new PartFile(join(this.#directory, file.name));
+    try {
+      file.tables.forEach((table, index) => {
+        sink.writeText(`${index === 0 ? '{' : ','}${JSON.stringify(table)}:`);
+        this.#array(sink, file, table, knownIds(this.#context.space(table), undefined));
+      });
+      sink.writeText(file.tables.length === 0 ? '{}' : '}');
+      const rows = Object.fromEntries(file.tables.map((table) => [table, file.count(table)]));
+      this.#parts.set(file.name, { path: file.name, ...(await sink.finish()), rows });
+    } catch (error) {
+      sink.abandon();
+      throw error;
+    } finally {
+      file.close();
+    }
+  }
+
+  #array(sink: PartFile, file: TableFile, table: string, own: OwnIds): void {
+    const rewriter = this.#rewriter(table, own);
+    let rows = 0;
+    sink.writeText('[');
+    for (const row of file.rows(table)) {
+      if (rows++ > 0) sink.writeText(',');
+      sink.write(rewriter.rewrite(row));
+    }
+    sink.writeText(']');
+    if ('highest' in own) this.#highest.set(table, own.highest as number);
+  }
+
+  /** Kept from file to file for the tables of messages: they know their keys then. */
+  readonly #rewriters = new Map<string, RowRewriter>();
+
+  #rewriter(table: string, own: OwnIds): RowRewriter {
+    let rewriter = this.#rewriters.get(table);
+    if (rewriter === undefined) this.#rewriters.set(table, (rewriter = new RowRewriter(table, this.#context, own)));
+    return rewriter;
+  }
+
+  #ownIds(table: string): OwnIds {
+    const { assignment: { all }, recorded } = this.#options;
+    const owner = spaceOf(table);
+    const space = this.#context.survey.spaces.get(owner);
+    const note = (old: number, id: number): void => this.#maps.add(old, id);
+    if (space !== undefined) {
+      if (space === UNCHANGED) return SAME;
+      if (owner === table) this.#writePairs(table);
+      else this.#maps.table(table);
+      return knownIds(space, owner === table ? undefined : note);
+    }
+    if (recorded !== undefined) {
+      const pairs = recorded.pairs(table);
+      this.#maps.table(table);
+      return recordedIds(table, pairs, note);
+    }
+    if (all === undefined) return SAME;
+    this.#maps.table(table);
+    return countedIds(table, all, note);
+  }
+
+  #writePairs(table: string): void {
+    const space = this.#context.space(table);
+    if (space === UNCHANGED) return;
+    this.#maps.table(table);
+    let highest = -Infinity;
+    for (const [old, id] of space.pairs()) {
+      this.#maps.add(old, id);
+      highest = Math.max(highest, id);
+    }
+    if (highest > -Infinity) this.#highest.set(table, highest);
+  }
+
+  #header(): ManifestHeader {
+    const { header } = this.#source;
+    const { assignment: { all, bots, clients }, subdomain, realmName } = this.#options;
+    const remap = {
+      ids: all !== undefined || this.#options.recorded !== undefined ? 'all' : 'none', bots: bots !== undefined, clients: clients !== undefined,
+      ...(subdomain === undefined ? {} : { subdomain, was: header.realm }), ...(realmName === undefined ? {} : { realm_name: realmName }),
+    };
+    return {
+      ...header, realmlift: VERSION, realm: subdomain ?? header.realm, realm_id: this.#context.space('zerver_realm').get(header.realm_id) ?? header.realm_id,
+      options: { ...header.options, [REMAPS]: [...((header.options[REMAPS] as object[] | undefined) ?? []), remap] },
+    };
+  }
+
+  /** Everything else at the top level: copied, but for the list of consenting users and the report. */
+  async #others(header: ManifestHeader): Promise<void> {
+    const from = (name: string): string => join(this.#source.directory, name);
+    const to = (name: string): string => join(this.#directory, name);
+    for (const [name, entry] of this.#source.top) {
+      if (this.#parts.has(name) || name === ID_MAPS || name === 'report.json') continue;
+      await placeFile(from(name), to(name), entry, 'copy');
+      if (name !== 'consented_user_ids.json') continue;
+      const users = this.#context.space('zerver_userprofile');
+      const ids = JSON.parse(await readFile(to(name), 'utf8')) as number[];
+      await writeFile(to(name), JSON.stringify(ids.map((id) => users.get(id) ?? id)));
+    }
+    const { ambiguous, total } = this.#outside;
+    const remaps = header.options[REMAPS] as object[];
+    await appendToReport(this.#source.top.has('report.json') ? from('report.json') : undefined, to('report.json'), `remapped${remaps.length === 1 ? '' : `_${remaps.length}`}`, {
+      ...remaps.at(-1), points_outside: total, ambiguous, outside: this.#outside,
+    });
+  }
+
+  #rows(): Map<string, number> {
+    const rows = new Map<string, number>();
+    for (const { rows: counts } of this.#parts.values()) for (const [table, count] of Object.entries(counts ?? {})) rows.set(table, (rows.get(table) ?? 0) + count);
+    return rows;
+  }
+}

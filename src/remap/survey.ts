@@ -1,0 +1,244 @@
+/**
+ * The first reading of an export: which ids it has and so what becomes of each, and what the second reading must know of other
+ * rows. What grows with the messages goes to temporary files; users, channels, recipients and the like stay in memory.
+ */
+import { join } from 'node:path';
+import { RealmliftError } from '../errors.js';
+import type { FinishedExport } from '../pipe/finished-export.js';
+import { BARE, TableFile } from '../pipe/table-file.js';
+import { RowFields } from '../pipe/row-fields.js';
+import { IdSpool, mergeRuns } from '../verify/id-spool.js';
+import { IdTable, pathId } from '../verify/id-table.js';
+import { refuseRange, type Assignment } from './assignment.js';
+import { FileSpace, TableSpace, UNCHANGED, type IdSpace } from './id-space.js';
+import { PairFileWriter } from './pair-file.js';
+import type { RecordedMaps } from './recorded-maps.js';
+import { spaceOf } from './reference-catalog.js';
+
+/** Tables in memory, since something refers to them. */
+const REFERRED = [
+  'zerver_realm', 'zerver_userprofile', 'zerver_recipient', 'zerver_stream', 'zerver_huddle', 'zerver_client', 'zerver_usergroup', 'zerver_customprofilefield',
+  'zerver_scheduledmessage', 'zerver_realmemoji', 'zerver_savedsnippet', 'zerver_realmfilter', 'zerver_realmplayground', 'zerver_channelfolder',
+];
+const MESSAGES = 'zerver_message';
+const USERMESSAGES = 'zerver_usermessage';
+
+/** CustomProfileField.USER */
+const USER_FIELD = 6;
+/** Recipient.DIRECT_MESSAGE_GROUP */
+const GROUP = 3;
+
+export interface Survey {
+  /** By the table that owns the ids. */
+  readonly spaces: ReadonlyMap<string, IdSpace>;
+  readonly realmId: number;
+  /** Custom profile fields whose values are lists of users. */
+  readonly userFields: ReadonlySet<number>;
+  /** Users of each group conversation, by the group's id. */
+  readonly groups: ReadonlyMap<number, readonly number[]>;
+  /** Directories of attachments, as {@link pathId}. */
+  readonly uploads: IdTable;
+  /** Users whose address in the export is made of their id. */
+  readonly shownById: IdTable;
+}
+
+/** @param fds five empty temporary files */
+export function surveyExport(source: FinishedExport, files: readonly TableFile[], assignment: Assignment, recorded: RecordedMaps | undefined, fds: readonly number[]): Survey {
+  return new Surveyor(source, files, assignment, recorded, fds).survey();
+}
+
+class Surveyor {
+  readonly #source: FinishedExport;
+  readonly #files: readonly TableFile[];
+  readonly #assignment: Assignment;
+  readonly #recorded: RecordedMaps | undefined;
+  readonly #fds: readonly number[];
+  readonly #fields = new RowFields();
+  readonly #spaces = new Map<string, IdSpace>();
+
+  constructor(source: FinishedExport, files: readonly TableFile[], assignment: Assignment, recorded: RecordedMaps | undefined, fds: readonly number[]) {
+    [this.#source, this.#files, this.#assignment, this.#recorded, this.#fds] = [source, files, assignment, recorded, fds];
+  }
+
+  survey(): Survey {
+    const bots = this.#bots();
+    for (const table of REFERRED) this.#spaces.set(table, this.#tableSpace(table, bots));
+    if (this.#assignment.all !== undefined || this.#recorded !== undefined) this.#messageSpaces();
+    return { spaces: this.#spaces, realmId: this.#source.header.realm_id, ...this.#details() };
+  }
+
+  *#rows(table: string): Generator<RowFields, void> {
+    for (const file of this.#files) for (const row of file.rows(table)) yield this.#fields.split(row);
+  }
+
+  /** Ids of the bots, and the new ones. */
+  #bots(): { readonly users: [number, number][]; readonly recipients: [number, number][] } {
+    const [users, recipients]: [[number, number][], [number, number][]] = [[], []];
+    for (const fields of this.#rows('zerver_userprofile_crossrealm')) {
+      const [id, recipient, email] = [fields.integerOf('id'), fields.integerOf('recipient_id'), fields.textOf('email') ?? ''];
+      const to = this.#assignment.bots?.get(email);
+      if (this.#assignment.bots !== undefined && to === undefined) {
+        throw new RealmliftError('ID_MAP', 'merge', `the new ids of ${email} are not given`, { table: 'zerver_userprofile_crossrealm', hint: 'the map must name each system bot of the export' });
+      }
+      users.push([id, to?.user ?? id]);
+      recipients.push([recipient, to?.recipient ?? recipient]);
+    }
+    return { users, recipients };
+  }
+
+  #tableSpace(table: string, bots: { readonly users: [number, number][]; readonly recipients: [number, number][] }): IdSpace {
+    if (this.#recorded !== undefined) return this.#recorded.tableSpace(table);
+    const { all, bots: mappedBots, clients } = this.#assignment;
+    const special = table === 'zerver_userprofile' ? bots.users : table === 'zerver_recipient' ? bots.recipients : [];
+    if (table === 'zerver_client' && clients !== undefined) return this.#clients(clients);
+    if (all === undefined && (mappedBots === undefined || special.length === 0)) return UNCHANGED;
+    const space = new TableSpace(all === undefined);
+    for (const [old, to] of special) space.set(old, to);
+    const ids = this.#ids(table).filter((id) => !special.some(([bot]) => bot === id));
+    if (all === undefined) {
+      const taken = special.find(([old, to]) => old !== to && ids.includes(to));
+      if (taken !== undefined) throw collision(table, taken[1], 'give all rows new ids with --remap');
+      return space;
+    }
+    const base = all.base(table);
+    ids.forEach((id, index) => space.set(id, base + 1 + index));
+    refuseRange(table, base + ids.length, all);
+    const bot = special.find(([, to]) => to > base && to <= base + ids.length);
+    if (bot !== undefined) throw collision(table, bot[1], 'choose an --id-base above the ids of the system bots');
+    return space;
+  }
+
+  /** Clients unite by name with the new server's. */
+  #clients(known: ReadonlyMap<string, number>): IdSpace {
+    const space = new TableSpace(false);
+    const missing: string[] = [];
+    let next = this.#assignment.nextClient;
+    for (const fields of this.#rows('zerver_client')) {
+      const [id, name] = [fields.integerOf('id'), fields.textOf('name') ?? ''];
+      const to = known.get(name);
+      if (to !== undefined) space.set(id, to);
+      else if (next !== undefined) space.set(id, ++next);
+      else missing.push(name);
+    }
+    if (missing.length > 0) {
+      throw new RealmliftError('ID_MAP', 'merge', `the map has no id for ${missing.length} clients of the export: ${missing.slice(0, 5).map((name) => JSON.stringify(name)).join(', ')}`, { table: 'zerver_client' });
+    }
+    return space;
+  }
+
+  /** Ids of all tables that share them, sorted. */
+  #ids(space: string): number[] {
+    const ids: number[] = [];
+    for (const file of this.#files) {
+      for (const table of file.tables) {
+        if (spaceOf(table) !== space || table === 'zerver_userprofile_crossrealm' || table === 'zerver_namedusergroup') continue;
+        for (const row of file.rows(table)) ids.push(this.#fields.split(row).integerOf('id'));
+      }
+    }
+    ids.sort((a, b) => a - b);
+    const twice = ids.find((id, index) => ids[index - 1] === id);
+    if (twice !== undefined) throw new RealmliftError('ROWS_UNSORTED', 'merge', `id ${twice} comes twice`, { table: space });
+    return ids;
+  }
+
+  #messageSpaces(): void {
+    const [messages, usermessages, spool, scratch] = this.#fds as [number, number, number, number];
+    if (this.#recorded !== undefined) {
+      this.#spaces.set(MESSAGES, this.#recorded.fileSpace(MESSAGES, messages));
+      this.#spaces.set(USERMESSAGES, this.#recorded.fileSpace(USERMESSAGES, usermessages));
+      return;
+    }
+    const ids = new IdSpool(spool);
+    const messageIds = new Numbering(messages, MESSAGES, this.#assignment);
+    for (const entry of this.#source.messages) {
+      const file = TableFile.open(join(this.#source.directory, entry.path), entry);
+      try {
+        for (const row of file.rows(MESSAGES)) messageIds.add(this.#fields.split(row).integerOf('id'));
+        for (const row of file.rows(USERMESSAGES)) {
+          const id = this.#fields.split(row).integerOf('id');
+          // Those that were made of single users' flags have none.
+          if (!Number.isNaN(id)) ids.add(id);
+        }
+      } finally {
+        file.close();
+      }
+    }
+    this.#spaces.set(MESSAGES, messageIds.finish());
+    const usermessageIds = new Numbering(usermessages, USERMESSAGES, this.#assignment);
+    // Sorted in each file, but a message may be received long after it was sent.
+    const sorted = mergeRuns(ids.finish(), new IdSpool(scratch));
+    for (let id = sorted.next(); id !== Infinity; id = sorted.next()) usermessageIds.add(id);
+    this.#spaces.set(USERMESSAGES, usermessageIds.finish());
+  }
+
+  #details(): Pick<Survey, 'userFields' | 'groups' | 'uploads' | 'shownById'> {
+    const userFields = new Set<number>();
+    for (const fields of this.#rows('zerver_customprofilefield')) if (fields.integerOf('field_type') === USER_FIELD) userFields.add(fields.integerOf('id'));
+    const groupOf = new Map<number, number>();
+    for (const fields of this.#rows('zerver_recipient')) if (fields.integerOf('type') === GROUP) groupOf.set(fields.integerOf('id'), fields.integerOf('type_id'));
+    const groups = new Map<number, number[]>();
+    for (const fields of this.#rows('zerver_subscription')) {
+      const group = groupOf.get(fields.integerOf('recipient'));
+      if (group === undefined) continue;
+      const members = groups.get(group);
+      if (members === undefined) groups.set(group, [fields.integerOf('user_profile')]);
+      else members.push(fields.integerOf('user_profile'));
+    }
+    const uploads = new IdTable();
+    for (const fields of this.#rows('zerver_attachment')) uploads.add(pathId((fields.textOf('path_id') ?? '').replace(/\/[^/]*$/, '')));
+    for (const path of this.#uploadPaths()) uploads.add(pathId(path.replace(/\/[^/]*$/, '')));
+    const shownById = new IdTable();
+    for (const table of ['zerver_userprofile', 'zerver_userprofile_mirrordummy']) {
+      for (const fields of this.#rows(table)) if (isShownById(fields)) shownById.add(fields.integerOf('id'));
+    }
+    return { userFields, groups, uploads, shownById };
+  }
+
+  /** A single user's export has files of the user, and no attachments. */
+  *#uploadPaths(): Generator<string> {
+    const records = this.#source.records.get('uploads');
+    if (records === undefined || this.#source.top.has('attachment.json')) return;
+    const file = TableFile.open(join(this.#source.directory, records.path), records);
+    try {
+      for (const row of file.rows(BARE)) yield this.#fields.split(row).textOf('path') ?? '';
+    } finally {
+      file.close();
+    }
+  }
+}
+
+/** `user12@…` where users hide their addresses; one who really has such an address has it as delivery_email too. */
+export function isShownById(fields: RowFields): boolean {
+  const email = fields.textOf('email') ?? '';
+  return email.startsWith(`user${fields.integerOf('id')}@`) && email !== fields.textOf('delivery_email');
+}
+
+/** New ids in the order of the old, on disk. */
+class Numbering {
+  readonly #pairs: PairFileWriter;
+  readonly #table: string;
+  readonly #assignment: Assignment;
+  readonly #base: number;
+  #next: number;
+
+  constructor(fd: number, table: string, assignment: Assignment) {
+    this.#pairs = new PairFileWriter(fd, table);
+    this.#table = table;
+    this.#assignment = assignment;
+    this.#base = assignment.all?.base(table) ?? 0;
+    this.#next = this.#base + 1;
+  }
+
+  add(id: number): void {
+    this.#pairs.add(id, this.#next++);
+  }
+
+  finish(): IdSpace {
+    if (this.#assignment.all !== undefined) refuseRange(this.#table, this.#next - 1, this.#assignment.all);
+    return new FileSpace(this.#pairs.finish(), [this.#base + 1, this.#next - 1]);
+  }
+}
+
+function collision(table: string, id: number, hint: string): RealmliftError {
+  return new RealmliftError('ID_COLLISION', 'merge', `id ${id} of a system bot of the new server is also that of an exported row`, { table, hint });
+}
