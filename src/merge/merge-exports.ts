@@ -53,7 +53,8 @@ export async function mergeExports(directories: readonly string[], options: Merg
       output.publish();
       return { ...result, directory: output.final };
     } catch (error) {
-      output.discard();
+      output.release();
+      await rm(output.partial, { recursive: true, force: true });
       throw error;
     }
   });

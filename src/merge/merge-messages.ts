@@ -161,8 +161,8 @@ class MessagesFile {
   #usermessages(): number {
     let superseded: ReadonlySet<number> | undefined;
     if (this.#sources.size > 1) {
-      const suspicious = withTemporaryFiles(2, (fds) => {
-        const watch = new NaturalKeyWatch(fds as [number, number]);
+      const suspicious = withTemporaryFiles((open) => {
+        const watch = new NaturalKeyWatch(open(2) as [number, number]);
         for (const versions of grouped(this.#streamsOfUsermessages())) watch.add(choose(versions).chosen);
         return watch.suspicious();
       });

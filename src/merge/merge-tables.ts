@@ -88,8 +88,8 @@ async function mergeTable(context: MergeContext, files: readonly InputFile[], ta
 
 /** Two passes over the rows where the exports may hold one thing under two ids; none keeps more than what collides. */
 function supersededIn(streams: () => SortedRows[]): ReadonlySet<number> | undefined {
-  const suspicious = withTemporaryFiles(2, (fds) => {
-    const watch = new NaturalKeyWatch(fds as [number, number]);
+  const suspicious = withTemporaryFiles((open) => {
+    const watch = new NaturalKeyWatch(open(2) as [number, number]);
     for (const versions of grouped(streams())) watch.add(choose(versions).chosen);
     return watch.suspicious();
   });

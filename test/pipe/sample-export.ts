@@ -24,7 +24,7 @@ export interface SampleExport {
 export async function sampleExport(url: string, { realm, mode = 'full', users, approved, output, dataset = 'zulip-11/local' }: SampleExport): Promise<string[]> {
   const uploadsDir = await uploadsDirectory(dataset);
   const outcomes = await runExport({
-    settings: connectionSettings(url, {}), targets: { realms: [realm], exclude: [], users: entries(users), approved: entries(approved), allowUnknown: false }, mode, output, jobs: 1, resume: false, force: true,
+    settings: connectionSettings(url, {}), targets: { realms: [realm], exclude: [], users: entries(users), approved: entries(approved), allowUnknown: false }, mode, output, jobs: 1, resume: false, snapshot: undefined, maxSnapshotAge: undefined, signal: undefined, force: true,
     decisions: { strip: new Set(), keep: new Set() }, approvedFilesOnly: true, verify: false, consentMessage: undefined, zulipVersion: undefined,
     migrationStatus: { file: undefined, zulipDir: undefined }, openStore: () => openLocalStore({ uploadsDir }), fileJobs: undefined,
     salt: AVATAR_SALT[dataset], avatars: true, randomSeed: 'sample', onEvent: () => undefined,
