@@ -1,10 +1,13 @@
 #!/usr/bin/env node
 /** argv -> call -> exit code. The only place that writes errors to stderr and ends the process. */
 import { Command, CommanderError } from 'commander';
+import { backupCommand } from './cli/backup-command.js';
 import { errorJson } from './cli/conclude.js';
 import { exportCommand } from './cli/export-command.js';
 import { exportUserCommand } from './cli/export-user-command.js';
 import { installCommand } from './cli/install-command.js';
+import { planCommand } from './cli/plan-command.js';
+import { restoreCommand } from './cli/restore-command.js';
 import { snapshotCommand } from './cli/snapshot-command.js';
 import { verifyCommand } from './cli/verify-command.js';
 import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
@@ -24,9 +27,12 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported (unknown realm, 
             130, 143 stopped by ^C or SIGTERM, to be resumed.`);
 for (const command of exporting) program.addCommand(command);
 program
+  .addCommand(planCommand())
+  .addCommand(verifyCommand())
   .addCommand(snapshotCommand())
   .addCommand(installCommand())
-  .addCommand(verifyCommand());
+  .addCommand(backupCommand())
+  .addCommand(restoreCommand());
 
 // The one line that says what is wrong comes from report().
 for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
@@ -47,6 +53,7 @@ function report(error: unknown): number {
     return EXIT.usage;
   }
   const known = asRealmliftError(error);
+  if (known.code === 'OUTPUT_CLOSED') return known.exit;
   const json = exporting.some((command) => command.opts<{ json?: true }>().json === true);
   process.stderr.write(`${json ? errorJson(known) : process.argv.includes('--debug') ? chain(error) : known.line}\n`);
   return known.exit;

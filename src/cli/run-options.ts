@@ -1,7 +1,9 @@
 /** Options that `export`, `export-user` and `plan` share, and how they become the call's. */
 import { availableParallelism } from 'node:os';
 import { Option, type Command } from 'commander';
+import { EXIT, RealmliftError } from '../errors.js';
 import type { ExportOptions, Outcome } from '../export.js';
+import { writeTarball } from '../package/tarball.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
@@ -9,11 +11,15 @@ import { addFilesOptions, filesStore, type FilesOptions } from './files-options.
 import { conclude } from './conclude.js';
 import { duration } from './duration.js';
 import { progressMode, withProgress } from './progress.js';
+import { exportToStandardOutput, type StreamFormat } from './standard-output.js';
 import { withStopSignals } from './stop-signals.js';
 import { wholeNumber } from './whole-number.js';
 
 export interface RunArguments extends FilesOptions {
   readonly output: string;
+  readonly tarball?: true;
+  readonly format?: StreamFormat;
+  readonly filesDir?: string;
   readonly jobs: number;
   readonly resume?: true;
   readonly snapshot?: string;
@@ -34,7 +40,8 @@ export interface RunArguments extends FilesOptions {
 
 export function addRunOptions(command: Command): Command {
   command
-    .option('--output <dir>', 'directory under which one directory a realm is made', 'out')
+    .option('--output <dir>', 'directory under which one directory a realm is made; - streams tar to standard output', 'out')
+    .option('--tarball', 'also write NAME.tar.gz, and its SHA-256 beside it')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
     .option('--resume', 'go on with a run that stopped half-way')
     .option('--snapshot <id>', 'export out of the snapshot that `realmlift snapshot` holds')
@@ -48,20 +55,22 @@ export function addRunOptions(command: Command): Command {
     .option('--migration-status <file>', 'a migration_status.json to use as it is')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf, for the avatar_salt (else ZULIP_AVATAR_SALT)')
     .option('--no-avatars', 'leave the avatars out, when the salt is not known')
+    .addOption(new Option('--format <format>', 'with --output -: a tar of the directory, or one line of JSON a row').choices(['directory', 'ndjson']))
+    .option('--files-dir <dir>', 'with --format ndjson: where the files go that its lines name')
     .option('--quiet', 'show no progress')
     .addOption(new Option('--json', 'tell progress as JSON on standard error, one object a line').conflicts('quiet'))
     .addOption(new Option('--random-seed <text>', 'make random colours and addresses repeatable'));
   return addFilesOptions(command);
 }
 
-type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal' | 'onEvent'>;
+type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal' | 'onEvent' | 'output'>;
 
 /** @throws RealmliftError CONNECTION_STRING, FILES_UNKNOWN, SECRETS_FILE */
 export function sharedOptions(options: RunArguments): SharedOptions {
   const { env } = process;
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
-    output: options.output, jobs: options.jobs, resume: options.resume === true,
+    jobs: options.jobs, resume: options.resume === true,
     snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge,
     decisions: { strip: new Set(options.strip ?? []), keep: new Set(options.keep ?? []) },
     zulipVersion: options.zulipVersion,
@@ -72,8 +81,16 @@ export function sharedOptions(options: RunArguments): SharedOptions {
 }
 
 /** Runs exports so that ^C stops them cleanly, shows their progress, and sums up what became of them. */
-export async function runAndConclude(options: RunArguments, run: (under: Pick<ExportOptions, 'signal' | 'onEvent'>) => Promise<Outcome[]>): Promise<void> {
+export async function runAndConclude(options: RunArguments, run: (under: Pick<ExportOptions, 'signal' | 'onEvent' | 'output'>) => Promise<Outcome[]>): Promise<void> {
   const started = performance.now();
-  const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), (onEvent) => run({ signal, onEvent })));
+  if (options.format === 'ndjson' && options.output !== '-') {
+    throw new RealmliftError('USAGE', 'usage', '--format ndjson writes to standard output', { hint: 'add --output -', exit: EXIT.usage });
+  }
+  const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), async (onEvent) => {
+    if (options.output === '-') return exportToStandardOutput(options.format ?? 'directory', options.filesDir, (output) => run({ signal, onEvent, output }));
+    const done = await run({ signal, onEvent, output: options.output });
+    if (options.tarball === true) for (const outcome of done) if ('result' in outcome) await writeTarball(outcome.result.directory);
+    return done;
+  }));
   conclude(outcomes, (performance.now() - started) / 1000, options.strict === true, options.json === true);
 }

@@ -1,5 +1,7 @@
 /** `realmlift verify DIR`. */
+import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
+import { isBackup, verifyBackup, type VerifiedBackup } from '../backup/verify-backup.js';
 import { EXIT } from '../errors.js';
 import type { Finding } from '../verify/findings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
@@ -7,18 +9,27 @@ import { wholeNumber } from './whole-number.js';
 
 interface VerifyArguments {
   jobs?: number;
+  identity?: string;
+  passphraseFile?: string;
   json?: true;
 }
 
 /** The command sets the exit code: 1 when an error was found, 0 otherwise. RealmliftErrors are left to the caller. */
 export function verifyCommand(): Command {
   return new Command('verify')
-    .description('re-read an export and check that it is whole, closed and without secrets')
-    .argument('<directory>', 'an export of a realm or of a single user, unpacked; also one that Zulip wrote')
+    .description('Re-read an export and check that it is whole, closed and without secrets; or check a backup.')
+    .argument('<directory>', 'an export, unpacked (also one that Zulip wrote); or a backup, or the place where backups are kept')
+    .option('--identity <file>', 'of a backup: the secret key, to decrypt it, count its rows and compare their digests')
+    .option('--passphrase-file <file>', 'of a backup: the passphrase, likewise')
     .option('-j, --jobs <number>', 'worker threads (default: the processors)', wholeNumber(1))
     .option('--json', 'print the whole report as JSON')
     .addHelpText('after', '\nExit codes: 0 good (there may be notes); 1 an error was found, or a file cannot be read; 2 no such directory.')
     .action(async (directory: string, given: VerifyArguments) => {
+      if (await isBackup(directory, process.env)) {
+        const verified = await verifyBackup(directory, process.env, { identityFile: given.identity, passphraseFile: given.passphraseFile }, given.jobs ?? availableParallelism());
+        process.stdout.write(given.json === true ? `${JSON.stringify(verified, null, 2)}\n` : backupSummary(verified));
+        return;
+      }
       const report = await verifyExport(directory, given.jobs === undefined ? {} : { jobs: given.jobs });
       process.stdout.write(given.json === true ? `${JSON.stringify(report, null, 2)}\n` : summary(report));
       if (report.totals.errors > 0) process.exitCode = EXIT.failed;
@@ -27,6 +38,11 @@ export function verifyCommand(): Command {
 
 /** So many errors and so many notes are printed; --json has all. */
 const PRINTED = 20;
+
+function backupSummary({ location, takenAt, level, parts, bytes, tables, rows }: VerifiedBackup): string {
+  const looked = level === 'contents' ? `decrypted: ${tables ?? 0} tables, ${rows ?? 0} rows, as at the source` : 'sizes and checksums; with --identity also the rows';
+  return `${location}: backup of ${takenAt}, ${parts} parts, ${bytes} bytes: good (${looked})\n`;
+}
 
 /** What was read, then what is wrong with it, errors first, one line each. */
 export function summary(report: VerifyReport): string {

@@ -31,7 +31,7 @@ async function unlessCut<T>(answer: Promise<T>, signal: AbortSignal, tooLate: (a
       else resolve(value);
     }, (error: unknown) => {
       signal.removeEventListener('abort', cut);
-      reject(error);
+      reject(error instanceof Error ? error : new Error(String(error)));
     });
     if (signal.aborted) cut();
   });

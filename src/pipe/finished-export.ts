@@ -90,6 +90,6 @@ export function tableFiles(source: FinishedExport): ManifestFile[] {
   return TABLE_FILES.map((name) => source.top.get(name)).filter((file) => file !== undefined);
 }
 
-async function* filesOf(directory: string): AsyncGenerator<FoundFile> {
-  for await (const file of walk(directory)) if (file.path !== 'manifest.json') yield file;
+function* filesOf(directory: string): Generator<FoundFile> {
+  for (const file of walk(directory)) if (file.path !== 'manifest.json') yield file;
 }

@@ -11,7 +11,7 @@ import type { ManifestFile } from '../package/manifest.js';
  */
 export async function* writtenEntries(directory: string, parts: ReadonlyMap<string, JournalPart>, files: AsyncGenerator<ManifestFile>): AsyncGenerator<ManifestFile> {
   let next = await files.next();
-  for await (const { path } of walk(directory)) {
+  for (const { path } of walk(directory)) {
     if (path === 'manifest.json') continue;
     const part = parts.get(path);
     if (next.done !== true && next.value.path === path) {

@@ -8,7 +8,7 @@ export class Outside {
 
   add(where: string, what: string, ambiguous: boolean): void {
     let counts = this.#counts.get(where);
-    if (counts === undefined) this.#counts.set(where, (counts = new Map()));
+    if (counts === undefined) this.#counts.set(where, (counts = new Map<string, number>()));
     counts.set(what, (counts.get(what) ?? 0) + 1);
     if (ambiguous) this.ambiguous++;
   }

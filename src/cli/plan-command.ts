@@ -1,0 +1,66 @@
+/** `realmlift plan`: what an export would do, without doing it. */
+import { Command, Option } from 'commander';
+import { planReport, type PlannedExport } from '../plan-report.js';
+import { readUserList } from '../plan/user-list.js';
+import { connectionSettings } from '../snapshot/connection-settings.js';
+import { collect } from './collect.js';
+import { size, thousands } from './summary.js';
+import { wholeNumber } from './whole-number.js';
+
+interface PlanArguments {
+  readonly realm?: string[];
+  readonly mode: 'full' | 'consent' | 'public';
+  readonly users?: string;
+  readonly allowUnknown?: true;
+  readonly consentMessage?: number;
+  readonly force?: true;
+  readonly strip?: string[];
+  readonly keep?: string[];
+  readonly zulipVersion?: string;
+  readonly json?: true;
+}
+
+export function planCommand(): Command {
+  return new Command('plan')
+    .description('Tell what an export would take, by which rules, and what it would leave. Reads no message content.')
+    .option('--realm <name>', 'subdomain of the realm; may be repeated; without one, all realms', collect)
+    .addOption(new Option('--mode <mode>', 'whose private data travels').choices(['full', 'consent', 'public']).default('full'))
+    .option('--users <file>', 'users whose transfer was approved')
+    .option('--allow-unknown', 'skip users that the realm does not have')
+    .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
+    .option('--force', 'plan although nobody could administer the result')
+    .option('--strip <table.column>', 'leave a column out', collect)
+    .option('--keep <table.column>', 'export a column although its name looks like a secret', collect)
+    .option('--zulip-version <version>', 'the version of the server, if the database misleads')
+    .option('--json', 'print the plan as JSON')
+    .addHelpText('after', '\nRows are counted, bytes, time and disk are estimated.\nExit codes: 0 done; 1 failed; 2 wrong usage; 3 an export would be refused.')
+    .action(async (options: PlanArguments) => {
+      const approved = options.users === undefined ? undefined : readUserList(options.users);
+      const plans = await planReport({
+        settings: connectionSettings(process.env.DATABASE_URL, process.env), zulipVersion: options.zulipVersion,
+        targets: { realms: options.realm ?? 'all', exclude: [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
+        request: {
+          mode: approved === undefined ? options.mode : 'consent', consentMessage: options.consentMessage, force: options.force === true,
+          decisions: { strip: new Set(options.strip ?? []), keep: new Set(options.keep ?? []) },
+        },
+      }, (why) => process.stderr.write(`realmlift: ${why}\n`));
+      process.stdout.write(options.json === true ? `${JSON.stringify(plans, null, 2)}\n` : plans.map(text).join('\n'));
+    });
+}
+
+function text(plan: PlannedExport): string {
+  const { zulip, tables, files, leftOut } = plan;
+  const lines = [
+    `${plan.target} (${plan.mode}): Zulip ${zulip.release}, rules of migration ${zulip.rules_of_migration}`,
+    `  ${zulip.evidence}`,
+    ...tables.filter(({ rows }) => rows > 0).map(({ table, rows, bytes, estimated }) => `  ${table.padEnd(34)} ${`${estimated ? 'about ' : ''}${thousands(rows)}`.padStart(18)} rows  about ${size(bytes)}`),
+    `  ${'uploaded files'.padEnd(34)} ${thousands(files.uploads).padStart(18)}       ${size(files.bytes)}`,
+    `  ${plan.messageFiles} messages files; about ${size(plan.disk)} of disk, about ${Math.ceil(plan.seconds)} s and the time of the files`,
+    ...leftOut.map(({ reason, rows, what }) => `  stays: ${thousands(rows)} ${what}: ${reason}`),
+    ...(plan.stripped.length > 0 ? [`  secrets left out: ${plan.stripped.join(', ')}`] : []),
+    ...(plan.unknownTables.length > 0 ? [`  tables that nothing classifies, not exported: ${plan.unknownTables.join(', ')}`] : []),
+    ...(plan.unknownColumns.length > 0 ? [`  columns that no known release has, exported: ${plan.unknownColumns.join(', ')}`] : []),
+    ...Object.entries(plan.rules).filter(([, rule]) => rule !== 'otherwise').map(([name, rule]) => `  rule: ${name}: ${rule}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
