@@ -1,5 +1,6 @@
 /** What a failed COPY means to the person who runs the export. */
 import { RealmliftError, serverReason } from '../errors.js';
+import { recoveryConflict } from '../snapshot/recovery-conflict.js';
 
 /** The fields of the server's error message that are used; a broken connection's error has no SQLSTATE. */
 interface ServerError {
@@ -12,7 +13,7 @@ interface ServerError {
  * @param role whom to grant a missing right
  * @param select the query, for the schema of the table it has no right to
  */
-export function copyError(cause: unknown, table: string, select: string, role: string): RealmliftError {
+export function copyError(cause: unknown, table: string | undefined, select: string, role: string): RealmliftError {
   if (cause instanceof RealmliftError) return cause;
   const { code, message, severity } = cause as ServerError;
   // A SQLSTATE comes with a severity; the codes of a broken socket (ECONNRESET) do not. A backend that is terminated while it
@@ -23,13 +24,10 @@ export function copyError(cause: unknown, table: string, select: string, role: s
     });
   }
   if (code === '42501') {
-    return new RealmliftError('RIGHT_MISSING', 'copy', `the role ${role} may not read what the export needs: ${message}`, { table, cause, hint: grant(message, table, select, role) });
+    return new RealmliftError('RIGHT_MISSING', 'copy', `the role ${role} may not read what the export needs: ${message}`, { table, cause, hint: grant(message, table ?? '', select, role) });
   }
-  if (code === '40001' || code === '40P01') {
-    return new RealmliftError('RECOVERY_CONFLICT', 'copy', 'the standby cancelled the query, for its recovery had to remove what the query reads', {
-      table, cause, hint: 'raise max_standby_streaming_delay (and max_standby_archive_delay) on the standby above the length of the export, or set hot_standby_feedback = on',
-    });
-  }
+  const conflict = recoveryConflict(cause, 'copy', table);
+  if (conflict !== undefined) return conflict;
   return new RealmliftError('COPY_FAILED', 'copy', `the server could not send the rows (${serverReason(code, message)})`, { table, cause });
 }
 

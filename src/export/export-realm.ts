@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
+import { copyError } from '../copy/copy-error.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
@@ -18,7 +19,7 @@ import { MESSAGE_RANGE } from '../plan/parameters.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { ledgerQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
-import type { Snapshot } from '../snapshot/snapshot.js';
+import { cutConnection, type Snapshot } from '../snapshot/snapshot.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { ExportEvent, TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
@@ -163,6 +164,7 @@ class RealmExport {
 
   /** Rows and files at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
   async #rowsAndFiles(): Promise<FilesResult> {
+    this.#signal.addEventListener('abort', () => cutConnection(this.#run.session), { once: true });
     const attachments = this.#table('zerver_attachment');
     const files = this.#pullFiles();
     const pieces = [
@@ -221,7 +223,9 @@ class RealmExport {
     const { session, journal, output } = this.#run;
     const messages = this.#table('zerver_message') as PlannedTable;
     const usermessages = this.#table('zerver_usermessage');
-    const planned = await planFiles(join(output.run, 'messages-files'), messageFiles(session, this.#query(messages).select));
+    const { select } = this.#query(messages);
+    const planned = await planFiles(join(output.run, 'messages-files'), messageFiles(session, select))
+      .catch((error: unknown) => { throw copyError(error, messages.name, select, session.user ?? 'the role'); });
     this.#messagesFiles = planned.count;
     this.#tell({ kind: 'planned', messages: planned.messages, messageFiles: planned.count });
     if (planned.count === 0) return this.#emptyMessagesFile(usermessages);

@@ -115,7 +115,9 @@ function tableOf({ segment }: Assignment): string {
 
 /** Which part of a table failed, where it is only a part. */
 function segmentOf({ segment }: Assignment): string {
-  return segment.kind === 'table' ? '' : ` in the segment ${segment.files[0]?.path} to ${segment.files.at(-1)?.path}`;
+  if (segment.kind === 'table') return '';
+  const [first, last] = [segment.files[0]?.path, segment.files.at(-1)?.path];
+  return first === last ? ` (segment ${first})` : ` (segment ${first} to ${last})`;
 }
 
 function received({ code, stage, message, table, hint, exit, stack }: SentError, assignment: Assignment): RealmliftError {

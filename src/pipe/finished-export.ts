@@ -43,7 +43,7 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
   const records = new Map<Area, ManifestFile>();
   const numbered: { number: number; file: ManifestFile }[] = [];
   const found = filesOf(directory);
-  let present = await found.next();
+  let present = found.next();
   for await (const file of files) {
     const order = present.done === true ? 1 : comparePaths(present.value.path, file.path);
     if (present.done !== true && order < 0) throw changed(present.value.path, 'it is not listed there');
@@ -58,7 +58,7 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
       if (number === undefined) top.set(file.path, file);
       else numbered.push({ number: Number(number), file });
     }
-    present = await found.next();
+    present = found.next();
   }
   if (present.done !== true) throw changed(present.value.path, 'it is not listed there');
   numbered.sort((a, b) => a.number - b.number);

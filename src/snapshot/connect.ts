@@ -37,7 +37,7 @@ const SESSION = `
 const LATER_SETTINGS = [[140000, 'SET idle_session_timeout = 0'], [170000, 'SET transaction_timeout = 0']] as const;
 
 /** Milliseconds after which a server in the midst of a query notices that we are gone, and gives the snapshot free. */
-const CONNECTION_CHECK = 10_000;
+const CONNECTION_CHECK = 2_000;
 
 interface Failure {
   readonly settings: ConnectionSettings;

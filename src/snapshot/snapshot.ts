@@ -11,6 +11,7 @@ import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { connect, settingsOf } from './connect.js';
 import type { ConnectionSettings } from './connection-settings.js';
+import { recoveryConflict } from './recovery-conflict.js';
 import { ageOf, BEGIN, notJoined, takeSnapshot, type SnapshotChoice, type TakenSnapshot } from './take-snapshot.js';
 
 /** Milliseconds between two signs of life of the holder. */
@@ -53,11 +54,13 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
   const end = (reason: unknown): void => {
     if (!finished && !lost.signal.aborted) lost.abort(reason);
   };
-  const fail = (cause: unknown): void => end(new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
+  const fail = (cause: unknown): void => end(recoveryConflict(cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
     hint: 'was the server restarted, or the backend terminated? Nothing was published; run again with --resume', cause,
   }));
   const obey = (): void => end(options.signal?.reason);
-  client.on('end', () => fail(undefined));
+  let ending: unknown;
+  client.on('error', (error) => { ending = error; });
+  client.on('end', () => fail(ending));
   options.signal?.addEventListener('abort', obey, { once: true });
   if (options.signal?.aborted === true) obey();
   const heartbeat = startHeartbeat(client, fail);

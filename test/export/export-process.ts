@@ -26,12 +26,28 @@ export interface ExportProcess {
 
 /** Starts an export of acme's full data with two workers unless the words say otherwise. */
 export async function startExport(url: string, output: string, ...words: string[]): Promise<ExportProcess> {
+  const [file, ...given] = await command(output, words);
+  return started(spawn(file, given, { env: environment(url), stdio: ['ignore', 'ignore', 'pipe'] }));
+}
+
+/** Runs an export in a shell after `limit`, such as `ulimit -f 100`. */
+export async function runLimited(limit: string, url: string, output: string): Promise<Ended> {
+  return started(spawn('/bin/sh', ['-c', `${limit}; exec "$@"`, 'sh', ...(await command(output, []))], { env: environment(url), stdio: ['ignore', 'ignore', 'pipe'] })).ended;
+}
+
+async function command(output: string, words: readonly string[]): Promise<[string, ...string[]]> {
+  const realm = words.includes('--realm') ? [] : ['--realm', 'acme'];
   const uploads = await uploadsDirectory('zulip-11/local');
-  const child = spawn(process.execPath, [
-    CLI, ...(words[0]?.startsWith('-') === false ? [] : ['export']), ...(words.includes('--realm') ? [] : ['--realm', 'acme']), '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', '--no-verify', ...words,
-  ], { env: { ...process.env, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] }, stdio: ['ignore', 'ignore', 'pipe'] });
+  return [process.execPath, CLI, 'export', ...realm, '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', '--no-verify', '--quiet', ...words];
+}
+
+function environment(url: string): NodeJS.ProcessEnv {
+  return { ...process.env, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] };
+}
+
+function started(child: ChildProcess): ExportProcess {
   let stderr = '';
-  child.stderr.on('data', (chunk: Buffer) => { stderr += chunk.toString(); });
+  child.stderr?.on('data', (chunk: Buffer) => { stderr += chunk.toString(); });
   const ended = once(child, 'close').then(([code, signal]) => ({ code: code as number | null, signal: signal as NodeJS.Signals | null, stderr }));
   return { process: child, ended };
 }
