@@ -74,15 +74,16 @@ async function* avatars(wanted: WantedFiles, root: string | undefined): AsyncGen
 }
 
 async function* emoji({ realmId, rules, emoji: rows }: WantedFiles): AsyncGenerator<Candidate> {
-  const candidates: Candidate[] = [];
+  // By path: rows of old servers may share a file.
+  const candidates = new Map<string, Candidate>();
   for await (const { fileName, name, authorId, deactivated } of rows()) {
     for (const suffix of rules.emojiOriginals ? ['', '.original'] : ['']) {
       const path = `${realmId}/emoji/images/${fileName}${suffix}`;
       const record = { realm_id: realmId, author: authorId, path, s3_path: path, file_name: fileName, name, deactivated };
-      candidates.push({ area: 'emoji', key: path, path, judge: () => ({ take: true, record }) });
+      candidates.set(path, { area: 'emoji', key: path, path, judge: () => ({ take: true, record }) });
     }
   }
-  yield* candidates.sort((a, b) => byBytes(a.path, b.path));
+  yield* [...candidates.values()].sort((a, b) => byBytes(a.path, b.path));
 }
 
 async function* realmIcons({ realmId, realmIcons: wanted }: WantedFiles, root: string | undefined): AsyncGenerator<Candidate> {

@@ -38,104 +38,136 @@ export interface PullOptions {
  */
 export async function pullFiles(store: FileStore, wanted: WantedFiles, directory: string, options: PullOptions, onEvent: OnFileEvent): Promise<FilesResult> {
   const target = await ExportDirectory.open(directory, options.done !== undefined);
-  const { jobs = 32 } = options;
-  const areas = Object.fromEntries(AREAS.map((area) => [area, emptyTally()])) as Record<Area, AreaTally>;
-  const lostAttachmentIds: string[] = [];
-  // One error ends all: what else is under way must not go on behind it.
-  const stop = new AbortController();
-  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal]);
-  // Each request under way listens.
-  setMaxListeners(0, signal);
-
-  const skip = async ({ area, key, attachmentId }: Candidate): Promise<undefined> => {
-    if (attachmentId !== undefined) lostAttachmentIds.push(attachmentId);
-    areas[area].skipped += 1;
-    await onEvent({ kind: 'skipped', area, key, attachmentId });
-    return undefined;
-  };
-
-  const pull = async (candidate: Candidate): Promise<FileRecord | undefined> => {
-    const tally = areas[candidate.area];
-    const lose = async (reason: LossReason, detail: string | undefined): Promise<undefined> => {
-      if (candidate.attachmentId !== undefined) lostAttachmentIds.push(candidate.attachmentId);
-      if (reason === 'absent') tally.missing += 1;
-      else tally.failed += 1;
-      const { area, key, attachmentId } = candidate;
-      await onEvent({ kind: 'lost', area, key, reason, attachmentId, detail });
-      return undefined;
-    };
-    try {
-      if (candidate.refused === 'owner') return await skip(candidate);
-      return (await pullOne(store, target, candidate, tally, options, onEvent, signal)) ?? (await skip(candidate));
-    } catch (error) {
-      // What fails once the run is being stopped fails for that reason.
-      if (signal.aborted) throw signal.reason;
-      if (error instanceof Lost) {
-        if (error.reason === 'absent' && candidate.optional === true) return undefined;
-        return await lose(error.reason, error.message);
-      }
-      if (error instanceof NameTaken) return await lose('collision', error.message);
-      stop.abort(diskFault(error) ?? error);
-      throw signal.reason;
-    }
-  };
-
-  /** A directory or listing that cannot be read is told like a file. */
-  async function* candidates(area: Area): AsyncGenerator<Candidate> {
-    try {
-      yield* store.candidates(area, wanted, signal);
-    } catch (error) {
-      if (!(error instanceof Lost)) throw error;
-      areas[area].failed += 1;
-      await onEvent({ kind: 'lost', area, key: `${wanted.realmId}/`, reason: error.reason, detail: error.message });
-    }
-  }
-
-  for (const area of AREAS) {
-    if (area === 'realm_icons' && !wanted.realmIcons) continue;
-    areas[area].records = await writeRecords(directory, area, present(inOrder(candidates(area), jobs, WINDOW, pull)));
-  }
-  const { orphans = 'report' } = options;
-  if (orphans !== 'ignore') await reconcile({ store, wanted, areas, target: orphans === 'copy' ? target : undefined, jobs, signal, onEvent });
+  const result = await new Pull(store, wanted, target, options, onEvent).run(directory);
   await target.close();
-  return { areas, lostAttachmentIds: lostAttachmentIds.sort((a, b) => a.length - b.length || (a < b ? -1 : 1)) };
+  return result;
 }
 
-/** @returns the file's record; undefined when its owner may not travel */
-async function pullOne(
-  store: FileStore, target: ExportDirectory, candidate: Candidate, tally: AreaTally, options: PullOptions, onEvent: OnFileEvent, signal: AbortSignal,
-): Promise<FileRecord | undefined> {
-  signal.throwIfAborted();
-  const { area, key, attachmentId, rowSize, refused } = candidate;
-  const path = `${area}/${candidate.path}`;
-  if (refused === 'absent') throw new Lost('absent', 'there is no such file');
-  const problem = unsafe(candidate.path) ?? (candidate.path === 'records.json' ? 'the key is that of the records' : undefined);
-  if (problem !== undefined) throw new Lost('unsafe-name', problem);
+class Pull {
+  readonly #store: FileStore;
+  readonly #wanted: WantedFiles;
+  readonly #target: ExportDirectory;
+  readonly #options: PullOptions;
+  readonly #onEvent: OnFileEvent;
+  readonly #areas = Object.fromEntries(AREAS.map((area) => [area, emptyTally()])) as Record<Area, AreaTally>;
+  readonly #lostAttachmentIds: string[] = [];
+  /** One error ends all: what else is under way must not go on behind it. */
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
 
-  const tell = async ({ size, sha256, record, oddMetadata }: EarlierFile, resumed: boolean): Promise<FileRecord> => {
+  constructor(store: FileStore, wanted: WantedFiles, target: ExportDirectory, options: PullOptions, onEvent: OnFileEvent) {
+    this.#store = store;
+    this.#wanted = wanted;
+    this.#target = target;
+    this.#options = options;
+    this.#onEvent = onEvent;
+    this.#signal = options.signal === undefined ? this.#stop.signal : AbortSignal.any([this.#stop.signal, options.signal]);
+    // Each request under way listens.
+    setMaxListeners(0, this.#signal);
+  }
+
+  async run(directory: string): Promise<FilesResult> {
+    const { jobs = 32, orphans = 'report' } = this.#options;
+    for (const area of AREAS) {
+      if (area === 'realm_icons' && !this.#wanted.realmIcons) continue;
+      const records = inOrder(this.#candidates(area), jobs, WINDOW, async (candidate) => this.#pull(candidate));
+      this.#areas[area].records = await writeRecords(directory, area, present(records));
+    }
+    if (orphans !== 'ignore') {
+      await reconcile({
+        store: this.#store, wanted: this.#wanted, areas: this.#areas, target: orphans === 'copy' ? this.#target : undefined,
+        jobs, signal: this.#signal, onEvent: this.#onEvent,
+      });
+    }
+    return { areas: this.#areas, lostAttachmentIds: this.#lostAttachmentIds.sort((a, b) => a.length - b.length || (a < b ? -1 : 1)) };
+  }
+
+  /** A directory or listing that cannot be read is told like a file. */
+  async* #candidates(area: Area): AsyncGenerator<Candidate> {
+    try {
+      yield* this.#store.candidates(area, this.#wanted, this.#signal);
+    } catch (error) {
+      if (!(error instanceof Lost)) throw error;
+      this.#areas[area].failed += 1;
+      await this.#onEvent({ kind: 'lost', area, key: `${this.#wanted.realmId}/`, reason: error.reason, detail: error.message });
+    }
+  }
+
+  /** @returns the file's record; undefined when it is not in the export, which has been told */
+  async #pull(candidate: Candidate): Promise<FileRecord | undefined> {
+    try {
+      this.#signal.throwIfAborted();
+      if (candidate.refused === 'owner') return await this.#skip(candidate);
+      if (candidate.refused === 'absent') throw new Lost('absent', 'there is no such file');
+      const problem = unsafe(candidate.path) ?? (candidate.path === 'records.json' ? 'the key is that of the records' : undefined);
+      if (problem !== undefined) throw new Lost('unsafe-name', problem);
+      return (await this.#resumed(candidate)) ?? (await this.#fetched(candidate)) ?? (await this.#skip(candidate));
+    } catch (error) {
+      // What fails once the run is being stopped fails for that reason.
+      if (this.#signal.aborted) throw this.#signal.reason;
+      if (error instanceof NameTaken) return this.#lose(candidate, 'collision', error.message);
+      if (error instanceof Lost) return error.reason === 'absent' && candidate.optional === true ? undefined : this.#lose(candidate, error.reason, error.message);
+      this.#stop.abort(diskFault(error) ?? error);
+      throw this.#signal.reason;
+    }
+  }
+
+  /** Takes the file of an earlier run, if the store's is still the same and the file on disk is what the journal says. */
+  async #resumed(candidate: Candidate): Promise<FileRecord | undefined> {
+    const path = pathOf(candidate);
+    const earlier = this.#options.done?.(path);
+    if (earlier === undefined) return undefined;
+    const trusted = (await this.#store.unchanged(candidate, earlier.record)) && (await this.#target.holds(path, earlier.size, earlier.sha256));
+    return trusted ? this.#tell(candidate, earlier, true) : undefined;
+  }
+
+  /** @returns undefined when the object's owner may not travel */
+  async #fetched(candidate: Candidate): Promise<FileRecord | undefined> {
+    const path = pathOf(candidate);
+    const partial = this.#target.partial(path);
+    const fetched = await this.#store.fetch(candidate, partial, this.#signal);
+    if (!fetched.taken) return undefined;
+    await this.#target.publish(partial, path);
+    const { size, sha256, verdict: { record, oddMetadata } } = fetched;
+    return this.#tell(candidate, { size, sha256, record, oddMetadata }, false);
+  }
+
+  async #tell(candidate: Candidate, { size, sha256, record, oddMetadata }: EarlierFile, resumed: boolean): Promise<FileRecord> {
+    const { area, key, attachmentId, rowSize } = candidate;
+    const tally = this.#areas[area];
     tally.found += 1;
     tally.bytes += size;
     if (resumed) tally.resumed += 1;
     if (oddMetadata !== undefined) {
       tally.metadata[oddMetadata.problem] += 1;
-      await onEvent({ kind: 'metadata', area, key, ...oddMetadata });
+      await this.#onEvent({ kind: 'metadata', area, key, ...oddMetadata });
     }
     if (rowSize !== undefined && rowSize !== size) {
       tally.otherSize += 1;
-      await onEvent({ kind: 'other-size', area, key, row: rowSize, file: size, attachmentId });
+      await this.#onEvent({ kind: 'other-size', area, key, row: rowSize, file: size, attachmentId });
     }
-    await onEvent({ kind: 'file', area, path, size, sha256, record, oddMetadata, resumed });
+    await this.#onEvent({ kind: 'file', area, path: pathOf(candidate), size, sha256, record, oddMetadata, resumed });
     return record;
-  };
+  }
 
-  const earlier = options.done?.(path);
-  if (earlier !== undefined && (await store.unchanged(candidate, earlier.record)) && (await target.holds(path, earlier.size, earlier.sha256))) return tell(earlier, true);
+  async #skip({ area, key, attachmentId }: Candidate): Promise<undefined> {
+    if (attachmentId !== undefined) this.#lostAttachmentIds.push(attachmentId);
+    this.#areas[area].skipped += 1;
+    await this.#onEvent({ kind: 'skipped', area, key, attachmentId });
+    return undefined;
+  }
 
-  const partial = target.partial(path);
-  const fetched = await store.fetch(candidate, partial, signal);
-  if (!fetched.taken) return undefined;
-  await target.publish(partial, path);
-  return tell({ size: fetched.size, sha256: fetched.sha256, record: fetched.verdict.record, oddMetadata: fetched.verdict.oddMetadata }, false);
+  async #lose({ area, key, attachmentId }: Candidate, reason: LossReason, detail: string): Promise<undefined> {
+    if (attachmentId !== undefined) this.#lostAttachmentIds.push(attachmentId);
+    this.#areas[area][reason === 'absent' ? 'missing' : 'failed'] += 1;
+    await this.#onEvent({ kind: 'lost', area, key, reason, attachmentId, detail });
+    return undefined;
+  }
+}
+
+/** Relative to the export's directory. */
+function pathOf({ area, path }: Candidate): string {
+  return `${area}/${path}`;
 }
 
 async function* present(records: AsyncIterable<FileRecord | undefined>): AsyncGenerator<FileRecord> {

@@ -80,15 +80,16 @@ async function listAvatars(users: ReadonlyMap<string, WantedAvatar>, prefix: str
 }
 
 async function* emoji(wanted: WantedFiles): AsyncGenerator<Candidate> {
-  const candidates: Candidate[] = [];
+  // By path: rows of old servers may share a file.
+  const candidates = new Map<string, Candidate>();
   for await (const { fileName, authorId } of wanted.emoji()) {
     for (const suffix of wanted.rules.emojiOriginals ? ['', '.original'] : ['']) {
       const key = `${wanted.realmId}/emoji/images/${fileName}${suffix}`;
       const author = authorId !== null && wanted.isRealmUser(authorId) ? authorId : undefined;
-      candidates.push({ area: 'emoji', key, path: key, judge: (info) => judge(wanted, key, info, author, 'emoji row', { file_name: fileName }) });
+      candidates.set(key, { area: 'emoji', key, path: key, judge: (info) => judge(wanted, key, info, author, 'emoji row', { file_name: fileName }) });
     }
   }
-  yield* candidates.sort((a, b) => byBytes(a.path, b.path));
+  yield* [...candidates.values()].sort((a, b) => byBytes(a.path, b.path));
 }
 
 async function* realmIcons(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGenerator<Candidate> {

@@ -29,7 +29,7 @@ async function unlessCut<T>(answer: Promise<T>, signal: AbortSignal, tooLate: (a
       signal.removeEventListener('abort', cut);
       if (signal.aborted) tooLate(value);
       else resolve(value);
-    }, (error: unknown) => {
+    }, (error: Error) => {
       signal.removeEventListener('abort', cut);
       reject(error instanceof Error ? error : new Error(String(error)));
     });
