@@ -34,8 +34,8 @@ const EVENTS: Readonly<Record<number, string>> = { 128: 'zerver_userprofile', 12
 export interface AuditContext {
   readonly references: ReferenceCatalog;
   /** The new id; undefined when it stays. */
-  replace(table: string, id: number): number | undefined;
-  link(text: string): string;
+  readonly replace: (table: string, id: number) => number | undefined;
+  readonly link: (text: string) => string;
 }
 
 /** @param json the value as written, an object */
