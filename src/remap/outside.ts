@@ -7,8 +7,8 @@ export class Outside {
   ambiguous = 0;
 
   add(where: string, what: string, ambiguous: boolean): void {
-    let counts = this.#counts.get(where);
-    if (counts === undefined) this.#counts.set(where, (counts = new Map<string, number>()));
+    const counts = this.#counts.get(where) ?? new Map<string, number>();
+    this.#counts.set(where, counts);
     counts.set(what, (counts.get(what) ?? 0) + 1);
     if (ambiguous) this.ambiguous++;
   }

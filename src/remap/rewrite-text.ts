@@ -28,15 +28,15 @@ const MARK = /#narrow\/|\/user_uploads\/|\/user_avatars\/|\/avatar\/|data-(?:use
 const ATTRIBUTE = /(\\*)"(\d+)\1"/y;
 const MENTION = /[^*]{0,600}\|(\d+)(?=\*\*)/y;
 const TOPIC_MESSAGE = /[^*]{1,600}>[^*]{0,600}@(\d+)(?=\*\*)/y;
-const NUMBER = /(\d+)(?![\w.])/y;
-const SLUG = /(\d+)(?=[/-]|$|[^\w.])/y;
+/** Not the beginning of a word; a full stop may end the sentence that holds the link. */
+const NUMBER = /(\d+)(?!\w|\.\w)/y;
 /** No \s: it would take a byte of a multi-byte character for a space. */
 const NARROW = /[^\x00-\x20"'<>)\\]*/y;
 const LINK = /[^\x00-\x20"'<>)\\&]*/y;
 const UPLOAD = /(?:thumbnail\/)?(\d+)\/((?:[\w-]+\/){1,2})/y;
 const AVATAR = /(\d+)\/(?:emoji\/|realm\/|([0-9a-f]{40}))/y;
 /** Ids of a group conversation: `5,6-group`, the comma also in the two ways in which URLs escape it. */
-const IDS = /^\d+(?:(?:,|%2C|\.2C)\d+)*(?=-|$)/i;
+const IDS = /^\d+(?:(?:,|%2C|\.2C)\d+)*(?!\w|%|\.\w)/i;
 
 const OF_ATTRIBUTE: Readonly<Record<string, string>> = {
   'data-user-id=': 'zerver_userprofile', 'data-user-group-id=': 'zerver_usergroup', 'data-stream-id=': 'zerver_stream', 'data-channel-id=': 'zerver_stream',
@@ -127,7 +127,7 @@ export class TextRewriter {
         return;
       }
       default: {
-        const match = matchAt(mark === '/avatar/' ? NUMBER : SLUG, text, from);
+        const match = matchAt(NUMBER, text, from);
         if (match === null) return;
         if (own()) this.#number(match, 1, OF_PAGE[mark] ?? 'zerver_userprofile');
         else this.#foreign();
