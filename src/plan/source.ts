@@ -25,7 +25,7 @@ export interface Source {
  * @param strip columns that the operator leaves out, as `table.column`: the role need not be able to read them
  * @throws RealmliftError NOT_ZULIP, SCHEMA_UNKNOWN, RIGHT_MISSING naming a table that the role may not read
  */
-export async function readSource(client: pg.Client, zulipVersion: string | undefined, strip: ReadonlySet<string>): Promise<Source> {
+export async function readSource(client: pg.Client, zulipVersion: string | undefined, strip: ReadonlySet<string> = new Set()): Promise<Source> {
   const registry = loadRegistry();
   const tables = await findSchema(client);
   const catalog = await readCatalog(client, tables);
