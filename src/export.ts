@@ -84,7 +84,7 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
   return withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
-    const source = await readSource(snapshot.client, options.zulipVersion);
+    const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
     const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
     const database = await databaseIdentity(snapshot.client, snapshot.settings);
     const store = await options.openStore();

@@ -40,7 +40,7 @@ export interface ExportPlan {
 const compiledOf = new WeakMap<Source, Map<string, CompiledRegistry>>();
 
 /**
- * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN, COLUMN_NEEDED, SCHEMA_UNKNOWN
+ * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN, COLUMN_NEEDED, COLUMN_SECRET, SCHEMA_UNKNOWN
  */
 export async function planExport(client: pg.Client, source: Source, request: ExportRequest): Promise<ExportPlan> {
   const { catalog, registry, version } = source;
@@ -63,7 +63,7 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
   return {
     request, parameters, compiled,
     tables: planTables(compiled, registry, catalog, request.mode),
-    review: reviewSchema(registry, catalog, compiled),
+    review: reviewSchema(registry, catalog, compiled, request.decisions),
   };
 }
 
@@ -77,7 +77,7 @@ function compileOnce(source: Source, mode: Mode, decisions: Decisions): Compiled
 }
 
 /** A decision about a column that is not there would leave its author in a false belief. */
-function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog }: Source): void {
+function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog, registry }: Source): void {
   for (const decision of [...strip, ...keep]) {
     const [table, column, ...more] = decision.split('.');
     if (more.length > 0 || catalog.get(table ?? '')?.columns.has(column ?? '') !== true) {
@@ -85,4 +85,11 @@ function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog }: Source)
     }
   }
   for (const decision of strip) if (decision.endsWith('.id')) throw columnNeeded(decision);
+  const views = [...registry.tables.values(), ...registry.selections.values()];
+  const secrets = new Set(views.flatMap((view) => [...view.strip, ...view.omit].map((column) => `${view.table}.${column}`)));
+  for (const decision of keep) {
+    if (secrets.has(decision)) {
+      throw new RealmliftError('COLUMN_SECRET', 'plan', `--keep ${decision}: this column is a secret and never travels`, { table: decision.split('.')[0], hint: 'leave --keep out', exit: EXIT.usage });
+    }
+  }
 }

@@ -1,6 +1,6 @@
 /** What the live schema has that nothing classifies: named in every summary, never passed over in silence. */
 import type { Catalog } from './catalog.js';
-import type { CompiledRegistry } from './compile-view.js';
+import type { CompiledRegistry, Decisions } from './compile-view.js';
 import { reasonNotExported, type Registry } from './registry.js';
 
 export interface SchemaReview {
@@ -18,7 +18,7 @@ export interface SchemaReview {
   readonly kept: ReadonlyMap<string, string>;
 }
 
-export function reviewSchema(registry: Registry, catalog: Catalog, compiled: CompiledRegistry): SchemaReview {
+export function reviewSchema(registry: Registry, catalog: Catalog, compiled: CompiledRegistry, decisions: Decisions): SchemaReview {
   const views = [...registry.tables.values()];
   const exported = new Set(views.map((view) => view.table));
   const unknownTables: string[] = [];
@@ -34,6 +34,7 @@ export function reviewSchema(registry: Registry, catalog: Catalog, compiled: Com
     }
     const known = registry.known.get(table.name);
     for (const column of table.columns.values()) {
+      if (compiled.secrets.get(table.name)?.has(column.name) === true) continue;
       if (known?.has(column.name) !== true) unknownColumns.push(`${table.name}.${column.name}`);
       else if (known.get(column.name) !== undefined && column.references === undefined) unboundReferences.push(`${table.name}.${column.name}`);
     }
@@ -45,7 +46,9 @@ export function reviewSchema(registry: Registry, catalog: Catalog, compiled: Com
   const omitted = new Set([...views, ...registry.selections.values()].flatMap((view) => [...view.omit].map((column) => `${view.table}.${column}`)));
   const stripped = [...compiled.secrets].flatMap(([table, columns]) => [...columns].filter((column) => present(table, column)).map((column) => `${table}.${column}`))
     .filter((each) => !omitted.has(each));
-  const kept = new Map(views.flatMap((view) => [...view.keep].filter(([column]) => present(view.table, column) && compiled.secrets.get(view.table)?.has(column) !== true)
-    .map(([column, reason]) => [`${view.table}.${column}`, reason] as const)));
+  const kept = new Map([...decisions.keep].map((column) => [column, 'asked for with --keep']));
+  for (const { table, keep } of views) {
+    for (const [column, reason] of keep) if (present(table, column) && compiled.secrets.get(table)?.has(column) !== true) kept.set(`${table}.${column}`, reason);
+  }
   return { unknownTables, unknownColumns, unboundReferences, notExported, stripped, kept };
 }

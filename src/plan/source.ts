@@ -22,14 +22,15 @@ export interface Source {
  * Reads the schema and version in the snapshot of `client`, whose search path is the schema to read afterwards.
  *
  * @param zulipVersion overrides what the database says
+ * @param strip columns that the operator leaves out, as `table.column`: the role need not be able to read them
  * @throws RealmliftError NOT_ZULIP, SCHEMA_UNKNOWN, RIGHT_MISSING naming a table that the role may not read
  */
-export async function readSource(client: pg.Client, zulipVersion: string | undefined): Promise<Source> {
+export async function readSource(client: pg.Client, zulipVersion: string | undefined, strip: ReadonlySet<string> = new Set()): Promise<Source> {
   const registry = loadRegistry();
   const tables = await findSchema(client);
   const catalog = await readCatalog(client, tables);
   requireNamedColumns(catalog);
-  const schema = await readableSchema(client, registry, catalog, tables);
+  const schema = await readableSchema(client, catalog, columnsRead(registry, catalog, strip), tables);
   await useSchema(client, schema);
   return { schema, catalog, registry, version: await detectZulipVersion(client, schema, zulipVersion), systemBots: await findSystemBots(client) };
 }
@@ -39,36 +40,49 @@ export async function useSchema(client: pg.Client, schema: string): Promise<void
   await client.query(`SET LOCAL search_path = pg_catalog, ${client.escapeIdentifier(schema)}`);
 }
 
-async function readableSchema(client: pg.Client, registry: Registry, catalog: Catalog, tables: string): Promise<string> {
-  const needed = tablesRead(registry, catalog);
-  const table = needed.find((each) => isHidden(registry, catalog, each));
-  const role = client.user ?? 'the role';
-  if (table === undefined) {
-    refuseHiddenRows(needed, catalog, role);
-    return tables;
-  }
-  const { rows } = await client.query<{ relname: string }>(`
-    SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = $1 AND c.relkind = 'v' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')`, [VIEW_SCHEMA]);
-  const views = new Set(rows.map((row) => row.relname));
-  if (needed.every((each) => views.has(each))) return VIEW_SCHEMA;
-  throw new RealmliftError('RIGHT_MISSING', 'plan', `${role} may not read ${tables}.${table}`, {
-    table,
-    hint: views.size > 0 ? `the views in ${VIEW_SCHEMA} are older than the schema: run realmlift install again`
-      : `GRANT USAGE ON SCHEMA ${tables} TO ${role}; GRANT SELECT ON ${tables}.${table} TO ${role}; or run realmlift install`,
-  });
+/** Table -> columns that an export reads. Nobody has to be able to read secrets. */
+function columnsRead(registry: Registry, catalog: Catalog, strip: ReadonlySet<string>): Map<string, string[]> {
+  const views = [...registry.tables.values(), ...registry.selections.values()];
+  return new Map(tablesRead(registry, catalog).map((table) => {
+    const stays = new Set(views.filter((view) => view.table === table).flatMap((view) => [...view.strip, ...view.omit]));
+    return [table, [...(catalog.get(table)?.columns.keys() ?? [])].filter((column) => !stays.has(column) && !strip.has(`${table}.${column}`))];
+  }));
 }
 
-/** True when the role may not read some column of the table that could travel. It need not be able to read secrets. */
-function isHidden(registry: Registry, catalog: Catalog, table: string): boolean {
-  const views = [...registry.tables.values(), ...registry.selections.values()].filter((view) => view.table === table);
-  const stays = (column: string): boolean => views.some(({ strip, omit }) => strip.has(column) || omit.has(column));
-  return [...(catalog.get(table)?.columns.values() ?? [])].some(({ name, readable }) => !readable && !stays(name));
+async function readableSchema(client: pg.Client, catalog: Catalog, needed: ReadonlyMap<string, readonly string[]>, tables: string): Promise<string> {
+  const role = client.user ?? 'the role';
+  const hidden = [...needed].find(([table, columns]) => columns.some((column) => catalog.get(table)?.columns.get(column)?.readable !== true))?.[0];
+  if (hidden === undefined) {
+    refuseHiddenRows(needed.keys(), catalog, role);
+    return tables;
+  }
+  const views = await readableViews(client);
+  const refuse = (table: string, hint: string): never => {
+    throw new RealmliftError('RIGHT_MISSING', 'plan', `${role} may not read ${tables}.${table}`, { table, hint });
+  };
+  if (views.size === 0) return refuse(hidden, `GRANT USAGE ON SCHEMA ${tables} TO ${role}; GRANT SELECT ON ${tables}.${hidden} TO ${role}; or run realmlift install`);
+  for (const [table, columns] of needed) {
+    const view = views.get(table);
+    if (view === undefined) return refuse(table, `the views in ${VIEW_SCHEMA} are older than the schema: run realmlift install again`);
+    const lacking = columns.find((column) => !view.has(column));
+    if (lacking !== undefined) return refuse(table, `the view ${VIEW_SCHEMA}.${table} lacks the column ${lacking}: run realmlift install again, or leave it out with --strip ${table}.${lacking}`);
+  }
+  return VIEW_SCHEMA;
+}
+
+/** The installed views that this role may read, with their columns. */
+async function readableViews(client: pg.Client): Promise<Map<string, Set<string>>> {
+  const { rows } = await client.query<{ name: string; columns: string[] }>(`
+    SELECT c.relname AS name, array_agg(a.attname::text) AS columns
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE n.nspname = $1 AND c.relkind = 'v' AND a.attnum > 0 AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+    GROUP BY c.relname`, [VIEW_SCHEMA]);
+  return new Map(rows.map(({ name, columns }) => [name, new Set(columns)]));
 }
 
 /** An export through a policy would lack rows without a word; the sessions have row_security off, so that it would fail later. */
-function refuseHiddenRows(needed: readonly string[], catalog: Catalog, role: string): void {
-  const table = needed.find((each) => catalog.get(each)?.policed);
+function refuseHiddenRows(needed: Iterable<string>, catalog: Catalog, role: string): void {
+  const table = [...needed].find((each) => catalog.get(each)?.policed);
   if (table === undefined) return;
   throw new RealmliftError('RIGHT_MISSING', 'plan', `a row-level security policy hides rows of ${table} from ${role}`, { table, hint: `ALTER ROLE ${role} BYPASSRLS, or export as the owner of the tables` });
 }
