@@ -1,7 +1,6 @@
 -- Personal recipients of those whose private data stays (mirror dummies, system bots, people outside set C): what somebody
 -- who agrees sent there travels. A recipient that is not in the export cannot be named by a message that is.
 
--- @select migration zerver >= 0600
 SELECT r.id
 FROM exported_recipient r
 JOIN possible_sender p ON p.id = r.type_id
@@ -10,10 +9,3 @@ UNION
 SELECT b.recipient_id AS id
 FROM zerver_userprofile b
 WHERE b.id = ANY (:cross_realm_bot_ids)
-
--- Before, such messages travelled although the recipients of mirror dummies did not.
--- @select
-SELECT r.id
-FROM zerver_recipient r
-JOIN possible_sender p ON p.id = r.type_id
-WHERE r.type = 1 AND NOT p.agrees

@@ -54,7 +54,8 @@ function requireTable(catalog: Catalog, table: string, who: string): void {
   if (!catalog.has(table)) throw unknown(table, `${who} needs the table ${table}, which this database does not have`);
 }
 
-function requireColumn(catalog: Catalog, table: string, column: string, who: string): void {
+/** @throws RealmliftError SCHEMA_UNKNOWN when `who` names a column that is not there, or an id that is no whole number */
+export function requireColumn(catalog: Catalog, table: string, column: string, who: string): void {
   requireTable(catalog, table, who);
   const type = catalog.get(table)?.columns.get(column)?.type;
   if (type === undefined) throw unknown(table, `${who} needs ${table}.${column}, which this database does not have`);

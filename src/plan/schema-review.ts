@@ -10,7 +10,7 @@ export interface SchemaReview {
   readonly unknownColumns: readonly string[];
   /** Columns that a known release has as a foreign key and this schema has without one. */
   readonly unboundReferences: readonly string[];
-  /** Table -> why it does not travel: of the tables that this server has, and of those that it should have. */
+  /** Table -> why it does not travel: of the tables that this server has, and of those that other releases have. */
   readonly notExported: ReadonlyMap<string, string>;
   /** Secret columns of exported tables that this server has, as `table.column`: stripped although Zulip exports them. */
   readonly stripped: readonly string[];
@@ -39,9 +39,7 @@ export function reviewSchema(registry: Registry, catalog: Catalog, compiled: Com
       else if (known.get(column.name) !== undefined && column.references === undefined) unboundReferences.push(`${table.name}.${column.name}`);
     }
   }
-  for (const table of registry.everywhere.keys()) {
-    if (exported.has(table) && !catalog.has(table)) notExported.set(table, 'this database does not have it, although every known release does');
-  }
+  for (const table of exported) if (!catalog.has(table)) notExported.set(table, 'this database has no such table');
   const present = (table: string, column: string): boolean => catalog.get(table)?.columns.has(column) === true;
   const omitted = new Set([...views, ...registry.selections.values()].flatMap((view) => [...view.omit].map((column) => `${view.table}.${column}`)));
   const stripped = [...compiled.secrets].flatMap(([table, columns]) => [...columns].filter((column) => present(table, column)).map((column) => `${table}.${column}`))

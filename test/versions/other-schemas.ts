@@ -1,0 +1,85 @@
+/**
+ * Schemas of releases without a sample server, made of one that has: what is known of their tables and columns, and the
+ * migrations up to theirs. Rows that only they can have are put in. The rules that hold for them: test/versions/releases.test.ts.
+ */
+
+/** Applied zerver migrations are exactly those up to `last`. */
+function migratedTo(last: number, name: string): string {
+  return `
+    DELETE FROM django_migrations WHERE app = 'zerver' AND name !~ '^0001_' AND substr(name, 1, 4)::int > ${last};
+    INSERT INTO django_migrations (app, name, applied)
+      SELECT 'zerver', to_char(n, 'FM0000') || CASE n WHEN ${last} THEN '_${name}' ELSE '_synthetic' END, now() FROM generate_series(30, ${last}) AS n
+      WHERE NOT EXISTS (SELECT FROM django_migrations WHERE app = 'zerver' AND name LIKE to_char(n, 'FM0000') || '\\_%')`;
+}
+
+/** From the 8.4 sample. 7.x: hotspots, no group settings, texts where 8 has JSON. */
+export const ZULIP_7_5 = `
+  ALTER TABLE zerver_onboardingstep RENAME TO zerver_userhotspot;
+  ALTER TABLE zerver_userhotspot RENAME COLUMN onboarding_step TO hotspot;
+  INSERT INTO zerver_userhotspot (user_id, hotspot, timestamp) SELECT id, 'intro_streams', now() FROM zerver_userprofile WHERE NOT is_bot;
+  ALTER TABLE zerver_realmauditlog ALTER COLUMN extra_data DROP DEFAULT, ALTER COLUMN extra_data TYPE text USING extra_data::text;
+  ALTER TABLE zerver_usergroup DROP COLUMN can_mention_group_id CASCADE;
+  ALTER TABLE zerver_realm DROP COLUMN can_access_all_users_group_id CASCADE, DROP COLUMN create_multiuse_invite_group_id CASCADE, DROP COLUMN jitsi_server_url,
+    DROP COLUMN enable_guest_user_indicator, DROP COLUMN push_notifications_enabled, DROP COLUMN push_notifications_enabled_end_timestamp;
+  ALTER TABLE zerver_realmplayground RENAME COLUMN url_template TO url_prefix;
+  ALTER TABLE zerver_userprofile RENAME COLUMN web_home_view TO default_view;
+  ALTER TABLE zerver_userprofile RENAME COLUMN web_escape_navigates_to_home_view TO escape_navigates_to_default_view;
+  ALTER TABLE zerver_userprofile DROP COLUMN automatically_follow_topics_policy, DROP COLUMN automatically_follow_topics_where_mentioned,
+    DROP COLUMN automatically_unmute_topics_in_muted_streams_policy, DROP COLUMN web_stream_unreads_count_display_policy;
+  ALTER TABLE zerver_realmuserdefault RENAME COLUMN web_home_view TO default_view;
+  ${migratedTo(451, 'add_userprofile_settings')}`;
+
+/** 6.x: login methods as bits, presence by client, no ties of attachments to scheduled messages; addresses are shown by the realm's rule. */
+export const ZULIP_6_2 = `
+  ${ZULIP_7_5};
+  ALTER TABLE zerver_realm ADD COLUMN authentication_methods bigint NOT NULL DEFAULT 2147483647, ADD COLUMN email_address_visibility smallint NOT NULL DEFAULT 1;
+  UPDATE zerver_realm SET authentication_methods = 1029 WHERE string_id = 'acme';
+  DROP TABLE zerver_realmauthenticationmethod;
+  DROP TABLE zerver_attachment_scheduled_messages;
+  ALTER TABLE zerver_scheduledmessage DROP COLUMN read_by_sender, DROP COLUMN has_attachment, DROP COLUMN failed, DROP COLUMN failure_message,
+    DROP COLUMN rendered_content, DROP COLUMN delivered_message_id CASCADE;
+  ALTER TABLE zerver_message DROP COLUMN realm_id CASCADE;
+  ALTER TABLE zerver_userprofile DROP COLUMN email_address_visibility, DROP COLUMN web_mark_read_on_scroll_policy;
+  ALTER TABLE zerver_realmuserdefault DROP COLUMN email_address_visibility, DROP COLUMN web_mark_read_on_scroll_policy;
+  ALTER TABLE zerver_realmfilter RENAME COLUMN url_template TO url_format_string;
+  ALTER TABLE zerver_userpresence RENAME COLUMN last_active_time TO timestamp;
+  ALTER TABLE zerver_userpresence DROP COLUMN last_connected_time, ADD COLUMN status smallint NOT NULL DEFAULT 1,
+    ADD COLUMN client_id integer NOT NULL DEFAULT 1 REFERENCES zerver_client (id) DEFERRABLE INITIALLY DEFERRED;
+  ${migratedTo(422, 'multiuseinvite_status')}`;
+
+/** 9.0-dev of May 2024: named user groups apart, creators of channels. */
+export const ZULIP_9_DEV = `
+  CREATE TABLE zerver_namedusergroup (
+    usergroup_ptr_id integer PRIMARY KEY REFERENCES zerver_usergroup (id) DEFERRABLE INITIALLY DEFERRED, name varchar(100) NOT NULL, description text NOT NULL,
+    is_system_group boolean NOT NULL, can_mention_group_id integer NOT NULL REFERENCES zerver_usergroup (id) DEFERRABLE INITIALLY DEFERRED,
+    realm_id integer NOT NULL REFERENCES zerver_realm (id) DEFERRABLE INITIALLY DEFERRED);
+  INSERT INTO zerver_namedusergroup SELECT id, name, description, is_system_group, COALESCE(can_mention_group_id, id), realm_id FROM zerver_usergroup;
+  ALTER TABLE zerver_usergroup DROP COLUMN name, DROP COLUMN description, DROP COLUMN is_system_group, DROP COLUMN can_mention_group_id CASCADE;
+  ALTER TABLE zerver_stream ADD COLUMN creator_id integer REFERENCES zerver_userprofile (id) DEFERRABLE INITIALLY DEFERRED;
+  UPDATE zerver_stream s SET creator_id = (SELECT min(u.id) FROM zerver_userprofile u WHERE u.realm_id = s.realm_id);
+  ALTER TABLE zerver_userprofile ADD COLUMN web_font_size_px smallint NOT NULL DEFAULT 14, ADD COLUMN web_line_height_percent smallint NOT NULL DEFAULT 122;
+  ${migratedTo(523, 'alter_defaults')}`;
+
+/** 12.0-dev, from the 11.0-dev sample: folders, navigation views, outside identities; zoom_token has a new name. */
+export const ZULIP_12_DEV = `
+  CREATE TABLE zerver_channelfolder (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, realm_id integer NOT NULL REFERENCES zerver_realm (id), name varchar(60) NOT NULL,
+    description varchar(1024) NOT NULL, rendered_description text NOT NULL, date_created timestamptz NOT NULL, is_archived boolean NOT NULL, "order" integer NOT NULL,
+    creator_id integer REFERENCES zerver_userprofile (id));
+  INSERT INTO zerver_channelfolder (realm_id, name, description, rendered_description, date_created, is_archived, "order", creator_id)
+    SELECT r.id, 'Folder', '', '', '2025-06-01 00:00:00.5+00', false, 0, min(u.id) FROM zerver_realm r JOIN zerver_userprofile u ON u.realm_id = r.id GROUP BY r.id;
+  ALTER TABLE zerver_stream ADD COLUMN folder_id bigint REFERENCES zerver_channelfolder (id), ADD COLUMN topics_policy smallint NOT NULL DEFAULT 1, ADD COLUMN subscriber_count integer NOT NULL DEFAULT 0;
+  UPDATE zerver_stream s SET folder_id = f.id FROM zerver_channelfolder f WHERE f.realm_id = s.realm_id;
+  CREATE TABLE zerver_navigationview (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, user_id integer NOT NULL REFERENCES zerver_userprofile (id), fragment text NOT NULL, is_pinned boolean NOT NULL, name text);
+  INSERT INTO zerver_navigationview (user_id, fragment, is_pinned) SELECT id, 'inbox', true FROM zerver_userprofile WHERE NOT is_bot;
+  CREATE TABLE zerver_externalauthid (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, realm_id integer NOT NULL REFERENCES zerver_realm (id),
+    user_id integer NOT NULL REFERENCES zerver_userprofile (id), external_auth_method_name text NOT NULL, external_auth_id text NOT NULL, date_created timestamptz NOT NULL);
+  INSERT INTO zerver_externalauthid (realm_id, user_id, external_auth_method_name, external_auth_id, date_created) SELECT realm_id, id, 'saml:idp', 'outside-' || id, now() FROM zerver_userprofile WHERE NOT is_bot;
+  CREATE TABLE zerver_pushdevice (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, user_id integer NOT NULL REFERENCES zerver_userprofile (id), token_kind varchar(4), push_key bytea);
+  INSERT INTO zerver_pushdevice (user_id, token_kind, push_key) SELECT id, 'fcm', '\\x00' FROM zerver_userprofile WHERE NOT is_bot;
+  ALTER TABLE zerver_userprofile RENAME COLUMN zoom_token TO third_party_api_state;
+  UPDATE zerver_userprofile SET third_party_api_state = '{"zoom": {"access_token": "THIRD-PARTY-SECRET"}}';
+  ALTER TABLE zerver_userprofile ADD COLUMN web_left_sidebar_unreads_count_summary boolean NOT NULL DEFAULT true, ADD COLUMN default_avatar_style varchar(20) NOT NULL DEFAULT 'jdenticon';
+  ALTER TABLE zerver_realmuserdefault ADD COLUMN web_left_sidebar_unreads_count_summary boolean NOT NULL DEFAULT false;
+  ALTER TABLE zerver_scheduledmessage ADD COLUMN request_timestamp timestamptz NOT NULL DEFAULT '2025-06-01 00:00:00.25+00';
+  ALTER TABLE zerver_realmauditlog ADD COLUMN modified_channel_folder_id bigint REFERENCES zerver_channelfolder (id);
+  ${migratedTo(760, 'add_navigation_view')}`;

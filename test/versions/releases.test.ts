@@ -1,0 +1,189 @@
+/** The rules of releases without a sample server, on schemas made after theirs: each export is read again by verify. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import t from 'tap';
+import type { Test } from 'tap';
+import type { Mode } from '../../src/plan/condition.js';
+import type { Row, Tables } from '../isolation/server-rows.js';
+import { exportOne, exportOptions, readTables } from '../isolation/whole-export.js';
+import { uploadsDirectory } from '../testbed/expected-export.js';
+import { AVATAR_SALT } from '../testbed/test-data.js';
+import { withTestDatabase } from '../testbed/test-database.js';
+import { ZULIP_12_DEV, ZULIP_6_2, ZULIP_7_5, ZULIP_9_DEV } from './other-schemas.js';
+
+/** Of acme in the 8.4 sample: who consents by reacting to the message. */
+const MESSAGE = 60;
+const REACTING = [6, 9, 21];
+
+interface Server {
+  readonly client: pg.Client;
+  readonly ids: (sql: string) => Promise<number[]>;
+  readonly run: (mode: Mode, choices?: { consentMessage?: number; user?: string }) => Promise<Export>;
+}
+
+interface Export {
+  readonly directory: string;
+  readonly tables: Tables;
+  readonly text: (name: string) => string;
+  readonly report: { readonly zulip: Row; readonly rules: Row; readonly unknown_tables: string[]; readonly unknown_columns: string[]; readonly stripped_columns: string[] };
+}
+
+/** Runs `work` with the sample's database, altered by `sql`. */
+async function withServer(t: Test, dataset: 'zulip-8/local' | 'zulip-11/local', sql: string, work: (server: Server) => Promise<void>): Promise<void> {
+  const uploads = await uploadsDirectory(dataset);
+  const output = t.testdir({});
+  await withTestDatabase(dataset, async (url) => {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    try {
+      await client.query('SET search_path = zulip');
+      await client.query(sql);
+      await client.query(`INSERT INTO zerver_reaction (user_profile_id, message_id, emoji_name, emoji_code, reaction_type)
+        SELECT unnest($1::int[]), $2, 'outbox', '1f4e4', 'unicode_emoji'`, [REACTING, MESSAGE]);
+      let runs = 0;
+      await work({
+        client,
+        ids: async (query) => (await client.query<{ id: string }>(query)).rows.map((row) => Number(row.id)).sort((a, b) => a - b),
+        run: async (mode, { consentMessage, user } = {}) => {
+          const directory = await exportOne({
+            ...exportOptions(url, uploads, join(output, String(++runs))), salt: AVATAR_SALT[dataset], mode, consentMessage,
+            targets: { realms: ['acme'], exclude: [], users: user === undefined ? undefined : [{ user, realm: undefined }], approved: undefined, allowUnknown: false },
+          });
+          const text = (name: string): string => readFileSync(join(directory, name), 'utf8');
+          return { directory, tables: readTables(directory), text, report: JSON.parse(text('report.json')) as Export['report'] };
+        },
+      });
+    } finally {
+      await client.end();
+    }
+  });
+}
+
+function ids(rows: readonly Row[] | undefined, key = 'id'): number[] {
+  return [...new Set((rows ?? []).map((row) => row[key] as number))].sort((a, b) => a - b);
+}
+
+const ACCOUNTS = "SELECT id FROM zerver_userprofile WHERE realm_id = 2 AND NOT is_mirror_dummy";
+
+/** What Zulip 6 to 9 have in common. */
+async function olderRules(t: Test, { run, ids: select, client }: Server): Promise<Tables> {
+  const full = await run('full');
+  t.ok(existsSync(join(full.directory, 'stats.txt')), 'statistics as text');
+  t.notOk(existsSync(join(full.directory, 'stats.json')) || existsSync(join(full.directory, 'migration_status.json')));
+  const { tables } = full;
+  t.same(ids(tables.zerver_client), await select('SELECT id FROM zerver_client'), 'all clients');
+  t.notOk(tables.zerver_stream?.some((row) => 'email_token' in row), 'no addresses of channels');
+  t.ok(tables.zerver_stream?.length);
+  t.same(ids(tables.zerver_userprofile), await select(ACCOUNTS));
+  t.equal(tables.zerver_userprofile_crossrealm?.length, 3);
+  t.same(ids(tables.zerver_alertword), await select(`SELECT id FROM zerver_alertword WHERE user_profile_id IN (${ACCOUNTS})`));
+  const avatars = JSON.parse(full.text('avatars/records.json')) as Row[];
+  t.ok(avatars.length > 0 && avatars.every((record) => /^2\/[0-9a-f]{40}/.test(String(record.path))), 'avatars by their older hash');
+
+  await t.rejects(run('consent'), { code: 'CONSENT_MESSAGE' }, 'consent is a reaction');
+  const consent = await run('consent', { consentMessage: MESSAGE });
+  t.same(JSON.parse(consent.text('consented_user_ids.json')), REACTING);
+  t.same(ids(consent.tables.zerver_userprofile), REACTING, 'all others become dummies, also deactivated ones');
+  t.same(ids(consent.tables.zerver_userprofile_mirrordummy), await select(`SELECT id FROM zerver_userprofile WHERE realm_id = 2 AND id <> ALL ('{${REACTING.join(',')}}')`));
+  t.ok(consent.tables.zerver_userprofile_mirrordummy?.every((row) => row.is_active === false));
+  const language = new Map((await client.query<{ id: number; default_language: string; delivery_email: string }>('SELECT id, default_language, delivery_email FROM zerver_userprofile')).rows.map((row) => [row.id, row]));
+  t.ok(consent.tables.zerver_userprofile_mirrordummy?.every((row) => row.default_language === language.get(row.id as number)?.default_language
+    && row.delivery_email === language.get(row.id as number)?.delivery_email), 'settings and addresses as they are');
+  t.same(ids(consent.tables.zerver_usermessage, 'user_profile'), REACTING);
+  const sent = await select(`SELECT m.id FROM zerver_message m JOIN zerver_recipient r ON r.id = m.recipient_id JOIN zerver_userprofile u ON u.id = r.type_id
+    WHERE r.type = 1 AND m.sender_id = ANY ('{${REACTING.join(',')}}') AND u.realm_id = 2 AND u.id <> ALL ('{${REACTING.join(',')}}')`);
+  t.ok(sent.length, 'those who consent wrote to those who do not');
+  t.same(sent.filter((id) => !ids(consent.tables.zerver_message).includes(id)), [], 'that travels');
+  t.same(ids(consent.tables.zerver_realmauditlog), await select('SELECT id FROM zerver_realmauditlog WHERE realm_id = 2'));
+  t.same(ids(consent.tables.zerver_alertword), await select(`SELECT id FROM zerver_alertword WHERE user_profile_id = ANY ('{${REACTING.join(',')}}')`));
+  const colours = new Map((await client.query<{ id: number; color: string }>('SELECT id, color FROM zerver_subscription')).rows.map((row) => [row.id, row.color]));
+  t.ok(consent.tables.zerver_subscription?.every((row) => row.color === colours.get(row.id as number)), 'subscriptions as they are');
+
+  const open = await run('public');
+  t.same(ids(open.tables.zerver_userprofile), await select(ACCOUNTS), 'a public export keeps the accounts');
+  const user = await run('user', { user: 'owner@acme.example' });
+  t.same(ids(user.tables.zerver_userprofile), [6]);
+  t.ok(user.tables.zerver_message?.length);
+  return tables;
+}
+
+t.test('Zulip 6.2', async (t) => {
+  await withServer(t, 'zulip-8/local', ZULIP_6_2, async (server) => {
+    const tables = await olderRules(t, server);
+    const [realm] = tables.zerver_realm as [Row];
+    t.same((realm.authentication_methods as [string, boolean][]).map(([name]) => name), ['Google', 'Email', 'GitHub', 'LDAP', 'Dev', 'RemoteUser', 'AzureAD', 'SAML', 'GitLab', 'Apple', 'OpenID Connect']);
+    t.same((realm.authentication_methods as [string, boolean][]).filter(([, allowed]) => allowed).map(([name]) => name), ['Google', 'GitHub', 'OpenID Connect']);
+    t.notOk('zerver_scheduledmessage' in tables, 'no scheduled messages');
+    t.notOk('zerver_realmauthenticationmethod' in tables);
+    t.notOk(tables.zerver_attachment?.some((row) => 'scheduled_messages' in row));
+    t.ok(tables.zerver_attachment?.every((row) => (row.messages as unknown[]).length > 0));
+    t.notOk(tables.zerver_message?.some((row) => 'realm' in row));
+    t.equal(tables.zerver_realmauditlog?.find((row) => row.id === 870)?.acting_user, 37, 'an actor of another realm is kept');
+    t.ok(tables.zerver_userpresence?.every((row) => row.client === 1 && row.status === 1));
+    t.same(ids(tables.zerver_userhotspot), await server.ids(`SELECT id FROM zerver_userhotspot WHERE user_id IN (${ACCOUNTS})`));
+    t.notOk('zerver_onboardingstep' in tables);
+  });
+});
+
+t.test('Zulip 7.5', async (t) => {
+  await withServer(t, 'zulip-8/local', ZULIP_7_5, async (server) => {
+    const tables = await olderRules(t, server);
+    t.same(ids(tables.zerver_scheduledmessage), await server.ids('SELECT id FROM zerver_scheduledmessage WHERE realm_id = 2'));
+    t.ok(tables.zerver_attachment?.every((row) => 'scheduled_messages' in row));
+    t.ok(tables.zerver_realmauthenticationmethod?.length);
+    t.notOk(tables.zerver_realm?.some((row) => 'authentication_methods' in row));
+    t.equal(tables.zerver_realmauditlog?.find((row) => row.id === 870)?.acting_user, null, 'an actor of another realm is nobody');
+    t.same(ids(tables.zerver_userhotspot), await server.ids(`SELECT id FROM zerver_userhotspot WHERE user_id IN (${ACCOUNTS})`));
+  });
+});
+
+t.test('Zulip 9.0-dev', async (t) => {
+  await withServer(t, 'zulip-8/local', ZULIP_9_DEV, async (server) => {
+    const tables = await olderRules(t, server);
+    t.same(ids(tables.zerver_namedusergroup), await server.ids('SELECT usergroup_ptr_id AS id FROM zerver_namedusergroup WHERE realm_id = 2'));
+    t.ok(tables.zerver_namedusergroup?.every((row) => row.realm_for_sharding === 2 && row.usergroup_ptr === row.id && typeof row.can_mention_group === 'number'));
+    t.ok(tables.zerver_usergroup?.every((row) => !('name' in row)));
+    t.ok(tables.zerver_stream?.every((row) => typeof row.creator === 'number'));
+    t.ok('zerver_onboardingstep' in tables);
+    t.equal(tables.zerver_realmauditlog?.find((row) => row.id === 870)?.acting_user, null);
+  });
+});
+
+t.test('Zulip 12.0-dev', async (t) => {
+  await withServer(t, 'zulip-11/local', ZULIP_12_DEV, async ({ run, ids: select }) => {
+    const full = await run('full');
+    const realm = JSON.parse(full.text('realm.json')) as Record<string, unknown>;
+    t.equal(realm.import_source, 'zulip');
+    const stats = JSON.parse(full.text('stats.json')) as { realm: Record<string, number> };
+    t.equal(stats.realm.import_source, 5);
+    t.ok(existsSync(join(full.directory, 'migration_status.json')));
+    t.equal(full.tables.zerver_channelfolder?.length, 1);
+    t.equal(full.tables.zerver_channelfolder?.[0]?.date_created, Date.parse('2025-06-01T00:00:00.5Z') / 1000);
+    t.ok(full.tables.zerver_stream?.every((row) => row.folder === full.tables.zerver_channelfolder?.[0]?.id && row.topics_policy === 1));
+    t.same(ids(full.tables.zerver_navigationview), await select('SELECT v.id FROM zerver_navigationview v JOIN zerver_userprofile u ON u.id = v.user_id WHERE u.realm_id = 2'));
+    t.same(ids(full.tables.zerver_externalauthid), await select('SELECT id FROM zerver_externalauthid WHERE realm_id = 2'));
+    t.notOk('zerver_pushdevice' in full.tables);
+    t.same(full.report.unknown_tables, []);
+    t.ok(full.report.stripped_columns.includes('zerver_userprofile.third_party_api_state'));
+    t.ok(full.report.unknown_columns.includes('zerver_userprofile.default_avatar_style'));
+    t.ok(full.tables.zerver_scheduledmessage?.every((row) => row.request_timestamp === Date.parse('2025-06-01T00:00:00.25Z') / 1000));
+    t.ok(full.tables.zerver_realmauditlog?.every((row) => 'modified_channel_folder' in row));
+    t.notMatch(full.text('realm.json'), /THIRD-PARTY-SECRET|third_party_api_state/);
+    t.ok((full.tables.zerver_client?.length ?? 0) < (await select('SELECT id FROM zerver_client')).length + 1);
+
+    const consent = await run('consent');
+    const consenting = new Set(JSON.parse(consent.text('consented_user_ids.json')) as number[]);
+    for (const table of ['zerver_navigationview', 'zerver_externalauthid']) {
+      t.same(ids(consent.tables[table], 'user'), ids(full.tables[table], 'user').filter((id) => consenting.has(id)), `${table} of those who consent`);
+    }
+    const people = [...(consent.tables.zerver_userprofile ?? []), ...(consent.tables.zerver_userprofile_mirrordummy ?? [])];
+    t.ok(people.every((row) => row.web_left_sidebar_unreads_count_summary === consenting.has(row.id as number)), 'a new setting of the defaults is scrubbed too');
+
+    const open = await run('public');
+    t.same(open.tables.zerver_navigationview, []);
+    const single = await run('user', { user: 'owner@acme.example' });
+    t.same([ids(single.tables.zerver_navigationview, 'user'), ids(single.tables.zerver_externalauthid, 'user')], [[6], [6]]);
+    t.notMatch(single.text('user.json'), /THIRD-PARTY-SECRET|third_party_api_state/);
+  });
+});
