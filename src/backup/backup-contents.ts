@@ -57,6 +57,7 @@ export interface SavedTable {
   readonly parts: readonly TablePart[];
 }
 
+/** A tar archive of uploaded files. */
 export interface FilesPart {
   readonly part: string;
   readonly files: number;
@@ -85,7 +86,8 @@ export interface Contents {
   readonly sequences: readonly SequenceValue[];
   /** Pages of large objects: object, page number, bytes. */
   readonly largeObjects: readonly TablePart[];
-  readonly files?: { readonly kind: 'directory' | 'buckets'; readonly parts: readonly FilesPart[] };
+  /** Uploaded files; absent when they were not asked for. `vanished` ones were deleted between listing and reading. */
+  readonly files?: { readonly kind: 'directory' | 'buckets'; readonly parts: readonly FilesPart[]; readonly vanished: number };
   /** All parts but this list itself. */
   readonly parts: readonly Part[];
 }
@@ -139,7 +141,19 @@ export function damaged(problems: readonly string[], cause?: unknown): Realmlift
   return new RealmliftError('BACKUP_DAMAGED', 'backup', shown + more, { hint: 'take these parts from a copy, or use another backup', cause });
 }
 
+/** A part by its name. @throws RealmliftError BACKUP_DAMAGED when the list does not describe it */
+export function partNamed(contents: Contents, name: string): Part {
+  const part = contents.parts.find((each) => each.name === name);
+  if (part === undefined) throw damaged([`${name}: the sealed list does not describe it`]);
+  return part;
+}
+
 /** Rows of all parts of all tables. */
 export function totalRows(contents: Contents): number {
   return contents.tables.flatMap(({ parts }) => parts).reduce((sum, { rows }) => sum + rows, 0);
+}
+
+/** Uploaded files in all archives. */
+export function totalFiles({ files }: Contents): number {
+  return files?.parts.reduce((sum, part) => sum + part.files, 0) ?? 0;
 }

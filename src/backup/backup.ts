@@ -1,25 +1,29 @@
 /**
  * A backup of the whole database, and of the uploaded files if wanted, encrypted before it touches a disk.
  *
- * 1. The snapshot is taken and the tables are locked against changes of their structure.
+ * 1. The snapshot is taken, and in it the tables are locked against changes of their structure.
  * 2. Schema, rows and large objects go into sealed parts, by several sessions in that one snapshot.
- * 3. The sealed list of contents is written, then the clear one: from then on the backup exists.
+ * 3. The uploaded files follow, if wanted.
+ * 4. The sealed list of contents is written, then the clear one: from then on the backup exists.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
+import type { RealmliftError } from '../errors.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { VERSION } from '../version.js';
 import type { Recipients } from './age-keys.js';
-import { IDENTITY, NEW_LIST, clearListObjects, totalRows } from './backup-contents.js';
+import { IDENTITY, NEW_LIST, clearListObjects, totalFiles, totalRows } from './backup-contents.js';
 import type { Contents, Part } from './backup-contents.js';
 import { writeWhole } from './backup-store.js';
 import type { BackupStore } from './backup-store.js';
 import { PartNames, backupName } from './part-names.js';
 import { checkPgDump } from './pg-dump.js';
 import { saveDatabase } from './save-database.js';
+import { saveUploads } from './save-uploads.js';
 import { sealPart } from './sealing.js';
-import { lockTables } from './source-catalog.js';
+import { withUploadSource } from './upload-place.js';
+import type { UploadPlace } from './upload-place.js';
 
 export interface BackupRequest {
   readonly settings: ConnectionSettings;
@@ -34,6 +38,8 @@ export interface BackupRequest {
   readonly privateNames: boolean;
   /** The program pg_dump: a path, or a name to be found on PATH. */
   readonly pgDump: string;
+  /** Where the uploaded files are, if they are to be saved too. */
+  readonly uploads: UploadPlace | undefined;
 }
 
 export interface BackupResult {
@@ -42,40 +48,70 @@ export interface BackupResult {
   readonly takenAt: string;
   readonly tables: number;
   readonly rows: number;
+  /** Uploaded files, where they were asked for. */
+  readonly files?: number;
+  /** Files that were deleted between their listing and their reading. */
+  readonly vanishedFiles?: number;
   readonly parts: number;
   /** As stored. */
   readonly bytes: number;
 }
 
+/** How often a backup begins anew when somebody waits to change a table just as it begins. */
+const ATTEMPTS = 5;
+
 /** @throws RealmliftError; what was written of an unfinished backup is removed again */
 export async function takeBackup(request: BackupRequest): Promise<BackupResult> {
-  return withSnapshot(request.settings, async (snapshot) => {
-    await checkPgDump(request.pgDump, snapshot.serverVersion);
-    await lockTables(snapshot.client);
-    const id = randomBytes(16).toString('hex');
-    const name = backupName(snapshot.takenAt, id);
-    const store = request.target.within(name);
+  for (let attempt = 1; ; attempt++) {
     try {
-      const names = new PartNames(request.privateNames);
-      const contentsName = names.contents;
-      const sealing = { recipients: request.recipients, level: request.compression };
-      const identity = await saveIdentity(store, request.recipients);
-      const { parts: databaseParts, ...database } = await saveDatabase(snapshot, { store, names, sealing, pgDump: request.pgDump, jobs: request.jobs }, snapshot.lost);
-
-      const parts = [...identity, ...databaseParts].sort((a, b) => (a.name < b.name ? -1 : 1));
-      const common = { ...NEW_LIST, id, takenAt: snapshot.takenAt };
-      const contents: Contents = { ...common, realmlift: VERSION, ...database, parts };
-      const sealed = await sealPart(store, contentsName, Readable.from([Buffer.from(JSON.stringify(contents))]), sealing, snapshot.lost);
-      for (const [object, text] of clearListObjects({ ...common, contents: contentsName, parts: [...parts, sealed] })) await writeWhole(store, object, text);
-      return {
-        name, location: store.description, takenAt: snapshot.takenAt, tables: contents.tables.length, rows: totalRows(contents),
-        parts: parts.length + 1, bytes: [...parts, sealed].reduce((sum, { bytes }) => sum + bytes, 0),
-      };
+      return await takeOnce(request);
     } catch (error) {
-      await store.clear().catch(() => undefined);
-      throw error;
+      if ((error as RealmliftError).code !== 'TABLES_LOCKED' || attempt === ATTEMPTS) throw error;
     }
-  });
+  }
+}
+
+async function takeOnce(request: BackupRequest): Promise<BackupResult> {
+  const id = randomBytes(16).toString('hex');
+  let begun: BackupStore | undefined;
+  try {
+    const names = new PartNames(request.privateNames);
+    const contentsName = names.contents;
+    const sealing = { recipients: request.recipients, level: request.compression };
+    const { jobs } = request;
+    const { takenAt, name, database } = await withSnapshot(request.settings, async (snapshot) => {
+      await checkPgDump(request.pgDump, snapshot.serverVersion);
+      const name = backupName(snapshot.takenAt, id);
+      begun = request.target.within(name);
+      return { takenAt: snapshot.takenAt, name, database: await saveDatabase(snapshot, { store: begun, names, sealing, pgDump: request.pgDump, jobs }, snapshot.lost) };
+    });
+    const store = request.target.within(name);
+    const identity = await saveIdentity(store, request.recipients);
+    // After the rows, so that each file that they name was there; and without the snapshot, which would keep the server from cleaning up.
+    const signal = new AbortController().signal;
+    const uploads = request.uploads === undefined ? undefined
+      : await withUploadSource(request.uploads, (source) => saveUploads(source, { store, names, sealing, jobs }, signal));
+
+    const { parts: databaseParts, ...saved } = database;
+    const parts = [...identity, ...databaseParts, ...(uploads?.parts ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const common = { ...NEW_LIST, id, takenAt };
+    const contents: Contents = { ...common, realmlift: VERSION, ...saved, ...(uploads === undefined ? {} : { files: uploads.files }), parts };
+    const sealed = await sealPart(store, contentsName, Readable.from([Buffer.from(JSON.stringify(contents))]), sealing, signal);
+    for (const [object, text] of clearListObjects({ ...common, contents: contentsName, parts: [...parts, sealed] })) await writeWhole(store, object, text);
+    return resultOf(name, store, contents, [...parts, sealed]);
+  } catch (error) {
+    await begun?.clear().catch(() => undefined);
+    throw error;
+  }
+}
+
+function resultOf(name: string, store: BackupStore, contents: Contents, parts: readonly Part[]): BackupResult {
+  const { files } = contents;
+  return {
+    name, location: store.description, takenAt: contents.takenAt, tables: contents.tables.length, rows: totalRows(contents),
+    ...(files === undefined ? {} : { files: totalFiles(contents), vanishedFiles: files.vanished }),
+    parts: parts.length, bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
 }
 
 async function saveIdentity(store: BackupStore, { identityFile }: Recipients): Promise<Part[]> {

@@ -5,20 +5,18 @@ import type { Contents, Part } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
 import { RowCheck } from './row-check.js';
 import { openPart, partProblem } from './sealing.js';
+import { visitArchive } from './upload-archive.js';
 
-type Pass = (chunks: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;
+type Check = (plain: AsyncIterable<Buffer>) => Promise<void>;
 
-/** @returns what is wrong with a part, or undefined */
+/** Gives what is wrong with a part, or undefined. */
 export function partChecker({ store, contents, open }: OpenBackup, signal: AbortSignal): (part: Part) => Promise<string | undefined> {
-  const checks = rowChecks(contents);
+  const checks = new Map([...rowChecks(contents), ...archiveChecks(contents)]);
   return async (part) => {
     // The key itself lies under the passphrase, which has opened it already.
     if (part.name === IDENTITY) return partProblem(store, part);
     try {
-      await openPart(store, part, open, signal, async (plain) => {
-        const pass = checks.get(part.name)?.();
-        for await (const chunk of pass === undefined ? plain : pass(plain)) void chunk;
-      });
+      await openPart(store, part, open, signal, checks.get(part.name) ?? drain);
       return undefined;
     } catch (error) {
       const { code, message } = error as RealmliftError;
@@ -28,16 +26,16 @@ export function partChecker({ store, contents, open }: OpenBackup, signal: Abort
   };
 }
 
-/** By part: a new check of its rows. */
-function rowChecks(contents: Contents): Map<string, () => Pass> {
-  const out = new Map<string, () => Pass>();
+function* rowChecks(contents: Contents): Generator<[string, Check]> {
   for (const { format, parts } of [...contents.tables, { format: 'binary' as const, parts: contents.largeObjects }]) {
-    for (const saved of parts) {
-      out.set(saved.part, () => {
-        const check = new RowCheck(format, saved);
-        return (chunks) => check.pass(chunks);
-      });
-    }
+    for (const saved of parts) yield [saved.part, (plain) => drain(new RowCheck(format, saved).pass(plain))];
   }
-  return out;
+}
+
+function* archiveChecks({ files }: Contents): Generator<[string, Check]> {
+  for (const saved of files?.parts ?? []) yield [saved.part, (plain) => visitArchive(plain, saved, (_, content) => drain(content))];
+}
+
+async function drain(chunks: AsyncIterable<unknown>): Promise<void> {
+  for await (const chunk of chunks) void chunk;
 }

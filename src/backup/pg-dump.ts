@@ -17,6 +17,7 @@ import { promisify } from 'node:util';
 import { RealmliftError } from '../errors.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
+import { tablesLocked } from './source-catalog.js';
 
 export type Section = 'pre-data' | 'post-data';
 
@@ -40,14 +41,17 @@ export async function checkPgDump(program: string, serverVersion: number): Promi
 /**
  * Gives the SQL of a section to `consume` while pg_dump writes it.
  *
- * @throws RealmliftError PG_DUMP_FAILED; then what was consumed is not the whole section
+ * @param patience milliseconds to wait for a lock, see lockTables
+ * @throws RealmliftError PG_DUMP_FAILED, TABLES_LOCKED; then what was consumed is not the whole section
  */
-export async function withSchema<T>(program: string, snapshot: Snapshot, section: Section, consume: (sql: Readable) => Promise<T>): Promise<T> {
+export async function withSchema<T>(program: string, snapshot: Snapshot, section: Section, patience: number, consume: (sql: Readable) => Promise<T>): Promise<T> {
   return withLibpqEnvironment(snapshot.settings, async (env) => {
-    const child = spawn(program, [`--snapshot=${snapshot.id}`, `--section=${section}`, '--no-password', '--encoding=UTF8'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, [`--snapshot=${snapshot.id}`, `--section=${section}`, `--lock-wait-timeout=${patience}`, '--no-password', '--encoding=UTF8'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     try {
       const exited = once(child, 'close') as Promise<[number | null]>;
       const [result, complaint, [code]] = await Promise.all([consume(child.stdout), text(child.stderr), exited]);
+      // It limits the statement, not the wait for the lock alone.
+      if (code !== 0 && /due to (statement|lock) timeout/.test(complaint) && complaint.includes('LOCK TABLE')) throw tablesLocked();
       if (code !== 0) throw new RealmliftError('PG_DUMP_FAILED', 'backup', complaint.trim().replace(/\s*\n\s*/g, '; ').slice(0, 500));
       return result;
     } finally {

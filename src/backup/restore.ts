@@ -12,7 +12,7 @@ import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { damaged, totalRows } from './backup-contents.js';
+import { damaged, partNamed, totalRows } from './backup-contents.js';
 import type { Contents, Part, SavedTable, TablePart } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
 import { loadLargeObjects } from './load-large-objects.js';
@@ -79,13 +79,6 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
   } finally {
     await holder.end().catch(() => undefined);
   }
-}
-
-/** A part by its name, which the sealed list must have. */
-function partNamed(contents: Contents, name: string): Part {
-  const part = contents.parts.find((each) => each.name === name);
-  if (part === undefined) throw damaged([`${name}: the sealed list does not describe it`]);
-  return part;
 }
 
 async function refuseOtherEncoding(client: pg.Client, { source }: Contents): Promise<void> {

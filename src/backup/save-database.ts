@@ -10,6 +10,7 @@ import type { BackupStore } from './backup-store.js';
 import { LARGE_OBJECT_PIECES } from './load-large-objects.js';
 import type { PartNames } from './part-names.js';
 import { withSchema } from './pg-dump.js';
+import type { Section } from './pg-dump.js';
 import { portableTypes } from './portable-types.js';
 import { saveRows } from './save-rows.js';
 import type { RowSelection } from './save-rows.js';
@@ -17,7 +18,7 @@ import { sealPart } from './sealing.js';
 import type { Sealing } from './sealing.js';
 import { runTasks } from './session-pool.js';
 import type { SessionTask } from './session-pool.js';
-import { qualified, sequenceValues, sourceTables } from './source-catalog.js';
+import { lockTables, qualified, sequenceValues, sourceTables } from './source-catalog.js';
 import type { SourceTable } from './source-catalog.js';
 import { sourceProperties } from './source-properties.js';
 import { rangeConditions } from './table-ranges.js';
@@ -33,39 +34,62 @@ export interface DatabaseSaving {
 
 export type SavedDatabase = Pick<Contents, 'source' | 'schema' | 'tables' | 'sequences' | 'largeObjects'> & { readonly parts: readonly Part[] };
 
-/** @throws RealmliftError whatever a table, pg_dump or the store has to say */
+/**
+ * Milliseconds that the sessions after the first may wait for a lock. Whoever holds it, the first session had it already: so somebody else
+ * waits for it in between, see lockTables.
+ */
+const LOCK_PATIENCE = 5000;
+
+/** @throws RealmliftError TABLES_LOCKED when it is worth to begin anew; whatever a table, pg_dump or the store has to say */
 export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, stop: AbortSignal): Promise<SavedDatabase> {
   const { client } = snapshot;
+  await lockTables(client, 0);
   const tables = await sourceTables(client, snapshot.serverVersion, await portableTypes(client));
   const parts: Part[] = [];
-  const schema = schemaTasks(snapshot, saving, parts);
   const rows = tables.map((table, number) => tableTasks(client, table, number, saving, parts));
   const largeObjects = await largeObjectTasks(client, saving, parts);
+  const tasks = [...rows, largeObjects].flatMap((each) => each.tasks).sort((a, b) => b.size - a.size);
 
-  const tasks = [...schema.tasks, ...[...rows, largeObjects].flatMap((each) => each.tasks).sort((a, b) => b.size - a.size)];
-  await runTasks(tasks.map(({ run }) => run), saving.jobs, () => joinSnapshot(snapshot.settings, snapshot.id, 'backup'), stop);
+  const schema = { preData: saving.names.schema('pre-data'), postData: saving.names.schema('post-data') };
+  await allOrNone(stop, (signal) => [
+    saveSchema(snapshot, saving, 'pre-data', schema.preData, signal).then((part) => parts.push(part)),
+    saveSchema(snapshot, saving, 'post-data', schema.postData, signal).then((part) => parts.push(part)),
+    runTasks(tasks.map(({ run }) => run), saving.jobs, () => joinLocked(snapshot), signal),
+  ]);
   return {
     source: await sourceProperties(client, snapshot.serverVersion),
-    schema: schema.names, tables: rows.map((each) => each.saved), largeObjects: largeObjects.parts,
+    schema, tables: rows.map((each) => each.saved), largeObjects: largeObjects.parts,
     sequences: await sequenceValues(client), parts,
   };
+}
+
+/** Waits for all; the first failure stops the others and is thrown. */
+async function allOrNone(stop: AbortSignal, work: (signal: AbortSignal) => readonly Promise<unknown>[]): Promise<void> {
+  const failed = new AbortController();
+  const signal = AbortSignal.any([stop, failed.signal]);
+  await Promise.all(work(signal).map((each) => each.catch((error: unknown) => failed.abort(error))));
+  signal.throwIfAborted();
+}
+
+async function joinLocked(snapshot: Snapshot): Promise<pg.Client> {
+  const client = await joinSnapshot(snapshot.settings, snapshot.id, 'backup');
+  try {
+    await lockTables(client, LOCK_PATIENCE);
+    return client;
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw error;
+  }
+}
+
+function saveSchema(snapshot: Snapshot, { store, sealing, pgDump }: DatabaseSaving, section: Section, name: string, signal: AbortSignal): Promise<Part> {
+  return withSchema(pgDump, snapshot, section, LOCK_PATIENCE, (sql) => sealPart(store, name, sql, sealing, signal));
 }
 
 /** Work of one session; the larger ones are begun first, so that no session is left alone with one at the end. */
 interface Task {
   readonly size: number;
   readonly run: SessionTask;
-}
-
-function schemaTasks(snapshot: Snapshot, { store, names, sealing, pgDump }: DatabaseSaving, parts: Part[]): { names: Contents['schema']; tasks: Task[] } {
-  const sections = { 'pre-data': names.schema('pre-data'), 'post-data': names.schema('post-data') } as const;
-  const tasks = (['pre-data', 'post-data'] as const).map((section): Task => ({
-    size: 0,
-    run: async (_, signal) => {
-      parts.push(await withSchema(pgDump, snapshot, section, (sql) => sealPart(store, sections[section], sql, sealing, signal)));
-    },
-  }));
-  return { names: { preData: sections['pre-data'], postData: sections['post-data'] }, tasks };
 }
 
 function tableTasks(client: pg.Client, table: SourceTable, number: number, saving: DatabaseSaving, parts: Part[]): { saved: SavedTable; tasks: Task[] } {

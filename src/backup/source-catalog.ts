@@ -135,12 +135,30 @@ async function keyRange(client: pg.Client, table: QualifiedName, column: string)
  * Locks that keep the tables as they are while the snapshot is read: a TRUNCATE, DROP or ALTER TABLE of another session takes
  * effect in a snapshot too. pg_dump takes the same locks.
  *
- * @throws RealmliftError RIGHT_MISSING when not all of the tables may be read
+ * Every session of a backup must hold them from its beginning. Somebody who waits to change a table waits for the sessions that hold
+ * its lock, and makes those wait that come for it later: they would wait for each other, for ever, and the server could not see it.
+ *
+ * @param patience milliseconds to wait for a lock; 0 without end
+ * @throws RealmliftError RIGHT_MISSING when not all of the tables may be read, TABLES_LOCKED when the patience is at its end
  */
-export async function lockTables(client: pg.Client): Promise<void> {
+export async function lockTables(client: pg.Client, patience: number): Promise<void> {
   const { rows } = await client.query<TableRow>(TABLES);
   refuseUnreadable(rows, 'tables');
-  if (rows.length > 0) await client.query(`LOCK TABLE ${rows.map((table) => `ONLY ${qualified(client, table)}`).join(', ')} IN ACCESS SHARE MODE`);
+  if (rows.length === 0) return;
+  try {
+    await client.query(`SET LOCAL lock_timeout = ${patience}`);
+    await client.query(`LOCK TABLE ${rows.map((table) => `ONLY ${qualified(client, table)}`).join(', ')} IN ACCESS SHARE MODE`);
+    await client.query('SET LOCAL lock_timeout = 0');
+  } catch (cause) {
+    throw (cause as { code?: string }).code === LOCK_NOT_AVAILABLE ? tablesLocked(cause) : cause;
+  }
+}
+
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** Another session wants to change a table just when a backup begins. */
+export function tablesLocked(cause?: unknown): RealmliftError {
+  return new RealmliftError('TABLES_LOCKED', 'backup', 'another session waits to change a table (ALTER TABLE, TRUNCATE, DROP)', { hint: 'let it finish, then run again', cause });
 }
 
 /** Where each sequence stands. Sequences know no snapshots: as with pg_dump, a value may be later than the rows, never earlier. */

@@ -2,7 +2,7 @@
  * Checks a backup: without the key that every part is there, as it was written; with the key also that every part opens and holds
  * the rows that were counted at the source.
  */
-import { damaged, totalRows } from './backup-contents.js';
+import { damaged, totalFiles, totalRows } from './backup-contents.js';
 import type { Part } from './backup-contents.js';
 import { findBackup, openBackup } from './find-backup.js';
 import type { FoundBackup, Keys } from './find-backup.js';
@@ -25,6 +25,7 @@ export interface VerifiedBackup {
   /** Known only with the key. */
   readonly tables?: number;
   readonly rows?: number;
+  readonly files?: number;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -44,13 +45,13 @@ export async function verifyBackup(location: string, env: Environment, keys: Key
   // With the key, the sealed list must agree with the clear one before either is believed.
   const open = withKey ? await openBackup(found, keys, signal) : undefined;
   await checkList(found);
-  await checkParts(found, jobs, open === undefined ? (part) => partProblem(found.store, part) : partChecker(open, signal));
+  await checkParts(found.list.parts, jobs, open === undefined ? (part) => partProblem(found.store, part) : partChecker(open, signal));
   // The mark is a convenience for rotation; a backup that can only be read is as good without it.
   if (found.kept !== undefined) await mark(found.kept.collection, found.kept.name, level).catch(() => undefined);
   return {
     location: found.store.description, takenAt: found.list.takenAt, level, parts: found.list.parts.length,
     bytes: found.list.parts.reduce((sum, { bytes }) => sum + bytes, 0),
-    ...(open === undefined ? {} : { tables: open.contents.tables.length, rows: totalRows(open.contents) }),
+    ...(open === undefined ? {} : { tables: open.contents.tables.length, rows: totalRows(open.contents), ...(open.contents.files === undefined ? {} : { files: totalFiles(open.contents) }) }),
   };
 }
 
@@ -59,9 +60,13 @@ async function checkList({ store, list }: FoundBackup): Promise<void> {
   if (problems.length > 0) throw damaged(problems);
 }
 
-async function checkParts({ list }: FoundBackup, jobs: number, problemOf: (part: Part) => Promise<string | undefined>): Promise<void> {
+/**
+ * @param problemOf tells what is wrong with a part
+ * @throws RealmliftError BACKUP_DAMAGED naming the parts
+ */
+export async function checkParts(parts: readonly Part[], jobs: number, problemOf: (part: Part) => Promise<string | undefined>): Promise<void> {
   const problems: string[] = [];
-  const queue = list.parts.values();
+  const queue = parts.values();
   await Promise.all(Array.from({ length: jobs }, async () => {
     for (const part of queue) {
       const problem = await problemOf(part);

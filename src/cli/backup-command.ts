@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { Recipients, readPassphraseFile, readRecipientsFile } from '../backup/age-keys.js';
 import { runBackup } from '../backup/backup-run.js';
 import type { BackupRunResult } from '../backup/backup-run.js';
+import { uploadPlace } from '../backup/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
@@ -19,6 +20,8 @@ interface BackupArguments {
   readonly pgDump: string;
   readonly jobs: number;
   readonly compress: number;
+  readonly uploads?: true;
+  readonly uploadsDir?: string;
   readonly privateNames?: true;
   readonly keep?: number;
   readonly prove?: string | true;
@@ -36,6 +39,8 @@ export function backupCommand(): Command {
     .option('--pg-dump <program>', 'the pg_dump that writes the schema', 'pg_dump')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
     .option('--compress <level>', 'of gzip, 0 to 9', compressionLevel, DEFAULT_LEVEL)
+    .option('--uploads', 'also save all uploaded files: of --uploads-dir, or of S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET')
+    .option('--uploads-dir <dir>', "Zulip's LOCAL_UPLOADS_DIR; implies --uploads")
     .option('--private-names', 'names of parts do not tell those of the tables')
     .option('--keep <n>', 'then remove all but the newest n backups, if the new one is good; never the last verified one', wholeNumber(1))
     .option('--prove [url]', 'restore it into a server started for the purpose, or into the empty database of the URL, and compare every table')
@@ -46,6 +51,7 @@ export function backupCommand(): Command {
       const result = await runBackup({
         to: options.to, env: process.env, settings: connectionSettings(options.databaseUrl ?? process.env.DATABASE_URL, process.env),
         recipients: await recipientsOf(options), compression: options.compress, jobs: options.jobs, privateNames: options.privateNames === true,
+        uploads: options.uploads === true || options.uploadsDir !== undefined ? uploadPlace(options.uploadsDir, process.env) : undefined,
         pgDump: options.pgDump, keep: options.keep, prove: options.prove === true ? '' : options.prove,
       });
       const seconds = Math.round((performance.now() - started) / 100) / 10;
@@ -72,9 +78,11 @@ async function recipientsOf({ recipient, recipients, passphraseFile }: BackupArg
 function summary(result: BackupRunResult, seconds: number): string {
   const notes = [
     ...(result.proved ? ['restored and compared'] : []),
+    ...((result.vanishedFiles ?? 0) > 0 ? [`${result.vanishedFiles} files were deleted meanwhile`] : []),
     ...(result.removed.length > 0 ? [`${result.removed.length} old removed`] : []),
     ...(result.unfinished.length > 0 ? [`${result.unfinished.length} unfinished removed`] : []),
   ];
-  const counts = `${result.tables} tables, ${result.rows.toLocaleString('en-US')} rows, ${size(result.bytes)} in ${result.parts} parts`;
+  const files = result.files === undefined ? '' : ` ${result.files.toLocaleString('en-US')} files,`;
+  const counts = `${result.tables} tables, ${result.rows.toLocaleString('en-US')} rows,${files} ${size(result.bytes)} in ${result.parts} parts`;
   return `backup of ${result.takenAt.slice(0, 19)}Z: ${counts}, ${seconds} s${notes.map((note) => `, ${note}`).join('')}: ${result.location}`;
 }

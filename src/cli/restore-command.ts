@@ -2,11 +2,16 @@
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { findBackup, openBackup } from '../backup/find-backup.js';
+import type { OpenBackup } from '../backup/find-backup.js';
 import { restoreDatabase } from '../backup/restore.js';
+import type { RestoreResult } from '../backup/restore.js';
 import { restoreAndProve } from '../backup/restore-run.js';
+import { restoreUploads } from '../backup/restore-uploads.js';
+import { uploadPlace, uploadTarget } from '../backup/upload-place.js';
 import { mark } from '../backup/verified-marks.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { wholeNumber } from './whole-number.js';
 
 interface RestoreArguments {
@@ -15,19 +20,23 @@ interface RestoreArguments {
   readonly databaseUrl?: string;
   readonly jobs: number;
   readonly createRoles?: true;
+  readonly uploads?: true;
+  readonly uploadsDir?: string;
   readonly prove?: true;
   readonly json?: true;
 }
 
 export function restoreCommand(): Command {
   return new Command('restore')
-    .description('Restore a backup into an empty database; run again, it goes on where it stopped.')
+    .description('Restore a backup into an empty database; run again, it goes on where it stopped. Uploaded files go into an empty place of theirs.')
     .argument('<backup>', 'a backup, or the place where backups are kept (the newest is taken): a directory or s3://bucket/prefix')
     .option('--identity <file>', 'the secret key, as age-keygen wrote it')
     .option('--passphrase-file <file>', 'the passphrase, where the backup is under one')
     .option('--database-url <url>', 'the empty database to restore into')
     .option('--jobs <n>', 'sessions that load rows and build indexes at once', wholeNumber(1), availableParallelism())
     .option('--create-roles', 'create the roles that the schema names and the server lacks, without login')
+    .option('--uploads', 'restore the uploaded files: into --uploads-dir, or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET, which must be empty')
+    .option('--uploads-dir <dir>', 'the empty directory for the uploaded files; implies --uploads')
     .option('--prove', 'then read every table back and compare it with the source; without --database-url on a server started for the purpose')
     .option('--json', 'print the result as one JSON object')
     .addHelpText('after', '\nExit codes: 0 done; 1 failed: the database is unfinished and says so until the restore is run again to its end; 2 wrong usage.')
@@ -35,17 +44,38 @@ export function restoreCommand(): Command {
       const started = performance.now();
       const signal = new AbortController().signal;
       const settings = options.databaseUrl === undefined ? undefined : connectionSettings(options.databaseUrl, process.env);
+      const files = options.uploads === true || options.uploadsDir !== undefined ? uploadTarget(uploadPlace(options.uploadsDir, process.env)) : undefined;
       const backup = await openBackup(await findBackup(location, process.env), { identityFile: options.identity, passphraseFile: options.passphraseFile }, signal);
-      const request = { backup, jobs: options.jobs, createRoles: options.createRoles === true };
 
-      const result = options.prove === true ? await restoreAndProve({ ...request, settings }, signal) : await restoreDatabase({ ...request, settings: needed(settings) }, signal);
-      if (options.prove === true && backup.kept !== undefined) await mark(backup.kept.collection, backup.kept.name, 'restored').catch(() => undefined);
+      const database = await restoredDatabase(backup, settings, files !== undefined, options, signal);
+      const uploads = files === undefined ? undefined : await restoreUploads(backup, files, options.jobs, signal);
+      const result = { location: backup.store.description, takenAt: backup.contents.takenAt, proved: options.prove === true, ...database, ...uploads };
       const seconds = Math.round((performance.now() - started) / 100) / 10;
-      for (const warning of result.warnings) process.stderr.write(`realmlift: ${warning}\n`);
-      const { tables, rows, resumed } = result;
-      const text = `restored ${backup.store.description}: ${tables} tables, ${rows.toLocaleString('en-US')} rows, ${seconds} s${resumed > 0 ? `, ${resumed} steps were done before` : ''}${options.prove === true ? ', equal to the source' : ''}`;
-      process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, location: backup.store.description, takenAt: backup.contents.takenAt, proved: options.prove === true, seconds }) : text}\n`);
+      for (const warning of database?.warnings ?? []) process.stderr.write(`realmlift: ${warning}\n`);
+      if (files === undefined && backup.contents.files !== undefined) process.stderr.write('realmlift: the uploaded files in the backup were not restored (--uploads does that)\n');
+      process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
     });
+}
+
+async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings | undefined, filesAlone: boolean, options: RestoreArguments, signal: AbortSignal): Promise<RestoreResult | undefined> {
+  const request = { backup, jobs: options.jobs, createRoles: options.createRoles === true };
+  if (options.prove === true) {
+    const result = await restoreAndProve({ ...request, settings }, signal);
+    // A note for rotation; a backup that can only be read is as good without it.
+    if (backup.kept !== undefined) await mark(backup.kept.collection, backup.kept.name, 'restored').catch(() => undefined);
+    return result;
+  }
+  return settings === undefined && filesAlone ? undefined : restoreDatabase({ ...request, settings: needed(settings) }, signal);
+}
+
+function summary(result: { location: string; proved: boolean; files?: number } & Partial<RestoreResult>, seconds: number): string {
+  const { location, tables, rows, files, resumed = 0, proved } = result;
+  const counts = [
+    ...(tables === undefined || rows === undefined ? [] : [`${tables} tables`, `${rows.toLocaleString('en-US')} rows`]),
+    ...(files === undefined ? [] : [`${files.toLocaleString('en-US')} files`]),
+    `${seconds} s`, ...(resumed > 0 ? [`${resumed} steps were done before`] : []), ...(proved ? ['equal to the source'] : []),
+  ];
+  return `restored ${location}: ${counts.join(', ')}`;
 }
 
 /** DATABASE_URL is not asked: it names the source on many a machine, and a restore writes. */

@@ -37,7 +37,7 @@ INSERT INTO zulip.every_type (small, whole, big, exact, money_like, single, doub
    '294276-12-31 23:59:59.999999', '-infinity', '1 mon -1 day 00:00:00.000001', 'ffffffff-ffff-ffff-ffff-ffffffffffff', '255.255.255.255', '::/0', 'ff:ff:ff:ff:ff:ff', 'ff:ff:ff:ff:ff:ff:ff:ff',
    '000', '1', 'null', 'null', '$', '', '', '', '(NaN,Infinity)', '((0,0))', '((0,0))', '<(0,0),0>', '(0,0),(0,0)', '[(0,0),(0,0)]', '{0,1,0}',
    '{}', '{}', '{}', '{}', '{}', '{}', 'empty', 'empty', '{}', '0', 0, '0/0', '0', '(0,0)'),
-  (0, 0, 0, '-0.000000000000000000000000000001', 0, 1e-45, -0.0, NULL, 'exact', '10 letters', repeat('long ', 3000), NULL, NULL, decode(repeat('00ff', 5000), 'hex'), 'epoch', NULL, NULL, NULL, 'epoch', '0',
+  (0, 0, 0, '-0.000000000000000000000000000001', '-0', 1e-45, '-0', NULL, 'exact', '10 letters', repeat('long ', 3000), NULL, NULL, decode(repeat('00ff', 5000), 'hex'), 'epoch', NULL, NULL, NULL, 'epoch', '0',
    NULL, NULL, NULL, NULL, NULL, NULL, repeat('10', 100)::varbit, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 INSERT INTO zulip.every_type DEFAULT VALUES;
 

@@ -1,0 +1,45 @@
+/** Where uploaded files are, or go: Zulip's LOCAL_UPLOADS_DIR, or its two buckets. */
+import { EXIT, RealmliftError } from '../errors.js';
+import { S3Access } from '../files/s3-client.js';
+import { BucketTarget } from './bucket-target.js';
+import { BucketUploads } from './bucket-uploads.js';
+import { DirectoryTarget } from './directory-target.js';
+import { DirectoryUploads } from './directory-uploads.js';
+import type { UploadTarget } from './restore-uploads.js';
+import type { UploadSource } from './upload-source.js';
+
+export type UploadPlace =
+  | { readonly kind: 'directory'; readonly directory: string }
+  | { readonly kind: 'buckets'; readonly endpoint: string | undefined; readonly region: string; readonly uploads: string; readonly avatars: string };
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * @param directory as the command line gave it; else the environment's buckets are meant
+ * @throws RealmliftError FILES_UNKNOWN when neither is given
+ */
+export function uploadPlace(directory: string | undefined, env: Environment): UploadPlace {
+  if (directory !== undefined) return { kind: 'directory', directory };
+  const { S3_UPLOADS_BUCKET: uploads, S3_AVATARS_BUCKET: avatars, S3_ENDPOINT: endpoint } = env;
+  if (uploads === undefined || avatars === undefined) {
+    throw new RealmliftError('FILES_UNKNOWN', 'usage', 'it is not said where the uploaded files are', {
+      hint: "give --uploads-dir (Zulip's LOCAL_UPLOADS_DIR), or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET", exit: EXIT.usage,
+    });
+  }
+  return { kind: 'buckets', endpoint, region: env.S3_REGION ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? 'us-east-1', uploads, avatars };
+}
+
+/** Runs `work` with all files of the place. */
+export async function withUploadSource<T>(place: UploadPlace, work: (source: UploadSource) => Promise<T>): Promise<T> {
+  if (place.kind === 'directory') return work(new DirectoryUploads(place.directory));
+  const access = new S3Access({ endpoint: place.endpoint, region: place.region });
+  try {
+    return await work(new BucketUploads(access, place, new AbortController().signal));
+  } finally {
+    access.close();
+  }
+}
+
+export function uploadTarget(place: UploadPlace): UploadTarget {
+  return place.kind === 'directory' ? new DirectoryTarget(place.directory) : new BucketTarget(place);
+}

@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto';
+import { readFile, readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { findBackup, openBackup } from '../../src/backup/find-backup.js';
+import { prove } from '../../src/backup/prove.js';
+import { markOf } from '../../src/backup/verified-marks.js';
+import { openStore } from '../../src/backup/backup-store.js';
+import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { testData } from '../testbed/test-data.js';
+import { withEmptyDatabase } from '../testbed/test-database.js';
+import { realmlift } from './command-line.js';
+import { NEEDS_PG_DUMP, backUp, failure, query, restore, withPlace } from './test-backup.js';
+
+t.setTimeout(180_000);
+
+const AWKWARD = join(testData(), '..', 'backup', 'awkward-schema.sql');
+
+t.test('a backup proves itself on a server of its own, without the private key', NEEDS_PG_DUMP, async (t) => {
+  const role = `owner ${randomBytes(4).toString('hex')}`;
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, await readFile(AWKWARD, 'utf8'));
+    await query(source, `CREATE ROLE "${role}"; ALTER TABLE zulip.large OWNER TO "${role}"`);
+    const before = new Set(await readdir(tmpdir()));
+    const result = await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--prove', '--json'], { DATABASE_URL: source, PATH: process.env.PATH ?? '' });
+    t.match(result, { code: 0 }, result.stderr);
+    const { name, proved } = JSON.parse(result.stdout) as { name: string; proved: boolean };
+    t.equal(proved, true);
+    t.match(await markOf(openStore(place.to, {}), name), { level: 'restored' });
+    t.strictSame((await readdir(tmpdir())).filter((entry) => entry.startsWith('realmlift-proof-') && !before.has(entry)), [], 'the server and its data are gone');
+
+    const again = await realmlift(['restore', place.to, '--identity', place.identityFile, '--prove'], { PATH: process.env.PATH ?? '' });
+    t.match(again, { code: 0, stdout: /equal to the source/ }, again.stderr);
+    await query(source, `DROP OWNED BY "${role}" CASCADE; DROP ROLE "${role}"`);
+  }));
+});
+
+t.test('into a database that is named', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    await query(source, 'CREATE TABLE a AS SELECT generate_series(1, 100) AS n');
+    t.match(await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--prove', source], { DATABASE_URL: source }), { code: 1, stderr: /DATABASE_NOT_EMPTY/ }, 'never into one that is not empty');
+    t.match(await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--prove', target], { DATABASE_URL: source }), { code: 0, stdout: /restored and compared/ });
+    t.strictSame(await query(target, 'SELECT count(*)::int AS n FROM a'), [{ n: 100 }]);
+  })));
+});
+
+t.test('any difference is found', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, await readFile(AWKWARD, 'utf8'));
+    const { location } = await backUp(source, place);
+    const signal = new AbortController().signal;
+    const { contents } = await openBackup(await findBackup(location, process.env), { identityFile: place.identityFile }, signal);
+    await withEmptyDatabase(async (target) => {
+      await restore(location, place, target);
+      await query(target, 'DROP PUBLICATION everything');
+      const proof = (): Promise<unknown> => prove(contents, connectionSettings(target, {}), 2, signal);
+      t.match(await proof(), { tables: contents.tables.length });
+      for (const [change, what, undo] of [
+        ['UPDATE zulip.every_type SET double = 0.0 WHERE id = 3', 'zulip.every_type: other values', `UPDATE zulip.every_type SET double = '-0'::float8 WHERE id = 3`],
+        ['DELETE FROM zulip.no_columns WHERE ctid = (SELECT min(ctid) FROM zulip.no_columns)', 'zulip.no_columns: 2 rows instead of 3', 'INSERT INTO zulip.no_columns DEFAULT VALUES'],
+        [`UPDATE zulip.by_enum SET note = 'x' WHERE m = 'sad' AND n = 1`, 'zulip.by_enum: other values', `UPDATE zulip.by_enum SET note = 'note' WHERE m = 'sad' AND n = 1`],
+        [`UPDATE zulip.own_types SET label = 'mixed' WHERE label <> ''`, 'zulip.own_types: other values', `UPDATE zulip.own_types SET label = 'MiXed' WHERE label <> ''`],
+        [`SELECT lo_put(4200000003, 7, '\\x00')`, 'large objects: other values', `SELECT lo_put(4200000003, 7, '\\xab')`],
+        [`SELECT setval('zulip.unused', 6, false)`, 'sequence zulip.unused: another value', `SELECT setval('zulip.unused', 5, false)`],
+      ] as const) {
+        await query(target, change);
+        const error = await failure(proof());
+        t.match(error, { code: 'PROOF_FAILED', exit: 1 }, change);
+        t.equal(error.message, `the restored database differs from its source: ${what}`);
+        await query(target, undo);
+      }
+      t.match(await proof(), { tables: contents.tables.length }, 'and all is well again');
+    });
+  }));
+});

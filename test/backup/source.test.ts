@@ -1,0 +1,124 @@
+/** What the source may set against a backup: rights, policies, locks, and servers without scans of a range of blocks. */
+import { randomBytes } from 'node:crypto';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import t from 'tap';
+import { isBackupName } from '../../src/backup/part-names.js';
+import { portableTypes } from '../../src/backup/portable-types.js';
+import { rowQuery } from '../../src/backup/save-database.js';
+import { sourceTables } from '../../src/backup/source-catalog.js';
+import { rangeConditions } from '../../src/backup/table-ranges.js';
+import { verifyBackup } from '../../src/backup/verify-backup.js';
+import { connect } from '../../src/snapshot/connect.js';
+import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { withEmptyDatabase } from '../testbed/test-database.js';
+import { NEEDS_PG_DUMP, backUp, failure, query, restore, withClient, withPlace } from './test-backup.js';
+
+t.setTimeout(120_000);
+
+/** Runs `work` with the URL of a role without special rights. */
+async function withRole(source: string, rights: string, work: (url: string, role: string) => Promise<void>): Promise<void> {
+  const role = `reader_${randomBytes(4).toString('hex')}`;
+  await query(source, `CREATE ROLE ${role} LOGIN PASSWORD 'x' ${rights}`);
+  try {
+    const url = new URL(source);
+    url.username = role;
+    url.password = 'x';
+    await work(url.href, role);
+  } finally {
+    await query(source, `DROP OWNED BY ${role} CASCADE; DROP ROLE ${role}`);
+  }
+}
+
+t.test('a role that may not read everything', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, `CREATE TABLE open (n serial); CREATE TABLE closed (n integer); GRANT SELECT ON open, open_n_seq TO PUBLIC`);
+    await withRole(source, '', async (url, role) => {
+      t.match(await failure(backUp(url, place)), { code: 'RIGHT_MISSING', message: /public\.closed/, hint: /pg_read_all_data/ });
+      await query(source, `GRANT pg_read_all_data TO ${role}`);
+      t.match(await backUp(url, place), { tables: 2 }, 'with that right it can');
+      await query(source, 'SELECT lo_create(4250000000)');
+      t.match(await backUp(url, place), { tables: 2 }, 'also large objects');
+    });
+  }));
+});
+
+t.test('a policy that would hide rows is an error, not a gap', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, `CREATE TABLE own (owner name); INSERT INTO own VALUES ('a'), ('b'); ALTER TABLE own ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON own USING (owner = current_user)`);
+    await withRole(source, '', async (url, role) => {
+      await query(source, `GRANT pg_read_all_data TO ${role}`);
+      const error = await failure(backUp(url, place));
+      t.match(error, { code: /RIGHT_MISSING|PG_DUMP_FAILED/ });
+      t.match(error.message, /row-level security/);
+      await query(source, `ALTER ROLE ${role} BYPASSRLS`);
+      t.match(await backUp(url, place), { rows: 2 });
+    });
+  }));
+});
+
+t.test('no table changes its structure, or is emptied, in the midst of a backup', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    await query(source, `CREATE TABLE big AS SELECT g AS id, repeat('x', 500) AS filler FROM generate_series(1, 60000) g; CREATE TABLE victim AS SELECT g AS id FROM generate_series(1, 1000) g`);
+    const backup = backUp(source, place, { jobs: 1, compression: 9 });
+    await withClient(source, async (client) => {
+      // The holder, and the session that copies.
+      while ((await locksOf(client)) < 2 || (await readdir(place.to, { recursive: true })).filter((name) => /schema\/.*age$/.test(name)).length < 2) await sleep(2);
+      await client.query('TRUNCATE victim');
+    });
+    t.match(await backup, { rows: 61_000 }, 'the TRUNCATE had to wait');
+    await restore(place.to, place, target);
+    t.strictSame(await query(target, 'SELECT count(*)::int AS n FROM victim'), [{ n: 1000 }]);
+  })));
+});
+
+t.test('somebody who waits to change a table just as a backup begins is let through, and the backup begins anew', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, 'CREATE TABLE victim AS SELECT g AS id FROM generate_series(1, 1000) g');
+    const backup = backUp(source, place, { jobs: 1, pgDump: await slowStart(place.directory) });
+    await withClient(source, async (client) => {
+      while ((await locksOf(client)) < 2) await sleep(2);
+      // pg_dump has its locks still to take.
+      await client.query('TRUNCATE victim');
+    });
+    t.match(await backup, { rows: 0 }, 'in a new snapshot');
+    t.match(await verifyBackup(place.to, process.env, { identityFile: place.identityFile }, 1), { rows: 0 });
+    t.equal((await readdir(place.to)).filter(isBackupName).length, 1, 'of the first attempt nothing is left');
+  }));
+});
+
+async function locksOf(client: pg.Client): Promise<number> {
+  return (await client.query(`SELECT FROM pg_locks WHERE relation = to_regclass('victim') AND mode = 'AccessShareLock'`)).rowCount ?? 0;
+}
+
+/** A pg_dump that takes its time at the first call. */
+async function slowStart(directory: string): Promise<string> {
+  const program = join(directory, 'pg_dump');
+  await writeFile(program, `#!/bin/sh\ncase $1 in --version) ;; *) sleep 1;; esac\nexec pg_dump "$@"\n`, { mode: 0o755 });
+  return program;
+}
+
+t.test('before PostgreSQL 14 a large table is cut by its key', async (t) => {
+  await withEmptyDatabase(async (source) => {
+    await query(source, `
+      CREATE TABLE keyed (id bigint PRIMARY KEY, n integer); INSERT INTO keyed SELECT g * g - 50, g FROM generate_series(-300, 300) g ON CONFLICT DO NOTHING;
+      CREATE TABLE named (name text PRIMARY KEY); CREATE TABLE empty (id integer PRIMARY KEY)`);
+    const client = await connect(connectionSettings(source, {}), 'test');
+    try {
+      const tables = new Map((await sourceTables(client, 130000, await portableTypes(client))).map((table) => [table.name, table]));
+      t.match(tables.get('keyed'), { blocks: 0, key: { column: 'id', least: -50n, greatest: 89950n } });
+      t.strictSame([tables.get('named')?.key, tables.get('empty')?.key], [undefined, undefined]);
+      const keyed = tables.get('keyed') as NonNullable<ReturnType<typeof tables.get>>;
+      const conditions = rangeConditions(keyed, (name) => client.escapeIdentifier(name), 8192);
+      t.ok(conditions.length > 3);
+      let rows = 0;
+      for (const condition of conditions) rows += (await client.query(rowQuery(client, keyed, condition))).rowCount ?? 0;
+      t.equal(rows, 301);
+      t.ok((await sourceTables(client, 140000, await portableTypes(client))).every(({ key }) => key === undefined), 'later ones by their blocks');
+    } finally {
+      await client.end();
+    }
+  });
+});

@@ -1,0 +1,163 @@
+import { execFile } from 'node:child_process';
+import { appendFile, chmod, mkdir, readFile, readdir, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import type { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { promisify } from 'node:util';
+import { gunzipSync } from 'node:zlib';
+import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
+import { Decrypter } from 'age-encryption';
+import t from 'tap';
+import { verifyBackup } from '../../src/backup/verify-backup.js';
+import { BUCKETS, loadObjects, startS3 } from '../testbed/s3-server.js';
+import type { S3Server } from '../testbed/s3-server.js';
+import { unpackArchive } from '../testbed/tar-archive.js';
+import { testData } from '../testbed/test-data.js';
+import { withEmptyDatabase } from '../testbed/test-database.js';
+import { realmlift } from './command-line.js';
+import { NEEDS_PG_DUMP, backUp, failure, query, withPlace } from './test-backup.js';
+
+t.setTimeout(180_000);
+
+/** Path -> bytes, mode and time of every file. */
+async function files(directory: string): Promise<Map<string, string>> {
+  const out = new Map<string, string>();
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    const stats = await stat(path);
+    if (stats.isFile()) out.set(relative(directory, path), `${(await readFile(path)).toString('base64')} ${(stats.mode & 0o777).toString(8)} ${Math.round(stats.mtimeMs * 100)}`);
+  }
+  return out;
+}
+
+t.test('an uploads directory', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    await query(source, 'CREATE TABLE a (n integer)');
+    const uploads = join(place.directory, 'uploads');
+    await unpackArchive(testData('zulip-11/local', 'uploads.tar.gz'), uploads);
+    await mkdir(dirname(join(uploads, 'files/odd name.txt')), { recursive: true });
+    await writeFile(join(uploads, 'files/empty'), '');
+    await writeFile(join(uploads, 'files/odd name.txt'), 'x');
+    await chmod(join(uploads, 'files/odd name.txt'), 0o640);
+    await utimes(join(uploads, 'files/odd name.txt'), 1.5, 1234567890.123456);
+    await writeFile(join(uploads, 'files/large'), Buffer.alloc(3_000_000, 'large'));
+    await mkdir(join(place.directory, 'another disk'));
+    await writeFile(join(place.directory, 'another disk', 'linked'), 'linked');
+    await symlink(join(place.directory, 'another disk'), join(uploads, 'linked'));
+    await symlink('..', join(uploads, 'files/loop'));
+    const before = await files(uploads);
+    before.set('linked/linked', (await files(join(place.directory, 'another disk'))).get('linked') as string);
+
+    const words = ['backup', '--to', place.to, '--recipient', place.recipient, '--uploads-dir', uploads, '--json'];
+    const backup = await realmlift(words, { DATABASE_URL: source });
+    t.match(backup, { code: 0 }, backup.stderr);
+    const result = JSON.parse(backup.stdout) as { location: string; files: number };
+    t.equal(result.files, before.size);
+    t.notMatch(await readFile(join(result.location, 'backup.json'), 'utf8'), /odd name|linked/, 'names of files are not in the clear');
+    t.match(await verifyBackup(place.to, process.env, { identityFile: place.identityFile }, 2), { files: before.size });
+
+    // Nothing but age, gzip and tar are needed.
+    const decrypter = new Decrypter();
+    decrypter.addIdentity((await readFile(place.identityFile, 'utf8')).split('\n')[1]);
+    const tar = gunzipSync(await decrypter.decrypt(await readFile(join(result.location, 'files/000001.tar.gz.age'))));
+    await writeFile(join(place.directory, 'files.tar'), tar);
+    const { stdout } = await promisify(execFile)('tar', ['-tf', join(place.directory, 'files.tar')]);
+    t.match(stdout, 'files/odd name.txt');
+
+    const restored = join(place.directory, 'restored');
+    const restoreWords = ['restore', place.to, '--identity', place.identityFile, '--uploads-dir', restored];
+    t.match(await realmlift([...restoreWords, '--database-url', target]), { code: 0, stdout: new RegExp(`1 tables, 0 rows, ${before.size} files`) });
+    t.strictSame(await files(restored), before, 'bytes, permissions and times');
+    t.match(await realmlift(restoreWords), { code: 1, stderr: /UPLOADS_NOT_EMPTY/ });
+
+    // Interrupted: as the note says, and goes on.
+    const [name] = [...before.keys()] as [string];
+    await rm(join(restored, name));
+    const { id } = JSON.parse(await readFile(join(result.location, 'backup.json'), 'utf8')) as { id: string };
+    await writeFile(join(restored, '.realmlift-restore.json'), JSON.stringify({ backup: 'another', done: [] }));
+    t.match(await realmlift(restoreWords), { code: 1, stderr: /RESTORE_OF_ANOTHER/ });
+    await writeFile(join(restored, '.realmlift-restore.json'), JSON.stringify({ backup: id, done: [] }));
+    t.match(await realmlift(restoreWords), { code: 0 });
+    t.strictSame(await files(restored), before);
+    t.match(await realmlift([...restoreWords.slice(0, -2), '--database-url', target]), { code: 1, stderr: /DATABASE_NOT_EMPTY/ });
+  })));
+});
+
+t.test('an uploads directory that is not there, or is not wanted', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    await query(source, 'CREATE TABLE a (n integer)');
+    t.match(await failure(backUp(source, place, { uploads: { kind: 'directory', directory: join(place.directory, 'none') } })), { code: 'UPLOADS_DIR_MISSING' });
+    t.strictSame(await readdir(place.to), [], 'nothing is left behind');
+    t.match(await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--uploads'], { DATABASE_URL: source }), { code: 2, stderr: /FILES_UNKNOWN/ });
+    await backUp(source, place);
+    t.match(await realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', target, '--uploads-dir', join(place.directory, 'r')]), { code: 1, stderr: /NO_FILES/ });
+  })));
+});
+
+t.test('a damaged archive of files is refused by its name', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    const uploads = join(place.directory, 'uploads');
+    await mkdir(uploads);
+    for (let n = 0; n < 5; n++) await writeFile(join(uploads, `file${n}`), Buffer.alloc(100_000, String(n)));
+    const { location } = await backUp(source, place, { uploads: { kind: 'directory', directory: uploads } });
+    const archive = join(location, 'files/000001.tar.gz.age');
+    const { length } = await readFile(archive);
+    const words = ['restore', location, '--identity', place.identityFile, '--uploads-dir', join(place.directory, 'restored')];
+    await truncate(archive, length - 100);
+    t.match(await realmlift(words), { code: 1, stderr: /BACKUP_DAMAGED.*files\/000001/ });
+    await appendFile(archive, Buffer.alloc(100));
+    t.match(await realmlift(words), { code: 1, stderr: /BACKUP_DAMAGED.*files\/000001/ });
+    t.match(await failure(verifyBackup(location, process.env, { identityFile: place.identityFile }, 1)), { code: 'BACKUP_DAMAGED', message: /files\/000001/ });
+  }));
+});
+
+/** Bucket/key -> bytes and all that S3 says of the object beside its times. */
+async function objects({ client }: S3Server): Promise<Map<string, object>> {
+  const out = new Map<string, object>();
+  for (const bucket of Object.values(BUCKETS)) {
+    let token: string | undefined;
+    do {
+      const page = await client.send(new ListObjectsV2Command({ Bucket: bucket, ContinuationToken: token }));
+      for (const { Key } of page.Contents ?? []) {
+        const { Body, ContentType, ContentDisposition, ContentEncoding, CacheControl, Metadata } = await client.send(new GetObjectCommand({ Bucket: bucket, Key }));
+        out.set(`${bucket}/${Key}`, { body: (await buffer(Body as Readable)).toString('base64'), ContentType, ContentDisposition, ContentEncoding, CacheControl, Metadata });
+      }
+      token = page.NextContinuationToken;
+    } while (token !== undefined);
+  }
+  return out;
+}
+
+t.test('two buckets, with metadata', NEEDS_PG_DUMP, async (t) => {
+  const server = await startS3();
+  const before = { ...process.env };
+  Object.assign(process.env, server.environment);
+  try {
+    await withEmptyDatabase((source) => withPlace(async (place) => {
+      await query(source, 'CREATE TABLE a (n integer)');
+      await loadObjects(server.client, testData('zulip-11/s3', 'objects.json'), testData('zulip-11/s3', 'bodies.tar.gz'));
+      // Larger than what is asked for at a time, and empty; with every attribute.
+      const attributes = { ContentType: 'text/plain; charset=utf-8', ContentDisposition: `attachment; filename*=UTF-8''%C3%A4`, CacheControl: 'max-age=5', ContentEncoding: 'identity', Metadata: { owner: '1', 'realm-id': '2' } };
+      await server.client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key: '1/large', Body: Buffer.alloc(20_000_000, 'large'), ContentType: 'application/zip' }));
+      await server.client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key: '1/empty', Body: Buffer.alloc(0), ...attributes }));
+      const saved = await objects(server);
+
+      const { files: count } = JSON.parse((await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--uploads', '--json'], { DATABASE_URL: source, ...server.environment })).stdout) as { files: number };
+      t.equal(count, saved.size);
+
+      const words = ['restore', place.to, '--identity', place.identityFile, '--uploads'];
+      t.match(await realmlift(words, server.environment), { code: 1, stderr: /UPLOADS_NOT_EMPTY/ });
+      for (const name of saved.keys()) {
+        const [Bucket, ...key] = name.split('/') as [string, ...string[]];
+        await server.client.send(new DeleteObjectCommand({ Bucket, Key: key.join('/') }));
+      }
+      t.match(await realmlift([...words, '--uploads-dir', join(place.directory, 'restored')], server.environment), { code: 1, stderr: /UPLOADS_KIND/ });
+      const restored = await realmlift(words, server.environment);
+      t.match(restored, { code: 0 }, restored.stderr);
+      t.strictSame(await objects(server), saved, 'bytes and metadata');
+    }));
+  } finally {
+    process.env = before;
+    await server.stop();
+  }
+});
