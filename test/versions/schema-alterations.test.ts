@@ -91,7 +91,8 @@ function unexpected(change: Alteration, mode: Mode, old: ExportPlan, rows: Table
     case 'rename column':
       if (exported && looksSecret(change.to)) lines.push('a column that looks secret was not refused');
       if (exported && !review.unknownColumns.includes(`${change.table}.${change.to}`)) lines.push('the new name is not named');
-      for (const name of touched) ignored.add(`${name}.${change.to}`);
+      // Where the column is a foreign key, its new name too loses its _id.
+      for (const name of touched) for (const key of [change.to, change.to.replace(/_id$/, '')]) ignored.add(`${name}.${key}`);
       edit((row, name) => { delete row[keyOf(name, change.column) ?? '']; });
       break;
     case 'drop column':
