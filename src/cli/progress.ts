@@ -16,7 +16,7 @@ const BAR_INTERVAL = 250;
 interface Display {
   /** Called now and then. */
   show(tally: ProgressTally): void;
-  warn(text: string): void;
+  warn(text: string): unknown;
   stop(): void;
 }
 
@@ -26,11 +26,14 @@ export function progressMode({ quiet, json }: { readonly quiet?: true; readonly 
   return process.stderr.isTTY ? 'bars' : 'log';
 }
 
-/** Runs `work` and shows what it tells. Warnings are shown in every mode. */
-export async function withProgress<T>(mode: ProgressMode, work: (onEvent: (event: ExportEvent) => void) => Promise<T>): Promise<T> {
-  if (mode === 'json') return work((event) => process.stderr.write(`${json(event)}\n`));
+/**
+ * Runs `work` and shows what it tells. Warnings are shown in every mode.
+ * @param out where it is shown; standard error
+ */
+export async function withProgress<T>(mode: ProgressMode, work: (onEvent: (event: ExportEvent) => void) => Promise<T>, out: NodeJS.WritableStream = process.stderr): Promise<T> {
+  if (mode === 'json') return work((event) => out.write(`${json(event)}\n`));
   const tally = new ProgressTally();
-  const display = mode === 'bars' ? bars() : log();
+  const display = mode === 'bars' ? bars(out) : log(out);
   const timer = mode === 'quiet' ? undefined : setInterval(() => display.show(tally), mode === 'bars' ? BAR_INTERVAL : LOG_INTERVAL).unref();
   try {
     return await work((event) => {
@@ -50,8 +53,8 @@ function json(event: ExportEvent): string {
   return JSON.stringify({ time: new Date().toISOString(), ...told });
 }
 
-function bars(): Display {
-  const multi = new MultiBar({ format: '{name} [{bar}] {percentage}% {detail}', stream: process.stderr, barsize: 24, autopadding: true, hideCursor: null, emptyOnZero: true });
+function bars(stream: NodeJS.WritableStream): Display {
+  const multi = new MultiBar({ format: '{name} [{bar}] {percentage}% {detail}', stream, barsize: 24, autopadding: true, hideCursor: null, emptyOnZero: true });
   const shown = new Map<string, SingleBar>();
   const line = multi.create(1, 0, { detail: '' }, { format: '{detail}' });
   return {
@@ -70,13 +73,13 @@ function bars(): Display {
   };
 }
 
-function log(): Display {
+function log(out: NodeJS.WritableStream): Display {
   return {
     show(tally) {
       const parts = tally.classes().map((each) => `${each.name} ${detail(each)}`);
-      process.stderr.write(`realmlift: ${[...parts, ageText(tally)].filter((part) => part !== '').join('; ')}\n`);
+      out.write(`realmlift: ${[...parts, ageText(tally)].filter((part) => part !== '').join('; ')}\n`);
     },
-    warn: (text) => process.stderr.write(text),
+    warn: (text) => out.write(text),
     stop: () => undefined,
   };
 }

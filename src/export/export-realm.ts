@@ -275,7 +275,12 @@ class RealmExport {
 
   #finished(part: JournalPart, kept: boolean): void {
     this.#totals.add(part);
-    this.#run.journal.append('part', part);
+    try {
+      this.#run.journal.append('part', part);
+    } catch (error) {
+      // It comes out of a thread's message, which nobody awaits.
+      this.#stop.abort(error);
+    }
     this.#tell({ kind: 'part', part, dataClass: this.#totals.classOfPart(part.path), kept });
   }
 

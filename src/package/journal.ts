@@ -147,7 +147,12 @@ export class Journal {
   /** Remembers a finished file, which is safe on disk already. */
   append(kind: 'part' | 'file', part: JournalPart): void {
     if (this.#failure !== undefined) throw this.#failure as Error;
-    this.#index.set(part.path, this.#write({ kind, ...part }));
+    const place = this.#write({ kind, ...part });
+    try {
+      this.#index.set(part.path, place);
+    } catch (error) {
+      throw diskError(error, this.#path);
+    }
     this.#timer ??= setTimeout(() => void this.#flush(), FLUSH_INTERVAL).unref();
   }
 

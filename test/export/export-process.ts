@@ -38,7 +38,7 @@ export async function runLimited(limit: string, url: string, output: string): Pr
 async function command(output: string, words: readonly string[]): Promise<[string, ...string[]]> {
   const realm = words.includes('--realm') ? [] : ['--realm', 'acme'];
   const uploads = await uploadsDirectory('zulip-11/local');
-  return [process.execPath, CLI, 'export', ...realm, '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', '--no-verify', '--quiet', ...words];
+  return [process.execPath, CLI, 'export', ...realm, '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', '--no-verify', ...(words.includes('--json') ? [] : ['--quiet']), ...words];
 }
 
 function environment(url: string): NodeJS.ProcessEnv {

@@ -100,13 +100,13 @@ t.test('a run that is hit in its midst ends by name and can be resumed', async (
 
     await t.test('by another run in the same directory, which is refused', async (t) => {
       const output = join(root, 'lock');
-      const ended = await withBlockedExport(url, output, [], async ({ process: child, unblock }) => {
+      const ended = await withBlockedExport(url, output, [], async ({ process: child, ...blocked }) => {
         for (const words of [[], ['--resume']]) {
           const second = await runExport(url, output, ...words);
           t.match(second, { code: 1, stderr: /^realmlift: OUTPUT_BUSY \[package\]: another run \(process \d+ on [^\n]*\n$/ });
           t.ok(second.stderr.includes(`process ${child.pid} `));
         }
-        await unblock();
+        await blocked.unblock();
       });
       t.equal(ended.code, 0, ended.stderr);
       t.same(differingPaths(fresh, join(output, 'acme')), [], 'and does not disturb the first');

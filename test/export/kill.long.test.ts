@@ -1,0 +1,106 @@
+/**
+ * Kills exports at random moments, many times: the process, its sessions, the session that holds the snapshot; with and without
+ * changes of the database meanwhile. Whatever happened, what is resumed last is the same bytes as a fresh export.
+ *
+ * KILL_ROUNDS says how often (default 40), KILL_SEED which moments: a failure prints the seed that repeats it as far as
+ * processes can be repeated.
+ */
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { compareExports } from '../testbed/compare-export.js';
+import { CHANGES } from './database-changes.js';
+import { journalLines, startExport, type ExportProcess } from './export-process.js';
+import { query, withGrownDatabase } from './grown-database.js';
+import { exported, killedAt } from './killed-export.js';
+import { differingPaths } from './same-tree.js';
+
+const ROUNDS = Number(process.env.KILL_ROUNDS ?? 40);
+const SEED = Number(process.env.KILL_SEED ?? Math.floor(Math.random() * 2 ** 31));
+
+/** Interruptions of one export at most. */
+const KILLS = 4;
+
+/** A repeatable number in [0, 1): mulberry32. */
+function generator(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const sessions = (condition: string): string =>
+  `SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name ${condition} ORDER BY random() LIMIT 1) AS one`;
+
+/** Ways to end a run. */
+const ENDS: readonly (readonly [string, (url: string, running: ExportProcess) => Promise<unknown>])[] = [
+  ['SIGKILL', (_, { process: child }) => Promise.resolve(child.kill('SIGKILL'))],
+  ['SIGTERM', (_, { process: child }) => Promise.resolve(child.kill('SIGTERM'))],
+  ['the holder\'s session', (url) => query(url, sessions("= 'realmlift snapshot'"))],
+  ['a worker\'s session', (url) => query(url, sessions("= 'realmlift worker'"))],
+];
+
+/** Interrupts one export a few times; how, in words. */
+async function interrupt(url: string, output: string, words: readonly string[], random: () => number, length: number): Promise<string[]> {
+  const story: string[] = [];
+  const kills = 1 + Math.floor(random() * KILLS);
+  for (let kill = 0; kill < kills && !existsSync(join(output, 'acme')); kill++) {
+    const running = await startExport(url, output, ...words, ...(kill === 0 ? [] : ['--resume']));
+    const moment = random() * length;
+    const [name, end] = ENDS[Math.floor(random() * ENDS.length)] as (typeof ENDS)[number];
+    await Promise.race([sleep(moment), running.ended]);
+    await end(url, running);
+    const { code, signal, stderr } = await running.ended;
+    story.push(`${name} after ${moment.toFixed(0)} ms (${signal ?? code}, ${journalLines(output).length} lines)`);
+    if (code !== null && code !== 0) story.push(stderr.trim());
+  }
+  return story;
+}
+
+t.test(`random kills, KILL_SEED=${SEED}`, async (t) => {
+  const root = t.testdir({});
+  const random = generator(SEED);
+  await withGrownDatabase(async (url) => {
+    for (let round = 1; round <= ROUNDS; round++) await aRound(t, url, join(root, `round-${round}`), round, random);
+  });
+});
+
+async function aRound(t: Test, url: string, directory: string, round: number, random: () => number): Promise<void> {
+  const mode = ['full', 'full', 'consent', 'public'][Math.floor(random() * 4)] as string;
+  const words = ['--mode', mode, '--force', '--jobs', String(1 + Math.floor(random() * 3))];
+  const output = join(directory, 'out');
+  const started = performance.now();
+  const before = await exported(t, url, join(directory, 'before'), ...words);
+  const story = await interrupt(url, output, words, random, performance.now() - started);
+  if (random() < 0.5 && !existsSync(join(output, 'acme'))) {
+    const changes = Object.entries(CHANGES);
+    const [name, change] = changes[Math.floor(random() * changes.length)] as [string, string];
+    await query(url, change);
+    story.push(name, ...(await interrupt(url, output, [...words, '--resume'], random, performance.now() - started)));
+  }
+  // One that was killed before it had begun is no unfinished one, and one that came to its end cannot be resumed.
+  const actual = existsSync(join(output, 'acme')) ? join(output, 'acme') : await exported(t, url, output, ...words, '--resume');
+  const after = await exported(t, url, join(directory, `after-${mode}`), ...words);
+  const expected = differingPaths(before, actual).length === 0 ? before : after;
+  t.same(differingPaths(expected, actual), [], `round ${round}: ${mode}: ${story.join('; ')}`);
+  t.same(compareExports(expected, actual), []);
+  rmSync(directory, { recursive: true });
+}
+
+t.test('killed at every line of the journal', async (t) => {
+  const root = t.testdir({});
+  await withGrownDatabase(async (url) => {
+    const fresh = await exported(t, url, join(root, 'fresh'));
+    for (let lines = 1; lines <= 150; lines += 3) {
+      const output = join(root, 'out');
+      const written = await killedAt(url, output, lines);
+      const actual = existsSync(join(output, 'acme')) ? join(output, 'acme') : await exported(t, url, output, '--resume');
+      t.same(differingPaths(fresh, actual), [], `killed after ${written} lines`);
+      rmSync(output, { recursive: true });
+    }
+  });
+});
