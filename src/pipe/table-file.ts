@@ -8,7 +8,8 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
-import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, JsonScanner, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../verify/json-scanner.js';
+import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../verify/json-bytes.js';
+import { JsonScanner } from '../verify/json-scanner.js';
 
 /** What the manifest says of a file. */
 export interface Expected {

@@ -4,7 +4,8 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { PartFile, type FinishedFile } from '../package/part-file.js';
-import { CLOSE_OBJECT, COLON, COMMA, JsonScanner, OPEN_OBJECT, QUOTE } from '../verify/json-scanner.js';
+import { CLOSE_OBJECT, COLON, COMMA, OPEN_OBJECT, QUOTE } from '../verify/json-bytes.js';
+import { JsonScanner } from '../verify/json-scanner.js';
 import { RealmliftError } from '../errors.js';
 import { FileSpace, TableSpace, UNCHANGED, type IdSpace } from './id-space.js';
 import { PairFileWriter } from './pair-file.js';

@@ -9,38 +9,17 @@
  */
 import { RealmliftError } from '../errors.js';
 import type { ExpectedBytes } from './expected-bytes.js';
+import { BACKSLASH, CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, END, ESCAPED, MINUS, OPEN_ARRAY, OPEN_OBJECT, QUOTE, digitsEnd, isHex } from './json-bytes.js';
 
 /** Writes bytes into `target` from `offset` on and returns how many; 0 only at the end of the input. */
 export type ByteSource = (target: Buffer, offset: number) => number;
 
-export const QUOTE = 0x22;
-export const COMMA = 0x2c;
-export const COLON = 0x3a;
-export const OPEN_ARRAY = 0x5b;
-export const CLOSE_ARRAY = 0x5d;
-export const OPEN_OBJECT = 0x7b;
-export const CLOSE_OBJECT = 0x7d;
-/** What {@link JsonScanner.next} returns at the end of the input. */
-export const END = -1;
-
-const BACKSLASH = 0x5c;
-const MINUS = 0x2d;
 /** 256 KiB stays in the second-level cache while it is hashed and then scanned. */
 const BUFFER_SIZE = 256 * 1024;
 /** Behind the last byte: the 0, and room to read four bytes from there. */
 const SLACK = 4;
 
 const viewOf = (buffer: Buffer): DataView => new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
-const isDigit = (c: number): boolean => c >= 0x30 && c <= 0x39;
-const isHex = (c: number): boolean => isDigit(c) || (c >= 0x41 && c <= 0x46) || (c >= 0x61 && c <= 0x66);
-function digitsEnd(buffer: Buffer, from: number): number {
-  let p = from;
-  while (isDigit(buffer[p]!)) p++;
-  return p;
-}
-const ESCAPED = new Uint8Array(256);
-for (const c of Buffer.from('"\\/bfnrt')) ESCAPED[c] = 1;
-
 export class JsonScanner {
   #source: ByteSource = () => 0;
   #buffer: Buffer;

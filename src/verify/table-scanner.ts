@@ -3,9 +3,8 @@
  * Which keys of which table are looked at, and how, is said by a {@link TablePlan}; everything else is stepped over.
  */
 import { ExpectedBytes } from './expected-bytes.js';
-import {
-  CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, type JsonScanner, OPEN_ARRAY, OPEN_OBJECT, QUOTE,
-} from './json-scanner.js';
+import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from './json-bytes.js';
+import { type JsonScanner } from './json-scanner.js';
 
 /** How the value of a key is read. */
 export type Reading =
