@@ -6,6 +6,7 @@ import { errorJson } from './cli/conclude.js';
 import { exportCommand } from './cli/export-command.js';
 import { exportUserCommand } from './cli/export-user-command.js';
 import { installCommand } from './cli/install-command.js';
+import { mergeCommand } from './cli/merge-command.js';
 import { planCommand } from './cli/plan-command.js';
 import { restoreCommand } from './cli/restore-command.js';
 import { snapshotCommand } from './cli/snapshot-command.js';
@@ -29,6 +30,7 @@ for (const command of exporting) program.addCommand(command);
 program
   .addCommand(planCommand())
   .addCommand(verifyCommand())
+  .addCommand(mergeCommand())
   .addCommand(snapshotCommand())
   .addCommand(installCommand())
   .addCommand(backupCommand())
