@@ -13,6 +13,7 @@ import type { FileStore } from './files/file-store.js';
 import type { MigrationStatusOptions } from './package/migration-status.js';
 import { Journal } from './package/journal.js';
 import { takeOutputDirectory, type OutputDirectory } from './package/output-directory.js';
+import { writeRunManifest, type RunEntry } from './package/run-manifest.js';
 import type { Decisions } from './plan/compile-view.js';
 import type { Mode } from './plan/condition.js';
 import { planExport } from './plan/plan-export.js';
@@ -22,6 +23,7 @@ import { findTargets, type Target, type TargetRequest } from './plan/targets.js'
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { withSession, withSnapshot } from './snapshot/snapshot.js';
 import { ageOf } from './snapshot/take-snapshot.js';
+import { VERSION } from './version.js';
 import { verifyExport, type VerifyReport } from './verify/verify-export.js';
 
 export interface ExportOptions {
@@ -92,13 +94,15 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
     const { jobs, fileJobs, salt, avatars, migrationStatus, onEvent } = options;
     const context: RunContext = { snapshot, database, source, pool, jobs, store, fileJobs, salt, avatars, migrationStatus, onEvent };
     try {
-      return await inTurn(targets, TARGETS_AT_ONCE, async (target): Promise<Outcome> => {
+      const outcomes = await inTurn(targets, TARGETS_AT_ONCE, async (target): Promise<Outcome> => {
         try {
           return { target, result: await exportTarget(context, target, options) };
         } catch (error) {
           return { target, error: asRealmliftError(error) };
         }
       });
+      if (outcomes.length > 1) writeRunManifest(options.output, snapshot, VERSION, outcomes.map(runEntry));
+      return outcomes;
     } finally {
       await pool.close();
       store.close();
@@ -107,6 +111,12 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
     join: options.snapshot, maxAge: options.maxSnapshotAge, signal: options.signal,
     held: options.resume ? (client) => snapshotsOfUnfinished(client, options.output, options.targets) : undefined,
   });
+}
+
+function runEntry(outcome: Outcome): RunEntry {
+  const { name: target, directory } = outcome.target;
+  if ('error' in outcome) return { target, directory: null, rows: null, error: asRealmliftError(outcome.error).code };
+  return { target, directory, rows: [...outcome.result.rows.values()].reduce((sum, rows) => sum + rows, 0), error: null };
 }
 
 async function exportTarget(context: RunContext, target: Target, options: ExportOptions): Promise<ExportResult> {

@@ -1,7 +1,7 @@
 /** The end of an export on the command line: a summary of each target, and the exit code that the worst of them asks for. */
 import { EXIT, RealmliftError } from '../errors.js';
 import type { Outcome } from '../export.js';
-import { summary } from './summary.js';
+import { summary, thousands } from './summary.js';
 
 /**
  * @param json the summary is left to the events
@@ -21,6 +21,7 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
       else process.stderr.write(`${outcome.target.name}: ${error instanceof RealmliftError ? error.line : `failed: ${(error as Error).message}`}\n`);
     }
   }
+  if (!json && outcomes.length > 1) process.stderr.write(table(outcomes));
   if (failed.length > 0) {
     throw new RealmliftError('TARGETS_FAILED', 'package', `${failed.length} of ${outcomes.length} exports failed: ${failed.map((each) => each.target.name).join(', ')}`, {
       hint: 'the others are complete; run again with --resume for these',
@@ -29,6 +30,18 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
   if (strict && lost > 0) {
     throw new RealmliftError('LOSSES', 'files', `${lost} files that should travel were lost`, { hint: 'report.json names each', exit: EXIT.losses });
   }
+}
+
+/** One line a target, for runs of several. */
+function table(outcomes: readonly Outcome[]): string {
+  const width = Math.max(...outcomes.map(({ target }) => target.name.length));
+  return outcomes.map((outcome) => {
+    const name = outcome.target.name.padEnd(width);
+    if ('error' in outcome) return `${name}  failed\n`;
+    const { rows, files, losses } = outcome.result;
+    const count = (numbers: Iterable<number>): string => thousands([...numbers].reduce((sum, each) => sum + each, 0));
+    return `${name}  ${count(rows.values()).padStart(14)} rows  ${count(Object.values(files.areas).map(({ found }) => found)).padStart(9)} files  ${losses.length} losses\n`;
+  }).join('');
 }
 
 /** An error as the one line that --json writes of it. */

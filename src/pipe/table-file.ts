@@ -2,7 +2,7 @@
  * A JSON file of a finished export, read row by row as bytes: values are never made, so that numbers beyond 2^53, escapes and
  * the spelling of floats stay what they are.
  *
- * The file is read twice: once to its end, for its SHA-256 and for where each table begins (about 1 GB/s), then table by table
+ * The file is read twice: once to its end, for its SHA-256 and for where each table begins, then table by table
  * in whatever order is wanted. So damage is known before the first row is used, and a table can be read again.
  */
 import { createHash } from 'node:crypto';

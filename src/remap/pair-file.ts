@@ -2,8 +2,7 @@
  * An order-preserving map of ids on disk, for the tables that grow with the messages: pairs of doubles sorted by the first,
  * found by binary search. In memory are one key in {@link BLOCK_PAIRS} and the blocks used last.
  *
- * Rows come nearly in the order of their ids, so nearly every search ends in the block of the one before. Measured on ten
- * million ids (160 MB on disk): 0.1 µs a search in order, 6 µs at random, 4 MB of memory.
+ * Rows come nearly in the order of their ids, so nearly every search ends in the block of the one before.
  */
 import { readSync, writeSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';

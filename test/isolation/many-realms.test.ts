@@ -1,4 +1,5 @@
 /** Many realms in one run, refusals, and repeatable output: what the operator meets on the command line. */
+import { createHash } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -40,6 +41,9 @@ t.test('a realm that is refused, and one that fails on the way, do not stop the 
     t.match(errors, /^tiny: realmlift: NO_OWNER \[plan\]/m);
     t.match(errors, /^realmlift: TARGETS_FAILED .*2 of 3 exports failed/m);
     t.ok(existsSync(join(directory, 'acme', 'realm.json')));
+    const { exports } = JSON.parse(readFileSync(join(directory, 'manifest.json'), 'utf8')) as { exports: { target: string; directory: string | null; error: string | null; manifest_sha256: string | null }[] };
+    t.same(exports.map(({ target, directory: made, error }) => [target, made, error]), [['acme', 'acme', null], ['globex', null, 'COLUMN_NOT_JSON'], ['tiny', null, 'NO_OWNER']]);
+    t.equal(exports[0]?.manifest_sha256, createHash('sha256').update(readFileSync(join(directory, 'acme', 'manifest.json'))).digest('hex'));
   });
 });
 

@@ -1,0 +1,31 @@
+/** OUT/manifest.json of a run of several exports: which they are, out of which snapshot, and what became of each. */
+import { createHash } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { diskError } from './part-file.js';
+
+export interface RunEntry {
+  /** E.g. `acme`, or `acme/user@example.com`. */
+  readonly target: string;
+  /** Directory of the finished export below OUT; null for one that failed. */
+  readonly directory: string | null;
+  /** Rows of all its tables. */
+  readonly rows: number | null;
+  /** Code of the error that ended it. */
+  readonly error: string | null;
+}
+
+/** Each finished export is bound by the SHA-256 of its own manifest.json. */
+export function writeRunManifest(output: string, snapshot: { readonly id: string; readonly takenAt: string }, realmlift: string, entries: readonly RunEntry[]): void {
+  const path = join(output, 'manifest.json');
+  try {
+    const exports = entries.map((entry) => ({
+      ...entry,
+      manifest_sha256: entry.directory === null ? null : createHash('sha256').update(readFileSync(join(output, entry.directory, 'manifest.json'))).digest('hex'),
+    }));
+    writeFileSync(`${path}.partial`, `${JSON.stringify({ format: 1, realmlift, snapshot: { taken_at: snapshot.takenAt, id: snapshot.id }, exports }, null, 2)}\n`, { mode: 0o600 });
+    renameSync(`${path}.partial`, path);
+  } catch (error) {
+    throw diskError(error, path);
+  }
+}
