@@ -29,10 +29,12 @@ export async function readSource(client: pg.Client, zulipVersion: string | undef
   const registry = loadRegistry();
   const tables = await findSchema(client);
   const catalog = await readCatalog(client, tables);
-  requireNamedColumns(catalog);
   const schema = await readableSchema(client, catalog, columnsRead(registry, catalog, strip), tables);
   await useSchema(client, schema);
-  return { schema, catalog, registry, version: await detectZulipVersion(client, schema, zulipVersion), systemBots: await findSystemBots(client) };
+  // What is no Zulip server at all is told as that, before its columns are missed.
+  const version = await detectZulipVersion(client, schema, zulipVersion);
+  requireNamedColumns(catalog);
+  return { schema, catalog, registry, version, systemBots: await findSystemBots(client) };
 }
 
 /** Gives a session in a snapshot the search path under which view files find their tables. */
