@@ -8,6 +8,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
 import { pullFiles, type EarlierFile } from '../files/pull-files.js';
+import { AREAS } from '../files/wanted-files.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { Journal, JournalPart } from '../package/journal.js';
 import { hasMigrationStatus, migrationStatus, type MigrationStatusOptions, type MigrationStatusResult } from '../package/migration-status.js';
@@ -84,6 +85,9 @@ export interface RealmResult {
   readonly ledger: readonly LedgerEntry[];
 }
 
+/** Written by the files stage at the end of each area. */
+const RECORDS = new Set(AREAS.map((area) => `${area}/records.json`));
+
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;
 
@@ -121,7 +125,8 @@ class RealmExport {
     this.#begin();
     const files = await this.#rowsAndFiles();
     this.#tell({ kind: 'packaging' });
-    if (this.#run.output.resumed) await sweep(this.#directory, (path) => this.#run.journal.get(path) !== undefined);
+    // The journal names files; the records of an area, written anew by every run, are no part of it.
+    if (this.#run.output.resumed) await sweep(this.#directory, (path) => RECORDS.has(path) || this.#run.journal.get(path) !== undefined);
     // Files are pulled many at once: the report names them in an order that does not depend on the moment.
     this.#losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
     const parts = this.#parts();
