@@ -3,7 +3,7 @@
  * classifies. It reads ids and counts, no message content.
  */
 import { messageFiles } from './plan/message-files.js';
-import { planExport, type ExportRequest } from './plan/plan-export.js';
+import { planExport, rulesOf, type ExportRequest } from './plan/plan-export.js';
 import { ledgerQuery, queryOf, type PlannedTable } from './plan/plan-tables.js';
 import { readSource, useSchema } from './plan/source.js';
 import { findTargets, type TargetRequest } from './plan/targets.js';
@@ -84,7 +84,7 @@ export async function planReport(options: PlanOptions, onUnknown: (why: string) 
       planned.push({
         target: target.name, mode: plan.request.mode,
         zulip: { release: source.version.release, evidence: source.version.evidence, rules_of_migration: source.version.zerverMigration },
-        rules: Object.fromEntries([...plan.compiled.selections.values(), ...plan.compiled.tables.values()].filter((each) => each.rule !== '').map((each) => [each.name, each.rule])),
+        rules: Object.fromEntries(rulesOf(plan)),
         tables, messageFiles: files, files: uploads, disk: bytes + uploads.bytes, seconds: 1 + bytes / BYTES_PER_SECOND,
         leftOut, stripped: plan.review.stripped, unknownTables: plan.review.unknownTables, unknownColumns: plan.review.unknownColumns,
       });

@@ -8,7 +8,7 @@ import type { FileEvent, FilesResult } from '../files/file-events.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { MigrationStatusResult } from '../package/migration-status.js';
 import { PartFile } from '../package/part-file.js';
-import type { ExportPlan } from '../plan/plan-export.js';
+import { rulesOf, type ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
@@ -68,11 +68,6 @@ export async function writeReport(report: Report): Promise<void> {
     { key: 'rows_left_out', part: path, rows: 0 },
   ];
   await assemble(directory, 'report.json', members);
-}
-
-/** Which SELECT was chosen for each table that has several, and why. */
-export function rulesOf(plan: ExportPlan): [string, string][] {
-  return [...plan.compiled.selections.values(), ...plan.compiled.tables.values()].filter((each) => each.rule !== '').map((each) => [each.name, each.rule]);
 }
 
 /** `[{"class":…,"reason":…,"count":…,"rows":[…]},…]` as a part of its own, since the lists of rows lie on disk. */

@@ -93,3 +93,8 @@ function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog, registry 
     }
   }
 }
+
+/** Which SELECT was chosen for each table that has several, and why. */
+export function rulesOf(plan: ExportPlan): [string, string][] {
+  return [...plan.compiled.selections.values(), ...plan.compiled.tables.values()].filter((each) => each.rule !== '').map((each) => [each.name, each.rule]);
+}
