@@ -22,7 +22,7 @@ backup: build
 	  $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 test test-kill: node_modules/.package-lock.json
-	@$(BIN)/tsc --build || { echo '0 passed, 1 failed'; exit 1; }
+	@npm run --silent build || { echo '0 passed, 1 failed'; exit 1; }
 	@$(if $(filter test-kill,$@),LONG_TESTS=1) node dist/test/testbed/run-tests.js
 
 demo: build
@@ -41,8 +41,8 @@ lint: node_modules/.package-lock.json
 
 build: dist/.built
 
-dist/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
-	@$(BIN)/tsc --build && chmod +x dist/src/cli.js && ln -sf ../../dist/src/cli.js $(BIN)/realmlift && touch $@
+dist/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES) $(wildcard sql/*/*.sql)
+	@npm run --silent build && chmod +x dist/src/cli.js && ln -sf ../../dist/src/cli.js $(BIN)/realmlift && touch $@
 
 node_modules/.package-lock.json: package-lock.json
 	@npm ci --no-audit --no-fund && touch $@

@@ -1,20 +1,23 @@
 #!/usr/bin/env node
 /** argv -> call -> exit code. The only place that writes errors to stderr and ends the process. */
 import { Command, CommanderError } from 'commander';
-import { backupCommand } from './cli/backup-command.js';
 import { errorJson } from './cli/conclude.js';
-import { exportCommand } from './cli/export-command.js';
-import { exportUserCommand } from './cli/export-user-command.js';
-import { installCommand } from './cli/install-command.js';
-import { mergeCommand } from './cli/merge-command.js';
-import { planCommand } from './cli/plan-command.js';
-import { restoreCommand } from './cli/restore-command.js';
-import { snapshotCommand } from './cli/snapshot-command.js';
-import { verifyCommand } from './cli/verify-command.js';
 import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
 import { VERSION } from './version.js';
 
-const exporting = [exportCommand(), exportUserCommand()];
+/** Definitions by name, in the order of the help. Only the command at hand is loaded: all together take half a second. */
+const COMMANDS = new Map<string, () => Promise<Command>>([
+  ['export', async () => (await import('./cli/export-command.js')).exportCommand()],
+  ['export-user', async () => (await import('./cli/export-user-command.js')).exportUserCommand()],
+  ['plan', async () => (await import('./cli/plan-command.js')).planCommand()],
+  ['verify', async () => (await import('./cli/verify-command.js')).verifyCommand()],
+  ['merge', async () => (await import('./cli/merge-command.js')).mergeCommand()],
+  ['snapshot', async () => (await import('./cli/snapshot-command.js')).snapshotCommand()],
+  ['install', async () => (await import('./cli/install-command.js')).installCommand()],
+  ['backup', async () => (await import('./cli/backup-command.js')).backupCommand()],
+  ['restore', async () => (await import('./cli/restore-command.js')).restoreCommand()],
+]);
+
 const program = new Command('realmlift')
   .description('Lifts realms off a multi-realm Zulip server: one consistent snapshot, secrets stripped, packaged as the export that manage.py import reads.')
   .version(VERSION)
@@ -26,15 +29,9 @@ Files: --uploads-dir DIR, or S3_ENDPOINT, S3_REGION, S3_UPLOADS_BUCKET, S3_AVATA
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported (unknown realm, or refused);
             4 finished, but with losses that the report names and --strict forbids;
             130, 143 stopped by ^C or SIGTERM, to be resumed.`);
-for (const command of exporting) program.addCommand(command);
-program
-  .addCommand(planCommand())
-  .addCommand(verifyCommand())
-  .addCommand(mergeCommand())
-  .addCommand(snapshotCommand())
-  .addCommand(installCommand())
-  .addCommand(backupCommand())
-  .addCommand(restoreCommand());
+const named = process.argv.slice(2).find((word) => !word.startsWith('-')) ?? '';
+const only = COMMANDS.get(named);
+for (const define of only === undefined ? COMMANDS.values() : [only]) program.addCommand(await define());
 
 // The one line that says what is wrong comes from report().
 for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
@@ -56,7 +53,7 @@ function report(error: unknown): number {
   }
   const known = asRealmliftError(error);
   if (known.code === 'OUTPUT_CLOSED') return known.exit;
-  const json = exporting.some((command) => command.opts<{ json?: true }>().json === true);
+  const json = named.startsWith('export') && program.commands.some((command) => command.opts<{ json?: true }>().json === true);
   process.stderr.write(`${json ? errorJson(known) : process.argv.includes('--debug') ? chain(error) : known.line}\n`);
   return known.exit;
 }

@@ -5,7 +5,8 @@
 import { messageFiles } from './plan/message-files.js';
 import { planExport, rulesOf, type ExportRequest } from './plan/plan-export.js';
 import { ledgerQuery, queryOf, type PlannedTable } from './plan/plan-tables.js';
-import { readSource, useSchema } from './plan/source.js';
+import { useSchema } from './plan/search-path.js';
+import { readSource } from './plan/source.js';
 import { findTargets, type TargetRequest } from './plan/targets.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { withSession, withSnapshot } from './snapshot/snapshot.js';

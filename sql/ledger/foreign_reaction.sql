@@ -1,6 +1,15 @@
--- Reactions to exported messages by people who are not in the export.
+-- Reactions to the realm's messages by people who are not in the export.
 -- @class message
 -- @reason the reaction is by a user of another realm
+
+-- Asked of all of the realm's messages, which an index names, not of those that travel: that takes a third of the time.
+-- @select mode full, migration zerver >= 0452
+-- @select mode consent, migration zerver >= 0452
+-- @select mode public, migration zerver >= 0452
+SELECT t.id, t.user_profile_id
+FROM zerver_message m
+JOIN zerver_reaction t ON t.message_id = m.id
+WHERE m.realm_id = :realm_id AND NOT EXISTS (SELECT 1 FROM possible_sender p WHERE p.id = t.user_profile_id)
 
 -- @select mode full
 -- @select mode consent

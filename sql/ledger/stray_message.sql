@@ -2,11 +2,18 @@
 -- @class message
 -- @reason the sender or the recipient is not in the export
 
+-- Asked of the pairs of sender and recipient, which an index has: only the messages of a pair that fits no rule are looked up.
 -- @select mode full, migration zerver >= 0452
 SELECT m.id
-FROM zerver_message m
-LEFT JOIN addressee a ON a.id = m.recipient_id
-LEFT JOIN group_recipient g ON g.id = m.recipient_id
-LEFT JOIN possible_sender s ON s.id = m.sender_id
+FROM (
+  SELECT d.sender_id, d.recipient_id
+  FROM zerver_message d
+  WHERE d.realm_id = :realm_id
+  GROUP BY d.sender_id, d.recipient_id
+) AS pair
+LEFT JOIN addressee a ON a.id = pair.recipient_id
+LEFT JOIN group_recipient g ON g.id = pair.recipient_id
+LEFT JOIN possible_sender s ON s.id = pair.sender_id
+JOIN zerver_message m ON m.sender_id = pair.sender_id AND m.recipient_id = pair.recipient_id
 WHERE m.realm_id = :realm_id AND (COALESCE(g.safe, true) OR s.id IS NULL)
   AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR (a.is_contact AND s.agrees)), false)

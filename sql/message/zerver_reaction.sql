@@ -6,8 +6,11 @@ SELECT t.*
 FROM zerver_reaction t
 WHERE t.user_profile_id = :user_id
 
+-- By their users first: an index has the reactions of each, while to look for those of every message takes half as long again.
+-- The outer join and COALESCE keep PostgreSQL, which expects too few messages, from turning it round.
 -- @select
 SELECT t.*
-FROM zerver_reaction t
-JOIN exported_message m ON m.id = t.message_id
-JOIN possible_sender p ON p.id = t.user_profile_id
+FROM possible_sender p
+JOIN zerver_reaction t ON t.user_profile_id = p.id
+LEFT JOIN exported_message m ON m.id = t.message_id
+WHERE COALESCE(m.id, 0) <> 0

@@ -28,7 +28,7 @@ export function summary(result: ExportResult, seconds: number): string {
 }
 
 export function thousands(count: number): string {
-  return count.toLocaleString('en-US');
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** Bytes in binary units. */

@@ -41,13 +41,14 @@ export async function exportMessages(
   };
   try {
     const messages = await copyMessages(client, queries.messages, files, open, onProgress);
+    const fields = await usermessageFields(client, queries);
     for (const { planned, out, source, ids } of messages) {
       out.writeText(']');
       const rows: Record<string, number> = { [queries.messages.table]: ids.length };
       const usermessages = usermessagesOf(queries, ids);
       if (usermessages !== undefined) {
         out.writeText(`,"${usermessages.table}":[`);
-        rows[usermessages.table] = await copyInto(client, usermessages, out, source, onProgress);
+        rows[usermessages.table] = await copyInto(client, usermessages, fields, out, source, onProgress);
         out.writeText(']');
       }
       out.writeText('}');
@@ -67,15 +68,23 @@ export async function confirmMessages(
   client: pg.Client, queries: MessageQueries, files: readonly MessageFile[], onSame: (file: MessageFile) => void, onProgress: OnProgress,
 ): Promise<void> {
   const nowhere: Out = { write: () => undefined, writeText: () => undefined };
-  for (const { planned, source, ids } of await copyMessages(client, queries.messages, files, () => nowhere, onProgress)) {
+  const messages = await copyMessages(client, queries.messages, files, () => nowhere, onProgress);
+  const fields = await usermessageFields(client, queries);
+  for (const { planned, source, ids } of messages) {
     const usermessages = usermessagesOf(queries, ids);
-    if (usermessages !== undefined) await copyDigest(client, usermessages, source, onProgress);
+    if (usermessages !== undefined) await copyDigest(client, usermessages, fields, source, onProgress);
     if (source.hex() === planned.earlier?.source) onSame(planned);
   }
 }
 
 function usermessagesOf({ usermessages }: MessageQueries, ids: readonly number[]): RowQuery | undefined {
   return usermessages === undefined ? undefined : { ...usermessages, select: bindMessageIds(usermessages.select, ids) };
+}
+
+/** The same for whichever ids: asked once a segment. */
+async function usermessageFields(client: pg.Client, queries: MessageQueries): Promise<readonly pg.FieldDef[]> {
+  const usermessages = usermessagesOf(queries, []);
+  return usermessages === undefined ? [] : describeQuery(client, usermessages);
 }
 
 /** Copies the messages of all files; what was written to each is an object that lacks its end. */

@@ -22,9 +22,10 @@ export interface Progress {
   readonly bytes: number;
 }
 
-/** @returns the number of rows */
-export async function copyInto(client: pg.Client, query: RowQuery, sink: RowSink, source: SourceDigest, onProgress: (progress: Progress) => void): Promise<number> {
-  const fields = await describeQuery(client, query);
+/** @param fields of the query, see {@link describeQuery} @returns the number of rows */
+export async function copyInto(
+  client: pg.Client, query: RowQuery, fields: readonly pg.FieldDef[], sink: RowSink, source: SourceDigest, onProgress: (progress: Progress) => void,
+): Promise<number> {
   source.begin(fields);
   const encoder = encoderOf(query, fields, sink);
   let rows = 0;
@@ -39,8 +40,10 @@ export async function copyInto(client: pg.Client, query: RowQuery, sink: RowSink
 }
 
 /** Digest of the query's rows, which go nowhere. */
-export async function copyDigest(client: pg.Client, query: RowQuery, source: SourceDigest, onProgress: (progress: Progress) => void): Promise<void> {
-  source.begin(await describeQuery(client, query));
+export async function copyDigest(
+  client: pg.Client, query: RowQuery, fields: readonly pg.FieldDef[], source: SourceDigest, onProgress: (progress: Progress) => void,
+): Promise<void> {
+  source.begin(fields);
   await copyRows(client, query.select, (chunk) => {
     source.update(chunk);
     onProgress({ table: query.table, rows: 0, bytes: chunk.length });
@@ -51,6 +54,7 @@ export function encoderOf({ keys, table, stripped }: RowQuery, fields: readonly 
   return new CsvToJson(columnsOf(fields, keys, table), sink, table, new Set(stripped));
 }
 
+/** Names and types of the query's columns. */
 export async function describeQuery(client: pg.Client, { select, table }: RowQuery): Promise<pg.FieldDef[]> {
   try {
     return (await client.query(`SELECT * FROM (${select}) AS described LIMIT 0`)).fields;

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { isIntact, PartFile } from '../package/part-file.js';
 import { confirmMessages, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
-import { copyDigest, copyInto, type Progress, type RowQuery } from './row-query.js';
+import { copyDigest, copyInto, describeQuery, type Progress, type RowQuery } from './row-query.js';
 import { SourceDigest } from './source-digest.js';
 
 export interface TableSegment {
@@ -71,7 +71,7 @@ async function tableSegment(client: pg.Client, { path, query, earlier }: TableSe
   try {
     const source = new SourceDigest();
     file.writeText('[');
-    const rows = await copyInto(client, query, file, source, onProgress);
+    const rows = await copyInto(client, query, await describeQuery(client, query), file, source, onProgress);
     file.writeText(']');
     onPart({ path, ...(await file.finish()), rows: { [query.table]: rows }, source: source.hex() }, false);
   } catch (error) {
@@ -82,7 +82,7 @@ async function tableSegment(client: pg.Client, { path, query, earlier }: TableSe
 
 async function sourceOf(client: pg.Client, query: RowQuery, onProgress: SegmentEvents['onProgress']): Promise<string> {
   const source = new SourceDigest();
-  await copyDigest(client, query, source, onProgress);
+  await copyDigest(client, query, await describeQuery(client, query), source, onProgress);
   return source.hex();
 }
 

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { journalPath, readJournal, type JournalSnapshot } from '../package/journal.js';
 import { runDirectory } from '../package/output-directory.js';
 import { findSchema } from '../plan/catalog.js';
-import { useSchema } from '../plan/source.js';
+import { useSchema } from '../plan/search-path.js';
 import { findTargets, type TargetRequest } from '../plan/targets.js';
 
 /**

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
-import { useSchema } from '../plan/source.js';
+import { useSchema } from '../plan/search-path.js';
 import type { Progress } from './row-query.js';
 import { exportSegment, type FinishedPart, type Segment } from './segment.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';

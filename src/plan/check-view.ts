@@ -4,8 +4,8 @@
  * and binds its rows to the exported realm. It may say `alias.*` in its first select list: the compiler expands that to the
  * columns that may travel.
  */
-import sqlParser from 'node-sql-parser/build/postgresql.js';
 import { EXIT, RealmliftError } from '../errors.js';
+import { parseSelect } from './parse-select.js';
 import { aliasOf, branches, columnName, functionName, qualifierOf, sources, walk, type Node } from './sql-tree.js';
 import { unboundSource } from './tenant-predicate.js';
 
@@ -35,8 +35,6 @@ const KINDS = new Set([
 /** Parts of a SELECT that views use. */
 const CLAUSES = new Set(['type', 'columns', 'from', 'where', 'groupby', 'limit', '_next', 'set_op']);
 
-const parser = new sqlParser.Parser();
-
 /**
  * @param sql text of one SELECT of a view file
  * @param shared true for a view whose own table's rows belong to no realm
@@ -46,13 +44,12 @@ export function checkView(name: string, sql: string, rules: ViewRules, shared: b
   const refuse = (why: string): never => {
     throw new RealmliftError('VIEW_REFUSED', 'plan', `the view ${name} ${why}`, { table: name, hint: 'see sql/README.md for what a view may do' });
   };
-  let parsed: unknown;
+  let statements: Node[];
   try {
-    parsed = parser.astify(sql, { database: 'Postgresql' });
+    statements = parseSelect(sql);
   } catch (cause) {
     throw new RealmliftError('VIEW_REFUSED', 'plan', `the view ${name} cannot be parsed`, { table: name, cause });
   }
-  const statements = Array.isArray(parsed) ? parsed as Node[] : [parsed as Node];
   const [statement] = statements;
   if (statements.length !== 1 || statement?.type !== 'select') return refuse('is not one SELECT');
 

@@ -6,6 +6,7 @@ import { requireNamedColumns } from './needed-columns.js';
 import { findSystemBots, type SystemBot } from './realm.js';
 import { loadRegistry, type Registry } from './registry.js';
 import { VIEW_SCHEMA, tablesRead } from './safe-views.js';
+import { useSchema } from './search-path.js';
 import { detectZulipVersion, type ZulipVersion } from './zulip-version.js';
 
 export interface Source {
@@ -35,11 +36,6 @@ export async function readSource(client: pg.Client, zulipVersion: string | undef
   const version = await detectZulipVersion(client, schema, zulipVersion);
   requireNamedColumns(catalog);
   return { schema, catalog, registry, version, systemBots: await findSystemBots(client) };
-}
-
-/** Gives a session in a snapshot the search path under which view files find their tables. */
-export async function useSchema(client: pg.Client, schema: string): Promise<void> {
-  await client.query(`SET LOCAL search_path = pg_catalog, ${client.escapeIdentifier(schema)}`);
 }
 
 /** Table -> columns that an export reads. Nobody has to be able to read secrets. */
