@@ -3,6 +3,8 @@
  * All targets of a run come out of one snapshot and share one pool of workers; one that fails does not stop the others.
  */
 import { randomBytes } from 'node:crypto';
+import { basename } from 'node:path';
+import { ArchiveOutlet } from './export/outlet.js';
 import { exportRealm, type RealmResult, type RunContext } from './export/export-realm.js';
 import type { ExportEvent } from './export/events.js';
 import { databaseIdentity } from './export/run-identity.js';
@@ -14,6 +16,7 @@ import type { MigrationStatusOptions } from './package/migration-status.js';
 import { Journal } from './package/journal.js';
 import { takeOutputDirectory, type OutputDirectory } from './package/output-directory.js';
 import { writeRunManifest, type RunEntry } from './package/run-manifest.js';
+import type { TarArchive } from './package/tarball.js';
 import type { Decisions } from './plan/compile-view.js';
 import type { Mode } from './plan/condition.js';
 import { planExport } from './plan/plan-export.js';
@@ -34,6 +37,8 @@ export interface ExportOptions {
   readonly mode: Mode;
   /** Directory under which one directory a target is made. */
   readonly output: string;
+  /** Takes each file, under the target's directory, as soon as it is finished, instead of the output; such an export is not verified. */
+  readonly archive?: TarArchive | undefined;
   /** Worker threads, each with a session of its own. */
   readonly jobs: number;
   /** Go on with unfinished exports, in their snapshot if another session still holds it. */
@@ -102,7 +107,10 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
           return { target, error: asRealmliftError(error) };
         }
       });
-      if (outcomes.length > 1) writeRunManifest(options.output, snapshot, VERSION, outcomes.map(runEntry));
+      if (outcomes.length > 1) {
+        const manifest = writeRunManifest(options.output, snapshot, VERSION, outcomes.map(runEntry));
+        await options.archive?.add(basename(manifest), manifest);
+      }
       return outcomes;
     } finally {
       await pool.close();
@@ -144,9 +152,12 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
       approved: target.approved, force: options.force, seed: options.randomSeed ?? journal.head?.seed ?? randomBytes(32).toString('hex'),
     });
     const owners = target.approved !== undefined && options.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
-    const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target) });
-    if (options.verify) options.onEvent({ target: target.name, kind: 'verifying' });
-    return { result, verified: options.verify ? await verifyWritten(output.partial, options) : undefined };
+    const outlet = options.archive === undefined ? undefined : new ArchiveOutlet(options.archive, target.directory, output.partial);
+    const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), outlet });
+    await outlet?.sendRest((path) => journal.get(path) !== undefined);
+    const verify = options.verify && outlet === undefined;
+    if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
+    return { result, verified: verify ? await verifyWritten(output.partial, options) : undefined };
   }));
 }
 

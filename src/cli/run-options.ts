@@ -40,7 +40,7 @@ export interface RunArguments extends FilesOptions {
 
 export function addRunOptions(command: Command): Command {
   command
-    .option('--output <dir>', 'directory under which one directory a realm is made; - streams tar to standard output', 'out')
+    .option('--output <dir>', 'directory under which one directory a realm is made; - streams tar to standard output while the export is made', 'out')
     .option('--tarball', 'also write NAME.tar.gz, and its SHA-256 beside it')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
     .option('--resume', 'go on with a run that stopped half-way')
@@ -63,7 +63,7 @@ export function addRunOptions(command: Command): Command {
   return addFilesOptions(command);
 }
 
-type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal' | 'onEvent' | 'output'>;
+type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal' | 'onEvent' | 'output' | 'archive'>;
 
 /** @throws RealmliftError CONNECTION_STRING, FILES_UNKNOWN, SECRETS_FILE */
 export function sharedOptions(options: RunArguments): SharedOptions {
@@ -81,14 +81,14 @@ export function sharedOptions(options: RunArguments): SharedOptions {
 }
 
 /** Runs exports so that ^C stops them cleanly, shows their progress, and sums up what became of them. */
-export async function runAndConclude(options: RunArguments, run: (under: Pick<ExportOptions, 'signal' | 'onEvent' | 'output'>) => Promise<Outcome[]>): Promise<void> {
+export async function runAndConclude(options: RunArguments, run: (under: Pick<ExportOptions, 'signal' | 'onEvent' | 'output' | 'archive'>) => Promise<Outcome[]>): Promise<void> {
   const started = performance.now();
   if (options.format === 'ndjson' && options.output !== '-') {
     throw new RealmliftError('USAGE', 'usage', '--format ndjson writes to standard output', { hint: 'add --output -', exit: EXIT.usage });
   }
   const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), async (onEvent) => {
-    if (options.output === '-') return exportToStandardOutput(options.format ?? 'directory', options.filesDir, (output) => run({ signal, onEvent, output }));
-    const done = await run({ signal, onEvent, output: options.output });
+    if (options.output === '-') return exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, ...into }));
+    const done = await run({ signal, onEvent, output: options.output, archive: undefined });
     if (options.tarball === true) for (const outcome of done) if ('result' in outcome) await writeTarball(outcome.result.directory);
     return done;
   }));

@@ -1,46 +1,60 @@
 /**
- * Exports to standard output: as tar, or as NDJSON for scripts. The export is made whole and checked in a directory of its own
- * under TMPDIR first, so that a reader never gets one that fails half-way; it is removed however the run ends.
+ * Exports to standard output. A tar leaves file by file while the export is made, so that no more of it lies on a disk than what
+ * is under way; its manifest comes last. NDJSON, whose rows come in an order of their own, is made out of an export that is
+ * whole and checked. Both use a directory of their own under TMPDIR, which is removed however the run ends.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { EXIT, RealmliftError } from '../errors.js';
-import type { Outcome } from '../export.js';
-import { writeTar } from '../package/tarball.js';
+import type { ExportOptions, Outcome } from '../export.js';
+import { TarArchive } from '../package/tarball.js';
 import { writeNdjson } from '../pipe/ndjson.js';
 
 export type StreamFormat = 'directory' | 'ndjson';
 
+/** Exports below `output`, or into `archive`. */
+export type RunInto = (into: Pick<ExportOptions, 'output' | 'archive'>) => Promise<Outcome[]>;
+
 /**
- * @param run exports below the directory that it is given
  * @param filesDirectory of NDJSON: where the files go that its lines name
  * @throws RealmliftError OUTPUT_CLOSED when the reader went away, FORMAT_ONE_REALM; what an export failed with
  */
-export async function exportToStandardOutput(format: StreamFormat, filesDirectory: string | undefined, run: (directory: string) => Promise<Outcome[]>): Promise<Outcome[]> {
-  const directory = await mkdtemp(join(tmpdir(), 'realmlift-'));
+export async function exportToStandardOutput(format: StreamFormat, filesDirectory: string | undefined, run: RunInto): Promise<Outcome[]> {
+  const output = await mkdtemp(join(tmpdir(), 'realmlift-'));
   try {
-    const outcomes = await run(directory);
-    const whole = outcomes.flatMap((outcome) => ('result' in outcome ? [outcome.result.directory] : []));
-    if (whole.length < outcomes.length) return outcomes;
-    if (format === 'ndjson') {
-      const [only, ...more] = whole;
-      if (only === undefined || more.length > 0) throw new RealmliftError('FORMAT_ONE_REALM', 'usage', 'NDJSON is a stream of one export', { hint: 'name one realm', exit: EXIT.usage });
-      await quiet(writeNdjson(only, process.stdout, { filesDirectory }));
-    } else await quiet(writeTar(whole, process.stdout));
+    const outcomes = format === 'ndjson' ? await asNdjson(output, filesDirectory, run) : await asTar(output, run);
     return outcomes.map((outcome) => ('result' in outcome ? { ...outcome, result: { ...outcome.result, directory: 'standard output' } } : outcome));
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await rm(output, { recursive: true, force: true });
   }
 }
 
+async function asTar(output: string, run: RunInto): Promise<Outcome[]> {
+  let gone: unknown;
+  const archive = new TarArchive((bytes) => pipeline(bytes, process.stdout).catch((error: unknown) => { throw gone = error; }));
+  const outcomes = await run({ output, archive });
+  if (gone !== undefined) throw closed(gone);
+  // What failed is not told as an end.
+  if (outcomes.some((outcome) => 'error' in outcome)) archive.abandon();
+  else await archive.end().catch((error: unknown) => { throw closed(error); });
+  return outcomes;
+}
+
+async function asNdjson(output: string, filesDirectory: string | undefined, run: RunInto): Promise<Outcome[]> {
+  const outcomes = await run({ output, archive: undefined });
+  const whole = outcomes.flatMap((outcome) => ('result' in outcome ? [outcome.result.directory] : []));
+  if (whole.length < outcomes.length) return outcomes;
+  const [only, ...more] = whole;
+  if (only === undefined || more.length > 0) throw new RealmliftError('FORMAT_ONE_REALM', 'usage', 'NDJSON is a stream of one export', { hint: 'name one realm', exit: EXIT.usage });
+  await writeNdjson(only, process.stdout, { filesDirectory }).catch((error: unknown) => { throw closed(error); });
+  return outcomes;
+}
+
 /** A reader that goes away is no fault of ours: the run ends without a word, and not with 0. */
-async function quiet(writing: Promise<unknown>): Promise<void> {
-  try {
-    await writing;
-  } catch (error) {
-    const { code } = error as { code?: string };
-    if (code !== 'EPIPE' && code !== 'ERR_STREAM_PREMATURE_CLOSE' && code !== 'ECONNRESET') throw error;
-    throw new RealmliftError('OUTPUT_CLOSED', 'package', 'the reader of standard output went away', { cause: error });
-  }
+function closed(error: unknown): unknown {
+  const { code } = error as { code?: string };
+  const left = code === 'EPIPE' || code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ECONNRESET';
+  return left ? new RealmliftError('OUTPUT_CLOSED', 'package', 'the reader of standard output went away', { cause: error }) : error;
 }

@@ -25,8 +25,9 @@ import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { ExportEvent, TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
 import { messageSegments } from './message-segments.js';
+import type { ArchiveOutlet } from './outlet.js';
 import { packageRealm } from './package-realm.js';
-import { PARTS_DIRECTORY, ledgerPath, messagesPath, partPath } from './part-paths.js';
+import { PARTS_DIRECTORY, isMessagesPath, ledgerPath, messagesPath, partPath } from './part-paths.js';
 import type { Parts } from './parts.js';
 import { planFiles, type PlannedFiles } from './planned-files.js';
 import { ledgerEntries, writeReport, type LedgerEntry } from './report.js';
@@ -68,6 +69,8 @@ export interface RealmRun {
   readonly owners: ReadonlySet<number> | undefined;
   /** The choices that shaped the export, for the manifest. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** Takes finished files as they come, where the export is a stream. */
+  readonly outlet: ArchiveOutlet | undefined;
 }
 
 export interface RealmResult {
@@ -107,6 +110,8 @@ class RealmExport {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   #messagesFiles = 0;
+  /** Messages files on their way out. */
+  readonly #leaving: Promise<void>[] = [];
 
   constructor(context: RunContext, run: RealmRun) {
     this.#context = context;
@@ -183,6 +188,7 @@ class RealmExport {
     const settled = await Promise.allSettled(pieces);
     if (this.#signal.aborted) throw this.#signal.reason;
     for (const each of settled) if (each.status === 'rejected') throw each.reason;
+    await Promise.all(this.#leaving.splice(0));
     return files;
   }
 
@@ -249,7 +255,11 @@ class RealmExport {
       await this.#segment(segment, weight, (path) => ({ query, ...ranges.get(path) }));
     };
     const runner = async (): Promise<void> => {
-      for (let next = await segments.next(); next.done !== true; next = await segments.next()) await work(next.value);
+      for (let next = await segments.next(); next.done !== true; next = await segments.next()) {
+        await work(next.value);
+        // No more are made than leave.
+        await Promise.all(this.#leaving.splice(0));
+      }
     };
     try {
       await Promise.all(Array.from({ length: jobs + 1 }, runner));
@@ -286,6 +296,7 @@ class RealmExport {
       // It comes out of a thread's message, which nobody awaits.
       this.#stop.abort(error);
     }
+    if (isMessagesPath(part.path)) this.#leaving.push(this.#leave(part.path));
     this.#tell({ kind: 'part', part, dataClass: this.#totals.classOfPart(part.path), kept });
   }
 
@@ -300,12 +311,22 @@ class RealmExport {
     return pullFiles(store, wanted, this.#directory, { jobs: fileJobs, signal: this.#signal, done: output.resumed ? done : undefined }, (event) => this.#onFile(event));
   }
 
-  #onFile(event: FileEvent): void {
-    if (event.kind === 'file') {
-      const { path, size, sha256, record, oddMetadata } = event;
-      this.#run.journal.append('file', { path, size, sha256, record, oddMetadata });
-    } else this.#losses.push(event);
+  async #onFile(event: FileEvent): Promise<void> {
     this.#tell({ kind: 'file', event });
+    if (event.kind !== 'file') {
+      this.#losses.push(event);
+      return;
+    }
+    const { path, size, sha256, record, oddMetadata } = event;
+    this.#run.journal.append('file', { path, size, sha256, record, oddMetadata });
+    await this.#leave(path);
+  }
+
+  /** A file that has left with a stream is not needed here any more. */
+  #leave(path: string): Promise<void> {
+    const left = this.#run.outlet?.send(path) ?? Promise.resolve();
+    left.catch((error: unknown) => this.#stop.abort(error));
+    return left;
   }
 
   #tell(event: TargetEvent): void {

@@ -20,7 +20,7 @@ export interface WantedOptions {
   /** Users whose files may travel; undefined for everybody in the export. */
   readonly owners: ReadonlySet<number> | undefined;
   /** Told of each file that stays because of `owners`. */
-  readonly onSkipped: (event: FileSkipped) => void;
+  readonly onSkipped: (event: FileSkipped) => void | Promise<void>;
 }
 
 /** @param client a session in the snapshot, used by nobody else while files are pulled */
@@ -35,11 +35,10 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
   const emails = new Map(users.rows.map((user) => [user.id, user.email]));
   const bots = new Set(parameters.cross_realm_bot_ids);
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- the files stage takes a stream, though the users are in memory
   async function* avatars(): AsyncGenerator<WantedAvatar> {
     for (const user of users.rows) {
       if (owners?.has(user.id) === false) {
-        if (user.avatar_source === 'U') onSkipped({ kind: 'skipped', area: 'avatars', key: `user ${user.id}` });
+        if (user.avatar_source === 'U') await onSkipped({ kind: 'skipped', area: 'avatars', key: `user ${user.id}` });
         continue;
       }
       const owner = { userId: user.id, avatarVersion: user.avatar_version, email: user.email };

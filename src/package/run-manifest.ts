@@ -15,8 +15,8 @@ export interface RunEntry {
   readonly error: string | null;
 }
 
-/** Each finished export is bound by the SHA-256 of its own manifest.json. */
-export function writeRunManifest(output: string, snapshot: { readonly id: string; readonly takenAt: string }, realmlift: string, entries: readonly RunEntry[]): void {
+/** Each finished export is bound by the SHA-256 of its own manifest.json. @returns the path */
+export function writeRunManifest(output: string, snapshot: { readonly id: string; readonly takenAt: string }, realmlift: string, entries: readonly RunEntry[]): string {
   const path = join(output, 'manifest.json');
   try {
     const exports = entries.map((entry) => ({
@@ -25,6 +25,7 @@ export function writeRunManifest(output: string, snapshot: { readonly id: string
     }));
     writeFileSync(`${path}.partial`, `${JSON.stringify({ format: 1, realmlift, snapshot: { taken_at: snapshot.takenAt, id: snapshot.id }, exports }, null, 2)}\n`, { mode: 0o600 });
     renameSync(`${path}.partial`, path);
+    return path;
   } catch (error) {
     throw diskError(error, path);
   }
