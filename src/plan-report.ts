@@ -85,7 +85,7 @@ export async function planReport(options: PlanOptions, onUnknown: (why: string) 
       planned.push({
         target: target.name, mode: plan.request.mode,
         zulip: { release: source.version.release, evidence: source.version.evidence, rules_of_migration: source.version.zerverMigration },
-        rules: Object.fromEntries(rulesOf(plan)),
+        rules: Object.fromEntries(rulesOf(plan, source.version)),
         tables, messageFiles: files, files: uploads, disk: bytes + uploads.bytes, seconds: 1 + bytes / BYTES_PER_SECOND,
         leftOut, stripped: plan.review.stripped, unknownTables: plan.review.unknownTables, unknownColumns: plan.review.unknownColumns,
       });

@@ -53,7 +53,7 @@ export async function writeReport(report: Report): Promise<void> {
     { key: 'mode', value: request.mode },
     { key: 'snapshot', value: { taken_at: snapshot.takenAt, id: snapshot.id, server_version_num: snapshot.serverVersion } },
     { key: 'zulip', value: { release: source.version.release, newest_migration: source.version.newestMigrationName, rules_of_migration: source.version.zerverMigration, evidence: source.version.evidence, migration_status: status?.source ?? null } },
-    { key: 'rules', value: Object.fromEntries(rulesOf(plan)) },
+    { key: 'rules', value: Object.fromEntries(rulesOf(plan, source.version)) },
     { key: 'rows', value: Object.fromEntries(report.rows) },
     { key: 'files', value: Object.fromEntries(AREAS.map((area) => [area, files.areas[area]])) },
     { key: 'stripped_columns', value: review.stripped },

@@ -4,15 +4,13 @@ import type { FileSkipped } from '../files/file-events.js';
 import type { WantedAvatar, WantedEmoji, WantedFiles, WantedUpload } from '../files/wanted-files.js';
 import { avatarHash } from '../plan/avatar-hash.js';
 import { withSelections, type CompiledView } from '../plan/compile-view.js';
+import { followsRule } from '../plan/file-rules.js';
 import { inline } from '../plan/parameters.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 
 /** Rows fetched at once. */
 const FETCH = 2000;
-
-/** From here on avatars are named after user and version, and emoji travel with their originals. */
-const VERSIONED_FILES = 600;
 
 export interface WantedOptions {
   /** The server's avatar_salt; undefined leaves avatars out. */
@@ -65,7 +63,10 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
   const gateway = source.systemBots.find((bot) => bot.email === 'emailgateway@zulip.com');
   return {
     realmId,
-    rules: { emojiOriginals: zerverMigration >= VERSIONED_FILES, avatarVersions: zerverMigration >= VERSIONED_FILES },
+    rules: { 
+      emojiOriginals: followsRule('emoji with their originals', zerverMigration),
+      avatarVersions: followsRule('avatars named after user and version', zerverMigration),
+    },
     uploads, avatars: salt === undefined ? undefined : avatars, emoji,
     realmIcons: userId === undefined,
     emailOf: (id) => emails.get(id),

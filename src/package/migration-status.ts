@@ -10,6 +10,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { EXIT, RealmliftError } from '../errors.js';
 import { coveredNumbers, type AppliedMigration } from '../plan/applied-migrations.js';
+import { followsRule } from '../plan/file-rules.js';
 import { DEFAULT_ZULIP_DIR, serverMigrations, serverVersion, type MigrationTree } from '../plan/zulip-server-files.js';
 import type { ZulipVersion } from '../plan/zulip-version.js';
 import { migrationLines, NO_MIGRATIONS } from './migration-graph.js';
@@ -37,9 +38,6 @@ export interface MigrationStatusOptions {
   readonly defaultZulipDir?: string | undefined;
 }
 
-/** The first migration of a server that writes and demands the file: between 9.0-dev, which does not, and 11.0-dev, which does. */
-const FIRST_WITH_STATUS = 600;
-
 /** One file per version, as that version's server wrote it, named after its newest zerver migration. */
 const CATALOGUES = new URL('../../../data/migration-status/', import.meta.url);
 
@@ -54,7 +52,7 @@ const FORMER_APPS = new Set(['admin', 'default', 'guardian', 'sites', 'social_au
 
 /** True when a server of this version writes migration_status.json. */
 export function hasMigrationStatus(version: ZulipVersion): boolean {
-  return version.zerverMigration >= FIRST_WITH_STATUS;
+  return followsRule('migration_status.json and stats.json', version.zerverMigration);
 }
 
 /**

@@ -4,11 +4,10 @@
  * LDAP synchronisation fetched, null for all other users.)
  */
 import { createHash } from 'node:crypto';
+import { followsRule } from './file-rules.js';
 
 /** zerver 0060_move_avatars_to_be_uid_based renamed the files from a hash of the email address to one of the user's id. */
 const BY_USER_ID = 60;
-/** zerver 0544_copy_avatar_images, part of 9.0, copied every avatar to a name that changes with its version. */
-const BY_VERSION = 544;
 
 export interface AvatarOwner {
   readonly userId: number;
@@ -24,7 +23,7 @@ export interface AvatarOwner {
  * @returns 40 hex digits
  */
 export function avatarHash({ userId, avatarVersion, email }: AvatarOwner, salt: string, zerverMigration: number): string {
-  if (zerverMigration >= BY_VERSION) return hex('sha256', `${userId}:${avatarVersion}:${salt}`).slice(0, 40);
+  if (followsRule('avatars named after user and version', zerverMigration)) return hex('sha256', `${userId}:${avatarVersion}:${salt}`).slice(0, 40);
   return hex('sha1', zerverMigration >= BY_USER_ID ? `${userId}${salt}` : `${email.toLowerCase()}${salt}`);
 }
 

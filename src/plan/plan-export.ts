@@ -5,11 +5,13 @@ import { columnNeeded } from './check-view.js';
 import { compileRegistry, type CompiledRegistry, type Decisions } from './compile-view.js';
 import type { Mode } from './condition.js';
 import { consentingUsers, refuseWithoutOwner } from './consent.js';
+import { fileRules } from './file-rules.js';
 import type { Parameters } from './parameters.js';
 import { planTables, type PlannedTable } from './plan-tables.js';
 import { SYSTEM_REALM, type Realm } from './realm.js';
 import { reviewSchema, type SchemaReview } from './schema-review.js';
 import type { Source } from './source.js';
+import type { ZulipVersion } from './zulip-version.js';
 
 /** From this zerver migration on public exports hide the addresses of those who hide them from everybody: sql/selection/shown_user.sql. */
 const SCRUBS_PUBLIC = 600;
@@ -94,7 +96,8 @@ function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog, registry 
   }
 }
 
-/** Which SELECT was chosen for each table that has several, and why. */
-export function rulesOf(plan: ExportPlan): [string, string][] {
-  return [...plan.compiled.selections.values(), ...plan.compiled.tables.values()].filter((each) => each.rule !== '').map((each) => [each.name, each.rule]);
+/** Every rule that the server's version chose, and why: the SELECT of each table that has several, and those of files. */
+export function rulesOf(plan: ExportPlan, version: ZulipVersion): [string, string][] {
+  const selects = [...plan.compiled.selections.values(), ...plan.compiled.tables.values()].filter((each) => each.rule !== '').map((each): [string, string] => [each.name, each.rule]);
+  return [...selects, ...fileRules(version)];
 }
