@@ -25,6 +25,7 @@ import { useSchema } from './plan/search-path.js';
 import { readSource } from './plan/source.js';
 import { findTargets, type Target, type TargetRequest } from './plan/targets.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
+import { recoveryConflict } from './snapshot/recovery-conflict.js';
 import { withSession, withSnapshot } from './snapshot/snapshot.js';
 import { ageOf } from './snapshot/take-snapshot.js';
 import { VERSION } from './version.js';
@@ -104,7 +105,7 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
         try {
           return { target, result: await exportTarget(context, target, options) };
         } catch (error) {
-          return { target, error: asRealmliftError(error) };
+          return { target, error: recoveryConflict(error, 'plan') ?? asRealmliftError(error) };
         }
       });
       if (outcomes.length > 1) {

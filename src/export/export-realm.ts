@@ -30,7 +30,7 @@ import { packageRealm } from './package-realm.js';
 import { PARTS_DIRECTORY, isMessagesPath, ledgerPath, messagesPath, partPath } from './part-paths.js';
 import type { Parts } from './parts.js';
 import { planFiles, type PlannedFiles } from './planned-files.js';
-import { ledgerEntries, writeReport, type LedgerEntry } from './report.js';
+import { ledgerEntries, type LedgerEntry } from './report.js';
 import type { RowQuery } from './row-query.js';
 import { refuseAnother, runIdentity } from './run-identity.js';
 import type { MessageSegment, Segment } from './segment.js';
@@ -136,9 +136,7 @@ class RealmExport {
     this.#losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
     const parts = this.#parts();
     const { rows, bytes } = this.#totals;
-    const given = { directory: this.#directory, plan, source, snapshot, parts, files, status };
-    await writeReport({ ...given, rows, losses: this.#losses, warnings: this.#warnings });
-    await packageRealm({ ...given, options });
+    await packageRealm({ directory: this.#directory, plan, source, snapshot, parts, files, status, options, rows, losses: this.#losses, warnings: this.#warnings });
     return { target, plan, rows, bytes, files, losses: this.#losses, warnings: this.#warnings, ledger: ledgerEntries(plan, parts) };
   }
 

@@ -5,31 +5,34 @@ import type { FilesResult } from '../files/file-events.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { JournalPart } from '../package/journal.js';
 import { writeManifest } from '../package/manifest.js';
-import { hasMigrationStatus, type MigrationStatusResult } from '../package/migration-status.js';
+import { hasMigrationStatus } from '../package/migration-status.js';
+import { diskError } from '../package/part-file.js';
 import { statsJson, statsText, type FileCounts, type RecordCounts } from '../package/stats.js';
 import { treeEntries } from '../package/tree-entries.js';
 import { hold } from '../plan/condition.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
-import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
 import { partPath } from './part-paths.js';
 import type { Parts } from './parts.js';
+import { writeReport, type Report } from './report.js';
 
-export interface Package {
-  readonly directory: string;
-  readonly plan: ExportPlan;
-  readonly source: Source;
-  readonly snapshot: Snapshot;
-  readonly parts: Parts;
-  readonly files: FilesResult;
-  readonly status: MigrationStatusResult | undefined;
+export interface Package extends Report {
   /** The choices that shaped the export, for the manifest. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** Writes everything but the parts and pulled files, which are there already. */
+/** Writes everything but the parts and pulled files, which are there already. @throws RealmliftError as diskError */
 export async function packageRealm(given: Package): Promise<void> {
+  try {
+    await writeReport(given);
+    await writeFiles(given);
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).syscall === undefined ? error : diskError(error, given.directory);
+  }
+}
+
+async function writeFiles(given: Package): Promise<void> {
   const { directory, plan, source, files, status } = given;
   const assembled = await assembleTables(given);
   const { mode } = plan.request;
