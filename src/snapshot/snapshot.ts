@@ -59,7 +59,8 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
   }));
   const obey = (): void => end(options.signal?.reason);
   let ending: unknown;
-  client.on('error', (error) => { ending = error; });
+  // The first says why; that the connection ended comes behind it.
+  client.on('error', (error) => { ending ??= error; });
   client.on('end', () => fail(ending));
   options.signal?.addEventListener('abort', obey, { once: true });
   if (options.signal?.aborted === true) obey();

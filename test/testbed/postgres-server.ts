@@ -42,7 +42,7 @@ run() {
   child=$!
   while kill -0 $child; do wait $child; done 2>/dev/null
 }
-run "$initdb" --pgdata="$directory/data" --username=${USER} --pwfile="$directory/password" --auth=scram-sha-256 \\
+[ -f "$directory/data/PG_VERSION" ] || run "$initdb" --pgdata="$directory/data" --username=${USER} --pwfile="$directory/password" --auth=scram-sha-256 \\
   --encoding=UTF8 --no-locale --no-sync --no-instructions
 rm -f "$directory/password"
 if [ -z "$stopping" ] && [ -f "$directory/data/PG_VERSION" ]; then run "$postgres" -D "$directory/data" "$@"; fi
@@ -64,6 +64,14 @@ const SETTINGS: Readonly<Record<string, string>> = {
 /** Milliseconds that a server may take until it accepts connections. */
 const START_LIMIT = 60_000;
 
+/** Data of another server to start with, instead of new ones. */
+export interface Copied {
+  /** Of the superuser there. */
+  readonly password: string;
+  /** Makes the data directory, as the user that PostgreSQL runs as. */
+  readonly fill: (data: string, identity: Identity) => Promise<void>;
+}
+
 export interface PostgresServer {
   readonly port: number;
   /** The directory of the server's unix socket. */
@@ -79,10 +87,10 @@ export interface PostgresServer {
  *
  * @param settings server settings (postgresql.conf names) beyond the testbed's own
  */
-export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
+export async function startPostgres(settings: Readonly<Record<string, string>> = {}, copied?: Copied): Promise<PostgresServer> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await startOnce({ ...SETTINGS, ...settings });
+      return await startOnce({ ...SETTINGS, ...settings }, copied);
     } catch (error) {
       // Another process may take the port between freePort() and the server's own bind.
       if (attempt === 3 || !(error as Error).message.includes('could not bind')) throw error;
@@ -100,7 +108,7 @@ export async function withPostgres<T>(work: (server: PostgresServer) => Promise<
   }
 }
 
-async function startOnce(settings: Readonly<Record<string, string>>): Promise<PostgresServer> {
+async function startOnce(settings: Readonly<Record<string, string>>, copied: Copied | undefined): Promise<PostgresServer> {
   const identity = await postgresIdentity();
   const directory = mkdtempSync(join(await sharedTemporaryDirectory(identity), 'realmlift-pg-'));
   const removeAtExit = (): void => rmSync(directory, { recursive: true, force: true });
@@ -108,7 +116,8 @@ async function startOnce(settings: Readonly<Record<string, string>>): Promise<Po
   try {
     if (identity.uid !== undefined && identity.gid !== undefined) await chown(directory, identity.uid, identity.gid);
     const binaries = await postgresBinaries(identity, directory);
-    const password = randomBytes(12).toString('hex');
+    const password = copied?.password ?? randomBytes(12).toString('hex');
+    await copied?.fill(join(directory, 'data'), identity);
     await writeFile(join(directory, 'password'), password, { mode: 0o644 });
     const port = await freePort();
     const url = (database: string): string => `postgresql://${USER}:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`;

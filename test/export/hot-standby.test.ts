@@ -1,0 +1,43 @@
+// A standby is where a careful DBA exports from. It is read only, lags behind, and cancels what stands in its recovery's way.
+import { join } from 'node:path';
+import t from 'tap';
+import { PRIMARY, startStandby } from '../testbed/standby-server.js';
+import { createDatabaseFromDump } from '../testbed/test-database.js';
+import { startPostgres } from '../testbed/postgres-server.js';
+import { testData } from '../testbed/test-data.js';
+import { runExport, startExport } from './export-process.js';
+import { query } from './grown-database.js';
+import { sessions } from './blocked-export.js';
+import { differingPaths } from './same-tree.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+t.test('a hot standby', async (t) => {
+  const root = t.testdir({});
+  const primary = await startPostgres(PRIMARY);
+  t.teardown(() => primary.stop());
+  const url = await createDatabaseFromDump(primary.url('postgres'), testData('zulip-11/local', 'database.sql.gz'), 'zulip');
+  const standby = await startStandby(primary, { max_standby_streaming_delay: '0' });
+  t.teardown(() => standby.stop());
+  const there = standby.url('zulip');
+
+  t.same((await query(there, 'SELECT pg_is_in_recovery() AS recovering')).rows, [{ recovering: true }]);
+  for (const [name, from] of [['primary', url], ['standby', there]] as const) {
+    const { code, stderr } = await runExport(from, join(root, name));
+    t.equal(code, 0, stderr);
+  }
+  t.same(differingPaths(join(root, 'primary', 'acme'), join(root, 'standby', 'acme')), [], 'gives the same export');
+
+  await t.test('that cancels a query is told as that, with what to set', async (t) => {
+    const output = join(root, 'cancelled');
+    // Vacuum on the primary removes rows that the snapshot on the standby still sees.
+    await query(url, 'CREATE TABLE zulip.doomed AS SELECT generate_series(1, 1000) AS n');
+    const running = await startExport(there, output);
+    while (running.process.exitCode === null && (await sessions(there, "application_name = 'realmlift worker'")) === 0) await sleep(5);
+    await query(url, 'DELETE FROM zulip.doomed');
+    await query(url, 'VACUUM zulip.doomed');
+    const { code, stderr } = await running.ended;
+    t.equal(code, 1, stderr);
+    t.match(stderr, /^realmlift: RECOVERY_CONFLICT \[\w+.*max_standby_streaming_delay.*hot_standby_feedback/);
+    t.equal(stderr.trimEnd().split('\n').length, 1);
+  });
+});
