@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { unpackArchive } from '../test/testbed/tar-archive.js';
 import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
 import { benchDirectory, withBenchDatabase, withClient, type BenchDatabase } from './bench-database.js';
+import { explain } from './explain.js';
 import { measure, type Measured } from './measured-process.js';
 import { countRows, rawCopy, type RowCounts } from './raw-copy.js';
 
@@ -49,6 +50,7 @@ await withBenchDatabase(scale, async (database) => {
   const verifiedSeconds = printLine('export, with verify', verified, rawSeconds);
   printLine('export of a small realm', small, rawSeconds);
   console.log(`verify adds ${((verifiedSeconds / plainSeconds - 1) * 100).toFixed(0)}%`);
+  for (const realm of [LARGE, SMALL]) console.log((await explain(database.url, realm)).join('\n'));
   await compareWithScale1({ seconds: plainSeconds, peak: highest(plain.map((each) => each.peak)) });
 });
 
