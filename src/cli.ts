@@ -12,6 +12,7 @@ const COMMANDS = new Map<string, () => Promise<Command>>([
   ['plan', async () => (await import('./cli/plan-command.js')).planCommand()],
   ['verify', async () => (await import('./cli/verify-command.js')).verifyCommand()],
   ['merge', async () => (await import('./cli/merge-command.js')).mergeCommand()],
+  ['remap', async () => (await import('./cli/remap-command.js')).remapCommand()],
   ['snapshot', async () => (await import('./cli/snapshot-command.js')).snapshotCommand()],
   ['install', async () => (await import('./cli/install-command.js')).installCommand()],
   ['backup', async () => (await import('./cli/backup-command.js')).backupCommand()],

@@ -7,10 +7,11 @@ import { basename } from 'node:path';
 import { ArchiveOutlet } from './export/outlet.js';
 import { exportRealm, type RealmResult, type RunContext } from './export/export-realm.js';
 import type { ExportEvent } from './export/events.js';
+import { refuseRemap, remapFinished } from './export/remap-finished.js';
 import { databaseIdentity } from './export/run-identity.js';
 import { snapshotsOfUnfinished } from './export/unfinished.js';
 import { WorkerPool } from './export/worker-pool.js';
-import { asRealmliftError, RealmliftError } from './errors.js';
+import { asRealmliftError } from './errors.js';
 import type { FileStore } from './files/file-store.js';
 import type { MigrationStatusOptions } from './package/migration-status.js';
 import { Journal } from './package/journal.js';
@@ -24,12 +25,14 @@ import type { Realm } from './plan/realm.js';
 import { useSchema } from './plan/search-path.js';
 import { readSource } from './plan/source.js';
 import { findTargets, type Target, type TargetRequest } from './plan/targets.js';
+import type { PreparedRemap } from './remap/remap-request.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { recoveryConflict } from './snapshot/recovery-conflict.js';
 import { withSession, withSnapshot } from './snapshot/snapshot.js';
 import { ageOf } from './snapshot/take-snapshot.js';
 import { VERSION } from './version.js';
-import { verifyExport, type VerifyReport } from './verify/verify-export.js';
+import { requireGood } from './verify/require-good.js';
+import type { VerifyReport } from './verify/verify-export.js';
 
 export interface ExportOptions {
   readonly settings: ConnectionSettings;
@@ -66,6 +69,8 @@ export interface ExportOptions {
   readonly avatars: boolean;
   /** Makes the random parts repeatable. */
   readonly randomSeed: string | undefined;
+  /** Publish the export with the ids of another server. */
+  readonly remap?: PreparedRemap | undefined;
   /** Read the export again and check it before it is published. */
   readonly verify: boolean;
   readonly onEvent: (event: ExportEvent) => void;
@@ -95,6 +100,7 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
     const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
     const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
+    if (options.remap !== undefined) refuseRemap(options.remap, source, targets.length);
     const database = await databaseIdentity(snapshot.client, snapshot.settings);
     const store = await options.openStore();
     const pool = new WorkerPool(options.jobs, { settings: snapshot.settings, snapshotId: snapshot.id, schema: source.schema });
@@ -131,11 +137,11 @@ function runEntry(outcome: Outcome): RunEntry {
 
 async function exportTarget(context: RunContext, target: Target, options: ExportOptions): Promise<ExportResult> {
   context.snapshot.lost.throwIfAborted();
-  const output = takeOutputDirectory(options.output, target.directory, options.resume);
+  const output = takeOutputDirectory(options.output, target.directory, options.resume ? 'resume' : 'refuse');
   try {
-    const { result, verified } = await exportInto(output, context, target, options);
+    const { result, finished, verified } = await exportInto(output, context, target, options);
     context.snapshot.lost.throwIfAborted();
-    output.publish();
+    output.publish(finished);
     options.onEvent({ target: target.name, kind: 'finished', directory: output.final });
     return { ...result, directory: output.final, verified };
   } catch (error) {
@@ -144,7 +150,7 @@ async function exportTarget(context: RunContext, target: Target, options: Export
   }
 }
 
-async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions): Promise<{ result: RealmResult; verified: VerifyReport | undefined }> {
+async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions): Promise<{ result: RealmResult; finished: string; verified: VerifyReport | undefined }> {
   const { snapshot, source } = context;
   return Journal.with(output.run, (journal) => withSession(snapshot, 'plan', async (session) => {
     await useSchema(session, source.schema);
@@ -153,23 +159,19 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
       approved: target.approved, force: options.force, seed: options.randomSeed ?? journal.head?.seed ?? randomBytes(32).toString('hex'),
     });
     const owners = target.approved !== undefined && options.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
-    const outlet = options.archive === undefined ? undefined : new ArchiveOutlet(options.archive, target.directory, output.partial);
+    const { remap, archive } = options;
+    // Ids are rewritten in an export that is whole: such a one leaves after that.
+    const outlet = archive === undefined || remap !== undefined ? undefined : new ArchiveOutlet(archive, target.directory, output.partial);
     const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), outlet });
     await outlet?.sendRest((path) => journal.get(path) !== undefined);
+    const finished = remap === undefined ? output.partial : await remapFinished(remap, output);
     const verify = options.verify && outlet === undefined;
     if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
-    return { result, verified: verify ? await verifyWritten(output.partial, options) : undefined };
+    const hint = `realmlift verify ${finished} lists them; nothing was published`;
+    const verified = verify ? await requireGood(finished, { jobs: options.jobs }, hint) : undefined;
+    if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, finished).sendRest(() => false);
+    return { result, finished, verified };
   }));
-}
-
-/** @throws RealmliftError VERIFY_FAILED when the export is not whole, not closed or not free of secrets; it is then not published */
-async function verifyWritten(directory: string, { jobs }: ExportOptions): Promise<VerifyReport> {
-  const report = await verifyExport(directory, { jobs });
-  const [first] = report.findings.filter((finding) => finding.severity === 'error');
-  if (first === undefined) return report;
-  throw new RealmliftError('VERIFY_FAILED', 'verify', `${report.totals.errors} errors; the first: ${first.file}: ${first.message}`, {
-    table: first.table, hint: `realmlift verify ${directory} lists them; nothing was published`,
-  });
 }
 
 /** The choices that shape an export, as the command line names them; the seed is none of anybody's business. */

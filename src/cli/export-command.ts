@@ -4,11 +4,13 @@ import { Command, Option } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
 import { runExport } from '../export.js';
 import { readUserList } from '../plan/user-list.js';
+import { prepareRemap } from '../remap/remap-request.js';
 import { collect } from './collect.js';
 import { addRunOptions, runAndConclude, sharedOptions, type RunArguments } from './run-options.js';
+import { addRemapOptions, asksForRemap, remapRequest, type RemapArguments } from './remap-options.js';
 import { wholeNumber } from './whole-number.js';
 
-interface ExportArguments extends RunArguments {
+interface ExportArguments extends RunArguments, RemapArguments {
   readonly realm?: string[];
   readonly realms?: string;
   readonly allRealms?: true;
@@ -19,6 +21,7 @@ interface ExportArguments extends RunArguments {
   readonly allowUnknown?: true;
   readonly consentMessage?: number;
   readonly force?: true;
+  readonly remap?: true;
 }
 
 export function exportCommand(): Command {
@@ -34,7 +37,8 @@ export function exportCommand(): Command {
     .option('--allow-unknown', 'skip users that the realm does not have')
     .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
     .option('--force', 'export although nobody could administer the result');
-  addRunOptions(command);
+  addRunOptions(command).option('--remap', 'give every row an id of its own on the new server; without it only system bots and clients get theirs');
+  addRemapOptions(command);
   command.addHelpText('after', `
 Examples:
   DATABASE_URL=postgresql://zulip@localhost/zulip \\
@@ -42,13 +46,17 @@ Examples:
   realmlift export --realm acme --mode consent
   realmlift export --realm acme --users approved.txt --files approved
   realmlift export --all-realms --exclude test --output /srv/exports
+  realmlift export --realm acme --remap --target-url postgresql://zulip@new.example/zulip --subdomain acme2
 
 The server is found as psql finds it (DATABASE_URL, PGHOST, PGUSER …): see realmlift --help.
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under --strict.`);
   return command.action(async (options: ExportArguments) => {
     const approved = options.users === undefined ? undefined : readUserList(options.users);
+    const shared = sharedOptions(options);
+    const request = remapRequest(options, options.remap === true, shared.salt);
+    const remap = asksForRemap(request) ? await prepareRemap(request) : undefined;
     await runAndConclude(options, (under) => runExport({
-      ...sharedOptions(options), ...under,
+      ...shared, ...under, remap,
       targets: { realms: realmsOf(options), exclude: options.exclude ?? [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
       // Approved users take the place of those who consented.
       mode: approved === undefined ? options.mode : 'consent',

@@ -2,13 +2,11 @@
  * `realmlift merge`, as a table of contents: inputs -> tables -> messages -> files -> statistics, report, manifest -> verify ->
  * publish. Nothing is at the output path before all of it is.
  */
-import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { RealmliftError } from '../errors.js';
 import type { JournalPart } from '../package/journal.js';
 import type { ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.js';
-import { verifyExport } from '../verify/verify-export.js';
+import { requireGood } from '../verify/require-good.js';
 import { Differences, type Disagreement } from './differences.js';
 import { mergeFiles, type RecordCounts } from './merge-files.js';
 import { severalUsers, withInputs, type MergeInput } from './merge-input.js';
@@ -44,17 +42,15 @@ export interface MergeResult {
  */
 export async function mergeExports(directories: readonly string[], options: MergeOptions): Promise<MergeResult> {
   return withInputs(directories, false, async (inputs) => {
-    const output = takeOutputDirectory(dirname(options.output), basename(options.output), false);
+    const output = takeOutputDirectory(dirname(options.output), basename(options.output), 'remove');
     try {
-      await clear(output.partial);
       const result = await mergeInto(output.partial, inputs, options.onConflict === 'fail');
       // What verify knows of single users' exports is that they have one user.
-      if (options.verify && !severalUsers(inputs)) await verifyMerged(output.partial);
+      if (options.verify && !severalUsers(inputs)) await requireGood(output.partial, {}, 'nothing was published; --no-verify publishes all the same');
       output.publish();
       return { ...result, directory: output.final };
     } catch (error) {
-      output.release();
-      await rm(output.partial, { recursive: true, force: true });
+      output.discard();
       throw error;
     }
   });
@@ -77,18 +73,4 @@ async function mergeInto(directory: string, inputs: readonly MergeInput[], fail:
     differences.abandon();
     throw error;
   }
-}
-
-/** What a merge that was killed left behind. */
-async function clear(partial: string): Promise<void> {
-  for (const name of await readdir(partial)) if (name !== RUN_DIRECTORY) await rm(join(partial, name), { recursive: true });
-}
-
-async function verifyMerged(directory: string): Promise<void> {
-  const { findings, totals } = await verifyExport(directory);
-  const first = findings.find(({ severity }) => severity === 'error');
-  if (first === undefined) return;
-  throw new RealmliftError('VERIFY_FAILED', 'verify', `the joined export has ${totals.errors} errors; the first: ${first.file}: ${first.message}`, {
-    table: first.table, hint: 'nothing was published; --no-verify publishes all the same',
-  });
 }

@@ -1,12 +1,10 @@
 /** The exports to join, oldest snapshot first, and whether they may be joined at all. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
-import { openFinishedExport, tableFiles, type FinishedExport } from '../pipe/finished-export.js';
+import { openFinishedExport, readTop, tableFiles, type FinishedExport } from '../pipe/finished-export.js';
 import { RowFields } from '../pipe/row-fields.js';
-import { TableFile, changed } from '../pipe/table-file.js';
+import { TableFile } from '../pipe/table-file.js';
 import { IdTable } from '../verify/id-table.js';
-import { digestFile } from '../files/export-directory.js';
 
 /** Whose private data an export holds. */
 export type Consent = { readonly kind: 'everybody' } | { readonly kind: 'nobody' } | { readonly kind: 'some'; readonly users: IdTable };
@@ -41,7 +39,7 @@ export async function withInputs<T>(directories: readonly string[], realmsMayDif
     for (const [index, source] of sources.entries()) {
       const files = tableFiles(source).map((file) => TableFile.open(join(source.directory, file.path), file));
       open.push(...files);
-      inputs.push({ index, source, files, consent: await consentOf(source), users: source.top.has('user.json') ? idsOf(files, 'zerver_userprofile') : undefined });
+      inputs.push({ index, source, files, consent: consentOf(source), users: source.top.has('user.json') ? idsOf(files, 'zerver_userprofile') : undefined });
     }
     refuseKinds(inputs);
     if (!realmsMayDiffer) refuseRealms(inputs);
@@ -52,14 +50,13 @@ export async function withInputs<T>(directories: readonly string[], realmsMayDif
   }
 }
 
-async function consentOf({ directory, header, top }: FinishedExport): Promise<Consent> {
-  if (header.mode === 'full' || header.mode === 'user') return { kind: 'everybody' };
-  const file = top.get('consented_user_ids.json');
-  if (file === undefined) return { kind: 'nobody' };
-  const path = join(directory, file.path);
-  if ((await digestFile(path)).sha256 !== file.sha256) throw changed(file.path, 'its content is another');
+function consentOf(source: FinishedExport): Consent {
+  const { mode } = source.header;
+  if (mode === 'full' || mode === 'user') return { kind: 'everybody' };
+  const text = readTop(source, 'consented_user_ids.json');
+  if (text === undefined) return { kind: 'nobody' };
   const users = new IdTable();
-  for (const id of JSON.parse(readFileSync(path, 'utf8')) as number[]) users.add(id);
+  for (const id of JSON.parse(text) as number[]) users.add(id);
   return { kind: 'some', users };
 }
 

@@ -91,7 +91,7 @@ export function comparePaths(a: string, b: string): number {
 export async function writeManifest(
   path: string, header: ManifestHeader, entries: AsyncIterable<ManifestFile> | Iterable<ManifestFile>,
 ): Promise<void> {
-  await pipeline(Readable.from(manifestText(header, entries)), createWriteStream(path, { flush: true }));
+  await pipeline(Readable.from(manifestText(header, entries)), createWriteStream(path, { flush: true, mode: 0o600 }));
 }
 
 async function* manifestText(

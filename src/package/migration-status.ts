@@ -207,7 +207,7 @@ function inferredLines(names: ReadonlySet<string>): string[] {
 }
 
 /** True when the lines say of every recorded migration what the database says, and leave none unexplained. */
-function linesFit(lines: readonly string[], names: ReadonlySet<string>): boolean {
+export function linesFit(lines: readonly string[], names: ReadonlySet<string>): boolean {
   if (lines.includes(NO_MIGRATIONS)) return true;
   const parsed = lines.map((line) => parseLine(line)).filter((line) => line !== undefined);
   const agrees = parsed.every(({ mark, name }) => mark === '-' || (mark === 'X') === names.has(name));

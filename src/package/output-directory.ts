@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { flushDirectory, journalPath } from './journal.js';
 import { diskError } from './part-file.js';
-import { lockRun } from './run-lock.js';
+import { LOCKS, lockRun } from './run-lock.js';
 
 /** Directory of the run's own files, inside the partial directory. */
 export const RUN_DIRECTORY = '.realmlift';
@@ -22,11 +22,16 @@ export interface OutputDirectory {
   readonly run: string;
   /** True when an earlier run's partial directory is being continued. */
   readonly resumed: boolean;
-  /** Moves the finished export to its final path. */
-  publish(): void;
+  /** Moves the finished export to its final path: what lies in `partial`, or in another directory on the same file system, and then `partial` is removed. */
+  publish(from?: string): void;
   /** Gives the directory free for another run, which may resume it; one in which nothing was begun is removed. */
   release(): void;
+  /** Removes what was written and gives the directory free. */
+  discard(): void;
 }
+
+/** What becomes of what an earlier run left: it is the caller's to go on with, it ends this run, or it is removed. */
+export type Leftovers = 'resume' | 'refuse' | 'remove';
 
 /** Where an unfinished export of this name has its own files. */
 export function runDirectory(output: string, name: string): string {
@@ -36,10 +41,10 @@ export function runDirectory(output: string, name: string): string {
 /**
  * Takes possession of OUT/NAME.
  *
- * @throws RealmliftError OUTPUT_EXISTS, OUTPUT_BUSY (another live run), OUTPUT_RESUMABLE (an earlier run stopped half-way and
- * --resume was not given), OUTPUT_UNWRITABLE
+ * @throws RealmliftError OUTPUT_EXISTS, OUTPUT_BUSY (another live run), OUTPUT_RESUMABLE (an export stopped half-way, and is not
+ * to be gone on with), OUTPUT_UNWRITABLE
  */
-export function takeOutputDirectory(output: string, name: string, resume: boolean): OutputDirectory {
+export function takeOutputDirectory(output: string, name: string, leftovers: Leftovers): OutputDirectory {
   const final = join(output, name);
   const partial = `${final}.partial`;
   const run = runDirectory(output, name);
@@ -50,11 +55,22 @@ export function takeOutputDirectory(output: string, name: string, resume: boolea
     try {
       // Between the first look and the lock, the run that had it may have finished.
       refuseFinished(final);
-      const left = existsSync(journalPath(run)) || readdirSync(partial).some((entry) => entry !== RUN_DIRECTORY);
-      if (left && !resume) {
+      // Only exports keep a journal: what merge and remap leave is of no use to anybody.
+      const journal = existsSync(journalPath(run));
+      const left = journal || readdirSync(partial).some((entry) => entry !== RUN_DIRECTORY);
+      if (journal && leftovers === 'remove') {
+        throw new RealmliftError('OUTPUT_RESUMABLE', 'package', `an export stopped half-way in ${partial}`, { hint: 'finish it with realmlift export --resume, or remove that directory, or choose another --output' });
+      }
+      if (left && leftovers === 'refuse') {
         throw new RealmliftError('OUTPUT_RESUMABLE', 'package', `an earlier run stopped half-way in ${partial}`, { hint: 'go on with --resume, or remove that directory' });
       }
-      return { final, partial, run, resumed: left, publish: () => publish(final, partial, run), release: () => release(partial, run, unlock) };
+      if (leftovers === 'remove') clear(partial, run);
+      return {
+        final, partial, run, resumed: left,
+        publish: (from = partial) => publish(final, partial, run, from), release: () => release(partial, run, unlock),
+        // With the lock, so that it is no other run's directory.
+        discard: () => rmSync(partial, { recursive: true, force: true }),
+      };
     } catch (error) {
       release(partial, run, unlock);
       throw error;
@@ -70,12 +86,19 @@ function refuseFinished(final: string): void {
   }
 }
 
-function publish(final: string, partial: string, run: string): void {
+/** Removes everything but the locks. */
+function clear(partial: string, run: string): void {
+  for (const name of readdirSync(partial)) if (name !== RUN_DIRECTORY) rmSync(join(partial, name), { recursive: true });
+  for (const name of readdirSync(run)) if (!LOCKS.test(name)) rmSync(join(run, name), { recursive: true });
+}
+
+function publish(final: string, partial: string, run: string, from: string): void {
   try {
-    flushDirectory(partial);
-    rmSync(run, { recursive: true });
+    flushDirectory(from);
+    if (from === partial) rmSync(run, { recursive: true });
     if (existsSync(final)) rmdirSync(final);
-    renameSync(partial, final);
+    renameSync(from, final);
+    if (from !== partial) rmSync(partial, { recursive: true });
     flushDirectory(dirname(final));
   } catch (error) {
     throw diskError(error, final);

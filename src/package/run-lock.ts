@@ -10,6 +10,9 @@ import { RealmliftError } from '../errors.js';
 
 const NAME = /^lock-(\d+)$/;
 
+/** Names of the files with which runs lock a directory. */
+export const LOCKS = /^(?:lock|owner)-/;
+
 interface Owner {
   readonly pid: number;
   readonly host: string;

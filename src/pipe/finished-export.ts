@@ -1,5 +1,6 @@
 /** A finished export directory, held to its manifest: what pipe, remap, merge and import-check read. */
-import { existsSync, lstatSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
@@ -88,6 +89,20 @@ export function recordsOf(area: Area): string {
 /** The files of {@link TABLE_FILES} that the export has. */
 export function tableFiles(source: FinishedExport): ManifestFile[] {
   return TABLE_FILES.map((name) => source.top.get(name)).filter((file) => file !== undefined);
+}
+
+/**
+ * The text of a small file at the top level, held to its SHA-256.
+ *
+ * @returns undefined when the export has no such file
+ * @throws RealmliftError EXPORT_CHANGED
+ */
+export function readTop({ directory, top }: FinishedExport, name: string): string | undefined {
+  const listed = top.get(name);
+  if (listed === undefined) return undefined;
+  const bytes = readFileSync(join(directory, name));
+  if (createHash('sha256').update(bytes).digest('hex') !== listed.sha256) throw changed(name, 'its content is another');
+  return bytes.toString('utf8');
 }
 
 function* filesOf(directory: string): Generator<FoundFile> {

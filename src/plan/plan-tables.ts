@@ -35,7 +35,7 @@ export function planTables(compiled: CompiledRegistry, registry: Registry, catal
  * Key of a column: its name, less `_id` where it is a foreign key, with the exceptions that the view file declares. A column
  * that a known release has as a foreign key counts as one even where this database has lost the constraint.
  */
-function keyOf(column: string, { view }: CompiledView, registry: Registry, catalog: Catalog): string {
+export function keyOf(column: string, { view }: Pick<CompiledView, 'view'>, registry: Registry, catalog: Catalog): string {
   const declared = view.keys.get(column);
   if (declared !== undefined) return declared;
   const live = catalog.get(view.table)?.columns.get(column);

@@ -24,7 +24,8 @@ export interface NewIds {
   limit(table: string): number;
 }
 
-const INTEGER = 2 ** 31 - 1;
+/** The highest number of PostgreSQL's type integer. */
+export const INTEGER = 2 ** 31 - 1;
 
 /**
  * `--id-base N`: the same for all tables. Without a database to ask, every id is held to be a 32-bit integer but those of
@@ -38,7 +39,7 @@ export function aboveBase(base: number): NewIds {
 export function refuseRange(table: string, highest: number, ids: NewIds): void {
   const limit = ids.limit(table);
   if (highest <= limit) return;
-  throw new RealmliftError('ID_RANGE', 'merge', `new ids up to ${highest} do not fit the column, which ends at ${limit}`, {
+  throw new RealmliftError('ID_RANGE', 'remap', `new ids up to ${highest} do not fit the column, which ends at ${limit}`, {
     table, hint: 'choose a lower --id-base',
   });
 }

@@ -15,9 +15,9 @@ export const SAME: OwnIds = { next: (id) => id };
 export function knownIds(space: IdSpace, onPair: ((old: number, id: number) => void) | undefined): OwnIds {
   return {
     next(old) {
-      const id = space.get(old) ?? old;
-      onPair?.(old, id);
-      return id;
+      const id = space.get(old);
+      if (id !== undefined) onPair?.(old, id);
+      return id ?? old;
     },
   };
 }
@@ -29,7 +29,7 @@ export function countedIds(table: string, ids: NewIds, onPair: (old: number, id:
   return {
     get highest() { return highest; },
     next(old) {
-      if (!(old > last)) throw new RealmliftError('ROWS_UNSORTED', 'merge', 'the rows are not sorted by id', { table });
+      if (!(old > last)) throw new RealmliftError('ROWS_UNSORTED', 'remap', 'the rows are not sorted by id', { table });
       last = old;
       refuseRange(table, ++highest, ids);
       onPair(old, highest);
@@ -43,7 +43,7 @@ export function recordedIds(table: string, pairs: Iterator<[number, number], voi
   return {
     next(old) {
       const pair = pairs.next();
-      if (pair.done === true || pair.value[0] !== old) throw new RealmliftError('ID_MAP', 'merge', `id_maps.json has no entry for id ${old}`, { table, hint: 'it belongs to another export' });
+      if (pair.done === true || pair.value[0] !== old) throw new RealmliftError('ID_MAP', 'remap', `id_maps.json has no entry for id ${old}`, { table, hint: 'it belongs to another export' });
       onPair(...pair.value);
       return pair.value[1];
     },

@@ -33,7 +33,7 @@ export class PairFileWriter {
 
   /** Keys must rise. @throws RealmliftError ROWS_UNSORTED */
   add(key: number, value: number): void {
-    if (!(key > this.#last)) throw new RealmliftError('ROWS_UNSORTED', 'merge', `id ${key} comes twice or out of order`, { table: this.#what });
+    if (!(key > this.#last)) throw new RealmliftError('ROWS_UNSORTED', 'remap', `id ${key} comes twice or out of order`, { table: this.#what });
     this.#last = key;
     if (this.#inBlock === 0) this.#firsts.push(key);
     this.#block[this.#inBlock * 2] = key;

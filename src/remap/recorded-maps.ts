@@ -77,7 +77,7 @@ export class RecordedMaps {
             scanner.expect(COLON);
             scanner.next();
             const id = scanner.number();
-            if (!Number.isSafeInteger(old) || !Number.isSafeInteger(id)) throw new RealmliftError('ID_MAP', 'merge', 'id_maps.json has an entry that is no pair of ids', { table });
+            if (!Number.isSafeInteger(old) || !Number.isSafeInteger(id)) throw new RealmliftError('ID_MAP', 'remap', 'id_maps.json has an entry that is no pair of ids', { table });
             yield this.#backwards ? [id, old] : [old, id];
           } while (another(scanner));
           return;

@@ -21,10 +21,10 @@ const TABLE_OF: Readonly<Record<Target, string>> = {
 };
 
 /** Numbers of messages that are no foreign keys: the message may have been deleted. */
-const MESSAGE_NUMBERS = new Set(['first_message_id', 'first_visible_message_id', 'last_active_message_id', 'event_last_message_id']);
+export const MESSAGE_NUMBERS = new Set(['first_message_id', 'first_visible_message_id', 'last_active_message_id', 'event_last_message_id']);
 
 /** Keys that exports have and no column. */
-const ADDED = new Set(['id', 'groups', 'user_permissions', 'messages', 'scheduled_messages', 'flags', 'flags_mask', 'sending_client_name', 'recipient_name', '_max_invites', 'recipient_id', 'email']);
+export const ADDED = new Set(['id', 'groups', 'user_permissions', 'messages', 'scheduled_messages', 'flags', 'flags_mask', 'sending_client_name', 'recipient_name', '_max_invites', 'recipient_id', 'email']);
 
 /** The table that owns the ids of `table`'s rows. */
 export function spaceOf(table: string): string {
@@ -88,7 +88,7 @@ export class ReferenceCatalog {
 }
 
 function unknown(table: string, message: string): RealmliftError {
-  return new RealmliftError('REMAP_UNKNOWN', 'merge', message, {
+  return new RealmliftError('REMAP_UNKNOWN', 'remap', message, {
     table, hint: 'with --target-url the new server\'s own foreign keys decide',
   });
 }

@@ -36,6 +36,8 @@ import { surveyExport } from './survey.js';
 
 export interface RemapOptions {
   readonly assignment: Assignment;
+  /** Asked before anything is written whether this export may be remapped so; throws if not. */
+  readonly check?: (source: FinishedExport, tables: readonly TableFile[]) => void;
   /** The ids of an earlier remapping, instead of new ones; backwards they undo it. */
   readonly recorded?: RecordedMaps | undefined;
   /** The new server's tables; undefined leaves it to what is known of Zulip's releases. */
@@ -71,7 +73,7 @@ const REMAPS = 'remapped';
  */
 export async function remapExport(input: string, output: string, options: RemapOptions): Promise<RemapResult> {
   if (existsSync(output) && readdirSync(output).some((name) => name !== RUN_DIRECTORY)) {
-    throw new RealmliftError('OUTPUT_EXISTS', 'merge', `${output} is not empty`, { hint: 'choose a new directory' });
+    throw new RealmliftError('OUTPUT_EXISTS', 'remap', `${output} is not empty`, { hint: 'choose a new directory' });
   }
   const source = await openFinishedExport(input);
   const scratch = join(output, RUN_DIRECTORY, 'remap');
@@ -80,6 +82,7 @@ export async function remapExport(input: string, output: string, options: RemapO
   const files: TableFile[] = [];
   try {
     for (const file of tableFiles(source)) files.push(TableFile.open(join(input, file.path), file));
+    options.check?.(source, files);
     return await withScratchFiles(scratch, SCRATCH_FILES, (fds) => new Remapping(source, files, output, scratch, options, fds).run());
   } catch (error) {
     for (const name of readdirSync(output)) if (name !== RUN_DIRECTORY) await rm(join(output, name), { recursive: true });

@@ -131,7 +131,8 @@ function ruleOf(table: string, key: string, { references }: RewriteContext): Rew
 
 function reference(row: RowRewriter, fields: RowFields, field: number, table: string): number | undefined {
   const id = fields.integer(field);
-  return Number.isNaN(id) ? undefined : row.replace(table, id, fields.key(field));
+  // The number of no message, as first_visible_message_id has it, is 0.
+  return Number.isNaN(id) || id === 0 ? undefined : row.replace(table, id, fields.key(field));
 }
 
 function list(table: string): Rewrite {

@@ -78,7 +78,7 @@ class Surveyor {
       const [id, recipient, email] = [fields.integerOf('id'), fields.integerOf('recipient_id'), fields.textOf('email') ?? ''];
       const to = this.#assignment.bots?.get(email);
       if (this.#assignment.bots !== undefined && to === undefined) {
-        throw new RealmliftError('ID_MAP', 'merge', `the new ids of ${email} are not given`, { table: 'zerver_userprofile_crossrealm', hint: 'the map must name each system bot of the export' });
+        throw new RealmliftError('ID_MAP', 'remap', `the new ids of ${email} are not given`, { table: 'zerver_userprofile_crossrealm', hint: 'the map must name each system bot of the export' });
       }
       users.push([id, to?.user ?? id]);
       recipients.push([recipient, to?.recipient ?? recipient]);
@@ -121,7 +121,7 @@ class Surveyor {
       else missing.push(name);
     }
     if (missing.length > 0) {
-      throw new RealmliftError('ID_MAP', 'merge', `the map has no id for ${missing.length} clients of the export: ${missing.slice(0, 5).map((name) => JSON.stringify(name)).join(', ')}`, { table: 'zerver_client' });
+      throw new RealmliftError('ID_MAP', 'remap', `the map has no id for ${missing.length} clients of the export: ${missing.slice(0, 5).map((name) => JSON.stringify(name)).join(', ')}`, { table: 'zerver_client' });
     }
     return space;
   }
@@ -137,7 +137,7 @@ class Surveyor {
     }
     ids.sort((a, b) => a - b);
     const twice = ids.find((id, index) => ids[index - 1] === id);
-    if (twice !== undefined) throw new RealmliftError('ROWS_UNSORTED', 'merge', `id ${twice} comes twice`, { table: space });
+    if (twice !== undefined) throw new RealmliftError('ROWS_UNSORTED', 'remap', `id ${twice} comes twice`, { table: space });
     return ids;
   }
 
@@ -240,5 +240,5 @@ class Numbering {
 }
 
 function collision(table: string, id: number, hint: string): RealmliftError {
-  return new RealmliftError('ID_COLLISION', 'merge', `id ${id} of a system bot of the new server is also that of an exported row`, { table, hint });
+  return new RealmliftError('ID_COLLISION', 'remap', `id ${id} of a system bot of the new server is also that of an exported row`, { table, hint });
 }

@@ -1,0 +1,44 @@
+/** `realmlift remap`: words of the command line -> one call. */
+import { Command } from 'commander';
+import { avatarSalt } from '../plan/zulip-server-files.js';
+import { remapDirectory, type RemappedExport } from '../remap-directory.js';
+import { addRemapOptions, remapRequest, type RemapArguments } from './remap-options.js';
+import { thousands } from './summary.js';
+
+interface RemapCommandArguments extends RemapArguments {
+  readonly output: string;
+  readonly botsOnly?: true;
+  readonly zulipSecrets?: string;
+  readonly verify: boolean;
+}
+
+export function remapCommand(): Command {
+  const command = new Command('remap')
+    .description('Write an export with the ids of another server: a new id for every row, in every place that names it.')
+    .argument('<directory>', 'a finished export')
+    .requiredOption('--output <dir>', 'directory to make');
+  addRemapOptions(command)
+    .option('--bots-only', 'only the ids of system bots and clients; all others stay')
+    .option('--zulip-secrets <file>', 'zulip-secrets.conf of the old server (else ZULIP_AVATAR_SALT): without its avatar_salt avatars keep their names')
+    .option('--no-verify', 'do not read the result again before it is published')
+    .addHelpText('after', `
+Examples:
+  realmlift remap out/acme --output new/acme --target-url postgresql://zulip@new.example/zulip
+  realmlift remap out/acme --output new/acme --id-map ids.json --id-base 100000 --subdomain acme2
+
+id_maps.json of the result tells the new id of every row.
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the new server is of another version.`);
+  return command.action(async (directory: string, options: RemapCommandArguments) => {
+    const started = performance.now();
+    const salt = avatarSalt({ secretsFile: options.zulipSecrets, env: process.env });
+    const result = await remapDirectory(directory, options.output, remapRequest(options, options.botsOnly !== true, salt), options.verify);
+    process.stderr.write(summary(result, (performance.now() - started) / 1000));
+  });
+}
+
+function summary({ directory, header, rows, outside }: RemappedExport, seconds: number): string {
+  const total = [...rows.values()].reduce((sum, each) => sum + each, 0);
+  const ambiguous = outside.ambiguous === 0 ? '' : `, ${thousands(outside.ambiguous)} of them to what is now the id of another row`;
+  return `${header.realm}: ${thousands(total)} rows written to ${directory} in ${seconds.toFixed(1)} s\n`
+    + `  ${thousands(outside.total)} references point outside the export and stayed as they are${ambiguous}; report.json counts them\n`;
+}

@@ -1,0 +1,34 @@
+/** Options that say how ids are rewritten for another server. */
+import type { Command } from 'commander';
+import type { RemapRequest } from '../remap/remap-request.js';
+import { connectionSettings } from '../snapshot/connection-settings.js';
+import { wholeNumber } from './whole-number.js';
+
+export interface RemapArguments {
+  readonly targetUrl?: string;
+  readonly idMap?: string;
+  readonly idBase?: number;
+  readonly realmName?: string;
+  readonly subdomain?: string;
+}
+
+export function addRemapOptions(command: Command): Command {
+  return command
+    .option('--target-url <url>', "the new server's database, which is only read: ids of its system bots and clients, and what ids are taken")
+    .option('--id-map <file>', 'JSON that tells the ids of its system bots and clients, where it cannot be reached')
+    .option('--id-base <n>', 'new ids of all rows begin above n', wholeNumber(0))
+    .option('--realm-name <name>', 'the name of the realm there')
+    .option('--subdomain <name>', 'the subdomain of the realm there');
+}
+
+/** @throws RealmliftError CONNECTION_STRING */
+export function remapRequest({ targetUrl, idMap, idBase, realmName, subdomain }: RemapArguments, all: boolean, salt: string | undefined): RemapRequest {
+  // The other PG* variables of the environment are those of the server that is left.
+  return { all, target: targetUrl === undefined ? undefined : connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE }), idMap, idBase, realmName, subdomain, salt };
+}
+
+/** True when anything was asked for. */
+export function asksForRemap(request: RemapRequest): boolean {
+  const { all, target, idMap, idBase, realmName, subdomain } = request;
+  return all || [target, idMap, idBase, realmName, subdomain].some((each) => each !== undefined);
+}

@@ -1,0 +1,94 @@
+/** Whether an export fits the new server: its version, its migrations and its columns. The import asks for all three. */
+import { closeSync, openSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { EXIT, RealmliftError } from '../errors.js';
+import { linesFit } from '../package/migration-status.js';
+import { keyOf } from '../plan/plan-tables.js';
+import { loadRegistry } from '../plan/registry.js';
+import { readTop, type FinishedExport } from '../pipe/finished-export.js';
+import { RowFields } from '../pipe/row-fields.js';
+import { TableFile } from '../pipe/table-file.js';
+import { ADDED } from './reference-catalog.js';
+import type { TargetServer } from './target-server.js';
+
+/** The report names the migration in its first members. */
+const REPORT_HEAD = 64 * 1024;
+
+/** @throws RealmliftError TARGET_VERSION saying what differs */
+export function refuseMisfit(source: FinishedExport, files: readonly TableFile[], target: TargetServer): void {
+  const misfit = versionMisfit(source, target) ?? migrationsMisfit(source, target) ?? columnsMisfit(source, files, target);
+  if (misfit !== undefined) throw targetVersion(misfit);
+}
+
+export function targetVersion(misfit: string): RealmliftError {
+  return new RealmliftError('TARGET_VERSION', 'remap', misfit, { hint: 'an import takes only an export of its own version: bring both servers to the same one', exit: EXIT.nothingExported });
+}
+
+/** Another major version; undefined when it is the same, or when the export does not say its own. */
+export function versionMisfit({ header: { zulip_version: version } }: FinishedExport, target: TargetServer): string | undefined {
+  if (version === null || Number.parseInt(version, 10) === target.version.major) return undefined;
+  return `the export is of Zulip ${version}, the new server of ${target.version.release}`;
+}
+
+/**
+ * Migrations that one has and the other has not (zerver/lib/import_realm.py compares the apps that both have). The lines of
+ * migration_status.json are held to what the new server's database says is applied; an export of a version without that file
+ * names its newest migration in the report.
+ */
+export function migrationsMisfit(source: FinishedExport, { version }: TargetServer): string | undefined {
+  const status = readTop(source, 'migration_status.json');
+  if (status === undefined) {
+    const newest = newestMigration(source);
+    return newest === undefined || newest === version.newestMigrationName ? undefined : `the export's newest migration is ${newest}, the new server's is ${version.newestMigrationName}`;
+  }
+  const applied = new Map<string, Set<string>>();
+  for (const { app, name } of version.applied) applied.set(app, (applied.get(app) ?? new Set()).add(name));
+  const { migrations_by_app: apps } = JSON.parse(status) as { migrations_by_app: Record<string, string[]> };
+  const differing = Object.entries(apps).filter(([app, lines]) => applied.has(app) && !linesFit(lines, applied.get(app) as Set<string>)).map(([app]) => app);
+  return differing.length === 0 ? undefined : `other migrations are applied to the new server than to that of the export: of ${differing.join(', ')}`;
+}
+
+function newestMigration({ directory, top }: FinishedExport): string | undefined {
+  if (!top.has('report.json')) return undefined;
+  const fd = openSync(join(directory, 'report.json'), 'r');
+  try {
+    const head = Buffer.alloc(REPORT_HEAD);
+    return /"newest_migration":"(\w+)"/.exec(head.toString('utf8', 0, readSync(fd, head, 0, head.length, 0)))?.[1];
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A table or a key that is none of the new server: the import stops at it half-way. */
+export function columnsMisfit(source: FinishedExport, files: readonly TableFile[], target: TargetServer): string | undefined {
+  const registry = loadRegistry();
+  const inFile = (file: TableFile): string | undefined => {
+    const fields = new RowFields();
+    for (const table of file.tables) {
+      const [row] = file.rows(table);
+      const view = registry.tables.get(table);
+      if (row === undefined || table === 'zerver_userprofile_crossrealm') continue;
+      const live = target.catalog.get(view?.table ?? table);
+      if (live === undefined) return `the new server has no table ${table}`;
+      const keys = new Set([...live.columns.keys()].map((column) => (view === undefined ? column : keyOf(column, { view }, registry, target.catalog))));
+      fields.split(row);
+      for (let field = 0; field < fields.count; field++) {
+        const key = fields.key(field);
+        if (!keys.has(key) && !ADDED.has(key)) return `the new server's ${table} has no ${key}`;
+      }
+    }
+    return undefined;
+  };
+  for (const file of files) {
+    const misfit = inFile(file);
+    if (misfit !== undefined) return misfit;
+  }
+  const [messages] = source.messages;
+  if (messages === undefined) return undefined;
+  const file = TableFile.open(join(source.directory, messages.path), messages);
+  try {
+    return inFile(file);
+  } finally {
+    file.close();
+  }
+}

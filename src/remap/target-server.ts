@@ -1,0 +1,107 @@
+/** What a remapping and the rehearsal of an import must know of the new server, read from its database in one read-only transaction. */
+import type pg from 'pg';
+import { RealmliftError, serverReason } from '../errors.js';
+import { findSchema, readCatalog, type Catalog } from '../plan/catalog.js';
+import { findSystemBots } from '../plan/realm.js';
+import { loadRegistry } from '../plan/registry.js';
+import { useSchema } from '../plan/search-path.js';
+import { detectZulipVersion, type ZulipVersion } from '../plan/zulip-version.js';
+import { connect } from '../snapshot/connect.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { BEGIN } from '../snapshot/take-snapshot.js';
+import { INTEGER, type BotIds, type NewIds } from './assignment.js';
+import { MESSAGE_NUMBERS, spaceOf } from './reference-catalog.js';
+
+export interface TargetServer {
+  /** `user@host:port/database` */
+  readonly description: string;
+  readonly version: ZulipVersion;
+  readonly catalog: Catalog;
+  /** System bots by address. */
+  readonly bots: ReadonlyMap<string, BotIds>;
+  /** Ids of the clients by name. */
+  readonly clients: ReadonlyMap<string, number>;
+  /** Subdomains that are taken. */
+  readonly subdomains: ReadonlySet<string>;
+  /** Above all that is taken, and no higher than the columns hold. */
+  readonly ids: NewIds;
+}
+
+/** Highest values by pg_type's OIDs of int2, int4 and int8; of the last, what a double holds exactly. */
+const HIGHEST: Readonly<Record<number, number>> = { 21: 2 ** 15 - 1, 23: INTEGER, 20: Number.MAX_SAFE_INTEGER };
+
+/** What zerver_recipient.type_id means is said by the row's type and by no foreign key. */
+const TYPE_IDS = ['zerver_userprofile', 'zerver_stream', 'zerver_huddle'];
+
+/** @throws RealmliftError NOT_ZULIP, RIGHT_MISSING, those of the connection */
+export async function readTarget(settings: ConnectionSettings): Promise<TargetServer> {
+  const client = await connect(settings, 'target');
+  try {
+    await client.query(BEGIN);
+    const schema = await findSchema(client);
+    await useSchema(client, schema);
+    const catalog = await readCatalog(client, schema);
+    const registry = loadRegistry();
+    const tables = [...new Set([...registry.tables.values()].map(({ table }) => table))].filter((table) => catalog.has(table));
+    // A table that the new server does not have is one of another version, of which an export that fits has no row.
+    const [highest, limit] = [await highestIds(client, schema, tables), limits(catalog, tables)];
+    const bots = await findSystemBots(client);
+    const recipients = await client.query<{ id: number; recipient: number | null }>('SELECT id::float8 AS id, recipient_id::float8 AS recipient FROM zerver_userprofile WHERE id = ANY ($1::int8[])', [bots.map(({ id }) => id)]);
+    const recipientOf = new Map(recipients.rows.map(({ id, recipient }) => [id, recipient]));
+    return {
+      description: settings.description,
+      version: await detectZulipVersion(client, schema),
+      catalog,
+      bots: new Map(bots.flatMap(({ id, email }): [string, BotIds][] => {
+        const recipient = recipientOf.get(id) ?? null;
+        return recipient === null ? [] : [[email, { user: id, recipient }]];
+      })),
+      clients: new Map((await client.query<{ id: number; name: string }>('SELECT id::float8 AS id, name FROM zerver_client')).rows.map(({ id, name }) => [name, id])),
+      subdomains: new Set((await client.query<{ name: string }>('SELECT string_id AS name FROM zerver_realm')).rows.map(({ name }) => name)),
+      ids: { base: (table) => highest.get(table) ?? 0, limit: (table) => limit.get(table) ?? INTEGER },
+    };
+  } catch (cause) {
+    const { code, message } = cause as { code?: string; message: string };
+    if (code !== '42501') throw cause;
+    throw new RealmliftError('RIGHT_MISSING', 'remap', `the role may not read what must be known of the new server (${serverReason(code, message)})`, {
+      hint: 'GRANT SELECT on its tables and sequences, or connect as the role that Zulip itself uses; nothing is written there', cause,
+    });
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** By table: the highest id that it has or that its sequence gave out, since a deleted row's id may still be named somewhere. */
+async function highestIds(client: pg.Client, schema: string, tables: readonly string[]): Promise<Map<string, number>> {
+  const { rows: sequences } = await client.query<{ table: string; last: number | null }>(`
+    SELECT t.relname AS table, pg_sequence_last_value(s.oid)::float8 AS last
+    FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+    JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace n ON n.oid = t.relnamespace
+    JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+    WHERE s.relkind = 'S' AND n.nspname = $1 AND t.relname = ANY ($2) AND a.attname = 'id'`, [schema, tables]);
+  const highest = new Map(sequences.map(({ table, last }) => [table, last ?? 0]));
+  for (const table of tables) {
+    const key = table === 'zerver_namedusergroup' ? 'usergroup_ptr_id' : 'id';
+    const { rows: [row] } = await client.query<{ id: number | null }>(`SELECT max(${key})::float8 AS id FROM ${client.escapeIdentifier(table)}`);
+    highest.set(table, Math.max(highest.get(table) ?? 0, row?.id ?? 0));
+  }
+  return highest;
+}
+
+/** By table: the highest id that its own column and all that refer to it can hold. */
+function limits(catalog: Catalog, tables: readonly string[]): Map<string, number> {
+  const found = new Map<string, number>();
+  const lower = (table: string, type: number): void => {
+    const highest = HIGHEST[type];
+    if (highest !== undefined) found.set(table, Math.min(found.get(table) ?? Infinity, highest));
+  };
+  for (const table of tables) {
+    for (const { name, type, references } of catalog.get(table)?.columns.values() ?? []) {
+      if (name === 'id') lower(table, type);
+      else if (MESSAGE_NUMBERS.has(name)) lower('zerver_message', type);
+      else if (table === 'zerver_recipient' && name === 'type_id') for (const of of TYPE_IDS) lower(of, type);
+      else if (references !== undefined) lower(spaceOf(references), type);
+    }
+  }
+  return found;
+}
