@@ -1,31 +1,51 @@
 /** `realmlift merge`: words of the command line -> one call. */
 import { Command, Option } from 'commander';
-import { mergeExports, type MergeResult } from '../merge/merge-exports.js';
+import { EXIT, RealmliftError } from '../errors.js';
+import { mergeExports, type MergeOptions, type MergeResult } from '../merge/merge-exports.js';
+import { giveIdsOfTheirOwn } from '../merge-realms.js';
+import { avatarSalt } from '../plan/zulip-server-files.js';
+import { prepareRemap } from '../remap/remap-request.js';
+import { addIdOptions, asksForRemap, remapRequest, type RemapArguments } from './remap-options.js';
 import { thousands } from './summary.js';
 
-interface MergeArguments {
+interface MergeArguments extends Pick<RemapArguments, 'targetUrl' | 'idMap' | 'idBase'> {
   readonly output: string;
   readonly onConflict: 'later' | 'fail';
   readonly verify: boolean;
+  readonly remap?: true;
+  readonly zulipSecrets?: string;
 }
 
 export function mergeCommand(): Command {
-  return new Command('merge')
-    .description('Join exports of one realm of one server, made at different moments or for different people, to one.')
+  const command = new Command('merge')
+    .description('Join exports to one: of one realm of one server, made at different moments or for different people; or of several realms, with --remap.')
     .argument('<directory...>', 'finished exports')
     .requiredOption('--output <dir>', 'directory to make')
     .addOption(new Option('--on-conflict <what>', 'where exports differ: the later snapshot wins, or the merge stops').choices(['later', 'fail']).default('later'))
     .option('--no-verify', 'do not read the result again before it is published')
+    .option('--remap', 'exports of different realms or servers: give all their rows ids of their own; clients unite by name, system bots by address');
+  addIdOptions(command)
+    .option('--zulip-secrets <file>', 'with --remap: zulip-secrets.conf of the old server (else ZULIP_AVATAR_SALT), to give avatars their new names')
     .addHelpText('after', `
-Example:
+Examples:
   realmlift merge monday/acme tuesday/acme --output acme
+  realmlift merge east/acme west/globex --output both --remap
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 these exports cannot be joined.`)
-    .action(async (directories: string[], options: MergeArguments) => {
-      const started = performance.now();
-      const result = await mergeExports(directories, options);
-      process.stderr.write(summary(result, directories.length, (performance.now() - started) / 1000));
-    });
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 these exports cannot be joined.`);
+  return command.action(async (directories: string[], options: MergeArguments) => {
+    const started = performance.now();
+    const result = await mergeExports(directories, { ...options, disjoin: await disjoin(options) });
+    process.stderr.write(summary(result, directories.length, (performance.now() - started) / 1000));
+  });
+}
+
+async function disjoin(options: MergeArguments): Promise<MergeOptions['disjoin']> {
+  const all = options.remap === true;
+  const request = remapRequest(options, all, all ? avatarSalt({ secretsFile: options.zulipSecrets, env: process.env }) : undefined);
+  if (!asksForRemap(request)) return undefined;
+  if (!all) throw new RealmliftError('USAGE', 'usage', '--target-url, --id-map and --id-base say which ids --remap gives', { hint: 'add --remap', exit: EXIT.usage });
+  const prepared = await prepareRemap(request);
+  return (inputs, directory) => giveIdsOfTheirOwn(prepared, inputs, directory);
 }
 
 function summary({ directory, header, rows, files }: MergeResult, count: number, seconds: number): string {

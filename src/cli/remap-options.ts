@@ -13,12 +13,17 @@ export interface RemapArguments {
 }
 
 export function addRemapOptions(command: Command): Command {
+  return addIdOptions(command)
+    .option('--realm-name <name>', 'the name of the realm there')
+    .option('--subdomain <name>', 'the subdomain of the realm there');
+}
+
+/** Those that say which ids there are on the new server. */
+export function addIdOptions(command: Command): Command {
   return command
     .option('--target-url <url>', "the new server's database, which is only read: ids of its system bots and clients, and what ids are taken")
     .option('--id-map <file>', 'JSON that tells the ids of its system bots and clients, where it cannot be reached')
-    .option('--id-base <n>', 'new ids of all rows begin above n', wholeNumber(0))
-    .option('--realm-name <name>', 'the name of the realm there')
-    .option('--subdomain <name>', 'the subdomain of the realm there');
+    .option('--id-base <n>', 'new ids of all rows begin above n', wholeNumber(0));
 }
 
 /** @throws RealmliftError CONNECTION_STRING */

@@ -2,7 +2,7 @@
  * `realmlift merge`, as a table of contents: inputs -> tables -> messages -> files -> statistics, report, manifest -> verify ->
  * publish. Nothing is at the output path before all of it is.
  */
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { JournalPart } from '../package/journal.js';
 import type { ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.js';
@@ -21,6 +21,11 @@ export interface MergeOptions {
   readonly onConflict: 'later' | 'fail';
   /** Read the result again and check it before it is published. */
   readonly verify: boolean;
+  /**
+   * Writes the exports anew below a directory, with ids that no two of them share, and says where; then they may be of different
+   * realms. Undefined unites rows by their ids.
+   */
+  readonly disjoin?: ((inputs: readonly MergeInput[], directory: string) => Promise<string[]>) | undefined;
 }
 
 export interface MergeResult {
@@ -34,17 +39,20 @@ export interface MergeResult {
 }
 
 /**
- * Joins exports of one realm of one server into one.
+ * Joins exports into one: of one realm of one server, or of several whose ids are first made disjoint.
  *
  * @param directories finished exports, in any order
  * @throws RealmliftError MERGE_* for exports that cannot be joined, EXPORT_CHANGED for one that is not what its manifest says,
  *   VERIFY_FAILED; then nothing is at the output path
  */
 export async function mergeExports(directories: readonly string[], options: MergeOptions): Promise<MergeResult> {
-  return withInputs(directories, false, async (inputs) => {
-    const output = takeOutputDirectory(dirname(options.output), basename(options.output), 'remove');
+  const { disjoin, onConflict } = options;
+  const path = resolve(options.output);
+  return withInputs(directories, disjoin !== undefined, async (inputs) => {
+    const output = takeOutputDirectory(dirname(path), basename(path), 'remove');
     try {
-      const result = await mergeInto(output.partial, inputs, options.onConflict === 'fail');
+      const joined = (of: readonly MergeInput[]): Promise<Omit<MergeResult, 'directory'>> => mergeInto(output.partial, of, onConflict === 'fail');
+      const result = disjoin === undefined ? await joined(inputs) : await withInputs(await disjoin(inputs, join(output.run, 'remapped')), true, joined);
       // What verify knows of single users' exports is that they have one user.
       if (options.verify && !severalUsers(inputs)) await requireGood(output.partial, {}, 'nothing was published; --no-verify publishes all the same');
       output.publish();

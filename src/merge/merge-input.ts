@@ -26,8 +26,8 @@ export const USER_FLAGS = ['flags', 'flags_mask'] as const;
 /**
  * Opens all exports for `use`.
  *
- * @param realmsMayDiffer when their ids were made disjoint before
- * @throws RealmliftError MERGE_REALMS, MERGE_SERVERS, MERGE_VERSIONS, MERGE_KINDS, MERGE_AGAIN: why they cannot be joined
+ * @param realmsMayDiffer when their ids are made disjoint, or were
+ * @throws RealmliftError MERGE_REALMS, MERGE_SERVERS, MERGE_VERSIONS, MERGE_KINDS, MERGE_SAME_REALM, MERGE_AGAIN: why they cannot be joined
  */
 export async function withInputs<T>(directories: readonly string[], realmsMayDiffer: boolean, use: (inputs: readonly MergeInput[]) => Promise<T>): Promise<T> {
   const sources = await Promise.all(directories.map((directory) => openFinishedExport(directory)));
@@ -42,7 +42,8 @@ export async function withInputs<T>(directories: readonly string[], realmsMayDif
       inputs.push({ index, source, files, consent: consentOf(source), users: source.top.has('user.json') ? idsOf(files, 'zerver_userprofile') : undefined });
     }
     refuseKinds(inputs);
-    if (!realmsMayDiffer) refuseRealms(inputs);
+    if (realmsMayDiffer) refuseSameRealm(inputs);
+    else refuseRealms(inputs);
     refuseVersions(inputs);
     return await use(inputs);
   } finally {
@@ -92,6 +93,17 @@ function refuseRealms(inputs: readonly MergeInput[]): void {
     const [a, b] = [first, other].map((each) => `${each?.header.realm} (id ${each?.header.realm_id})`);
     refuse('MERGE_REALMS', a === b ? `the realms ${a} are of different servers: their ids mean different rows` : `${a} and ${b} are different realms or of different servers: equal ids mean different rows`,
       'give every export ids of its own with --remap');
+  }
+}
+
+/** With ids of their own the rows that two exports of one realm share would come twice. */
+function refuseSameRealm(inputs: readonly MergeInput[]): void {
+  const seen = new Set<string>();
+  for (const input of inputs) {
+    const { realm, realm_id: id } = input.source.header;
+    const key = `${id} ${identityOf(input)}`;
+    if (seen.has(key)) refuse('MERGE_SAME_REALM', `two of the exports are of the same realm ${realm} (id ${id}): with ids of their own its rows would come twice`, 'join these two first, without --remap');
+    seen.add(key);
   }
 }
 

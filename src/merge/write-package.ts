@@ -6,6 +6,7 @@ import type { JournalPart } from '../package/journal.js';
 import { readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { statsJson, statsText, type FileCounts } from '../package/stats.js';
+import { ID_MAPS } from '../pipe/finished-export.js';
 import { writtenEntries } from '../pipe/written-entries.js';
 import { VERSION } from '../version.js';
 import type { MergeInput } from './merge-input.js';
@@ -14,6 +15,9 @@ import type { RecordCounts } from './merge-files.js';
 
 /** Where the inputs' own reports go, since each tells what its export left out. */
 const reportOf = (index: number): string => `report-of-${index}.json`;
+
+/** Where the maps of old to new ids go of those that were given other ids. */
+const idMapsOf = (index: number): string => `id_maps-of-${index}.json`;
 
 /**
  * @param files copies the files as it is read, and fills `records`
@@ -34,6 +38,7 @@ export async function writePackage(context: MergeContext, parts: Map<string, Jou
   const recordCounts = { avatars: records.get('avatars') ?? 0, uploads: records.get('uploads') ?? 0, emoji: records.get('emoji') ?? 0, realm_icons: records.get('realm_icons') ?? 0 };
   if (has('stats.json')) await write('stats.json', statsJson(counts, recordCounts));
   if (has('stats.txt')) await write('stats.txt', statsText(counts, recordCounts));
+  for (const { index, source } of inputs) if (source.top.has(ID_MAPS)) await copyFile(join(source.directory, ID_MAPS), join(directory, idMapsOf(index)));
   await writeReport(context);
   await writeManifest(join(directory, 'manifest.json'), header, writtenEntries(directory, parts, (await readManifest(list)).files));
   return header;
@@ -44,9 +49,11 @@ function headerOf(inputs: readonly MergeInput[]): ManifestHeader {
   const modes = new Set(inputs.map(({ source }) => source.header.mode));
   // The widest of the modes: what all have in common holds for the result, and no more.
   const mode = ['user', 'full', 'public', 'consent'].find((each) => modes.has(each)) ?? latest.source.header.mode;
+  const realms = new Set(inputs.map(({ source }) => source.header.realm_id)).size;
   return {
-    ...latest.source.header, realmlift: VERSION, mode,
-    options: { merged: inputs.map(({ source: { header } }) => ({ realm: header.realm, mode: header.mode, snapshot: header.snapshot, options: header.options })) },
+    ...latest.source.header, realmlift: VERSION, mode, realm: [...new Set(inputs.map(({ source }) => source.header.realm))].join('+'),
+    // How many rows zerver_realm has: verify asks for it.
+    options: { ...(realms === 1 ? {} : { realms }), merged: inputs.map(({ source: { header } }) => ({ realm: header.realm, mode: header.mode, snapshot: header.snapshot, options: header.options })) },
   };
 }
 

@@ -24,6 +24,9 @@ export interface FinishedExport {
 /** Top-level files that hold tables of rows, in the order in which Zulip names them. */
 export const TABLE_FILES = ['realm.json', 'user.json', 'analytics.json', 'attachment.json'] as const;
 
+/** Old and new ids by table, of an export whose ids were rewritten. */
+export const ID_MAPS = 'id_maps.json';
+
 const MESSAGES = /^messages-(\d{6,})\.json$/;
 
 /**

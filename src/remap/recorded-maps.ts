@@ -10,8 +10,6 @@ import { RealmliftError } from '../errors.js';
 import { FileSpace, TableSpace, UNCHANGED, type IdSpace } from './id-space.js';
 import { PairFileWriter } from './pair-file.js';
 
-export const ID_MAPS = 'id_maps.json';
-
 export class IdMapsWriter {
   readonly #file: PartFile;
   #tables = 0;

@@ -30,7 +30,8 @@ export function contextOf(opened: OpenedExport, index: RealmIndex, findings: Fin
   }
   const single = oneUser ? 'zerver_userprofile' : 'zerver_realm';
   const count = index.tables.get(single);
-  if (count !== undefined && count !== 1) findings.add('error', file, single, `it has ${count} rows and should have one`);
+  const expected = oneUser ? 1 : joinedRealms(opened);
+  if (count !== undefined && count !== expected) findings.add('error', file, single, `it has ${count} rows and should have ${expected === 1 ? 'one' : expected}`);
   if (!oneUser && IMPORT_SOURCE_SINCE.some((table) => index.tables.has(table)) && !index.tables.has('import_source')) {
     findings.add('error', file, 'import_source', 'the key is missing: the import stops without it');
   }
@@ -60,6 +61,12 @@ export function contextOf(opened: OpenedExport, index: RealmIndex, findings: Fin
     context.consentCoversPrivateTables = Number.parseInt(opened.zulipVersion ?? '0', 10) >= 11;
   }
   return context;
+}
+
+/** How many realms the manifest says that `merge --remap` joined. */
+function joinedRealms({ header }: OpenedExport): number {
+  const realms = header?.options['realms'];
+  return typeof realms === 'number' ? realms : 1;
 }
 
 /** `--keep TABLE.COLUMN` of the export, as its manifest tells it; a column that is a foreign key is no secret. */
