@@ -13,6 +13,8 @@ const COMMANDS = new Map<string, () => Promise<Command>>([
   ['verify', async () => (await import('./cli/verify-command.js')).verifyCommand()],
   ['merge', async () => (await import('./cli/merge-command.js')).mergeCommand()],
   ['remap', async () => (await import('./cli/remap-command.js')).remapCommand()],
+  ['pipe', async () => (await import('./cli/pipe-command.js')).pipeCommand()],
+  ['import-check', async () => (await import('./cli/import-check-command.js')).importCheckCommand()],
   ['snapshot', async () => (await import('./cli/snapshot-command.js')).snapshotCommand()],
   ['install', async () => (await import('./cli/install-command.js')).installCommand()],
   ['backup', async () => (await import('./cli/backup-command.js')).backupCommand()],

@@ -50,7 +50,7 @@ const READER_GONE = new Set(['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_
 /**
  * Streams a finished export into `out`, which is ended.
  *
- * @throws RealmliftError READER_GONE when the reader goes away, NOT_AN_EXPORT, EXPORT_CHANGED, JSON_DAMAGED; then there is no trailer
+ * @throws RealmliftError OUTPUT_CLOSED when the reader goes away, NOT_AN_EXPORT, EXPORT_CHANGED, JSON_DAMAGED; then there is no trailer
  */
 export async function writeNdjson(exportDirectory: string, out: Writable, { filesDirectory }: NdjsonOptions): Promise<NdjsonCounts> {
   const source = await openFinishedExport(exportDirectory);
@@ -59,7 +59,7 @@ export async function writeNdjson(exportDirectory: string, out: Writable, { file
     await pipeline(Readable.from(stream.blocks(), { objectMode: false, highWaterMark: BLOCK }), out);
   } catch (error) {
     if (!READER_GONE.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    throw new RealmliftError('READER_GONE', 'package', 'the reader of the stream went away', { cause: error });
+    throw new RealmliftError('OUTPUT_CLOSED', 'package', 'the reader of the stream went away', { cause: error });
   }
   return stream.counts;
 }

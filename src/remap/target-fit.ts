@@ -27,7 +27,7 @@ export function targetVersion(misfit: string): RealmliftError {
 /** Another major version; undefined when it is the same, or when the export does not say its own. */
 export function versionMisfit({ header: { zulip_version: version } }: FinishedExport, target: TargetServer): string | undefined {
   if (version === null || Number.parseInt(version, 10) === target.version.major) return undefined;
-  return `the export is of Zulip ${version}, the new server of ${target.version.release}`;
+  return `the export is of Zulip ${version}, the new server of Zulip ${target.version.major} (${target.version.release})`;
 }
 
 /**

@@ -104,7 +104,7 @@ t.test('a reader that goes away ends the run by its own code', async (t) => {
       done(taken > 200_000 ? Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }) : null);
     },
   });
-  await t.rejects(writeNdjson(acme, out, { filesDirectory: undefined }), { code: 'READER_GONE' });
+  await t.rejects(writeNdjson(acme, out, { filesDirectory: undefined }), { code: 'OUTPUT_CLOSED' });
 });
 
 t.test('a reader that is slow is waited for', async (t) => {
