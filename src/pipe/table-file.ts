@@ -8,8 +8,9 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
-import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../verify/json-bytes.js';
+import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../verify/json-bytes.js';
 import { JsonScanner } from '../verify/json-scanner.js';
+import { another, eachElement, eachMember } from '../verify/json-walk.js';
 
 /** What the manifest says of a file. */
 export interface Expected {
@@ -141,19 +142,11 @@ function index(scanner: JsonScanner): Index | RealmliftError {
   try {
     if (scanner.next() === OPEN_ARRAY) sections.set(BARE, section(scanner));
     else {
-      scanner.expect(OPEN_OBJECT);
-      if (scanner.next() === CLOSE_OBJECT) scanner.take();
-      else {
-        do {
-          if (scanner.next() !== QUOTE) scanner.fail();
-          const name = scanner.string();
-          if (sections.has(name) || constants.has(name)) scanner.fail('a table that comes twice');
-          scanner.expect(COLON);
-          const first = scanner.next();
-          if (first === OPEN_ARRAY) sections.set(name, section(scanner));
-          else constants.set(name, scanner.takeValue(first).toString('utf8'));
-        } while (another(scanner, CLOSE_OBJECT));
-      }
+      eachMember(scanner, (name, first) => {
+        if (sections.has(name) || constants.has(name)) scanner.fail('a table that comes twice');
+        if (first === OPEN_ARRAY) sections.set(name, section(scanner));
+        else constants.set(name, scanner.takeValue(first).toString('utf8'));
+      });
     }
     scanner.finish();
     return { sections, constants };
@@ -165,24 +158,7 @@ function index(scanner: JsonScanner): Index | RealmliftError {
 
 function section(scanner: JsonScanner): Section {
   const { offset } = scanner;
-  scanner.take();
-  let rows = 0;
-  if (scanner.next() === CLOSE_ARRAY) scanner.take();
-  else {
-    do {
-      scanner.skipValue(scanner.next());
-      rows++;
-    } while (another(scanner, CLOSE_ARRAY));
-  }
-  return { offset, rows };
-}
-
-/** After an element: true at a comma, false at `close`; both consumed. */
-function another(scanner: JsonScanner, close: number): boolean {
-  const c = scanner.next();
-  if (c !== COMMA && c !== close) scanner.fail();
-  scanner.take();
-  return c === COMMA;
+  return { offset, rows: eachElement(scanner, (first) => { scanner.skipValue(first); }) };
 }
 
 function openFile(file: string, path: string): number {

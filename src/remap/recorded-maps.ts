@@ -4,8 +4,9 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { PartFile, type FinishedFile } from '../package/part-file.js';
-import { CLOSE_OBJECT, COLON, COMMA, OPEN_OBJECT, QUOTE } from '../verify/json-bytes.js';
+import { CLOSE_OBJECT, COLON, OPEN_OBJECT, QUOTE } from '../verify/json-bytes.js';
 import { JsonScanner } from '../verify/json-scanner.js';
+import { another } from '../verify/json-walk.js';
 import { RealmliftError } from '../errors.js';
 import { FileSpace, TableSpace, UNCHANGED, type IdSpace } from './id-space.js';
 import { PairFileWriter } from './pair-file.js';
@@ -61,7 +62,7 @@ export class RecordedMaps {
       const scanner = new JsonScanner();
       scanner.open((target, offset) => readSync(fd, target, offset, target.length - offset, null));
       scanner.expect(OPEN_OBJECT);
-      for (let more = scanner.next() !== CLOSE_OBJECT; more; more = another(scanner)) {
+      for (let more = scanner.next() !== CLOSE_OBJECT; more; more = another(scanner, CLOSE_OBJECT)) {
         if (scanner.next() !== QUOTE) scanner.fail();
         const name = scanner.string();
         scanner.expect(COLON);
@@ -77,7 +78,7 @@ export class RecordedMaps {
             const id = scanner.number();
             if (!Number.isSafeInteger(old) || !Number.isSafeInteger(id)) throw new RealmliftError('ID_MAP', 'remap', 'id_maps.json has an entry that is no pair of ids', { table });
             yield this.#backwards ? [id, old] : [old, id];
-          } while (another(scanner));
+          } while (another(scanner, CLOSE_OBJECT));
           return;
         }
       }
@@ -103,12 +104,4 @@ export class RecordedMaps {
     }
     return new FileSpace(writer.finish(), [first, last]);
   }
-}
-
-/** After a member: true at a comma, false at the end of the object; both consumed. */
-function another(scanner: JsonScanner): boolean {
-  const c = scanner.next();
-  if (c !== COMMA && c !== CLOSE_OBJECT) scanner.fail();
-  scanner.take();
-  return c === COMMA;
 }

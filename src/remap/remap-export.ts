@@ -62,6 +62,8 @@ export interface RemapResult {
 /** So many temporary files hold ids. */
 const SCRATCH_FILES = 4;
 const MESSAGES = 'zerver_message';
+/** Tables whose new ids the new server decides, in an order of its own. They are small. */
+const UNITED: ReadonlySet<string> = new Set(['zerver_client', 'zerver_userprofile_crossrealm']);
 /** In the manifest's options: what was done, in order. */
 const REMAPS = 'remapped';
 
@@ -179,9 +181,12 @@ class Remapping {
     const rewriter = this.#rewriter(table, own);
     let rows = 0;
     sink.writeText('[');
-    for (const row of file.rows(table)) {
+    const rewritten = function* (): Generator<Buffer> {
+      for (const row of file.rows(table)) yield rewriter.rewrite(row);
+    };
+    for (const row of UNITED.has(table) ? byNewId(rewritten(), rewriter) : rewritten()) {
       if (rows++ > 0) sink.writeText(',');
-      sink.write(rewriter.rewrite(row));
+      sink.write(row);
     }
     sink.writeText(']');
     if ('highest' in own) this.#highest.set(table, own.highest as number);
@@ -266,4 +271,10 @@ class Remapping {
     for (const { rows: counts } of this.#parts.values()) for (const [table, count] of Object.entries(counts ?? {})) rows.set(table, (rows.get(table) ?? 0) + count);
     return rows;
   }
+}
+
+function byNewId(rows: Iterable<Buffer>, rewriter: RowRewriter): Buffer[] {
+  const all: { id: number; row: Buffer }[] = [];
+  for (const row of rows) all.push({ id: rewriter.newId, row: Buffer.from(row) });
+  return all.sort((a, b) => a.id - b.id).map(({ row }) => row);
 }

@@ -3,8 +3,9 @@
  * Which keys of which table are looked at, and how, is said by a {@link TablePlan}; everything else is stepped over.
  */
 import { ExpectedBytes } from './expected-bytes.js';
-import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from './json-bytes.js';
+import { CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from './json-bytes.js';
 import { type JsonScanner } from './json-scanner.js';
+import { eachElement, eachMember } from './json-walk.js';
 
 /** How the value of a key is read. */
 export type Reading =
@@ -62,50 +63,23 @@ export function scanTables(scanner: JsonScanner, planFor: (table: string) => Tab
   const first = scanner.next();
   if (first === OPEN_ARRAY) counts.set('', scanRows(scanner, planFor('')));
   else {
-    scanner.expect(OPEN_OBJECT);
-    if (scanner.next() === CLOSE_OBJECT) scanner.take();
-    else {
-      do {
-        if (scanner.next() !== QUOTE) scanner.fail();
-        const table = scanner.string();
-        scanner.expect(COLON);
-        const start = scanner.next();
-        if (start === OPEN_ARRAY) counts.set(table, scanRows(scanner, planFor(table)));
-        else if (start === QUOTE) counts.set(table, scanner.string().length);
-        else {
-          scanner.skipValue(start);
-          counts.set(table, 0);
-        }
-      } while (another(scanner, CLOSE_OBJECT));
-    }
+    eachMember(scanner, (table, start) => {
+      if (start === OPEN_ARRAY) counts.set(table, scanRows(scanner, planFor(table)));
+      else if (start === QUOTE) counts.set(table, scanner.string().length);
+      else {
+        scanner.skipValue(start);
+        counts.set(table, 0);
+      }
+    });
   }
   scanner.finish();
   return counts;
 }
 
-/** After an element: true at a comma, false at `close`; both consumed. */
-function another(scanner: JsonScanner, close: number): boolean {
-  const c = scanner.next();
-  if (c !== COMMA && c !== close) scanner.fail();
-  scanner.take();
-  return c === COMMA;
-}
-
 function scanRows(scanner: JsonScanner, plan: TablePlan | undefined): number {
-  scanner.expect(OPEN_ARRAY);
-  if (scanner.next() === CLOSE_ARRAY) {
-    scanner.take();
-    return 0;
-  }
-  let rows = 0;
-  const readers = plan === undefined ? undefined : new RowReader(scanner, plan);
-  do {
-    const c = scanner.next();
-    if (readers === undefined) scanner.skipValue(c);
-    else readers.row(c);
-    rows++;
-  } while (another(scanner, CLOSE_ARRAY));
-  return rows;
+  if (plan === undefined) return eachElement(scanner, (first) => { scanner.skipValue(first); });
+  const reader = new RowReader(scanner, plan);
+  return eachElement(scanner, (first) => { reader.row(first); });
 }
 
 class RowReader {
@@ -202,19 +176,14 @@ class RowReader {
       scanner.skipValue(first);
       return NOT_A_NUMBER;
     }
-    scanner.take();
-    if (scanner.next() === CLOSE_ARRAY) {
-      scanner.take();
-      return 0;
-    }
     let count = 0;
-    do {
-      const value = this.#number(scanner.next());
+    eachElement(scanner, (start) => {
+      const value = this.#number(start);
       if (Number.isFinite(value)) {
         this.#plan.element?.(slot, value);
         count++;
       } else count = NOT_A_NUMBER;
-    } while (another(scanner, CLOSE_ARRAY));
+    });
     return count;
   }
 }
