@@ -1,7 +1,7 @@
 /**
  * Exports to standard output. A tar leaves file by file while the export is made, so that no more of it lies on a disk than what
- * is under way; its manifest comes last. NDJSON, whose rows come in an order of their own, is made out of an export that is
- * whole and checked. Both use a directory of their own under TMPDIR, which is removed however the run ends.
+ * is under way; its manifest comes last. With --remap it leaves when the export is finished, and so does NDJSON, whose rows come
+ * in an order of their own. All use a directory of their own under TMPDIR, which is removed however the run ends.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -48,7 +48,7 @@ async function asNdjson(output: string, filesDirectory: string | undefined, run:
   if (whole.length < outcomes.length) return outcomes;
   const [only, ...more] = whole;
   if (only === undefined || more.length > 0) throw new RealmliftError('FORMAT_ONE_REALM', 'usage', 'NDJSON is a stream of one export', { hint: 'name one realm', exit: EXIT.usage });
-  await writeNdjson(only, process.stdout, { filesDirectory }).catch((error: unknown) => { throw closed(error); });
+  await writeNdjson(only, process.stdout, { filesDirectory });
   return outcomes;
 }
 

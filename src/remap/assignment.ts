@@ -29,7 +29,8 @@ export const INTEGER = 2 ** 31 - 1;
 
 /**
  * `--id-base N`: the same for all tables. Without a database to ask, every id is held to be a 32-bit integer but those of
- * usermessages: until Zulip 9 that is so, and from 10 on recipients name channels and groups in 32 bits all the same.
+ * usermessages: in the database of 8.4 that is so; in that of 11.0-dev many columns are wider, but recipients still name users,
+ * channels and groups in 32 bits. With the new server's database its own columns decide.
  */
 export function aboveBase(base: number): NewIds {
   return { base: () => base, limit: (table) => (table === 'zerver_usermessage' ? Number.MAX_SAFE_INTEGER : INTEGER) };

@@ -1,6 +1,10 @@
 /**
- * Ids in zerver_realmauditlog.extra_data: what Zulip's actions write there (zerver/actions, 6.2 to 12.0-dev), by the names of the
- * keys, and under "1" (old) and "2" (new) by the name of the setting that changed.
+ * Ids in zerver_realmauditlog.extra_data: by the names of the keys, and under "1" (old) and "2" (new) by the name of the setting
+ * that changed.
+ *
+ * Seen are the keys in the logs of the sample servers (8.4, 11.0-dev), and in zerver/actions/user_groups.py and realm_settings.py
+ * as they were between 9 and 10. The other names are those under which Zulip's API speaks of users, channels, groups, messages and
+ * folders; no log that has them was at hand. What stands under any other key is left as it is.
  */
 import { editJson } from './edit-json.js';
 import type { ReferenceCatalog } from './reference-catalog.js';

@@ -4,7 +4,10 @@
  * The text is rewritten as it stands in the JSON, escapes and all: ids are digits in any case, and a quote may have any number of
  * backslashes before it (the text of an earlier edit is JSON within JSON). Strings are latin1, one character a byte.
  *
- * What Zulip writes: zerver/lib/markdown/__init__.py, zerver/lib/mention.py, zerver/lib/url_encoding.py, web/src/hash_util.ts
+ * The messages of the sample servers (8.4, 11.0-dev) hold mentions, silent mentions with an id, links to channels, uploads,
+ * thumbnails and avatars in these forms. The others (message links, links to users, groups and conversations, topics with a
+ * message) are written after Zulip's API documentation and are tested on made-up texts alone. Where Zulip makes them:
+ * zerver/lib/markdown/__init__.py, zerver/lib/mention.py, zerver/lib/url_encoding.py, web/src/hash_util.ts
  */
 import { pathId, type IdTable } from '../verify/id-table.js';
 import type { IdSpace } from './id-space.js';

@@ -1,0 +1,26 @@
+import pg from 'pg';
+import t from 'tap';
+import { NATURAL_KEYS } from '../../src/merge/natural-keys.js';
+import { withTestDatabase } from '../testbed/test-database.js';
+
+/** Of a unique index: its columns under the keys of exports, an expression by the column in it. */
+const KEYS = `
+  SELECT t.relname AS table, array_agg(regexp_replace(regexp_replace(pg_get_indexdef(i.indexrelid, k, true), '^lower\\((\\w+)::text\\)$', '\\1'), '_id$', '') ORDER BY k) AS keys
+  FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace, generate_series(1, i.indnkeyatts) k
+  WHERE n.nspname = 'zulip' AND i.indisunique AND NOT i.indisprimary GROUP BY i.indexrelid, t.relname`;
+
+for (const dataset of ['zulip-11/local', 'zulip-8/local'] as const) {
+  t.test(`natural keys are unique constraints of ${dataset}`, (t) => withTestDatabase(dataset, async (url) => {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    const { rows } = await client.query<{ table: string; keys: string[] }>(KEYS).finally(() => client.end());
+    let checked = 0;
+    for (const [table, keys] of Object.entries(NATURAL_KEYS)) {
+      const constraints = rows.filter((row) => row.table === table).map((row) => row.keys.join());
+      if (constraints.length === 0) continue;
+      checked++;
+      t.ok(constraints.includes(keys.join()), `${table}: ${keys.join()} is one of ${constraints.join(' | ')}`);
+    }
+    t.ok(checked >= 24, `${checked} tables`);
+  }));
+}
