@@ -26,6 +26,12 @@ export async function remapFinished(remap: PreparedRemap, { partial, run }: Outp
   // Of a run that was killed at this.
   rmSync(to, { recursive: true, force: true });
   mkdirSync(to, { mode: 0o700 });
-  await applyRemap(remap, { from: partial, to, files: 'link' });
+  try {
+    await applyRemap(remap, { from: partial, to, files: 'link' });
+  } catch (error) {
+    if (!(error instanceof RealmliftError)) throw error;
+    const { code, stage, message, table, hint, exit } = error;
+    throw new RealmliftError(code, stage, message, { table, exit, hint: `${hint === undefined ? '' : `${hint}; `}the export without it is finished: with --resume the run goes on from there`, cause: error });
+  }
   return to;
 }
