@@ -80,6 +80,8 @@ export interface ExportResult extends RealmResult {
   readonly directory: string;
   /** What verify found when it read the export again; undefined when it was not asked to. */
   readonly verified: VerifyReport | undefined;
+  /** Of a remapped export, how many references point outside and stayed as they are. */
+  readonly outside: number | undefined;
 }
 
 /** What became of one target. */
@@ -139,18 +141,18 @@ async function exportTarget(context: RunContext, target: Target, options: Export
   context.snapshot.lost.throwIfAborted();
   const output = takeOutputDirectory(options.output, target.directory, options.resume ? 'resume' : 'refuse');
   try {
-    const { result, finished, verified } = await exportInto(output, context, target, options);
+    const { result, finished, verified, outside } = await exportInto(output, context, target, options);
     context.snapshot.lost.throwIfAborted();
     output.publish(finished);
     options.onEvent({ target: target.name, kind: 'finished', directory: output.final });
-    return { ...result, directory: output.final, verified };
+    return { ...result, directory: output.final, verified, outside };
   } catch (error) {
     output.release();
     throw error;
   }
 }
 
-async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions): Promise<{ result: RealmResult; finished: string; verified: VerifyReport | undefined }> {
+async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions): Promise<Pick<ExportResult, 'verified' | 'outside'> & { result: RealmResult; finished: string }> {
   const { snapshot, source } = context;
   return Journal.with(output.run, (journal) => withSession(snapshot, 'plan', async (session) => {
     await useSchema(session, source.schema);
@@ -164,13 +166,14 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     const outlet = archive === undefined || remap !== undefined ? undefined : new ArchiveOutlet(archive, target.directory, output.partial);
     const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), outlet });
     await outlet?.sendRest((path) => journal.get(path) !== undefined);
-    const finished = remap === undefined ? output.partial : await remapFinished(remap, output);
+    const remapped = remap === undefined ? undefined : await remapFinished(remap, output);
+    const finished = remapped?.directory ?? output.partial;
     const verify = options.verify && outlet === undefined;
     if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
     const hint = `realmlift verify ${finished} lists them; nothing was published`;
     const verified = verify ? await requireGood(finished, { jobs: options.jobs }, hint) : undefined;
     if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, finished).sendRest(() => false);
-    return { result, finished, verified };
+    return { result, finished, verified, outside: remapped?.outside };
   }));
 }
 

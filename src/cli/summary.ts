@@ -22,6 +22,7 @@ export function summary(result: ExportResult, seconds: number): string {
   for (const [column, reason] of kept) lines.push(`  kept: ${column}: ${reason}`);
   if (unknownTables.length > 0) lines.push(`  tables that nothing classifies, not exported: ${unknownTables.join(', ')}`);
   if (unknownColumns.length > 0) lines.push(`  columns that no known release has, exported: ${unknownColumns.join(', ')}`);
+  if (result.outside !== undefined) lines.push(`  ids are those of the new server; ${thousands(result.outside)} references point outside the export and stayed as they are`);
   if (verified !== undefined) lines.push(`  verified: ${thousands(verified.totals.files)} files read again in ${verified.totals.seconds.toFixed(1)} s${verified.totals.notes > 0 ? `, ${verified.totals.notes} notes` : ''}`);
   lines.push('  report.json names each row and file that stayed');
   return `${lines.join('\n')}\n`;

@@ -20,18 +20,22 @@ export function refuseRemap(remap: PreparedRemap, source: Source, targets: numbe
   });
 }
 
-/** Files get a second name and are not copied: the first is removed with the export as it was. @returns the directory to publish */
-export async function remapFinished(remap: PreparedRemap, { partial, run }: OutputDirectory): Promise<string> {
+/**
+ * Files get a second name and are not copied: the first is removed with the export as it was.
+ *
+ * @returns the directory to publish, and how many references point outside the export
+ */
+export async function remapFinished(remap: PreparedRemap, { partial, run }: OutputDirectory): Promise<{ directory: string; outside: number }> {
   const to = join(run, 'remapped');
   // Of a run that was killed at this.
   rmSync(to, { recursive: true, force: true });
   mkdirSync(to, { mode: 0o700 });
   try {
-    await applyRemap(remap, { from: partial, to, files: 'link' });
+    const { outside } = await applyRemap(remap, { from: partial, to, files: 'link' });
+    return { directory: to, outside: outside.total };
   } catch (error) {
     if (!(error instanceof RealmliftError)) throw error;
     const { code, stage, message, table, hint, exit } = error;
     throw new RealmliftError(code, stage, message, { table, exit, hint: `${hint === undefined ? '' : `${hint}; `}the export without it is finished: with --resume the run goes on from there`, cause: error });
   }
-  return to;
 }

@@ -32,7 +32,7 @@ import { avatarNames, remapFiles, type FilesContext } from './remap-files.js';
 import { RowRewriter } from './rewrite-row.js';
 import { TextRewriter } from './rewrite-text.js';
 import { withScratchFiles } from './scratch-files.js';
-import { surveyExport } from './survey.js';
+import { surveyExport, type Survey } from './survey.js';
 
 export interface RemapOptions {
   readonly assignment: Assignment;
@@ -85,7 +85,12 @@ export async function remapExport(input: string, output: string, options: RemapO
   try {
     for (const file of tableFiles(source)) files.push(TableFile.open(join(input, file.path), file));
     options.check?.(source, files);
-    return await withScratchFiles(scratch, SCRATCH_FILES, (fds) => new Remapping(source, files, output, scratch, options, fds).run());
+    return await withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {
+      const references = new ReferenceCatalog(loadRegistry(), options.catalog);
+      for (const file of files) for (const table of file.tables) references.refuseUnknownTable(table);
+      const survey = await surveyExport(source, files, options.assignment, options.recorded, fds);
+      return new Remapping(source, files, output, scratch, options, references, survey).run();
+    });
   } catch (error) {
     for (const name of readdirSync(output)) if (name !== RUN_DIRECTORY) await rm(join(output, name), { recursive: true });
     throw error;
@@ -107,11 +112,8 @@ class Remapping {
   readonly #parts = new Map<string, JournalPart>();
   readonly #highest = new Map<string, number>();
 
-  constructor(source: FinishedExport, files: readonly TableFile[], directory: string, scratch: string, options: RemapOptions, fds: readonly number[]) {
+  constructor(source: FinishedExport, files: readonly TableFile[], directory: string, scratch: string, options: RemapOptions, references: ReferenceCatalog, survey: Survey) {
     [this.#source, this.#files, this.#directory, this.#scratch, this.#options] = [source, files, directory, scratch, options];
-    const references = new ReferenceCatalog(loadRegistry(), options.catalog);
-    for (const file of files) for (const table of file.tables) references.refuseUnknownTable(table);
-    const survey = surveyExport(source, files, options.assignment, options.recorded, fds);
     const space = (table: string): IdSpace => survey.spaces.get(table) ?? UNCHANGED;
     const names = avatarNames(source, space('zerver_userprofile'), options.salt);
     const text = new TextRewriter({ space, realmId: survey.realmId, uploads: survey.uploads, avatarNames: names, outside: this.#outside });

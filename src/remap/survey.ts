@@ -3,6 +3,7 @@
  * rows. What grows with the messages goes to temporary files; users, channels, recipients and the like stay in memory.
  */
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { RealmliftError } from '../errors.js';
 import type { FinishedExport } from '../pipe/finished-export.js';
 import { BARE, TableFile } from '../pipe/table-file.js';
@@ -42,8 +43,11 @@ export interface Survey {
   readonly shownById: IdTable;
 }
 
-/** @param fds five empty temporary files */
-export function surveyExport(source: FinishedExport, files: readonly TableFile[], assignment: Assignment, recorded: RecordedMaps | undefined, fds: readonly number[]): Survey {
+/**
+ * @param fds four empty temporary files
+ * @throws RealmliftError ID_MAP, ID_COLLISION, ID_RANGE, ROWS_UNSORTED, EXPORT_CHANGED
+ */
+export async function surveyExport(source: FinishedExport, files: readonly TableFile[], assignment: Assignment, recorded: RecordedMaps | undefined, fds: readonly number[]): Promise<Survey> {
   return new Surveyor(source, files, assignment, recorded, fds).survey();
 }
 
@@ -60,10 +64,10 @@ class Surveyor {
     [this.#source, this.#files, this.#assignment, this.#recorded, this.#fds] = [source, files, assignment, recorded, fds];
   }
 
-  survey(): Survey {
+  async survey(): Promise<Survey> {
     const bots = this.#bots();
     for (const table of REFERRED) this.#spaces.set(table, this.#tableSpace(table, bots));
-    if (this.#assignment.all !== undefined || this.#recorded !== undefined) this.#messageSpaces();
+    if (this.#assignment.all !== undefined || this.#recorded !== undefined) await this.#messageSpaces();
     return { spaces: this.#spaces, realmId: this.#source.header.realm_id, ...this.#details() };
   }
 
@@ -141,7 +145,7 @@ class Surveyor {
     return ids;
   }
 
-  #messageSpaces(): void {
+  async #messageSpaces(): Promise<void> {
     const [messages, usermessages, spool, scratch] = this.#fds as [number, number, number, number];
     if (this.#recorded !== undefined) {
       this.#spaces.set(MESSAGES, this.#recorded.fileSpace(MESSAGES, messages));
@@ -151,6 +155,8 @@ class Surveyor {
     const ids = new IdSpool(spool);
     const messageIds = new Numbering(messages, MESSAGES, this.#assignment);
     for (const entry of this.#source.messages) {
+      // Reading is synchronous: between two files the program hears signals and its other connections.
+      await setImmediate();
       const file = TableFile.open(join(this.#source.directory, entry.path), entry);
       try {
         for (const row of file.rows(MESSAGES)) messageIds.add(this.#fields.split(row).integerOf('id'));

@@ -40,6 +40,13 @@ t.test('from one server to another', (t) => withTestDatabase('zulip-11/local', (
     t.match(JSON.parse(readFileSync(at('again', 'report.json'), 'utf8')), { remapped: { ids: 'all', was: 'acme' }, remapped_2: { ids: 'all', was: 'acme2' } });
   });
 
+  await t.test('a stream of tar leaves when the ids are those of the new server', async (t) => {
+    const { code, stdout } = await exporting('--realm', 'tiny', '--output', '-', '--remap', '--id-base', '500000');
+    t.equal(code, 0);
+    t.match(stdout, '"zerver_realm":[{"id":500001,');
+    t.ok(stdout.indexOf('tiny/manifest.json') > Math.max(stdout.indexOf('tiny/realm.json'), stdout.indexOf('tiny/id_maps.json'), 0));
+  });
+
   await t.test('an export that would not fit is not published', async (t) => {
     const refused = (...words: string[]): ReturnType<typeof realmlift> => exporting('--output', at('none'), ...words);
     await change(target, "DELETE FROM django_migrations WHERE app = 'zerver' AND name LIKE '0697%'");
@@ -49,5 +56,7 @@ t.test('from one server to another', (t) => withTestDatabase('zulip-11/local', (
     t.match(await refused('--realm', 'acme', '--id-map', at('no-map')), { code: 2, stderr: /^realmlift: ID_MAP \[usage\]: .*ENOENT/ });
     t.match(await refused('--realm', 'acme', '--remap', '--id-base', '2147483000'), { code: 1, stderr: /^realmlift: ID_RANGE \[remap, zerver_\w+\]: .*\n$/ });
     t.notOk(existsSync(at('none', 'acme')));
+    t.match(await refused('--realm', 'acme', '--remap', '--id-base', '500000', '--resume'), { code: 0, stderr: /ids are those of the new server; \d+ references point outside/ }, 'the export itself is not made again');
+    t.same(readdirSync(at('none')), ['acme']);
   });
 })));
