@@ -33,8 +33,24 @@ const HIGHEST: Readonly<Record<number, number>> = { 21: 2 ** 15 - 1, 23: INTEGER
 /** What zerver_recipient.type_id means is said by the row's type and by no foreign key. */
 const TYPE_IDS = ['zerver_userprofile', 'zerver_stream', 'zerver_huddle'];
 
-/** @throws RealmliftError NOT_ZULIP, RIGHT_MISSING, those of the connection */
+/** @throws RealmliftError NOT_ZULIP, RIGHT_MISSING, those of the connection, each saying that it is about the new server */
 export async function readTarget(settings: ConnectionSettings): Promise<TargetServer> {
+  try {
+    return await read(settings);
+  } catch (cause) {
+    if (cause instanceof RealmliftError) {
+      const { code, message, table, hint, exit } = cause;
+      throw new RealmliftError(code, 'remap', `the new server: ${message}`, { table, exit, hint: code === 'RIGHT_MISSING' ? hint : 'check --target-url', cause });
+    }
+    const { code, message } = cause as { code?: string; message: string };
+    if (code !== '42501') throw cause;
+    throw new RealmliftError('RIGHT_MISSING', 'remap', `the role may not read what must be known of the new server (${serverReason(code, message)})`, {
+      hint: 'GRANT SELECT on its tables and sequences, or connect as the role that Zulip itself uses; nothing is written there', cause,
+    });
+  }
+}
+
+async function read(settings: ConnectionSettings): Promise<TargetServer> {
   const client = await connect(settings, 'target');
   try {
     await client.query(BEGIN);
@@ -60,12 +76,6 @@ export async function readTarget(settings: ConnectionSettings): Promise<TargetSe
       subdomains: new Set((await client.query<{ name: string }>('SELECT string_id AS name FROM zerver_realm')).rows.map(({ name }) => name)),
       ids: { base: (table) => highest.get(table) ?? 0, limit: (table) => limit.get(table) ?? INTEGER },
     };
-  } catch (cause) {
-    const { code, message } = cause as { code?: string; message: string };
-    if (code !== '42501') throw cause;
-    throw new RealmliftError('RIGHT_MISSING', 'remap', `the role may not read what must be known of the new server (${serverReason(code, message)})`, {
-      hint: 'GRANT SELECT on its tables and sequences, or connect as the role that Zulip itself uses; nothing is written there', cause,
-    });
   } finally {
     await client.end().catch(() => undefined);
   }

@@ -123,6 +123,8 @@ t.test('onto a second server', (t) => withNewServer(async (url) => {
     t.match(await refused(changed('realm.json', '"acme"', '"acne"'), { target }), { code: 'EXPORT_CHANGED', message: /realm\.json/ });
     t.match(await refused(changed('uploads/records.json', '"size":', '"size":1'), { target }), { code: 'EXPORT_CHANGED', message: /uploads\/records\.json/ });
     t.match(await refused(output, { target }), { code: 'NOT_AN_EXPORT', exit: 2 });
+    t.match(await refused(acme, { target: connectionSettings(`${url}_none`, {}) }), { code: 'DATABASE_UNKNOWN', message: /^the new server: no such database/, hint: /--target-url/ });
+    t.match(await refused(acme, { target: connectionSettings(url.replace(/\/[^/]*$/, '/postgres'), {}) }), { code: 'NOT_ZULIP', hint: /--target-url/ });
     await change(url, 'ALTER TABLE zerver_stream RENAME can_add_subscribers_group_id TO can_add_group_id');
     t.match(await refused(acme, { target }), { code: 'TARGET_VERSION', message: /zerver_stream has no can_add_subscribers_group/ });
     await change(url, "ALTER TABLE zerver_stream RENAME can_add_group_id TO can_add_subscribers_group_id; UPDATE django_migrations SET name = '0697_another' WHERE name LIKE '0697%'");
