@@ -2,7 +2,7 @@
  * What a backup consists of.
  *
  * ```
- * backup-20250131T031500Z-5f3c9a/
+ * backup-20250131T031500.250000Z-5f3c9a/
  *   backup.json           in the clear, written last: the parts with size and SHA-256. Its presence says that the backup is complete
  *   backup.json.sha256    of backup.json, as sha256sum writes it
  *   contents.json.gz.age  sealed: all there is to know about the database, and again the parts with their SHA-256
