@@ -81,7 +81,8 @@ export interface Contents {
     /** Settings of the database (ALTER DATABASE … SET), each as `name=value`. */
     readonly settings: readonly string[];
   };
-  readonly schema: { readonly preData: string; readonly postData: string };
+  /** Names of parts: what comes before the rows, the large objects without their bytes if there are any, what comes after the rows. */
+  readonly schema: { readonly preData: string; readonly largeObjects?: string; readonly postData: string };
   readonly tables: readonly SavedTable[];
   readonly sequences: readonly SequenceValue[];
   /** Pages of large objects: object, page number, bytes. */

@@ -49,14 +49,14 @@ async function flip(file: string, at: number): Promise<void> {
 
 t.test('an undamaged backup is found good', NEEDS_PG_DUMP, async (t) => {
   await withBackup(async (place, location) => {
-    t.match(await withoutKey(location), { level: 'checksums', parts: 6 });
+    t.match(await withoutKey(location), { level: 'checksums', parts: 7 });
     t.match(await withKey(location, place), { level: 'contents', tables: 2, rows: 2000 });
   });
 });
 
 t.test('a flipped bit in any file', NEEDS_PG_DUMP, async (t) => {
   await withBackup(async (place, location, files) => {
-    t.equal(files.length, 8);
+    t.equal(files.length, 9);
     for (const file of files) {
       const { length } = await readFile(join(location, file));
       for (const at of [0, Math.floor(length / 3), length - 60, length - 1]) {
