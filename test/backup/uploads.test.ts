@@ -8,6 +8,7 @@ import { gunzipSync } from 'node:zlib';
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { Decrypter } from 'age-encryption';
 import t from 'tap';
+import { refuseTargetWithin } from '../../src/backup/upload-place.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { BUCKETS, loadObjects, startS3 } from '../testbed/s3-server.js';
 import type { S3Server } from '../testbed/s3-server.js';
@@ -92,6 +93,18 @@ t.test('an uploads directory that is not there, or is not wanted', NEEDS_PG_DUMP
     await backUp(source, place);
     t.match(await realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', target, '--uploads-dir', join(place.directory, 'r')]), { code: 1, stderr: /NO_FILES/ });
   })));
+});
+
+t.test('backups are not kept among the files that they save', async (t) => {
+  const saves = { kind: 'directory', directory: '/home/zulip/uploads' } as const;
+  const buckets = { kind: 'buckets', endpoint: undefined, region: '', uploads: 'one', avatars: 'two' } as const;
+  for (const [place, to] of [[saves, '/home/zulip/uploads'], [saves, '/home/zulip/uploads/..backups/x'], [buckets, 's3://one'], [buckets, 's3://two/nightly']] as const) {
+    t.throws(() => refuseTargetWithin(place, to), { code: 'TARGET_IN_UPLOADS', exit: 2 }, to);
+  }
+  for (const [place, to] of [[saves, '/home/zulip/uploads2'], [saves, '/home/zulip'], [saves, 's3://one'], [buckets, 's3://three/one'], [buckets, 'one']] as const) refuseTargetWithin(place, to);
+  await withPlace(async (place) => {
+    t.match(await failure(backUp('postgresql://nobody@127.0.0.1:1/none', place, { uploads: { kind: 'directory', directory: place.directory } })), { code: 'TARGET_IN_UPLOADS' });
+  });
 });
 
 t.test('a damaged archive of files is refused by its name', NEEDS_PG_DUMP, async (t) => {
