@@ -114,7 +114,8 @@ t.test('one snapshot: what is written meanwhile is not half there', NEEDS_PG_DUM
 });
 
 t.test('files are private, and all but the clear list is age', NEEDS_PG_DUMP, async (t) => {
-  await withTestDatabase('zulip-8/local', (source) => withPlace(async (place) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, 'CREATE TABLE one AS SELECT 1 AS n; CREATE TABLE two AS SELECT 2 AS n; SELECT lo_from_bytea(0, 3::text::bytea)');
     const umask = process.umask(0);
     const { location } = await backUp(source, place).finally(() => process.umask(umask));
     for (const entry of await readdir(place.to, { recursive: true, withFileTypes: true })) {
