@@ -2,10 +2,8 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-
-const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.js');
+import { CLI } from '../cli/command-line.js';
 
 export interface Finished {
   readonly code: number | null;
