@@ -12,6 +12,8 @@ export interface Measured {
   readonly seconds: number;
   /** Processor seconds of the main process, user and system. */
   readonly processorSeconds: number;
+  /** The same of the process and all its descendants. */
+  readonly allProcessorSeconds: number;
   /**
    * MiB. The highest sum of the processes' own peaks (VmHWM), which the kernel keeps: a short peak between two looks is
    * counted too. Memory shared between processes counts for each; 0 where there is no /proc.
@@ -29,19 +31,22 @@ export async function measure(command: readonly [string, ...string[]], env: Read
   let peak = 0;
   let processes = 0;
   let processorSeconds = 0;
+  let allProcessorSeconds = 0;
   const look = (): void => {
     if (child.pid === undefined) return;
     const pids = tree(child.pid);
     processes = Math.max(processes, pids.length);
     peak = Math.max(peak, pids.reduce((sum, pid) => sum + highWaterMark(pid), 0));
-    processorSeconds = Math.max(processorSeconds, processorTime(child.pid));
+    const times = pids.map(processorTimes);
+    processorSeconds = Math.max(processorSeconds, times[0]?.own ?? 0);
+    allProcessorSeconds = Math.max(allProcessorSeconds, times.reduce((sum, { own, endedChildren }) => sum + own + endedChildren, 0));
   };
   const looking = setInterval(look, INTERVAL);
   const [code] = (await once(child, 'exit')) as [number | null];
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   clearInterval(looking);
   if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}: ${await stderr}`);
-  return { seconds, processorSeconds, peak: peak / 1024, processes };
+  return { seconds, processorSeconds, allProcessorSeconds, peak: peak / 1024, processes };
 }
 
 function tree(root: number): number[] {
@@ -59,10 +64,11 @@ function highWaterMark(pid: number): number {
   return Number(/^VmHWM:\s*(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0);
 }
 
-/** Seconds; /proc counts in hundredths (USER_HZ). Fields 14 and 15, counted behind the command's name in parentheses. */
-function processorTime(pid: number): number {
+/** Seconds; /proc counts in hundredths (USER_HZ). Fields 14 to 17, counted behind the command's name in parentheses. */
+function processorTimes(pid: number): { own: number; endedChildren: number } {
   const fields = read(`/proc/${pid}/stat`).split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / 100;
+  const [user = 0, system = 0, childrensUser = 0, childrensSystem = 0] = fields.slice(11, 15).map((field) => Number(field) / 100);
+  return { own: user + system, endedChildren: childrensUser + childrensSystem };
 }
 
 /** Empty when the process has ended meanwhile. */

@@ -69,9 +69,10 @@ export class AgeEncrypt extends Transform {
 
   #seal(last: boolean): void {
     const cipher = createCipheriv(CIPHER, this.#key, this.#nonce.next(last), { authTagLength: TAG });
-    this.push(cipher.update(this.#pending.subarray(0, this.#used)));
+    const sealed = cipher.update(this.#pending.subarray(0, this.#used));
     cipher.final();
-    this.push(cipher.getAuthTag());
+    // In one piece: what follows writes it in one.
+    this.push(Buffer.concat([sealed, cipher.getAuthTag()]));
   }
 }
 

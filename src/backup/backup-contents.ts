@@ -2,7 +2,7 @@
  * What a backup consists of.
  *
  * ```
- * backup-20250131T031500Z-5f3c9a/
+ * backup-20250131T031500.250000Z-5f3c9a/
  *   backup.json           in the clear, written last: the parts with size and SHA-256. Its presence says that the backup is complete
  *   backup.json.sha256    of backup.json, as sha256sum writes it
  *   contents.json.gz.age  sealed: all there is to know about the database, and again the parts with their SHA-256
@@ -81,7 +81,8 @@ export interface Contents {
     /** Settings of the database (ALTER DATABASE … SET), each as `name=value`. */
     readonly settings: readonly string[];
   };
-  readonly schema: { readonly preData: string; readonly postData: string };
+  /** Names of parts: what comes before the rows, the large objects without their bytes if there are any, what comes after the rows. */
+  readonly schema: { readonly preData: string; readonly largeObjects?: string; readonly postData: string };
   readonly tables: readonly SavedTable[];
   readonly sequences: readonly SequenceValue[];
   /** Pages of large objects: object, page number, bytes. */

@@ -12,6 +12,7 @@ import { withCollectionLock } from './collection-lock.js';
 import { findBackup, openContents } from './find-backup.js';
 import { restoreAndProve } from './restore-run.js';
 import { removeUnfinished, rotate } from './rotation.js';
+import { refuseTargetWithin } from './upload-place.js';
 import { verifyBackup } from './verify-backup.js';
 import { mark } from './verified-marks.js';
 
@@ -38,6 +39,7 @@ export interface BackupRunResult extends BackupResult {
 /** @throws RealmliftError; old backups are then still there */
 export async function runBackup(request: BackupRun): Promise<BackupRunResult> {
   const target = openStore(request.to, request.env);
+  if (request.uploads !== undefined) refuseTargetWithin(request.uploads, request.to);
   return withCollectionLock(target, async () => {
     const unfinished = await removeUnfinished(target);
     // The key of the proof exists in this process alone, and ends with it.

@@ -91,7 +91,7 @@ export class BucketStore implements BackupStore {
         try {
           return await consume(content);
         } catch (error) {
-          if (body.broken) throw error;
+          if (body.fault !== undefined) throw body.fault.error;
           // The consumer's own trouble: reading again would not help.
           refused = { error };
           throw new RealmliftError('REFUSED', 'backup', doing);
@@ -193,8 +193,8 @@ export class BucketStore implements BackupStore {
 
 /** A body that is an error when it ends early. */
 class WholeBody {
-  /** Whether the connection failed, and not whoever took the bytes. */
-  broken = false;
+  /** How the connection failed, if it was the connection and not whoever took the bytes. */
+  fault: { readonly error: unknown } | undefined;
   readonly #body: Readable;
   readonly #length: number | undefined;
   readonly #alive: () => void;
@@ -205,7 +205,12 @@ class WholeBody {
     this.#alive = alive;
   }
 
+  /** A pipeline that fails throws its failure into the generator that feeds it: it ends here, outside of what notes the connection's faults. */
   async *chunks(): AsyncGenerator<Buffer> {
+    for await (const chunk of this.#received()) yield chunk;
+  }
+
+  async *#received(): AsyncGenerator<Buffer> {
     let bytes = 0;
     try {
       for await (const chunk of this.#body as AsyncIterable<Buffer>) {
@@ -215,7 +220,7 @@ class WholeBody {
       }
       if (this.#length !== undefined && bytes !== this.#length) throw new BadResponse(`${bytes} of ${this.#length} bytes came`);
     } catch (error) {
-      this.broken = true;
+      this.fault = { error };
       throw error;
     }
   }

@@ -25,37 +25,56 @@ interface Holder {
 export async function withCollectionLock<T>(collection: BackupStore, work: () => Promise<T>): Promise<T> {
   const id = randomUUID();
   const content = (): string => `${JSON.stringify({ id, host: hostname(), pid: process.pid, renewedAt: new Date().toISOString() } satisfies Holder)}\n`;
-  await acquire(collection, content);
+  await acquire(collection, LOCK, content);
   const renewal = setInterval(() => void writeWhole(collection, LOCK, content()).catch(() => undefined), RENEWAL);
   renewal.unref();
   try {
     return await work();
   } finally {
     clearInterval(renewal);
-    if ((await holderOf(collection).catch(() => undefined))?.id === id) await collection.remove(LOCK).catch(() => undefined);
+    if ((await holderOf(collection, LOCK).catch(() => undefined))?.id === id) await collection.remove(LOCK).catch(() => undefined);
   }
 }
 
-async function acquire(collection: BackupStore, content: () => string): Promise<void> {
-  for (let attempt = 0; attempt < 2; attempt++) {
-    if (await collection.create(LOCK, Buffer.from(content()))) return;
-    const holder = await holderOf(collection);
-    if (holder !== undefined && !isGone(holder)) {
-      throw new RealmliftError('BACKUP_RUNNING', 'backup', `another backup to ${collection.description} is under way (process ${holder.pid} on ${holder.host}, last seen ${holder.renewedAt})`, {
-        hint: `wait for it; if it is surely dead, remove ${collection.description}/${LOCK}`,
-      });
-    }
-    await collection.remove(LOCK);
-  }
-  throw new RealmliftError('BACKUP_RUNNING', 'backup', `another backup to ${collection.description} began at this moment`, { hint: 'wait for it' });
-}
-
-/** Who holds the lock; undefined when nobody does, or when its writer died before it was whole. */
-async function holderOf(collection: BackupStore): Promise<Holder | undefined> {
+/**
+ * Makes a lock, or takes over that of a holder who is gone. Many may see at once that he is gone: a lock named after his lock admits one of
+ * them, who looks again before taking it over. He was admitted alone, so what he sees then stays until he replaces it.
+ */
+async function acquire(collection: BackupStore, lock: string, content: () => string): Promise<void> {
+  if (await collection.create(lock, Buffer.from(content()))) return;
+  const holder = await holderOf(collection, lock);
+  // Let go meanwhile.
+  if (holder === undefined) return acquire(collection, lock, content);
+  if (!isGone(holder)) throw running(collection, holder);
+  const succession = `lock-after-${holder.id}.json`;
+  await acquire(collection, succession, content);
   try {
-    return JSON.parse((await readWhole(collection, LOCK)).toString('utf8')) as Holder;
+    const present = await holderOf(collection, lock);
+    if (present?.id !== holder.id) throw running(collection, present);
+    await writeWhole(collection, lock, content());
+  } finally {
+    await collection.remove(succession).catch(() => undefined);
+  }
+}
+
+function running({ description }: BackupStore, holder: Holder | undefined): RealmliftError {
+  return holder === undefined
+    ? new RealmliftError('BACKUP_RUNNING', 'backup', `another backup to ${description} began, or ended, at this moment`, { hint: 'wait for it' })
+    : new RealmliftError('BACKUP_RUNNING', 'backup', `another backup to ${description} is under way (process ${holder.pid} on ${holder.host}, last seen ${holder.renewedAt})`, {
+      hint: `wait for it; if it is surely dead, remove ${description}/${LOCK}`,
+    });
+}
+
+/** What stands for the holder of a lock that is not whole, for the machine died before it was on the disk. */
+const NOBODY: Holder = { id: 'nobody', host: '', pid: 0, renewedAt: '' };
+
+/** Who holds a lock; undefined when there is none. */
+async function holderOf(collection: BackupStore, lock: string): Promise<Holder | undefined> {
+  try {
+    return JSON.parse((await readWhole(collection, lock)).toString('utf8')) as Holder;
   } catch (error) {
-    if (error instanceof SyntaxError || (error as RealmliftError).code === 'PART_MISSING') return undefined;
+    if (error instanceof SyntaxError) return NOBODY;
+    if ((error as RealmliftError).code === 'PART_MISSING') return undefined;
     throw error;
   }
 }

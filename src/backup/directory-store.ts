@@ -2,10 +2,11 @@
  * Backups in a directory. Files are 0600 in 0700 directories; each is written under another name, flushed to the disk and renamed, so
  * that a file under its own name is whole, whatever happened to this process or the machine.
  */
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import type { Dirent } from 'node:fs';
-import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, link, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { RealmliftError } from '../errors.js';
@@ -76,18 +77,18 @@ export class DirectoryStore implements BackupStore {
 
   async create(name: string, content: Uint8Array): Promise<boolean> {
     const path = this.#path(name);
+    // Written aside, so that it appears with its content; rename would replace one that is there, link refuses to.
+    const aside = `${path}.${randomUUID()}${PARTIAL}`;
     try {
       await makeDirectory(dirname(path));
-      const file = await open(path, 'wx', 0o600);
-      try {
-        await file.writeFile(content);
-      } finally {
-        await file.close();
-      }
+      await writeFile(aside, content, { flag: 'wx', mode: 0o600 });
+      await link(aside, path);
       return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
       throw storeError(error, `cannot write ${path}`);
+    } finally {
+      await rm(aside, { force: true }).catch(() => undefined);
     }
   }
 

@@ -47,11 +47,15 @@ function padded(number: number, digits: number): string {
   return String(number).padStart(digits, '0');
 }
 
-const BACKUP = /^backup-\d{8}T\d{6}Z-[0-9a-f]{6}$/;
+const BACKUP = /^backup-\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{6}$/;
 
-/** Directory of a backup: when its snapshot was taken (ISO 8601) and the beginning of its id. Sorts by time. */
+/**
+ * Directory of a backup: when its snapshot was taken (ISO 8601) and the beginning of its id. Sorts by time, to the microsecond: two backups of
+ * a small database are taken within a second.
+ */
 export function backupName(takenAt: string, id: string): string {
-  const name = `backup-${takenAt.replace(/\.\d+Z$/, 'Z').replace(/[-:]/g, '')}-${id.slice(0, 6)}`;
+  const [seconds = '', fraction = ''] = takenAt.replace(/Z$/, '').replace(/[-:]/g, '').split('.');
+  const name = `backup-${seconds}.${fraction.padEnd(6, '0')}Z-${id.slice(0, 6)}`;
   if (!isBackupName(name)) throw new RealmliftError('CLOCK', 'backup', `the server's clock says ${takenAt}`);
   return name;
 }

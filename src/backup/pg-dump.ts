@@ -1,8 +1,9 @@
 /**
  * The schema, written by the server's own pg_dump in the snapshot of the backup.
  *
- * It is asked for by section: what must be there before the rows (types, functions, tables, large objects without content),
- * and what comes after them (indexes, constraints, triggers, refreshed materialized views). These sections hold no rows.
+ * It is asked for by section: what must be there before the rows (types, functions, tables),
+ * and what comes after them (indexes, constraints, triggers, refreshed materialized views). These sections hold no rows;
+ * of large objects it is to write nothing, see large-object-schema.ts.
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -46,7 +47,7 @@ export async function checkPgDump(program: string, serverVersion: number): Promi
  */
 export async function withSchema<T>(program: string, snapshot: Snapshot, section: Section, patience: number, consume: (sql: Readable) => Promise<T>): Promise<T> {
   return withLibpqEnvironment(snapshot.settings, async (env) => {
-    const child = spawn(program, [`--snapshot=${snapshot.id}`, `--section=${section}`, `--lock-wait-timeout=${patience}`, '--no-password', '--encoding=UTF8'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, [`--snapshot=${snapshot.id}`, `--section=${section}`, `--lock-wait-timeout=${patience}`, '-B', '--no-password', '--encoding=UTF8'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     try {
       const exited = once(child, 'close') as Promise<[number | null]>;
       const [result, complaint, [code]] = await Promise.all([consume(child.stdout), text(child.stderr), exited]);

@@ -21,7 +21,7 @@ import { listProblems } from './part-list.js';
 import { RestoreJournal } from './restore-journal.js';
 import { prepareRoles } from './restore-roles.js';
 import { inOrder } from './schema-order.js';
-import { parseSchemaScript, withoutPsqlCommands } from './schema-script.js';
+import { parseSchemaScript, withoutUnknownSettings } from './schema-script.js';
 import { readPart } from './sealing.js';
 import { runTasks } from './session-pool.js';
 import type { SessionTask } from './session-pool.js';
@@ -69,10 +69,12 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
     await prepareRoles(holder, contents.source.roles, request.createRoles);
     const journal = await RestoreJournal.open(holder, contents.id);
     const resumed = journal.steps;
-    await restorePreData(backup, session, journal, stop);
+    const { preData, largeObjects } = contents.schema;
+    await restoreBeforeRows(backup, 'pre-data', preData, session, journal, stop);
+    if (largeObjects !== undefined) await restoreBeforeRows(backup, 'large objects', largeObjects, session, journal, stop);
     await runTasks(rowTasks(backup, journal), jobs, session, stop);
     await journal.step(holder, 'sequences', () => setSequences(holder, contents));
-    await restorePostData(backup, jobs, session, journal, stop);
+    await restorePostData(backup, jobs, holder, session, journal, stop);
     const warnings = await restoreSettings(holder, contents);
     await journal.finish(holder);
     return { tables: contents.tables.length, rows: totalRows(contents), resumed, warnings };
@@ -89,17 +91,20 @@ async function refuseOtherEncoding(client: pg.Client, { source }: Contents): Pro
   });
 }
 
-async function schemaOf({ store, contents, open }: OpenBackup, name: string, stop: AbortSignal): Promise<string> {
-  return (await readPart(store, partNamed(contents, name), open, stop)).toString('utf8');
+/** A part of the schema, as this server can execute it. */
+async function schemaOf({ store, contents, open }: OpenBackup, name: string, client: pg.Client, stop: AbortSignal): Promise<string> {
+  const script = (await readPart(store, partNamed(contents, name), open, stop)).toString('utf8');
+  const { rows } = await client.query<{ name: string }>('SELECT name FROM pg_catalog.pg_settings');
+  return withoutUnknownSettings(script, new Set(rows.map((row) => row.name)));
 }
 
-async function restorePreData(backup: OpenBackup, session: () => Promise<pg.Client>, journal: RestoreJournal, stop: AbortSignal): Promise<void> {
-  if (journal.isDone('pre-data')) return;
-  const script = withoutPsqlCommands(await schemaOf(backup, backup.contents.schema.preData, stop));
+async function restoreBeforeRows(backup: OpenBackup, step: string, part: string, session: () => Promise<pg.Client>, journal: RestoreJournal, stop: AbortSignal): Promise<void> {
+  if (journal.isDone(step)) return;
   // A session of its own: the script's settings stay behind in it.
   const client = await session();
   try {
-    await journal.step(client, 'pre-data', () => execute(client, script));
+    const script = await schemaOf(backup, part, client, stop);
+    await journal.step(client, step, () => execute(client, script));
   } finally {
     await client.end().catch(() => undefined);
   }
@@ -134,8 +139,8 @@ async function setSequences(client: pg.Client, { sequences }: Contents): Promise
   }
 }
 
-async function restorePostData(backup: OpenBackup, jobs: number, session: () => Promise<pg.Client>, journal: RestoreJournal, stop: AbortSignal): Promise<void> {
-  const { settings, entries } = parseSchemaScript(await schemaOf(backup, backup.contents.schema.postData, stop));
+async function restorePostData(backup: OpenBackup, jobs: number, holder: pg.Client, session: () => Promise<pg.Client>, journal: RestoreJournal, stop: AbortSignal): Promise<void> {
+  const { settings, entries } = parseSchemaScript(await schemaOf(backup, backup.contents.schema.postData, holder, stop));
   const weights = new Map(backup.contents.tables.map((table) => [`${table.schema}.${table.name}`, table.parts.reduce((sum, { part }) => sum + partNamed(backup.contents, part).bytes, 0)]));
   const steps = new Map(entries.map((entry, at) => [entry, `post-data ${at + 1}`]));
   const free: pg.Client[] = [];

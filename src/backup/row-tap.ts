@@ -8,6 +8,8 @@ import { rowCounter } from './row-counter.js';
 import type { CopyFormat, RowCount, RowCounter } from './row-counter.js';
 
 const PIECE = 128 * 1024;
+/** Bytes that may wait to be gathered: several reads of a socket, or each of them would be a stop of its own. */
+const WAITING = 4 * PIECE;
 
 export class RowTap extends Transform {
   readonly #counter: RowCounter;
@@ -15,7 +17,7 @@ export class RowTap extends Transform {
   #used = 0;
 
   constructor(format: CopyFormat) {
-    super();
+    super({ writableHighWaterMark: WAITING });
     this.#counter = rowCounter(format);
   }
 

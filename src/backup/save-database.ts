@@ -1,12 +1,14 @@
 /**
  * The database's part of a backup: schema, rows, large objects and sequences, all out of one snapshot.
  */
+import { Readable } from 'node:stream';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { joinSnapshot } from '../snapshot/snapshot.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import type { Contents, Part, SavedTable, TablePart } from './backup-contents.js';
 import type { BackupStore } from './backup-store.js';
+import { largeObjectSchema } from './large-object-schema.js';
 import { LARGE_OBJECT_PIECES } from './load-large-objects.js';
 import type { PartNames } from './part-names.js';
 import { withSchema } from './pg-dump.js';
@@ -50,8 +52,12 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
   const largeObjects = await largeObjectTasks(client, saving, parts);
   const tasks = [...rows, largeObjects].flatMap((each) => each.tasks).sort((a, b) => b.size - a.size);
 
-  const schema = { preData: saving.names.schema('pre-data'), postData: saving.names.schema('post-data') };
+  const objects = await largeObjectSchema(client);
+  const schema = {
+    preData: saving.names.schema('pre-data'), ...(objects === undefined ? {} : { largeObjects: saving.names.schema('large-objects') }), postData: saving.names.schema('post-data'),
+  };
   await allOrNone(stop, (signal) => [
+    ...(objects === undefined || schema.largeObjects === undefined ? [] : [sealPart(saving.store, schema.largeObjects, Readable.from([Buffer.from(objects)]), saving.sealing, signal).then((part) => parts.push(part))]),
     saveSchema(snapshot, saving, 'pre-data', schema.preData, signal).then((part) => parts.push(part)),
     saveSchema(snapshot, saving, 'post-data', schema.postData, signal).then((part) => parts.push(part)),
     runTasks(tasks.map(({ run }) => run), saving.jobs, () => joinLocked(snapshot), signal),
@@ -120,7 +126,7 @@ function rowTask(selection: RowSelection, partName: string, at: number, saved: T
   };
 }
 
-/** Large objects are saved by their pages; their owners, rights and comments are in the schema. */
+/** Large objects are saved by their pages; what else there is of them is in the schema. */
 async function largeObjectTasks(client: pg.Client, saving: DatabaseSaving, parts: Part[]): Promise<{ parts: TablePart[]; tasks: Task[] }> {
   const { rows: [row] } = await client.query<{ any: boolean; readable: boolean; size: string; blocks: string }>(`
     SELECT EXISTS (SELECT FROM pg_largeobject_metadata) AS any, has_table_privilege('pg_largeobject', 'SELECT') AS readable,

@@ -33,6 +33,16 @@ export function withoutPsqlCommands(script: string): string {
   return script.slice(start.length, end === -1 ? undefined : end);
 }
 
+/**
+ * Leaves out what stands before the first entry and sets something that the server does not know: pg_dump 17 and later ends the
+ * server's transaction_timeout, which older servers do not have.
+ */
+export function withoutUnknownSettings(script: string, known: ReadonlySet<string>): string {
+  const text = withoutPsqlCommands(script);
+  const start = announcements(text)[0]?.at ?? text.length;
+  return text.slice(0, start).replace(/^SET (\w+) = .*;\n/gm, (line, name: string) => (known.has(name) ? line : '')) + text.slice(start);
+}
+
 export function parseSchemaScript(script: string): SchemaScript {
   const text = withoutPsqlCommands(script);
   const starts = announcements(text);

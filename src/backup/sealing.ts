@@ -2,7 +2,7 @@
  * The way of a part's bytes into the store and out of it: gzip, age, SHA-256. Nothing is written anywhere before it is sealed.
  */
 import { createHash } from 'node:crypto';
-import { PassThrough, Transform } from 'node:stream';
+import { Transform } from 'node:stream';
 import type { Readable, TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
@@ -26,13 +26,13 @@ export interface Sealing {
 /** What a part holds is not what was put into it. */
 export class PartDamage extends Error {}
 
-/** Compresses, encrypts and stores what `source` holds, after it passed through `tap`. */
-export async function sealPart(store: BackupStore, name: string, source: Readable, sealing: Sealing, signal: AbortSignal, tap: Transform = new PassThrough()): Promise<Part> {
+/** Compresses, encrypts and stores what `source` holds. */
+export async function sealPart(store: BackupStore, name: string, source: Readable, sealing: Sealing, signal: AbortSignal): Promise<Part> {
   const tally = new Tally();
   const compress = createGzip({ level: sealing.level, chunkSize: TURN });
   const encrypt = new AgeEncrypt(await sealing.recipients.header());
   const end = new PipelineEnd((sealed) => store.write(name, sealed));
-  await end.reason(pipeline(source, tap, compress, encrypt, tally, end.take, { signal }));
+  await end.reason(pipeline(source, compress, encrypt, tally, end.take, { signal }));
   return { name, bytes: tally.bytes, sha256: tally.sha256() };
 }
 

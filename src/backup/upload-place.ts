@@ -1,4 +1,5 @@
 /** Where uploaded files are, or go: Zulip's LOCAL_UPLOADS_DIR, or its two buckets. */
+import { relative } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { S3Access } from '../files/s3-client.js';
 import { BucketTarget } from './bucket-target.js';
@@ -27,6 +28,20 @@ export function uploadPlace(directory: string | undefined, env: Environment): Up
     });
   }
   return { kind: 'buckets', endpoint, region: env.S3_REGION ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? 'us-east-1', uploads, avatars };
+}
+
+/**
+ * Refuses to keep backups among the files that they save: each would hold all before it.
+ *
+ * @param to a directory or s3:// URL
+ * @throws RealmliftError TARGET_IN_UPLOADS
+ */
+export function refuseTargetWithin(place: UploadPlace, to: string): void {
+  const bucket = /^s3:\/\/([^/]+)/.exec(to)?.[1];
+  const within = place.kind === 'buckets' ? bucket === place.uploads || bucket === place.avatars
+    : bucket === undefined && !/^\.\.(\/|$)/.test(relative(place.directory, to));
+  if (!within) return;
+  throw new RealmliftError('TARGET_IN_UPLOADS', 'usage', `${to} lies among the uploaded files, and would be saved with them`, { hint: 'keep backups in another directory or bucket', exit: EXIT.usage });
 }
 
 /** Runs `work` with all files of the place. */

@@ -39,8 +39,8 @@ export function verifyCommand(): Command {
 /** So many errors and so many notes are printed; --json has all. */
 const PRINTED = 20;
 
-function backupSummary({ location, takenAt, level, parts, bytes, tables, rows }: VerifiedBackup): string {
-  const looked = level === 'contents' ? `decrypted: ${tables ?? 0} tables, ${rows ?? 0} rows, as at the source` : 'sizes and checksums; with --identity also the rows';
+function backupSummary({ location, takenAt, level, parts, bytes, tables, rows, files }: VerifiedBackup): string {
+  const looked = level === 'contents' ? `decrypted: ${tables ?? 0} tables, ${rows ?? 0} rows${files === undefined ? '' : `, ${files} files`}, as at the source` : 'sizes and checksums; with --identity also the rows';
   return `${location}: backup of ${takenAt}, ${parts} parts, ${bytes} bytes: good (${looked})\n`;
 }
 

@@ -9,15 +9,18 @@ import type pg from 'pg';
 import { CopyDataSeparator } from './copy-data-separator.js';
 import { copyError } from './copy-error.js';
 
+/** https://www.postgresql.org/docs/current/sql-copy.html */
+export type CopyFormat = 'csv' | 'text' | 'binary';
+
 export interface CopyResult {
-  /** Bytes of CSV. */
+  /** Bytes of payload. */
   readonly bytes: number;
   /** Rows, as the server counted them. */
   readonly rows: number;
 }
 
 /**
- * Copies the rows of `select` as CSV (UTF-8, no header, NULL an unquoted empty field).
+ * Copies the rows of `select`, by default as CSV (UTF-8, no header, NULL an unquoted empty field).
  *
  * The chunks cut rows anywhere. They belong to the consumer. While a promise that it returns is pending, nothing more is read
  * from the socket, so that the server waits.
@@ -29,8 +32,8 @@ export interface CopyResult {
  * @param table for error messages
  * @throws RealmliftError COPY_FAILED, RIGHT_MISSING, CONNECTION_LOST, RECOVERY_CONFLICT; what `consume` throws
  */
-export async function copyRows(client: pg.Client, select: string, consume: (chunk: Buffer) => void | Promise<void>, table: string): Promise<CopyResult> {
-  const copy = new CopyOut(`COPY (${select}) TO STDOUT (FORMAT csv)`, consume);
+export async function copyRows(client: pg.Client, select: string, consume: (chunk: Buffer) => void | Promise<void>, table: string, format: CopyFormat = 'csv'): Promise<CopyResult> {
+  const copy = new CopyOut(`COPY (${select}) TO STDOUT (FORMAT ${format})`, consume);
   try {
     client.query(copy);
     return await copy.result;

@@ -87,7 +87,6 @@ t.test('under a passphrase', async (t) => {
   const sealed = await through(Buffer.from('rows'), new AgeEncrypt(await recipients.header()));
   const identities = await openIdentityFile(recipients.identityFile as Uint8Array, 'correct horse battery staple');
   t.equal((await through(sealed, new AgeDecrypt(headerOpener(identities)))).toString(), 'rows');
-  await t.rejects(openIdentityFile(recipients.identityFile as Uint8Array, 'wrong'), { code: 'KEY_WRONG' });
 });
 
 t.test('what is no public key is refused, and a secret key is not repeated', async (t) => {

@@ -1,7 +1,9 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Readable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
 import { openStore, readWhole, writeWhole } from '../../src/backup/backup-store.js';
@@ -70,6 +72,17 @@ t.test('the error of the content, or of its consumer, comes through as it is', a
     let calls = 0;
     t.equal((await failure(store.read('one', () => { calls++; return Promise.reject(new Error('the table is closed')); }))).message, 'the table is closed');
     t.equal(calls, 1);
+
+    // Too long to have arrived when its first bytes are refused: what is then thrown into the stream is not the connection's fault.
+    await writeWhole(store, 'long', Buffer.alloc(20 * 1024 * 1024));
+    const refusal = async (content: Readable): Promise<void> => {
+      calls++;
+      const refusing = new Writable({ write: (_chunk, _encoding, done) => void setTimeout(done, 20, new Error('some bytes are refused')) });
+      // It cleans up before it fails.
+      await pipeline(content, refusing).finally(() => sleep(50));
+    };
+    t.equal((await failure(store.read('long', refusal))).message, 'some bytes are refused');
+    t.equal(calls, 2);
   });
 });
 

@@ -1,11 +1,9 @@
-/** Runs the commands for backups in a process of their own, which a test can kill or limit. */
+/** Runs the command line in a process of its own, which a test can kill or limit. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-
-const PROGRAM = join(import.meta.dirname, 'program.js');
+import { CLI } from '../cli/command-line.js';
 
 export interface Finished {
   readonly code: number | null;
@@ -21,7 +19,7 @@ export interface Running {
 
 /** @param limit a shell's `ulimit` to run under, e.g. `-f 16` */
 export function start(words: readonly string[], env: Readonly<Record<string, string>>, limit?: string): Running {
-  const command = limit === undefined ? [process.execPath, PROGRAM, ...words] : ['/bin/sh', '-c', `ulimit ${limit}; exec "$@"`, 'sh', process.execPath, PROGRAM, ...words];
+  const command = limit === undefined ? [process.execPath, CLI, ...words] : ['/bin/sh', '-c', `ulimit ${limit}; exec "$@"`, 'sh', process.execPath, CLI, ...words];
   const child = spawn(command[0] as string, command.slice(1), { env: { PATH: process.env.PATH, TMPDIR: process.env.TMPDIR, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const finished = (async () => {
     const exited = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;

@@ -4,16 +4,28 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { Decrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
+import type { Command } from 'commander';
 import t from 'tap';
+import { backupCommand } from '../../src/cli/backup-command.js';
+import { restoreCommand } from '../../src/cli/restore-command.js';
+import type { RealmliftError } from '../../src/errors.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { realmlift } from './command-line.js';
-import { NEEDS_PG_DUMP, query, withPlace } from './test-backup.js';
+import { NEEDS_PG_DUMP, backUp, failure, query, withPlace } from './test-backup.js';
 
 t.setTimeout(180_000);
 
 const run = promisify(execFile);
 
+/** Nobody listens there. */
+const NOWHERE = 'postgresql://nobody@127.0.0.1:1/none';
+
 const ROWS = `CREATE TABLE a (n integer, t text); INSERT INTO a SELECT g, md5(g::text) FROM generate_series(1, 5000) g`;
+
+/** How a command refuses its words, without a process of its own. */
+function refusal(command: Command, words: readonly string[]): Promise<RealmliftError> {
+  return failure(command.exitOverride().configureOutput({ writeErr: () => undefined }).parseAsync(words, { from: 'user' }));
+}
 
 t.test('a backup and its restore, by words', NEEDS_PG_DUMP, async (t) => {
   await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
@@ -27,6 +39,8 @@ t.test('a backup and its restore, by words', NEEDS_PG_DUMP, async (t) => {
     const result = JSON.parse(backup.stdout) as { location: string };
     t.match(result, { tables: 1, rows: 5000, proved: false, removed: [] });
 
+    t.match(await realmlift(['verify', place.to]), { code: 0, stderr: '', stdout: /: good \(sizes and checksums; with --identity also the rows\)\n$/ });
+    t.match(await realmlift(['verify', result.location, '--identity', place.identityFile]), { code: 0, stderr: '', stdout: /: good \(decrypted: 1 tables, 5000 rows, as at the source\)\n$/ });
     const restored = await realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', target]);
     t.match(restored, { code: 0, stderr: '', stdout: /^restored .*: 1 tables, 5,000 rows, [\d.]+ s\n$/ });
     t.strictSame(await query(target, 'SELECT count(*)::int AS n FROM a'), [{ n: 5000 }]);
@@ -52,40 +66,39 @@ t.test('under a passphrase', NEEDS_PG_DUMP, async (t) => {
     await writeFile(right, 'correct horse battery staple\n');
     await writeFile(wrong, 'incorrect\n');
     t.match(await realmlift(['backup', '--to', place.to, '--passphrase-file', right], { DATABASE_URL: source }), { code: 0, stdout: /^backup of .*: 1 tables, 5,000 rows, .* in 5 parts, / });
-    t.match(await realmlift(['restore', place.to, '--passphrase-file', wrong, '--database-url', target]), { code: 1, stderr: /KEY_WRONG/ });
-    t.match(await realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', target]), { code: 1, stderr: /KEY_WRONG/ });
+    t.match(await refusal(restoreCommand(), [place.to, '--passphrase-file', wrong, '--database-url', target]), { code: 'KEY_WRONG', exit: 1 });
+    t.match(await refusal(restoreCommand(), [place.to, '--identity', place.identityFile, '--database-url', target]), { code: 'KEY_WRONG', exit: 1 });
     t.match(await realmlift(['restore', place.to, '--passphrase-file', right, '--database-url', target]), { code: 0 });
   })));
 });
 
 t.test('wrong usage', async (t) => {
   await withPlace(async (place) => {
-    const env = { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none' };
-    for (const [words, message] of [
-      [['backup', '--to', place.to], /RECIPIENT_MISSING/],
-      [['backup', '--to', place.to, '--recipient', 'age1wrong'], /RECIPIENT_INVALID/],
-      [['backup', '--to', place.to, '--recipient', place.recipient, '--passphrase-file', place.identityFile], /RECIPIENT_INVALID/],
-      [['backup', '--to', place.to, '--recipients', join(place.directory, 'none')], /KEY_FILE/],
-      [['backup', '--recipient', place.recipient], /--to/],
-      [['backup', '--to', place.to, '--recipient', place.recipient, '--compress', '10'], /0 to 9/],
-      [['backup', '--to', place.to, '--recipient', place.recipient, '--keep', '0'], /at least 1/],
+    for (const [words, expected] of [
+      [[], { code: 'RECIPIENT_MISSING', exit: 2 }],
+      [['--recipient', 'age1wrong'], { code: 'RECIPIENT_INVALID', exit: 2 }],
+      [['--recipient', place.recipient, '--passphrase-file', place.identityFile], { code: 'RECIPIENT_INVALID', exit: 2 }],
+      [['--recipient', place.recipient], { code: 'SERVER_UNREACHABLE', exit: 1 }],
+      [['--recipients', join(place.directory, 'none')], { code: 'KEY_FILE', exit: 2 }],
+      [['--recipient', place.recipient, '--compress', '10'], { name: 'CommanderError', message: /0 to 9/ }],
+      [['--recipient', place.recipient, '--keep', '0'], { name: 'CommanderError', message: /at least 1/ }],
     ] as const) {
-      t.match(await realmlift(words, env), { code: 2, stderr: message }, words.join(' '));
+      t.match(await refusal(backupCommand(), ['--to', place.to, '--database-url', NOWHERE, ...words]), expected, words.join(' '));
     }
+    t.match(await realmlift(['backup', '--recipient', place.recipient]), { code: 2, stderr: /--to/ });
     const secret = (await readFile(place.identityFile, 'utf8')).split('\n')[1] as string;
-    const refused = await realmlift(['backup', '--to', place.to, '--recipient', secret], env);
+    const refused = await realmlift(['backup', '--to', place.to, '--recipient', secret]);
     t.match(refused, { code: 2, stderr: /a secret key was given/ });
     t.notOk(refused.stderr.includes(secret.slice(16, 40)), 'and is not repeated');
-    t.match(await realmlift(['backup', '--to', place.to, '--recipient', place.recipient], env), { code: 1, stderr: /SERVER_UNREACHABLE/ });
-    t.match(await realmlift(['restore', place.directory, '--identity', place.identityFile]), { code: 1, stderr: /BACKUP_MISSING/ });
+    t.match(await refusal(restoreCommand(), [place.directory, '--identity', place.identityFile]), { code: 'BACKUP_MISSING', exit: 1 });
   });
 });
 
 t.test('restore asks for a key and a database', NEEDS_PG_DUMP, async (t) => {
   await withEmptyDatabase((source) => withPlace(async (place) => {
     await query(source, ROWS);
-    await realmlift(['backup', '--to', place.to, '--recipient', place.recipient], { DATABASE_URL: source });
-    t.match(await realmlift(['restore', place.to, '--database-url', source]), { code: 2, stderr: /KEY_MISSING/ });
+    await backUp(source, place);
+    t.match(await refusal(restoreCommand(), [place.to, '--database-url', source]), { code: 'KEY_MISSING', exit: 2 });
     t.match(await realmlift(['restore', place.to, '--identity', place.identityFile], { DATABASE_URL: source }), { code: 2, stderr: /DATABASE_URL/ });
   }));
 });
@@ -93,7 +106,7 @@ t.test('restore asks for a key and a database', NEEDS_PG_DUMP, async (t) => {
 t.test('pg_dump: missing, older than the server, failing', NEEDS_PG_DUMP, async (t) => {
   await withEmptyDatabase((source) => withPlace(async (place) => {
     await query(source, ROWS);
-    const attempt = (program: string): ReturnType<typeof realmlift> => realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--pg-dump', program], { DATABASE_URL: source });
+    const attempt = async (pgDump: string): Promise<string> => (await failure(backUp(source, place, { pgDump }))).line;
     const programs = join(place.directory, 'programs');
     await mkdir(programs);
     const program = async (name: string, script: string): Promise<string> => {
@@ -101,11 +114,12 @@ t.test('pg_dump: missing, older than the server, failing', NEEDS_PG_DUMP, async 
       await chmod(join(programs, name), 0o755);
       return join(programs, name);
     };
-    t.match(await attempt('/no/such/pg_dump'), { code: 1, stderr: /PG_DUMP_MISSING.*install postgresql-client-\d+/ });
-    t.match(await attempt(await program('other', 'echo something else')), { code: 1, stderr: /PG_DUMP_MISSING/ });
-    t.match(await attempt(await program('old', 'echo "pg_dump (PostgreSQL) 11.22"')), { code: 1, stderr: /PG_DUMP_OLD.*of PostgreSQL 11, the server of \d+.*install postgresql-client-\d+/ });
+    const missing = await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--pg-dump', '/no/such/pg_dump'], { DATABASE_URL: source });
+    t.match(missing, { code: 1, stderr: /PG_DUMP_MISSING.*install postgresql-client-\d+/ });
+    t.match(await attempt(await program('other', 'echo something else')), /PG_DUMP_MISSING/);
+    t.match(await attempt(await program('old', 'echo "pg_dump (PostgreSQL) 11.22"')), /PG_DUMP_OLD.*of PostgreSQL 11, the server of \d+.*install postgresql-client-\d+/);
     const failing = await program('failing', 'case $1 in --version) exec pg_dump --version;; esac\necho "CREATE TABLE half"\necho "pg_dump: error: out of luck" >&2\nexit 1');
-    t.match(await attempt(failing), { code: 1, stderr: /PG_DUMP_FAILED.*out of luck/ });
+    t.match(await attempt(failing), /PG_DUMP_FAILED.*out of luck/);
     t.strictSame(await readdir(place.to), [], 'nothing is left behind');
   }));
 });
@@ -123,6 +137,6 @@ t.test('a full disk', NEEDS_PG_DUMP, async (t) => {
 t.test('a place that cannot be written to', NEEDS_PG_DUMP, async (t) => {
   await withEmptyDatabase((source) => withPlace(async (place) => {
     await writeFile(place.to, 'a file');
-    t.match(await realmlift(['backup', '--to', place.to, '--recipient', place.recipient], { DATABASE_URL: source }), { code: 1, stderr: /TARGET_UNUSABLE/ });
+    t.match(await failure(backUp(source, place)), { code: 'TARGET_UNUSABLE', exit: 1 });
   }));
 });

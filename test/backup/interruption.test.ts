@@ -23,10 +23,10 @@ t.test('a backup that is killed is no backup, and the next one clears it away', 
     const words = ['backup', '--to', place.to, '--recipient', place.recipient, '--json'];
     let killed = 0;
     // From the first file to shortly before the end.
-    for (let files = 1; files <= 15; files += 2) {
+    for (const files of [1, 3, 7, 11, 14]) {
       const running = start(words, { DATABASE_URL: source });
       const gone = once(running.process, 'exit');
-      while (running.process.exitCode === null && running.process.signalCode === null && (await parts(place.to)) < files) await sleep(2);
+      while (running.process.exitCode === null && running.process.signalCode === null && (await parts(place.to)) < files) await sleep(4);
       running.process.kill('SIGKILL');
       await gone;
       const complete = await verifyBackup(place.to, process.env, {}, 2).then(() => true, (error: { code: string }) => {
@@ -36,7 +36,7 @@ t.test('a backup that is killed is no backup, and the next one clears it away', 
       if (complete) break;
       killed++;
     }
-    t.ok(killed >= 4, `${killed} runs were killed before they were complete`);
+    t.ok(killed >= 3, `${killed} runs were killed before they were complete`);
 
     const finished = await realmlift(words, { DATABASE_URL: source });
     t.match(finished, { code: 0 });
@@ -69,7 +69,7 @@ t.test('a restore that is killed says that it is unfinished, and goes on', NEEDS
           const { rows } = await client.query<{ n: number }>('SELECT count(*)::int AS n FROM realmlift_restore.done').catch(() => ({ rows: [] }));
           return rows[0]?.n ?? -1;
         };
-        while (running.process.exitCode === null && (await done()) < steps) await sleep(1);
+        while (running.process.exitCode === null && (await done()) < steps) await sleep(4);
         running.process.kill('SIGKILL');
         await gone;
         if ((await client.query(`SELECT FROM pg_namespace WHERE nspname = 'realmlift_restore'`)).rowCount === 1) killed++;
@@ -114,6 +114,6 @@ t.test('two runs at one target', NEEDS_PG_DUMP, async (t) => {
     t.match(await realmlift(words, { DATABASE_URL: source }), { code: 1, stderr: /BACKUP_RUNNING.*process \d+ on / });
     first.process.kill('SIGCONT');
     t.match(await first.finished, { code: 0 });
-    t.match(await realmlift(words, { DATABASE_URL: source }), { code: 0 }, 'and after it the lock is free');
+    t.match(await backUp(source, place), { rows: 48_000 }, 'and after it the lock is free');
   }));
 });

@@ -1,18 +1,22 @@
 import { hostname } from 'node:os';
+import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { clearListObjects, NEW_LIST } from '../../src/backup/backup-contents.js';
 import { openStore, readWhole, writeWhole } from '../../src/backup/backup-store.js';
 import type { BackupStore } from '../../src/backup/backup-store.js';
 import { withCollectionLock } from '../../src/backup/collection-lock.js';
+import { DirectoryStore } from '../../src/backup/directory-store.js';
 import { removeUnfinished, rotate } from '../../src/backup/rotation.js';
 import { mark, markOf } from '../../src/backup/verified-marks.js';
+import type { RealmliftError } from '../../src/errors.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { NEEDS_PG_DUMP, backUp, failure, query, withPlace } from './test-backup.js';
 
 t.setTimeout(120_000);
 
 /** Name of the backup of a day in January. */
-const of = (day: number): string => `backup-202501${String(day).padStart(2, '0')}T031500Z-00000a`;
+const of = (day: number): string => `backup-202501${String(day).padStart(2, '0')}T031500.250000Z-00000a`;
 
 async function withCollection(work: (collection: BackupStore, names: () => Promise<string[]>) => Promise<void>): Promise<void> {
   await withPlace(async ({ to }) => {
@@ -116,4 +120,57 @@ t.test('the lock', async (t) => {
     });
     t.match((await readWhole(collection, 'lock.json')).toString(), /taken over/, "another's lock is not removed");
   });
+});
+
+/** A store that takes its time with everything, a different one each time. */
+class SlowStore extends DirectoryStore {
+  override async read<T>(name: string, consume: (content: Readable) => Promise<T>): Promise<T> {
+    await aMoment();
+    return super.read(name, consume);
+  }
+  override async write(name: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+    await aMoment();
+    return super.write(name, content);
+  }
+  override async create(name: string, content: Uint8Array): Promise<boolean> {
+    await aMoment();
+    return super.create(name, content);
+  }
+  override async remove(name: string): Promise<void> {
+    await aMoment();
+    return super.remove(name);
+  }
+}
+
+const aMoment = (): Promise<void> => sleep(Math.random() * 5);
+
+t.test('of many that begin at the same instant one gets the lock', async (t) => {
+  const AT_ONCE = 24;
+  for (const [what, dead] of [
+    ['a free lock', undefined],
+    ['that of a process that is gone', JSON.stringify({ id: 'dead', host: hostname(), pid: 2 ** 22 + 1, renewedAt: new Date().toISOString() })],
+    ['one that was not written to its end', ''],
+  ] as const) {
+    for (let round = 1; round <= 5; round++) {
+      await withCollection(async (collection) => {
+        if (dead !== undefined) await writeWhole(collection, 'lock.json', dead);
+        // Whoever gets it keeps it until all others are refused, or have got it too.
+        let decided = 0;
+        let finish = (): void => undefined;
+        const allDecided = new Promise<void>((resolve) => { finish = resolve; });
+        const decide = (): void => { if (++decided === AT_ONCE) finish(); };
+        const attempt = async (): Promise<string> => withCollectionLock(new SlowStore(collection.description), async () => {
+          decide();
+          await allDecided;
+          return 'BACKUP';
+        }).catch((error: RealmliftError) => {
+          decide();
+          return error.code;
+        });
+        const outcomes = await Promise.all(Array.from({ length: AT_ONCE }, attempt));
+        t.strictSame(outcomes.sort(), ['BACKUP', ...Array<string>(AT_ONCE - 1).fill('BACKUP_RUNNING')], `${what}, round ${round}`);
+        t.strictSame([...(await collection.list()).keys()], [], 'nothing is left of it');
+      });
+    }
+  }
 });

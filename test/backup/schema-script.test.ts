@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { inOrder } from '../../src/backup/schema-order.js';
-import { parseSchemaScript, withoutPsqlCommands } from '../../src/backup/schema-script.js';
+import { parseSchemaScript, withoutPsqlCommands, withoutUnknownSettings } from '../../src/backup/schema-script.js';
 import type { SchemaEntry } from '../../src/backup/schema-script.js';
 import { rangeConditions } from '../../src/backup/table-ranges.js';
 
@@ -37,6 +37,14 @@ t.test("psql's own commands are left out, and only they", (t) => {
   const body = `CREATE FUNCTION f() AS '\n\\restrict other\n\\unrestrict key1\n';\n`;
   t.equal(withoutPsqlCommands(`--\n-- dump\n--\n\n\\restrict key1\n\n${body}--\n\n\\unrestrict key1\n\n`), `\n${body}--\n`);
   t.equal(withoutPsqlCommands(body), body);
+  t.end();
+});
+
+t.test('settings that the server does not know are left out, before the first entry alone', (t) => {
+  const body = announced('f()', 'FUNCTION', `CREATE FUNCTION s.f() RETURNS void LANGUAGE sql AS '\nSET later_timeout = 0;\n';`);
+  const known = new Set(['row_security', 'default_tablespace']);
+  t.equal(withoutUnknownSettings(`${HEADER}SET later_timeout = 0;\n${body}`, known), HEADER + body);
+  t.equal(withoutUnknownSettings(`SET later_timeout = 0;\nSET row_security = off;\n`, known), 'SET row_security = off;\n');
   t.end();
 });
 

@@ -17,6 +17,8 @@ import { withEmptyDatabase } from '../testbed/test-database.js';
 import { NEEDS_PG_DUMP, backUp, failure, query, restore, withClient, withPlace } from './test-backup.js';
 
 t.setTimeout(120_000);
+// Most of their time they wait for locks.
+t.jobs = 3;
 
 /** Runs `work` with the URL of a role without special rights. */
 async function withRole(source: string, rights: string, work: (url: string, role: string) => Promise<void>): Promise<void> {
@@ -32,7 +34,7 @@ async function withRole(source: string, rights: string, work: (url: string, role
   }
 }
 
-t.test('a role that may not read everything', NEEDS_PG_DUMP, async (t) => {
+t.test('a role that may not read everything', { ...NEEDS_PG_DUMP, buffered: true }, async (t) => {
   await withEmptyDatabase((source) => withPlace(async (place) => {
     await query(source, `CREATE TABLE open (n serial); CREATE TABLE closed (n integer); GRANT SELECT ON open, open_n_seq TO PUBLIC`);
     await withRole(source, '', async (url, role) => {
@@ -45,7 +47,7 @@ t.test('a role that may not read everything', NEEDS_PG_DUMP, async (t) => {
   }));
 });
 
-t.test('a policy that would hide rows is an error, not a gap', NEEDS_PG_DUMP, async (t) => {
+t.test('a policy that would hide rows is an error, not a gap', { ...NEEDS_PG_DUMP, buffered: true }, async (t) => {
   await withEmptyDatabase((source) => withPlace(async (place) => {
     await query(source, `CREATE TABLE own (owner name); INSERT INTO own VALUES ('a'), ('b'); ALTER TABLE own ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON own USING (owner = current_user)`);
     await withRole(source, '', async (url, role) => {
@@ -59,7 +61,7 @@ t.test('a policy that would hide rows is an error, not a gap', NEEDS_PG_DUMP, as
   }));
 });
 
-t.test('no table changes its structure, or is emptied, in the midst of a backup', NEEDS_PG_DUMP, async (t) => {
+t.test('no table changes its structure, or is emptied, in the midst of a backup', { ...NEEDS_PG_DUMP, buffered: true }, async (t) => {
   await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
     await query(source, `CREATE TABLE big AS SELECT g AS id, repeat('x', 500) AS filler FROM generate_series(1, 60000) g; CREATE TABLE victim AS SELECT g AS id FROM generate_series(1, 1000) g`);
     const backup = backUp(source, place, { jobs: 1, compression: 9 });
@@ -74,7 +76,7 @@ t.test('no table changes its structure, or is emptied, in the midst of a backup'
   })));
 });
 
-t.test('somebody who waits to change a table just as a backup begins is let through, and the backup begins anew', NEEDS_PG_DUMP, async (t) => {
+t.test('somebody who waits to change a table just as a backup begins is let through, and the backup begins anew', { ...NEEDS_PG_DUMP, buffered: true }, async (t) => {
   await withEmptyDatabase((source) => withPlace(async (place) => {
     await query(source, 'CREATE TABLE victim AS SELECT g AS id FROM generate_series(1, 1000) g');
     const backup = backUp(source, place, { jobs: 1, pgDump: await slowStart(place.directory) });

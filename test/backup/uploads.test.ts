@@ -8,6 +8,9 @@ import { gunzipSync } from 'node:zlib';
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { Decrypter } from 'age-encryption';
 import t from 'tap';
+import { findBackup, openBackup } from '../../src/backup/find-backup.js';
+import { restoreUploads } from '../../src/backup/restore-uploads.js';
+import { refuseTargetWithin, uploadPlace, uploadTarget } from '../../src/backup/upload-place.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { BUCKETS, loadObjects, startS3 } from '../testbed/s3-server.js';
 import type { S3Server } from '../testbed/s3-server.js';
@@ -16,6 +19,7 @@ import { testData } from '../testbed/test-data.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { realmlift } from './command-line.js';
 import { NEEDS_PG_DUMP, backUp, failure, query, withPlace } from './test-backup.js';
+import type { Place } from './test-backup.js';
 
 t.setTimeout(180_000);
 
@@ -28,6 +32,12 @@ async function files(directory: string): Promise<Map<string, string>> {
     if (stats.isFile()) out.set(relative(directory, path), `${(await readFile(path)).toString('base64')} ${(stats.mode & 0o777).toString(8)} ${Math.round(stats.mtimeMs * 100)}`);
   }
   return out;
+}
+
+/** @param directory undefined for the buckets of the environment */
+async function restoreFiles({ to, identityFile }: Pick<Place, 'to' | 'identityFile'>, directory?: string): Promise<void> {
+  const signal = new AbortController().signal;
+  await restoreUploads(await openBackup(await findBackup(to, process.env), { identityFile }, signal), uploadTarget(uploadPlace(directory, process.env)), 2, signal);
 }
 
 t.test('an uploads directory', NEEDS_PG_DUMP, async (t) => {
@@ -68,30 +78,41 @@ t.test('an uploads directory', NEEDS_PG_DUMP, async (t) => {
     const restoreWords = ['restore', place.to, '--identity', place.identityFile, '--uploads-dir', restored];
     t.match(await realmlift([...restoreWords, '--database-url', target]), { code: 0, stdout: new RegExp(`1 tables, 0 rows, ${before.size} files`) });
     t.strictSame(await files(restored), before, 'bytes, permissions and times');
-    t.match(await realmlift(restoreWords), { code: 1, stderr: /UPLOADS_NOT_EMPTY/ });
+    t.match(await failure(restoreFiles(place, restored)), { code: 'UPLOADS_NOT_EMPTY' });
 
     // Interrupted: as the note says, and goes on.
     const [name] = [...before.keys()] as [string];
     await rm(join(restored, name));
     const { id } = JSON.parse(await readFile(join(result.location, 'backup.json'), 'utf8')) as { id: string };
     await writeFile(join(restored, '.realmlift-restore.json'), JSON.stringify({ backup: 'another', done: [] }));
-    t.match(await realmlift(restoreWords), { code: 1, stderr: /RESTORE_OF_ANOTHER/ });
+    t.match(await failure(restoreFiles(place, restored)), { code: 'RESTORE_OF_ANOTHER' });
     await writeFile(join(restored, '.realmlift-restore.json'), JSON.stringify({ backup: id, done: [] }));
     t.match(await realmlift(restoreWords), { code: 0 });
     t.strictSame(await files(restored), before);
-    t.match(await realmlift([...restoreWords.slice(0, -2), '--database-url', target]), { code: 1, stderr: /DATABASE_NOT_EMPTY/ });
   })));
 });
 
 t.test('an uploads directory that is not there, or is not wanted', NEEDS_PG_DUMP, async (t) => {
-  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
     await query(source, 'CREATE TABLE a (n integer)');
     t.match(await failure(backUp(source, place, { uploads: { kind: 'directory', directory: join(place.directory, 'none') } })), { code: 'UPLOADS_DIR_MISSING' });
     t.strictSame(await readdir(place.to), [], 'nothing is left behind');
     t.match(await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--uploads'], { DATABASE_URL: source }), { code: 2, stderr: /FILES_UNKNOWN/ });
     await backUp(source, place);
-    t.match(await realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', target, '--uploads-dir', join(place.directory, 'r')]), { code: 1, stderr: /NO_FILES/ });
-  })));
+    t.match(await failure(restoreFiles(place, join(place.directory, 'r'))), { code: 'NO_FILES' });
+  }));
+});
+
+t.test('backups are not kept among the files that they save', async (t) => {
+  const saves = { kind: 'directory', directory: '/home/zulip/uploads' } as const;
+  const buckets = { kind: 'buckets', endpoint: undefined, region: '', uploads: 'one', avatars: 'two' } as const;
+  for (const [place, to] of [[saves, '/home/zulip/uploads'], [saves, '/home/zulip/uploads/..backups/x'], [buckets, 's3://one'], [buckets, 's3://two/nightly']] as const) {
+    t.throws(() => refuseTargetWithin(place, to), { code: 'TARGET_IN_UPLOADS', exit: 2 }, to);
+  }
+  for (const [place, to] of [[saves, '/home/zulip/uploads2'], [saves, '/home/zulip'], [saves, 's3://one'], [buckets, 's3://three/one'], [buckets, 'one']] as const) refuseTargetWithin(place, to);
+  await withPlace(async (place) => {
+    t.match(await failure(backUp('postgresql://nobody@127.0.0.1:1/none', place, { uploads: { kind: 'directory', directory: place.directory } })), { code: 'TARGET_IN_UPLOADS' });
+  });
 });
 
 t.test('a damaged archive of files is refused by its name', NEEDS_PG_DUMP, async (t) => {
@@ -102,12 +123,12 @@ t.test('a damaged archive of files is refused by its name', NEEDS_PG_DUMP, async
     const { location } = await backUp(source, place, { uploads: { kind: 'directory', directory: uploads } });
     const archive = join(location, 'files/000001.tar.gz.age');
     const { length } = await readFile(archive);
-    const words = ['restore', location, '--identity', place.identityFile, '--uploads-dir', join(place.directory, 'restored')];
+    const damaged = { code: 'BACKUP_DAMAGED', message: /files\/000001/ };
     await truncate(archive, length - 100);
-    t.match(await realmlift(words), { code: 1, stderr: /BACKUP_DAMAGED.*files\/000001/ });
+    t.match(await failure(restoreFiles(place, join(place.directory, 'restored'))), damaged);
     await appendFile(archive, Buffer.alloc(100));
-    t.match(await realmlift(words), { code: 1, stderr: /BACKUP_DAMAGED.*files\/000001/ });
-    t.match(await failure(verifyBackup(location, process.env, { identityFile: place.identityFile }, 1)), { code: 'BACKUP_DAMAGED', message: /files\/000001/ });
+    t.match(await failure(restoreFiles(place, join(place.directory, 'restored'))), damaged);
+    t.match(await failure(verifyBackup(location, process.env, { identityFile: place.identityFile }, 1)), damaged);
   }));
 });
 
@@ -118,14 +139,14 @@ async function objects({ client }: S3Server): Promise<Map<string, object>> {
     let token: string | undefined;
     do {
       const page = await client.send(new ListObjectsV2Command({ Bucket: bucket, ContinuationToken: token }));
-      for (const { Key } of page.Contents ?? []) {
+      await Promise.all((page.Contents ?? []).map(async ({ Key }) => {
         const { Body, ContentType, ContentDisposition, ContentEncoding, CacheControl, Metadata } = await client.send(new GetObjectCommand({ Bucket: bucket, Key }));
         out.set(`${bucket}/${Key}`, { body: (await buffer(Body as Readable)).toString('base64'), ContentType, ContentDisposition, ContentEncoding, CacheControl, Metadata });
-      }
+      }));
       token = page.NextContinuationToken;
     } while (token !== undefined);
   }
-  return out;
+  return new Map([...out].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 t.test('two buckets, with metadata', NEEDS_PG_DUMP, async (t) => {
@@ -135,7 +156,11 @@ t.test('two buckets, with metadata', NEEDS_PG_DUMP, async (t) => {
   try {
     await withEmptyDatabase((source) => withPlace(async (place) => {
       await query(source, 'CREATE TABLE a (n integer)');
-      await loadObjects(server.client, testData('zulip-11/s3', 'objects.json'), testData('zulip-11/s3', 'bodies.tar.gz'));
+      // Every fifth of what Zulip itself stored.
+      const stored = JSON.parse(await readFile(testData('zulip-11/s3', 'objects.json'), 'utf8')) as object[];
+      const some = join(place.directory, 'objects.json');
+      await writeFile(some, JSON.stringify(stored.filter((_, n) => n % 5 === 0)));
+      await loadObjects(server.client, some, testData('zulip-11/s3', 'bodies.tar.gz'));
       // Larger than what is asked for at a time, and empty; with every attribute.
       const attributes = { ContentType: 'text/plain; charset=utf-8', ContentDisposition: `attachment; filename*=UTF-8''%C3%A4`, CacheControl: 'max-age=5', ContentEncoding: 'identity', Metadata: { owner: '1', 'realm-id': '2' } };
       await server.client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key: '1/large', Body: Buffer.alloc(20_000_000, 'large'), ContentType: 'application/zip' }));
@@ -146,12 +171,12 @@ t.test('two buckets, with metadata', NEEDS_PG_DUMP, async (t) => {
       t.equal(count, saved.size);
 
       const words = ['restore', place.to, '--identity', place.identityFile, '--uploads'];
-      t.match(await realmlift(words, server.environment), { code: 1, stderr: /UPLOADS_NOT_EMPTY/ });
+      t.match(await failure(restoreFiles(place)), { code: 'UPLOADS_NOT_EMPTY' });
       for (const name of saved.keys()) {
         const [Bucket, ...key] = name.split('/') as [string, ...string[]];
         await server.client.send(new DeleteObjectCommand({ Bucket, Key: key.join('/') }));
       }
-      t.match(await realmlift([...words, '--uploads-dir', join(place.directory, 'restored')], server.environment), { code: 1, stderr: /UPLOADS_KIND/ });
+      t.match(await failure(restoreFiles(place, join(place.directory, 'restored'))), { code: 'UPLOADS_KIND' });
       const restored = await realmlift(words, server.environment);
       t.match(restored, { code: 0 }, restored.stderr);
       t.strictSame(await objects(server), saved, 'bytes and metadata');
