@@ -13,6 +13,7 @@ import { snapshotsOfUnfinished } from './export/unfinished.js';
 import { WorkerPool } from './export/worker-pool.js';
 import { asRealmliftError } from './errors.js';
 import type { FileStore } from './files/file-store.js';
+import type { OrphanChoice } from './files/pull-files.js';
 import type { MigrationStatusOptions } from './package/migration-status.js';
 import { Journal } from './package/journal.js';
 import { takeOutputDirectory, type OutputDirectory } from './package/output-directory.js';
@@ -64,6 +65,8 @@ export interface ExportOptions {
   /** Opens the place of the files: the local uploads directory or the buckets. */
   readonly openStore: () => Promise<FileStore>;
   readonly fileJobs: number | undefined;
+  /** Default `report`; `copy` is for full exports alone. */
+  readonly orphans?: OrphanChoice | undefined;
   /** The server's avatar_salt. */
   readonly salt: string | undefined;
   readonly avatars: boolean;
@@ -106,8 +109,8 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
     const database = await databaseIdentity(snapshot.client, snapshot.settings);
     const store = await options.openStore();
     const pool = new WorkerPool(options.jobs, { settings: snapshot.settings, snapshotId: snapshot.id, schema: source.schema });
-    const { jobs, fileJobs, salt, avatars, migrationStatus, onEvent } = options;
-    const context: RunContext = { snapshot, database, source, pool, jobs, store, fileJobs, salt, avatars, migrationStatus, onEvent };
+    const { jobs, fileJobs, orphans = 'report', salt, avatars, migrationStatus, onEvent } = options;
+    const context: RunContext = { snapshot, database, source, pool, jobs, store, fileJobs, orphans, salt, avatars, migrationStatus, onEvent };
     try {
       const outcomes = await inTurn(targets, TARGETS_AT_ONCE, async (target): Promise<Outcome> => {
         try {
@@ -186,6 +189,7 @@ function choices(options: ExportOptions, target: Target): Record<string, unknown
     ...(options.consentMessage === undefined ? {} : { consent_message: options.consentMessage }),
     ...(options.zulipVersion === undefined ? {} : { zulip_version: options.zulipVersion }),
     strip: [...options.decisions.strip], keep: [...options.decisions.keep], avatars: options.avatars,
+    ...(options.orphans === undefined || options.orphans === 'report' ? {} : { orphans: options.orphans }),
   };
 }
 

@@ -75,7 +75,7 @@ export function sharedOptions(options: RunArguments): SharedOptions {
     decisions: { strip: new Set(options.strip ?? []), keep: new Set(options.keep ?? []) },
     zulipVersion: options.zulipVersion,
     migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },
-    openStore: filesStore(options, env), fileJobs: options.fileJobs,
+    openStore: filesStore(options, env), fileJobs: options.fileJobs, orphans: options.orphans,
     salt: avatarSalt({ secretsFile: options.zulipSecrets, env }), avatars: options.avatars, verify: options.verify, randomSeed: options.randomSeed,
   };
 }

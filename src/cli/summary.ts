@@ -1,5 +1,6 @@
 /** The short text at the end of an export: what travelled, what did not and why, where it is, how long it took. */
 import type { ExportResult } from '../export.js';
+import type { AreaTally } from '../files/file-events.js';
 import { AREAS } from '../files/wanted-files.js';
 import { DATA_CLASSES } from '../plan/registry.js';
 
@@ -12,9 +13,9 @@ export function summary(result: ExportResult, seconds: number): string {
     lines.push(`  ${dataClass.padEnd(14)} ${thousands(count).padStart(12)} rows  ${size(bytes.get(dataClass) ?? 0).padStart(10)}`);
   }
   for (const area of AREAS) {
-    const { found, bytes: length, missing, failed, skipped } = files.areas[area];
-    const lost = [[missing, 'missing'], [failed, 'failed'], [skipped, 'not to travel']].filter(([count]) => (count as number) > 0).map(([count, what]) => `${count} ${what}`);
-    lines.push(`  ${area.padEnd(14)} ${thousands(found).padStart(12)} files ${size(length).padStart(10)}${lost.length === 0 ? '' : `  (${lost.join(', ')})`}`);
+    const tally = files.areas[area];
+    const odd = oddities(tally);
+    lines.push(`  ${area.padEnd(14)} ${thousands(tally.found).padStart(12)} files ${size(tally.bytes).padStart(10)}${odd === '' ? '' : `  (${odd})`}`);
   }
   for (const { reason, count, dataClass } of result.ledger) lines.push(`  left out: ${thousands(count)} of ${dataClass}: ${reason}`);
   const { stripped, kept, unknownTables, unknownColumns } = plan.review;
@@ -26,6 +27,18 @@ export function summary(result: ExportResult, seconds: number): string {
   if (verified !== undefined) lines.push(`  verified: ${thousands(verified.totals.files)} files read again in ${verified.totals.seconds.toFixed(1)} s${verified.totals.notes > 0 ? `, ${verified.totals.notes} notes` : ''}`);
   lines.push('  report.json names each row and file that stayed');
   return `${lines.join('\n')}\n`;
+}
+
+/** What database and store disagree on. */
+function oddities({ missing, failed, otherSize, metadata, skipped, orphans, orphanBytes, orphansCopied, orphansListed }: AreaTally): string {
+  const copied = orphansCopied === 0 ? '' : `, ${thousands(orphansCopied)} copied`;
+  const counts: readonly (readonly [number, string])[] = [
+    [missing, 'missing'], [failed, 'failed'], [otherSize, 'of another size than their row says'],
+    [metadata.absent, 'without metadata'], [metadata.foreign, 'with foreign metadata'], [metadata.contradictory, 'with contradictory metadata'],
+    [skipped, 'not to travel'], [orphans, `that no row claims, ${size(orphanBytes)}${copied}`],
+  ];
+  const told = counts.filter(([count]) => count > 0).map(([count, what]) => `${thousands(count)} ${what}`);
+  return [...told, ...(orphansListed === 'partly' ? ['not all was listed'] : [])].join('; ');
 }
 
 export function thousands(count: number): string {

@@ -7,7 +7,7 @@ import { copyError } from '../copy/copy-error.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
-import { pullFiles, type EarlierFile } from '../files/pull-files.js';
+import type { OrphanChoice } from '../files/pull-files.js';
 import { AREAS } from '../files/wanted-files.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { Journal, JournalPart } from '../package/journal.js';
@@ -31,11 +31,12 @@ import { PARTS_DIRECTORY, isMessagesPath, ledgerPath, messagesPath, partPath } f
 import type { Parts } from './parts.js';
 import { planFiles, type PlannedFiles } from './planned-files.js';
 import { ledgerEntries, type LedgerEntry } from './report.js';
+import { pullRealmFiles } from './realm-files.js';
 import type { RowQuery } from './row-query.js';
 import { refuseAnother, runIdentity } from './run-identity.js';
 import type { MessageSegment, Segment } from './segment.js';
 import { Totals } from './totals.js';
-import { needsSalt, wantedFiles } from './wanted.js';
+import { needsSalt } from './wanted.js';
 import type { WorkerPool } from './worker-pool.js';
 
 /** What a realm's export shares with the others of its run. */
@@ -48,6 +49,7 @@ export interface RunContext {
   readonly jobs: number;
   readonly store: FileStore;
   readonly fileJobs: number | undefined;
+  readonly orphans: OrphanChoice;
   /** The server's avatar_salt. */
   readonly salt: string | undefined;
   readonly avatars: boolean;
@@ -140,10 +142,13 @@ class RealmExport {
     return { target, plan, rows, bytes, files, losses: this.#losses, warnings: this.#warnings, ledger: ledgerEntries(plan, parts) };
   }
 
-  /** What can be refused before a row leaves: no salt for avatars, no migration status. */
+  /** What can be refused before a row leaves: no salt for avatars, no migration status, files that nobody approved. */
   async #checkBeforehand(): Promise<MigrationStatusResult | undefined> {
-    const { salt, avatars, source } = this.#context;
+    const { salt, avatars, source, orphans } = this.#context;
     const { plan, session } = this.#run;
+    if (orphans === 'copy' && plan.request.mode !== 'full') {
+      throw new RealmliftError('ORPHANS_UNAPPROVED', 'usage', 'files that no row claims are copied only into a full export: nobody can say whose they are', { hint: '--orphans report', exit: EXIT.usage });
+    }
     if (avatars && salt === undefined && await needsSalt(session, plan)) {
       throw new RealmliftError('SALT_MISSING', 'plan', 'uploaded avatars are found by a hash salted with the server\'s avatar_salt, which is not known', {
         hint: 'give --zulip-secrets /etc/zulip/zulip-secrets.conf or ZULIP_AVATAR_SALT, or go on without avatars with --no-avatars', exit: EXIT.usage,
@@ -298,26 +303,10 @@ class RealmExport {
     this.#tell({ kind: 'part', part, dataClass: this.#totals.classOfPart(part.path), kept });
   }
 
-  async #pullFiles(): Promise<FilesResult> {
-    const { source, store, salt, avatars, fileJobs } = this.#context;
-    const { session, plan, owners, journal, output } = this.#run;
-    const wanted = await wantedFiles(session, plan, source, { salt: avatars ? salt : undefined, owners, onSkipped: (event) => this.#onFile(event) });
-    const done = (path: string): EarlierFile | undefined => {
-      const part = journal.earlier(path)?.part;
-      return part?.record === undefined ? undefined : part as unknown as EarlierFile;
-    };
-    return pullFiles(store, wanted, this.#directory, { jobs: fileJobs, signal: this.#signal, done: output.resumed ? done : undefined }, (event) => this.#onFile(event));
-  }
-
-  async #onFile(event: FileEvent): Promise<void> {
-    this.#tell({ kind: 'file', event });
-    if (event.kind !== 'file') {
-      this.#losses.push(event);
-      return;
-    }
-    const { path, size, sha256, record, oddMetadata } = event;
-    this.#run.journal.append('file', { path, size, sha256, record, oddMetadata });
-    await this.#leave(path);
+  #pullFiles(): Promise<FilesResult> {
+    return pullRealmFiles(this.#context, this.#run, this.#signal, {
+      event: (event) => this.#tell({ kind: 'file', event }), loss: (event) => this.#losses.push(event), whole: (path) => this.#leave(path),
+    });
   }
 
   /** A file that has left with a stream is not needed here any more. */

@@ -12,6 +12,7 @@ import { rulesOf, type ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
+import { ORPHANS_PATH } from './orphan-list.js';
 import { PARTS_DIRECTORY, ledgerPath } from './part-paths.js';
 import type { Parts } from './parts.js';
 
@@ -65,6 +66,7 @@ export async function writeReport(report: Report): Promise<void> {
     { key: 'tables_not_exported', value: Object.fromEntries(review.notExported) },
     { key: 'warnings', value: warnings },
     { key: 'files_left_out', value: losses },
+    { key: 'orphans', part: ORPHANS_PATH, rows: 0 },
     { key: 'rows_left_out', part: path, rows: 0 },
   ];
   await assemble(directory, 'report.json', members);

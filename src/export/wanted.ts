@@ -1,6 +1,7 @@
 /** What the files stage is told: the files that the exported rows name, streamed out of the snapshot. */
 import type pg from 'pg';
 import type { FileSkipped } from '../files/file-events.js';
+import { Lost } from '../files/file-store.js';
 import type { WantedAvatar, WantedEmoji, WantedFiles, WantedUpload } from '../files/wanted-files.js';
 import { avatarHash } from '../plan/avatar-hash.js';
 import { withSelections, type CompiledView } from '../plan/compile-view.js';
@@ -60,6 +61,12 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
       yield { fileName: row.file_name, name: row.name, authorId: row.author_id, deactivated: row.deactivated };
     }
   }
+  async function* claimedUploads(): AsyncGenerator<string> {
+    const { rows: [archive] } = await client.query<{ readable: boolean | null }>("SELECT has_column_privilege(to_regclass('zerver_archivedattachment'), 'path_id', 'SELECT') AS readable");
+    if (archive?.readable !== true || source.catalog.get('zerver_archivedattachment')?.policed === true) throw new Lost('unreadable', 'the role cannot read zerver_archivedattachment, whose rows claim files too');
+    const claims = ['zerver_attachment', 'zerver_archivedattachment'].map((table) => `SELECT path_id FROM ${table} WHERE realm_id = ${realmId}`);
+    for await (const { path_id: path } of rows<{ path_id: string }>(client, `SELECT path_id FROM (${claims.join(' UNION ALL ')}) AS claimed ORDER BY path_id COLLATE "C"`)) yield path;
+  }
   const gateway = source.systemBots.find((bot) => bot.email === 'emailgateway@zulip.com');
   return {
     realmId,
@@ -73,6 +80,8 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
     isRealmUser: (id) => emails.has(id) && !bots.has(id),
     mayOwnUpload: (id) => emails.has(id) && owners?.has(id) !== false,
     emailGatewayBotId: userId === undefined ? gateway?.id : undefined,
+    // An export of single or approved users leaves others' files on purpose: what it does not name is no orphan.
+    ...(userId === undefined && owners === undefined ? { claimedUploads } : {}),
   };
 }
 
@@ -87,10 +96,14 @@ export async function needsSalt(client: pg.Client, plan: ExportPlan): Promise<bo
 /** Streams a query's rows through a cursor. */
 async function* rows<T extends pg.QueryResultRow>(client: pg.Client, query: string): AsyncGenerator<T> {
   await client.query(`DECLARE wanted NO SCROLL CURSOR FOR ${query}`);
-  for (;;) {
-    const fetched = await client.query<T>(`FETCH ${FETCH} FROM wanted`);
-    yield* fetched.rows;
-    if (fetched.rows.length < FETCH) break;
+  try {
+    for (;;) {
+      const fetched = await client.query<T>(`FETCH ${FETCH} FROM wanted`);
+      yield* fetched.rows;
+      if (fetched.rows.length < FETCH) break;
+    }
+  } finally {
+    // Also when the reader has enough; after an error of the query the transaction is no good, and that error is told.
+    await client.query('CLOSE wanted').catch(() => undefined);
   }
-  await client.query('CLOSE wanted');
 }

@@ -83,13 +83,13 @@ export interface Orphan {
   readonly area: Area;
   readonly key: string;
   readonly size: number;
-  /** Where it was copied to, relative to the export's directory, where that was asked for and its owner may travel. */
-  readonly path?: string | undefined;
+  /** Its copy, where that was asked for and its owner may travel; `path` is relative to the export's directory. */
+  readonly copy?: (Pick<FileDone, 'size' | 'sha256' | 'record'> & { readonly path: string }) | undefined;
   /** Why it was not copied although that was asked for. */
   readonly notCopied?: LossReason | 'owner' | undefined;
 }
 
-/** Nothing can be said of an area's orphans. */
+/** Not all of an area's orphans could be found; those that were told are some. */
 export interface OrphansUnknown {
   readonly kind: 'orphans-unknown';
   readonly area: Area;
@@ -119,7 +119,9 @@ export interface AreaTally {
   /** Files whose size is not the row's. */
   otherSize: number;
   metadata: Record<MetadataProblem, number>;
-  /** Files that no row claims, their bytes, and how many of them were copied; not counted when orphans are ignored or unknown. */
+  /** Whether all files below the realm's prefix were compared with the rows: not where orphans are ignored, nor where a listing broke off. */
+  orphansListed: 'no' | 'partly' | 'all';
+  /** Files that no row claims, their bytes, and how many of them were copied. */
   orphans: number;
   orphanBytes: number;
   orphansCopied: number;
@@ -137,6 +139,6 @@ export interface FilesResult {
 export function emptyTally(): AreaTally {
   return {
     found: 0, bytes: 0, records: 0, resumed: 0, missing: 0, failed: 0, skipped: 0, otherSize: 0,
-    metadata: { absent: 0, foreign: 0, contradictory: 0 }, orphans: 0, orphanBytes: 0, orphansCopied: 0,
+    metadata: { absent: 0, foreign: 0, contradictory: 0 }, orphansListed: 'no', orphans: 0, orphanBytes: 0, orphansCopied: 0,
   };
 }

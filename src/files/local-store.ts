@@ -25,11 +25,14 @@ import type { Area, WantedFiles } from './wanted-files.js';
 /** How often a file that changes while it is read is read again. */
 const ATTEMPTS = 3;
 
+/** `copy` reads and writes; `clone` shares blocks where the file system can; `link` makes hard links. */
+export type CopyMode = 'copy' | 'clone' | 'link';
+
 export interface LocalStoreSettings {
   /** Zulip's LOCAL_UPLOADS_DIR. */
   readonly uploadsDir: string;
-  /** `copy` reads and writes; `clone` shares blocks where the file system can; `link` makes hard links. Default `copy`. */
-  readonly copyMode?: 'copy' | 'clone' | 'link' | undefined;
+  /** Default `copy`. */
+  readonly copyMode?: CopyMode | undefined;
 }
 
 /**
@@ -71,7 +74,7 @@ async function readableRoot(uploadsDir: string, name: string): Promise<string | 
 class LocalStore implements FileStore {
   readonly kind = 'local';
   readonly description: string;
-  readonly #copyMode: 'copy' | 'clone' | 'link';
+  readonly #copyMode: CopyMode;
   readonly #roots: { readonly files: string | undefined; readonly avatars: string | undefined };
 
   constructor(settings: LocalStoreSettings, roots: { files: string | undefined; avatars: string | undefined }) {
@@ -136,8 +139,7 @@ class LocalStore implements FileStore {
     if (root === undefined) throw new Lost('absent', 'there is no such directory');
     let handle: FileHandle | undefined;
     try {
-      const file = await realpath(join(root, candidate.key));
-      if (!file.startsWith(root + sep)) throw new Lost('outside', 'a symbolic link leads out of the uploads directory');
+      const file = await realPath(root, candidate.key);
       // Non-blocking: opening a FIFO would otherwise wait for a writer.
       handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
       if (!(await handle.stat()).isFile()) throw new Lost('unreadable', 'it is not a regular file');
@@ -159,9 +161,11 @@ class LocalStore implements FileStore {
       await utimes(partial, atime, mtime);
       return copied;
     }
-    const source = await realpath(join(this.#root(candidate.area) as string, candidate.key));
-    if (this.#copyMode === 'link') await link(source, partial);
+    const source = await realPath(this.#root(candidate.area) as string, candidate.key);
+    if (this.#copyMode === 'link') await link(source, partial).catch(cannotLink);
     else await copyFile(source, partial, constants.COPYFILE_FICLONE);
+    // Neither takes an open file: another may have taken its name since it was looked at.
+    if (!sameVersion(await stat(source, { bigint: true }), await handle.stat({ bigint: true }))) throw new Lost('changed', 'the file was replaced while it was copied');
     return digestFile(partial);
   }
 
@@ -172,10 +176,23 @@ class LocalStore implements FileStore {
       case 'ENOENT': case 'ENOTDIR': return new Lost('absent', 'there is no such file');
       case 'EACCES': case 'EPERM': return new Lost('unreadable', 'no right to read it');
       case 'ELOOP': case 'ENXIO': case 'EISDIR': return new Lost('unreadable', 'it is not a regular file');
-      case 'EXDEV': return new RealmliftError('CANNOT_LINK', 'files', 'the export is on another file system than the uploads', { hint: 'copy the files instead', cause: error });
       default: return error;
     }
   }
+}
+
+/** What no file would escape. `protected_hardlinks` of Linux lets only a file's owner, or who may write it, link it. */
+function cannotLink(cause: unknown): never {
+  const { code } = cause as NodeJS.ErrnoException;
+  const why = code === 'EXDEV' ? 'the export is on another file system than the uploads' : code === 'EPERM' ? 'the system lets only the owner of a file link it' : undefined;
+  throw why === undefined ? cause : new RealmliftError('CANNOT_LINK', 'files', why, { hint: 'leave out --copy-mode link', cause });
+}
+
+/** @throws Lost when the file is not below the root */
+async function realPath(root: string, key: string): Promise<string> {
+  const file = await realpath(join(root, key));
+  if (!file.startsWith(root + sep)) throw new Lost('outside', 'a symbolic link leads out of the uploads directory');
+  return file;
 }
 
 async function copyBytes(handle: FileHandle, partial: string, signal: AbortSignal): Promise<{ size: number; sha256: string }> {

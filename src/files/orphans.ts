@@ -3,6 +3,7 @@
  * other programs. It is counted and named, and copied beside the export only when asked: no row says whose it is.
  */
 import type { AreaTally, LossReason, OnFileEvent, Orphan } from './file-events.js';
+import type { EarlierFile } from './pull-files.js';
 import type { Candidate, FileStore, StoredFile } from './file-store.js';
 import { Lost } from './file-store.js';
 import type { ExportDirectory } from './export-directory.js';
@@ -24,6 +25,8 @@ export interface Reconciliation {
   readonly areas: Readonly<Record<Area, AreaTally>>;
   /** Given, orphans are copied into it. */
   readonly target: ExportDirectory | undefined;
+  /** What an earlier run copied. */
+  readonly done: ((path: string) => EarlierFile | undefined) | undefined;
   readonly jobs: number;
   readonly signal: AbortSignal;
   readonly onEvent: OnFileEvent;
@@ -37,6 +40,7 @@ export async function reconcile(run: Reconciliation): Promise<void> {
   await orphansOf(run, 'uploads', unclaimed(list(run, 'uploads'), claimedUploads()));
   if (wanted.avatars !== undefined) await orphansOf(run, 'avatars', without(list(run, 'avatars'), await avatarNames(wanted), avatarStem));
   await orphansOf(run, 'emoji', without(list(run, 'emoji'), await emojiNames(wanted), emojiStem));
+  if (wanted.realmIcons) run.areas.realm_icons.orphansListed = 'all';
 }
 
 function list({ store, wanted, signal }: Reconciliation, area: Area): AsyncIterable<StoredFile> {
@@ -45,39 +49,49 @@ function list({ store, wanted, signal }: Reconciliation, area: Area): AsyncItera
 
 async function orphansOf(run: Reconciliation, area: Area, orphans: AsyncIterable<StoredFile>): Promise<void> {
   const tally = run.areas[area];
-  const tell = async (file: StoredFile): Promise<void> => {
-    const copy = run.target === undefined ? {} : await copyOrphan(run, run.target, area, file.key);
-    tally.orphans += 1;
-    tally.orphanBytes += file.size;
-    if (copy.path !== undefined) tally.orphansCopied += 1;
-    await run.onEvent({ kind: 'orphan', area, key: file.key, size: file.size, ...copy });
+  const copied = async (file: StoredFile): Promise<Orphan> => {
+    const orphan = { kind: 'orphan', area, key: file.key, size: file.size } as const;
+    return run.target === undefined ? orphan : { ...orphan, ...(await copyOrphan(run, run.target, area, file)) };
   };
   try {
-    for await (const done of inOrder(orphans, run.jobs, run.jobs, tell)) void done;
+    // In the order of the listing, so that the report is the same each time.
+    for await (const orphan of inOrder(orphans, run.jobs, run.jobs, copied)) {
+      tally.orphans += 1;
+      tally.orphanBytes += orphan.size;
+      if (orphan.copy !== undefined) tally.orphansCopied += 1;
+      await run.onEvent(orphan);
+    }
+    tally.orphansListed = 'all';
   } catch (error) {
     if (!(error instanceof Lost || error instanceof Unordered)) throw error;
-    Object.assign(tally, { orphans: 0, orphanBytes: 0 });
+    tally.orphansListed = 'partly';
     await run.onEvent({ kind: 'orphans-unknown', area, detail: error.message });
   }
 }
 
-async function copyOrphan({ store, wanted, signal }: Reconciliation, target: ExportDirectory, area: Area, key: string): Promise<Pick<Orphan, 'path' | 'notCopied'>> {
+async function copyOrphan({ store, wanted, done, signal }: Reconciliation, target: ExportDirectory, area: Area, { key, etag }: StoredFile): Promise<Pick<Orphan, 'copy' | 'notCopied'>> {
   const path = `${DIRECTORY}/${area}/${key}`;
   const candidate: Candidate = {
-    area, key, path,
+    area, key, path, etag,
     // Where the metadata names an owner or a realm, it must be one that travels; the local disk has no metadata.
-    judge: ({ metadata: { user_profile_id: user, realm_id: realm } }) => {
+    judge: ({ size, lastModified, contentType, etag: md5 = null, bucket = '', metadata: { user_profile_id: user, realm_id: realm } }) => {
       const foreign = (user !== undefined && !wanted.isRealmUser(Number(user))) || (realm !== undefined && realm !== String(wanted.realmId));
-      return foreign ? { take: false } : { take: true, record: {} };
+      if (foreign) return { take: false };
+      // For the journal alone: by this a resumed run tells whether it would copy the same.
+      const named = { ...(user === undefined ? {} : { user_profile_id: user }), ...(realm === undefined ? {} : { realm_id: realm }) };
+      return { take: true, record: { bucket, size, last_modified: lastModified, content_type: contentType, md5, ...named } };
     },
   };
   const lost = (reason: LossReason): { notCopied: LossReason } => ({ notCopied: reason });
   if (unsafe(path) !== undefined) return lost('unsafe-name');
   try {
+    const earlier = done?.(path);
+    if (earlier !== undefined && (await store.unchanged(candidate, earlier.record)) && (await target.holds(path, earlier.size, earlier.sha256))) return { copy: { path, size: earlier.size, sha256: earlier.sha256, record: earlier.record } };
     const partial = target.partial(path);
-    if (!(await store.fetch(candidate, partial, signal)).taken) return { notCopied: 'owner' };
+    const fetched = await store.fetch(candidate, partial, signal);
+    if (!fetched.taken) return { notCopied: 'owner' };
     await target.publish(partial, path);
-    return { path };
+    return { copy: { path, size: fetched.size, sha256: fetched.sha256, record: fetched.verdict.record } };
   } catch (error) {
     if (error instanceof Lost) return lost(error.reason);
     if (error instanceof NameTaken) return lost('collision');

@@ -22,13 +22,16 @@ const WINDOW = 20_000;
 /** A file that an earlier run told with a `file` event, of which these members must be kept. */
 export type EarlierFile = Pick<FileDone, 'size' | 'sha256' | 'record' | 'oddMetadata'>;
 
+/** What becomes of files below the realm's prefixes that no row claims: `copy` also puts them in `orphans/`. */
+export type OrphanChoice = 'report' | 'copy' | 'ignore';
+
 export interface PullOptions {
   /** Files under way at once. Default 32. */
   readonly jobs?: number | undefined;
   /** What the journal of an earlier run says of a path such as `uploads/2/ab/x.png`; given, the run resumes. */
   readonly done?: ((path: string) => EarlierFile | undefined) | undefined;
-  /** What becomes of files below the realm's prefixes that no row claims. Default `report`; `copy` puts them in `orphans/`. */
-  readonly orphans?: 'report' | 'copy' | 'ignore' | undefined;
+  /** Default `report`. */
+  readonly orphans?: OrphanChoice | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -76,7 +79,7 @@ class Pull {
     if (orphans !== 'ignore') {
       await reconcile({
         store: this.#store, wanted: this.#wanted, areas: this.#areas, target: orphans === 'copy' ? this.#target : undefined,
-        jobs, signal: this.#signal, onEvent: this.#onEvent,
+        done: this.#options.done, jobs, signal: this.#signal, onEvent: this.#onEvent,
       });
     }
     return { areas: this.#areas, lostAttachmentIds: this.#lostAttachmentIds.sort((a, b) => a.length - b.length || (a < b ? -1 : 1)) };

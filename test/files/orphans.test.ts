@@ -77,8 +77,21 @@ t.test('in S3', async (t) => {
     t.match(orphans.find(({ key }) => key === '2/00/aab/orphan.txt'), { notCopied: 'owner' });
     t.equal(readFileSync(join(directory, 'orphans/uploads/2/zz/orphan.txt.info'), 'utf8'), 'content');
     t.equal(readFileSync(join(directory, `orphans/avatars/2/${STALE}.png`), 'utf8'), 'content');
-    t.strictSame(filesBelow(directory).filter((path) => path.startsWith('orphans/')).sort(), orphans.flatMap(({ path }) => path ?? []).sort());
+    t.strictSame(filesBelow(directory).filter((path) => path.startsWith('orphans/')).sort(), orphans.flatMap(({ copy }) => copy?.path ?? []).sort());
     t.equal(result.areas.uploads.orphansCopied, 2);
+
+    const copies = orphans.flatMap(({ copy }) => copy ?? []);
+    const earlier = new Map(copies.map((copy) => [copy.path, copy]));
+    const fetched: string[] = [];
+    const changed = `2/${STALE}.png`;
+    writeFileSync(join(directory, 'orphans/uploads/2/zz/orphan.txt.info'), 'damaged');
+    await server.client.send(new PutObjectCommand({ Bucket: BUCKETS.avatars, Key: changed, Body: 'another' }));
+    const resumed = await withFaultyProxy(server.endpoint, ({ method, path }) => void (method === 'GET' && !path.includes('?') && fetched.push(path)), async ({ endpoint }) =>
+      withStore(endpoint, {}, async (store) => pullFiles(store, WANTED, directory, { orphans: 'copy', done: (path) => earlier.get(path) }, () => undefined)));
+    t.equal(resumed.areas.uploads.orphansCopied, 2);
+    const orphansFetched = fetched.filter((path) => [...earlier.keys(), '2/00/aab/orphan.txt'].some((copy) => copy.endsWith(path.replace(/^\/[^/]+\//, ''))));
+    t.strictSame(orphansFetched.sort(), [`/${BUCKETS.avatars}/${changed}`, `/${BUCKETS.uploads}/2/00/aab/orphan.txt`, `/${BUCKETS.uploads}/2/zz/orphan.txt.info`], 'a resumed run copies what is not there, damaged or changed');
+    t.equal(readFileSync(join(directory, `orphans/avatars/${changed}`), 'utf8'), 'another');
     await put(BUCKETS.uploads, '2/00/aab/orphan.txt');
   });
 

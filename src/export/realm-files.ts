@@ -1,0 +1,48 @@
+/** The files of a realm's export: what the rows want is pulled and journalled, and what becomes of the rest is told. */
+import type { FileEvent, FilesResult, Orphan } from '../files/file-events.js';
+import { pullFiles, type EarlierFile } from '../files/pull-files.js';
+import type { RealmRun, RunContext } from './export-realm.js';
+import { withOrphanList } from './orphan-list.js';
+import { wantedFiles } from './wanted.js';
+
+export interface Told {
+  /** Each event. */
+  event(event: FileEvent): void;
+  /** What the report must name, but for orphans, which have a list of their own. */
+  loss(event: FileEvent): void;
+  /** A file that is whole and journalled, by its path in the export. */
+  whole(path: string): Promise<void>;
+}
+
+export async function pullRealmFiles(context: RunContext, run: RealmRun, signal: AbortSignal, told: Told): Promise<FilesResult> {
+  const { source, store, salt, avatars, fileJobs, orphans } = context;
+  const { session, plan, owners, journal, output } = run;
+  const wanted = await wantedFiles(session, plan, source, {
+    salt: avatars ? salt : undefined, owners,
+    onSkipped: (event) => {
+      told.event(event);
+      told.loss(event);
+    },
+  });
+  const done = (path: string): EarlierFile | undefined => {
+    const part = journal.earlier(path)?.part;
+    return part?.record === undefined ? undefined : part as unknown as EarlierFile;
+  };
+  return withOrphanList(output.partial, (list) => pullFiles(store, wanted, output.partial, { jobs: fileJobs, signal, done: output.resumed ? done : undefined, orphans }, async (event) => {
+    told.event(event);
+    if (event.kind === 'file') {
+      const { path, size, sha256, record, oddMetadata } = event;
+      journal.append('file', { path, size, sha256, record, oddMetadata });
+      await told.whole(path);
+    } else if (event.kind === 'orphan') await keepOrphan(run, event, list, told);
+    else told.loss(event);
+  }));
+}
+
+async function keepOrphan({ journal, plan }: RealmRun, orphan: Orphan, list: (orphan: Orphan) => void, told: Told): Promise<void> {
+  // Its name was given by nobody knows whom, who need not have consented.
+  if (plan.request.mode === 'full') list(orphan);
+  if (orphan.copy === undefined) return;
+  journal.append('file', orphan.copy);
+  await told.whole(orphan.copy.path);
+}
