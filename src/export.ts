@@ -77,6 +77,8 @@ export interface ExportOptions {
   /** Read the export again and check it before it is published. */
   readonly verify: boolean;
   readonly onEvent: (event: ExportEvent) => void;
+  /** Told what will be exported, before anything is; refuses by throwing. */
+  readonly checkTargets?: ((targets: readonly Target[]) => Promise<void>) | undefined;
 }
 
 export interface ExportResult extends RealmResult {
@@ -106,6 +108,7 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
     const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
     const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
     if (options.remap !== undefined) refuseRemap(options.remap, source, targets.length);
+    await options.checkTargets?.(targets);
     const database = await databaseIdentity(snapshot.client, snapshot.settings);
     const store = await options.openStore();
     const pool = new WorkerPool(options.jobs, { settings: snapshot.settings, snapshotId: snapshot.id, schema: source.schema });

@@ -51,7 +51,7 @@ class Tally {
 }
 
 export class ProgressTally {
-  readonly #classes = new Map<string, Tally>([...DATA_CLASSES, 'files'].map((name) => [name, new Tally()]));
+  readonly #classes = new Map<string, Tally>([...DATA_CLASSES, 'files', 'upload'].map((name) => [name, new Tally()]));
   /** `performance.now()` when the snapshot was taken. */
   #takenAt: number | undefined;
 
@@ -81,15 +81,21 @@ export class ProgressTally {
           tally.done += 1;
           tally.bytes += event.event.size;
         }
+        break;
+      case 'stored': {
+        const tally = this.#of('upload');
+        tally.done += event.objects;
+        tally.bytes += event.bytes;
+      }
     }
   }
 
   /** Of each class of which anything is to be done. */
   classes(): ClassProgress[] {
     const now = performance.now();
-    return [...this.#classes].filter(([, { total, done }]) => total !== undefined || done > 0).map(([name, tally]) => {
+    return [...this.#classes].filter(([, { total, done, bytes }]) => total !== undefined || done > 0 || bytes > 0).map(([name, tally]) => {
       const { done, total, rows, bytes } = tally;
-      return { name, unit: name === 'message' ? 'messages' : name === 'files' ? 'files' : 'tables', done, total, rows, bytes, ...tally.progress(now) };
+      return { name, unit: name === 'message' ? 'messages' : name === 'files' || name === 'upload' ? 'files' : 'tables', done, total, rows, bytes, ...tally.progress(now) };
     });
   }
 

@@ -13,11 +13,10 @@ import { duration } from './duration.js';
 import { progressMode, withProgress } from './progress.js';
 import { exportToStandardOutput, type StreamFormat } from './standard-output.js';
 import { withStopSignals } from './stop-signals.js';
+import { addUploadOptions, withUpload, type Destination, type UploadOptions } from './upload.js';
 import { wholeNumber } from './whole-number.js';
 
-export interface RunArguments extends FilesOptions {
-  readonly output: string;
-  readonly tarball?: true;
+export interface RunArguments extends FilesOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'> {
   readonly format?: StreamFormat;
   readonly filesDir?: string;
   readonly jobs: number;
@@ -40,7 +39,7 @@ export interface RunArguments extends FilesOptions {
 
 export function addRunOptions(command: Command): Command {
   command
-    .option('--output <dir>', 'directory under which one directory a realm is made; - streams tar to standard output while the export is made', 'out')
+    .option('--output <dir>', 'directory under which one directory a realm is made; - streams tar to standard output while the export is made; s3://BUCKET/PREFIX stores it there (made below TMPDIR)', 'out')
     .option('--tarball', 'also write NAME.tar.gz, and its SHA-256 beside it')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
     .option('--resume', 'go on with a run that stopped half-way')
@@ -60,10 +59,10 @@ export function addRunOptions(command: Command): Command {
     .option('--quiet', 'show no progress')
     .addOption(new Option('--json', 'tell progress as JSON on standard error, one object a line').conflicts('quiet'))
     .addOption(new Option('--random-seed <text>', 'make random colours and addresses repeatable'));
-  return addFilesOptions(command);
+  return addUploadOptions(addFilesOptions(command));
 }
 
-type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal' | 'onEvent' | 'output' | 'archive'>;
+type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal' | 'onEvent' | 'archive' | keyof Destination>;
 
 /** @throws RealmliftError CONNECTION_STRING, FILES_UNKNOWN, SECRETS_FILE */
 export function sharedOptions(options: RunArguments): SharedOptions {
@@ -81,16 +80,21 @@ export function sharedOptions(options: RunArguments): SharedOptions {
 }
 
 /** Runs exports so that ^C stops them cleanly, shows their progress, and sums up what became of them. */
-export async function runAndConclude(options: RunArguments, run: (under: Pick<ExportOptions, 'signal' | 'onEvent' | 'output' | 'archive'>) => Promise<Outcome[]>): Promise<void> {
+export async function runAndConclude(options: RunArguments, run: (under: Pick<ExportOptions, 'signal' | 'onEvent' | 'archive'> & Destination) => Promise<Outcome[]>): Promise<void> {
   const started = performance.now();
   if (options.format === 'ndjson' && options.output !== '-') {
     throw new RealmliftError('USAGE', 'usage', '--format ndjson writes to standard output', { hint: 'add --output -', exit: EXIT.usage });
   }
+  if (options.upload !== undefined && options.output === '-') {
+    throw new RealmliftError('USAGE', 'usage', 'what goes to standard output is not stored', { hint: 'give a directory with --output, or leave out --upload', exit: EXIT.usage });
+  }
   const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), async (onEvent) => {
     if (options.output === '-') return exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, ...into }));
-    const done = await run({ signal, onEvent, output: options.output, archive: undefined });
-    if (options.tarball === true) for (const outcome of done) if ('result' in outcome) await writeTarball(outcome.result.directory);
-    return done;
+    return withUpload(options, { signal, onEvent }, async (destination) => {
+      const done = await run({ signal, onEvent, ...destination, archive: undefined });
+      if (options.tarball === true) for (const outcome of done) if ('result' in outcome) await writeTarball(outcome.result.directory);
+      return done;
+    });
   }));
   conclude(outcomes, (performance.now() - started) / 1000, options.strict === true, options.json === true);
 }

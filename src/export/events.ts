@@ -20,6 +20,8 @@ export type TargetEvent =
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'packaging' }
   | { readonly kind: 'verifying' }
-  | { readonly kind: 'finished'; readonly directory: string };
+  | { readonly kind: 'finished'; readonly directory: string }
+  /** Of the finished export, what has been stored in S3 since the last time. */
+  | { readonly kind: 'stored'; readonly objects: number; readonly bytes: number };
 
 export type ExportEvent = ({ readonly target: string } & TargetEvent) | RunEvent;

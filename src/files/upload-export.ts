@@ -8,15 +8,16 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
-import { DeleteObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
+import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { EXIT, RealmliftError } from '../errors.js';
-import type { StoredFile } from './file-store.js';
+import { Lost, type StoredFile } from './file-store.js';
 import { inOrder } from './ordered-pool.js';
-import { checkBucket } from './s3-bucket-check.js';
+import { checkBucket, type BucketUse } from './s3-bucket-check.js';
 import type { S3Connection } from './s3-client.js';
 import { S3Access, describeServer, newS3Client } from './s3-client.js';
 import { particulars } from './s3-fault.js';
+import { listObjects } from './s3-listing.js';
 import { sortedWalk } from './sorted-walk.js';
 
 export interface UploadTarget {
@@ -26,12 +27,19 @@ export interface UploadTarget {
   readonly prefix: string;
   /** Server-side encryption; absent: as the bucket does by default. */
   readonly encryption?: { readonly kind: 'AES256' } | { readonly kind: 'aws:kms'; readonly keyId?: string | undefined } | undefined;
-  /** Replaces what is below the prefix. Its manifest is removed first. */
+  /** Removes what is there, first of all its manifest. */
   readonly overwrite?: boolean | undefined;
 }
 
-/** Told of each object when it is stored. */
-export type OnStored = (object: { readonly key: string; readonly size: number }) => void | Promise<void>;
+/** What has been stored since the last time: bytes, and objects that are whole. */
+export interface Stored {
+  readonly objects: number;
+  readonly bytes: number;
+}
+
+export type OnStored = (stored: Stored) => void;
+
+const USE: BucketUse = { settings: '--upload or --output', rights: 'storing an export needs s3:ListBucket on the bucket; s3:PutObject and s3:AbortMultipartUpload below the prefix, with --overwrite s3:DeleteObject' };
 
 /** Bytes up to which a file is one request, held in memory. */
 const ONE_REQUEST = 4 << 20;
@@ -53,27 +61,41 @@ export function parseS3Url(url: string): { bucket: string; prefix: string } {
 }
 
 /**
- * Stores the directory's files below the prefix, `manifest` (its name in the directory) last.
+ * Checks that the bucket can be written and that nothing is in the way of what will be stored: begins an upload in parts,
+ * of which nothing can be seen, and takes it back.
  *
- * @returns how many objects, and their bytes
+ * @param names below the prefix, of directories with a `/` at the end, and of objects
  * @throws RealmliftError UPLOAD_EXISTS, UPLOAD_FAILED, and those of {@link checkBucket}
  */
-export async function uploadDirectory(target: UploadTarget, directory: string, manifest: string, signal: AbortSignal, onStored: OnStored): Promise<{ objects: number; bytes: number }> {
-  return withTarget(target, signal, async (client) => {
-    await clear(client, target, manifest, signal);
-    let objects = 0;
-    let bytes = 0;
-    const store = async (path: string, size: number): Promise<void> => {
-      await storeFile(client, target, path, join(directory, path), size, signal);
-      objects += 1;
-      bytes += size;
-      await onStored({ key: keyOf(target, path), size });
-    };
+export async function checkUpload(target: UploadTarget, names: readonly string[], signal: AbortSignal): Promise<void> {
+  await withTarget(target, signal, async (access, client) => {
+    const name = '.realmlift-check';
+    const place = { Bucket: target.bucket, Key: keyOf(target, name) };
+    try {
+      const { UploadId } = await client.send(new CreateMultipartUploadCommand({ ...place, ...encryptionOf(target) }), { abortSignal: signal });
+      await client.send(new AbortMultipartUploadCommand({ ...place, UploadId }), { abortSignal: signal });
+    } catch (error) {
+      throw failed(target, name, error, signal);
+    }
+    if (target.overwrite !== true) for (const each of names) await refuseTaken(access, target, each, signal);
+  });
+}
+
+/**
+ * Stores the directory's files below the prefix, in a directory `name`, the file `manifest` last.
+ *
+ * @throws RealmliftError UPLOAD_EXISTS, UPLOAD_FAILED, and those of {@link checkBucket}
+ */
+export async function uploadDirectory(place: UploadTarget, name: string, directory: string, manifest: string, signal: AbortSignal, onStored: OnStored): Promise<void> {
+  await withTarget(place, signal, async (access, client) => {
+    const target = { ...place, prefix: keyOf(place, name) };
+    if (place.overwrite === true) await clear(access, client, target, manifest, signal);
+    else await refuseTaken(access, place, `${name}/`, signal);
+    const store = (path: string, size: number): Promise<void> => storeFile(client, target, path, join(directory, path), size, signal, onStored);
     const small = filesOf(directory, ({ key, size }) => key !== manifest && size <= ONE_REQUEST);
     for await (const done of inOrder(small, SMALL_AT_ONCE, SMALL_AT_ONCE, async ({ key, size }) => store(key, size))) void done;
     for await (const { key, size } of filesOf(directory, ({ key, size }) => key !== manifest && size > ONE_REQUEST)) await store(key, size);
     await store(manifest, (await stat(join(directory, manifest))).size);
-    return { objects, bytes };
   });
 }
 
@@ -83,54 +105,78 @@ export async function uploadDirectory(target: UploadTarget, directory: string, m
  * @param size bytes, where known; 640 GB are the most where not
  * @throws RealmliftError UPLOAD_EXISTS, UPLOAD_FAILED, those of {@link checkBucket}, and the stream's own error
  */
-export async function uploadStream(target: UploadTarget, name: string, body: Readable, size: number | undefined, signal: AbortSignal): Promise<void> {
-  await withTarget(target, signal, async (client) => {
-    await clear(client, target, name, signal);
-    await storeStream(client, target, name, body, size === undefined ? STREAM_PART : partSizeFor(size), signal);
+export async function uploadStream(target: UploadTarget, name: string, body: Readable, size: number | undefined, signal: AbortSignal, onStored: OnStored): Promise<void> {
+  await withTarget(target, signal, async (access, client) => {
+    if (target.overwrite !== true) await refuseTaken(access, target, name, signal);
+    await storeStream(client, target, name, body, size === undefined ? STREAM_PART : partSizeFor(size), signal, onStored);
   });
 }
 
-async function withTarget<T>(target: UploadTarget, signal: AbortSignal, work: (client: S3Client) => Promise<T>): Promise<T> {
+async function withTarget(target: UploadTarget, signal: AbortSignal, work: (access: S3Access, client: S3Client) => Promise<void>): Promise<void> {
   const access = new S3Access(target.connection);
   const client = newS3Client(target.connection);
   try {
-    await checkBucket(access, target.bucket, describeServer(target.connection), signal);
-    return await work(client);
+    await checkBucket(access, target.bucket, describeServer(target.connection), signal, USE);
+    await work(access, client);
+  } catch (error) {
+    throw error instanceof Lost ? failed(target, 'anything', error.cause ?? error, signal) : error;
   } finally {
     client.destroy();
     access.close();
   }
 }
 
-/** Refuses a place that is taken, or takes its mark of completeness away. */
-async function clear(client: S3Client, target: UploadTarget, mark: string, signal: AbortSignal): Promise<void> {
-  const { bucket, prefix, overwrite = false } = target;
-  const key = keyOf(target, mark);
-  const { Contents: found = [] } = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix === '' ? key : `${prefix}/`, MaxKeys: 1 }), { abortSignal: signal });
-  if (found.length === 0) return;
-  if (!overwrite) throw new RealmliftError('UPLOAD_EXISTS', 'files', `s3://${bucket}/${prefix} is not empty`, { hint: 'choose another prefix, or replace it with --force' });
-  await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }), { abortSignal: signal });
+/** @param name of an object, or with a `/` at the end, of all below it */
+async function refuseTaken(access: S3Access, target: UploadTarget, name: string, signal: AbortSignal): Promise<void> {
+  const { bucket } = target;
+  const taken = keyOf(target, name);
+  for await (const { key } of listObjects({ access, bucket, prefix: taken, directOnly: false, pageSize: 1, signal })) {
+    if (!name.endsWith('/') && key !== taken) return;
+    throw new RealmliftError('UPLOAD_EXISTS', 'files', `s3://${bucket}/${taken} is ${name.endsWith('/') ? 'not empty' : 'there already'}`, { hint: 'choose another prefix, or replace it with --overwrite' });
+  }
 }
 
-async function storeFile(client: S3Client, target: UploadTarget, path: string, file: string, size: number, signal: AbortSignal): Promise<void> {
-  if (size > ONE_REQUEST) return storeStream(client, target, path, createReadStream(file), partSizeFor(size), signal);
+/** Removes what is below the prefix, the mark of completeness first. */
+async function clear(access: S3Access, client: S3Client, target: UploadTarget, mark: string, signal: AbortSignal): Promise<void> {
+  const { bucket, prefix } = target;
+  const remove = async (key: string): Promise<void> => {
+    try {
+      await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }), { abortSignal: signal });
+    } catch (error) {
+      throw failed(target, key, error, signal);
+    }
+  };
+  await remove(keyOf(target, mark));
+  const left = listObjects({ access, bucket, prefix: `${prefix}/`, directOnly: false, signal });
+  for await (const done of inOrder(left, SMALL_AT_ONCE, SMALL_AT_ONCE, async ({ key }) => remove(key))) void done;
+}
+
+async function storeFile(client: S3Client, target: UploadTarget, path: string, file: string, size: number, signal: AbortSignal, onStored: OnStored): Promise<void> {
+  if (size > ONE_REQUEST) return storeStream(client, target, path, createReadStream(file), partSizeFor(size), signal, onStored);
   try {
     await client.send(new PutObjectCommand({ ...common(target, path), Body: await readFile(file) }), { abortSignal: signal });
+    onStored({ objects: 1, bytes: size });
   } catch (error) {
     throw failed(target, path, error, signal);
   }
 }
 
-async function storeStream(client: S3Client, target: UploadTarget, path: string, body: Readable, partSize: number, signal: AbortSignal): Promise<void> {
+async function storeStream(client: S3Client, target: UploadTarget, path: string, body: Readable, partSize: number, signal: AbortSignal, onStored: OnStored): Promise<void> {
   const upload = new Upload({ client, params: { ...common(target, path), Body: body }, partSize, queueSize: PARTS_AT_ONCE, leavePartsOnError: false });
   let bodyError: unknown;
   body.on('error', (error) => (bodyError = error));
+  let told = 0;
+  upload.on('httpUploadProgress', ({ loaded = told }) => {
+    onStored({ objects: 0, bytes: loaded - told });
+    told = loaded;
+  });
   // Not Upload.abort(): it rejects at once and removes the parts behind the caller's back, by a client that is closed then.
   const cut = (): void => void body.destroy(new Error('cut'));
   signal.addEventListener('abort', cut, { once: true });
   try {
     signal.throwIfAborted();
     await upload.done();
+    onStored({ objects: 1, bytes: 0 });
   } catch (error) {
     signal.throwIfAborted();
     throw bodyError ?? failed(target, path, error, signal);
@@ -140,12 +186,13 @@ async function storeStream(client: S3Client, target: UploadTarget, path: string,
   }
 }
 
-function common({ bucket, prefix, encryption }: UploadTarget, path: string): Omit<PutObjectCommandInput, 'Body'> {
+function common(target: UploadTarget, path: string): Omit<PutObjectCommandInput, 'Body'> {
+  // The server refuses a body that does not have the checksum.
+  return { Bucket: target.bucket, Key: keyOf(target, path), ChecksumAlgorithm: 'SHA256', ...encryptionOf(target) };
+}
+
+function encryptionOf({ encryption }: UploadTarget): Pick<PutObjectCommandInput, 'ServerSideEncryption' | 'SSEKMSKeyId'> {
   return {
-    Bucket: bucket,
-    Key: prefix === '' ? path : `${prefix}/${path}`,
-    // The server refuses a body that does not have it.
-    ChecksumAlgorithm: 'SHA256',
     ...(encryption === undefined ? {} : { ServerSideEncryption: encryption.kind }),
     ...(encryption?.kind === 'aws:kms' && encryption.keyId !== undefined ? { SSEKMSKeyId: encryption.keyId } : {}),
   };
@@ -161,9 +208,9 @@ function partSizeFor(size: number): number {
 
 function failed({ bucket }: UploadTarget, path: string, error: unknown, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason;
-  const { name, status } = particulars(error);
-  return new RealmliftError('UPLOAD_FAILED', 'files', `cannot store ${path} in the bucket ${bucket} (${name}${status === undefined ? '' : `, ${status}`})`, {
-    hint: status === 403 ? 'the upload needs s3:PutObject and s3:AbortMultipartUpload below the prefix' : 'nothing below the prefix has a manifest; run again with --force', cause: error,
+  const { name, status, code } = particulars(error);
+  return new RealmliftError('UPLOAD_FAILED', 'files', `cannot store ${path} in the bucket ${bucket} (${code === '' ? name : code}${status === undefined ? '' : `, ${status}`})`, {
+    hint: status === 403 || status === 400 ? USE.rights : 'nothing there has a manifest; what is there is replaced with --overwrite', cause: error,
   });
 }
 

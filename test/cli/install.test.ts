@@ -110,6 +110,7 @@ t.test('a role that can read only the views exports the same bytes, and the serv
         const { code, stderr } = await run(`${name}-by-views`, as.href, ...words);
         t.equal(code, 0, stderr);
         t.strictSame(content(join(directory, `${name}-by-views`, 'acme')), content(join(directory, name, 'acme')), name);
+        t.match(stderr, /\n {2}uploads .*not all was listed/, 'rows of the archive claim files too, and are not to be read');
       }
       const user = ['--user', 'owner@acme.example'];
       for (const [name, from] of [['user', url], ['user-by-views', as.href]] as const) {

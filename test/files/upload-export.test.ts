@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
-import { parseS3Url, uploadDirectory, uploadStream } from '../../src/files/upload-export.js';
+import { checkUpload, parseS3Url, uploadDirectory, uploadStream } from '../../src/files/upload-export.js';
 import type { UploadTarget } from '../../src/files/upload-export.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
 import type { Seen } from './faulty-proxy.js';
@@ -37,28 +37,53 @@ t.test('upload', async (t) => {
   });
   const keys = async (prefix: string): Promise<string[]> => ((await server.client.send(new ListObjectsV2Command({ Bucket: BUCKETS.uploads, Prefix: prefix }))).Contents ?? []).map(({ Key }) => Key ?? '');
 
+  const store = async (name: string, to = target('exports'), signal = never): Promise<void> => uploadDirectory(to, name, directory, 'manifest.json', signal, () => undefined);
+
   t.test('every file arrives, the manifest last', async (t) => {
-    const stored: string[] = [];
-    const { objects, bytes } = await uploadDirectory(target('exports/acme'), directory, 'manifest.json', never, ({ key }) => void stored.push(key));
-    t.equal(objects, files.size);
-    t.equal(bytes, [...files.values()].reduce((sum, { length }) => sum + length, 0));
-    t.equal(stored.at(-1), 'exports/acme/manifest.json');
+    const stored = { objects: 0, bytes: 0 };
+    const order: string[] = [];
+    await withFaultyProxy(server.endpoint, ({ method, path }) => void (method === 'PUT' && order.push(path)), async ({ endpoint }) =>
+      uploadDirectory(target('exports', endpoint), 'acme', directory, 'manifest.json', never, ({ objects, bytes }) => {
+        stored.objects += objects;
+        stored.bytes += bytes;
+      }));
+    t.strictSame(stored, { objects: files.size, bytes: [...files.values()].reduce((sum, { length }) => sum + length, 0) });
+    t.equal(order.at(-1), `/${BUCKETS.uploads}/exports/acme/manifest.json`);
     for (const [path, content] of files) {
       const { Body } = await server.client.send(new GetObjectCommand({ Bucket: BUCKETS.uploads, Key: `exports/acme/${path}` }));
       t.ok((await buffer(Body as Readable)).equals(content), path);
     }
   });
 
-  t.test('a prefix that is taken is refused, or replaced when asked', async (t) => {
-    await t.rejects(uploadDirectory(target('exports/acme'), directory, 'manifest.json', never, () => undefined), { code: 'UPLOAD_EXISTS' });
-    const { objects } = await uploadDirectory({ ...target('exports/acme'), overwrite: true }, directory, 'manifest.json', never, () => undefined);
-    t.equal(objects, files.size);
+  t.test('a place that is taken is refused, or replaced when asked', async (t) => {
+    const put = async (Key: string): Promise<unknown> => server.client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key, Body: 'older' }));
+    await put('exports/acme/uploads/older.txt');
+    await put('exports/acme-2/other.txt');
+    await t.rejects(store('acme'), { code: 'UPLOAD_EXISTS', message: /s3:\/\/zulip-uploads\/exports\/acme\/ is not empty/ });
+    await t.rejects(checkUpload(target('exports'), ['acme/'], never), { code: 'UPLOAD_EXISTS' });
+    await checkUpload(target('exports'), ['acm/', 'acme-2/other'], never);
+    await t.rejects(checkUpload(target('exports'), ['acme-2/other.txt'], never), { code: 'UPLOAD_EXISTS', message: /is there already/ });
+    await checkUpload({ ...target('exports'), overwrite: true }, ['acme/'], never);
+    t.strictSame((await keys('exports')).filter((key) => key.includes('realmlift')), [], 'a check leaves nothing');
+    const requests: string[] = [];
+    await withFaultyProxy(server.endpoint, ({ method, path }) => void requests.push(`${method} ${path.split('?')[0]}`), async ({ endpoint }) => store('acme', { ...target('exports', endpoint), overwrite: true }));
+    t.strictSame(await keys('exports'), [...[...files.keys()].map((path) => `exports/acme/${path}`), 'exports/acme-2/other.txt'].sort());
+    const changes = requests.filter((request) => !request.startsWith('GET'));
+    t.equal(changes[0], `DELETE /${BUCKETS.uploads}/exports/acme/manifest.json`, 'first it is no export any more');
+    t.equal(changes.at(-1), `PUT /${BUCKETS.uploads}/exports/acme/manifest.json`);
+  });
+
+  t.test('a bucket that cannot be written is told by the check', async (t) => {
+    await withFaultyProxy(server.endpoint, ({ method }) => (method === 'POST' ? s3Error(403, 'AccessDenied') : undefined), async ({ endpoint }) =>
+      t.rejects(checkUpload(target('exports', endpoint), ['new/'], never), { code: 'UPLOAD_FAILED', message: /AccessDenied, 403/, hint: /s3:PutObject/ }));
+    await withFaultyProxy(server.endpoint, ({ path }) => (path.includes('prefix=exports') ? s3Error(403, 'AccessDenied') : undefined), async ({ endpoint }) =>
+      t.rejects(checkUpload(target('exports', endpoint), ['new/'], never), { code: 'UPLOAD_FAILED' }));
   });
 
   t.test('an upload that fails leaves no manifest and no parts', async (t) => {
     const secondPart = ({ method, path }: Seen): boolean => method === 'PUT' && path.includes('partNumber=2');
     await withFaultyProxy(server.endpoint, (seen) => (secondPart(seen) ? s3Error(500, 'InternalError') : undefined), async ({ endpoint, seen }) => {
-      await t.rejects(uploadDirectory(target('exports/failed', endpoint), directory, 'manifest.json', never, () => undefined), { code: 'UPLOAD_FAILED' });
+      await t.rejects(store('failed', target('exports', endpoint)), { code: 'UPLOAD_FAILED' });
       t.equal(seen.filter(({ method, path }) => method === 'DELETE' && path.includes('uploadId=')).length, 1, 'the parts are removed');
     });
     t.strictSame((await keys('exports/failed')).filter((key) => /manifest|large/.test(key)), []);
@@ -71,7 +96,7 @@ t.test('upload', async (t) => {
       if (path.includes('partNumber=1')) stop.abort(cut);
       return undefined;
     }, async ({ endpoint, seen }) => {
-      await t.rejects(uploadDirectory(target('exports/cut', endpoint), directory, 'manifest.json', stop.signal, () => undefined), cut);
+      await t.rejects(store('cut', target('exports', endpoint), stop.signal), cut);
       t.equal(seen.filter(({ method, path }) => method === 'DELETE' && path.includes('uploadId=')).length, 1, 'the parts are removed');
     });
     t.strictSame((await keys('exports/cut')).filter((key) => /manifest|large/.test(key)), []);
@@ -79,14 +104,14 @@ t.test('upload', async (t) => {
 
   t.test('a stream is one object, and none when it breaks', async (t) => {
     const content = randomBytes(LARGE);
-    await uploadStream(target('tar'), 'acme.tar.gz', Readable.from([content.subarray(0, 100), content.subarray(100)]), content.length, never);
+    await uploadStream(target('tar'), 'acme.tar.gz', Readable.from([content.subarray(0, 100), content.subarray(100)]), content.length, never, () => undefined);
     const { Body } = await server.client.send(new GetObjectCommand({ Bucket: BUCKETS.uploads, Key: 'tar/acme.tar.gz' }));
     t.ok((await buffer(Body as Readable)).equals(content));
     const broken = new Error('broken');
     await t.rejects(uploadStream(target('broken'), 'acme.tar.gz', Readable.from((function* () {
       yield content;
       throw broken;
-    })()), undefined, never), broken);
+    })()), undefined, never, () => undefined), broken);
     t.strictSame(await keys('broken'), []);
   });
 
@@ -95,12 +120,12 @@ t.test('upload', async (t) => {
     await withFaultyProxy(server.endpoint, ({ method, headers }) => {
       if (method === 'PUT') asked.push(`${headers['x-amz-server-side-encryption']?.toString()} ${headers['x-amz-server-side-encryption-aws-kms-key-id']?.toString()} ${typeof headers['x-amz-checksum-sha256']}`);
       return undefined;
-    }, async ({ endpoint }) => uploadStream({ ...target('kms', endpoint), encryption: { kind: 'aws:kms', keyId: 'key' } }, 'one', Readable.from([Buffer.from('x')]), 1, never));
+    }, async ({ endpoint }) => uploadStream({ ...target('kms', endpoint), encryption: { kind: 'aws:kms', keyId: 'key' } }, 'one', Readable.from([Buffer.from('x')]), 1, never, () => undefined));
     t.strictSame(asked, ['aws:kms key string']);
   });
 
   t.test('a bucket that is not there', async (t) => {
-    await t.rejects(uploadDirectory({ ...target('x'), bucket: 'no-such-bucket' }, directory, 'manifest.json', never, () => undefined), { code: 'BUCKET_MISSING' });
+    await t.rejects(store('x', { ...target('x'), bucket: 'no-such-bucket' }), { code: 'BUCKET_MISSING', hint: /--upload/ });
   });
 });
 

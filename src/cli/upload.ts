@@ -1,0 +1,126 @@
+/** `--upload` and `--output s3://…`: the finished exports, or their tarballs, go to S3. */
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { Option, type Command } from 'commander';
+import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
+import type { ExportOptions, ExportResult, Outcome } from '../export.js';
+import { s3Settings } from '../files/s3-settings.js';
+import type { UploadTarget } from '../files/upload-export.js';
+
+export interface UploadOptions {
+  readonly output: string;
+  readonly upload?: string;
+  readonly overwrite?: true;
+  readonly sse?: 'AES256' | 'aws:kms';
+  readonly sseKmsKeyId?: string;
+  readonly tarball?: true;
+  readonly resume?: true;
+  readonly caFile?: string;
+  readonly fileTimeout?: number;
+}
+
+export function addUploadOptions(command: Command): Command {
+  return command
+    .option('--upload <url>', 'also store the finished export below s3://BUCKET/PREFIX, its manifest last; with --tarball the tarball alone')
+    .option('--overwrite', 'in S3: remove what is in the way')
+    .addOption(new Option('--sse <how>', 'encryption that S3 is to apply').choices(['AES256', 'aws:kms']))
+    .option('--sse-kms-key-id <id>', 'with --sse aws:kms: the key, else the account\'s default');
+}
+
+/** How an export runs: where its output goes, and what may refuse its targets. */
+export type Destination = Required<Pick<ExportOptions, 'output'>> & Pick<ExportOptions, 'checkTargets'>;
+
+type Under = Pick<ExportOptions, 'onEvent'> & { readonly signal: AbortSignal };
+
+/**
+ * Runs `work`, which exports, and stores what it made where the options say.
+ *
+ * @returns the outcomes: an export that could not be stored is a failure
+ * @throws RealmliftError USAGE, UPLOAD_URL, STOPPED, and what `work` throws
+ */
+export async function withUpload(options: UploadOptions, under: Under, work: (destination: Destination) => Promise<Outcome[]>): Promise<Outcome[]> {
+  const url = destinationUrl(options);
+  if (url === undefined) return work({ output: options.output });
+  // The SDK takes 0.2 s to load: only who needs it waits.
+  const { parseS3Url } = await import('../files/upload-export.js');
+  const target: UploadTarget = {
+    connection: { ...s3Settings(process.env), caFile: options.caFile, timeout: options.fileTimeout }, ...parseS3Url(url), overwrite: options.overwrite,
+    ...(options.sse === undefined ? {} : { encryption: { kind: options.sse, keyId: options.sseKmsKeyId } }),
+  };
+  if (options.upload !== undefined) return exportAndStore(options, target, under, options.output, work);
+  const directory = await mkdtemp(join(tmpdir(), 'realmlift-'));
+  try {
+    return await exportAndStore(options, target, under, directory, work);
+  } catch (error) {
+    throw under.signal.aborted ? stopped(error, undefined) : error;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** Where to store; undefined when that was not asked for. */
+function destinationUrl({ output, upload, overwrite, sse, sseKmsKeyId, resume }: UploadOptions): string | undefined {
+  const refuse = (what: string, hint: string): never => { throw new RealmliftError('USAGE', 'usage', what, { hint, exit: EXIT.usage }); };
+  if (sseKmsKeyId !== undefined && sse !== 'aws:kms') return refuse('--sse-kms-key-id names a key of KMS', 'add --sse aws:kms');
+  if (output.startsWith('s3://')) {
+    if (upload !== undefined) return refuse('both --output and --upload name a bucket', 'give one of them');
+    return resume === true ? refuse('what --output s3://… made is gone when it stops', 'give a directory with --output, and --upload') : output;
+  }
+  if (upload === undefined && (overwrite ?? sse) !== undefined) return refuse('--overwrite and --sse are for exports that go to S3', 'add --upload s3://BUCKET/PREFIX');
+  return upload;
+}
+
+async function exportAndStore(options: UploadOptions, target: UploadTarget, { signal, onEvent }: Under, output: string, work: (destination: Destination) => Promise<Outcome[]>): Promise<Outcome[]> {
+  const { checkUpload, uploadDirectory, uploadStream } = await import('../files/upload-export.js');
+  const prefix = `s3://${target.bucket}/${target.prefix === '' ? '' : `${target.prefix}/`}`;
+  const exported = await work({
+    output,
+    checkTargets: async (targets) => {
+      const names = targets.flatMap(({ directory }) => (options.tarball === true ? tarballOf(directory) : [`${directory}/`]));
+      await checkUpload(target, targets.length > 1 ? [...names, RUN_MANIFEST] : names, signal);
+    },
+  });
+  const file = async (name: string, onStored: Parameters<typeof uploadStream>[5]): Promise<void> =>
+    uploadStream(target, name, createReadStream(join(output, name)), (await stat(join(output, name))).size, signal, onStored);
+  const store = async (name: string, result: ExportResult): Promise<void> => {
+    const onStored = (stored: { readonly objects: number; readonly bytes: number }): void => onEvent({ target: result.target, kind: 'stored', ...stored });
+    if (options.tarball === true) for (const each of tarballOf(name)) await file(each, onStored);
+    else await uploadDirectory(target, name, result.directory, 'manifest.json', signal, onStored);
+  };
+  const outcomes: Outcome[] = [];
+  for (const outcome of exported) {
+    if ('error' in outcome) {
+      outcomes.push(outcome);
+      continue;
+    }
+    const { result } = outcome;
+    const name = basename(result.directory);
+    const place = `${prefix}${options.tarball === true ? `${name}.tar.gz` : name}`;
+    try {
+      await store(name, result);
+      outcomes.push({ ...outcome, result: { ...result, directory: options.upload === undefined ? place : `${result.directory} and ${place}` } });
+    } catch (error) {
+      if (signal.aborted) throw stopped(error, options.upload === undefined ? undefined : result.directory);
+      outcomes.push({ target: outcome.target, error: asRealmliftError(error) });
+    }
+  }
+  // It binds the others: last, and only where all that it names are there.
+  if (outcomes.length > 1 && outcomes.every((outcome, index) => 'result' in outcome || exported[index] === outcome)) await file(RUN_MANIFEST, () => undefined);
+  return outcomes;
+}
+
+/** Written where several exports are made at once. */
+const RUN_MANIFEST = 'manifest.json';
+
+/** The checksum comes last. */
+function tarballOf(name: string): string[] {
+  return [`${name}.tar.gz`, `${name}.tar.gz.sha256`];
+}
+
+function stopped(reason: unknown, whole: string | undefined): unknown {
+  if (!(reason instanceof RealmliftError)) return reason;
+  const hint = whole === undefined ? 'run again from the start; what was stored has no manifest, and is replaced with --overwrite' : `${whole} is whole; what was stored of it has no manifest`;
+  return new RealmliftError(reason.code, 'files', reason.message, { hint, exit: reason.exit, cause: reason });
+}
