@@ -13,6 +13,7 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { EXIT, RealmliftError } from '../errors.js';
 import { Lost } from './file-store.js';
 import { RequestLimiter } from './request-limiter.js';
+import { keepTemplates } from './s3-object-request.js';
 import { Corrupt, Hung, credentialsRefused, meaningOf } from './s3-fault.js';
 
 export interface S3Connection {
@@ -143,7 +144,9 @@ export class S3Access {
   }
 
   #newClient(): S3Client {
-    return newS3Client({ ...this.#connection, attempts: 1 }, this.#agents);
+    const client = newS3Client({ ...this.#connection, attempts: 1 }, this.#agents);
+    keepTemplates(client);
+    return client;
   }
 }
 

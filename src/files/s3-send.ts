@@ -3,13 +3,14 @@
  * fifth of the processor time of a small object. What the signal cuts is not waited for; its connection ends with the client, or
  * when it has been silent for the socket's time-out.
  */
-import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import type { GetObjectCommandInput, GetObjectCommandOutput, ListObjectsV2CommandInput, ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
+import { requestObject } from './s3-object-request.js';
 
 /** The answer's head; its body is still to be read, or to be given to {@link discard}. */
 export async function getObject(client: S3Client, input: GetObjectCommandInput, signal: AbortSignal): Promise<GetObjectCommandOutput> {
-  return unlessCut(client.send(new GetObjectCommand(input)), signal, discard);
+  return unlessCut(requestObject(client, input), signal, discard);
 }
 
 export async function listPage(client: S3Client, input: ListObjectsV2CommandInput, signal: AbortSignal): Promise<ListObjectsV2CommandOutput> {
