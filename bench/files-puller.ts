@@ -5,11 +5,12 @@ import { dirname, join } from 'node:path';
 import { pullFiles } from '../src/files/pull-files.js';
 import { openS3Store } from '../src/files/s3-store.js';
 import type { WantedFiles, WantedUpload } from '../src/files/wanted-files.js';
-import { BUCKETS } from '../test/testbed/s3-server.js';
 import { OWNER, REALM } from './files-objects.js';
 
 export interface PullOrder {
   readonly endpoint: string;
+  /** Not read from the testbed here, which would load a server into this process. */
+  readonly buckets: { readonly uploads: string; readonly avatars: string };
   readonly keys: readonly string[];
   readonly size: number;
   readonly jobs: number;
@@ -45,9 +46,9 @@ async function run(order: PullOrder): Promise<void> {
 
 interface Result { readonly seconds: number; readonly bytes: number }
 
-async function pulled({ endpoint, keys, size, jobs, partSize }: PullOrder, directory: string): Promise<Result> {
+async function pulled({ endpoint, buckets, keys, size, jobs, partSize }: PullOrder, directory: string): Promise<Result> {
   const store = await openS3Store({
-    endpoint, region: 'us-east-1', uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars, jobs, partSize, credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
+    endpoint, region: 'us-east-1', uploadsBucket: buckets.uploads, avatarsBucket: buckets.avatars, jobs, partSize, credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
   });
   try {
     const started = performance.now();
@@ -72,10 +73,10 @@ function wanted(keys: readonly string[], size: number): WantedFiles {
   };
 }
 
-async function requests({ endpoint, keys, size, jobs, partSize }: PullOrder): Promise<Result> {
+async function requests({ endpoint, buckets, keys, size, jobs, partSize }: PullOrder): Promise<Result> {
   const ranges = keys.flatMap((key) => Array.from({ length: Math.ceil(size / partSize) }, (_, part) => ({ key, start: part * partSize, end: Math.min(size, (part + 1) * partSize) - 1 })));
   const agent = new Agent({ keepAlive: true, maxSockets: jobs });
-  const seconds = await atOnce(jobs, ranges, async ({ key, start, end }) => read(`${endpoint}/${BUCKETS.uploads}/${key}`, start, end, agent));
+  const seconds = await atOnce(jobs, ranges, async ({ key, start, end }) => read(`${endpoint}/${buckets.uploads}/${key}`, start, end, agent));
   agent.destroy();
   return { seconds, bytes: keys.length * size };
 }

@@ -21,6 +21,12 @@ export interface ServerReady {
   readonly distant: string;
   /** With latency and a rate per connection. */
   readonly narrow: string;
+  readonly buckets: typeof BUCKETS;
+}
+
+/** Processor seconds of server and lines since the last time they were asked for. */
+export interface ServerCost {
+  readonly processor: number;
 }
 
 const Metadata = { user_profile_id: String(OWNER), realm_id: String(REALM) };
@@ -38,9 +44,15 @@ async function start({ small, large, latency, rate }: ServerOrder): Promise<void
   }
   for (let index = 0; index < large.count; index += 1) await store(largeKey(index), large.size);
   const ready: ServerReady = {
-    direct: endpoint, distant: await startSlowProxy(endpoint, { latency, rate: Infinity }), narrow: await startSlowProxy(endpoint, { latency, rate }),
+    direct: endpoint, distant: await startSlowProxy(endpoint, { latency, rate: Infinity }), narrow: await startSlowProxy(endpoint, { latency, rate }), buckets: BUCKETS,
   };
   process.send?.(ready);
+  let last = process.cpuUsage();
+  process.on('message', () => {
+    const { user, system } = process.cpuUsage(last);
+    last = process.cpuUsage();
+    process.send?.({ processor: (user + system) / 1e6 } satisfies ServerCost);
+  });
 }
 
 function* pattern(key: string, size: number): Generator<Buffer> {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { RealmliftError } from '../../src/errors.js';
 import { openS3Store } from '../../src/files/s3-store.js';
+import { s3Settings } from '../../src/files/s3-settings.js';
 import type { S3StoreSettings } from '../../src/files/s3-store.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
 import { s3Error, withFaultyProxy } from './faulty-proxy.js';
@@ -64,4 +65,14 @@ t.test('settings', async (t) => {
   await refuses('another authority', { endpoint, caFile: join(CERTIFICATES, 'other-ca.crt') }, 'S3_CERTIFICATE');
   await refuses('no such file', { endpoint, caFile: join(CERTIFICATES, 'none.crt') }, 'CA_FILE');
   t.equal(await open({ endpoint, caFile: join(CERTIFICATES, 'ca.crt') }).then(() => 'opened'), 'opened', 'with its authority');
+});
+
+t.test('settings out of the environment', (t) => {
+  t.strictSame(s3Settings({}), { endpoint: undefined, region: undefined });
+  t.strictSame(s3Settings({ S3_ENDPOINT: '', S3_REGION: '', S3_ADDRESSING_STYLE: '' }), { endpoint: undefined, region: undefined }, 'a variable without a value is not set');
+  t.strictSame(s3Settings({ S3_ENDPOINT: 'https://s3.example', S3_REGION: 'r', S3_ADDRESSING_STYLE: 'auto' }), { endpoint: 'https://s3.example', region: 'r' });
+  t.match(s3Settings({ S3_ADDRESSING_STYLE: 'path' }), { forcePathStyle: true });
+  t.match(s3Settings({ S3_ENDPOINT: 'https://s3.example', S3_ADDRESSING_STYLE: 'virtual' }), { forcePathStyle: false });
+  t.throws(() => s3Settings({ S3_ADDRESSING_STYLE: 'dns' }), { code: 'S3_ADDRESSING', stage: 'usage', exit: 2 });
+  t.end();
 });
