@@ -76,7 +76,10 @@ export async function requestObject(client: S3Client, input: GetObjectCommandInp
     kept?.set(bucket, undefined);
     return client.send(new GetObjectCommand(input));
   }
-  throw await errorOf(response);
+  const error = await errorOf(response);
+  // The client learns by its own requests how far this computer's clock is off.
+  if (error.name === 'RequestTimeTooSkewed') kept?.delete(bucket);
+  throw error;
 }
 
 async function templateOf(client: S3Client, request: HttpRequest, key: string, scheme: { readonly signingRegion?: string; readonly signingName?: string }): Promise<Template | undefined> {

@@ -93,6 +93,18 @@ t.test('requests for objects', async (t) => {
     t.match((await both('2/a')).answers, [{ status: 502 }, { status: 502 }]);
   });
 
+  await t.test('a clock that is off is the client\'s to learn of', async (t) => {
+    answer = { status: 403, headers: { date: new Date(Date.now() + 3_600_000).toUTCString() }, body: '<Error><Code>RequestTimeTooSkewed</Code></Error>' };
+    const client = clientOf();
+    keepTemplates(client);
+    seen.length = 0;
+    for (let turn = 0; turn < 4; turn += 1) await t.rejects(requestObject(client, { Bucket: 'bucket', Key: '2/a' }), { name: 'RequestTimeTooSkewed' });
+    t.strictSame(seen.map(short), [false, true, false, true]);
+    const hour = (date = ''): string => date.slice(9, 11);
+    t.not(hour(seen[3]?.headers['x-amz-date'] as string), hour(new Date().toISOString().replace(/[-:]/g, '')), 'then it is allowed for');
+    client.destroy();
+  });
+
   await t.test('a redirection is the client\'s to follow', async (t) => {
     answer = { status: 301, headers: {}, body: '<Error><Code>PermanentRedirect</Code></Error>' };
     const { answers, requests } = await both('2/a');
