@@ -11,7 +11,7 @@ import { refuseRemap, remapFinished } from './export/remap-finished.js';
 import { databaseIdentity } from './export/run-identity.js';
 import { snapshotsOfUnfinished } from './export/unfinished.js';
 import { WorkerPool } from './export/worker-pool.js';
-import { asRealmliftError } from './errors.js';
+import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
 import type { FileStore } from './files/file-store.js';
 import type { OrphanChoice } from './files/pull-files.js';
 import type { MigrationStatusOptions } from './package/migration-status.js';
@@ -102,6 +102,9 @@ const TARGETS_AT_ONCE = 4;
  * @throws RealmliftError when the run as a whole cannot begin or loses its snapshot; then nothing is at a final path
  */
 export async function runExport(options: ExportOptions): Promise<Outcome[]> {
+  if (options.remap !== undefined && options.orphans === 'copy') {
+    throw new RealmliftError('ORPHANS_REMAPPED', 'usage', 'files that no row claims have no new ids: a remapped export would lack them', { hint: 'leave out --orphans copy, or --remap', exit: EXIT.usage });
+  }
   return withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });

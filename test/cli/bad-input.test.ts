@@ -73,6 +73,7 @@ t.test('words that mean nothing', async (t) => {
     [[...ACME, '--jobs', '0'], /^realmlift: USAGE \[usage\]: .*--jobs.*a whole number of at least 1/],
     [[...ACME, '--jobs', 'two'], /^realmlift: USAGE \[usage\]: .*--jobs/],
     [ACME, /^realmlift: FILES_UNKNOWN \[usage\]: it is not said where the uploaded files are \(give --uploads-dir/],
+    [[...ACME, '--uploads-dir', directory, '--remap', '--id-base', '1000', '--orphans', 'copy'], /^realmlift: ORPHANS_REMAPPED \[usage\]: /],
     [['export', '--realms', at('none'), '--uploads-dir', directory], /^realmlift: REALMS_FILE \[usage\]: .*none cannot be read \(ENOENT\)/],
     [['export', '--realms', at('empty'), '--uploads-dir', directory], /^realmlift: REALM_MISSING \[usage\]/],
     [[...ACME, '--users', at('none'), '--uploads-dir', directory], /^realmlift: USERS_FILE \[usage\]: .*none cannot be read \(ENOENT\)/],
