@@ -2,8 +2,8 @@
  * One connection to the source database, set up so that what it sends does not depend on the server's or the role's
  * configuration: time zone, date style, encoding, search path.
  */
-import { Socket } from 'node:net';
 import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
+import './navigator.js';
 import pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import type { ConnectionSettings, TargetServer } from './connection-settings.js';
@@ -98,11 +98,7 @@ async function connectToOne(tries: readonly ConnectionSettings[], role: string, 
 }
 
 async function open(settings: ConnectionSettings, role: string, target: TargetServer): Promise<pg.Client> {
-  const client = new pg.Client({
-    ...settings.config, ssl: ssl(settings), application_name: `realmlift ${role}`,
-    // The driver's default looks first whether it runs at Cloudflare's, for which Node loads its whole fetch: 30 ms a thread.
-    stream: () => new Socket(),
-  });
+  const client = new pg.Client({ ...settings.config, ssl: ssl(settings), application_name: `realmlift ${role}` });
   // A connection lost between two queries is an error event; it reaches the caller through its next query.
   client.on('error', () => undefined);
   try {
