@@ -8,12 +8,12 @@ SELECT m.id
 FROM (
   SELECT d.sender_id, d.recipient_id
   FROM zerver_message d
-  WHERE d.realm_id = :realm_id
+  LEFT JOIN addressee a ON a.id = d.recipient_id
+  LEFT JOIN group_recipient g ON g.id = d.recipient_id
+  LEFT JOIN possible_sender s ON s.id = d.sender_id
+  WHERE d.realm_id = :realm_id AND (COALESCE(g.safe, true) OR s.id IS NULL)
+    AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR (a.is_contact AND s.agrees)), false)
   GROUP BY d.sender_id, d.recipient_id
-) AS pair
-LEFT JOIN addressee a ON a.id = pair.recipient_id
-LEFT JOIN group_recipient g ON g.id = pair.recipient_id
-LEFT JOIN possible_sender s ON s.id = pair.sender_id
-JOIN zerver_message m ON m.sender_id = pair.sender_id AND m.recipient_id = pair.recipient_id
-WHERE m.realm_id = :realm_id AND (COALESCE(g.safe, true) OR s.id IS NULL)
-  AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR (a.is_contact AND s.agrees)), false)
+) AS stray
+JOIN zerver_message m ON m.sender_id = stray.sender_id AND m.recipient_id = stray.recipient_id
+WHERE m.realm_id = :realm_id
