@@ -14,7 +14,7 @@ import { unsafe } from './safe-path.js';
 import type { Area, WantedFiles } from './wanted-files.js';
 
 /** Where orphans are copied to, in the export's directory: the import does not look there. */
-const DIRECTORY = 'orphans';
+export const ORPHANS_DIRECTORY = 'orphans';
 
 /** Written by the upload server tusd beside each file. */
 const SIDECAR = '.info';
@@ -70,7 +70,7 @@ async function orphansOf(run: Reconciliation, area: Area, orphans: AsyncIterable
 }
 
 async function copyOrphan({ store, wanted, done, signal }: Reconciliation, target: ExportDirectory, area: Area, { key, etag }: StoredFile): Promise<Pick<Orphan, 'copy' | 'notCopied'>> {
-  const path = `${DIRECTORY}/${area}/${key}`;
+  const path = `${ORPHANS_DIRECTORY}/${area}/${key}`;
   const candidate: Candidate = {
     area, key, path, etag,
     // Where the metadata names an owner or a realm, it must be one that travels; the local disk has no metadata.

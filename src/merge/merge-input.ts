@@ -1,7 +1,7 @@
 /** The exports to join, oldest snapshot first, and whether they may be joined at all. */
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
-import { openFinishedExport, readTop, tableFiles, type FinishedExport } from '../pipe/finished-export.js';
+import { openWithoutOrphans, readTop, tableFiles, type FinishedExport } from '../pipe/finished-export.js';
 import { RowFields } from '../pipe/row-fields.js';
 import { TableFile } from '../pipe/table-file.js';
 import { IdTable } from '../verify/id-table.js';
@@ -30,7 +30,7 @@ export const USER_FLAGS = ['flags', 'flags_mask'] as const;
  * @throws RealmliftError MERGE_REALMS, MERGE_SERVERS, MERGE_VERSIONS, MERGE_KINDS, MERGE_SAME_REALM, MERGE_AGAIN: why they cannot be joined
  */
 export async function withInputs<T>(directories: readonly string[], realmsMayDiffer: boolean, use: (inputs: readonly MergeInput[]) => Promise<T>): Promise<T> {
-  const sources = await Promise.all(directories.map((directory) => openFinishedExport(directory)));
+  const sources = await Promise.all(directories.map((directory) => openWithoutOrphans(directory)));
   // Timestamps of one form, ISO 8601 in UTC with microseconds: their order is that of their letters. Ties keep the caller's order.
   sources.sort((a, b) => (a.header.snapshot.taken_at < b.header.snapshot.taken_at ? -1 : a.header.snapshot.taken_at > b.header.snapshot.taken_at ? 1 : 0));
   const open: TableFile[] = [];

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
+import { ORPHANS_DIRECTORY } from '../files/orphans.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
 import { comparePaths, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
@@ -11,6 +12,8 @@ import { changed } from './table-file.js';
 export interface FinishedExport {
   readonly directory: string;
   readonly header: ManifestHeader;
+  /** How many files it holds that no row names, see --orphans copy. */
+  readonly orphans: number;
   /** Files at the top level but messages files and the manifest, by name. */
   readonly top: ReadonlyMap<string, ManifestFile>;
   /** messages-000001.json and so on, without a gap. */
@@ -45,6 +48,7 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
   const { header, files } = await readManifest(manifest);
   const top = new Map<string, ManifestFile>();
   const records = new Map<Area, ManifestFile>();
+  let orphans = 0;
   const numbered: { number: number; file: ManifestFile }[] = [];
   const found = filesOf(directory);
   let present = found.next();
@@ -55,7 +59,8 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
     if (!present.value.isFile) throw changed(file.path, 'it is no ordinary file');
     if (lstatSync(join(directory, file.path)).size !== file.size) throw changed(file.path, 'it has another size');
     const area = areaOf(file.path);
-    if (area !== undefined) {
+    if (file.path.startsWith(`${ORPHANS_DIRECTORY}/`)) orphans++;
+    else if (area !== undefined) {
       if (file.path === recordsOf(area)) records.set(area, file);
     } else {
       const number = MESSAGES.exec(file.path)?.[1];
@@ -70,7 +75,7 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
     if (number !== index + 1) throw changed(file.path, 'the import reads messages files by number, and there is a gap before it');
   });
   return {
-    directory, header, top, messages: numbered.map(({ file }) => file), records,
+    directory, header, orphans, top, messages: numbered.map(({ file }) => file), records,
     areaFiles: async function* () {
       for await (const file of (await readManifest(manifest)).files) {
         const area = areaOf(file.path);
@@ -78,6 +83,15 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
       }
     },
   };
+}
+
+/** Opens an export of which everything is to go on: files that no row names could not. @throws RealmliftError ORPHANS_STAY, and as {@link openFinishedExport} */
+export async function openWithoutOrphans(directory: string): Promise<FinishedExport> {
+  const source = await openFinishedExport(directory);
+  if (source.orphans === 0) return source;
+  throw new RealmliftError('ORPHANS_STAY', 'usage', `${directory} holds ${source.orphans} files in ${ORPHANS_DIRECTORY}/ that no row names: nothing says what would become of them`, {
+    hint: 'export again with --orphans report', exit: EXIT.usage,
+  });
 }
 
 /** The area of a path such as `uploads/2/ab/x.png`; undefined for a file at the top level. */

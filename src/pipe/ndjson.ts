@@ -18,7 +18,7 @@ import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../errors.js';
 import { loadRegistry } from '../plan/registry.js';
 import { fileLines } from './file-lines.js';
-import { openFinishedExport, tableFiles, type FinishedExport } from './finished-export.js';
+import { openWithoutOrphans, tableFiles, type FinishedExport } from './finished-export.js';
 import { oneLine } from './one-line.js';
 import { TableFile } from './table-file.js';
 import { parentsFirst } from './table-order.js';
@@ -53,7 +53,7 @@ const READER_GONE = new Set(['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_
  * @throws RealmliftError OUTPUT_CLOSED when the reader goes away, NOT_AN_EXPORT, EXPORT_CHANGED, JSON_DAMAGED; then there is no trailer
  */
 export async function writeNdjson(exportDirectory: string, out: Writable, { filesDirectory }: NdjsonOptions): Promise<NdjsonCounts> {
-  const source = await openFinishedExport(exportDirectory);
+  const source = await openWithoutOrphans(exportDirectory);
   const stream = new NdjsonStream(source, filesDirectory);
   try {
     await pipeline(Readable.from(stream.blocks(), { objectMode: false, highWaterMark: BLOCK }), out);

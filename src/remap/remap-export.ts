@@ -16,7 +16,7 @@ import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { PartFile } from '../package/part-file.js';
 import type { Catalog } from '../plan/catalog.js';
 import { loadRegistry } from '../plan/registry.js';
-import { ID_MAPS, openFinishedExport, tableFiles, type FinishedExport } from '../pipe/finished-export.js';
+import { ID_MAPS, openWithoutOrphans, tableFiles, type FinishedExport } from '../pipe/finished-export.js';
 import { placeFile } from '../pipe/place-file.js';
 import { TableFile } from '../pipe/table-file.js';
 import { writtenEntries } from '../pipe/written-entries.js';
@@ -77,7 +77,7 @@ export async function remapExport(input: string, output: string, options: RemapO
   if (existsSync(output) && readdirSync(output).some((name) => name !== RUN_DIRECTORY)) {
     throw new RealmliftError('OUTPUT_EXISTS', 'remap', `${output} is not empty`, { hint: 'choose a new directory' });
   }
-  const source = await openFinishedExport(input);
+  const source = await openWithoutOrphans(input);
   const scratch = join(output, RUN_DIRECTORY, 'remap');
   const mine = existsSync(join(output, RUN_DIRECTORY)) ? scratch : join(output, RUN_DIRECTORY);
   mkdirSync(scratch, { recursive: true, mode: 0o700 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { DeleteObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import pg from 'pg';
 import t from 'tap';
+import { openWithoutOrphans } from '../../src/pipe/finished-export.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
@@ -107,6 +108,7 @@ t.test('database and buckets disagree', async (t) => {
       t.strictSame(report('copy').orphans, ORPHANS.map((orphan) => ({ ...orphan, ...(orphan.key.includes('theirs') ? { not_copied: 'owner' } : { copy: `orphans/${orphan.area}/${orphan.key}` }) })));
       t.equal(readFileSync(join(directory, 'copy', 'acme', 'orphans', 'uploads', '2', 'zz', 'orphan.txt'), 'utf8'), 'orphan');
       t.match(stderr, /; 2 that no row claims, 12 B, 1 copied\)\n/);
+      await t.rejects(openWithoutOrphans(join(directory, 'copy', 'acme')), { code: 'ORPHANS_STAY', message: /3 files in orphans/ }, 'and stop what could only drop them');
     });
 
     await t.test('where users must approve, orphans are counted; their names are nobody\'s to give', async (t) => {
