@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { RealmliftError } from '../errors.js';
+import { THREAD_LIMITS } from '../thread-limits.js';
 import { ABANDON, type Assignment, type SentError, type WorkerMessage, type WorkerSetup } from './worker.js';
 
 export type SegmentMessage = Exclude<WorkerMessage, { kind: 'done' | 'failed' }>;
@@ -54,7 +55,7 @@ export class WorkerPool {
   }
 
   #start(): void {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: this.#setup });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: this.#setup, resourceLimits: THREAD_LIMITS });
     this.#workers.add(worker);
     this.#idle.push(worker);
     worker.on('message', (message: WorkerMessage) => this.#received(worker, message));

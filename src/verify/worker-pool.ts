@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { RealmliftError } from '../errors.js';
+import { THREAD_LIMITS } from '../thread-limits.js';
 import type { TaskMessage, TaskName, TaskReply, Tasks } from './worker-tasks.js';
 
 interface Waiting {
@@ -22,7 +23,7 @@ class PooledWorker {
   readonly pending: Waiting[] = [];
 
   constructor(fds: number[], freed: () => void) {
-    this.thread = new Worker(new URL('./verify-worker.js', import.meta.url), { workerData: { fds } });
+    this.thread = new Worker(new URL('./verify-worker.js', import.meta.url), { workerData: { fds }, resourceLimits: THREAD_LIMITS });
     this.thread.on('message', (reply: TaskReply) => {
       const waiting = this.pending.shift();
       if (waiting === undefined) return;

@@ -1,5 +1,5 @@
 /**
- * `make test`: lint, and every compiled test file, two at a time, each in a Node process of its own; one line per file,
+ * `make test`: lint, and every compiled test file, three at a time, each in a Node process of its own; one line per file,
  * failures with their diagnostics, and at the end `N passed, N failed`. Exits with 1 when anything failed.
  *
  * All files share one PostgreSQL server. Files named *.long.test.ts run only, and then alone, with LONG_TESTS=1.
@@ -15,7 +15,8 @@ import { TapOutcome } from './tap-outcome.js';
 import { SHARED_SERVER_VARIABLE } from './test-database.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
-const PARALLEL = 2;
+/** One more than the processors of the smallest machine: tests wait for disks and servers now and then. */
+const PARALLEL = 3;
 
 interface Task {
   readonly name: string;
