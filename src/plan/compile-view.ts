@@ -116,7 +116,7 @@ class Compiler {
     const sql = `SELECT ${list.join(', ')}\n${rest}`;
     // The condition of @defaults is part of the text only now.
     if (select.defaults !== undefined) checkView(view.name, sql, this.#rules, view.shared);
-    requireColumnsOf(view.name, sql, this.#catalog, new Map([...this.selections].map(([name, selection]) => [name, selection.columns])));
+    requireColumnsOf(view.name, sql, this.#catalog, new Map([...this.selections].map(([name, { columns, view: { table } }]) => [name, { columns, table }])));
     return { name: view.name, view, rule: view.selects.length > 1 ? describe(because) || 'otherwise' : '', sql, columns, reads, leftOut: expanded.leftOut };
   }
 

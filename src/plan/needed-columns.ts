@@ -29,10 +29,10 @@ export function requireNamedColumns(catalog: Catalog): void {
 /**
  * Checks every `alias.column` of a compiled SELECT against the live schema.
  *
- * @param selections columns of the selections that it may read
+ * @param selections of those that it may read: columns, and the table whose columns they are where the selection is of one
  * @throws RealmliftError SCHEMA_UNKNOWN
  */
-export function requireColumnsOf(name: string, sql: string, catalog: Catalog, selections: ReadonlyMap<string, readonly string[]>): void {
+export function requireColumnsOf(name: string, sql: string, catalog: Catalog, selections: ReadonlyMap<string, { readonly columns: readonly string[]; readonly table: string }>): void {
   const text = sql.replace(/'[^']*'/g, "''");
   const sources = new Map<string, Set<string>>();
   for (const [, source, alias] of text.matchAll(/\b(?:FROM|JOIN)\s+(\w+)\s+(?:AS\s+)?(\w+)/gi) as Iterable<[string, string, string]>) {
@@ -44,8 +44,9 @@ export function requireColumnsOf(name: string, sql: string, catalog: Catalog, se
     const of = sources.get(alias);
     if (of === undefined || derived.has(alias)) continue;
     // An alias may stand for different things in the branches of a UNION.
-    if ([...of].some((source) => selections.get(source)?.includes(column) === true || catalog.get(source)?.columns.has(column) === true)) {
-      for (const source of of) if (catalog.get(source)?.columns.has(column) === true) requireColumn(catalog, source, column, `the view ${name}`);
+    if ([...of].some((source) => selections.get(source)?.columns.includes(column) === true || catalog.get(source)?.columns.has(column) === true)) {
+      const tables = [...of].map((source) => selections.get(source)?.table ?? source);
+      for (const table of tables) if (catalog.get(table)?.columns.has(column) === true) requireColumn(catalog, table, column, `the view ${name}`);
     } else for (const source of of) requireColumn(catalog, source, column, `the view ${name}`);
   }
 }

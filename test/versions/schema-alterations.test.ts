@@ -3,7 +3,7 @@
  * is refused clearly, before any row. A name that looks secret is always refused.
  *
  *   ALTERATIONS=1000        how many of each sample server's schema (default 60)
- *   ALTERATIONS_SEED=12345  repeats a run; a failure prints its seed
+ *   ALTERATIONS_SEED=12345  other alterations than by default; a failure prints its seed
  */
 import fc from 'fast-check';
 import pg from 'pg';
@@ -24,7 +24,8 @@ import { withTestDatabase } from '../testbed/test-database.js';
 import { alterations, statementsOf, UNSUPPORTED, type Alteration } from './alterations.js';
 
 const RUNS = Number(process.env.ALTERATIONS ?? 60);
-const SEED = process.env.ALTERATIONS_SEED === undefined ? {} : { seed: Number(process.env.ALTERATIONS_SEED) };
+/** Found a column of a selection whose type nobody had checked. */
+const SEED = { seed: Number(process.env.ALTERATIONS_SEED ?? 767012456) };
 
 /** Codes of a clear refusal, before any row. */
 const REFUSALS = ['SECRET_UNDECIDED', 'SCHEMA_UNKNOWN', 'TYPE_UNSUPPORTED', 'CONSENT_MESSAGE', 'NOT_ZULIP'];
