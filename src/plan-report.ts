@@ -4,7 +4,7 @@
  */
 import { messageFiles } from './plan/message-files.js';
 import { planExport, rulesOf, type ExportRequest } from './plan/plan-export.js';
-import { ledgerQuery, queryOf, type PlannedTable } from './plan/plan-tables.js';
+import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from './plan/plan-tables.js';
 import { useSchema } from './plan/search-path.js';
 import { readSource } from './plan/source.js';
 import { findTargets, type TargetRequest } from './plan/targets.js';
@@ -57,19 +57,21 @@ export async function planReport(options: PlanOptions, onUnknown: (why: string) 
         const table = source.catalog.get(plan.compiled.tables.get(name)?.view.table ?? name);
         return table === undefined || table.estimatedRows <= 0 ? 200 : JSON_FACTOR * table.bytes / table.estimatedRows;
       };
+      const clients = (await session.query<{ id: number }>('SELECT id::float8 AS id FROM zerver_client')).rows.map(({ id }) => id);
       let messages = 0;
       let files = 0;
       const message = plan.tables.find((table) => table.name === 'zerver_message') as PlannedTable;
-      for await (const file of messageFiles(session, queryOf(message, plan.compiled, plan.parameters))) {
+      for await (const file of messageFiles(session, messageIdsQuery(plan.compiled, plan.parameters))) {
         messages += file.rows;
         files += 1;
       }
       const tables = [];
       for (const table of plan.tables) {
         // Counting usermessages would be most of the export's work: their share of the server's is near enough.
-        const estimated = table.name === 'zerver_usermessage';
+        // Which clients the messages were sent with only the messages say: at most all are named.
+        const estimated = table.name === 'zerver_usermessage' || table.name === 'zerver_client';
         const share = (source.catalog.get('zerver_usermessage')?.estimatedRows ?? 0) / Math.max(1, source.catalog.get('zerver_message')?.estimatedRows ?? 1);
-        const rows = table === message ? messages : estimated ? Math.round(messages * Math.max(0, share)) : await count(queryOf(table, plan.compiled, plan.parameters));
+        const rows = table === message ? messages : table.name === 'zerver_usermessage' ? Math.round(messages * Math.max(0, share)) : await count(queryOf(table, plan.compiled, { ...plan.parameters, message_client_ids: clients }));
         tables.push({ table: table.name, rows, bytes: Math.round(rows * width(table.name)), estimated });
       }
       const leftOut = [];

@@ -5,9 +5,7 @@
 -- @select migration zerver >= 0600
 SELECT c.*
 FROM zerver_client c
-WHERE c.id IN (
-  SELECT m.sending_client_id FROM exported_message m
-  UNION
+WHERE c.id = ANY (:message_client_ids) OR c.id IN (
   SELECT s.sending_client_id FROM exported_scheduled_message s
   UNION
   SELECT a.id FROM activity_client a

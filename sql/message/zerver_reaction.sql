@@ -12,5 +12,5 @@ WHERE t.user_profile_id = :user_id
 SELECT t.*
 FROM possible_sender p
 JOIN zerver_reaction t ON t.user_profile_id = p.id
-LEFT JOIN exported_message m ON m.id = t.message_id
+LEFT JOIN exported_message_id m ON m.id = t.message_id
 WHERE COALESCE(m.id, 0) <> 0

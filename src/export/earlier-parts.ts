@@ -16,6 +16,6 @@ export function digestOfQueries(...queries: readonly (RowQuery | undefined)[]): 
 export function earlierPart(journal: Journal, path: string, query: string, range?: { readonly after: number; readonly until: number }): EarlierPart | undefined {
   const known = journal.earlier(path);
   if (known?.part.source === undefined || known.part.after !== range?.after || known.part.until !== range?.until) return undefined;
-  const { size, sha256, rows = {}, source } = known.part;
-  return { path, size, sha256, rows, source, certain: known.present && known.part.query === query };
+  const { size, sha256, rows = {}, source, clients } = known.part;
+  return { path, size, sha256, rows, source, clients, certain: known.present && known.part.query === query };
 }

@@ -16,9 +16,9 @@ import type { OutputDirectory } from '../package/output-directory.js';
 import { sweep } from '../package/sweep.js';
 import type { CompiledView } from '../plan/compile-view.js';
 import { messageFiles } from '../plan/message-files.js';
-import { MESSAGE_RANGE } from '../plan/parameters.js';
+import { MESSAGE_RANGE, type Parameters } from '../plan/parameters.js';
 import type { ExportPlan } from '../plan/plan-export.js';
-import { ledgerQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
+import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
 import { cutConnection, type Snapshot } from '../snapshot/snapshot.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
@@ -93,6 +93,9 @@ export interface RealmResult {
 /** Written by the files stage at the end of each area. */
 const RECORDS = new Set(AREAS.map((area) => `${area}/records.json`));
 
+/** Tables whose rows depend on what the export itself finds out. */
+const LATE: ReadonlySet<string> = new Set(['zerver_attachment', 'zerver_client']);
+
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;
 
@@ -112,6 +115,8 @@ class RealmExport {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   #messagesFiles = 0;
+  /** That exported messages were sent with. */
+  readonly #clients = new Set<number>();
   /** Messages files on their way out. */
   readonly #leaving: Promise<void>[] = [];
 
@@ -180,11 +185,15 @@ class RealmExport {
     this.#signal.addEventListener('abort', () => cutConnection(this.#run.session), { once: true });
     const attachments = this.#table('zerver_attachment');
     const files = this.#pullFiles();
+    const clients = this.#table('zerver_client');
+    const messages = this.#exportMessages();
     const pieces = [
       // The rows wait for the files: a row whose file is missing would stop the import half-way.
-      attachments === undefined ? files : files.then((pulled) => this.#exportTable(attachments, pulled.lostAttachmentIds)),
-      this.#exportMessages(),
-      ...this.#smallTables().map((table) => this.#exportTable(table, [])),
+      attachments === undefined ? files : files.then((pulled) => this.#exportTable(attachments, { missing_attachment_ids: pulled.lostAttachmentIds })),
+      messages,
+      // The messages tell which clients they were sent with, which would take another look at each of them.
+      ...(clients === undefined ? [] : [messages.then(() => this.#exportTable(clients, { message_client_ids: [...this.#clients].sort((a, b) => a - b) }))]),
+      ...this.#smallTables().map((table) => this.#exportTable(table)),
       ...this.#run.plan.compiled.ledger.map((view) => this.#exportLedger(view)),
     ];
     for (const piece of pieces) piece.catch((error: unknown) => this.#stop.abort(error));
@@ -206,12 +215,12 @@ class RealmExport {
   }
 
   #smallTables(): PlannedTable[] {
-    return this.#run.plan.tables.filter((table) => table.file !== 'messages' && table.name !== 'zerver_attachment');
+    return this.#run.plan.tables.filter((table) => table.file !== 'messages' && !LATE.has(table.name));
   }
 
-  #exportTable(table: PlannedTable, missing: readonly string[]): Promise<void> {
+  #exportTable(table: PlannedTable, found: Partial<Parameters> = {}): Promise<void> {
     const weight = this.#context.source.catalog.get(table.name)?.bytes ?? 0;
-    return this.#tableSegment(partPath(table.name), this.#query(table, missing), weight);
+    return this.#tableSegment(partPath(table.name), this.#query(table, found), weight);
   }
 
   /** What stays is told row by row: a part of the report. */
@@ -221,9 +230,10 @@ class RealmExport {
     return this.#tableSegment(ledgerPath(view.name), { table: view.name, select, keys: view.columns, stripped: [] }, 0);
   }
 
-  #query(table: PlannedTable, missing: readonly string[] = [], where = ''): RowQuery {
+  /** @param found parameters that only the export itself finds out */
+  #query(table: PlannedTable, found: Partial<Parameters> = {}, where = ''): RowQuery {
     const { compiled, parameters } = this.#run.plan;
-    const select = queryOf(table, compiled, { ...parameters, missing_attachment_ids: missing }, where);
+    const select = queryOf(table, compiled, { ...parameters, ...found }, where);
     return { table: table.name, select, keys: table.keys, stripped: table.stripped };
   }
 
@@ -234,16 +244,16 @@ class RealmExport {
   }
 
   async #exportMessages(): Promise<void> {
-    const { session, journal, output } = this.#run;
+    const { session, journal, output, plan } = this.#run;
     const messages = this.#table('zerver_message') as PlannedTable;
     const usermessages = this.#table('zerver_usermessage');
-    const { select } = this.#query(messages);
-    const planned = await planFiles(join(output.run, 'messages-files'), messageFiles(session, select))
-      .catch((error: unknown) => { throw copyError(error, messages.name, select, session.user ?? 'the role'); });
+    const ids = messageIdsQuery(plan.compiled, plan.parameters);
+    const planned = await planFiles(join(output.run, 'messages-files'), messageFiles(session, ids))
+      .catch((error: unknown) => { throw copyError(error, messages.name, ids, session.user ?? 'the role'); });
     this.#messagesFiles = planned.count;
     this.#tell({ kind: 'planned', messages: planned.messages, messageFiles: planned.count });
     if (planned.count === 0) return this.#emptyMessagesFile(usermessages);
-    const queries = { messages: this.#query(messages, [], MESSAGE_RANGE), usermessages: usermessages === undefined ? undefined : this.#query(usermessages) };
+    const queries = { messages: this.#query(messages, {}, MESSAGE_RANGE), usermessages: usermessages === undefined ? undefined : this.#query(usermessages) };
     await this.#messageSegments(planned, queries, journal);
   }
 
@@ -293,6 +303,7 @@ class RealmExport {
 
   #finished(part: JournalPart, kept: boolean): void {
     this.#totals.add(part);
+    for (const client of part.clients ?? []) this.#clients.add(client);
     try {
       this.#run.journal.append('part', part);
     } catch (error) {

@@ -42,7 +42,7 @@ export async function exportMessages(
   try {
     const messages = await copyMessages(client, queries.messages, files, open, onProgress);
     const fields = await usermessageFields(client, queries);
-    for (const { planned, out, source, ids } of messages) {
+    for (const { planned, out, source, ids, clients } of messages) {
       out.writeText(']');
       const rows: Record<string, number> = { [queries.messages.table]: ids.length };
       const usermessages = usermessagesOf(queries, ids);
@@ -53,7 +53,7 @@ export async function exportMessages(
       }
       out.writeText('}');
       // The flush runs beside the next file's rows: it waits for the disk, not for us.
-      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, source: source.hex() })));
+      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, source: source.hex(), clients: [...clients].sort((a, b) => a - b) })));
     }
     await Promise.all(flushing);
   } catch (error) {
@@ -119,12 +119,15 @@ interface DealtFile<O extends Out> {
   readonly out: O;
   readonly source: SourceDigest;
   readonly ids: number[];
+  /** That the messages were sent with. */
+  readonly clients: Set<number>;
 }
 
 /** Deals the messages of a segment out to its files by id, and remembers the ids of each. */
 class DealtMessages<O extends Out> {
   /** The row just begun: the transform announces each row beyond it, so that every id is seen. */
   boundary = -Infinity;
+  readonly watched: number;
   readonly digests: SplitDigest;
   readonly #planned: readonly MessageFile[];
   readonly #fields: readonly pg.FieldDef[];
@@ -135,6 +138,7 @@ class DealtMessages<O extends Out> {
     this.#planned = planned;
     this.#fields = fields;
     this.#open = open;
+    this.watched = fields.findIndex(({ name }) => name === 'sending_client_id');
     this.digests = new SplitDigest(() => (this.#files.at(-1) as DealtFile<O>).source);
   }
 
@@ -151,6 +155,10 @@ class DealtMessages<O extends Out> {
     if (ids.length > 0) out.writeText(',');
     ids.push(id);
     this.boundary = id;
+  }
+
+  see(client: number): void {
+    this.#files.at(-1)?.clients.add(client);
   }
 
   /** All files, once the last row is there. @throws RealmliftError ROWS_LOST when it is not what the plan counted */
@@ -174,7 +182,7 @@ class DealtMessages<O extends Out> {
     const out = this.#open(planned);
     const source = new SourceDigest();
     source.begin(this.#fields);
-    this.#files.push({ planned, out, source, ids: [] });
+    this.#files.push({ planned, out, source, ids: [], clients: new Set() });
     out.writeText('{"zerver_message":[');
   }
 }

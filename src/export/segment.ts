@@ -36,6 +36,8 @@ export interface FinishedPart {
   readonly rows: Readonly<Record<string, number>>;
   /** Digest of the rows' CSV. */
   readonly source: string;
+  /** Of a messages file: ids of the clients that its messages were sent with. */
+  readonly clients?: readonly number[] | undefined;
 }
 
 /** What the journal says of a file that an earlier run finished. */

@@ -37,6 +37,8 @@ export interface JournalPart {
   /** Of a messages file: it holds the messages with `after` < id <= `until`. */
   readonly after?: number | undefined;
   readonly until?: number | undefined;
+  /** Of a messages file: ids of the clients that its messages were sent with. */
+  readonly clients?: readonly number[] | undefined;
   /** Of a pulled file: its entry in records.json, and what was odd of it. */
   readonly record?: unknown;
   readonly oddMetadata?: unknown;

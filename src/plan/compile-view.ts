@@ -37,6 +37,8 @@ export interface CompiledRegistry {
   /** In processing order. */
   readonly tables: ReadonlyMap<string, CompiledView>;
   readonly selections: ReadonlyMap<string, CompiledView>;
+  /** The selection of the ids of all messages that travel, by which they are shared out to files. */
+  readonly messageIds: CompiledView;
   /** What stays although it belongs to the realm. */
   readonly ledger: readonly CompiledView[];
   /** Secret columns by table: what `strip`, `omit` and the operator's decisions keep out of every text. */
@@ -63,7 +65,7 @@ export function compileRegistry(registry: Registry, circumstances: Circumstances
     const choice = chooseSelect(view, circumstances);
     return choice === undefined ? [] : [compiler.compile(view, choice)];
   });
-  return { tables, ledger, selections: compiler.selections, secrets: compiler.secrets };
+  return { tables, ledger, messageIds: compiler.selection('exported_message_id'), selections: compiler.selections, secrets: compiler.secrets };
 }
 
 /** The runnable text of a compiled view: its selections as CTEs, parameters still as `:name`. */
@@ -109,7 +111,7 @@ class Compiler {
     const { items, rest } = splitSelect(select.sql, `${view.dataClass}/${view.name}.sql`);
     const reads = [...rest.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map((match) => match[1] as string)
       .filter((name, index, all) => this.#registry.selections.has(name) && all.indexOf(name) === index);
-    for (const name of reads) this.#selection(name);
+    for (const name of reads) this.selection(name);
     const expanded = this.#expand(view, select, items, rest);
     const columns = expanded.items.map((item) => item.name);
     const list = expanded.items.map((item) => (item.text.endsWith(`.${quote(item.name)}`) ? item.text : `${item.text} AS ${quote(item.name)}`));
@@ -120,7 +122,8 @@ class Compiler {
     return { name: view.name, view, rule: view.selects.length > 1 ? describe(because) || 'otherwise' : '', sql, columns, reads, leftOut: expanded.leftOut };
   }
 
-  #selection(name: string): CompiledView {
+  /** Compiles a selection when it is first read. */
+  selection(name: string): CompiledView {
     const known = this.selections.get(name);
     if (known !== undefined) return known;
     const view = this.#registry.selections.get(name) as ViewFile;

@@ -24,13 +24,13 @@ export interface PlannedMessageFile {
 /**
  * Counts the exported messages file by file, in one ordered pass over their ids.
  *
- * @param messages query of the exported messages, with a column id
+ * @param ids query of the exported messages' ids, see messageIdsQuery
  */
-export async function* messageFiles(client: pg.Client, messages: string): AsyncGenerator<PlannedMessageFile> {
+export async function* messageFiles(client: pg.Client, ids: string): AsyncGenerator<PlannedMessageFile> {
   await client.query(`
     DECLARE message_files NO SCROLL CURSOR FOR
     SELECT max(id)::float8 AS until, count(*)::int AS rows
-    FROM (SELECT q.id, (row_number() OVER (ORDER BY q.id) - 1) / ${MESSAGES_PER_FILE} AS file FROM (${messages}) AS q) AS numbered
+    FROM (SELECT q.id, (row_number() OVER (ORDER BY q.id) - 1) / ${MESSAGES_PER_FILE} AS file FROM (${ids}) AS q) AS numbered
     GROUP BY file ORDER BY file`);
   let number = 0;
   let after = 0;

@@ -5,13 +5,14 @@
 import { EXIT, RealmliftError } from '../errors.js';
 import type { Catalog } from './catalog.js';
 
-/** Named by the plan and the files stage themselves, beside the view files. */
+/** Named by the plan, the export and the files stage themselves, beside the view files. */
 const NAMED: Readonly<Record<string, readonly string[]>> = {
   zerver_realm: ['id', 'string_id', 'name', 'deactivated'],
   zerver_userprofile: [
     'id', 'realm_id', 'recipient_id', 'delivery_email', 'email', 'is_bot', 'bot_owner_id', 'is_active', 'is_mirror_dummy', 'role', 'avatar_source', 'avatar_version',
   ],
   zerver_realmemoji: ['id', 'realm_id', 'author_id', 'file_name', 'name', 'deactivated'],
+  zerver_message: ['sending_client_id'],
   zerver_attachment: ['id', 'realm_id', 'owner_id', 'path_id', 'size'],
 };
 

@@ -59,6 +59,7 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
     system_bot_ids: bots,
     cross_realm_bot_ids: request.realm.stringId === SYSTEM_REALM ? [] : bots,
     consenting_user_ids: consenting,
+    message_client_ids: [],
     missing_attachment_ids: [],
     seed: request.seed,
   };
@@ -86,7 +87,7 @@ function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog, registry 
       throw new RealmliftError('COLUMN_UNKNOWN', 'plan', `--strip or --keep names ${decision}, which this database does not have`, { hint: 'write TABLE.COLUMN', exit: EXIT.usage });
     }
   }
-  for (const decision of strip) if (decision.endsWith('.id')) throw columnNeeded(decision);
+  for (const decision of strip) if (decision.endsWith('.id') || decision === 'zerver_message.sending_client_id') throw columnNeeded(decision);
   const views = [...registry.tables.values(), ...registry.selections.values()];
   const secrets = new Set(views.flatMap((view) => [...view.strip, ...view.omit].map((column) => `${view.table}.${column}`)));
   for (const decision of keep) {

@@ -49,6 +49,11 @@ export function queryOf(table: PlannedTable, compiled: CompiledRegistry, paramet
   return `${inline(withSelections(view, compiled.selections), parameters)}${where === '' ? '' : ` WHERE ${where}`} ORDER BY t.id`;
 }
 
+/** The query of the ids of the messages that travel, in no order. */
+export function messageIdsQuery(compiled: CompiledRegistry, parameters: Parameters): string {
+  return inline(withSelections(compiled.messageIds, compiled.selections), parameters);
+}
+
 /** The query of a view of the ledger. */
 export function ledgerQuery(view: CompiledView, compiled: CompiledRegistry, parameters: Parameters): string {
   return `${inline(withSelections(view, compiled.selections), parameters)} ORDER BY t.id`;

@@ -37,6 +37,10 @@ export interface SegmentedSink extends RowSink {
    * @param at offset of the row's first byte in the CSV
    */
   startRow(id: number, at: number): void;
+  /** Index of a further integer column whose values the sink sees; -1 where there is none. Read once at the start. */
+  readonly watched: number;
+  /** Shows the watched column's value in a row, unless it is null; the row's first column came before. */
+  see(value: number): void;
 }
 
 /** Room that any field but a long one needs: a timestamp of 12 + 1 + 6 digits, an integer of 20, and the punctuation. */
@@ -59,6 +63,7 @@ export class CsvToJson {
   readonly #prefixes: readonly Uint8Array[];
   readonly #firstTravels: boolean;
   #boundary = Infinity;
+  #watched = -1;
   #column = 0;
   #insideField = false;
   /** Where the current row begins in the output buffer, its comma included, while its first field is being read. */
@@ -91,6 +96,8 @@ export class CsvToJson {
       if (columns[0]?.kind !== 'integer') throw new RealmliftError('SEGMENT_COLUMN', 'transform', 'the first column of a segmented table is not an integer', { table });
       this.#segmented = sink;
       this.#boundary = sink.boundary;
+      this.#watched = sink.watched;
+      if (this.#watched >= 0 && this.#kinds[this.#watched] !== KIND.integer) throw new RealmliftError('SEGMENT_COLUMN', 'transform', 'the watched column is not an integer that travels', { table });
       this.#kinds = [KIND.integer, ...this.#kinds.slice(1)];
     }
   }
@@ -179,7 +186,10 @@ export class CsvToJson {
 
   #endField(): void {
     const tape = this.#tape;
-    if (this.#column === 0 && this.#segmented !== undefined) this.#startRow(this.#segmented);
+    if (this.#segmented !== undefined) {
+      if (this.#column === 0) this.#startRow(this.#segmented);
+      else if (this.#column === this.#watched && tape.count > 0) this.#segmented.see(integerValue(tape.out, tape.length - tape.count, tape.length));
+    }
     const delimiter = tape.source[tape.at++];
     this.#insideField = false;
     if (delimiter === COMMA) {

@@ -10,6 +10,8 @@ function digests(csv: Buffer, cuts: readonly number[], boundaries: readonly numb
   const split = new SplitDigest(() => parts.at(-1) as SourceDigest);
   const sink: SegmentedSink = {
     boundary: -Infinity,
+    watched: -1,
+    see: () => undefined,
     write: () => undefined,
     startRow(id, at) {
       if (parts.length === 0 || id > (boundaries[parts.length - 1] as number)) {

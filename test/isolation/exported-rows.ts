@@ -17,6 +17,8 @@ export interface Exported {
   readonly tables: Tables;
   /** Rows of the ledger's views: what stays. */
   readonly ledger: Tables;
+  /** Ids by which messages are shared out to files, rising. */
+  readonly messageIds: readonly number[];
 }
 
 export const FREE_CHOICE = { decisions: { strip: new Set<string>(), keep: new Set<string>() }, consentMessage: undefined, force: true, seed: 'seed' };
@@ -25,11 +27,10 @@ export const FREE_CHOICE = { decisions: { strip: new Set<string>(), keep: new Se
 export async function exportedRows(client: pg.Client, source: Source, request: ExportRequest): Promise<Exported> {
   const plan = await planExport(client, source, request);
   const { compiled, parameters } = plan;
-  const views = [...compiled.tables.values(), ...compiled.ledger];
+  const views = [...compiled.tables.values(), ...compiled.ledger, compiled.messageIds];
   const selects = views.map((view, index) => `SELECT ${index} AS view, (SELECT json_agg(row_to_json(q)) FROM (${sortedRows(view)}) AS q) AS rows`);
   const selections = [...compiled.selections.values()].map(({ name, sql }) => `${name} AS MATERIALIZED (\n${sql}\n)`);
-  const statement = inline(`${selections.length === 0 ? '' : `WITH ${selections.join(', ')}\n`}${selects.join('\nUNION ALL\n')}`, parameters)
-    .replaceAll(':message_ids', '(SELECT array_agg(id) FROM exported_message)');
+  const statement = inline(given(`${selections.length === 0 ? '' : `WITH ${selections.join(', ')}\n`}${selects.join('\nUNION ALL\n')}`), parameters);
   const { rows } = await client.query<{ view: number; rows: Row[] | null }>(statement);
   const of = new Map(rows.map((each) => [views[each.view] as CompiledView, each.rows ?? []]));
   return {
@@ -38,7 +39,14 @@ export async function exportedRows(client: pg.Client, source: Source, request: E
       name, (of.get(compiled.tables.get(name) as CompiledView) ?? []).map((row) => Object.fromEntries(columns.map((column, index) => [keys[index] as string, row[column]]))),
     ])),
     ledger: Object.fromEntries(compiled.ledger.map((view) => [view.name, of.get(view) ?? []])),
+    messageIds: (of.get(compiled.messageIds) ?? []).map(({ id }) => id as number),
   };
+}
+
+/** What an export learns from the messages that it has copied, asked of the selection of these messages. */
+function given(sql: string): string {
+  return sql.replaceAll(':message_ids', '(SELECT array_agg(id) FROM exported_message)')
+    .replaceAll(':message_client_ids', '(SELECT array_agg(sending_client_id) FROM exported_message)::bigint[]');
 }
 
 function sortedRows({ columns, sql }: CompiledView): string {

@@ -32,6 +32,8 @@ export async function faults(database: IsolationDatabase, spec: ServerSpec): Pro
       const exported = await exportedRows(client, source, { ...FREE_CHOICE, realm, mode, userId, approved: named });
       const expected = oracle(server, { realmId: realm.id, mode, ...(named === undefined ? {} : { approved: named }), ...(userId === undefined ? {} : { userId }) });
       found.push(...differences(expected.tables, exported.tables).map((line) => `${name}: ${line}`));
+      const messages = (exported.tables.zerver_message ?? []).map(({ id }) => id);
+      if (messages.join() !== exported.messageIds.join()) found.push(`${name}: ids of messages ${exported.messageIds.join()} instead of ${messages.join()}`);
       if (mode === 'user') continue;
       found.push(...[...leaks(exported.tables, realm.id), ...ledgerGaps(server, exported, realm.id)].map((line) => `${name}: ${line}`));
     }

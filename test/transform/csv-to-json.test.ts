@@ -123,15 +123,20 @@ t.test('long fields stream through in constant memory, cut anywhere', (t) => {
   t.end();
 });
 
-/** Opens a file for every thousand ids. */
+/** Opens a file for every thousand ids; watches the last of three columns. */
 class Segments extends Memory implements SegmentedSink {
   readonly files = new Map<number, string>();
+  readonly seen: [file: number | undefined, value: number][] = [];
+  readonly watched = 2;
   boundary = 0;
   #open: number | undefined;
   startRow(id: number): void {
     this.close();
     this.#open = Math.ceil(id / 1000);
     this.boundary = this.#open * 1000;
+  }
+  see(value: number): void {
+    this.seen.push([this.#open, value]);
   }
   close(): void {
     if (this.#open !== undefined) this.files.set(this.#open, this.text);
@@ -140,11 +145,12 @@ class Segments extends Memory implements SegmentedSink {
   }
 }
 
-t.test('a segmented sink is told of a row beyond its boundary before it gets any byte of it', (t) => {
+t.test('a segmented sink is told of a row beyond its boundary before it gets any byte of it, and shown the watched column', (t) => {
   const ids = fc.uniqueArray(fc.integer({ min: 1, max: 6000 }), { maxLength: 40 }).map((all) => all.sort((a, b) => a - b));
-  const columns: OutputColumn[] = [{ key: 'id', kind: 'integer' }, { key: 'text', kind: 'text' }];
+  const columns: OutputColumn[] = [{ key: 'id', kind: 'integer' }, { key: 'text', kind: 'text' }, { key: 'client', kind: 'integer' }];
+  const client = (id: number): number | undefined => (id % 7 === 0 ? undefined : id % 3 - 1);
   fc.assert(fc.property(ids, fc.array(fc.nat()), fc.boolean(), (chosen, cuts, hidden) => {
-    const csv = csvOf(chosen.map((id) => [String(id), `t${id}`]));
+    const csv = csvOf(chosen.map((id) => [String(id), `t${id}`, String(client(id) ?? '')]));
     const sink = new Segments();
     const rows = new CsvToJson(columns, sink, 'zerver_test', new Set(hidden ? ['id'] : []));
     for (const chunk of cut(csv, ...cuts.map((each) => each % (csv.length + 1)))) rows.push(chunk);
@@ -153,9 +159,10 @@ t.test('a segmented sink is told of a row beyond its boundary before it gets any
     const expected = new Map<number, string[]>();
     for (const id of chosen) {
       const file = Math.ceil(id / 1000);
-      expected.set(file, [...(expected.get(file) ?? []), hidden ? `{"text":"t${id}"}` : `{"id":${id},"text":"t${id}"}`]);
+      expected.set(file, [...(expected.get(file) ?? []), `{${hidden ? '' : `"id":${id},`}"text":"t${id}","client":${client(id) ?? null}}`]);
     }
     assert.deepEqual([...sink.files], [...expected].map(([file, texts]) => [file, texts.join(',')]));
+    assert.deepEqual(sink.seen, chosen.flatMap((id) => { const value = client(id); return value === undefined ? [] : [[Math.ceil(id / 1000), value]]; }));
   }), { numRuns: 500 });
   t.end();
 });
@@ -170,6 +177,7 @@ t.test('a stripped column is read and never written', (t) => {
   for (let at = 0; at <= csv.length; at++) t.equal(transform(columns, cut(csv, at), stripped), '{"id":1,"email":"a@b.example"},{"id":2,"email":null}');
   t.throws(() => new CsvToJson(columns.slice(0, 1), new Memory(), 'zerver_test', stripped), { code: 'TABLE_EMPTY', table: 'zerver_test' });
   t.throws(() => new CsvToJson(columns, new Segments(), 'zerver_test'), { code: 'SEGMENT_COLUMN' });
+  t.throws(() => new CsvToJson(columns.slice(1), new Segments(), 'zerver_test', stripped), { code: 'SEGMENT_COLUMN' }, 'a watched column that does not travel');
   t.end();
 });
 
@@ -212,8 +220,8 @@ t.test('a row of another shape, or half a row, is refused', (t) => {
   }
   t.equal(transform(columns, []), '');
   t.throws(() => {
-    const rows = new CsvToJson(columns, new Segments(), 'zerver_test');
-    rows.push(Buffer.from(',x\n'));
+    const rows = new CsvToJson([...columns, { key: 'c', kind: 'integer' }], new Segments(), 'zerver_test');
+    rows.push(Buffer.from(',x,1\n'));
   }, { code: 'CSV_MALFORMED', message: 'the first column is null' });
   t.end();
 });
