@@ -38,9 +38,10 @@ const CLAUSES = new Set(['type', 'columns', 'from', 'where', 'groupby', 'limit',
 /**
  * @param sql text of one SELECT of a view file
  * @param shared true for a view whose own table's rows belong to no realm
+ * @param standIns names in the text that stand for columns whose own names the parser does not read
  * @throws RealmliftError VIEW_REFUSED saying which rule the view breaks; COLUMN_NEEDED when it needs what the operator strips
  */
-export function checkView(name: string, sql: string, rules: ViewRules, shared: boolean): void {
+export function checkView(name: string, sql: string, rules: ViewRules, shared: boolean, standIns: ReadonlyMap<string, string> = new Map()): void {
   const refuse = (why: string): never => {
     throw new RealmliftError('VIEW_REFUSED', 'plan', `the view ${name} ${why}`, { table: name, hint: 'see sql/README.md for what a view may do' });
   };
@@ -77,7 +78,8 @@ export function checkView(name: string, sql: string, rules: ViewRules, shared: b
       if (!FUNCTIONS.has(called)) refuse(`calls ${called}()`);
     }
     if (node.type !== 'column_ref') return;
-    const column = columnName(node);
+    const written = columnName(node);
+    const column = standIns.get(written) ?? written;
     if (column === '*' && !starred.has(node)) refuse('has a * outside of its first select list, which nothing expands');
     const secret = secrets.has(column) ? `${secrets.get(column) ?? ''}.${column}` : undefined;
     if (secret !== undefined && rules.stripped.has(secret)) throw columnNeeded(secret);

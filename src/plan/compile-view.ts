@@ -112,14 +112,14 @@ class Compiler {
     const reads = [...rest.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map((match) => match[1] as string)
       .filter((name, index, all) => this.#registry.selections.has(name) && all.indexOf(name) === index);
     for (const name of reads) this.selection(name);
-    const expanded = this.#expand(view, select, items, rest);
-    const columns = expanded.items.map((item) => item.name);
-    const list = expanded.items.map((item) => (item.text.endsWith(`.${quote(item.name)}`) ? item.text : `${item.text} AS ${quote(item.name)}`));
-    const sql = `SELECT ${list.join(', ')}\n${rest}`;
+    const { sql, columns, leftOut } = this.#written(view, select, items, rest, quote);
     // The condition of @defaults is part of the text only now.
-    if (select.defaults !== undefined) checkView(view.name, sql, this.#rules, view.shared);
+    if (select.defaults !== undefined) {
+      const standIns = new StandIns(sql);
+      checkView(view.name, this.#written(view, select, items, rest, (name) => standIns.quote(name)).sql, this.#rules, view.shared, standIns.names);
+    }
     requireColumnsOf(view.name, sql, this.#catalog, new Map([...this.selections].map(([name, { columns, view: { table } }]) => [name, { columns, table }])));
-    return { name: view.name, view, rule: view.selects.length > 1 ? describe(because) || 'otherwise' : '', sql, columns, reads, leftOut: expanded.leftOut };
+    return { name: view.name, view, rule: view.selects.length > 1 ? describe(because) || 'otherwise' : '', sql, columns, reads, leftOut };
   }
 
   /** Compiles a selection when it is first read. */
@@ -134,7 +134,14 @@ class Compiler {
     return compiled;
   }
 
-  #expand(view: ViewFile, select: NamedSelect, items: readonly SelectItem[], rest: string): { items: Expression[]; leftOut: string[] } {
+  /** The runnable SELECT. @param quoted how the names of columns are written */
+  #written(view: ViewFile, select: NamedSelect, items: readonly SelectItem[], rest: string, quoted: (name: string) => string): { sql: string; columns: string[]; leftOut: string[] } {
+    const expanded = this.#expand(view, select, items, rest, quoted);
+    const list = expanded.items.map(({ name, text }) => (text.endsWith(`.${quoted(name)}`) ? text : `${text} AS ${quoted(name)}`));
+    return { sql: `SELECT ${list.join(', ')}\n${rest}`, columns: expanded.items.map(({ name }) => name), leftOut: expanded.leftOut };
+  }
+
+  #expand(view: ViewFile, select: NamedSelect, items: readonly SelectItem[], rest: string, quoted: (name: string) => string): { items: Expression[]; leftOut: string[] } {
     const star = items.find((item) => item.kind === 'star');
     const expressions = items.filter((item) => item.kind === 'expression');
     if (star === undefined) return { items: expressions, leftOut: [] };
@@ -154,25 +161,51 @@ class Compiler {
       const override = overrides.get(column);
       overrides.delete(column);
       if (override !== undefined) expanded.push(override);
-      else if (select.columns === undefined || select.columns.includes(column)) expanded.push({ name: column, text: this.#column(star.alias, column, select, rest) });
+      else if (select.columns === undefined || select.columns.includes(column)) expanded.push({ name: column, text: this.#column(star.alias, column, select, rest, quoted) });
       else leftOut.push(column);
     }
     return { items: [...expanded, ...overrides.values()], leftOut };
   }
 
   /** `alias."column"`, or the realm's default in its place where the SELECT says so. */
-  #column(alias: string, column: string, select: NamedSelect, rest: string): string {
-    const own = `${alias}.${quote(column)}`;
+  #column(alias: string, column: string, select: NamedSelect, rest: string, quoted: (name: string) => string): string {
+    const own = `${alias}.${quoted(column)}`;
     const { defaults } = select;
     if (defaults === undefined || defaults.except.includes(column)) return own;
     const table = this.#catalog.get(sourceOf(defaults.alias, rest) ?? '');
     if (table?.columns.has(column) !== true) return own;
-    return `CASE WHEN ${defaults.unless} THEN ${own} ELSE ${defaults.alias}.${quote(column)} END`;
+    return `CASE WHEN ${defaults.unless} THEN ${own} ELSE ${defaults.alias}.${quoted(column)} END`;
   }
 
   #travelling(table: string): string[] {
     const secrets = this.secrets.get(table);
     return [...(this.#catalog.get(table)?.columns.keys() ?? [])].filter((column) => secrets?.has(column) !== true);
+  }
+}
+
+/**
+ * node-sql-parser reads no doubled quotes: in the text that is checked another name stands for a column with a quote in its own.
+ * The check is told whose place it takes, and decides by the column's own name.
+ */
+class StandIns {
+  /** Stand-in -> column. */
+  readonly names = new Map<string, string>();
+  readonly #taken: string;
+
+  /** @param sql the text whose names are replaced: no stand-in occurs there */
+  constructor(sql: string) {
+    this.#taken = sql.toLowerCase();
+  }
+
+  quote(name: string): string {
+    if (!name.includes('"')) return quote(name);
+    let standIn = [...this.names].find(([, column]) => column === name)?.[0];
+    for (let number = 1; standIn === undefined; number++) {
+      const free = `quoted_${number}`;
+      if (!this.#taken.includes(free) && !this.names.has(free)) standIn = free;
+    }
+    this.names.set(standIn, name);
+    return quote(standIn);
   }
 }
 

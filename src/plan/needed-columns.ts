@@ -34,7 +34,8 @@ export function requireNamedColumns(catalog: Catalog): void {
  * @throws RealmliftError SCHEMA_UNKNOWN
  */
 export function requireColumnsOf(name: string, sql: string, catalog: Catalog, selections: ReadonlyMap<string, { readonly columns: readonly string[]; readonly table: string }>): void {
-  const text = sql.replace(/'[^']*'/g, "''");
+  // Names in quotes are the live schema's own.
+  const text = sql.replace(/"(?:[^"]|"")*"|'[^']*'/g, '');
   const sources = new Map<string, Set<string>>();
   for (const [, source, alias] of text.matchAll(/\b(?:FROM|JOIN)\s+(\w+)\s+(?:AS\s+)?(\w+)/gi) as Iterable<[string, string, string]>) {
     if (!selections.has(source)) requireTable(catalog, source, `the view ${name}`);

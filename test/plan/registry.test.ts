@@ -5,7 +5,7 @@ import pg from 'pg';
 import t from 'tap';
 import { readCatalog, type Catalog } from '../../src/plan/catalog.js';
 import { checkView, type ViewRules } from '../../src/plan/check-view.js';
-import { compileRegistry, withSelections, type CompiledRegistry, type Decisions } from '../../src/plan/compile-view.js';
+import { compileRegistry, withSelections, type CompiledRegistry, type CompiledView, type Decisions } from '../../src/plan/compile-view.js';
 import { MODES, type Mode } from '../../src/plan/condition.js';
 import { inline, type Parameters } from '../../src/plan/parameters.js';
 import { planTables } from '../../src/plan/plan-tables.js';
@@ -113,6 +113,25 @@ t.test('a new table is a new file', async (t) => {
     const compiled = compileRegistry(extended, { mode: 'full', catalog, zerverMigration: 697 }, NO_DECISIONS);
     const planned = planTables(compiled, extended, catalog, 'full').find(({ name }) => name === 'zerver_novelty');
     t.match(planned, { file: 'realm.json', dataClass: 'public_realm', keys: ['id', 'realm', 'more'] });
+  });
+});
+
+t.test('names that must be quoted are checked as any other', async (t) => {
+  const odd = ['we"ird "" name', 'we"ird', 'd.oubtful', "it's", 'quoted_1'];
+  await withCatalog('zulip-11/local', async (client) => {
+    await client.query('SET search_path = zulip');
+    for (const table of ['zerver_userprofile', 'zerver_realmuserdefault']) {
+      for (const column of odd) await client.query(`ALTER TABLE ${table} ADD COLUMN ${client.escapeIdentifier(column)} text DEFAULT '${table}'`);
+    }
+    const catalog = await readCatalog(client, 'zulip');
+    const compiled = compile(catalog, 'consent', 697);
+    const view = compiled.tables.get('zerver_userprofile') as CompiledView;
+    const { rows } = await client.query<Record<string, string>>(inline(withSelections(view, compiled.selections), PARAMETERS));
+    t.ok(rows.length > 0, 'the text with the names themselves runs');
+    for (const column of odd) t.ok(rows.every((row) => row[column] === 'zerver_realmuserdefault'), `${column}: nobody consents, so everybody has the realm's default`);
+    const stripped = (column: string): Decisions => ({ strip: new Set([`zerver_realmuserdefault.${column}`]), keep: new Set() });
+    // --strip takes no name with a dot.
+    for (const column of odd.filter((each) => !each.includes('.'))) t.throws(() => compile(catalog, 'consent', 697, stripped(column)), { code: 'COLUMN_NEEDED', message: `--strip zerver_realmuserdefault.${column}: no export can do without it` }, column);
   });
 });
 
