@@ -287,7 +287,7 @@ class RealmExport {
     const path = messagesPath(1);
     const members: Member[] = ['zerver_message', ...(usermessages === undefined ? [] : [usermessages.name])].map((key) => ({ key, value: [] }));
     this.#messagesFiles = 1;
-    this.#finished({ path, ...(await assemble(this.#directory, path, members)), rows: Object.fromEntries(members.map(({ key }) => [key, 0])) }, false);
+    this.#finished(await assemble(this.#directory, path, members), false);
   }
 
   /** @param origin what else the journal is to know of a part */

@@ -52,10 +52,7 @@ async function assembleTables({ directory, plan, source, parts }: Package): Prom
     const members: Member[] = plan.tables.filter((table) => table.file === name)
       .map((table) => ({ key: table.name, part: partPath(table.name), rows: parts.get(partPath(table.name))?.rows?.[table.name] ?? 0 }));
     if (name === 'realm.json') members.push(...constants(plan, source));
-    const written = await assemble(directory, name, members);
-    // Zulip's statistics count a constant's letters, as Python's len() does.
-    const rows = Object.fromEntries(members.map((member) => [member.key, 'part' in member ? member.rows : String(member.value).length]));
-    assembled.set(name, { path: name, ...written, rows });
+    assembled.set(name, await assemble(directory, name, members));
   }
   return assembled;
 }

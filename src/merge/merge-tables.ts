@@ -37,9 +37,7 @@ export async function mergeTables(context: MergeContext): Promise<JournalPart[]>
     for (const [key, value] of files.flatMap(({ file }) => [...file.constants])) {
       if (!members.some((member) => member.key === key)) members.push({ key, value: JSON.parse(value) as unknown });
     }
-    const written = await assemble(context.directory, name, members);
-    const rows = Object.fromEntries(members.map((member) => [member.key, 'part' in member ? member.rows : String(member.value).length]));
-    parts.push({ path: name, ...written, rows });
+    parts.push(await assemble(context.directory, name, members));
   }
   return parts;
 }

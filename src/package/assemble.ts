@@ -1,6 +1,7 @@
 /** Puts the parts of tables together to the JSON files that hold several tables: realm.json, analytics.json, attachment.json, user.json. */
 import { join } from 'node:path';
-import { PartFile, type FinishedFile } from './part-file.js';
+import type { JournalPart } from './journal.js';
+import { PartFile } from './part-file.js';
 
 /** One member of the file's object: a table whose rows lie in a part file, or a value written as it is. */
 export type Member =
@@ -10,8 +11,9 @@ export type Member =
 /**
  * Writes `{"key":[rows],…}`.
  * @param directory of the run; the paths of parts are relative to it
+ * @returns the file, with its rows by key; of a constant its letters, which Zulip's statistics count as Python's len() does
  */
-export async function assemble(directory: string, name: string, members: readonly Member[]): Promise<FinishedFile> {
+export async function assemble(directory: string, name: string, members: readonly Member[]): Promise<JournalPart> {
   const file = new PartFile(join(directory, name));
   try {
     for (const [index, member] of members.entries()) {
@@ -20,7 +22,8 @@ export async function assemble(directory: string, name: string, members: readonl
       else file.writeText(JSON.stringify(member.value));
     }
     file.writeText(members.length === 0 ? '{}' : '}');
-    return await file.finish();
+    const rows = Object.fromEntries(members.map((member) => [member.key, 'part' in member ? member.rows : String(member.value).length]));
+    return { path: name, ...(await file.finish()), rows };
   } catch (error) {
     file.abandon();
     throw error;

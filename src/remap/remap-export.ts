@@ -157,8 +157,7 @@ class Remapping {
       members.push({ key: table, part, rows: file.count(table) });
     }
     for (const [key, value] of file.constants) members.push({ key, value: JSON.parse(value) as unknown });
-    const written = await assemble(this.#directory, file.name, members);
-    this.#parts.set(file.name, { path: file.name, ...written, rows: Object.fromEntries(members.map((member) => [member.key, 'part' in member ? member.rows : String(member.value).length])) });
+    this.#parts.set(file.name, await assemble(this.#directory, file.name, members));
   }
 
   async #messages(file: TableFile): Promise<void> {
