@@ -3,7 +3,7 @@
  * publish. Nothing is at the output path before all of it is.
  */
 import { basename, dirname, join, resolve } from 'node:path';
-import type { JournalPart } from '../package/journal.js';
+import { rowsByTable, type JournalPart } from '../package/journal.js';
 import type { ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.js';
 import { requireGood } from '../verify/require-good.js';
@@ -74,9 +74,7 @@ async function mergeInto(directory: string, inputs: readonly MergeInput[], fail:
     await mergeMessages(context, (part) => parts.set(part.path, part));
     const files: RecordCounts = new Map();
     const header = await writePackage(context, parts, mergeFiles(context, files), files);
-    const rows = new Map<string, number>();
-    for (const { rows: counts } of parts.values()) for (const [table, count] of Object.entries(counts ?? {})) rows.set(table, (rows.get(table) ?? 0) + count);
-    return { header, rows, files, differences: differences.counts };
+    return { header, rows: rowsByTable(parts.values()), files, differences: differences.counts };
   } catch (error) {
     differences.abandon();
     throw error;

@@ -59,6 +59,13 @@ export interface JournalHead {
   readonly seed: string;
 }
 
+/** Rows by table of all these files. */
+export function rowsByTable(parts: Iterable<JournalPart>): Map<string, number> {
+  const sums = new Map<string, number>();
+  for (const { rows } of parts) for (const [table, count] of Object.entries(rows ?? {})) sums.set(table, (sums.get(table) ?? 0) + count);
+  return sums;
+}
+
 type Line = { readonly kind: 'run' } & JournalHead | { readonly kind: 'snapshot' } & JournalSnapshot | { readonly kind: 'part' | 'file' } & JournalPart;
 
 export class Journal {

@@ -10,7 +10,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { assemble, type Member } from '../package/assemble.js';
-import type { JournalPart } from '../package/journal.js';
+import { rowsByTable, type JournalPart } from '../package/journal.js';
 import { readManifest, writeManifest, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { PartFile } from '../package/part-file.js';
@@ -138,7 +138,7 @@ class Remapping {
     await writeManifest(list, header, remapFiles(this.#context));
     await this.#others(header);
     await writeManifest(join(this.#directory, 'manifest.json'), header, writtenEntries(this.#directory, this.#parts, (await readManifest(list)).files));
-    return { header, rows: this.#rows(), outside: this.#outside, highest: this.#highest };
+    return { header, rows: rowsByTable(this.#parts.values()), outside: this.#outside, highest: this.#highest };
   }
 
   /** One of realm.json and its like: each table to a part, the parts together to the file. */
@@ -265,12 +265,6 @@ class Remapping {
     await appendToReport(this.#source.top.has('report.json') ? from('report.json') : undefined, to('report.json'), `remapped${remaps.length === 1 ? '' : `_${remaps.length}`}`, {
       ...remaps.at(-1), points_outside: total, ambiguous, outside: this.#outside,
     });
-  }
-
-  #rows(): Map<string, number> {
-    const rows = new Map<string, number>();
-    for (const { rows: counts } of this.#parts.values()) for (const [table, count] of Object.entries(counts ?? {})) rows.set(table, (rows.get(table) ?? 0) + count);
-    return rows;
   }
 }
 
