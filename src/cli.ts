@@ -63,8 +63,7 @@ function report(error: unknown): number {
 }
 
 function usageError({ message }: CommanderError): RealmliftError {
-  const command = program.commands.map((each) => each.name()).find((name) => name === process.argv[2]);
-  return new RealmliftError('USAGE', 'usage', message.replace(/^error: /, ''), { hint: `realmlift ${command === undefined ? '' : `${command} `}--help explains` });
+  return new RealmliftError('USAGE', 'usage', message.replace(/^error: /, ''), { hint: `realmlift ${only === undefined ? '' : `${named} `}--help explains` });
 }
 
 function chain(error: unknown): string {

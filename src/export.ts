@@ -92,7 +92,7 @@ export interface ExportResult extends RealmResult {
 /** What became of one target. */
 export type Outcome =
   | { readonly target: Target; readonly result: ExportResult }
-  | { readonly target: Target; readonly error: unknown };
+  | { readonly target: Target; readonly error: RealmliftError };
 
 /** Targets under way at once: while one waits for its plan or its files, another's rows flow. */
 const TARGETS_AT_ONCE = 4;
@@ -142,7 +142,7 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
 
 function runEntry(outcome: Outcome): RunEntry {
   const { name: target, directory } = outcome.target;
-  if ('error' in outcome) return { target, directory: null, rows: null, error: asRealmliftError(outcome.error).code };
+  if ('error' in outcome) return { target, directory: null, rows: null, error: outcome.error.code };
   return { target, directory, rows: [...outcome.result.rows.values()].reduce((sum, rows) => sum + rows, 0), error: null };
 }
 

@@ -18,7 +18,7 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
     } else {
       const { error } = outcome;
       if (json) process.stderr.write(`${errorJson(error, outcome.target.name)}\n`);
-      else process.stderr.write(`${outcome.target.name}: ${error instanceof RealmliftError ? error.line : `failed: ${(error as Error).message}`}\n`);
+      else process.stderr.write(`${outcome.target.name}: ${error.line}\n`);
     }
   }
   if (!json && outcomes.length > 1) process.stderr.write(table(outcomes));
@@ -50,7 +50,6 @@ function table(outcomes: readonly Outcome[]): string {
 }
 
 /** An error as the one line that --json writes of it. */
-export function errorJson(error: unknown, target?: string): string {
-  const { code, stage, table, hint } = error instanceof RealmliftError ? error : { code: 'UNEXPECTED', stage: undefined, table: undefined, hint: undefined };
-  return JSON.stringify({ time: new Date().toISOString(), target, kind: 'failed', code, stage, table, message: (error as Error).message, hint });
+export function errorJson({ code, stage, table, message, hint }: RealmliftError, target?: string): string {
+  return JSON.stringify({ time: new Date().toISOString(), target, kind: 'failed', code, stage, table, message, hint });
 }
