@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { install } from '../install.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
+import { decisionsOf, type ColumnOptions } from './schema-options.js';
 
 export function installCommand(): Command {
   return new Command('install')
@@ -14,10 +15,10 @@ export function installCommand(): Command {
     .addHelpText('after', `
 Run it again after each Zulip upgrade. The role can log in once it has a password (\\password realmlift) or an entry in pg_hba.conf.
 Everything is undone by: DROP SCHEMA realmlift CASCADE; DROP ROLE realmlift;`)
-    .action(async (options: { role: string; dryRun?: true; strip?: string[]; keep?: string[] }) => {
+    .action(async (options: ColumnOptions & { role: string; dryRun?: true }) => {
       const sql = await install({
         settings: connectionSettings(process.env.DATABASE_URL, process.env), role: options.role,
-        decisions: { strip: new Set(options.strip ?? []), keep: new Set(options.keep ?? []) }, dryRun: options.dryRun === true,
+        decisions: decisionsOf(options), dryRun: options.dryRun === true,
       });
       if (options.dryRun === true) process.stdout.write(sql);
       else process.stderr.write(`realmlift: views made in the schema realmlift; ${options.role} may read them\n`);

@@ -4,34 +4,30 @@ import { planReport, type PlannedExport } from '../plan-report.js';
 import { readUserList } from '../plan/user-list.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
+import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
 import { size, thousands } from './summary.js';
 import { wholeNumber } from './whole-number.js';
 
-interface PlanArguments {
+interface PlanArguments extends SchemaOptions {
   readonly realm?: string[];
   readonly mode: 'full' | 'consent' | 'public';
   readonly users?: string;
   readonly allowUnknown?: true;
   readonly consentMessage?: number;
   readonly force?: true;
-  readonly strip?: string[];
-  readonly keep?: string[];
-  readonly zulipVersion?: string;
   readonly json?: true;
 }
 
 export function planCommand(): Command {
-  return new Command('plan')
+  const command = new Command('plan')
     .description('Tell what an export would take, by which rules, and what it would leave. Reads no message content.')
     .option('--realm <name>', 'subdomain of the realm; may be repeated; without one, all realms', collect)
     .addOption(new Option('--mode <mode>', 'whose private data travels').choices(['full', 'consent', 'public']).default('full'))
     .option('--users <file>', 'users whose transfer was approved')
     .option('--allow-unknown', 'skip users that the realm does not have')
     .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
-    .option('--force', 'plan although nobody could administer the result')
-    .option('--strip <table.column>', 'leave a column out', collect)
-    .option('--keep <table.column>', 'export a column although its name looks like a secret', collect)
-    .option('--zulip-version <version>', 'the version of the server, if the database misleads')
+    .option('--force', 'plan although nobody could administer the result');
+  return addSchemaOptions(command)
     .option('--json', 'print the plan as JSON')
     .addHelpText('after', '\nRows are counted, bytes, time and disk are estimated.\nExit codes: 0 done; 1 failed; 2 wrong usage; 3 an export would be refused.')
     .action(async (options: PlanArguments) => {
@@ -41,7 +37,7 @@ export function planCommand(): Command {
         targets: { realms: options.realm ?? 'all', exclude: [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
         request: {
           mode: approved === undefined ? options.mode : 'consent', consentMessage: options.consentMessage, force: options.force === true,
-          decisions: { strip: new Set(options.strip ?? []), keep: new Set(options.keep ?? []) },
+          decisions: decisionsOf(options),
         },
       }, (why) => process.stderr.write(`realmlift: ${why}\n`));
       process.stdout.write(options.json === true ? `${JSON.stringify(plans, null, 2)}\n` : plans.map(text).join('\n'));

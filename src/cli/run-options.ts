@@ -1,4 +1,4 @@
-/** Options that `export`, `export-user` and `plan` share, and how they become the call's. */
+/** Options that `export` and `export-user` share, and how they become the call's. */
 import { availableParallelism } from 'node:os';
 import { Option, type Command } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
@@ -6,17 +6,17 @@ import type { ExportOptions, Outcome } from '../export.js';
 import { writeTarball } from '../package/tarball.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { collect } from './collect.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
 import { conclude } from './conclude.js';
 import { duration } from './duration.js';
 import { progressMode, withProgress } from './progress.js';
+import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
 import { exportToStandardOutput, type StreamFormat } from './standard-output.js';
 import { withStopSignals } from './stop-signals.js';
 import { addUploadOptions, withUpload, type Destination, type UploadOptions } from './upload.js';
 import { wholeNumber } from './whole-number.js';
 
-export interface RunArguments extends FilesOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'> {
+export interface RunArguments extends FilesOptions, SchemaOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'> {
   readonly format?: StreamFormat;
   readonly filesDir?: string;
   readonly jobs: number;
@@ -26,9 +26,6 @@ export interface RunArguments extends FilesOptions, Omit<UploadOptions, 'caFile'
   readonly strict?: true;
   readonly verify: boolean;
   readonly avatars: boolean;
-  readonly strip?: string[];
-  readonly keep?: string[];
-  readonly zulipVersion?: string;
   readonly zulipDir?: string;
   readonly zulipSecrets?: string;
   readonly migrationStatus?: string;
@@ -46,10 +43,8 @@ export function addRunOptions(command: Command): Command {
     .option('--snapshot <id>', 'export out of the snapshot that `realmlift snapshot` holds')
     .option('--max-snapshot-age <duration>', 'stop, resumably, when the snapshot is so old (90s, 30m, 6h, 2d)', duration)
     .option('--strict', 'exit with 4 when something that should travel was lost')
-    .option('--no-verify', 'do not read the finished export again to check it')
-    .option('--strip <table.column>', 'leave a column out', collect)
-    .option('--keep <table.column>', 'export a column although its name looks like a secret', collect)
-    .option('--zulip-version <version>', 'the version of the server, if the database misleads')
+    .option('--no-verify', 'do not read the finished export again to check it');
+  addSchemaOptions(command)
     .option('--zulip-dir <dir>', "the server's source tree, for migration_status.json")
     .option('--migration-status <file>', 'a migration_status.json to use as it is')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf, for the avatar_salt (else ZULIP_AVATAR_SALT)')
@@ -71,7 +66,7 @@ export function sharedOptions(options: RunArguments): SharedOptions {
     settings: connectionSettings(env.DATABASE_URL, env),
     jobs: options.jobs, resume: options.resume === true,
     snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge,
-    decisions: { strip: new Set(options.strip ?? []), keep: new Set(options.keep ?? []) },
+    decisions: decisionsOf(options),
     zulipVersion: options.zulipVersion,
     migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },
     openStore: filesStore(options, env), fileJobs: options.fileJobs, orphans: options.orphans,
