@@ -7,6 +7,7 @@ import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RealmliftError } from './errors.js';
 import { AREAS } from './files/wanted-files.js';
+import { MANIFEST } from './package/manifest.js';
 import { hasMigrationStatus } from './package/migration-status.js';
 import { areaOf, openFinishedExport, readTop, tableFiles, type FinishedExport } from './pipe/finished-export.js';
 import { TableFile } from './pipe/table-file.js';
@@ -48,7 +49,7 @@ export async function checkImport(directory: string, options: ImportCheckOptions
     if (!(error instanceof RealmliftError) || error.code === 'NOT_AN_EXPORT') throw error;
     return error;
   });
-  add('manifest', source instanceof RealmliftError ? source.message : found(report, 'manifest.json'), `all ${report.totals.files} files are there that manifest.json lists`);
+  add('manifest', source instanceof RealmliftError ? source.message : found(report, MANIFEST), `all ${report.totals.files} files are there that manifest.json lists`);
   add('rows', found(report, 'rows'), `${rowsOf(report)} rows, no reference points outside`);
   add('files', found(report, 'files'), 'every attachment has its record, every record its file');
   if (source instanceof RealmliftError) return [...checks, ...['kind', 'disk', ...WITH_TARGET].map(unknown('the export is damaged'))];
@@ -90,8 +91,8 @@ function rowsOf({ totals: { rows } }: VerifyReport): number {
 }
 
 /** The first error that verify found in the manifest, in files with rows, or in the uploaded files and their records. */
-function found({ findings }: VerifyReport, where: 'manifest.json' | 'rows' | 'files'): string | undefined {
-  const errors = findings.filter(({ severity, file }) => severity === 'error' && (file === 'manifest.json' ? file : areaOf(file) === undefined ? 'rows' : 'files') === where);
+function found({ findings }: VerifyReport, where: typeof MANIFEST | 'rows' | 'files'): string | undefined {
+  const errors = findings.filter(({ severity, file }) => severity === 'error' && (file === MANIFEST ? file : areaOf(file) === undefined ? 'rows' : 'files') === where);
   const [first] = errors;
   if (first === undefined) return undefined;
   return `${first.file}${first.table === undefined ? '' : ` ${first.table}`}: ${first.message}${errors.length === 1 ? '' : `; ${errors.length - 1} more, which realmlift verify lists`}`;

@@ -8,6 +8,8 @@ import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import type { ExportOptions, ExportResult, Outcome } from '../export.js';
 import { s3Settings } from '../files/s3-settings.js';
 import type { UploadTarget } from '../files/upload-export.js';
+import { MANIFEST } from '../package/manifest.js';
+import { RUN_MANIFEST } from '../package/run-manifest.js';
 
 export interface UploadOptions {
   readonly output: string;
@@ -87,7 +89,7 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
   const store = async (name: string, result: ExportResult): Promise<void> => {
     const onStored = (stored: { readonly objects: number; readonly bytes: number }): void => onEvent({ target: result.target, kind: 'stored', ...stored });
     if (options.tarball === true) for (const each of tarballOf(name)) await file(each, onStored);
-    else await uploadDirectory(target, name, result.directory, 'manifest.json', signal, onStored);
+    else await uploadDirectory(target, name, result.directory, MANIFEST, signal, onStored);
   };
   const outcomes: Outcome[] = [];
   for (const outcome of exported) {
@@ -110,9 +112,6 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
   if (outcomes.length > 1 && outcomes.every((outcome, index) => 'result' in outcome || exported[index] === outcome)) await file(RUN_MANIFEST, () => undefined);
   return outcomes;
 }
-
-/** Written where several exports are made at once. */
-const RUN_MANIFEST = 'manifest.json';
 
 /** The checksum comes last. */
 function tarballOf(name: string): string[] {

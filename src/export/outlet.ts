@@ -2,10 +2,8 @@
 import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { walk } from '../package/directory-walk.js';
+import { MANIFEST } from '../package/manifest.js';
 import type { TarArchive } from '../package/tarball.js';
-
-/** The name that ends an export: one without it was cut. */
-const LAST = 'manifest.json';
 
 export class ArchiveOutlet {
   readonly #archive: TarArchive;
@@ -28,10 +26,10 @@ export class ArchiveOutlet {
     await truncate(join(this.#directory, path));
   }
 
-  /** Sends what was written last, such as realm.json. @param sent says which files have gone */
+  /** Sends what was written last, such as realm.json, and the manifest behind all: a stream without it was cut. @param sent says which files have gone */
   async sendRest(sent: (path: string) => boolean): Promise<void> {
-    for (const { path } of walk(this.#directory)) if (path !== LAST && !sent(path)) await this.send(path);
-    await this.#add(LAST);
+    for (const { path } of walk(this.#directory)) if (path !== MANIFEST && !sent(path)) await this.send(path);
+    await this.#add(MANIFEST);
   }
 
   #add(path: string): Promise<void> {

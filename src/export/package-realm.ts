@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { FilesResult } from '../files/file-events.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { JournalPart } from '../package/journal.js';
-import { writeManifest } from '../package/manifest.js';
+import { MANIFEST, writeManifest } from '../package/manifest.js';
 import { hasMigrationStatus } from '../package/migration-status.js';
 import { diskError } from '../package/part-file.js';
 import { statsJson, statsText, type FileCounts, type RecordCounts } from '../package/stats.js';
@@ -79,7 +79,7 @@ function records({ areas }: FilesResult): RecordCounts {
 
 async function manifest({ directory, plan, snapshot, parts, status, options }: Package, assembled: ReadonlyMap<string, JournalPart>): Promise<void> {
   const { realm, mode } = plan.request;
-  await writeManifest(join(directory, 'manifest.json'), {
+  await writeManifest(join(directory, MANIFEST), {
     format: 1, realmlift: VERSION, realm: realm.stringId, realm_id: realm.id, mode, zulip_version: status?.content.zulip_version ?? null,
     snapshot: { taken_at: snapshot.takenAt, id: snapshot.id, server: String(snapshot.serverVersion) }, options: { ...options },
   }, treeEntries(directory, (path) => assembled.get(path) ?? parts.get(path)));

@@ -3,7 +3,7 @@ import { copyFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { assemble, type Member } from '../package/assemble.js';
 import type { JournalPart } from '../package/journal.js';
-import { readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
+import { MANIFEST, readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { statsJson, statsText, type FileCounts } from '../package/stats.js';
 import { ID_MAPS } from '../pipe/finished-export.js';
@@ -40,7 +40,7 @@ export async function writePackage(context: MergeContext, parts: Map<string, Jou
   if (has('stats.txt')) await write('stats.txt', statsText(counts, recordCounts));
   for (const { index, source } of inputs) if (source.top.has(ID_MAPS)) await copyFile(join(source.directory, ID_MAPS), join(directory, idMapsOf(index)));
   await writeReport(context);
-  await writeManifest(join(directory, 'manifest.json'), header, writtenEntries(directory, parts, (await readManifest(list)).files));
+  await writeManifest(join(directory, MANIFEST), header, writtenEntries(directory, parts, (await readManifest(list)).files));
   return header;
 }
 

@@ -60,6 +60,9 @@ export interface Manifest extends ManifestHeader {
   files: ManifestFile[];
 }
 
+/** Its name at the top of an export: one without it is not whole. */
+export const MANIFEST = 'manifest.json';
+
 const FILES_START = '  "files": [';
 const FILES_END = '  ]';
 /** Lines are joined to blocks of about this many characters: one write per line would be most of the cost. */

@@ -2,7 +2,11 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { MANIFEST } from './manifest.js';
 import { diskError } from './part-file.js';
+
+/** Its name beside the exports. */
+export const RUN_MANIFEST = 'manifest.json';
 
 export interface RunEntry {
   /** E.g. `acme`, or `acme/user@example.com`. */
@@ -17,11 +21,11 @@ export interface RunEntry {
 
 /** Each finished export is bound by the SHA-256 of its own manifest.json. @returns the path */
 export function writeRunManifest(output: string, snapshot: { readonly id: string; readonly takenAt: string }, realmlift: string, entries: readonly RunEntry[]): string {
-  const path = join(output, 'manifest.json');
+  const path = join(output, RUN_MANIFEST);
   try {
     const exports = entries.map((entry) => ({
       ...entry,
-      manifest_sha256: entry.directory === null ? null : createHash('sha256').update(readFileSync(join(output, entry.directory, 'manifest.json'))).digest('hex'),
+      manifest_sha256: entry.directory === null ? null : createHash('sha256').update(readFileSync(join(output, entry.directory, MANIFEST))).digest('hex'),
     }));
     writeFileSync(`${path}.partial`, `${JSON.stringify({ format: 1, realmlift, snapshot: { taken_at: snapshot.takenAt, id: snapshot.id }, exports }, null, 2)}\n`, { mode: 0o600 });
     renameSync(`${path}.partial`, path);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { ORPHANS_DIRECTORY } from '../files/orphans.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
-import { comparePaths, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
+import { comparePaths, MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
 import { changed } from './table-file.js';
 
@@ -39,7 +39,7 @@ const MESSAGES = /^messages-(\d{6,})\.json$/;
  * @throws RealmliftError NOT_AN_EXPORT, MANIFEST_DAMAGED, EXPORT_CHANGED
  */
 export async function openFinishedExport(directory: string): Promise<FinishedExport> {
-  const manifest = join(directory, 'manifest.json');
+  const manifest = join(directory, MANIFEST);
   if (!existsSync(manifest)) {
     throw new RealmliftError('NOT_AN_EXPORT', 'usage', `${directory} has no manifest.json`, {
       hint: 'name the directory of a finished export of realmlift; exports of other tools do not say when and how they were taken', exit: EXIT.usage,
@@ -123,5 +123,5 @@ export function readTop({ directory, top }: FinishedExport, name: string): strin
 }
 
 function* filesOf(directory: string): Generator<FoundFile> {
-  for (const file of walk(directory)) if (file.path !== 'manifest.json') yield file;
+  for (const file of walk(directory)) if (file.path !== MANIFEST) yield file;
 }

@@ -11,7 +11,7 @@ import { join, relative } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { assemble, type Member } from '../package/assemble.js';
 import { rowsByTable, type JournalPart } from '../package/journal.js';
-import { readManifest, writeManifest, type ManifestHeader } from '../package/manifest.js';
+import { MANIFEST, readManifest, writeManifest, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { PartFile } from '../package/part-file.js';
 import type { Catalog } from '../plan/catalog.js';
@@ -137,7 +137,7 @@ class Remapping {
     const list = join(this.#scratch, 'files.json');
     await writeManifest(list, header, remapFiles(this.#context));
     await this.#others(header);
-    await writeManifest(join(this.#directory, 'manifest.json'), header, writtenEntries(this.#directory, this.#parts, (await readManifest(list)).files));
+    await writeManifest(join(this.#directory, MANIFEST), header, writtenEntries(this.#directory, this.#parts, (await readManifest(list)).files));
     return { header, rows: rowsByTable(this.#parts.values()), outside: this.#outside, highest: this.#highest };
   }
 

@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
-import { readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
+import { MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import type { FindingList } from './findings.js';
 import { parseStatsJson, parseStatsText, type Statistics } from './statistics.js';
 
@@ -41,19 +41,19 @@ export async function openExport(directory: string, findings: FindingList): Prom
   const oneUser = !(await has('realm.json')) && await has('user.json');
   const empty = !oneUser && !(await has('realm.json'));
   if (empty) findings.add('error', 'realm.json', undefined, 'the file is missing, and there is no user.json');
-  const ours = await has('manifest.json');
+  const ours = await has(MANIFEST);
   const opened: OpenedExport = {
     directory, oneUser, empty, ours, listed: undefined, header: undefined, statistics: undefined, statisticsFile: undefined,
     consented: undefined, zulipVersion: undefined,
   };
-  if (!ours) findings.add('note', 'manifest.json', undefined, 'no manifest, as in exports that Zulip itself wrote: checksums and completeness are unchecked');
+  if (!ours) findings.add('note', MANIFEST, undefined, 'no manifest, as in exports that Zulip itself wrote: checksums and completeness are unchecked');
   else {
     try {
-      const { header, files } = await readManifest(join(directory, 'manifest.json'));
+      const { header, files } = await readManifest(join(directory, MANIFEST));
       opened.header = header;
       opened.listed = files;
     } catch (error) {
-      findings.add('error', 'manifest.json', undefined, manifestDamage(error));
+      findings.add('error', MANIFEST, undefined, manifestDamage(error));
     }
   }
   if (!oneUser && !empty) {

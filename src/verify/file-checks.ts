@@ -1,5 +1,5 @@
 /** Has each file of the export looked at by the workers, and compares what they find with the manifest and the statistics. */
-import type { ManifestFile } from '../package/manifest.js';
+import { MANIFEST, type ManifestFile } from '../package/manifest.js';
 import type { ComparedFile } from './manifest-comparison.js';
 import type { OpenedExport } from './export-opening.js';
 import type { FindingList } from './findings.js';
@@ -57,7 +57,7 @@ export class FileChecks {
 
   /** `complete`: the manifest can be read, so that a file which it does not list should not be there. */
   async check({ path, found, listed }: ComparedFile, complete: boolean): Promise<void> {
-    if (path === 'manifest.json') return;
+    if (path === MANIFEST) return;
     if (found === undefined) {
       this.#error(path, 'the file is missing: the manifest lists it');
       return;

@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
-import { comparePaths, type ManifestFile } from '../package/manifest.js';
+import { comparePaths, MANIFEST, type ManifestFile } from '../package/manifest.js';
 import type { SharedContext } from './export-context.js';
 import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
 import { FileChecks } from './file-checks.js';
@@ -138,7 +138,7 @@ async function checkAllFiles(opened: OpenedExport, files: FileChecks, findings: 
     try {
       yield* opened.listed ?? [];
     } catch (error) {
-      findings.add('error', 'manifest.json', undefined, manifestDamage(error));
+      findings.add('error', MANIFEST, undefined, manifestDamage(error));
       complete = false;
     }
   }
