@@ -4,13 +4,12 @@
  */
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { join } from 'node:path';
 import { RealmliftError } from './errors.js';
 import { AREAS } from './files/wanted-files.js';
 import { MANIFEST } from './package/manifest.js';
 import { hasMigrationStatus } from './package/migration-status.js';
-import { areaOf, openFinishedExport, readTop, tableFiles, type FinishedExport } from './pipe/finished-export.js';
-import { TableFile } from './pipe/table-file.js';
+import { areaOf, openFinishedExport, readTop, type FinishedExport } from './pipe/finished-export.js';
+import { withTableFiles } from './pipe/opened-tables.js';
 import { namesOf } from './remap/remap-request.js';
 import { columnsMisfit, migrationsMisfit, versionMisfit } from './remap/target-fit.js';
 import { spaceOf } from './remap/reference-catalog.js';
@@ -57,9 +56,8 @@ export async function checkImport(directory: string, options: ImportCheckOptions
   checks.push(await disk(source, options.uploadsDir));
   if (options.target === undefined) return [...checks, ...WITH_TARGET.map(unknown('--target-url of the new server tells'))];
   const target = await readTarget(options.target);
-  const files: TableFile[] = [];
-  try {
-    for (const file of tableFiles(source)) files.push(TableFile.open(join(directory, file.path), file));
+  return withTableFiles(async (open) => {
+    const files = open(source);
     add('version', versionMisfit(source, target) ?? statusFailure(source, target), `Zulip ${source.header.zulip_version ?? target.version.release}, as the new server`);
     add('migrations', migrationsMisfit(source, target), 'the same are applied to the new server');
     add('columns', columnsMisfit(source, files, target), 'the new server has all tables and columns');
@@ -70,13 +68,11 @@ export async function checkImport(directory: string, options: ImportCheckOptions
     const full = Object.entries(report.totals.rows).find(([table, rows]) => target.ids.base(spaceOf(table)) + rows > target.ids.limit(spaceOf(table)))?.[0];
     add('ids', full === undefined ? undefined : `the ids of ${full} would pass ${target.ids.limit(spaceOf(full))}, where its column ends`, 'there is room for every row above the ids that are taken');
     return checks;
-  } catch (error) {
+  }).catch((error: unknown) => {
     // A file of the right size and another content.
     if (!(error instanceof RealmliftError) || error.code !== 'EXPORT_CHANGED') throw error;
     return [...checks, ...WITH_TARGET.filter((name) => !checks.some((each) => each.name === name)).map(unknown('the export is damaged'))];
-  } finally {
-    for (const file of files) file.close();
-  }
+  });
 }
 
 /** What only the new server's database tells. */

@@ -5,8 +5,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MergeInput } from './merge/merge-input.js';
+import { eachTableFile } from './pipe/opened-tables.js';
 import { RowFields } from './pipe/row-fields.js';
-import { TableFile } from './pipe/table-file.js';
+import type { TableFile } from './pipe/table-file.js';
 import { aboveBase, type Assignment, type BotIds, type NewIds } from './remap/assignment.js';
 import { refuseUnfit } from './remap/id-map.js';
 import { spaceOf } from './remap/reference-catalog.js';
@@ -67,14 +68,7 @@ function aboveAll(inputs: readonly MergeInput[]): NewIds {
   };
   for (const { files, source } of inputs) {
     files.forEach(look);
-    for (const entry of source.messages) {
-      const file = TableFile.open(join(source.directory, entry.path), entry);
-      try {
-        look(file);
-      } finally {
-        file.close();
-      }
-    }
+    for (const file of eachTableFile(source, source.messages)) look(file);
   }
   return { ...aboveBase(0), base: (table) => highest.get(table) ?? 0 };
 }

@@ -1,9 +1,9 @@
 /** The exports to join, oldest snapshot first, and whether they may be joined at all. */
-import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
-import { openWithoutOrphans, readTop, tableFiles, type FinishedExport } from '../pipe/finished-export.js';
+import { openWithoutOrphans, readTop, type FinishedExport } from '../pipe/finished-export.js';
+import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
-import { TableFile } from '../pipe/table-file.js';
+import type { TableFile } from '../pipe/table-file.js';
 import { IdTable } from '../verify/id-table.js';
 
 /** Whose private data an export holds. */
@@ -33,22 +33,17 @@ export async function withInputs<T>(directories: readonly string[], realmsMayDif
   const sources = await Promise.all(directories.map((directory) => openWithoutOrphans(directory)));
   // Timestamps of one form, ISO 8601 in UTC with microseconds: their order is that of their letters. Ties keep the caller's order.
   sources.sort((a, b) => (a.header.snapshot.taken_at < b.header.snapshot.taken_at ? -1 : a.header.snapshot.taken_at > b.header.snapshot.taken_at ? 1 : 0));
-  const open: TableFile[] = [];
-  try {
-    const inputs: MergeInput[] = [];
-    for (const [index, source] of sources.entries()) {
-      const files = tableFiles(source).map((file) => TableFile.open(join(source.directory, file.path), file));
-      open.push(...files);
-      inputs.push({ index, source, files, consent: consentOf(source), users: source.top.has('user.json') ? idsOf(files, 'zerver_userprofile') : undefined });
-    }
+  return withTableFiles(async (open) => {
+    const inputs = sources.map((source, index): MergeInput => {
+      const files = open(source);
+      return { index, source, files, consent: consentOf(source), users: source.top.has('user.json') ? idsOf(files, 'zerver_userprofile') : undefined };
+    });
     refuseKinds(inputs);
     if (realmsMayDiffer) refuseSameRealm(inputs);
     else refuseRealms(inputs);
     refuseVersions(inputs);
-    return await use(inputs);
-  } finally {
-    for (const file of open) file.close();
-  }
+    return use(inputs);
+  });
 }
 
 function consentOf(source: FinishedExport): Consent {
@@ -148,12 +143,7 @@ function columnsOf({ files, source }: MergeInput): Map<string, string> {
     }
   };
   files.forEach(note);
-  const [messages] = source.messages;
-  if (messages !== undefined) {
-    const file = TableFile.open(join(source.directory, messages.path), messages);
-    note(file);
-    file.close();
-  }
+  for (const file of eachTableFile(source, source.messages.slice(0, 1))) note(file);
   return columns;
 }
 

@@ -20,6 +20,7 @@ import { loadRegistry } from '../plan/registry.js';
 import { fileLines } from './file-lines.js';
 import { openWithoutOrphans, tableFiles, type FinishedExport } from './finished-export.js';
 import { oneLine } from './one-line.js';
+import { eachTableFile } from './opened-tables.js';
 import { TableFile } from './table-file.js';
 import { parentsFirst } from './table-order.js';
 
@@ -115,14 +116,7 @@ class NdjsonStream {
 
   /** File by file, each with the usermessages of its messages behind them. */
   *#messages(): Generator<Buffer> {
-    for (const file of this.#source.messages) {
-      const opened = TableFile.open(join(this.#source.directory, file.path), file);
-      try {
-        for (const table of opened.tables) yield* this.#table(opened, table);
-      } finally {
-        opened.close();
-      }
-    }
+    for (const file of eachTableFile(this.#source, this.#source.messages)) for (const table of file.tables) yield* this.#table(file, table);
   }
 
   *#table(file: TableFile, table: string): Generator<Buffer> {

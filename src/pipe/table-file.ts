@@ -120,16 +120,6 @@ export class TableFile {
   }
 }
 
-/** Runs `use` with the opened file and closes it. */
-export async function withTableFile<T>(file: string, expected: Expected, use: (file: TableFile) => T | Promise<T>): Promise<T> {
-  const opened = TableFile.open(file, expected);
-  try {
-    return await use(opened);
-  } finally {
-    opened.close();
-  }
-}
-
 interface Index {
   readonly sections: Map<string, Section>;
   readonly constants: Map<string, string>;

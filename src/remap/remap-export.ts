@@ -16,9 +16,10 @@ import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { PartFile } from '../package/part-file.js';
 import type { Catalog } from '../plan/catalog.js';
 import { loadRegistry } from '../plan/registry.js';
-import { ID_MAPS, openWithoutOrphans, tableFiles, type FinishedExport } from '../pipe/finished-export.js';
+import { ID_MAPS, openWithoutOrphans, type FinishedExport } from '../pipe/finished-export.js';
+import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
 import { placeFile } from '../pipe/place-file.js';
-import { TableFile } from '../pipe/table-file.js';
+import type { TableFile } from '../pipe/table-file.js';
 import { writtenEntries } from '../pipe/written-entries.js';
 import { VERSION } from '../version.js';
 import type { Assignment } from './assignment.js';
@@ -81,21 +82,21 @@ export async function remapExport(input: string, output: string, options: RemapO
   const scratch = join(output, RUN_DIRECTORY, 'remap');
   const mine = existsSync(join(output, RUN_DIRECTORY)) ? scratch : join(output, RUN_DIRECTORY);
   mkdirSync(scratch, { recursive: true, mode: 0o700 });
-  const files: TableFile[] = [];
   try {
-    for (const file of tableFiles(source)) files.push(TableFile.open(join(input, file.path), file));
-    options.check?.(source, files);
-    return await withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {
-      const references = new ReferenceCatalog(loadRegistry(), options.catalog);
-      for (const file of files) for (const table of file.tables) references.refuseUnknownTable(table);
-      const survey = await surveyExport(source, files, options.assignment, options.recorded, fds);
-      return new Remapping(source, files, output, scratch, options, references, survey).run();
+    return await withTableFiles(async (open) => {
+      const files = open(source);
+      options.check?.(source, files);
+      return withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {
+        const references = new ReferenceCatalog(loadRegistry(), options.catalog);
+        for (const file of files) for (const table of file.tables) references.refuseUnknownTable(table);
+        const survey = await surveyExport(source, files, options.assignment, options.recorded, fds);
+        return new Remapping(source, files, output, scratch, options, references, survey).run();
+      });
     });
   } catch (error) {
     for (const name of readdirSync(output)) if (name !== RUN_DIRECTORY) await rm(join(output, name), { recursive: true });
     throw error;
   } finally {
-    for (const file of files) file.close();
     await rm(mine, { recursive: true });
   }
 }
@@ -125,7 +126,7 @@ class Remapping {
   async run(): Promise<RemapResult> {
     try {
       for (const file of this.#files) await this.#tables(file);
-      for (const entry of this.#source.messages) await this.#messages(TableFile.open(join(this.#source.directory, entry.path), entry));
+      for (const file of eachTableFile(this.#source, this.#source.messages)) await this.#messages(file);
       for (const table of [MESSAGES, 'zerver_usermessage']) this.#writePairs(table);
       await this.#maps.finish();
     } catch (error) {
@@ -173,8 +174,6 @@ class Remapping {
     } catch (error) {
       sink.abandon();
       throw error;
-    } finally {
-      file.close();
     }
   }
 

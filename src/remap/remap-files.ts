@@ -12,6 +12,7 @@ import { comparePaths, type ManifestFile } from '../package/manifest.js';
 import { PartFile } from '../package/part-file.js';
 import { avatarHash } from '../plan/avatar-hash.js';
 import { areaOf, recordsOf, type FinishedExport } from '../pipe/finished-export.js';
+import { eachTableFile } from '../pipe/opened-tables.js';
 import { placeFile } from '../pipe/place-file.js';
 import { RowFields } from '../pipe/row-fields.js';
 import { BARE, TableFile } from '../pipe/table-file.js';
@@ -27,9 +28,8 @@ export function avatarNames(source: FinishedExport, users: IdSpace, salt: string
   const names = new Map<string, string>();
   const listed = source.records.get('avatars');
   if (salt === undefined || listed === undefined) return names;
-  const file = TableFile.open(join(source.directory, listed.path), listed);
-  try {
-    const fields = new RowFields();
+  const fields = new RowFields();
+  for (const file of eachTableFile(source, [listed])) {
     for (const row of file.rows(BARE)) {
       fields.split(row);
       const name = /^\d+\/([0-9a-f]{40})/.exec(fields.textOf('path') ?? '')?.[1];
@@ -40,8 +40,6 @@ export function avatarNames(source: FinishedExport, users: IdSpace, salt: string
       const migration = [VERSIONED, BY_USER].find((each) => avatarHash(owner, salt, each) === name);
       if (migration !== undefined) names.set(name, avatarHash({ ...owner, userId: to }, salt, migration));
     }
-  } finally {
-    file.close();
   }
   return names;
 }

@@ -2,11 +2,11 @@
  * The first reading of an export: which ids it has and so what becomes of each, and what the second reading must know of other
  * rows. What grows with the messages goes to temporary files; users, channels, recipients and the like stay in memory.
  */
-import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { RealmliftError } from '../errors.js';
 import type { FinishedExport } from '../pipe/finished-export.js';
-import { BARE, TableFile } from '../pipe/table-file.js';
+import { eachTableFile } from '../pipe/opened-tables.js';
+import { BARE, type TableFile } from '../pipe/table-file.js';
 import { RowFields } from '../pipe/row-fields.js';
 import { IdSpool, mergeRuns } from '../verify/id-spool.js';
 import { IdTable, pathId } from '../verify/id-table.js';
@@ -154,19 +154,14 @@ class Surveyor {
     }
     const ids = new IdSpool(spool);
     const messageIds = new Numbering(messages, MESSAGES, this.#assignment);
-    for (const entry of this.#source.messages) {
+    for (const file of eachTableFile(this.#source, this.#source.messages)) {
       // Reading is synchronous: between two files the program hears signals and its other connections.
       await setImmediate();
-      const file = TableFile.open(join(this.#source.directory, entry.path), entry);
-      try {
-        for (const row of file.rows(MESSAGES)) messageIds.add(this.#fields.split(row).integerOf('id'));
-        for (const row of file.rows(USERMESSAGES)) {
-          const id = this.#fields.split(row).integerOf('id');
-          // Those that were made of single users' flags have none.
-          if (!Number.isNaN(id)) ids.add(id);
-        }
-      } finally {
-        file.close();
+      for (const row of file.rows(MESSAGES)) messageIds.add(this.#fields.split(row).integerOf('id'));
+      for (const row of file.rows(USERMESSAGES)) {
+        const id = this.#fields.split(row).integerOf('id');
+        // Those that were made of single users' flags have none.
+        if (!Number.isNaN(id)) ids.add(id);
       }
     }
     this.#spaces.set(MESSAGES, messageIds.finish());
@@ -204,12 +199,7 @@ class Surveyor {
   *#uploadPaths(): Generator<string> {
     const records = this.#source.records.get('uploads');
     if (records === undefined || this.#source.top.has('attachment.json')) return;
-    const file = TableFile.open(join(this.#source.directory, records.path), records);
-    try {
-      for (const row of file.rows(BARE)) yield this.#fields.split(row).textOf('path') ?? '';
-    } finally {
-      file.close();
-    }
+    for (const file of eachTableFile(this.#source, [records])) for (const row of file.rows(BARE)) yield this.#fields.split(row).textOf('path') ?? '';
   }
 }
 

@@ -6,8 +6,9 @@ import { linesFit } from '../package/migration-status.js';
 import { keyOf } from '../plan/plan-tables.js';
 import { loadRegistry } from '../plan/registry.js';
 import { readTop, type FinishedExport } from '../pipe/finished-export.js';
+import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
-import { TableFile } from '../pipe/table-file.js';
+import type { TableFile } from '../pipe/table-file.js';
 import { ADDED } from './reference-catalog.js';
 import type { TargetServer } from './target-server.js';
 
@@ -79,16 +80,11 @@ export function columnsMisfit(source: FinishedExport, files: readonly TableFile[
     }
     return undefined;
   };
-  for (const file of files) {
-    const misfit = inFile(file);
-    if (misfit !== undefined) return misfit;
+  for (const opened of [files, eachTableFile(source, source.messages.slice(0, 1))]) {
+    for (const file of opened) {
+      const misfit = inFile(file);
+      if (misfit !== undefined) return misfit;
+    }
   }
-  const [messages] = source.messages;
-  if (messages === undefined) return undefined;
-  const file = TableFile.open(join(source.directory, messages.path), messages);
-  try {
-    return inFile(file);
-  } finally {
-    file.close();
-  }
+  return undefined;
 }
