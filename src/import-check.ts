@@ -10,6 +10,7 @@ import { MANIFEST } from './package/manifest.js';
 import { hasMigrationStatus } from './package/migration-status.js';
 import { areaOf, openFinishedExport, readTop, type FinishedExport } from './pipe/finished-export.js';
 import { withTableFiles } from './pipe/opened-tables.js';
+import { loadRegistry } from './plan/registry.js';
 import { namesOf } from './remap/remap-request.js';
 import { columnsMisfit, migrationsMisfit, versionMisfit } from './remap/target-fit.js';
 import { spaceOf } from './remap/reference-catalog.js';
@@ -55,12 +56,13 @@ export async function checkImport(directory: string, options: ImportCheckOptions
   add('kind', kindFailure(source), `one realm, ${source.header.mode} export`);
   checks.push(await disk(source, options.uploadsDir));
   if (options.target === undefined) return [...checks, ...WITH_TARGET.map(unknown('--target-url of the new server tells'))];
-  const target = await readTarget(options.target);
-  return withTableFiles(async (open) => {
+  const registry = loadRegistry();
+  const target = await readTarget(options.target, registry);
+  return withTableFiles((open) => {
     const files = open(source);
     add('version', versionMisfit(source, target) ?? statusFailure(source, target), `Zulip ${source.header.zulip_version ?? target.version.release}, as the new server`);
     add('migrations', migrationsMisfit(source, target), 'the same are applied to the new server');
-    add('columns', columnsMisfit(source, files, target), 'the new server has all tables and columns');
+    add('columns', columnsMisfit(source, files, target, registry), 'the new server has all tables and columns');
     const subdomain = options.subdomain ?? source.header.realm;
     add('subdomain', target.subdomains.has(subdomain) ? `"${subdomain}" is taken on the new server: give the import another` : undefined, `"${subdomain}" is free`);
     const lacking = [...namesOf(files).bots.keys()].filter((email) => !target.bots.has(email));

@@ -23,7 +23,7 @@ export function* eachTableFile({ directory }: FinishedExport, files: Iterable<Ma
  * Runs `use`, which opens the table files of exports (realm.json and the like) all at once; they are closed when it is done.
  * @throws what `use` throws; RealmliftError as {@link TableFile.open}
  */
-export async function withTableFiles<T>(use: (open: (source: FinishedExport) => TableFile[]) => Promise<T>): Promise<T> {
+export async function withTableFiles<T>(use: (open: (source: FinishedExport) => TableFile[]) => T | Promise<T>): Promise<T> {
   const opened: TableFile[] = [];
   try {
     return await use((source) => tableFiles(source).map((listed) => {

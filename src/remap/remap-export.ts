@@ -15,7 +15,7 @@ import { MANIFEST, readManifest, writeManifest, type ManifestHeader } from '../p
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { PartFile } from '../package/part-file.js';
 import type { Catalog } from '../plan/catalog.js';
-import { loadRegistry } from '../plan/registry.js';
+import type { Registry } from '../plan/registry.js';
 import { ID_MAPS, openWithoutOrphans, type FinishedExport } from '../pipe/finished-export.js';
 import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
 import { placeFile } from '../pipe/place-file.js';
@@ -41,6 +41,7 @@ export interface RemapOptions {
   readonly check?: (source: FinishedExport, tables: readonly TableFile[]) => void;
   /** The ids of an earlier remapping, instead of new ones; backwards they undo it. */
   readonly recorded?: RecordedMaps | undefined;
+  readonly registry: Registry;
   /** The new server's tables; undefined leaves it to what is known of Zulip's releases. */
   readonly catalog: Catalog | undefined;
   /** The avatar_salt by which avatars were named; undefined keeps their names. */
@@ -87,7 +88,7 @@ export async function remapExport(input: string, output: string, options: RemapO
       const files = open(source);
       options.check?.(source, files);
       return withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {
-        const references = new ReferenceCatalog(loadRegistry(), options.catalog);
+        const references = new ReferenceCatalog(options.registry, options.catalog);
         for (const file of files) for (const table of file.tables) references.refuseUnknownTable(table);
         const survey = await surveyExport(source, files, options.assignment, options.recorded, fds);
         return new Remapping(source, files, output, scratch, options, references, survey).run();

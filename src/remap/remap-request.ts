@@ -1,5 +1,6 @@
 /** What is asked of a remapping, and what it needs to know before it begins: from the new server, or from a map of ids. */
 import { EXIT, RealmliftError } from '../errors.js';
+import { loadRegistry, type Registry } from '../plan/registry.js';
 import type { ZulipVersion } from '../plan/zulip-version.js';
 import { RowFields } from '../pipe/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
@@ -27,6 +28,7 @@ export interface RemapRequest {
 
 export interface PreparedRemap {
   readonly request: RemapRequest;
+  readonly registry: Registry;
   readonly target: TargetServer | undefined;
   readonly map: IdMap | undefined;
   /** Where new ids begin; undefined when nothing says so. */
@@ -47,9 +49,10 @@ export async function prepareRemap(request: RemapRequest): Promise<PreparedRemap
   if (idBase !== undefined && idBase >= INTEGER) refuse(`--id-base ${idBase} leaves no room: most ids are integers up to ${INTEGER}`, 'choose a lower one');
   if (realmName !== undefined && (realmName.trim() === '' || [...realmName].length > LONGEST_NAME)) refuse(`a realm's name has 1 to ${LONGEST_NAME} characters`, '--realm-name');
   if (subdomain !== undefined && (!/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(subdomain) || subdomain.length > LONGEST_NAME)) refuse(`a subdomain is made of up to ${LONGEST_NAME} lower-case letters, digits and inner hyphens`, '--subdomain');
+  const registry = loadRegistry();
   const map = idMap === undefined ? undefined : readIdMap(idMap);
-  const target = settings === undefined ? undefined : await readTarget(settings);
-  return { request, target, map, ids: idsOf(idBase, target) };
+  const target = settings === undefined ? undefined : await readTarget(settings, registry);
+  return { request, registry, target, map, ids: idsOf(idBase, target) };
 }
 
 function idsOf(idBase: number | undefined, target: TargetServer | undefined): NewIds | undefined {
@@ -85,7 +88,7 @@ export interface RemapPlaces {
  * @throws RealmliftError TARGET_VERSION, ID_MAP, those of {@link remapExport}
  */
 export async function applyRemap(prepared: PreparedRemap, { from, to, files }: RemapPlaces, assignment?: Assignment): Promise<RemapResult> {
-  const { request: { all, realmName, subdomain, salt }, target, map, ids } = prepared;
+  const { request: { all, realmName, subdomain, salt }, registry, target, map, ids } = prepared;
   requireBase(prepared);
   return remapExport(from, to, {
     assignment: assignment ?? {
@@ -93,10 +96,10 @@ export async function applyRemap(prepared: PreparedRemap, { from, to, files }: R
       nextClient: target === undefined ? undefined : (ids as NewIds).base('zerver_client'), all: all ? ids : undefined,
     },
     check: (source, tables) => {
-      if (target !== undefined) refuseMisfit(source, tables, target);
+      if (target !== undefined) refuseMisfit(source, tables, target, registry);
       if (map !== undefined && assignment === undefined) refuseUnfit(map, namesOf(tables));
     },
-    catalog: target?.catalog, salt, realmName, subdomain, files,
+    registry, catalog: target?.catalog, salt, realmName, subdomain, files,
   });
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { linesFit } from '../package/migration-status.js';
 import { keyOf } from '../plan/plan-tables.js';
-import { loadRegistry } from '../plan/registry.js';
+import type { Registry } from '../plan/registry.js';
 import { readTop, type FinishedExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
@@ -16,8 +16,8 @@ import type { TargetServer } from './target-server.js';
 const REPORT_HEAD = 64 * 1024;
 
 /** @throws RealmliftError TARGET_VERSION saying what differs */
-export function refuseMisfit(source: FinishedExport, files: readonly TableFile[], target: TargetServer): void {
-  const misfit = versionMisfit(source, target) ?? migrationsMisfit(source, target) ?? columnsMisfit(source, files, target);
+export function refuseMisfit(source: FinishedExport, files: readonly TableFile[], target: TargetServer, registry: Registry): void {
+  const misfit = versionMisfit(source, target) ?? migrationsMisfit(source, target) ?? columnsMisfit(source, files, target, registry);
   if (misfit !== undefined) throw targetVersion(misfit);
 }
 
@@ -61,8 +61,7 @@ function newestMigration({ directory, top }: FinishedExport): string | undefined
 }
 
 /** A table or a key that is none of the new server: the import stops at it half-way. */
-export function columnsMisfit(source: FinishedExport, files: readonly TableFile[], target: TargetServer): string | undefined {
-  const registry = loadRegistry();
+export function columnsMisfit(source: FinishedExport, files: readonly TableFile[], target: TargetServer, registry: Registry): string | undefined {
   const inFile = (file: TableFile): string | undefined => {
     const fields = new RowFields();
     for (const table of file.tables) {

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { RealmliftError, serverReason } from '../errors.js';
 import { findSchema, readCatalog, type Catalog } from '../plan/catalog.js';
 import { findSystemBots } from '../plan/realm.js';
-import { loadRegistry } from '../plan/registry.js';
+import type { Registry } from '../plan/registry.js';
 import { useSchema } from '../plan/search-path.js';
 import { detectZulipVersion, type ZulipVersion } from '../plan/zulip-version.js';
 import { connect } from '../snapshot/connect.js';
@@ -34,9 +34,9 @@ const HIGHEST: Readonly<Record<number, number>> = { 21: 2 ** 15 - 1, 23: INTEGER
 const TYPE_IDS = ['zerver_userprofile', 'zerver_stream', 'zerver_huddle'];
 
 /** @throws RealmliftError NOT_ZULIP, RIGHT_MISSING, those of the connection, each saying that it is about the new server */
-export async function readTarget(settings: ConnectionSettings): Promise<TargetServer> {
+export async function readTarget(settings: ConnectionSettings, registry: Registry): Promise<TargetServer> {
   try {
-    return await read(settings);
+    return await read(settings, registry);
   } catch (cause) {
     if (cause instanceof RealmliftError) {
       const { code, message, table, hint, exit } = cause;
@@ -50,14 +50,13 @@ export async function readTarget(settings: ConnectionSettings): Promise<TargetSe
   }
 }
 
-async function read(settings: ConnectionSettings): Promise<TargetServer> {
+async function read(settings: ConnectionSettings, registry: Registry): Promise<TargetServer> {
   const client = await connect(settings, 'target');
   try {
     await client.query(BEGIN);
     const schema = await findSchema(client);
     await useSchema(client, schema);
     const catalog = await readCatalog(client, schema);
-    const registry = loadRegistry();
     const tables = [...new Set([...registry.tables.values()].map(({ table }) => table))].filter((table) => catalog.has(table));
     // A table that the new server does not have is one of another version, of which an export that fits has no row.
     const [highest, limit] = [await highestIds(client, schema, tables), limits(catalog, tables)];

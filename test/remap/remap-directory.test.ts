@@ -5,6 +5,7 @@ import { join, relative } from 'node:path';
 import t from 'tap';
 import { takeOutputDirectory } from '../../src/package/output-directory.js';
 import { journalPath } from '../../src/package/journal.js';
+import { loadRegistry } from '../../src/plan/registry.js';
 import { RecordedMaps } from '../../src/remap/recorded-maps.js';
 import { remapExport } from '../../src/remap/remap-export.js';
 import type { RemapRequest } from '../../src/remap/remap-request.js';
@@ -59,7 +60,7 @@ t.test('onto a second server', (t) => withNewServer(async (url) => {
     const back = fresh();
     await remapExport(there, back, {
       assignment: { bots: undefined, clients: undefined, nextClient: undefined, all: undefined }, recorded: new RecordedMaps(join(there, 'id_maps.json'), true),
-      catalog: undefined, salt, realmName: String(before.zerver_realm?.[0]?.name), subdomain: 'acme', files: 'copy',
+      registry: loadRegistry(), catalog: undefined, salt, realmName: String(before.zerver_realm?.[0]?.name), subdomain: 'acme', files: 'copy',
     });
     t.same(data(back), data(acme));
   });

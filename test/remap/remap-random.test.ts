@@ -10,13 +10,14 @@ import t from 'tap';
 import { aboveBase, type Assignment } from '../../src/remap/assignment.js';
 import { RecordedMaps } from '../../src/remap/recorded-maps.js';
 import { remapExport, type RemapOptions } from '../../src/remap/remap-export.js';
+import { loadRegistry } from '../../src/plan/registry.js';
 import { avatarHash } from '../../src/plan/avatar-hash.js';
 import { writeSynthetic, type Row, type SyntheticExport, type Tables } from '../pipe/synthetic-export.js';
 
 const RUNS = Number(process.env.REMAP_RUNS ?? 40);
 const SALT = 'pepper';
 const NOTHING: Assignment = { bots: undefined, clients: undefined, nextClient: undefined, all: undefined };
-const OPTIONS: Omit<RemapOptions, 'assignment'> = { catalog: undefined, salt: SALT, realmName: undefined, subdomain: undefined, files: 'copy' };
+const OPTIONS: Omit<RemapOptions, 'assignment'> = { registry: loadRegistry(), catalog: undefined, salt: SALT, realmName: undefined, subdomain: undefined, files: 'copy' };
 /** Never an exported id: what points there points outside. */
 const OUTSIDE = 999;
 
