@@ -8,8 +8,6 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, mkdir, readFile, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -17,6 +15,7 @@ import pg from 'pg';
 import { loadDump } from '../test/testbed/dump-loader.js';
 import { postgresBinaries, postgresIdentity } from '../test/testbed/postgres-binaries.js';
 import type { Identity } from '../test/testbed/postgres-binaries.js';
+import { freePort } from '../test/testbed/postgres-server.js';
 import { testData } from '../test/testbed/test-data.js';
 
 /** Messages of each large realm at SCALE=1. */
@@ -151,13 +150,4 @@ function sibling(url: string, database: string): string {
   const out = new URL(url);
   out.pathname = `/${database}`;
   return out.href;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,12 +1,10 @@
 // What people get wrong: each ends with one clear line, the exit code that the help documents, and nothing at the final path.
 import { existsSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
-import { once } from 'node:events';
 import { join } from 'node:path';
-import pg from 'pg';
 import t, { type Test } from 'tap';
+import { change } from '../testbed/database-client.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
+import { freePort } from '../testbed/postgres-server.js';
 import { startS3 } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
@@ -34,27 +32,12 @@ function ended(t: Test, { code, signal, stdout, stderr, errors }: Ended, { exit,
   if (output !== undefined) t.notOk(existsSync(join(output, 'acme')), 'nothing at the final path');
 }
 
-async function query(url: string, ...statements: string[]): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  await client.query(['SET search_path = zulip', ...statements].join(';')).finally(() => client.end());
-}
-
 /** The URL as another role. */
 function as(url: string, role: string, password: string): string {
   const other = new URL(url);
   other.username = role;
   other.password = password;
   return other.href;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 const ACME = ['export', '--realm', 'acme'];
@@ -108,7 +91,7 @@ t.test('servers that are not there, or not ours', async (t) => {
     ended(t, await run(as(url, 'postgres', SECRET)), { exit: 1, line: /^realmlift: LOGIN_REFUSED \[snapshot\]: the server refused the login of postgres@.*check the user, the password/ }, out);
     ended(t, await run(as(url, 'postgres', '')), { exit: 1, line: /^realmlift: LOGIN_REFUSED \[snapshot\]: the server asks .* for a password and none was given/ }, out);
     ended(t, await run(`${url}_none`), { exit: 1, line: /^realmlift: DATABASE_UNKNOWN \[snapshot\]: no such database: / }, out);
-    await query(url, 'CREATE SCHEMA zulip', 'CREATE TABLE zulip.zerver_realm (id int, string_id text)');
+    await change(url, 'CREATE SCHEMA zulip', 'CREATE TABLE zulip.zerver_realm (id int, string_id text)');
     ended(t, await run(url), { exit: 3, line: /^realmlift: NOT_ZULIP \[plan\]: this is not a Zulip database: / }, out);
   });
 });
@@ -152,32 +135,32 @@ t.test('a Zulip server', async (t) => {
     await t.test('rights', async (t) => {
       const role = `reader_${process.pid}`;
       const reader = (words: readonly string[]): Promise<Ended> => run(words, { DATABASE_URL: as(url, role, SECRET) });
-      await query(url, `CREATE ROLE ${role} LOGIN PASSWORD '${SECRET}'`);
+      await change(url, `CREATE ROLE ${role} LOGIN PASSWORD '${SECRET}'`);
       try {
         const grant = new RegExp(`\\(GRANT USAGE ON SCHEMA zulip TO ${role}; GRANT SELECT ON zulip\\.(\\w+) TO ${role}; or run realmlift install\\)\\n$`);
         const nothing = await reader(ACME);
         ended(t, nothing, { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, \\w+\\]: ${role} may not read zulip\\.\\w+ `) }, out);
         t.match(nothing.stderr, grant);
 
-        await query(url, `GRANT USAGE ON SCHEMA zulip TO ${role}`, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${role}`, `REVOKE SELECT ON zerver_message FROM ${role}`);
+        await change(url, `GRANT USAGE ON SCHEMA zulip TO ${role}`, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${role}`, `REVOKE SELECT ON zerver_message FROM ${role}`);
         const message = await reader(ACME);
         ended(t, message, { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, zerver_message\\]: ${role} may not read zulip\\.zerver_message `) }, out);
         t.match(message.stderr, `GRANT SELECT ON zulip.zerver_message TO ${role}`);
 
-        await query(url, `GRANT SELECT (id, realm_id) ON zerver_message TO ${role}`);
+        await change(url, `GRANT SELECT (id, realm_id) ON zerver_message TO ${role}`);
         ended(t, await reader(ACME), { exit: 1, line: /^realmlift: RIGHT_MISSING \[\w+, zerver_message\]: .*GRANT SELECT ON zulip\.zerver_message TO/ }, out);
 
-        await query(url, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${role}`, `REVOKE USAGE ON SCHEMA zulip FROM ${role}`);
+        await change(url, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${role}`, `REVOKE USAGE ON SCHEMA zulip FROM ${role}`);
         ended(t, await reader(ACME), { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan[^\\]]*\\]: .*GRANT USAGE ON SCHEMA zulip TO ${role}`) }, out);
 
-        await query(url, `GRANT USAGE ON SCHEMA zulip TO ${role}`, `REVOKE SELECT ON django_migrations FROM ${role}`);
+        await change(url, `GRANT USAGE ON SCHEMA zulip TO ${role}`, `REVOKE SELECT ON django_migrations FROM ${role}`);
         ended(t, await reader(ACME), { exit: 1, line: /^realmlift: RIGHT_MISSING \[plan, django_migrations\]: .*GRANT SELECT ON zulip\.django_migrations TO/ }, out);
 
-        await query(url, `GRANT SELECT ON django_migrations TO ${role}`, 'ALTER TABLE zerver_message ENABLE ROW LEVEL SECURITY', 'CREATE POLICY later ON zerver_message USING (id > 5)');
+        await change(url, `GRANT SELECT ON django_migrations TO ${role}`, 'ALTER TABLE zerver_message ENABLE ROW LEVEL SECURITY', 'CREATE POLICY later ON zerver_message USING (id > 5)');
         ended(t, await reader(ACME), { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, zerver_message\\]: a row-level security policy hides rows of zerver_message from ${role} \\(ALTER ROLE ${role} BYPASSRLS`) }, out);
         ended(t, await realmlift(['install'], { env: { DATABASE_URL: as(url, role, SECRET) } }), { exit: 1, line: /^realmlift: INSTALL_REFUSED \[plan\]: .*superuser/ });
       } finally {
-        await query(url, `DROP OWNED BY ${role} CASCADE`, `DROP ROLE ${role}`);
+        await change(url, `DROP OWNED BY ${role} CASCADE`, `DROP ROLE ${role}`);
       }
     });
   });

@@ -2,26 +2,17 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
 import t from 'tap';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { withPostgres } from '../testbed/postgres-server.js';
 import { AVATAR_SALT, testData } from '../testbed/test-data.js';
+import { withClient } from '../testbed/database-client.js';
 import { createDatabaseFromDump } from '../testbed/test-database.js';
 import { filesBelow } from '../files/pull-fixture.js';
 import { realmlift, type Ended } from './command-line.js';
 
 const PASSWORD = 'of the role';
-
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
-}
 
 const query = <R extends pg.QueryResultRow>(url: string, sql: string): Promise<R[]> => withClient(url, async (client) => (await client.query<R>(sql)).rows);
 

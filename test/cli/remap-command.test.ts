@@ -2,7 +2,8 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { MOVED, change, withNewServer } from '../pipe/new-server.js';
+import { MOVED, withNewServer } from '../pipe/new-server.js';
+import { change } from '../testbed/database-client.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';

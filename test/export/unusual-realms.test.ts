@@ -1,29 +1,19 @@
 // Realms that lack something, and those whose names or places are special. Every export is verified before it is published.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
 import t from 'tap';
 import { openLocalStore } from '../../src/files/local-store.js';
+import { change } from '../testbed/database-client.js';
 import { compareExports } from '../testbed/compare-export.js';
 import { expectedExport } from '../testbed/expected-export.js';
 import { exportFrom, exportRealm, only, tableFile, withSource, type TestSource } from './test-source.js';
-
-async function change(url: string, ...statements: string[]): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    await client.query(['SET search_path = zulip; SET session_replication_role = replica', ...statements].join(';'));
-  } finally {
-    await client.end();
-  }
-}
 
 const ACME = "(SELECT id FROM zerver_realm WHERE string_id = 'acme')";
 const OF_ACME = `WHERE realm_id = ${ACME}`;
 
 async function withAcme(work: (source: TestSource) => Promise<void>, ...statements: string[]): Promise<void> {
   await withSource('zulip-11/local', async (source) => {
-    if (statements.length > 0) await change(source.url, ...statements);
+    if (statements.length > 0) await change(source.url, 'SET session_replication_role = replica', ...statements);
     await work(source);
   });
 }

@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import pg from 'pg';
 import t from 'tap';
+import { change } from '../testbed/database-client.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
@@ -20,12 +20,6 @@ async function realmlift(url: string, output: string, ...words: string[]): Promi
   });
   const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit') as Promise<[number]>]);
   return { code, errors };
-}
-
-async function change(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  await client.query('SET search_path = zulip').then(() => client.query(sql)).finally(() => client.end());
 }
 
 t.test('a realm that is refused, and one that fails on the way, do not stop the others', async (t) => {

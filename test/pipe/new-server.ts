@@ -1,5 +1,5 @@
 /** A second sample server, on which bots, clients and everything else have other ids. */
-import pg from 'pg';
+import { change } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 
 export const MOVED = { client: 500, bot: 700, recipient: 800, messages: 90_000 } as const;
@@ -15,11 +15,4 @@ export async function withNewServer<T>(work: (url: string) => Promise<T>): Promi
       SELECT setval(pg_get_serial_sequence('zerver_message', 'id'), ${MOVED.messages})`);
     return work(url);
   });
-}
-
-/** Runs statements in Zulip's schema. */
-export async function change(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  await client.query(`SET search_path = zulip; ${sql}`).finally(() => client.end());
 }

@@ -1,7 +1,7 @@
 // sql/ is the registry: every file of it is sound, and every table that a Zulip server has is accounted for.
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
+import type pg from 'pg';
 import t from 'tap';
 import { readCatalog, type Catalog } from '../../src/plan/catalog.js';
 import { checkView, type ViewRules } from '../../src/plan/check-view.js';
@@ -11,6 +11,7 @@ import { inline, type Parameters } from '../../src/plan/parameters.js';
 import { planTables } from '../../src/plan/plan-tables.js';
 import { DATA_CLASSES, loadRegistry, packageRoot, reasonNotExported } from '../../src/plan/registry.js';
 import { parseViewFile } from '../../src/plan/view-file.js';
+import { withClient } from '../testbed/database-client.js';
 import { testData } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 
@@ -29,15 +30,7 @@ const PARAMETERS: Parameters = {
 };
 
 async function withCatalog<T>(dataset: 'zulip-11/local' | 'zulip-8/local', work: (client: pg.Client, catalog: Catalog) => Promise<T>): Promise<T> {
-  return withTestDatabase(dataset, async (url) => {
-    const client = new pg.Client({ connectionString: url });
-    await client.connect();
-    try {
-      return await work(client, await readCatalog(client, 'zulip'));
-    } finally {
-      await client.end();
-    }
-  });
+  return withTestDatabase(dataset, (url) => withClient(url, async (client) => work(client, await readCatalog(client, 'zulip'))));
 }
 
 const compile = (catalog: Catalog, mode: Mode, zerverMigration: number, decisions = NO_DECISIONS): CompiledRegistry =>

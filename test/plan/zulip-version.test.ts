@@ -1,18 +1,8 @@
-import pg from 'pg';
 import t from 'tap';
 import type { AppliedMigration } from '../../src/plan/applied-migrations.js';
 import { detectZulipVersion, zulipVersion } from '../../src/plan/zulip-version.js';
+import { withClient } from '../testbed/database-client.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
-
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
-}
 
 /** What a server records that has applied 0001, 0029 to `last`, and some back-ports. */
 function history(last: number, backports: readonly number[] = []): AppliedMigration[] {

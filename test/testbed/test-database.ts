@@ -6,7 +6,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import pg from 'pg';
+import { withClient } from './database-client.js';
 import { loadDump } from './dump-loader.js';
 import { startPostgres } from './postgres-server.js';
 import { testData } from './test-data.js';
@@ -87,16 +87,6 @@ async function templateDatabase(server: string, dump: string): Promise<string> {
 
 async function query(url: string, sql: string): Promise<void> {
   await withClient(url, (client) => client.query(sql));
-}
-
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
 }
 
 function sibling(url: string, database: string): string {

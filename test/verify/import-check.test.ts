@@ -4,7 +4,8 @@ import t from 'tap';
 import { checkImport, type ImportCheck } from '../../src/import-check.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { realmlift } from '../cli/command-line.js';
-import { change, withNewServer } from '../pipe/new-server.js';
+import { withNewServer } from '../pipe/new-server.js';
+import { change } from '../testbed/database-client.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 
