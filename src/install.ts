@@ -2,6 +2,7 @@
 import { RealmliftError } from './errors.js';
 import { compileRegistry, type Decisions } from './plan/compile-view.js';
 import { findSchema, readCatalog } from './plan/catalog.js';
+import { refuseUnknownDecisions } from './plan/plan-export.js';
 import { loadRegistry } from './plan/registry.js';
 import { installStatements } from './plan/safe-views.js';
 import { detectZulipVersion } from './plan/zulip-version.js';
@@ -18,7 +19,7 @@ export interface InstallOptions {
 
 /**
  * @returns the SQL, as run or to be run
- * @throws RealmliftError INSTALL_REFUSED when the role may not create schemas or roles; then nothing was changed
+ * @throws RealmliftError COLUMN_UNKNOWN, COLUMN_NEEDED and COLUMN_SECRET of decisions that cannot be kept; INSTALL_REFUSED when the role may not create schemas or roles; then nothing was changed
  */
 export async function install({ settings, role, decisions, dryRun }: InstallOptions): Promise<string> {
   const client = await connect(settings, 'install');
@@ -26,6 +27,7 @@ export async function install({ settings, role, decisions, dryRun }: InstallOpti
     const registry = loadRegistry();
     const schema = await findSchema(client);
     const catalog = await readCatalog(client, schema);
+    refuseUnknownDecisions(decisions, { catalog, registry });
     const { zerverMigration } = await detectZulipVersion(client, schema);
     const compiled = compileRegistry(registry, { mode: 'full', catalog, zerverMigration }, decisions);
     const statements = ['BEGIN', ...installStatements(registry, catalog, compiled, schema, role), 'COMMIT'];

@@ -79,8 +79,8 @@ function compileOnce(source: Source, mode: Mode, decisions: Decisions): Compiled
   return compiled;
 }
 
-/** A decision about a column that is not there would leave its author in a false belief. */
-function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog, registry }: Source): void {
+/** A decision about a column that is not there would leave its author in a false belief. @throws RealmliftError COLUMN_UNKNOWN, COLUMN_NEEDED, COLUMN_SECRET */
+export function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog, registry }: Pick<Source, 'catalog' | 'registry'>): void {
   for (const decision of [...strip, ...keep]) {
     const [table, column, ...more] = decision.split('.');
     if (more.length > 0 || catalog.get(table ?? '')?.columns.has(column ?? '') !== true) {

@@ -125,6 +125,8 @@ t.test('a role that can read only the views exports the same bytes, and the serv
     });
 
     await t.test('what install is told to strip is in no view', async (t) => {
+      const mistyped = await realmlift(['install', '--dry-run', '--strip', 'zerver_userprofile.avatar_hsah'], { env: { DATABASE_URL: url } });
+      t.match(mistyped, { code: 2, stdout: '', stderr: /^realmlift: COLUMN_UNKNOWN \[plan\]: .*zerver_userprofile\.avatar_hsah/ }, 'and a name that no column has is no promise');
       const { stdout } = await realmlift(['install', '--dry-run', '--role', 'o"dd', '--strip', 'zerver_userprofile.avatar_hash'], { env: { DATABASE_URL: url } });
       t.notMatch(stdout, '"avatar_hash"');
       await query(url, stdout.replaceAll('o""dd', 'realmlift').replaceAll("o\"dd", 'realmlift'));
