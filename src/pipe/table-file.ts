@@ -5,11 +5,11 @@
  * The file is read twice: once to its end, for its SHA-256 and for where each table begins, then table by table
  * in whatever order is wanted. So damage is known before the first row is used, and a table can be read again.
  */
-import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
 import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../verify/json-bytes.js';
-import { JsonScanner } from '../verify/json-scanner.js';
+import { readOpened } from '../verify/file-input.js';
+import { JsonScanner, type ByteSource } from '../verify/json-scanner.js';
 import { another, eachElement, eachMember } from '../verify/json-walk.js';
 
 /** What the manifest says of a file. */
@@ -54,22 +54,11 @@ export class TableFile {
   static open(file: string, expected: Expected): TableFile {
     const fd = openFile(file, expected.path);
     try {
-      const hash = createHash('sha256');
-      let size = 0;
-      const source = (target: Buffer, offset: number): number => {
-        const got = readSync(fd, target, offset, target.length - offset, null);
-        hash.update(target.subarray(offset, offset + got));
-        size += got;
-        return got;
-      };
-      const scanner = new JsonScanner(BUFFER);
-      scanner.open(source);
-      const outcome = index(scanner);
-      const rest = Buffer.allocUnsafe(BUFFER);
-      while (source(rest, 0) > 0);
-      if (size !== expected.size || hash.digest('hex') !== expected.sha256) throw changed(expected.path, 'its content is another');
-      if (outcome instanceof RealmliftError) throw new RealmliftError('JSON_DAMAGED', 'verify', `${expected.path}: ${outcome.message}`, { cause: outcome });
-      return new TableFile(fd, expected.path, outcome.sections, outcome.constants);
+      const { size, sha256, value, damage = '' } = readOpened(fd, index);
+      // The hash explains most damage better than the scanner's complaint.
+      if (size !== expected.size || sha256 !== expected.sha256) throw changed(expected.path, 'its content is another');
+      if (value === undefined) throw new RealmliftError('JSON_DAMAGED', 'verify', `${expected.path}: ${damage}`);
+      return new TableFile(fd, expected.path, value.sections, value.constants);
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -125,25 +114,22 @@ interface Index {
   readonly constants: Map<string, string>;
 }
 
-/** Where the tables are; the scanner's complaint instead of an exception, since the file's hash explains most of them better. */
-function index(scanner: JsonScanner): Index | RealmliftError {
+/** Where the tables are. */
+function index(source: ByteSource): Index {
+  const scanner = new JsonScanner(BUFFER);
+  scanner.open(source);
   const sections = new Map<string, Section>();
   const constants = new Map<string, string>();
-  try {
-    if (scanner.next() === OPEN_ARRAY) sections.set(BARE, section(scanner));
-    else {
-      eachMember(scanner, (name, first) => {
-        if (sections.has(name) || constants.has(name)) scanner.fail('a table that comes twice');
-        if (first === OPEN_ARRAY) sections.set(name, section(scanner));
-        else constants.set(name, scanner.takeValue(first).toString('utf8'));
-      });
-    }
-    scanner.finish();
-    return { sections, constants };
-  } catch (error) {
-    if (error instanceof RealmliftError) return error;
-    throw error;
+  if (scanner.next() === OPEN_ARRAY) sections.set(BARE, section(scanner));
+  else {
+    eachMember(scanner, (name, first) => {
+      if (sections.has(name) || constants.has(name)) scanner.fail('a table that comes twice');
+      if (first === OPEN_ARRAY) sections.set(name, section(scanner));
+      else constants.set(name, scanner.takeValue(first).toString('utf8'));
+    });
   }
+  scanner.finish();
+  return { sections, constants };
 }
 
 function section(scanner: JsonScanner): Section {

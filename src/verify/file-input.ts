@@ -25,31 +25,36 @@ const drainBuffer = Buffer.alloc(256 * 1024);
 export function readFile<T>(path: string, use: (source: ByteSource) => T): ReadFile<T> {
   const fd = openSync(path, 'r');
   try {
-    const hash = createHash('sha256');
-    const utf8 = new Utf8Check();
-    let size = 0;
-    const source: ByteSource = (target, offset) => {
-      const got = readSync(fd, target, offset, target.length - offset, null);
-      const chunk = target.subarray(offset, offset + got);
-      hash.update(chunk);
-      utf8.update(chunk);
-      size += got;
-      return got;
-    };
-    let value: T | undefined;
-    let damage: string | undefined;
-    try {
-      value = use(source);
-      if (!utf8.finish()) damage = 'not valid UTF-8';
-    } catch (error) {
-      if (!(error instanceof RealmliftError)) throw error;
-      damage = error.message;
-    }
-    while (source(drainBuffer, 0) > 0);
-    return { size, sha256: hash.digest('hex'), value, damage };
+    return readOpened(fd, use);
   } finally {
     closeSync(fd);
   }
+}
+
+/** The same of a file that is open, and stays so: read from where it stands. */
+export function readOpened<T>(fd: number, use: (source: ByteSource) => T): ReadFile<T> {
+  const hash = createHash('sha256');
+  const utf8 = new Utf8Check();
+  let size = 0;
+  const source: ByteSource = (target, offset) => {
+    const got = readSync(fd, target, offset, target.length - offset, null);
+    const chunk = target.subarray(offset, offset + got);
+    hash.update(chunk);
+    utf8.update(chunk);
+    size += got;
+    return got;
+  };
+  let value: T | undefined;
+  let damage: string | undefined;
+  try {
+    value = use(source);
+    if (!utf8.finish()) damage = 'not valid UTF-8';
+  } catch (error) {
+    if (!(error instanceof RealmliftError)) throw error;
+    damage = error.message;
+  }
+  while (source(drainBuffer, 0) > 0);
+  return { size, sha256: hash.digest('hex'), value, damage };
 }
 
 /** Size and SHA-256 of a file whose content is of no concern. */
