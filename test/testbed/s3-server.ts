@@ -56,6 +56,8 @@ export async function startS3(): Promise<S3Server> {
     configureBuckets: Object.values(BUCKETS).map((name) => ({ name })),
   });
   server.store = server.context.store = new S3Store(directory);
+  // Its logger, which writes each request's line even when nobody is to see it.
+  server.middleware.shift();
   // Before the router, inside the layer that turns a body object into XML.
   server.middleware.splice(-1, 0, refuseChunkedEncoding, checkPreconditions, abortUploads, pageListings);
   const { port } = await server.run();

@@ -33,13 +33,20 @@ declare module 's3rver/lib/stores/filesystem.js' {
     key: string;
     content: Buffer | Readable | null;
     metadata: Record<string, string>;
+    /** When a part was asked for. */
+    range?: { start: number; end: number };
   }
+
+  /** Bytes `start` to `end`, inclusive. */
+  export interface ByteRange { start?: number; end?: number }
 
   export default class FilesystemStore {
     constructor(directory: string);
     rootDirectory: string;
     getBucketPath(bucket: string): string;
     getResourcePath(bucket: string, key: string | undefined, resource: string): string;
+    getObject(bucket: string, key: string, options?: ByteRange): Promise<StoredObject | null>;
+    getSubresource(bucket: string, key: string | undefined, type: string): Promise<unknown>;
     getMetadata(bucket: string, key: string): Promise<Record<string, string>>;
     putMetadata(bucket: string, key: string, metadata: Record<string, string>, md5: string): Promise<void>;
     putObject(object: StoredObject): Promise<{ size: number; md5: string }>;
