@@ -70,7 +70,7 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
   const gateway = source.systemBots.find((bot) => bot.email === 'emailgateway@zulip.com');
   return {
     realmId,
-    rules: { 
+    rules: {
       emojiOriginals: followsRule('emoji with their originals', zerverMigration),
       avatarVersions: followsRule('avatars named after user and version', zerverMigration),
     },
