@@ -4,12 +4,11 @@
  * this file system holds to be the same (case, normalisation), so no file ever replaces another.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { RealmliftError } from '../errors.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
-import { diskError } from '../package/part-file.js';
+import { diskError, digestOf } from '../package/part-file.js';
 
 /** Holds files that are not whole, among the run's own files. */
 const SCRATCH = join(RUN_DIRECTORY, 'files');
@@ -75,25 +74,13 @@ export class ExportDirectory {
     const final = join(this.#directory, path);
     const found = await stat(final).catch(() => undefined);
     if (found?.isFile() !== true || found.size !== size) return false;
-    return (await digestFile(final)).sha256 === sha256;
+    return (await digestOf(final)).sha256 === sha256;
   }
 
   /** Removes what is left of unfinished files. */
   async close(): Promise<void> {
     await rm(this.#scratch, { recursive: true, force: true });
   }
-}
-
-/** Length and SHA-256 (hexadecimal) of a file on disk; `check` is shown its bytes on the way. */
-export async function digestFile(file: string, check?: { update(chunk: Uint8Array): void }): Promise<{ sha256: string; size: number }> {
-  const sha256 = createHash('sha256');
-  let size = 0;
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
-    sha256.update(chunk);
-    check?.update(chunk);
-    size += chunk.length;
-  }
-  return { sha256: sha256.digest('hex'), size };
 }
 
 /** The error of a full or broken disk, which no other attempt or file would escape; undefined for any other error. */

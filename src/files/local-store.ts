@@ -14,7 +14,8 @@ import { join, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { RealmliftError } from '../errors.js';
-import { diskFault, digestFile } from './export-directory.js';
+import { digestOf } from '../package/part-file.js';
+import { diskFault } from './export-directory.js';
 import type { Candidate, Fetched, FileStore, ObjectInfo, StoredFile } from './file-store.js';
 import { Lost } from './file-store.js';
 import { localCandidates } from './local-candidates.js';
@@ -166,7 +167,7 @@ class LocalStore implements FileStore {
     else await copyFile(source, partial, constants.COPYFILE_FICLONE);
     // Neither takes an open file: another may have taken its name since it was looked at.
     if (!sameVersion(await stat(source, { bigint: true }), await handle.stat({ bigint: true }))) throw new Lost('changed', 'the file was replaced while it was copied');
-    return digestFile(partial);
+    return digestOf(partial);
   }
 
   #fault(error: unknown): unknown {

@@ -11,7 +11,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
-import { digestFile } from './export-directory.js';
+import { digestOf } from '../package/part-file.js';
 import { Lost } from './file-store.js';
 import type { Fetched, ObjectInfo, Verdict } from './file-store.js';
 import type { Integrity } from './object-checksum.js';
@@ -243,7 +243,7 @@ async function savePart({ access, bucket, key }: Transfer, file: FileHandle, obj
 
 async function checkWhole({ partial, etagsAreMd5 }: Transfer, integrity: Integrity): Promise<Saved> {
   const check = contentCheck(integrity, etagsAreMd5);
-  const saved = await digestFile(partial, check);
+  const saved = await digestOf(partial, check);
   const mismatch = await check.mismatch();
   if (mismatch !== undefined) throw new Corrupt(`the bytes do not match the ${mismatch}`);
   return saved;

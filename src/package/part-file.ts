@@ -92,12 +92,13 @@ export class PartFile {
   }
 }
 
-/** Size and SHA-256 of a file on disk. */
-export async function digestOf(path: string): Promise<FinishedFile> {
+/** Size and SHA-256 of a file on disk; `check` is shown its bytes on the way. @throws the file system's own error */
+export async function digestOf(path: string, check?: { update(chunk: Uint8Array): void }): Promise<FinishedFile> {
   const hash = createHash('sha256');
   let size = 0;
   for await (const chunk of createReadStream(path, { highWaterMark: BUFFER }) as AsyncIterable<Buffer>) {
     hash.update(chunk);
+    check?.update(chunk);
     size += chunk.length;
   }
   return { size, sha256: hash.digest('hex') };

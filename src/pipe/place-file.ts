@@ -3,9 +3,10 @@ import { constants } from 'node:fs';
 import { copyFile, link, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { RealmliftError } from '../errors.js';
-import { digestFile, diskFault } from '../files/export-directory.js';
+import { diskFault } from '../files/export-directory.js';
 import { unsafe } from '../files/safe-path.js';
 import type { ManifestFile } from '../package/manifest.js';
+import { digestOf } from '../package/part-file.js';
 import { changed } from './table-file.js';
 
 /** What link(2) answers where a second name cannot be had. */
@@ -28,7 +29,7 @@ export async function placeFile(from: string, to: string, { path, sha256 }: Mani
     if (code === 'ENOENT' || code === 'EACCES') throw changed(path, `it cannot be read (${code})`, error);
     throw diskFault(error) ?? new RealmliftError('FILE_IN_THE_WAY', 'files', `${path} cannot be put there (${code})`, { hint: 'choose a new or empty directory', cause: error });
   }
-  if ((await digestFile(to)).sha256 !== sha256) throw changed(path, 'its content is another');
+  if ((await digestOf(to)).sha256 !== sha256) throw changed(path, 'its content is another');
 }
 
 async function linked(from: string, to: string): Promise<boolean> {

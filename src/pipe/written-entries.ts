@@ -1,9 +1,9 @@
 /** The manifest's list of an export that was made out of others. */
 import { join } from 'node:path';
-import { digestFile } from '../files/export-directory.js';
 import { walk } from '../package/directory-walk.js';
 import type { JournalPart } from '../package/journal.js';
 import type { ManifestFile } from '../package/manifest.js';
+import { digestOf } from '../package/part-file.js';
 
 /**
  * @param parts files with rows, as they were written
@@ -19,7 +19,7 @@ export async function* writtenEntries(directory: string, parts: ReadonlyMap<stri
       next = await files.next();
     } else if (part !== undefined) yield { path, size: part.size, sha256: part.sha256, ...(part.rows === undefined ? {} : { rows: { ...part.rows } }) };
     else {
-      const { size, sha256 } = await digestFile(join(directory, path));
+      const { size, sha256 } = await digestOf(join(directory, path));
       yield { path, size, sha256 };
     }
   }
