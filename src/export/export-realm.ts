@@ -8,6 +8,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
 import type { OrphanChoice } from '../files/pull-files.js';
+import { recordsOf } from '../files/records.js';
 import { AREAS } from '../files/wanted-files.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { Journal, JournalPart } from '../package/journal.js';
@@ -91,7 +92,7 @@ export interface RealmResult {
 }
 
 /** Written by the files stage at the end of each area. */
-const RECORDS = new Set(AREAS.map((area) => `${area}/records.json`));
+const RECORDS = new Set(AREAS.map(recordsOf));
 
 /** Tables whose rows depend on what the export itself finds out. */
 const LATE: ReadonlySet<string> = new Set(['zerver_attachment', 'zerver_client']);

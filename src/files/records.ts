@@ -14,26 +14,53 @@ export function byBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
+/** Relative to the export's directory. */
+export function recordsOf(area: Area): string {
+  return `${area}/records.json`;
+}
+
+/** An area's records.json while it is being written, one record a line. */
+export class RecordsFile {
+  readonly #file: PartFile;
+  #count = 0;
+
+  /** @param directory the export's, in which the area's own must exist @throws RealmliftError as {@link diskError} */
+  constructor(directory: string, area: Area) {
+    this.#file = new PartFile(join(directory, recordsOf(area)));
+  }
+
+  /** @param record the bytes of a JSON object */
+  write(record: Uint8Array): void {
+    this.#file.writeText(this.#count === 0 ? '[\n' : ',\n');
+    this.#file.write(record);
+    this.#count += 1;
+  }
+
+  /** Flushes it to the disk and closes. @returns how many records it holds */
+  async finish(): Promise<number> {
+    this.#file.writeText(this.#count === 0 ? '[]\n' : '\n]\n');
+    await this.#file.finish();
+    return this.#count;
+  }
+
+  /** Closes the file as it is, unless it is finished; what it holds is worthless. */
+  abandon(): void {
+    this.#file.abandon();
+  }
+}
+
 /**
- * Writes `directory/area/records.json`, one record a line, in the order in which they come.
+ * Writes an area's records.json in the order in which the records come.
  *
  * @returns how many there were
  */
 export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>): Promise<number> {
   await mkdir(join(directory, area), { recursive: true });
-  const file = new PartFile(join(directory, area, 'records.json'));
-  let count = 0;
+  const file = new RecordsFile(directory, area);
   try {
-    file.writeText('[');
-    for await (const record of records) {
-      file.writeText(`${count === 0 ? '\n' : ',\n'}${JSON.stringify(record)}`);
-      count += 1;
-    }
-    file.writeText(count === 0 ? ']\n' : '\n]\n');
-    await file.finish();
-    return count;
-  } catch (error) {
+    for await (const record of records) file.write(Buffer.from(JSON.stringify(record)));
+    return await file.finish();
+  } finally {
     file.abandon();
-    throw error;
   }
 }

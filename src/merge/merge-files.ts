@@ -4,10 +4,10 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { RecordsFile, recordsOf } from '../files/records.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
 import { comparePaths, type ManifestFile } from '../package/manifest.js';
-import { PartFile } from '../package/part-file.js';
-import { areaOf, recordsOf } from '../pipe/finished-export.js';
+import { areaOf } from '../pipe/finished-export.js';
 import { placeFile } from '../pipe/place-file.js';
 import { RowFields } from '../pipe/row-fields.js';
 import { BARE, TableFile, changed } from '../pipe/table-file.js';
@@ -27,9 +27,8 @@ export async function* mergeFiles(context: MergeContext, counts: RecordCounts): 
 
 async function* mergeArea({ inputs, directory, differences }: MergeContext, area: Area, counts: RecordCounts): AsyncGenerator<ManifestFile> {
   await mkdir(join(directory, area), { recursive: true, mode: 0o700 });
-  const records = new PartFile(join(directory, recordsOf(area)));
+  const records = new RecordsFile(directory, area);
   const streams = inputs.map((input) => new AreaStream(input, area));
-  let written = 0;
   try {
     for (const stream of streams) await stream.advance();
     for (;;) {
@@ -39,17 +38,12 @@ async function* mergeArea({ inputs, directory, differences }: MergeContext, area
       const latest = having.at(-1) as AreaStream;
       const entry = latest.entry as ManifestFile;
       for (const other of having) if (other.entry?.sha256 !== entry.sha256) differences.file(path, latest.input.index, other.input.index);
-      if (latest.record !== undefined) {
-        records.writeText(written++ === 0 ? '[\n' : ',\n');
-        records.write(latest.record);
-      }
+      if (latest.record !== undefined) records.write(latest.record);
       await placeFile(join(latest.input.source.directory, path), join(directory, path), entry, 'copy');
       yield entry;
       for (const stream of having) await stream.advance();
     }
-    records.writeText(written === 0 ? '[]\n' : '\n]\n');
-    await records.finish();
-    counts.set(area, written);
+    counts.set(area, await records.finish());
   } finally {
     records.abandon();
     for (const stream of streams) stream.close();

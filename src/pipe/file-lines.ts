@@ -4,9 +4,10 @@
  */
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
+import { recordsOf } from '../files/records.js';
 import { AREAS } from '../files/wanted-files.js';
 import { comparePaths } from '../package/manifest.js';
-import { areaOf, recordsOf, type FinishedExport } from './finished-export.js';
+import { areaOf, type FinishedExport } from './finished-export.js';
 import { placeFile } from './place-file.js';
 import { BARE, TableFile, changed } from './table-file.js';
 

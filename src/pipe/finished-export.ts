@@ -4,6 +4,7 @@ import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { ORPHANS_DIRECTORY } from '../files/orphans.js';
+import { recordsOf } from '../files/records.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
 import { comparePaths, MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
@@ -97,10 +98,6 @@ export async function openWithoutOrphans(directory: string): Promise<FinishedExp
 /** The area of a path such as `uploads/2/ab/x.png`; undefined for a file at the top level. */
 export function areaOf(path: string): Area | undefined {
   return AREAS.find((area) => path.startsWith(`${area}/`));
-}
-
-export function recordsOf(area: Area): string {
-  return `${area}/records.json`;
 }
 
 /** The files of {@link TABLE_FILES} that the export has. */

@@ -7,11 +7,11 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { RecordsFile, recordsOf } from '../files/records.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
 import { comparePaths, type ManifestFile } from '../package/manifest.js';
-import { PartFile } from '../package/part-file.js';
 import { avatarHash } from '../plan/avatar-hash.js';
-import { areaOf, recordsOf, type FinishedExport } from '../pipe/finished-export.js';
+import { areaOf, type FinishedExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { placeFile } from '../pipe/place-file.js';
 import { RowFields } from '../pipe/row-fields.js';
@@ -73,19 +73,14 @@ async function remapRecords(context: FilesContext, area: Area): Promise<void> {
   if (listed === undefined) return;
   await mkdir(join(directory, area), { recursive: true, mode: 0o700 });
   const records = TableFile.open(join(source.directory, listed.path), listed);
-  const file = new PartFile(join(directory, listed.path));
+  const file = new RecordsFile(directory, area);
   const rewriter = new RecordRewriter(context, area);
   const fields = new RowFields();
   try {
-    let written = 0;
     const rows = inNewOrder(
       () => records.rows(BARE), (row) => fields.split(row).textOf('path') ?? '', (path) => newPath(context, area, path), (row) => Buffer.from(row), renames(context, area),
     );
-    for await (const { item } of rows) {
-      file.writeText(written++ === 0 ? '[\n' : ',\n');
-      file.write(rewriter.rewrite(item));
-    }
-    file.writeText(written === 0 ? '[]\n' : '\n]\n');
+    for await (const { item } of rows) file.write(rewriter.rewrite(item));
     await file.finish();
   } finally {
     file.abandon();
