@@ -6,8 +6,8 @@ import type { JournalPart } from '../package/journal.js';
 import { MANIFEST, readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { statsJson, statsText, type FileCounts } from '../package/stats.js';
+import { treeEntries } from '../package/tree-entries.js';
 import { ID_MAPS } from '../pipe/finished-export.js';
-import { writtenEntries } from '../pipe/written-entries.js';
 import { VERSION } from '../version.js';
 import type { MergeInput } from './merge-input.js';
 import type { MergeContext } from './merge-tables.js';
@@ -40,7 +40,7 @@ export async function writePackage(context: MergeContext, parts: Map<string, Jou
   if (has('stats.txt')) await write('stats.txt', statsText(counts, recordCounts));
   for (const { index, source } of inputs) if (source.top.has(ID_MAPS)) await copyFile(join(source.directory, ID_MAPS), join(directory, idMapsOf(index)));
   await writeReport(context);
-  await writeManifest(join(directory, MANIFEST), header, writtenEntries(directory, parts, (await readManifest(list)).files));
+  await writeManifest(join(directory, MANIFEST), header, treeEntries(directory, (path) => parts.get(path), (await readManifest(list)).files));
   return header;
 }
 

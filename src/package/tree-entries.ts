@@ -5,12 +5,21 @@ import type { JournalPart } from './journal.js';
 import { MANIFEST, type ManifestFile } from './manifest.js';
 import { digestOf } from './part-file.js';
 
-/** What `known` has is taken from there, the rest (records.json and the like) is read. */
-export async function* treeEntries(directory: string, known: (path: string) => JournalPart | undefined): AsyncGenerator<ManifestFile> {
+/**
+ * @param known what was written with a digest, by path
+ * @param placed files that were copied with theirs, in the order of the manifest; what is in neither (records.json and the like) is read
+ */
+export async function* treeEntries(
+  directory: string, known: (path: string) => JournalPart | undefined, placed?: AsyncIterator<ManifestFile>,
+): AsyncGenerator<ManifestFile> {
+  let next = await placed?.next();
   for (const { path } of walk(directory)) {
     if (path === MANIFEST) continue;
     const part = known(path);
-    yield part === undefined ? { path, ...(await digestOf(join(directory, path))) }
-      : { path, size: part.size, sha256: part.sha256, ...(part.rows === undefined ? {} : { rows: { ...part.rows } }) };
+    if (next?.done === false && next.value.path === path) {
+      yield next.value;
+      next = await placed?.next();
+    } else if (part !== undefined) yield { path, size: part.size, sha256: part.sha256, ...(part.rows === undefined ? {} : { rows: { ...part.rows } }) };
+    else yield { path, ...(await digestOf(join(directory, path))) };
   }
 }

@@ -14,13 +14,13 @@ import { rowsByTable, type JournalPart } from '../package/journal.js';
 import { MANIFEST, readManifest, writeManifest, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { PartFile } from '../package/part-file.js';
+import { treeEntries } from '../package/tree-entries.js';
 import type { Catalog } from '../plan/catalog.js';
 import type { Registry } from '../plan/registry.js';
 import { ID_MAPS, openWithoutOrphans, type FinishedExport } from '../pipe/finished-export.js';
 import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
 import { placeFile } from '../pipe/place-file.js';
 import type { TableFile } from '../pipe/table-file.js';
-import { writtenEntries } from '../pipe/written-entries.js';
 import { VERSION } from '../version.js';
 import type { Assignment } from './assignment.js';
 import { UNCHANGED, type IdSpace } from './id-space.js';
@@ -139,7 +139,7 @@ class Remapping {
     const list = join(this.#scratch, 'files.json');
     await writeManifest(list, header, remapFiles(this.#context));
     await this.#others(header);
-    await writeManifest(join(this.#directory, MANIFEST), header, writtenEntries(this.#directory, this.#parts, (await readManifest(list)).files));
+    await writeManifest(join(this.#directory, MANIFEST), header, treeEntries(this.#directory, (path) => this.#parts.get(path), (await readManifest(list)).files));
     return { header, rows: rowsByTable(this.#parts.values()), outside: this.#outside, highest: this.#highest };
   }
 
