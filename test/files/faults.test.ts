@@ -108,9 +108,10 @@ t.test('faults', async (t) => {
   });
 
   t.test('a hung connection is cut, before and within a body', async (t) => {
-    const { whole } = await through(t, (seen) => once(of(SMALL), { kind: 'hang', after: 10 })(seen) ?? once(isRange, { kind: 'hang', after: 0 })(seen), { timeout: 0.3 });
+    // Server and proxy are in this process too: on a loaded machine all are silent for some tenths of a second, which is no hang.
+    const { whole } = await through(t, (seen) => once(of(SMALL), { kind: 'hang', after: 10 })(seen) ?? once(isRange, { kind: 'hang', after: 0 })(seen), { timeout: 1.5 });
     t.strictSame(whole, ALL_IDS);
-    const always10 = await through(t, always(of(SMALL), { kind: 'hang', after: 10 }), { timeout: 0.2, attempts: 2 });
+    const always10 = await through(t, always(of(SMALL), { kind: 'hang', after: 10 }), { timeout: 1, attempts: 3 });
     t.strictSame(always10.lost, [`${SMALL.pathId}: timeout`]);
   });
 
