@@ -2,6 +2,7 @@
  * The connection to S3: the AWS SDK's client under a retry of our own, because the SDK's does not cover a body that breaks
  * off, nor slow down all transfers together when one is told to.
  */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
@@ -199,7 +200,10 @@ export function describeServer({ endpoint }: S3Connection): string {
 
 function authorities(file: string): string[] {
   try {
-    return [...rootCertificates, readFileSync(file, 'utf8')];
+    const pem = readFileSync(file, 'utf8');
+    // TLS itself ignores what is no certificate, and then says of the server that nobody vouches for it.
+    new X509Certificate(pem);
+    return [...rootCertificates, pem];
   } catch (cause) {
     throw new RealmliftError('CA_FILE', 'files', `cannot read the certificate authority ${file}`, { hint: 'give a PEM file with --ca-file', cause });
   }

@@ -64,6 +64,7 @@ t.test('settings', async (t) => {
   await refuses('an authority that nobody knows', { endpoint }, 'S3_CERTIFICATE');
   await refuses('another authority', { endpoint, caFile: join(CERTIFICATES, 'other-ca.crt') }, 'S3_CERTIFICATE');
   await refuses('no such file', { endpoint, caFile: join(CERTIFICATES, 'none.crt') }, 'CA_FILE');
+  await refuses('a file without a certificate', { endpoint, caFile: join(CERTIFICATES, 'server.key') }, 'CA_FILE');
   t.equal(await open({ endpoint, caFile: join(CERTIFICATES, 'ca.crt') }).then(() => 'opened'), 'opened', 'with its authority');
 });
 
