@@ -4,11 +4,13 @@
  * this file system holds to be the same (case, normalisation), so no file ever replaces another.
  */
 import { createHash } from 'node:crypto';
+import { linkSync, mkdirSync, unlinkSync } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { RealmliftError } from '../errors.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { diskError, digestOf } from '../package/part-file.js';
+import { outputDisk } from './short-calls.js';
 
 /** Holds files that are not whole, among the run's own files. */
 const SCRATCH = join(RUN_DIRECTORY, 'files');
@@ -58,7 +60,6 @@ export class ExportDirectory {
   async publish(partial: string, path: string): Promise<void> {
     const final = join(this.#directory, path);
     try {
-      await mkdir(dirname(final), { recursive: true });
       await linkNew(partial, final);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -90,7 +91,13 @@ export function diskFault(error: unknown): RealmliftError | undefined {
 
 async function linkNew(partial: string, final: string): Promise<void> {
   try {
-    await link(partial, final);
+    await outputDisk.run(() => {
+      mkdirSync(dirname(final), { recursive: true });
+      linkSync(partial, final);
+    }, async () => {
+      await mkdir(dirname(final), { recursive: true });
+      await link(partial, final);
+    });
   } catch (error) {
     if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
     // Reserves the name (O_EXCL), then replaces the reservation.
@@ -98,7 +105,7 @@ async function linkNew(partial: string, final: string): Promise<void> {
     await rename(partial, final);
     return;
   }
-  await unlink(partial);
+  await outputDisk.run(() => unlinkSync(partial), async () => unlink(partial));
 }
 
 /** On a file system that folds names, `stat` finds a file of another spelling: the directory's listing tells. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { constants, createWriteStream, writeFile } from 'node:fs';
+import { constants, createWriteStream, writeFile, writeFileSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
@@ -21,6 +21,7 @@ import { PartCrc, PartLedger, rangeOf } from './part-ledger.js';
 import type { S3Access } from './s3-client.js';
 import { BadResponse, Corrupt, ObjectChanged, RangesIgnored } from './s3-fault.js';
 import { discard, getObject } from './s3-send.js';
+import { outputDisk } from './short-calls.js';
 
 /** How often an object that changes under the reader, or comes out wrong, is read from its start. */
 const ROUNDS = 3;
@@ -29,7 +30,7 @@ const ROUNDS = 3;
 const GATHERED = 256 * 1024;
 
 /** By file descriptor: a FileHandle for each small file costs twice the processor time. */
-const writeAtOnce = promisify(writeFile);
+const writeByPool = promisify(writeFile);
 
 /** Bytes of a range that are written by one call; 16 MiB for 32 jobs. A chunk from a socket has 64 KiB at most. */
 const WRITTEN_AT_ONCE = 512 * 1024;
@@ -127,7 +128,7 @@ async function saveWhole(answer: GetObjectCommandOutput, { partial, etagsAreMd5 
   if (size !== length) throw new BadResponse(`${size} of ${length} bytes came`);
   const mismatch = await check.mismatch();
   if (mismatch !== undefined) throw new Corrupt(`the bytes do not match the ${mismatch}`);
-  if (gathered !== undefined) await writeAtOnce(partial, gathered, { mode: 0o600 });
+  if (gathered !== undefined) await outputDisk.run(() => writeFileSync(partial, gathered, { mode: 0o600 }), async () => writeByPool(partial, gathered, { mode: 0o600 }));
   return { size, sha256: sha256.digest('hex') };
 }
 
