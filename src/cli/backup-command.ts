@@ -8,7 +8,7 @@ import { uploadPlace } from '../backup/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
-import { size } from './summary.js';
+import { size, thousands } from './summary.js';
 import { wholeNumber } from './whole-number.js';
 
 interface BackupArguments {
@@ -82,7 +82,7 @@ function summary(result: BackupRunResult, seconds: number): string {
     ...(result.removed.length > 0 ? [`${result.removed.length} old removed`] : []),
     ...(result.unfinished.length > 0 ? [`${result.unfinished.length} unfinished removed`] : []),
   ];
-  const files = result.files === undefined ? '' : ` ${result.files.toLocaleString('en-US')} files,`;
-  const counts = `${result.tables} tables, ${result.rows.toLocaleString('en-US')} rows,${files} ${size(result.bytes)} in ${result.parts} parts`;
+  const files = result.files === undefined ? '' : ` ${thousands(result.files)} files,`;
+  const counts = `${result.tables} tables, ${thousands(result.rows)} rows,${files} ${size(result.bytes)} in ${result.parts} parts`;
   return `backup of ${result.takenAt.slice(0, 19)}Z: ${counts}, ${seconds} s${notes.map((note) => `, ${note}`).join('')}: ${result.location}`;
 }

@@ -12,6 +12,7 @@ import { mark } from '../backup/verified-marks.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { thousands } from './summary.js';
 import { wholeNumber } from './whole-number.js';
 
 interface RestoreArguments {
@@ -71,8 +72,8 @@ async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings
 function summary(result: { location: string; proved: boolean; files?: number } & Partial<RestoreResult>, seconds: number): string {
   const { location, tables, rows, files, resumed = 0, proved } = result;
   const counts = [
-    ...(tables === undefined || rows === undefined ? [] : [`${tables} tables`, `${rows.toLocaleString('en-US')} rows`]),
-    ...(files === undefined ? [] : [`${files.toLocaleString('en-US')} files`]),
+    ...(tables === undefined || rows === undefined ? [] : [`${tables} tables`, `${thousands(rows)} rows`]),
+    ...(files === undefined ? [] : [`${thousands(files)} files`]),
     `${seconds} s`, ...(resumed > 0 ? [`${resumed} steps were done before`] : []), ...(proved ? ['equal to the source'] : []),
   ];
   return `restored ${location}: ${counts.join(', ')}`;
