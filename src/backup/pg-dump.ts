@@ -7,9 +7,8 @@
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -18,6 +17,7 @@ import { promisify } from 'node:util';
 import { RealmliftError } from '../errors.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
+import { withTemporaryDirectory } from '../temporary-directory.js';
 import { tablesLocked } from './source-catalog.js';
 
 export type Section = 'pre-data' | 'post-data';
@@ -70,8 +70,7 @@ async function withLibpqEnvironment<T>(settings: ConnectionSettings, work: (env:
   if (ssl === undefined || ssl === false) return work({ ...env, PGSSLMODE: 'disable' });
 
   const options = ssl as ConnectionOptions;
-  const directory = await mkdtemp(join(tmpdir(), 'realmlift-tls-'));
-  try {
+  return withTemporaryDirectory('realmlift-tls-', async (directory) => {
     // The certificates were read from files that libpq may know by another name; the directory is private (0700).
     for (const [name, variable] of [['ca', 'PGSSLROOTCERT'], ['cert', 'PGSSLCERT'], ['key', 'PGSSLKEY'], ['crl', 'PGSSLCRL']] as const) {
       if (typeof options[name] !== 'string') continue;
@@ -82,8 +81,6 @@ async function withLibpqEnvironment<T>(settings: ConnectionSettings, work: (env:
     else if (options.servername === undefined) env.PGSSLMODE = 'verify-ca';
     else Object.assign(env, { PGSSLMODE: 'verify-full', PGHOST: options.servername, ...(isIP(host ?? '') === 0 ? {} : { PGHOSTADDR: host }) });
     env.PGSSLROOTCERT ??= options.rejectUnauthorized === true ? 'system' : join(directory, 'none');
-    return await work(env);
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+    return work(env);
+  });
 }

@@ -8,14 +8,15 @@
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { access, chown, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
-import { arch, platform, tmpdir } from 'node:os';
+import { access, chown, readFile, readdir } from 'node:fs/promises';
+import { arch, platform } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { RealmliftError } from '../errors.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { withTemporaryDirectory } from '../temporary-directory.js';
 
 const run = promisify(execFile);
 
@@ -55,8 +56,7 @@ interface Identity {
 export async function withScratchServer<T>(serverVersion: number, encoding: string, work: (settings: ConnectionSettings) => Promise<T>): Promise<T> {
   const programs = await findPrograms(Math.floor(serverVersion / 10000));
   const identity = await unprivileged();
-  const directory = await mkdtemp(join(tmpdir(), 'realmlift-proof-'));
-  try {
+  return withTemporaryDirectory('realmlift-proof-', async (directory) => {
     if (identity.uid !== undefined && identity.gid !== undefined) await chown(directory, identity.uid, identity.gid);
     const data = join(directory, 'data');
     await run(join(programs, 'initdb'), [`--pgdata=${data}`, `--username=${USER}`, '--auth=trust', `--encoding=${encoding}`, '--no-locale', '--no-sync', '--no-instructions'], { ...identity, cwd: directory })
@@ -71,9 +71,7 @@ export async function withScratchServer<T>(serverVersion: number, encoding: stri
       guard.stdin?.end();
       await exited;
     }
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 function spawnGuard(programs: string, identity: Identity, directory: string, data: string): ChildProcess {

@@ -3,14 +3,12 @@
  * is under way; its manifest comes last. With --remap it leaves when the export is finished, and so does NDJSON, whose rows come
  * in an order of their own. All use a directory of their own under TMPDIR, which is removed however the run ends.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { EXIT, RealmliftError } from '../errors.js';
 import type { ExportOptions, Outcome } from '../export.js';
 import { TarArchive } from '../package/tarball.js';
 import { writeNdjson } from '../pipe/ndjson.js';
+import { withTemporaryDirectory } from '../temporary-directory.js';
 
 export type StreamFormat = 'directory' | 'ndjson';
 
@@ -22,13 +20,8 @@ export type RunInto = (into: Pick<ExportOptions, 'output' | 'archive'>) => Promi
  * @throws RealmliftError OUTPUT_CLOSED when the reader went away, FORMAT_ONE_REALM; what an export failed with
  */
 export async function exportToStandardOutput(format: StreamFormat, filesDirectory: string | undefined, run: RunInto): Promise<Outcome[]> {
-  const output = await mkdtemp(join(tmpdir(), 'realmlift-'));
-  try {
-    const outcomes = format === 'ndjson' ? await asNdjson(output, filesDirectory, run) : await asTar(output, run);
-    return outcomes.map((outcome) => ('result' in outcome ? { ...outcome, result: { ...outcome.result, directory: 'standard output' } } : outcome));
-  } finally {
-    await rm(output, { recursive: true, force: true });
-  }
+  const outcomes = await withTemporaryDirectory('realmlift-', (output) => (format === 'ndjson' ? asNdjson(output, filesDirectory, run) : asTar(output, run)));
+  return outcomes.map((outcome) => ('result' in outcome ? { ...outcome, result: { ...outcome.result, directory: 'standard output' } } : outcome));
 }
 
 async function asTar(output: string, run: RunInto): Promise<Outcome[]> {

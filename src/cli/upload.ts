@@ -1,7 +1,6 @@
 /** `--upload` and `--output s3://…`: the finished exports, or their tarballs, go to S3. */
 import { createReadStream } from 'node:fs';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Option, type Command } from 'commander';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
@@ -10,6 +9,7 @@ import { s3Settings } from '../files/s3-settings.js';
 import type { UploadTarget } from '../files/upload-export.js';
 import { MANIFEST } from '../package/manifest.js';
 import { RUN_MANIFEST } from '../package/run-manifest.js';
+import { withTemporaryDirectory } from '../temporary-directory.js';
 
 export interface UploadOptions {
   readonly output: string;
@@ -52,14 +52,9 @@ export async function withUpload(options: UploadOptions, under: Under, work: (de
     ...(options.sse === undefined ? {} : { encryption: { kind: options.sse, keyId: options.sseKmsKeyId } }),
   };
   if (options.upload !== undefined) return exportAndStore(options, target, under, options.output, work);
-  const directory = await mkdtemp(join(tmpdir(), 'realmlift-'));
-  try {
-    return await exportAndStore(options, target, under, directory, work);
-  } catch (error) {
+  return withTemporaryDirectory('realmlift-', (directory) => exportAndStore(options, target, under, directory, work)).catch((error: unknown) => {
     throw under.signal.aborted ? stopped(error, undefined) : error;
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Where to store; undefined when that was not asked for. */
