@@ -34,7 +34,7 @@ export interface BackupStore {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** @param location a directory, or `s3://bucket/prefix`; S3_ENDPOINT, S3_REGION and the AWS SDK's own settings say how to get there */
+/** @param location a directory, or `s3://bucket/prefix`; how to get there say s3Settings and the AWS SDK's own settings */
 export function openStore(location: string, env: Environment): BackupStore {
   if (location === '') throw new RealmliftError('LOCATION', 'usage', 'an empty location', { hint: 'give a directory or s3://bucket/prefix', exit: EXIT.usage });
   return location.startsWith('s3://') ? BucketStore.of(location, env) : new DirectoryStore(location);

@@ -1,14 +1,16 @@
 /**
  * Backups below a prefix of an S3 bucket. An object appears when its upload is complete; large ones go up in parts.
  */
-import { AbortMultipartUploadCommand, DeleteObjectsCommand, GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { AbortMultipartUploadCommand, DeleteObjectsCommand, GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { Readable } from 'node:stream';
 import { EXIT, RealmliftError } from '../errors.js';
 import { Lost } from '../files/file-store.js';
-import { S3Access } from '../files/s3-client.js';
+import { S3Access, newS3Client } from '../files/s3-client.js';
 import { BadResponse, credentialsRefused, meaningOf, particulars } from '../files/s3-fault.js';
 import { listObjects } from '../files/s3-listing.js';
+import { s3Settings } from '../files/s3-settings.js';
 import type { BackupStore } from './backup-store.js';
 
 /** Bytes of one part of an upload. S3 allows 10,000 of them, so an object may have 78 GiB. */
@@ -43,14 +45,8 @@ export class BucketStore implements BackupStore {
   static of(url: string, env: Environment): BucketStore {
     const [, bucket = '', prefix = ''] = /^s3:\/\/([^/]+)\/?(.*?)\/*$/.exec(url) ?? [];
     if (bucket === '') throw new RealmliftError('LOCATION', 'usage', `${url} names no bucket`, { hint: 's3://bucket/prefix', exit: EXIT.usage });
-    const { S3_ENDPOINT: endpoint, S3_REGION, AWS_REGION, AWS_DEFAULT_REGION } = env;
-    const region = S3_REGION ?? AWS_REGION ?? AWS_DEFAULT_REGION ?? 'us-east-1';
-    const access = new S3Access({ endpoint, region, jobs: REQUESTS, timeout: SILENCE, attempts: ATTEMPTS });
-    const uploads = new S3Client({
-      region, forcePathStyle: endpoint !== undefined, followRegionRedirects: endpoint === undefined, maxAttempts: ATTEMPTS, requestChecksumCalculation: 'WHEN_REQUIRED',
-      ...(endpoint === undefined ? {} : { endpoint }),
-    });
-    return new BucketStore(access, uploads, bucket, prefix === '' ? '' : `${prefix}/`);
+    const connection = { ...s3Settings(env), jobs: REQUESTS, timeout: SILENCE, attempts: ATTEMPTS };
+    return new BucketStore(new S3Access(connection), newS3Client(connection), bucket, prefix === '' ? '' : `${prefix}/`);
   }
 
   get description(): string {

@@ -1,19 +1,19 @@
 /** Two buckets that files are restored into, each object with the attributes that it had. */
-import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { RealmliftError } from '../errors.js';
+import { newS3Client } from '../files/s3-client.js';
+import type { S3Connection } from '../files/s3-client.js';
 import { credentialsRefused, meaningOf, particulars } from '../files/s3-fault.js';
 import type { UploadTarget } from './restore-uploads.js';
 import type { ArchivedFile } from './upload-archive.js';
 
 const NOTE = 'realmlift-restore.json';
-const ATTEMPTS = 8;
-
 export interface BucketTargetSettings {
-  readonly endpoint: string | undefined;
-  readonly region: string;
+  readonly connection: S3Connection;
   readonly uploads: string;
   readonly avatars: string;
 }
@@ -24,12 +24,10 @@ export class BucketTarget implements UploadTarget {
   readonly #client: S3Client;
   readonly #buckets: Readonly<Record<string, string>>;
 
-  constructor({ endpoint, region, uploads, avatars }: BucketTargetSettings) {
+  constructor({ connection, uploads, avatars }: BucketTargetSettings) {
     this.description = `the bucket ${uploads} or ${avatars}`;
     this.#buckets = { uploads, avatars };
-    this.#client = new S3Client({
-      region, forcePathStyle: endpoint !== undefined, maxAttempts: ATTEMPTS, requestChecksumCalculation: 'WHEN_REQUIRED', ...(endpoint === undefined ? {} : { endpoint }),
-    });
+    this.#client = newS3Client(connection);
   }
 
   async isEmpty(): Promise<boolean> {

@@ -2,6 +2,8 @@
 import { relative } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { S3Access } from '../files/s3-client.js';
+import type { S3Connection } from '../files/s3-client.js';
+import { s3Settings } from '../files/s3-settings.js';
 import { BucketTarget } from './bucket-target.js';
 import { BucketUploads } from './bucket-uploads.js';
 import { DirectoryTarget } from './directory-target.js';
@@ -11,23 +13,23 @@ import type { UploadSource } from './upload-source.js';
 
 export type UploadPlace =
   | { readonly kind: 'directory'; readonly directory: string }
-  | { readonly kind: 'buckets'; readonly endpoint: string | undefined; readonly region: string; readonly uploads: string; readonly avatars: string };
+  | { readonly kind: 'buckets'; readonly connection: S3Connection; readonly uploads: string; readonly avatars: string };
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * @param directory as the command line gave it; else the environment's buckets are meant
- * @throws RealmliftError FILES_UNKNOWN when neither is given
+ * @throws RealmliftError FILES_UNKNOWN when neither is given; S3_ADDRESSING
  */
 export function uploadPlace(directory: string | undefined, env: Environment): UploadPlace {
   if (directory !== undefined) return { kind: 'directory', directory };
-  const { S3_UPLOADS_BUCKET: uploads, S3_AVATARS_BUCKET: avatars, S3_ENDPOINT: endpoint } = env;
+  const { S3_UPLOADS_BUCKET: uploads, S3_AVATARS_BUCKET: avatars } = env;
   if (uploads === undefined || avatars === undefined) {
     throw new RealmliftError('FILES_UNKNOWN', 'usage', 'it is not said where the uploaded files are', {
       hint: "give --uploads-dir (Zulip's LOCAL_UPLOADS_DIR), or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET", exit: EXIT.usage,
     });
   }
-  return { kind: 'buckets', endpoint, region: env.S3_REGION ?? env.AWS_REGION ?? env.AWS_DEFAULT_REGION ?? 'us-east-1', uploads, avatars };
+  return { kind: 'buckets', connection: s3Settings(env), uploads, avatars };
 }
 
 /**
@@ -47,7 +49,7 @@ export function refuseTargetWithin(place: UploadPlace, to: string): void {
 /** Runs `work` with all files of the place. */
 export async function withUploadSource<T>(place: UploadPlace, work: (source: UploadSource) => Promise<T>): Promise<T> {
   if (place.kind === 'directory') return work(new DirectoryUploads(place.directory));
-  const access = new S3Access({ endpoint: place.endpoint, region: place.region });
+  const access = new S3Access(place.connection);
   try {
     return await work(new BucketUploads(access, place, new AbortController().signal));
   } finally {

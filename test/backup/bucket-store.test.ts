@@ -1,3 +1,4 @@
+import dns from 'node:dns';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable, Writable } from 'node:stream';
@@ -8,6 +9,7 @@ import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
 import { openStore, readWhole, writeWhole } from '../../src/backup/backup-store.js';
 import { findBackup, isBackup } from '../../src/backup/find-backup.js';
+import { uploadPlace, uploadTarget } from '../../src/backup/upload-place.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { startS3 } from '../testbed/s3-server.js';
 import type { S3Server } from '../testbed/s3-server.js';
@@ -106,6 +108,40 @@ t.test('a connection that breaks in the midst of an object is made again', async
     process.env = before;
     server.close();
   }
+});
+
+t.test('buckets are addressed as the settings say', async (t) => {
+  const asked: string[] = [];
+  const server = createServer(({ headers, url }, response) => {
+    asked.push(`${headers.host?.replace(/:\d+$/, '')}${url?.replace(/\?.*/, '')}`);
+    response.end('x');
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const before = { ...process.env };
+  Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x' });
+  // Not every machine knows names below localhost.
+  const { lookup } = dns;
+  dns.lookup = ((_name: string, options: object, done: (...answer: readonly unknown[]) => void) => lookup('127.0.0.1', options, done)) as typeof lookup;
+  const S3_ENDPOINT = `http://localhost:${(server.address() as AddressInfo).port}`;
+  try {
+    for (const S3_ADDRESSING_STYLE of ['', 'path', 'virtual']) {
+      const env = { S3_ENDPOINT, S3_ADDRESSING_STYLE };
+      const store = openStore('s3://kept/p', env);
+      await readWhole(store, 'one');
+      await writeWhole(store, 'two', 'x');
+      const uploads = uploadTarget(uploadPlace(undefined, { ...env, S3_UPLOADS_BUCKET: 'uploads', S3_AVATARS_BUCKET: 'avatars' }));
+      await uploads.readNote();
+    }
+    t.strictSame(asked, [
+      ...[1, 2].flatMap(() => ['localhost/kept/p/one', 'localhost/kept/p/two', 'localhost/uploads/realmlift-restore.json']),
+      'kept.localhost/p/one', 'kept.localhost/p/two', 'uploads.localhost/realmlift-restore.json',
+    ]);
+  } finally {
+    dns.lookup = lookup;
+    process.env = before;
+    server.close();
+  }
+  t.throws(() => openStore('s3://kept/p', { S3_ADDRESSING_STYLE: 'dns' }), { code: 'S3_ADDRESSING', exit: 2 });
 });
 
 t.test('a backup to a bucket, its verification, its damage and its restore', NEEDS_PG_DUMP, async (t) => {

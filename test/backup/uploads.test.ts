@@ -105,7 +105,7 @@ t.test('an uploads directory that is not there, or is not wanted', NEEDS_PG_DUMP
 
 t.test('backups are not kept among the files that they save', async (t) => {
   const saves = { kind: 'directory', directory: '/home/zulip/uploads' } as const;
-  const buckets = { kind: 'buckets', endpoint: undefined, region: '', uploads: 'one', avatars: 'two' } as const;
+  const buckets = { kind: 'buckets', connection: {}, uploads: 'one', avatars: 'two' } as const;
   for (const [place, to] of [[saves, '/home/zulip/uploads'], [saves, '/home/zulip/uploads/..backups/x'], [buckets, 's3://one'], [buckets, 's3://two/nightly']] as const) {
     t.throws(() => refuseTargetWithin(place, to), { code: 'TARGET_IN_UPLOADS', exit: 2 }, to);
   }
