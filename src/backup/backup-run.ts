@@ -38,7 +38,7 @@ export interface BackupRunResult extends BackupResult {
 
 /** @throws RealmliftError; old backups are then still there */
 export async function runBackup(request: BackupRun): Promise<BackupRunResult> {
-  const target = openStore(request.to, request.env);
+  const target = await openStore(request.to, request.env);
   if (request.uploads !== undefined) refuseTargetWithin(request.uploads, request.to);
   return withCollectionLock(target, async () => {
     const unfinished = await removeUnfinished(target);

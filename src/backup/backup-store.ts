@@ -4,7 +4,6 @@
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { EXIT, RealmliftError } from '../errors.js';
-import { BucketStore } from './bucket-store.js';
 import { DirectoryStore } from './directory-store.js';
 
 export interface BackupStore {
@@ -35,9 +34,11 @@ export interface BackupStore {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @param location a directory, or `s3://bucket/prefix`; how to get there say s3Settings and the AWS SDK's own settings */
-export function openStore(location: string, env: Environment): BackupStore {
+export async function openStore(location: string, env: Environment): Promise<BackupStore> {
   if (location === '') throw new RealmliftError('LOCATION', 'usage', 'an empty location', { hint: 'give a directory or s3://bucket/prefix', exit: EXIT.usage });
-  return location.startsWith('s3://') ? BucketStore.of(location, env) : new DirectoryStore(location);
+  if (!location.startsWith('s3://')) return new DirectoryStore(location);
+  // The AWS SDK takes a third of a second of processor time to load.
+  return (await import('./bucket-store.js')).BucketStore.of(location, env);
 }
 
 /** A small object as a whole. */

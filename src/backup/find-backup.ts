@@ -32,7 +32,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Whether there is a backup, or a collection of backups, at `location`. Looks at names alone. */
 export async function isBackup(location: string, env: Environment): Promise<boolean> {
-  const store = openStore(location, env);
+  const store = await openStore(location, env);
   return (await store.directories()).some(isBackupName) || (await isComplete(store));
 }
 
@@ -42,8 +42,8 @@ export async function isBackup(location: string, env: Environment): Promise<bool
  * @throws RealmliftError BACKUP_MISSING, BACKUP_DAMAGED, BACKUP_FORMAT
  */
 export async function findBackup(location: string, env: Environment): Promise<FoundBackup> {
-  const place = openStore(location, env);
-  if (await isComplete(place)) return { store: place, kept: keptAt(location, env), list: await clearList(place) };
+  const place = await openStore(location, env);
+  if (await isComplete(place)) return { store: place, kept: await keptAt(location, env), list: await clearList(place) };
   const names = await backupNames(place);
   for (const name of names.toReversed()) {
     const store = place.within(name);
@@ -59,11 +59,11 @@ export async function findBackup(location: string, env: Environment): Promise<Fo
   throw new RealmliftError('BACKUP_MISSING', 'backup', `there is no backup in ${place.description}`, { hint: 'give the directory or s3:// URL that realmlift backup --to was given' });
 }
 
-function keptAt(location: string, env: Environment): FoundBackup['kept'] {
+async function keptAt(location: string, env: Environment): Promise<FoundBackup['kept']> {
   const path = location.startsWith('s3://') ? location.replace(/\/+$/, '') : resolve(location);
   const at = path.lastIndexOf('/');
   const name = path.slice(at + 1);
-  return isBackupName(name) ? { collection: openStore(path.slice(0, at), env), name } : undefined;
+  return isBackupName(name) ? { collection: await openStore(path.slice(0, at), env), name } : undefined;
 }
 
 /** Names of the directories of backups, complete or not, the oldest first. */

@@ -1,11 +1,8 @@
-/** Where uploaded files are, or go: Zulip's LOCAL_UPLOADS_DIR, or its two buckets. */
+/** Where uploaded files are, or go: Zulip's LOCAL_UPLOADS_DIR, or its two buckets, for which alone the AWS SDK is loaded. */
 import { relative } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
-import { S3Access } from '../files/s3-client.js';
 import type { S3Connection } from '../files/s3-client.js';
 import { s3Settings } from '../files/s3-settings.js';
-import { BucketTarget } from './bucket-target.js';
-import { BucketUploads } from './bucket-uploads.js';
 import { DirectoryTarget } from './directory-target.js';
 import { DirectoryUploads } from './directory-uploads.js';
 import type { UploadTarget } from './restore-uploads.js';
@@ -49,6 +46,7 @@ export function refuseTargetWithin(place: UploadPlace, to: string): void {
 /** Runs `work` with all files of the place. */
 export async function withUploadSource<T>(place: UploadPlace, work: (source: UploadSource) => Promise<T>): Promise<T> {
   if (place.kind === 'directory') return work(new DirectoryUploads(place.directory));
+  const [{ S3Access }, { BucketUploads }] = await Promise.all([import('../files/s3-client.js'), import('./bucket-uploads.js')]);
   const access = new S3Access(place.connection);
   try {
     return await work(new BucketUploads(access, place, new AbortController().signal));
@@ -57,6 +55,6 @@ export async function withUploadSource<T>(place: UploadPlace, work: (source: Upl
   }
 }
 
-export function uploadTarget(place: UploadPlace): UploadTarget {
-  return place.kind === 'directory' ? new DirectoryTarget(place.directory) : new BucketTarget(place);
+export async function uploadTarget(place: UploadPlace): Promise<UploadTarget> {
+  return place.kind === 'directory' ? new DirectoryTarget(place.directory) : new (await import('./bucket-target.js')).BucketTarget(place);
 }

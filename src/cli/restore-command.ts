@@ -45,7 +45,7 @@ export function restoreCommand(): Command {
       const started = performance.now();
       const signal = new AbortController().signal;
       const settings = options.databaseUrl === undefined ? undefined : connectionSettings(options.databaseUrl, process.env);
-      const files = options.uploads === true || options.uploadsDir !== undefined ? uploadTarget(uploadPlace(options.uploadsDir, process.env)) : undefined;
+      const files = options.uploads === true || options.uploadsDir !== undefined ? await uploadTarget(uploadPlace(options.uploadsDir, process.env)) : undefined;
       const backup = await openBackup(await findBackup(location, process.env), { identityFile: options.identity, passphraseFile: options.passphraseFile }, signal);
 
       const database = await restoredDatabase(backup, settings, files !== undefined, options, signal);

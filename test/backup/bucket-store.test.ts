@@ -33,7 +33,7 @@ async function withBucket(work: (server: S3Server, bucket: string) => Promise<vo
 
 t.test('objects', async (t) => {
   await withBucket(async (_, bucket) => {
-    const store = openStore(`s3://${bucket}/some/prefix`, process.env);
+    const store = await openStore(`s3://${bucket}/some/prefix`, process.env);
     t.strictSame([...(await store.list())], []);
     await writeWhole(store, 'one', 'first');
     await writeWhole(store, 'deep/er/two', 'second');
@@ -53,16 +53,16 @@ t.test('objects', async (t) => {
     await store.remove('one');
     await store.remove('never there');
     t.notOk((await store.list()).has('one'));
-    await writeWhole(openStore(`s3://${bucket}/some/prefix-of-another`, process.env), 'stays', 'x');
+    await writeWhole(await openStore(`s3://${bucket}/some/prefix-of-another`, process.env), 'stays', 'x');
     await store.clear();
     t.strictSame([...(await store.list())], []);
-    t.equal((await openStore(`s3://${bucket}/some/prefix-of-another`, process.env).list()).size, 1);
+    t.equal((await (await openStore(`s3://${bucket}/some/prefix-of-another`, process.env)).list()).size, 1);
   });
 });
 
 t.test('the error of the content, or of its consumer, comes through as it is', async (t) => {
   await withBucket(async (_, bucket) => {
-    const store = openStore(`s3://${bucket}/p`, process.env);
+    const store = await openStore(`s3://${bucket}/p`, process.env);
     const broken = Readable.from((function* () {
       yield Buffer.alloc(9 * 1024 * 1024);
       throw new Error('the rows ended');
@@ -101,7 +101,7 @@ t.test('a connection that breaks in the midst of an object is made again', async
   Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x', S3_ENDPOINT: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
   try {
     let calls = 0;
-    const read = await openStore('s3://bucket/p', process.env).read('one', (content) => { calls++; return buffer(content); });
+    const read = await (await openStore('s3://bucket/p', process.env)).read('one', (content) => { calls++; return buffer(content); });
     t.ok(body.equals(read));
     t.strictSame([requests, calls], [3, 3]);
   } finally {
@@ -126,10 +126,10 @@ t.test('buckets are addressed as the settings say', async (t) => {
   try {
     for (const S3_ADDRESSING_STYLE of ['', 'path', 'virtual']) {
       const env = { S3_ENDPOINT, S3_ADDRESSING_STYLE };
-      const store = openStore('s3://kept/p', env);
+      const store = await openStore('s3://kept/p', env);
       await readWhole(store, 'one');
       await writeWhole(store, 'two', 'x');
-      const uploads = uploadTarget(uploadPlace(undefined, { ...env, S3_UPLOADS_BUCKET: 'uploads', S3_AVATARS_BUCKET: 'avatars' }));
+      const uploads = await uploadTarget(uploadPlace(undefined, { ...env, S3_UPLOADS_BUCKET: 'uploads', S3_AVATARS_BUCKET: 'avatars' }));
       await uploads.readNote();
     }
     t.strictSame(asked, [
@@ -141,7 +141,7 @@ t.test('buckets are addressed as the settings say', async (t) => {
     process.env = before;
     server.close();
   }
-  t.throws(() => openStore('s3://kept/p', { S3_ADDRESSING_STYLE: 'dns' }), { code: 'S3_ADDRESSING', exit: 2 });
+  t.match(await failure(openStore('s3://kept/p', { S3_ADDRESSING_STYLE: 'dns' })), { code: 'S3_ADDRESSING', exit: 2 });
 });
 
 t.test('a backup to a bucket, its verification, its damage and its restore', NEEDS_PG_DUMP, async (t) => {
@@ -177,7 +177,7 @@ t.test('a backup to a bucket, its verification, its damage and its restore', NEE
       await verifyBackup(to, process.env, { identityFile: place.identityFile }, 4);
       const third = await backUp(source, { ...place, to }, { keep: 1 });
       t.strictSame(third.removed, [backup.name]);
-      t.strictSame(await openStore(to, process.env).directories(), [second.name, third.name].sort());
+      t.strictSame(await (await openStore(to, process.env)).directories(), [second.name, third.name].sort());
     })));
   });
 });

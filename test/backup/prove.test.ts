@@ -27,7 +27,7 @@ t.test('a backup proves itself on a server of its own, without the private key',
     t.match(result, { code: 0 }, result.stderr);
     const { name, proved } = JSON.parse(result.stdout) as { name: string; proved: boolean };
     t.equal(proved, true);
-    t.match(await markOf(openStore(place.to, {}), name), { level: 'restored' });
+    t.match(await markOf(await openStore(place.to, {}), name), { level: 'restored' });
     t.strictSame((await readdir(tmpdir())).filter((entry) => entry.startsWith('realmlift-proof-') && !before.has(entry)), [], 'the server and its data are gone');
 
     const again = await realmlift(['restore', place.to, '--identity', place.identityFile, '--prove'], { PATH: process.env.PATH ?? '' });

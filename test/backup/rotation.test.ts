@@ -20,7 +20,7 @@ const of = (day: number): string => `backup-202501${String(day).padStart(2, '0')
 
 async function withCollection(work: (collection: BackupStore, names: () => Promise<string[]>) => Promise<void>): Promise<void> {
   await withPlace(async ({ to }) => {
-    const collection = openStore(to, {});
+    const collection = await openStore(to, {});
     await work(collection, async () => (await collection.directories()).sort());
   });
 }
@@ -86,11 +86,11 @@ t.test('old backups go only when the new one was found good', NEEDS_PG_DUMP, asy
     await query(source, 'CREATE TABLE a (n integer); INSERT INTO a VALUES (1)');
     const first = await backUp(source, place);
     t.match(await failure(backUp(source, place, { keep: 1, pgDump: '/no/such/pg_dump' })), { code: 'PG_DUMP_MISSING' });
-    t.strictSame(await openStore(place.to, {}).directories(), [first.name]);
+    t.strictSame(await (await openStore(place.to, {})).directories(), [first.name]);
     const second = await backUp(source, place, { keep: 1 });
     t.strictSame(second.removed, [first.name]);
-    t.match(await markOf(openStore(place.to, {}), second.name), { level: 'checksums' });
-    t.strictSame(await openStore(place.to, {}).directories(), [second.name]);
+    t.match(await markOf(await openStore(place.to, {}), second.name), { level: 'checksums' });
+    t.strictSame(await (await openStore(place.to, {})).directories(), [second.name]);
   }));
 });
 

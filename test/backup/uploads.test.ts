@@ -37,7 +37,7 @@ async function files(directory: string): Promise<Map<string, string>> {
 /** @param directory undefined for the buckets of the environment */
 async function restoreFiles({ to, identityFile }: Pick<Place, 'to' | 'identityFile'>, directory?: string): Promise<void> {
   const signal = new AbortController().signal;
-  await restoreUploads(await openBackup(await findBackup(to, process.env), { identityFile }, signal), uploadTarget(uploadPlace(directory, process.env)), 2, signal);
+  await restoreUploads(await openBackup(await findBackup(to, process.env), { identityFile }, signal), await uploadTarget(uploadPlace(directory, process.env)), 2, signal);
 }
 
 t.test('an uploads directory', NEEDS_PG_DUMP, async (t) => {
