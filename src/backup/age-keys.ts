@@ -1,5 +1,6 @@
 /**
- * Who can read a backup: recipients when it is written, identities when it is read. Keys and headers are the age library's work.
+ * Who can read a backup: recipients when it is written, identities when it is read. Keys are the age library's work, and so are headers but
+ * for those of X25519 alone, see age-header.ts.
  *
  * A backup under a passphrase is encrypted to a fresh X25519 key, and that key's identity file to the passphrase, as
  * `age-keygen | age -p` would do it: the passphrase is stretched once, not once for every part.
@@ -7,6 +8,8 @@
 import { readFile } from 'node:fs/promises';
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { EXIT, RealmliftError } from '../errors.js';
+import { x25519Header, x25519Recipient } from './age-header.js';
+import type { X25519Recipient } from './age-header.js';
 import { AgeFormatError } from './age-payload.js';
 import type { AgeHeader, OpenHeader } from './age-payload.js';
 
@@ -22,11 +25,15 @@ const EMPTY_PAYLOAD = 32;
 /** Makes the header of each part: a fresh file key, wrapped for every recipient. */
 export class Recipients {
   readonly #recipients: readonly string[];
+  /** The same; undefined when one of them is of another kind. */
+  readonly #keys: readonly X25519Recipient[] | undefined;
   /** The identity file under the passphrase, to be saved with the parts; undefined when there is no passphrase. */
   readonly identityFile: Uint8Array | undefined;
 
   private constructor(recipients: readonly string[], identityFile?: Uint8Array) {
     this.#recipients = recipients;
+    const keys = recipients.map(x25519Recipient);
+    this.#keys = keys.every((key) => key !== undefined) ? keys : undefined;
     this.identityFile = identityFile;
   }
 
@@ -58,6 +65,7 @@ export class Recipients {
   }
 
   async header(): Promise<AgeHeader> {
+    if (this.#keys !== undefined) return x25519Header(this.#keys);
     let fileKey: Uint8Array | undefined;
     const encrypter = new Encrypter();
     for (const recipient of this.#recipients) encrypter.addRecipient(recipient);

@@ -3,7 +3,7 @@
  *
  * After the header come a 16 byte nonce and the chunks: 64 KiB of plaintext each (the last one less), every one sealed under
  * the payload key (HKDF-SHA-256 of the file key, salted with the nonce) with an 11 byte big-endian counter and a last-chunk
- * flag as its nonce. The header itself is the age library's work, see age-keys.ts. The library's own payload cipher is plain
+ * flag as its nonce. The header itself is made in age-keys.ts. The library's own payload cipher is plain
  * JavaScript: 56 MB/s on the machine where this one does 640 MB/s.
  * https://github.com/C2SP/C2SP/blob/main/age.md#payload
  */

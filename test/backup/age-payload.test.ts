@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { Decrypter, Encrypter, generateHybridIdentity, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import t from 'tap';
 import { Recipients, headerOpener, openIdentityFile } from '../../src/backup/age-keys.js';
 import { AgeDecrypt, AgeEncrypt } from '../../src/backup/age-payload.js';
@@ -33,6 +33,21 @@ t.test('the age library opens what is written here', async (t) => {
     const plain = randomBytes(size);
     const sealed = await through(plain, new AgeEncrypt(await recipients.header()));
     t.ok(plain.equals(await decrypter.decrypt(sealed)), `${size} bytes`);
+  }
+});
+
+t.test('each of several recipients opens it, of whichever kind', async (t) => {
+  const keys = await Promise.all([key(), key(), key()]);
+  const hybrid = await generateHybridIdentity();
+  const plain = randomBytes(100);
+  for (const identities of [[keys[0].identity], keys.map(({ identity }) => identity), [hybrid, ...keys.map(({ identity }) => identity)]]) {
+    const recipients = Recipients.of(await Promise.all(identities.map((identity) => identityToRecipient(identity))));
+    const sealed = await through(plain, new AgeEncrypt(await recipients.header()));
+    for (const identity of identities) {
+      const decrypter = new Decrypter();
+      decrypter.addIdentity(identity);
+      t.ok(plain.equals(await decrypter.decrypt(sealed)), `${identities.length} recipients`);
+    }
   }
 });
 
