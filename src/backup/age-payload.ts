@@ -10,11 +10,15 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import { Transform } from 'node:stream';
 import type { TransformCallback } from 'node:stream';
+import { BufferPool } from './buffer-pool.js';
 
 const CHUNK = 64 * 1024;
 const TAG = 16;
 const SEALED_CHUNK = CHUNK + TAG;
 const NONCE = 16;
+/** Four chunks leave together: what follows digests and writes them in one piece. */
+const sealedPool = new BufferPool(4 * SEALED_CHUNK);
+const plainPool = new BufferPool(CHUNK);
 const CIPHER = 'chacha20-poly1305';
 /** A header with a stanza for each of some hundred recipients; anything longer is no age file. */
 const LONGEST_HEADER = 64 * 1024;
@@ -32,48 +36,42 @@ export type OpenHeader = (header: Uint8Array) => Promise<Uint8Array>;
 /** The input is no age file, was cut, or does not authenticate. */
 export class AgeFormatError extends Error {}
 
-/** Turns plaintext into an age file. */
-export class AgeEncrypt extends Transform {
-  readonly #key: Buffer;
-  readonly #nonce = new ChunkNonce();
-  readonly #pending = Buffer.allocUnsafe(CHUNK);
-  #used = 0;
-
-  constructor({ header, fileKey }: AgeHeader) {
-    super();
-    const salt = randomBytes(NONCE);
-    this.#key = payloadKey(fileKey, salt);
-    this.push(header);
-    this.push(salt);
-  }
-
-  override _transform(data: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    let at = 0;
-    while (at < data.length) {
+/** Turns plaintext into an age file. Each piece holds its bytes until the next one is asked for. */
+export async function* ageEncrypt({ header, fileKey }: AgeHeader, plain: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const salt = randomBytes(NONCE);
+  const key = payloadKey(fileKey, salt);
+  const nonce = new ChunkNonce();
+  const pending = plainPool.take();
+  let used = 0;
+  const sealed = sealedPool.take();
+  let length = 0;
+  const seal = (last: boolean): void => {
+    const cipher = createCipheriv(CIPHER, key, nonce.next(last), { authTagLength: TAG });
+    length += cipher.update(pending.subarray(0, used)).copy(sealed, length);
+    cipher.final();
+    length += cipher.getAuthTag().copy(sealed, length);
+    used = 0;
+  };
+  yield Buffer.concat([header, salt]);
+  for await (const data of plain) {
+    for (let at = 0; at < data.length;) {
       // A full chunk waits for the next byte: only then is it known not to be the last.
-      if (this.#used === CHUNK) {
-        this.#seal(false);
-        this.#used = 0;
+      if (used === CHUNK) {
+        seal(false);
+        if (length + SEALED_CHUNK > sealed.length) {
+          yield sealed;
+          length = 0;
+        }
       }
-      const taken = data.copy(this.#pending, this.#used, at, at + CHUNK - this.#used);
-      this.#used += taken;
+      const taken = data.copy(pending, used, at, at + CHUNK - used);
+      used += taken;
       at += taken;
     }
-    done();
   }
-
-  override _flush(done: TransformCallback): void {
-    this.#seal(true);
-    done();
-  }
-
-  #seal(last: boolean): void {
-    const cipher = createCipheriv(CIPHER, this.#key, this.#nonce.next(last), { authTagLength: TAG });
-    const sealed = cipher.update(this.#pending.subarray(0, this.#used));
-    cipher.final();
-    // In one piece: what follows writes it in one.
-    this.push(Buffer.concat([sealed, cipher.getAuthTag()]));
-  }
+  seal(true);
+  yield sealed.subarray(0, length);
+  plainPool.give(pending);
+  sealedPool.give(sealed);
 }
 
 /**

@@ -19,7 +19,7 @@ export interface BackupStore {
    * @throws RealmliftError PART_MISSING when there is no such object; what `consume` throws
    */
   read<T>(name: string, consume: (content: Readable) => Promise<T>): Promise<T>;
-  /** Writes an object, replacing one of that name. It appears when all of `content` is safely stored. */
+  /** Writes an object, replacing one of that name. It appears when all of `content` is safely stored. Chunks are used up before the next is asked for. */
   write(name: string, content: AsyncIterable<Uint8Array>): Promise<void>;
   /** Writes an object unless there is one of that name. Returns whether it was written. */
   create(name: string, content: Uint8Array): Promise<boolean>;

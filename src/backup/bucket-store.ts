@@ -104,7 +104,8 @@ export class BucketStore implements BackupStore {
     let failed: { readonly error: unknown } | undefined;
     const body = Readable.from((async function* () {
       try {
-        yield* content;
+        // The stream reads ahead of the upload.
+        for await (const chunk of content) yield Buffer.from(chunk);
       } catch (error) {
         failed = { error };
         throw error;

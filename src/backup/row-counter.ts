@@ -17,7 +17,7 @@ export interface RowCount {
 }
 
 export interface RowCounter {
-  /** Takes the next bytes of the stream, however they are cut. */
+  /** Takes the next bytes of the stream, however they are cut; none of them are kept. */
   write(chunk: Buffer): void;
   /** @throws Error when the stream ended inside a row or without its end mark */
   finish(): RowCount;
@@ -45,7 +45,8 @@ class BinaryRowCounter implements RowCounter {
 
   write(chunk: Buffer): void {
     const data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    this.#rest = data.subarray(this.#parse(data));
+    // A copy: the chunk may be filled anew.
+    this.#rest = Buffer.from(data.subarray(this.#parse(data)));
   }
 
   finish(): RowCount {

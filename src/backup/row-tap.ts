@@ -1,60 +1,95 @@
 /**
- * Lets the rows of a COPY pass, counts and digests them, and gathers them into larger pieces: the server sends about 8 KiB at a time,
- * and every piece is a turn of the compressor and of each stream behind it.
+ * Counts and digests the rows of a COPY on their way to the compressor, and gathers them into larger pieces: the server sends about 8 KiB
+ * at a time, and every piece is a turn of the compressor and of what is behind it.
  */
-import { Transform } from 'node:stream';
-import type { TransformCallback } from 'node:stream';
+import type { Writable } from 'node:stream';
+import { BufferPool } from './buffer-pool.js';
 import { rowCounter } from './row-counter.js';
 import type { CopyFormat, RowCount, RowCounter } from './row-counter.js';
 
 const PIECE = 128 * 1024;
-/** Bytes that may wait to be gathered: several reads of a socket, or each of them would be a stop of its own. */
-const WAITING = 4 * PIECE;
+/** Pieces of one tap: one is compressed, the others wait. Fewer, and the socket would stop at every turn of the compressor. */
+const PIECES = 4;
 
-export class RowTap extends Transform {
+const pool = new BufferPool(PIECE);
+
+export class RowTap {
   readonly #counter: RowCounter;
-  #piece = Buffer.allocUnsafe(PIECE);
+  readonly #compress: Writable;
+  /** Pieces of this tap: the one that is filled, and those that the compressor has. */
+  #pieces = 0;
+  #piece: Buffer | undefined;
   #used = 0;
+  /** What found no room. */
+  #rest: Buffer | undefined;
+  #onRoom: (() => void) | undefined;
 
-  constructor(format: CopyFormat) {
-    super({ writableHighWaterMark: WAITING });
+  /** @param compress takes the rows; when it is destroyed, the rows still on their way are let go */
+  constructor(format: CopyFormat, compress: Writable) {
     this.#counter = rowCounter(format);
+    this.#compress = compress;
+    compress.once('close', () => this.#onRoom?.());
   }
 
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    try {
-      for (let at = 0; at < chunk.length;) {
-        const taken = chunk.copy(this.#piece, this.#used, at);
-        this.#used += taken;
-        at += taken;
-        if (this.#used === PIECE) this.#pass();
-      }
-      done();
-    } catch (error) {
-      done(error as Error);
-    }
+  /**
+   * Takes the next bytes. The promise, if there is one, is to be waited for: it ends when there is room again.
+   *
+   * @throws Error when they are no rows
+   */
+  write(chunk: Buffer): Promise<void> | undefined {
+    this.#rest = chunk;
+    this.#fill();
+    return this.#rest === undefined || this.#compress.destroyed ? undefined : new Promise((resolve) => (this.#onRoom = resolve));
   }
 
-  override _flush(done: TransformCallback): void {
-    try {
-      this.#pass();
-      done();
-    } catch (error) {
-      done(error as Error);
-    }
+  /** No more rows come. @throws Error when they are no rows */
+  end(): void {
+    if (this.#piece !== undefined) this.#pass(this.#piece);
+    this.#compress.end();
   }
 
-  /** What has passed, once the stream has ended. */
+  /** What has passed, once the rows have ended. */
   count(): RowCount {
     return this.#counter.finish();
   }
 
-  #pass(): void {
-    const piece = this.#piece.subarray(0, this.#used);
-    this.#counter.write(piece);
-    this.push(piece);
-    // The compressor works on it in another thread: it cannot be filled again.
-    this.#piece = Buffer.allocUnsafe(PIECE);
+  #fill(): void {
+    while (this.#rest !== undefined) {
+      const piece = (this.#piece ??= this.#take());
+      if (piece === undefined) return;
+      const taken = this.#rest.copy(piece, this.#used);
+      this.#used += taken;
+      this.#rest = taken === this.#rest.length ? undefined : this.#rest.subarray(taken);
+      if (this.#used === PIECE) this.#pass(piece);
+    }
+  }
+
+  #take(): Buffer | undefined {
+    if (this.#pieces === PIECES) return undefined;
+    this.#pieces++;
+    return pool.take();
+  }
+
+  #pass(piece: Buffer): void {
+    const bytes = piece.subarray(0, this.#used);
+    this.#piece = undefined;
     this.#used = 0;
+    this.#counter.write(bytes);
+    this.#compress.write(bytes, (error) => {
+      this.#pieces--;
+      if (error === null || error === undefined) this.#again(piece);
+    });
+  }
+
+  /** The compressor has done with a piece. */
+  #again(piece: Buffer): void {
+    pool.give(piece);
+    if (this.#rest === undefined) return;
+    try {
+      this.#fill();
+    } catch (error) {
+      this.#compress.destroy(error as Error);
+    }
+    if (this.#rest === undefined) this.#onRoom?.();
   }
 }

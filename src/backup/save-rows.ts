@@ -7,7 +7,7 @@ import type { BackupStore } from './backup-store.js';
 import { rowCounter } from './row-counter.js';
 import type { CopyFormat, RowCount } from './row-counter.js';
 import { RowTap } from './row-tap.js';
-import { sealPart } from './sealing.js';
+import { beginPart } from './sealing.js';
 import type { Sealing } from './sealing.js';
 
 export interface RowSelection {
@@ -23,20 +23,19 @@ export interface SavedRows extends RowCount {
 }
 
 /** @throws RealmliftError as copyRows does; ROWS_LOST when the server counted other rows than arrived */
-export async function saveRows(client: pg.Client, { table, select, format }: RowSelection, store: BackupStore, name: string, sealing: Sealing, signal: AbortSignal): Promise<SavedRows> {
-  const tap = new RowTap(format);
-  // The server may refuse before anybody listens to the tap; its reason comes from `copying`.
-  tap.on('error', () => undefined);
-  const copying = copyRows(client, select, (chunk) => give(tap, chunk), table, format).then((copied) => {
+export async function saveRows(client: pg.Client, { table, select, format }: RowSelection, store: BackupStore, name: string, how: Sealing, signal: AbortSignal): Promise<SavedRows> {
+  const { compress, part: sealing } = beginPart(store, name, how, signal);
+  const tap = new RowTap(format, compress);
+  const copying = copyRows(client, select, (chunk) => tap.write(chunk), table, format).then((copied) => {
     tap.end();
     return copied;
-  }, (error: unknown) => {
-    tap.destroy(error as Error);
+  }).catch((error: unknown) => {
+    compress.destroy(error as Error);
     throw error;
   });
   try {
     // If the part fails the rows still on their way are let go, and the caller ends the session.
-    const [copied, part] = await Promise.all([copying, sealPart(store, name, tap, sealing, signal)]);
+    const [copied, part] = await Promise.all([copying, sealing]);
     const count = tap.count();
     if (count.rows !== copied.rows) throw new RealmliftError('ROWS_LOST', 'backup', `${count.rows} of ${copied.rows} rows arrived`, { table });
     return { part, ...count };
@@ -44,20 +43,6 @@ export async function saveRows(client: pg.Client, { table, select, format }: Row
     signal.throwIfAborted();
     throw error;
   }
-}
-
-/** The promise ends when the stream takes more, or takes nothing any more. */
-function give(tap: RowTap, chunk: Buffer): Promise<void> | undefined {
-  if (tap.destroyed || tap.write(chunk)) return undefined;
-  return new Promise((resolve) => {
-    const over = (): void => {
-      tap.off('drain', over);
-      tap.off('close', over);
-      resolve();
-    };
-    tap.on('drain', over);
-    tap.on('close', over);
-  });
 }
 
 /** Reads what {@link saveRows} would save, and only counts and digests it. */

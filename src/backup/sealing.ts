@@ -2,12 +2,12 @@
  * The way of a part's bytes into the store and out of it: gzip, age, SHA-256. Nothing is written anywhere before it is sealed.
  */
 import { createHash } from 'node:crypto';
-import { Transform } from 'node:stream';
-import type { Readable, TransformCallback } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
+import type { ZlibOptions } from 'node:zlib';
 import { RealmliftError } from '../errors.js';
-import { AgeDecrypt, AgeEncrypt, AgeFormatError } from './age-payload.js';
+import { AgeDecrypt, AgeFormatError, ageEncrypt } from './age-payload.js';
 import type { OpenHeader } from './age-payload.js';
 import type { Recipients } from './age-keys.js';
 import { damaged } from './backup-contents.js';
@@ -28,12 +28,23 @@ export class PartDamage extends Error {}
 
 /** Compresses, encrypts and stores what `source` holds. */
 export async function sealPart(store: BackupStore, name: string, source: Readable, sealing: Sealing, signal: AbortSignal): Promise<Part> {
+  const { compress, part } = beginPart(store, name, sealing, signal);
+  await Promise.all([pipeline(source, compress), part]);
+  return part;
+}
+
+/**
+ * Begins a part.
+ *
+ * @returns `compress`, for what is to be sealed: the part is finished when it is ended, and given up when it is destroyed
+ */
+export function beginPart(store: BackupStore, name: string, sealing: Sealing, signal: AbortSignal): { readonly compress: Writable; readonly part: Promise<Part> } {
   const tally = new Tally();
-  const compress = createGzip({ level: sealing.level, chunkSize: TURN });
-  const encrypt = new AgeEncrypt(await sealing.recipients.header());
-  const end = new PipelineEnd((sealed) => store.write(name, sealed));
-  await end.reason(pipeline(source, compress, encrypt, tally, end.take, { signal }));
-  return { name, bytes: tally.bytes, sha256: tally.sha256() };
+  // It goes on while what it has made waits for the disk.
+  const compress = createGzip({ level: sealing.level, chunkSize: TURN, readableHighWaterMark: 2 * TURN } as ZlibOptions);
+  const end = new PipelineEnd(async (compressed) => store.write(name, tally.pass(ageEncrypt(await sealing.recipients.header(), compressed))));
+  const part = end.reason(pipeline(compress, end.take, { signal })).then(() => ({ name, bytes: tally.bytes, sha256: tally.sha256() }));
+  return { compress, part };
 }
 
 /**
@@ -58,7 +69,7 @@ export async function openPart(store: BackupStore, part: Part, open: OpenHeader,
       const tally = new Tally();
       const end = new PipelineEnd(taking);
       refused = false;
-      await end.reason(pipeline(content, tally, new AgeDecrypt(open), createGunzip({ chunkSize: TURN }), end.take, { signal }));
+      await end.reason(pipeline(content, (chunks: AsyncIterable<Buffer>) => tally.pass(chunks), new AgeDecrypt(open), createGunzip({ chunkSize: TURN }), end.take, { signal }));
       const problem = tallyProblem(tally, part);
       if (problem !== undefined) throw new PartDamage(problem);
     });
@@ -112,9 +123,7 @@ export async function readPart(store: BackupStore, part: Part, open: OpenHeader,
 export async function partProblem(store: BackupStore, part: Part): Promise<string | undefined> {
   return store.read(part.name, async (content) => {
     const tally = new Tally();
-    await pipeline(content, tally, async (sealed: AsyncIterable<Buffer>) => {
-      for await (const chunk of sealed) void chunk;
-    });
+    for await (const chunk of tally.pass(content)) void chunk;
     return tallyProblem(tally, part);
   });
 }
@@ -131,15 +140,17 @@ function isDamage(error: unknown): boolean {
 }
 
 /** Counts and digests what passes. */
-class Tally extends Transform {
+class Tally {
   readonly #hash = createHash('sha256');
   #digest: string | undefined;
   bytes = 0;
 
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    this.bytes += chunk.length;
-    this.#hash.update(chunk);
-    done(null, chunk);
+  async *pass(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) {
+      this.bytes += chunk.length;
+      this.#hash.update(chunk);
+      yield chunk;
+    }
   }
 
   /** Of all that passed; nothing more may follow. */

@@ -5,21 +5,30 @@ import { pipeline } from 'node:stream/promises';
 import { Decrypter, Encrypter, generateHybridIdentity, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import t from 'tap';
 import { Recipients, headerOpener, openIdentityFile } from '../../src/backup/age-keys.js';
-import { AgeDecrypt, AgeEncrypt } from '../../src/backup/age-payload.js';
+import { AgeDecrypt, ageEncrypt } from '../../src/backup/age-payload.js';
 
 const CHUNK = 65536;
 /** Around the chunk boundaries, where the last-chunk flag is decided. */
-const SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 17];
+const SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 17, 4 * CHUNK, 9 * CHUNK + 1];
 
 async function key(): Promise<{ identity: string; recipient: string }> {
   const identity = await generateX25519Identity();
   return { identity, recipient: await identityToRecipient(identity) };
 }
 
-async function through(bytes: Uint8Array, transform: AgeEncrypt | AgeDecrypt, pieces = 5000): Promise<Buffer> {
-  const cut = Array.from({ length: Math.ceil(bytes.length / pieces) }, (_, n) => Buffer.from(bytes.subarray(n * pieces, (n + 1) * pieces)));
+function cutInto(bytes: Uint8Array, pieces: number): Readable {
+  return Readable.from(Array.from({ length: Math.ceil(bytes.length / pieces) }, (_, n) => Buffer.from(bytes.subarray(n * pieces, (n + 1) * pieces))));
+}
+
+async function encrypted(bytes: Uint8Array, recipients: Recipients): Promise<Buffer> {
+  const out: Buffer[] = [];
+  for await (const piece of ageEncrypt(await recipients.header(), cutInto(bytes, 5000))) out.push(Buffer.from(piece));
+  return Buffer.concat(out);
+}
+
+async function through(bytes: Uint8Array, transform: AgeDecrypt, pieces = 5000): Promise<Buffer> {
   const out = new PassThrough();
-  const [result] = await Promise.all([buffer(out), pipeline(Readable.from(cut), transform, out)]);
+  const [result] = await Promise.all([buffer(out), pipeline(cutInto(bytes, pieces), transform, out)]);
   return result;
 }
 
@@ -31,7 +40,7 @@ t.test('the age library opens what is written here', async (t) => {
   decrypter.addIdentity(identity);
   for (const size of SIZES) {
     const plain = randomBytes(size);
-    const sealed = await through(plain, new AgeEncrypt(await recipients.header()));
+    const sealed = await encrypted(plain, recipients);
     t.ok(plain.equals(await decrypter.decrypt(sealed)), `${size} bytes`);
   }
 });
@@ -42,7 +51,7 @@ t.test('each of several recipients opens it, of whichever kind', async (t) => {
   const plain = randomBytes(100);
   for (const identities of [[keys[0].identity], keys.map(({ identity }) => identity), [hybrid, ...keys.map(({ identity }) => identity)]]) {
     const recipients = Recipients.of(await Promise.all(identities.map((identity) => identityToRecipient(identity))));
-    const sealed = await through(plain, new AgeEncrypt(await recipients.header()));
+    const sealed = await encrypted(plain, recipients);
     for (const identity of identities) {
       const decrypter = new Decrypter();
       decrypter.addIdentity(identity);
@@ -74,7 +83,7 @@ t.test('a fresh file key for every part', async (t) => {
 t.test('damage is found', async (t) => {
   const { identity, recipient } = await key();
   const open = headerOpener([identity]);
-  const sealed = await through(randomBytes(2 * CHUNK), new AgeEncrypt(await Recipients.of([recipient]).header()));
+  const sealed = await encrypted(randomBytes(2 * CHUNK), Recipients.of([recipient]));
   const payload = sealed.length - 2 * (CHUNK + 16) - 16;
 
   for (let at = 0; at < sealed.length; at += at < payload + 40 ? 1 : 9973) {
@@ -93,13 +102,13 @@ t.test('damage is found', async (t) => {
 });
 
 t.test('the wrong key is told from damage', async (t) => {
-  const sealed = await through(randomBytes(10), new AgeEncrypt(await Recipients.of([(await key()).recipient]).header()));
+  const sealed = await encrypted(randomBytes(10), Recipients.of([(await key()).recipient]));
   await t.rejects(through(sealed, new AgeDecrypt(headerOpener([(await key()).identity]))), { code: 'KEY_WRONG' });
 });
 
 t.test('under a passphrase', async (t) => {
   const recipients = await Recipients.ofPassphrase('correct horse battery staple');
-  const sealed = await through(Buffer.from('rows'), new AgeEncrypt(await recipients.header()));
+  const sealed = await encrypted(Buffer.from('rows'), recipients);
   const identities = await openIdentityFile(recipients.identityFile as Uint8Array, 'correct horse battery staple');
   t.equal((await through(sealed, new AgeDecrypt(headerOpener(identities)))).toString(), 'rows');
 });
