@@ -10,7 +10,7 @@ import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } fro
 import { EXIT, RealmliftError } from '../errors.js';
 import { x25519Header, x25519Recipient } from './age-header.js';
 import type { X25519Recipient } from './age-header.js';
-import { AgeFormatError } from './age-payload.js';
+import { AgeFormatError, LONGEST_HEADER } from './age-payload.js';
 import type { AgeHeader, OpenHeader } from './age-payload.js';
 
 /**
@@ -64,8 +64,14 @@ export class Recipients {
     return new Recipients([...this.#recipients, recipient], this.identityFile);
   }
 
+  /** @throws RealmliftError RECIPIENT_INVALID when there are too many of them */
   async header(): Promise<AgeHeader> {
-    if (this.#keys !== undefined) return x25519Header(this.#keys);
+    const made = this.#keys === undefined ? await this.#libraryHeader() : x25519Header(this.#keys);
+    if (made.header.length <= LONGEST_HEADER) return made;
+    throw new RealmliftError('RECIPIENT_INVALID', 'usage', `${this.#recipients.length} recipients are too many`, { hint: 'give fewer of them: each part has its key wrapped for every one', exit: EXIT.usage });
+  }
+
+  async #libraryHeader(): Promise<AgeHeader> {
     let fileKey: Uint8Array | undefined;
     const encrypter = new Encrypter();
     for (const recipient of this.#recipients) encrypter.addRecipient(recipient);

@@ -21,7 +21,7 @@ const sealedPool = new BufferPool(4 * SEALED_CHUNK);
 const plainPool = new BufferPool(CHUNK);
 const CIPHER = 'chacha20-poly1305';
 /** A header with a stanza for each of some hundred recipients; anything longer is no age file. */
-const LONGEST_HEADER = 64 * 1024;
+export const LONGEST_HEADER = 64 * 1024;
 const LAST_HEADER_LINE = Buffer.from('\n--- ');
 
 /** What a part is sealed with: a file key of its own, and that key wrapped for every recipient. */
@@ -52,14 +52,15 @@ export async function* ageEncrypt({ header, fileKey }: AgeHeader, plain: AsyncIt
     length += cipher.getAuthTag().copy(sealed, length);
     used = 0;
   };
-  yield Buffer.concat([header, salt]);
+  length += header.copy(sealed, length);
+  length += salt.copy(sealed, length);
   for await (const data of plain) {
     for (let at = 0; at < data.length;) {
       // A full chunk waits for the next byte: only then is it known not to be the last.
       if (used === CHUNK) {
         seal(false);
         if (length + SEALED_CHUNK > sealed.length) {
-          yield sealed;
+          yield sealed.subarray(0, length);
           length = 0;
         }
       }

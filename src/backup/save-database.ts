@@ -3,6 +3,7 @@
  */
 import { Readable } from 'node:stream';
 import type pg from 'pg';
+import { CopySocket } from '../copy/copy-socket.js';
 import { RealmliftError } from '../errors.js';
 import { joinSnapshot } from '../snapshot/snapshot.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
@@ -78,7 +79,10 @@ async function allOrNone(stop: AbortSignal, work: (signal: AbortSignal) => reado
 }
 
 async function joinLocked(snapshot: Snapshot): Promise<pg.Client> {
-  const client = await joinSnapshot(snapshot.settings, snapshot.id, 'backup');
+  const { settings } = snapshot;
+  // Under TLS Node reads into buffers of its own.
+  const stream = settings.config.ssl === false || settings.config.ssl === undefined ? { stream: () => new CopySocket() } : {};
+  const client = await joinSnapshot({ ...settings, config: { ...settings.config, ...stream } }, snapshot.id, 'backup');
   try {
     await lockTables(client, LOCK_PATIENCE);
     return client;
@@ -120,9 +124,13 @@ export function rowQuery(client: pg.Client, table: Pick<SourceTable, 'schema' | 
 
 function rowTask(selection: RowSelection, partName: string, at: number, saved: TablePart[], { store, sealing }: DatabaseSaving, parts: Part[]): SessionTask {
   return async (client, signal) => {
-    const { part, rows, digest } = await saveRows(client, selection, store, partName, sealing, signal);
-    parts.push(part);
-    saved[at] = { part: part.name, rows, digest };
+    const saving = saveRows(client, selection, store, partName, sealing, signal);
+    const rest = saving.saved.then(({ part, rows, digest }) => {
+      parts.push(part);
+      saved[at] = { part: part.name, rows, digest };
+    });
+    await Promise.race([saving.sent, rest]);
+    return { rest };
   };
 }
 

@@ -22,9 +22,17 @@ export interface SavedRows extends RowCount {
   readonly part: Part;
 }
 
-/** @throws RealmliftError as copyRows does; ROWS_LOST when the server counted other rows than arrived */
-export async function saveRows(client: pg.Client, { table, select, format }: RowSelection, store: BackupStore, name: string, how: Sealing, signal: AbortSignal): Promise<SavedRows> {
-  const { compress, part: sealing } = beginPart(store, name, how, signal);
+/** A part on its way. */
+export interface RowSaving {
+  /** Ends when all rows have come and the session is free. */
+  readonly sent: Promise<unknown>;
+  /** When this fails, rows may still be on their way, which are let go: the caller is to end the session. */
+  readonly saved: Promise<SavedRows>;
+}
+
+/** `saved` throws RealmliftError as copyRows does; ROWS_LOST when the server counted other rows than arrived. */
+export function saveRows(client: pg.Client, { table, select, format }: RowSelection, store: BackupStore, name: string, sealing: Sealing, signal: AbortSignal): RowSaving {
+  const { compress, part } = beginPart(store, name, sealing, signal);
   const tap = new RowTap(format, compress);
   const copying = copyRows(client, select, (chunk) => tap.write(chunk), table, format).then((copied) => {
     tap.end();
@@ -33,16 +41,15 @@ export async function saveRows(client: pg.Client, { table, select, format }: Row
     compress.destroy(error as Error);
     throw error;
   });
-  try {
-    // If the part fails the rows still on their way are let go, and the caller ends the session.
-    const [copied, part] = await Promise.all([copying, sealing]);
+  const saved = Promise.all([copying, part]).then(([copied, stored]) => {
     const count = tap.count();
     if (count.rows !== copied.rows) throw new RealmliftError('ROWS_LOST', 'backup', `${count.rows} of ${copied.rows} rows arrived`, { table });
-    return { part, ...count };
-  } catch (error) {
+    return { part: stored, ...count };
+  }).catch((error: unknown) => {
     signal.throwIfAborted();
     throw error;
-  }
+  });
+  return { sent: copying, saved };
 }
 
 /** Reads what {@link saveRows} would save, and only counts and digests it. */

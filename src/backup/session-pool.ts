@@ -1,7 +1,11 @@
 /** Works off a queue of tasks with a number of database sessions. */
 import type pg from 'pg';
 
-export type SessionTask = (client: pg.Client, signal: AbortSignal) => Promise<void>;
+/** Resolves when it needs the session no more; `rest` is what is then still to be done. */
+export type SessionTask = (client: pg.Client, signal: AbortSignal) => Promise<void | { readonly rest: Promise<void> }>;
+
+/** Tasks per session that may be in their rest. */
+const RESTS = 4;
 
 /**
  * Runs all tasks, in the order of the queue as sessions come free. The first failure stops the others and is thrown.
@@ -18,17 +22,23 @@ export async function runTasks(tasks: Iterable<SessionTask>, sessions: number, c
   stop.addEventListener('abort', stopped, { once: true });
 
   const work = async (): Promise<void> => {
+    const rests = new Set<Promise<void>>();
     let client: pg.Client | undefined;
     try {
       for (let next = queue.next(); next.done !== true && !failed.signal.aborted; next = queue.next()) {
         client ??= await connect();
-        await next.value(client, failed.signal);
+        const more = await next.value(client, failed.signal);
+        if (more === undefined) continue;
+        const rest = more.rest.catch(fail).finally(() => rests.delete(rest));
+        rests.add(rest);
+        if (rests.size === RESTS) await Promise.race(rests);
       }
     } catch (error) {
       fail(error);
     } finally {
       // A session in the midst of a COPY is cut off by this, not waited for.
       await client?.end().catch(() => undefined);
+      await Promise.all(rests);
     }
   };
   await Promise.all(Array.from({ length: sessions }, work));

@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream';
 import type pg from 'pg';
 import { CopyDataSeparator } from './copy-data-separator.js';
 import { copyError } from './copy-error.js';
+import { CopySocket } from './copy-socket.js';
 
 /** https://www.postgresql.org/docs/current/sql-copy.html */
 export type CopyFormat = 'csv' | 'text' | 'binary';
@@ -22,7 +23,7 @@ export interface CopyResult {
 /**
  * Copies the rows of `select`, by default as CSV (UTF-8, no header, NULL an unquoted empty field).
  *
- * The chunks cut rows anywhere. They belong to the consumer. While a promise that it returns is pending, nothing more is read
+ * The chunks cut rows anywhere. They belong to the consumer; of a client on a {@link CopySocket} only until it has taken them. While a promise that it returns is pending, nothing more is read
  * from the socket, so that the server waits.
  *
  * After a failure, whichever side it came from, the connection is destroyed: the server may be in the midst of sending
@@ -72,7 +73,8 @@ class CopyOut implements pg.Submittable {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.#separator = new CopyDataSeparator({ payload: (bytes) => this.#payload(bytes), other: (bytes) => this.#driver?.(bytes) });
+    // The driver keeps what is not yet a whole message.
+    this.#separator = new CopyDataSeparator({ payload: (bytes) => this.#payload(bytes), other: (bytes) => this.#driver?.(this.#stream instanceof CopySocket ? Buffer.from(bytes) : bytes) });
   }
 
   submit(connection: pg.Connection): void {
@@ -80,8 +82,12 @@ class CopyOut implements pg.Submittable {
     const driver = stream.listeners('data')[0] as Listener;
     this.#stream = stream;
     this.#driver = driver;
-    stream.off('data', driver);
-    stream.on('data', this.#read);
+    if (stream instanceof CopySocket) {
+      stream.reader = this.#read;
+    } else {
+      stream.off('data', driver);
+      stream.on('data', this.#read);
+    }
     connection.query(this.#text);
   }
 
@@ -123,6 +129,10 @@ class CopyOut implements pg.Submittable {
   /** Gives the connection back to the driver. */
   #detach(): void {
     if (this.#stream === undefined || this.#driver === undefined) return;
+    if (this.#stream instanceof CopySocket) {
+      this.#stream.reader = undefined;
+      return;
+    }
     this.#stream.off('data', this.#read);
     this.#stream.on('data', this.#driver);
   }

@@ -60,6 +60,13 @@ t.test('each of several recipients opens it, of whichever kind', async (t) => {
   }
 });
 
+t.test('too many recipients are refused: nothing here would open their headers', async (t) => {
+  const hybrid = await identityToRecipient(await generateHybridIdentity());
+  const many = Array.from({ length: 50 }, () => hybrid);
+  t.ok((await Recipients.of([hybrid]).header()).header.length > 65536 / many.length);
+  await t.rejects(many.reduce((all, each) => all.with(each), Recipients.of([hybrid])).header(), { code: 'RECIPIENT_INVALID', message: /51 recipients/, exit: 2 });
+});
+
 t.test('what the age library wrote is opened here, however it is cut', async (t) => {
   const { identity, recipient } = await key();
   const encrypter = new Encrypter();

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import t from 'tap';
 import { copyRows } from '../../src/copy/copy-rows.js';
+import { CopySocket } from '../../src/copy/copy-socket.js';
 import { connect } from '../../src/snapshot/connect.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { CsvToJson } from '../../src/transform/csv-to-json.js';
@@ -13,8 +14,9 @@ import { withEmptyDatabase } from '../testbed/test-database.js';
 const MANY = 'SELECT g AS id, repeat(md5(g::text), 10) AS text FROM pg_catalog.generate_series(1, 100000) g';
 const MANY_BYTES = 100_000 * (320 + 2) + 488_895;
 
-async function withSession<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = await connect(connectionSettings(url, {}), 'test');
+async function withSession<T>(url: string, work: (client: pg.Client) => Promise<T>, config: pg.ClientConfig = {}): Promise<T> {
+  const settings = connectionSettings(url, {});
+  const client = await connect({ ...settings, config: { ...settings.config, ...config } }, 'test');
   try {
     return await work(client);
   } finally {
@@ -151,3 +153,27 @@ t.test('a terminated backend and a cut connection are a lost connection, also wh
     });
   }
 }));
+
+t.test('a connection with one buffer for all it reads', (t) => withEmptyDatabase((url) => withSession(url, async (client) => {
+  let held: Buffer | undefined;
+  let changed = 0;
+  const pieces: Buffer[] = [];
+  const take = (chunk: Buffer): void | Promise<void> => {
+    pieces.push(Buffer.from(chunk));
+    if (pieces.length % 10 !== 0) return undefined;
+    // While the consumer has it, nobody else may write into it.
+    held = Buffer.from(chunk);
+    return sleep(1).then(() => void (held?.equals(chunk) === true || changed++));
+  };
+  t.match(await copyRows(client, MANY, take, 'many'), { rows: 100_000, bytes: MANY_BYTES });
+  const expected: Buffer[] = [];
+  await withSession(url, (other) => copyRows(other, MANY, (chunk) => void expected.push(chunk), 'many'));
+  t.ok(Buffer.concat(pieces).equals(Buffer.concat(expected)));
+  t.ok(held !== undefined && changed === 0);
+
+  // Rows of a query are cut by reads anywhere, and the driver keeps what is not whole.
+  const { rows } = await client.query<{ id: number; text: string }>(MANY);
+  t.equal(rows.length, 100_000);
+  t.ok(rows.every(({ id, text }, n) => id === n + 1 && text.length === 320));
+  await t.rejects(copyRows(client, 'SELECT 1 / (g - 50000) FROM pg_catalog.generate_series(1, 100000) g', () => undefined, 'many'), { code: 'COPY_FAILED' });
+}, { stream: () => new CopySocket() })));

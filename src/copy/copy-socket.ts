@@ -1,0 +1,26 @@
+/**
+ * A connection that reads into one buffer over and over, for rows that are used up at once: Node else makes a new buffer for every read,
+ * 300 MB of them for 260 MB of rows, and V8 collects them by looking at all of its heap.
+ */
+import { Socket } from 'node:net';
+import type { OnReadOpts, SocketConstructorOpts } from 'node:net';
+
+/** Bytes: as Node reads by itself. */
+const BUFFER = 64 * 1024;
+
+export class CopySocket extends Socket {
+  /** Takes what is read instead of the listeners of `data`; the bytes hold until it returns, or while the socket is paused. */
+  reader: ((chunk: Buffer) => void) | undefined;
+
+  constructor() {
+    const buffer = Buffer.allocUnsafeSlow(BUFFER);
+    const callback = (length: number): boolean => {
+      const chunk = buffer.subarray(0, length);
+      if (this.reader !== undefined) this.reader(chunk);
+      else this.emit('data', Buffer.from(chunk));
+      return true;
+    };
+    // Its types do not know it, its documentation does.
+    super({ onread: { buffer, callback } } as SocketConstructorOpts & { readonly onread: OnReadOpts });
+  }
+}
