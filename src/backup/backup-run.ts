@@ -10,7 +10,6 @@ import type { BackupRequest, BackupResult } from './backup.js';
 import { openStore } from './backup-store.js';
 import { withCollectionLock } from './collection-lock.js';
 import { findBackup, openContents } from './find-backup.js';
-import { restoreAndProve } from './restore-run.js';
 import { removeUnfinished, rotate } from './rotation.js';
 import { refuseTargetWithin } from './upload-place.js';
 import { verifyBackup } from './verify-backup.js';
@@ -51,6 +50,7 @@ export async function runBackup(request: BackupRun): Promise<BackupRunResult> {
       const signal = new AbortController().signal;
       const backup = await openContents(await findBackup(result.location, request.env), headerOpener([identity]), signal);
       const settings = request.prove === '' ? undefined : connectionSettings(request.prove, request.env);
+      const { restoreAndProve } = await import('./restore-run.js');
       await restoreAndProve({ backup, settings, jobs: request.jobs, createRoles: false }, signal);
       await mark(target, result.name, 'restored');
     } else if (request.keep !== undefined) {

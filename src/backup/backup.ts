@@ -18,9 +18,7 @@ import type { Contents, Part } from './backup-contents.js';
 import { writeWhole } from './backup-store.js';
 import type { BackupStore } from './backup-store.js';
 import { PartNames, backupName } from './part-names.js';
-import { checkPgDump } from './pg-dump.js';
 import { saveDatabase } from './save-database.js';
-import { saveUploads } from './save-uploads.js';
 import { sealPart } from './sealing.js';
 import { withUploadSource } from './upload-place.js';
 import type { UploadPlace } from './upload-place.js';
@@ -80,7 +78,6 @@ async function takeOnce(request: BackupRequest): Promise<BackupResult> {
     const sealing = { recipients: request.recipients, level: request.compression };
     const { jobs } = request;
     const { takenAt, name, database } = await withSnapshot(request.settings, async (snapshot) => {
-      await checkPgDump(request.pgDump, snapshot.serverVersion);
       const name = backupName(snapshot.takenAt, id);
       begun = request.target.within(name);
       return { takenAt: snapshot.takenAt, name, database: await saveDatabase(snapshot, { store: begun, names, sealing, pgDump: request.pgDump, jobs }, snapshot.lost) };
@@ -90,7 +87,7 @@ async function takeOnce(request: BackupRequest): Promise<BackupResult> {
     // After the rows, so that each file that they name was there; and without the snapshot, which would keep the server from cleaning up.
     const signal = new AbortController().signal;
     const uploads = request.uploads === undefined ? undefined
-      : await withUploadSource(request.uploads, (source) => saveUploads(source, { store, names, sealing, jobs }, signal));
+      : await withUploadSource(request.uploads, async (source) => (await import('./save-uploads.js')).saveUploads(source, { store, names, sealing, jobs }, signal));
 
     const { parts: databaseParts, ...saved } = database;
     const parts = [...identity, ...databaseParts, ...(uploads?.parts ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1));

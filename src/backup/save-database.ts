@@ -12,7 +12,7 @@ import type { BackupStore } from './backup-store.js';
 import { largeObjectSchema } from './large-object-schema.js';
 import { LARGE_OBJECT_PIECES } from './load-large-objects.js';
 import type { PartNames } from './part-names.js';
-import { withSchema } from './pg-dump.js';
+import { checkPgDump, withSchema } from './pg-dump.js';
 import type { Section } from './pg-dump.js';
 import { portableTypes } from './portable-types.js';
 import { saveRows } from './save-rows.js';
@@ -43,11 +43,15 @@ export type SavedDatabase = Pick<Contents, 'source' | 'schema' | 'tables' | 'seq
  */
 const LOCK_PATIENCE = 5000;
 
-/** @throws RealmliftError TABLES_LOCKED when it is worth to begin anew; whatever a table, pg_dump or the store has to say */
+/** @throws RealmliftError PG_DUMP_MISSING, PG_DUMP_OLD; TABLES_LOCKED when it is worth to begin anew; whatever a table, pg_dump or the store has to say */
 export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, stop: AbortSignal): Promise<SavedDatabase> {
   const { client } = snapshot;
-  await lockTables(client, 0);
-  const tables = await sourceTables(client, snapshot.serverVersion, await portableTypes(client));
+  const lockedTables = async (): Promise<SourceTable[]> => {
+    await lockTables(client, 0);
+    return sourceTables(client, snapshot.serverVersion, await portableTypes(client));
+  };
+  // Meanwhile, for to ask pg_dump its version takes as long: Debian puts a Perl script before it.
+  const [tables] = await Promise.all([lockedTables(), checkPgDump(saving.pgDump, snapshot.serverVersion)]);
   const parts: Part[] = [];
   const rows = tables.map((table, number) => tableTasks(client, table, number, saving, parts));
   const largeObjects = await largeObjectTasks(client, saving, parts);
