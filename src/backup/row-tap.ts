@@ -7,9 +7,10 @@ import { BufferPool } from './buffer-pool.js';
 import { rowCounter } from './row-counter.js';
 import type { CopyFormat, RowCount, RowCounter } from './row-counter.js';
 
-const PIECE = 128 * 1024;
+/** Bytes. Each piece wakes a thread of the compressor, and that one ours again. */
+const PIECE = 512 * 1024;
 /** Pieces of one tap: one is compressed, the others wait. Fewer, and the socket would stop at every turn of the compressor. */
-const PIECES = 4;
+const PIECES = 3;
 
 const pool = new BufferPool(PIECE);
 

@@ -41,7 +41,7 @@ export async function sealPart(store: BackupStore, name: string, source: Readabl
 export function beginPart(store: BackupStore, name: string, sealing: Sealing, signal: AbortSignal): { readonly compress: Writable; readonly part: Promise<Part> } {
   const tally = new Tally();
   // It goes on while what it has made waits for the disk. The most memory (256 KiB more) makes it 5 % faster, and its output no larger.
-  const compress = createGzip({ level: sealing.level, memLevel: 9, chunkSize: TURN, readableHighWaterMark: 2 * TURN } as ZlibOptions);
+  const compress = createGzip({ level: sealing.level, memLevel: 9, chunkSize: 2 * TURN, readableHighWaterMark: 2 * TURN } as ZlibOptions);
   const end = new PipelineEnd(async (compressed) => store.write(name, tally.pass(ageEncrypt(await sealing.recipients.header(), compressed))));
   const part = end.reason(pipeline(compress, end.take, { signal })).then(() => ({ name, bytes: tally.bytes, sha256: tally.sha256() }));
   return { compress, part };
