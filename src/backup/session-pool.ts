@@ -1,4 +1,5 @@
 /** Works off a queue of tasks with a number of database sessions. */
+import { setMaxListeners } from 'node:events';
 import type pg from 'pg';
 
 /** Resolves when it needs the session no more; `rest` is what is then still to be done. */
@@ -16,6 +17,8 @@ const RESTS = 4;
 export async function runTasks(tasks: Iterable<SessionTask>, sessions: number, connect: () => Promise<pg.Client>, stop: AbortSignal): Promise<void> {
   const queue = tasks[Symbol.iterator]();
   const failed = new AbortController();
+  // Each task listens, and so does its rest; of more than ten Node would warn.
+  setMaxListeners(sessions * (1 + RESTS) + 1, failed.signal);
   const fail = (error: unknown): void => failed.abort(error);
   const stopped = (): void => fail(stop.reason);
   if (stop.aborted) stopped();

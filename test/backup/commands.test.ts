@@ -59,6 +59,14 @@ t.test('a backup and its restore, by words', NEEDS_PG_DUMP, async (t) => {
   })));
 });
 
+t.test('many tables by many sessions', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, Array.from({ length: 60 }, (_, n) => `CREATE TABLE t${n} AS SELECT ${n} AS n`).join(';'));
+    t.match(await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--jobs', '12'], { DATABASE_URL: source }), { code: 0, stderr: '', stdout: /: 60 tables, 60 rows, / });
+    t.match(await realmlift(['verify', place.to, '--identity', place.identityFile]), { code: 0, stderr: '', stdout: /decrypted: 60 tables, 60 rows/ });
+  }));
+});
+
 t.test('under a passphrase', NEEDS_PG_DUMP, async (t) => {
   await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
     await query(source, ROWS);
