@@ -9,6 +9,7 @@ import { openStore, readWhole } from './backup-store.js';
 import type { BackupStore } from './backup-store.js';
 import { isBackupName } from './part-names.js';
 import { readPart } from './sealing.js';
+import { markOf } from './verified-marks.js';
 
 export interface FoundBackup {
   readonly store: BackupStore;
@@ -48,6 +49,8 @@ export async function findBackup(location: string, env: Environment): Promise<Fo
   for (const name of names.toReversed()) {
     const store = place.within(name);
     if (await isComplete(store)) return { store, kept: { collection: place, name }, list: await clearList(store) };
+    // Without a list because it was never finished, if nobody has found it good.
+    if ((await markOf(place, name)) !== undefined) throw damaged([`${name}/${CLEAR_LIST}: it is missing`]);
   }
   if (names.length > 0) {
     throw new RealmliftError('BACKUP_MISSING', 'backup', `none of the ${names.length} backups in ${place.description} was completed`, { hint: 'take a new backup' });

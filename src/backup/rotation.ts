@@ -24,16 +24,17 @@ export async function rotate(collection: BackupStore, keep: number): Promise<str
   const removed = newestFirst.map(({ name }) => name).filter((name) => !spared.has(name));
   for (const name of removed) {
     const store = collection.within(name);
-    // First what makes it a backup: if this is interrupted, nobody will take the rest for one.
+    // First what tells that it was good, then what makes it a backup: if this is interrupted, nobody will take the rest for one.
+    await removeMark(collection, name);
     await store.remove(CLEAR_LIST);
     await store.clear();
-    await removeMark(collection, name);
   }
   return removed;
 }
 
 /**
- * Removes backups that were never completed: nothing can be restored from them. Only while no other run writes here.
+ * Removes backups that were never completed: nothing can be restored from them. Only while no other run writes here. One that was found good
+ * before was complete: its list was lost, and its rows can still be had.
  *
  * @returns their names
  */
@@ -41,9 +42,8 @@ export async function removeUnfinished(collection: BackupStore): Promise<string[
   const removed: string[] = [];
   for (const name of await backupNames(collection)) {
     const store = collection.within(name);
-    if (await isComplete(store)) continue;
+    if (await isComplete(store) || (await markOf(collection, name)) !== undefined) continue;
     await store.clear();
-    await removeMark(collection, name);
     removed.push(name);
   }
   return removed;

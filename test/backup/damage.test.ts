@@ -203,6 +203,21 @@ t.test('the wrong key, no key, and a place without a backup', NEEDS_PG_DUMP, asy
   });
 });
 
+t.test('the list of a verified backup that is lost, beside an older backup', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    await query(source, 'CREATE TABLE a (n integer); INSERT INTO a VALUES (1)');
+    await backUp(source, place);
+    const { name, location } = await backUp(source, place);
+    await verifyBackup(place.to, process.env, {}, 1);
+    await rm(join(location, 'backup.json'));
+    const lost = { code: 'BACKUP_DAMAGED', message: new RegExp(`${name}/backup\\.json: it is missing`) };
+    t.match(await failure(verifyBackup(place.to, process.env, {}, 1)), lost);
+    t.match(await failure(restore(place.to, place, target)), lost);
+    t.ok((await readdir(place.to)).includes(name));
+    t.strictSame((await backUp(source, place)).unfinished, [], 'it is not taken for one that was never finished');
+  })));
+});
+
 t.test('a database that is not empty is refused', NEEDS_PG_DUMP, async (t) => {
   await withBackup(async (place, location) => {
     for (const object of ['CREATE TABLE mine (a integer)', 'CREATE SCHEMA mine', 'CREATE TYPE mine AS ENUM ()', 'CREATE FUNCTION mine() RETURNS integer LANGUAGE sql AS $$ SELECT 1 $$', 'SELECT lo_create(4000000000)']) {

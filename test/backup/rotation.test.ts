@@ -78,6 +78,11 @@ t.test('unfinished backups are not counted, and cleared away', async (t) => {
     t.strictSame(await rotate(collection, 1), []);
     t.strictSame(await removeUnfinished(collection), [of(2), of(3)]);
     t.strictSame(await names(), [of(1)]);
+
+    await mark(collection, of(1), 'checksums');
+    await collection.within(of(1)).remove('backup.json');
+    t.strictSame(await removeUnfinished(collection), [], 'what was found good was complete');
+    t.strictSame(await names(), [of(1)]);
   });
 });
 
