@@ -39,6 +39,7 @@ export class CopyDataSeparator {
   /** Takes what was read from the socket; the chunk is changed and handed on in parts. */
   push(chunk: Buffer): void {
     const end = chunk.length;
+    const view = new DataView(chunk.buffer, chunk.byteOffset, end);
     let at = 0;
     /** Payload gathered so far: chunk[from..to]. */
     let from = 0;
@@ -63,7 +64,7 @@ export class CopyDataSeparator {
         from = at;
         to = at + length;
       } else {
-        if (length < SHORT_MOVE) for (let k = 0; k < length; k++) chunk[to + k] = chunk[at + k] as number;
+        if (length < SHORT_MOVE) move(view, to, at, length);
         else chunk.copyWithin(to, at, at + length);
         to += length;
       }
@@ -90,4 +91,11 @@ export class CopyDataSeparator {
     }
     return at;
   }
+}
+
+/** Moves bytes towards the beginning, by a header's length at least: four at a time, none is overwritten before it was read. */
+function move(view: DataView, to: number, from: number, length: number): void {
+  let k = 0;
+  for (; k + 4 <= length; k += 4) view.setInt32(to + k, view.getInt32(from + k));
+  for (; k < length; k++) view.setUint8(to + k, view.getUint8(from + k));
 }
