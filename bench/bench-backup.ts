@@ -12,7 +12,8 @@ import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
-import { withBenchDatabase, withClient } from './bench-database.js';
+import { withClient } from '../test/testbed/database-client.js';
+import { withBenchDatabase } from './bench-database.js';
 import { measure } from './measured-process.js';
 import type { Measured } from './measured-process.js';
 

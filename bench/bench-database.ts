@@ -11,7 +11,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import pg from 'pg';
+import { withClient } from '../test/testbed/database-client.js';
 import { loadDump } from '../test/testbed/dump-loader.js';
 import { postgresBinaries, postgresIdentity } from '../test/testbed/postgres-binaries.js';
 import type { Identity } from '../test/testbed/postgres-binaries.js';
@@ -133,17 +133,6 @@ async function ready(server: ChildProcess, url: string): Promise<void> {
 async function finished(child: ChildProcess): Promise<void> {
   const [code] = (await once(child, 'exit')) as [number | null];
   if (code !== 0) throw new Error(`${child.spawnfile} ended with ${code}`);
-}
-
-export async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  try {
-    await client.connect();
-    return await work(client);
-  } finally {
-    await client.end().catch(() => undefined);
-  }
 }
 
 function sibling(url: string, database: string): string {

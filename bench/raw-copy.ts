@@ -2,7 +2,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyRows } from '../src/copy/copy-rows.js';
-import { withClient } from './bench-database.js';
+import { withClient } from '../test/testbed/database-client.js';
 
 export interface RowCounts {
   readonly zerver_message: number;

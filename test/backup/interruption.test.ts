@@ -5,9 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { isBackupName } from '../../src/backup/part-names.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
+import { withClient } from '../testbed/database-client.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { realmlift, start } from './command-line.js';
-import { NEEDS_PG_DUMP, backUp, dump, failure, query, restore, withClient, withPlace } from './test-backup.js';
+import { NEEDS_PG_DUMP, backUp, dump, failure, query, restore, withPlace } from './test-backup.js';
 
 t.setTimeout(300_000);
 

@@ -13,8 +13,9 @@ import { rangeConditions } from '../../src/backup/table-ranges.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { connect } from '../../src/snapshot/connect.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { withClient } from '../testbed/database-client.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
-import { NEEDS_PG_DUMP, backUp, failure, query, restore, withClient, withPlace } from './test-backup.js';
+import { NEEDS_PG_DUMP, backUp, failure, query, restore, withPlace } from './test-backup.js';
 
 t.setTimeout(120_000);
 // Most of their time they wait for locks.

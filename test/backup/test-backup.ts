@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
-import pg from 'pg';
+import type pg from 'pg';
 import { Recipients } from '../../src/backup/age-keys.js';
 import { runBackup } from '../../src/backup/backup-run.js';
 import type { BackupRun, BackupRunResult } from '../../src/backup/backup-run.js';
@@ -14,6 +14,7 @@ import { restoreDatabase } from '../../src/backup/restore.js';
 import type { RestoreResult } from '../../src/backup/restore.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import type { RealmliftError } from '../../src/errors.js';
+import { withClient } from '../testbed/database-client.js';
 
 const run = promisify(execFile);
 
@@ -67,16 +68,6 @@ export async function restore(location: string, place: Pick<Place, 'identityFile
 export async function dump(url: string, ...options: string[]): Promise<string> {
   const { stdout } = await run('pg_dump', [`--dbname=${url}`, ...options], { maxBuffer: 1024 ** 3 });
   return stdout.replace(/^\\(un)?restrict .*\n/gm, '');
-}
-
-export async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
 }
 
 /** Rows of a query; none for several statements. */
