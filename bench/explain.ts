@@ -1,9 +1,9 @@
 /** How the server reads messages and usermessages for an export: no realm's export is to scan those of others. */
 import pg from 'pg';
 import { messageFiles } from '../src/plan/message-files.js';
-import { bindMessageIds, bindMessageRange, MESSAGE_RANGE } from '../src/plan/parameters.js';
+import { bindMessageIds, bindMessageRange } from '../src/plan/parameters.js';
 import { planExport } from '../src/plan/plan-export.js';
-import { queryOf, type PlannedTable } from '../src/plan/plan-tables.js';
+import { messageIdsQuery, messagesQuery, type PlannedTable, queryOf } from '../src/plan/plan-tables.js';
 import { findRealm } from '../src/plan/realm.js';
 import { readSource } from '../src/plan/source.js';
 
@@ -30,14 +30,15 @@ export async function explain(url: string, realmName: string): Promise<string[]>
       realm: await findRealm(client, realmName), mode: 'full', userId: undefined, decisions: { strip: new Set(), keep: new Set() },
       consentMessage: undefined, approved: undefined, force: true, seed: 'bench',
     });
-    const text = (name: string, where = ''): string => queryOf(plan.tables.find((table) => table.name === name) as PlannedTable, plan.compiled, plan.parameters, where);
+    const planned = (name: string): PlannedTable => plan.tables.find((table) => table.name === name) as PlannedTable;
+    const messages = messagesQuery(planned('zerver_message'), plan.compiled, plan.parameters);
     const files = [];
-    for await (const file of messageFiles(client, text('zerver_message'))) files.push(file);
+    for await (const file of messageFiles(client, messageIdsQuery(plan.compiled, plan.parameters))) files.push(file);
     const [first, segment] = [files[0]?.until ?? 0, files[15]?.until ?? files.at(-1)?.until ?? 0];
-    const { rows } = await client.query<{ id: number }>(`SELECT q.id::float8 AS id FROM (${bindMessageRange(text('zerver_message', MESSAGE_RANGE), 0, first)}) AS q`);
+    const { rows } = await client.query<{ id: number }>(`SELECT q.id::float8 AS id FROM (${bindMessageRange(messages, 0, first)}) AS q`);
     const queries = {
-      zerver_message: bindMessageRange(text('zerver_message', MESSAGE_RANGE), 0, segment),
-      zerver_usermessage: bindMessageIds(text('zerver_usermessage'), rows.map(({ id }) => id)),
+      zerver_message: bindMessageRange(messages, 0, segment),
+      zerver_usermessage: bindMessageIds(queryOf(planned('zerver_usermessage'), plan.compiled, plan.parameters), rows.map(({ id }) => id)),
     };
     const lines: string[] = [];
     for (const table of TABLES) {

@@ -3,7 +3,7 @@
  */
 import { Readable } from 'node:stream';
 import type pg from 'pg';
-import { CopySocket } from '../copy/copy-socket.js';
+import { forCopying } from '../copy/copy-socket.js';
 import { RealmliftError } from '../errors.js';
 import { joinSnapshot } from '../snapshot/snapshot.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
@@ -83,10 +83,7 @@ async function allOrNone(stop: AbortSignal, work: (signal: AbortSignal) => reado
 }
 
 async function joinLocked(snapshot: Snapshot): Promise<pg.Client> {
-  const { settings } = snapshot;
-  // Under TLS Node reads into buffers of its own.
-  const stream = settings.config.ssl === false || settings.config.ssl === undefined ? { stream: () => new CopySocket() } : {};
-  const client = await joinSnapshot({ ...settings, config: { ...settings.config, ...stream } }, snapshot.id, 'backup');
+  const client = await joinSnapshot(forCopying(snapshot.settings), snapshot.id, 'backup');
   try {
     await lockTables(client, LOCK_PATIENCE);
     return client;

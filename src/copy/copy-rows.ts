@@ -23,8 +23,8 @@ export interface CopyResult {
 /**
  * Copies the rows of `select`, by default as CSV (UTF-8, no header, NULL an unquoted empty field).
  *
- * The chunks cut rows anywhere. They belong to the consumer; of a client on a {@link CopySocket} only until it has taken them. While a promise that it returns is pending, nothing more is read
- * from the socket, so that the server waits.
+ * The chunks cut rows anywhere. They belong to the consumer; of a client on a {@link CopySocket} only until it has taken them.
+ * While a promise that it returns is pending, nothing more is read from the socket, so that the server waits.
  *
  * After a failure, whichever side it came from, the connection is destroyed: the server may be in the midst of sending
  * rows, which nobody would read.

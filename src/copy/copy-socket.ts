@@ -4,9 +4,17 @@
  */
 import { Socket } from 'node:net';
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 
 /** Bytes: as Node reads by itself. */
 const BUFFER = 64 * 1024;
+
+/** The settings for a session that copies rows. Under TLS Node reads into buffers of its own. */
+export function forCopying(settings: ConnectionSettings): ConnectionSettings {
+  const { config } = settings;
+  if (config.ssl !== false && config.ssl !== undefined) return settings;
+  return { ...settings, config: { ...config, stream: () => new CopySocket() } };
+}
 
 export class CopySocket extends Socket {
   /** Takes what is read instead of the listeners of `data`; the bytes hold until it returns, or while the socket is paused. */

@@ -17,9 +17,9 @@ import type { OutputDirectory } from '../package/output-directory.js';
 import { sweep } from '../package/sweep.js';
 import type { CompiledView } from '../plan/compile-view.js';
 import { messageFiles } from '../plan/message-files.js';
-import { MESSAGE_RANGE, type Parameters } from '../plan/parameters.js';
+import type { Parameters } from '../plan/parameters.js';
 import type { ExportPlan } from '../plan/plan-export.js';
-import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
+import { ledgerQuery, messageIdsQuery, messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
 import { cutConnection, type Snapshot } from '../snapshot/snapshot.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
@@ -33,7 +33,7 @@ import type { Parts } from './parts.js';
 import { planFiles, type PlannedFiles } from './planned-files.js';
 import { ledgerEntries, type LedgerEntry } from './report.js';
 import { pullRealmFiles } from './realm-files.js';
-import type { RowQuery } from './row-query.js';
+import { rowQuery, type RowQuery } from './row-query.js';
 import { refuseAnother, runIdentity } from './run-identity.js';
 import type { MessageSegment, Segment } from './segment.js';
 import { Totals } from './totals.js';
@@ -219,23 +219,24 @@ class RealmExport {
     return this.#run.plan.tables.filter((table) => table.file !== 'messages' && !LATE.has(table.name));
   }
 
+  /** @param found parameters that only the export itself finds out */
   #exportTable(table: PlannedTable, found: Partial<Parameters> = {}): Promise<void> {
-    const weight = this.#context.source.catalog.get(table.name)?.bytes ?? 0;
-    return this.#tableSegment(partPath(table.name), this.#query(table, found), weight);
+    const { compiled, parameters } = this.#run.plan;
+    return this.#tableSegment(partPath(table.name), rowQuery(table, queryOf(table, compiled, { ...parameters, ...found })), this.#bytes(table.name));
   }
 
   /** What stays is told row by row: a part of the report. */
   #exportLedger(view: CompiledView): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
     const select = ledgerQuery(view, compiled, parameters);
-    return this.#tableSegment(ledgerPath(view.name), { table: view.name, select, keys: view.columns, stripped: [] }, 0);
+    // Its rows are few; the tables that it looks through for them need not be.
+    const weight = Math.max(0, ...[...view.sql.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map(([, table]) => this.#bytes(table as string)));
+    return this.#tableSegment(ledgerPath(view.name), { table: view.name, select, keys: view.columns, stripped: [] }, weight);
   }
 
-  /** @param found parameters that only the export itself finds out */
-  #query(table: PlannedTable, found: Partial<Parameters> = {}, where = ''): RowQuery {
-    const { compiled, parameters } = this.#run.plan;
-    const select = queryOf(table, compiled, { ...parameters, ...found }, where);
-    return { table: table.name, select, keys: table.keys, stripped: table.stripped };
+  /** Of a table on the server's disk; 0 where there is no such table. */
+  #bytes(table: string): number {
+    return this.#context.source.catalog.get(table)?.bytes ?? 0;
   }
 
   #tableSegment(path: string, query: RowQuery, weight: number): Promise<void> {
@@ -254,8 +255,8 @@ class RealmExport {
     this.#messagesFiles = planned.count;
     this.#tell({ kind: 'planned', messages: planned.messages, messageFiles: planned.count });
     if (planned.count === 0) return this.#emptyMessagesFile(usermessages);
-    const queries = { messages: this.#query(messages, {}, MESSAGE_RANGE), usermessages: usermessages === undefined ? undefined : this.#query(usermessages) };
-    await this.#messageSegments(planned, queries, journal);
+    const usermessagesQuery = usermessages && rowQuery(usermessages, queryOf(usermessages, plan.compiled, plan.parameters));
+    await this.#messageSegments(planned, { messages: rowQuery(messages, messagesQuery(messages, plan.compiled, plan.parameters)), usermessages: usermessagesQuery }, journal);
   }
 
   /** No more segments exist at a time than keep all workers busy. */

@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import { copyError } from '../copy/copy-error.js';
 import { copyRows } from '../copy/copy-rows.js';
+import type { PlannedTable } from '../plan/plan-tables.js';
 import { columnsOf } from '../transform/columns-of.js';
 import { CsvToJson, type RowSink } from '../transform/csv-to-json.js';
 import type { SourceDigest } from './source-digest.js';
@@ -12,6 +13,11 @@ export interface RowQuery {
   readonly select: string;
   readonly keys: readonly string[];
   readonly stripped: readonly string[];
+}
+
+/** @param select the query of the table's rows, in the order of its columns */
+export function rowQuery({ name, keys, stripped }: PlannedTable, select: string): RowQuery {
+  return { table: name, select, keys, stripped };
 }
 
 /** What has come since the last time. */

@@ -5,6 +5,7 @@ import { RealmliftError } from '../errors.js';
 import { useSchema } from '../plan/search-path.js';
 import type { Progress } from './row-query.js';
 import { exportSegment, type FinishedPart, type Segment } from './segment.js';
+import { forCopying } from '../copy/copy-socket.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { cutConnection, joinSnapshot } from '../snapshot/snapshot.js';
 
@@ -115,7 +116,7 @@ class SegmentWorker {
 
   #open(): Promise<pg.Client> {
     const { settings, snapshotId, schema } = this.#setup;
-    const opening = joinSnapshot(settings, snapshotId, 'worker').then(async (client) => {
+    const opening = joinSnapshot(forCopying(settings), snapshotId, 'worker').then(async (client) => {
       await useSchema(client, schema);
       return client;
     });

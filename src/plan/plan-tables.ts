@@ -2,7 +2,7 @@
 import type { Catalog } from './catalog.js';
 import { withSelections, type CompiledRegistry, type CompiledView } from './compile-view.js';
 import type { Mode } from './condition.js';
-import { inline, type Parameters } from './parameters.js';
+import { inline, MESSAGE_RANGE, type Parameters } from './parameters.js';
 import type { Registry } from './registry.js';
 
 export interface PlannedTable {
@@ -44,9 +44,20 @@ export function keyOf(column: string, { view }: Pick<CompiledView, 'view'>, regi
 }
 
 /** The query of a table, ready to run: rows sorted by id. */
-export function queryOf(table: PlannedTable, compiled: CompiledRegistry, parameters: Parameters, where = ''): string {
-  const view = compiled.tables.get(table.name) as CompiledView;
-  return `${inline(withSelections(view, compiled.selections), parameters)}${where === '' ? '' : ` WHERE ${where}`} ORDER BY t.id`;
+export function queryOf(table: PlannedTable, compiled: CompiledRegistry, parameters: Parameters): string {
+  return `${selectOf(table, compiled, parameters)} ORDER BY t.id`;
+}
+
+/**
+ * The query of the messages in a range of ids, which bindMessageRange completes, sorted by id. No id is null; said so, the
+ * descending index of the realm's messages, whose nulls are last, yields that order read backward.
+ */
+export function messagesQuery(table: PlannedTable, compiled: CompiledRegistry, parameters: Parameters): string {
+  return `${selectOf(table, compiled, parameters)} WHERE ${MESSAGE_RANGE} ORDER BY t.id NULLS FIRST`;
+}
+
+function selectOf({ name }: PlannedTable, compiled: CompiledRegistry, parameters: Parameters): string {
+  return inline(withSelections(compiled.tables.get(name) as CompiledView, compiled.selections), parameters);
 }
 
 /** The query of the ids of the messages that travel, in no order. */
