@@ -59,8 +59,7 @@ export function backupCommand(): Command {
     });
 }
 
-/** zlib's fastest: on rows of a Zulip server 7 % larger than its default of 6 and three times as fast. */
-/** That of gzip, and of pg_dump. */
+/** That of gzip, and of pg_dump -Fd. With 1 a backup of Zulip's rows takes less than half the time and 13 % more room (make bench-backup). */
 const DEFAULT_LEVEL = 6;
 
 function compressionLevel(value: string): number {
