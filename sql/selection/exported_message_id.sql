@@ -14,12 +14,8 @@ UNION ALL
 SELECT m.id
 FROM addressee a
 LEFT JOIN whole_recipient w ON w.id = a.id
-JOIN zerver_message m ON m.recipient_id = a.id
-JOIN possible_sender s ON s.id = m.sender_id
-WHERE m.realm_id = :realm_id AND w.id IS NULL
-  AND (a.is_open OR (a.is_contact AND s.agrees)
-       OR (a.is_protected AND COALESCE((SELECT true FROM zerver_usermessage um JOIN exported_user u ON u.id = um.user_profile_id
-                                        WHERE um.message_id = m.id AND u.agrees LIMIT 1), false)))
+JOIN exported_message m ON m.recipient_id = a.id
+WHERE w.id IS NULL
 
 -- @select
 SELECT m.id
