@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import type pg from 'pg';
 import { CopyDataSeparator } from './copy-data-separator.js';
 import { copyError } from './copy-error.js';
-import { CopySocket } from './copy-socket.js';
+import { divert } from './copy-socket.js';
 
 /** https://www.postgresql.org/docs/current/sql-copy.html */
 export type CopyFormat = 'csv' | 'text' | 'binary';
@@ -23,7 +23,7 @@ export interface CopyResult {
 /**
  * Copies the rows of `select`, by default as CSV (UTF-8, no header, NULL an unquoted empty field).
  *
- * The chunks cut rows anywhere. They belong to the consumer; of a client on a {@link CopySocket} only until it has taken them.
+ * The chunks cut rows anywhere. They belong to the consumer; of a client by forCopying only until it has taken them.
  * While a promise that it returns is pending, nothing more is read from the socket, so that the server waits.
  *
  * After a failure, whichever side it came from, the connection is destroyed: the server may be in the midst of sending
@@ -47,18 +47,15 @@ export async function copyRows(client: pg.Client, select: string, consume: (chun
   }
 }
 
-type Listener = (chunk: Buffer) => void;
-
 /** A query in the driver's sense: it submits itself and is told of the server's answers. */
 class CopyOut implements pg.Submittable {
   readonly result: Promise<CopyResult>;
   failedDownstream = false;
   readonly #text: string;
   readonly #consume: (chunk: Buffer) => void | Promise<void>;
-  readonly #separator: CopyDataSeparator;
   #stream: Duplex | undefined;
-  /** The driver's own reader, put aside while the rows flow. */
-  #driver: Listener | undefined;
+  /** Gives the connection back to the driver, whose own reader is put aside while the rows flow. */
+  #giveBack: (() => void) | undefined;
   #consumed: Promise<void> | undefined;
   #bytes = 0;
   #rows = 0;
@@ -73,29 +70,21 @@ class CopyOut implements pg.Submittable {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // The driver keeps what is not yet a whole message.
-    this.#separator = new CopyDataSeparator({ payload: (bytes) => this.#payload(bytes), other: (bytes) => this.#driver?.(this.#stream instanceof CopySocket ? Buffer.from(bytes) : bytes) });
   }
 
   submit(connection: pg.Connection): void {
     const { stream } = connection;
-    const driver = stream.listeners('data')[0] as Listener;
+    const driver = stream.listeners('data')[0] as (chunk: Buffer) => void;
+    // The driver keeps what is not yet a whole message, and the chunk may be filled anew.
+    const separator = new CopyDataSeparator({ payload: (bytes) => this.#payload(bytes), other: (bytes) => driver(Buffer.from(bytes)) });
     this.#stream = stream;
-    this.#driver = driver;
-    if (stream instanceof CopySocket) {
-      stream.reader = this.#read;
-    } else {
-      stream.off('data', driver);
-      stream.on('data', this.#read);
-    }
+    this.#giveBack = divert(stream, driver, (chunk) => separator.push(chunk));
     connection.query(this.#text);
   }
 
   destroyConnection(): void {
     this.#stream?.destroy();
   }
-
-  readonly #read = (chunk: Buffer): void => this.#separator.push(chunk);
 
   #payload(bytes: Buffer): void {
     if (this.#settled) return;
@@ -126,19 +115,9 @@ class CopyOut implements pg.Submittable {
     this.#reject(error);
   }
 
-  /** Gives the connection back to the driver. */
-  #detach(): void {
-    if (this.#stream === undefined || this.#driver === undefined) return;
-    if (this.#stream instanceof CopySocket) {
-      this.#stream.reader = undefined;
-      return;
-    }
-    this.#stream.off('data', this.#read);
-    this.#stream.on('data', this.#driver);
-  }
-
   handleError(error: unknown): void {
-    this.#detach();
+    this.#giveBack?.();
+    this.#giveBack = undefined;
     if (this.#settled) return;
     this.#settled = true;
     this.#reject(error);
@@ -149,7 +128,8 @@ class CopyOut implements pg.Submittable {
   }
 
   handleReadyForQuery(): void {
-    this.#detach();
+    this.#giveBack?.();
+    this.#giveBack = undefined;
     const finish = (): void => {
       if (this.#settled) return;
       this.#settled = true;

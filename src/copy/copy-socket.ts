@@ -4,6 +4,7 @@
  */
 import { Socket } from 'node:net';
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 
 /** Bytes: as Node reads by itself. */
@@ -16,9 +17,29 @@ export function forCopying(settings: ConnectionSettings): ConnectionSettings {
   return { ...settings, config: { ...config, stream: () => new CopySocket() } };
 }
 
+type Reader = (chunk: Buffer) => void;
+
+/**
+ * Has all that a connection reads go to `reader` instead of `driver`, the listener that it has.
+ *
+ * @returns undoes it
+ */
+export function divert(stream: Duplex, driver: Reader, reader: Reader): () => void {
+  if (stream instanceof CopySocket) {
+    stream.reader = reader;
+    return () => { stream.reader = undefined; };
+  }
+  stream.off('data', driver);
+  stream.on('data', reader);
+  return () => {
+    stream.off('data', reader);
+    stream.on('data', driver);
+  };
+}
+
 export class CopySocket extends Socket {
   /** Takes what is read instead of the listeners of `data`; the bytes hold until it returns, or while the socket is paused. */
-  reader: ((chunk: Buffer) => void) | undefined;
+  reader: Reader | undefined;
 
   constructor() {
     const buffer = Buffer.allocUnsafeSlow(BUFFER);
