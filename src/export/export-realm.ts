@@ -230,7 +230,7 @@ class RealmExport {
     const { compiled, parameters } = this.#run.plan;
     const select = ledgerQuery(view, compiled, parameters);
     // Its rows are few; the tables that it looks through for them need not be.
-    const weight = Math.max(0, ...[...view.sql.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map(([, table]) => this.#bytes(table as string)));
+    const weight = Math.max(0, ...view.tables.map((table) => this.#bytes(table)));
     return this.#tableSegment(ledgerPath(view.name), { table: view.name, select, keys: view.columns, stripped: [] }, weight);
   }
 

@@ -29,6 +29,8 @@ export interface CompiledView {
   readonly columns: readonly string[];
   /** Selections that it reads, directly. */
   readonly reads: readonly string[];
+  /** Tables that it reads, directly. */
+  readonly tables: readonly string[];
   /** Columns that the SELECT names or that every known release has, and this schema lacks; and those that it has and a SELECT that scrubs does not know. */
   readonly leftOut: readonly string[];
 }
@@ -109,8 +111,9 @@ class Compiler {
   compile(view: ViewFile, { select, because }: Choice): CompiledView {
     checkView(view.name, select.sql, this.#rules, view.shared);
     const { items, rest } = splitSelect(select.sql, `${view.dataClass}/${view.name}.sql`);
-    const reads = [...rest.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map((match) => match[1] as string)
-      .filter((name, index, all) => this.#registry.selections.has(name) && all.indexOf(name) === index);
+    const sources = [...new Set([...rest.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map((match) => match[1] as string))];
+    const reads = sources.filter((name) => this.#registry.selections.has(name));
+    const tables = sources.filter((name) => !this.#registry.selections.has(name));
     for (const name of reads) this.selection(name);
     const { sql, columns, leftOut } = this.#written(view, select, items, rest, quote);
     // The condition of @defaults is part of the text only now.
@@ -119,7 +122,7 @@ class Compiler {
       checkView(view.name, this.#written(view, select, items, rest, (name) => standIns.quote(name)).sql, this.#rules, view.shared, standIns.names);
     }
     requireColumnsOf(view.name, sql, this.#catalog, new Map([...this.selections].map(([name, { columns, view: { table } }]) => [name, { columns, table }])));
-    return { name: view.name, view, rule: view.selects.length > 1 ? describe(because) || 'otherwise' : '', sql, columns, reads, leftOut };
+    return { name: view.name, view, rule: view.selects.length > 1 ? describe(because) || 'otherwise' : '', sql, columns, reads, tables, leftOut };
   }
 
   /** Compiles a selection when it is first read. */
