@@ -25,22 +25,23 @@ const drainBuffer = Buffer.alloc(256 * 1024);
 export function readFile<T>(path: string, use: (source: ByteSource) => T): ReadFile<T> {
   const fd = openSync(path, 'r');
   try {
-    return readOpened(fd, use);
+    const utf8 = new Utf8Check();
+    const read = readOpened(fd, (source) => ({ result: use(source), valid: utf8.finish() }), (chunk) => utf8.update(chunk));
+    return { ...read, value: read.value?.result, damage: read.value?.valid === false ? 'not valid UTF-8' : read.damage };
   } finally {
     closeSync(fd);
   }
 }
 
-/** The same of a file that is open, and stays so: read from where it stands. */
-export function readOpened<T>(fd: number, use: (source: ByteSource) => T): ReadFile<T> {
+/** The same of a file that is open, and stays so: read from where it stands. @param seen is shown all bytes; nobody else looks whether they are UTF-8 */
+export function readOpened<T>(fd: number, use: (source: ByteSource) => T, seen?: (chunk: Buffer) => void): ReadFile<T> {
   const hash = createHash('sha256');
-  const utf8 = new Utf8Check();
   let size = 0;
   const source: ByteSource = (target, offset) => {
     const got = readSync(fd, target, offset, target.length - offset, null);
     const chunk = target.subarray(offset, offset + got);
     hash.update(chunk);
-    utf8.update(chunk);
+    seen?.(chunk);
     size += got;
     return got;
   };
@@ -48,7 +49,6 @@ export function readOpened<T>(fd: number, use: (source: ByteSource) => T): ReadF
   let damage: string | undefined;
   try {
     value = use(source);
-    if (!utf8.finish()) damage = 'not valid UTF-8';
   } catch (error) {
     if (!(error instanceof RealmliftError)) throw error;
     damage = error.message;
