@@ -2,7 +2,7 @@
 -- @file realm.json
 -- @shared rows belong to no realm
 
--- @select migration zerver >= 0600
+-- @select release >= 10
 SELECT c.*
 FROM zerver_client c
 WHERE c.id = ANY (:message_client_ids) OR c.id IN (

@@ -1,6 +1,6 @@
 -- Messages to be sent later. Zulip 6 has the table but does not export it.
 -- @file realm.json
--- @since migration zerver >= 0423
+-- @since release >= 7
 
 SELECT s.*
 FROM exported_scheduled_message s

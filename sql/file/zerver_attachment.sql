@@ -2,7 +2,7 @@
 -- :missing_attachment_ids): the import would stop half-way at a row without a file.
 -- @file attachment.json
 
--- @select table zerver_attachment_scheduled_messages, migration zerver >= 0423
+-- @select table zerver_attachment_scheduled_messages, release >= 7
 SELECT a.*, COALESCE(m.messages, '{}') AS messages, COALESCE(s.scheduled_messages, '{}') AS scheduled_messages
 FROM zerver_attachment a
 LEFT JOIN named_by_message m ON m.id = a.id

@@ -3,9 +3,9 @@
 -- @reason the reaction is by a user of another realm
 
 -- Asked of all of the realm's messages, which an index names, not of those that travel: that takes a third of the time.
--- @select mode full, migration zerver >= 0452
--- @select mode consent, migration zerver >= 0452
--- @select mode public, migration zerver >= 0452
+-- @select mode full, release >= 8
+-- @select mode consent, release >= 8
+-- @select mode public, release >= 8
 SELECT t.id, t.user_profile_id
 FROM zerver_message m
 JOIN zerver_reaction t ON t.message_id = m.id

@@ -2,8 +2,8 @@
 -- @class public_realm
 -- @reason about a user who did not agree
 
--- @select mode consent, migration zerver >= 0600
--- @select mode public, migration zerver >= 0600
+-- @select mode consent, release >= 10
+-- @select mode public, release >= 10
 SELECT a.id
 FROM zerver_realmauditlog a
 LEFT JOIN exported_user u ON u.id = a.modified_user_id AND u.agrees

@@ -2,8 +2,8 @@
 -- @class recipient
 -- @reason nobody in the group agreed
 
--- @select mode consent, migration zerver >= 0600
--- @select mode public, migration zerver >= 0600
+-- @select mode consent, release >= 10
+-- @select mode public, release >= 10
 SELECT r.id
 FROM zerver_recipient r
 JOIN subscribed_recipient sr ON sr.id = r.id

@@ -2,8 +2,8 @@
 -- @class message
 -- @reason nobody who agreed could read it
 
--- @select mode consent, migration zerver >= 0452
--- @select mode public, migration zerver >= 0452
+-- @select mode consent, release >= 8
+-- @select mode public, release >= 8
 SELECT m.id
 FROM zerver_message m
 LEFT JOIN addressee a ON a.id = m.recipient_id

@@ -2,7 +2,7 @@
 -- @class message
 -- @reason protected history: nobody who agreed received it
 
--- @select mode consent, migration zerver >= 0452
+-- @select mode consent, release >= 8
 SELECT m.id
 FROM zerver_message m
 JOIN addressee a ON a.id = m.recipient_id

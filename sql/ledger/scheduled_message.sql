@@ -2,9 +2,9 @@
 -- @class disjoint_user
 -- @reason the author did not agree, or the recipient stays
 
--- @select mode full, migration zerver >= 0423
--- @select mode consent, migration zerver >= 0423
--- @select mode public, migration zerver >= 0423
+-- @select mode full, release >= 7
+-- @select mode consent, release >= 7
+-- @select mode public, release >= 7
 SELECT s.id
 FROM zerver_scheduledmessage s
 LEFT JOIN exported_scheduled_message e ON e.id = s.id

@@ -3,7 +3,7 @@
 -- @reason the sender or the recipient is not in the export
 
 -- Asked of the pairs of sender and recipient, which an index has: only the messages of a pair that fits no rule are looked up.
--- @select mode full, migration zerver >= 0452
+-- @select mode full, release >= 8
 SELECT m.id
 FROM (
   SELECT d.sender_id, d.recipient_id

@@ -2,7 +2,7 @@
 -- @class message
 -- @reason sent to a group with somebody of another realm
 
--- @select migration zerver >= 0452
+-- @select release >= 8
 SELECT m.id, m.recipient_id
 FROM group_recipient g
 JOIN zerver_message m ON m.recipient_id = g.id

@@ -7,15 +7,15 @@ SELECT a.*
 FROM zerver_realmauditlog a
 WHERE a.modified_user_id = :user_id OR a.acting_user_id = :user_id
 
--- @select mode consent, migration zerver >= 0600
--- @select mode public, migration zerver >= 0600
+-- @select mode consent, release >= 10
+-- @select mode public, release >= 10
 SELECT a.*, CASE WHEN actor.realm_id = :realm_id THEN a.acting_user_id END AS acting_user_id
 FROM zerver_realmauditlog a
 LEFT JOIN zerver_userprofile actor ON actor.id = a.acting_user_id
 LEFT JOIN exported_user u ON u.id = a.modified_user_id AND u.agrees
 WHERE a.realm_id = :realm_id AND (a.event_type IN (301, 302, 303) OR a.modified_user_id IS NULL OR u.id IS NOT NULL)
 
--- @select migration zerver >= 0423
+-- @select release >= 7
 SELECT a.*, CASE WHEN actor.realm_id = :realm_id THEN a.acting_user_id END AS acting_user_id
 FROM zerver_realmauditlog a
 LEFT JOIN zerver_userprofile actor ON actor.id = a.acting_user_id

@@ -8,7 +8,7 @@ FROM zerver_subscription s
 WHERE s.user_profile_id = :user_id
 
 -- @select mode full
--- @select migration zerver < 0600
+-- @select release < 10
 SELECT s.*
 FROM zerver_subscription s
 JOIN exported_recipient r ON r.id = s.recipient_id

@@ -5,7 +5,7 @@
 
 -- Conditions instead of joins (IS TRUE keeps the first from becoming one): the messages then come in the order of their ids out
 -- of the index of the realm, each page of the table is read once, and nothing is sorted.
--- @select migration zerver >= 0452
+-- @select release >= 8
 SELECT m.*
 FROM zerver_message m
 WHERE m.realm_id = :realm_id

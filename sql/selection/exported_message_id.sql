@@ -5,7 +5,7 @@
 SELECT o.id
 FROM own_message o
 
--- @select migration zerver >= 0452
+-- @select release >= 8
 SELECT m.id
 FROM zerver_message m
 JOIN whole_recipient w ON w.id = m.recipient_id

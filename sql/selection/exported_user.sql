@@ -2,12 +2,12 @@
 -- `agrees` tells whose private data may travel (everybody with an account in a whole realm, set C under consent, nobody in public).
 
 -- @select mode full
--- @select mode public, migration zerver < 0600
+-- @select mode public, release < 10
 SELECT u.id, u.recipient_id, u.is_mirror_dummy, NOT u.is_mirror_dummy AS agrees
 FROM zerver_userprofile u
 WHERE u.realm_id = :realm_id AND u.id <> ALL (:system_bot_ids)
 
--- @select mode consent, migration zerver >= 0600
+-- @select mode consent, release >= 10
 SELECT u.id, u.recipient_id,
        u.is_mirror_dummy OR (c.id IS NULL AND u.is_active) AS is_mirror_dummy,
        c.id IS NOT NULL AS agrees

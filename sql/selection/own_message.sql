@@ -1,7 +1,7 @@
 -- What a single user sent, received directly, or reacted to, with the user's flags.
 -- Since Zulip 8 rows have the realm; a message of another realm stays, also where the user reacted to it (Zulip's own would take it).
 
--- @select mode user, migration zerver >= 0452
+-- @select mode user, release >= 8
 SELECT um.message_id AS id, um.flags
 FROM zerver_usermessage um
 JOIN zerver_message m ON m.id = um.message_id

@@ -1,6 +1,6 @@
 -- Users as recipients of direct messages, as far as exported users subscribe to them.
 
--- @select migration zerver >= 0600
+-- @select release >= 10
 SELECT r.id, r.type_id
 FROM zerver_recipient r
 JOIN subscribed_recipient sr ON sr.id = r.id

@@ -1,10 +1,10 @@
 -- Whose alert words, drafts of settings, activity and the like travel.
 
--- @select mode full, migration zerver >= 0600
+-- @select mode full, release >= 10
 SELECT u.id
 FROM exported_user u
 
--- @select migration zerver < 0600
+-- @select release < 10
 SELECT u.id
 FROM exported_user u
 WHERE NOT u.is_mirror_dummy

@@ -1,10 +1,10 @@
 -- Whose public profile (custom fields, presence) travels: consent does not matter.
 
--- @select migration zerver >= 0600
+-- @select release >= 10
 SELECT u.id
 FROM exported_user u
 
--- @select migration zerver < 0600
+-- @select release < 10
 SELECT u.id
 FROM exported_user u
 WHERE NOT u.is_mirror_dummy

@@ -7,12 +7,12 @@
 -- @strip zoom_token, third_party_api_state
 
 -- @select mode full
--- @select mode public, migration zerver < 0600
+-- @select mode public, release < 10
 SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions
 FROM zerver_userprofile u
 WHERE u.realm_id = :realm_id AND u.id <> ALL (:system_bot_ids)
 
--- @select mode consent, migration zerver >= 0600
+-- @select mode consent, release >= 10
 -- @defaults d, unless x.agrees, except id, realm_id, email_address_visibility
 SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
        x.is_mirror_dummy AS is_mirror_dummy,

@@ -1,7 +1,7 @@
 -- Recipients all of whose messages travel: whoever wrote there is a possible sender. Asked of the pairs of recipient and
 -- sender, which an index has.
 
--- @select migration zerver >= 0452
+-- @select release >= 8
 SELECT a.id
 FROM addressee a
 LEFT JOIN (

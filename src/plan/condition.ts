@@ -4,10 +4,11 @@
  *   mode full | consent | public | user        without one: every mode but user
  *   table NAME, no table NAME                  the live schema has the table, or lacks it
  *   column TABLE.COLUMN, no column …           likewise for a column
- *   migration zerver >= NNNN, < NNNN           the newest applied migration of Zulip's own app
+ *   release >= NAME, release < NAME            the server follows the rules of that release, or of an older one (zulip-releases.ts)
  */
 import { RealmliftError } from '../errors.js';
 import type { Catalog } from './catalog.js';
+import { followsRelease, rulesFrom } from './zulip-releases.js';
 
 export const MODES = ['full', 'consent', 'public', 'user'] as const;
 export type Mode = (typeof MODES)[number];
@@ -16,7 +17,7 @@ export type Mode = (typeof MODES)[number];
 export interface Circumstances {
   readonly mode: Mode;
   readonly catalog: Catalog;
-  /** Number of the newest applied migration of the app `zerver`, e.g. 697. */
+  /** `ZulipVersion.zerverMigration`, e.g. 697. */
   readonly zerverMigration: number;
 }
 
@@ -24,7 +25,7 @@ export type Condition =
   | { readonly kind: 'mode'; readonly mode: Mode }
   | { readonly kind: 'table'; readonly table: string; readonly present: boolean }
   | { readonly kind: 'column'; readonly table: string; readonly column: string; readonly present: boolean }
-  | { readonly kind: 'migration'; readonly from: number | undefined; readonly below: number | undefined };
+  | { readonly kind: 'release'; readonly release: string; readonly reached: boolean };
 
 /** @throws RealmliftError VIEW_FILE when a condition cannot be read */
 export function parseConditions(text: string, where: string): Condition[] {
@@ -38,10 +39,11 @@ function parseCondition(text: string, where: string): Condition {
   if (table !== null) return { kind: 'table', table: table[2] as string, present: table[1] === undefined };
   const column = /^(no )?column (\w+)\.(\w+)$/.exec(text);
   if (column !== null) return { kind: 'column', table: column[2] as string, column: column[3] as string, present: column[1] === undefined };
-  const migration = /^migration zerver (>=|<) (\d{4})$/.exec(text);
-  if (migration !== null) {
-    const number = Number(migration[2]);
-    return migration[1] === '<' ? { kind: 'migration', from: undefined, below: number } : { kind: 'migration', from: number, below: undefined };
+  const release = /^release (>=|<) (\S+)$/.exec(text);
+  if (release !== null) {
+    const name = release[2] as string;
+    if (rulesFrom(name) === undefined) throw new RealmliftError('VIEW_FILE', 'plan', `${where}: data/zulip-releases.json does not say from when the rules of release ${name} hold`);
+    return { kind: 'release', release: name, reached: release[1] === '>=' };
   }
   throw new RealmliftError('VIEW_FILE', 'plan', `${where}: "${text}" is no condition`);
 }
@@ -53,8 +55,7 @@ export function hold(conditions: readonly Condition[], circumstances: Circumstan
       case 'mode': return each.mode === circumstances.mode;
       case 'table': return circumstances.catalog.has(each.table) === each.present;
       case 'column': return (circumstances.catalog.get(each.table)?.columns.has(each.column) ?? false) === each.present;
-      case 'migration':
-        return circumstances.zerverMigration >= (each.from ?? 0) && circumstances.zerverMigration < (each.below ?? Infinity);
+      case 'release': return followsRelease(each.release, circumstances.zerverMigration) === each.reached;
     }
   });
 }
@@ -66,11 +67,7 @@ export function describe(conditions: readonly Condition[]): string {
       case 'mode': return `mode ${each.mode}`;
       case 'table': return `${each.present ? '' : 'no '}table ${each.table}`;
       case 'column': return `${each.present ? '' : 'no '}column ${each.table}.${each.column}`;
-      case 'migration': return each.below === undefined ? `migration zerver >= ${pad(each.from)}` : `migration zerver < ${pad(each.below)}`;
+      case 'release': return `release ${each.reached ? '>=' : '<'} ${each.release} (zerver ${String(rulesFrom(each.release)).padStart(4, '0')})`;
     }
   }).join(', ');
-}
-
-function pad(migration: number | undefined): string {
-  return String(migration ?? 0).padStart(4, '0');
 }

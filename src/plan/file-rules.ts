@@ -1,25 +1,26 @@
 /** Rules of a server's version that no SELECT can hold: how its files are named, and which files its export has. */
+import { followsRelease } from './zulip-releases.js';
 import type { ZulipVersion } from './zulip-version.js';
 
-/** Rule -> the newest applied zerver migration from which it holds. Where the year between 9.0-dev (0523) and 11.0-dev (0697) changed one unseen, 0600. */
+/** Rule -> the release from which it holds. Where the year between 9.0-dev and 11.0-dev changed one unseen, 10. */
 const SINCE = {
   /**
    * zerver 0544_copy_avatar_images, part of 9.0, copied every avatar to a name that changes with its version. From then on an
    * import cannot name an avatar without the avatar_version of its record.
    */
-  'avatars named after user and version': 544,
-  'emoji with their originals': 600,
-  'migration_status.json and stats.json': 600,
+  'avatars named after user and version': '9',
+  'emoji with their originals': '10',
+  'migration_status.json and stats.json': '10',
 } as const;
 
 export type FileRule = keyof typeof SINCE;
 
 /** @param zerverMigration `ZulipVersion.zerverMigration` */
 export function followsRule(rule: FileRule, zerverMigration: number): boolean {
-  return zerverMigration >= SINCE[rule];
+  return followsRelease(SINCE[rule], zerverMigration);
 }
 
 /** Each rule, and why it is or is not followed, in the words of view files. */
 export function fileRules({ zerverMigration }: ZulipVersion): [string, string][] {
-  return Object.entries(SINCE).map(([rule, since]) => [rule, zerverMigration >= since ? `migration zerver >= ${String(since).padStart(4, '0')}` : 'otherwise']);
+  return Object.entries(SINCE).map(([rule, release]) => [rule, `release ${followsRelease(release, zerverMigration) ? '>=' : '<'} ${release}`]);
 }

@@ -11,10 +11,8 @@ import { planTables, type PlannedTable } from './plan-tables.js';
 import { SYSTEM_REALM, type Realm } from './realm.js';
 import { reviewSchema, type SchemaReview } from './schema-review.js';
 import type { Source } from './source.js';
+import { followsRelease } from './zulip-releases.js';
 import type { ZulipVersion } from './zulip-version.js';
-
-/** From this zerver migration on public exports hide the addresses of those who hide them from everybody: sql/selection/shown_user.sql. */
-const SCRUBS_PUBLIC = 600;
 
 export interface ExportRequest {
   readonly realm: Realm;
@@ -50,8 +48,8 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
   const compiled = compileOnce(source, request.mode, request.decisions);
   const consenting = request.mode === 'consent' ? await consentingUsers(client, catalog, request.realm, request) : [];
   const { force, mode } = request;
-  // Until Zulip 9 a public export scrubs nobody, and its owners stay owners.
-  if (!force && (mode === 'consent' || (mode === 'public' && version.zerverMigration >= SCRUBS_PUBLIC))) await refuseWithoutOwner(client, mode, request.realm, consenting);
+  // Until Zulip 9 a public export scrubs nobody (sql/selection/shown_user.sql), and its owners stay owners.
+  if (!force && (mode === 'consent' || (mode === 'public' && followsRelease('10', version.zerverMigration)))) await refuseWithoutOwner(client, mode, request.realm, consenting);
   const bots = source.systemBots.map((bot) => bot.id);
   const parameters: Parameters = {
     realm_id: request.realm.id,

@@ -7,10 +7,10 @@
  * them (zerver/migrations/0576_backfill_imageattachment.py says so in a comment); 8.4 ends at 0496 and has 0501 and 0517.
  * The number that counts is therefore the one up to which the tree is complete.
  */
-import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
 import { appliedMigrations, coveredNumbers, newestNumber, type AppliedMigration } from './applied-migrations.js';
+import { KNOWN_RELEASES, KNOWN_TREES, majorOfMigration, majorVersion, type MajorVersion } from './zulip-releases.js';
 
 export interface ZulipVersion {
   /** The zerver migration by which rules are chosen: compare with `>=` against the first migration of a rule. */
@@ -29,32 +29,11 @@ export interface ZulipVersion {
   readonly applied: readonly AppliedMigration[];
 }
 
-interface Release {
-  readonly release: string;
-  /** The newest migration of the release's tree. */
-  readonly newestMigration: number;
-  /** The migration up to which its tree has every number. */
-  readonly completeTo: number;
-}
-
-/** The releases whose export code was read, oldest first. */
-const RELEASES = JSON.parse(readFileSync(new URL('../../../data/zulip-releases.json', import.meta.url), 'utf8')) as readonly Release[];
-
 /**
  * So many consecutive numbers make a stretch of the tree's main line and not a handful of back-ports. The main line itself has had
  * no hole since 0029 (0002 to 0028 were squashed away), so a short stretch behind a hole is a back-port.
  */
 const MAIN_LINE = 10;
-
-/** Of each major version: the first and last migration number its rules may be chosen by, for --zulip-version. */
-const MAJORS: readonly { readonly major: number; readonly from: number; readonly to: number }[] = [
-  { major: 6, from: 0, to: 422 },
-  { major: 7, from: 423, to: 451 },
-  { major: 8, from: 452, to: 517 },
-  { major: 9, from: 518, to: 569 },
-  { major: 10, from: 600, to: 696 },
-  { major: 11, from: 697, to: Infinity },
-];
 
 /**
  * Reads the version from the live database.
@@ -76,21 +55,21 @@ export function zulipVersion(applied: readonly AppliedMigration[], override?: st
   const backports = [...numbers].filter((number) => number > completeTo).sort((a, b) => a - b).map(fourDigits);
 
   // A release's tree is known by both numbers; the same main line with other back-ports is another release of its series.
-  const exact = RELEASES.find((each) => each.newestMigration === newest && each.completeTo === completeTo);
-  const series = exact ?? RELEASES.find((each) => each.completeTo === completeTo);
+  const exact = KNOWN_TREES.find((each) => each.newestMigration === newest && each.completeTo === completeTo);
+  const series = exact ?? KNOWN_TREES.find((each) => each.completeTo === completeTo);
   const detected = series?.newestMigration ?? completeTo;
-  const release = exact?.release ?? (series === undefined ? between(completeTo) : series.release.replace(/\.\d+$/, '.x'));
+  const { major } = majorOfMigration(detected);
+  const release = exact?.release ?? (series === undefined ? between(completeTo) : `${major}.x`);
   const seen = `newest applied migration zerver ${newestMigrationName}`
     + (backports.length === 0 ? '' : `; the tree is complete to ${fourDigits(completeTo)}, back-ported to it: ${backports.join(', ')}`);
 
   if (override === undefined) {
-    return { zerverMigration: detected, newestMigrationName, release, major: majorOf(detected), override, evidence: seen, applied };
+    return { zerverMigration: detected, newestMigrationName, release, major, override, evidence: seen, applied };
   }
-  const major = overriddenMajor(override);
-  const window = MAJORS.find((each) => each.major === Math.min(Math.max(major, 6), 11)) as (typeof MAJORS)[number];
+  const window = overriddenMajor(override);
   const zerverMigration = Math.min(Math.max(detected, window.from), window.to);
   const evidence = `--zulip-version ${override}, rules of migration ${fourDigits(zerverMigration)} (the database: ${release}, ${seen})`;
-  return { zerverMigration, newestMigrationName, release: override, major, override, evidence, applied };
+  return { zerverMigration, newestMigrationName, release: override, major: window.major, override, evidence, applied };
 }
 
 function mainLineEnd(numbers: ReadonlySet<number>): number {
@@ -104,22 +83,24 @@ function mainLineEnd(numbers: ReadonlySet<number>): number {
 }
 
 function between(number: number): string {
-  const before = RELEASES.findLast((each) => each.newestMigration < number);
-  const after = RELEASES.find((each) => each.newestMigration > number);
+  const before = KNOWN_TREES.findLast((each) => each.newestMigration < number);
+  const after = KNOWN_TREES.find((each) => each.newestMigration > number);
   if (before === undefined) return `before ${after?.release ?? ''}`;
   return after === undefined ? `after ${before.release}` : `after ${before.release}, before ${after.release}`;
 }
 
-function majorOf(number: number): number {
-  return (MAJORS.find((each) => number <= each.to) as (typeof MAJORS)[number]).major;
-}
-
-function overriddenMajor(override: string): number {
+function overriddenMajor(override: string): MajorVersion {
   const major = /^(\d{1,3})(?:\.\d+)*(?:[-+][\w.+-]*)?$/.exec(override)?.[1];
   if (major === undefined) {
     throw new RealmliftError('ZULIP_VERSION', 'usage', `--zulip-version ${override} is not a version`, { hint: 'for example 8.4 or 11.0-dev+git', exit: EXIT.usage });
   }
-  return Number(major);
+  const known = majorVersion(Number(major));
+  if (known === undefined) {
+    throw new RealmliftError('ZULIP_VERSION', 'usage', `--zulip-version ${override}: the rules of that release are not known`, {
+      hint: `known are ${KNOWN_RELEASES}; without the option the database decides`, exit: EXIT.usage,
+    });
+  }
+  return known;
 }
 
 function fourDigits(number: number): string {
