@@ -14,6 +14,7 @@
  */
 import { createHash } from 'node:crypto';
 import { RealmliftError } from '../errors.js';
+import type { LostUpload } from './upload-source.js';
 import type { CopyFormat, RowCount } from './row-counter.js';
 import type { QualifiedName, SequenceValue } from './source-catalog.js';
 
@@ -87,8 +88,14 @@ export interface Contents {
   readonly sequences: readonly SequenceValue[];
   /** Pages of large objects: object, page number, bytes. */
   readonly largeObjects: readonly TablePart[];
-  /** Uploaded files; absent when they were not asked for. `vanished` ones were deleted between listing and reading. */
-  readonly files?: { readonly kind: 'directory' | 'buckets'; readonly parts: readonly FilesPart[]; readonly vanished: number };
+  /**
+   * Uploaded files; absent when they were not asked for. `vanished` ones were deleted between listing and reading, `lost` ones were there
+   * and could not be had: absent where there are none, else the first of them by name.
+   */
+  readonly files?: {
+    readonly kind: 'directory' | 'buckets'; readonly parts: readonly FilesPart[]; readonly vanished: number;
+    readonly lost?: number; readonly lostFiles?: readonly LostUpload[];
+  };
   /** All parts but this list itself. */
   readonly parts: readonly Part[];
 }

@@ -22,6 +22,7 @@ import { saveDatabase } from './save-database.js';
 import { sealPart } from './sealing.js';
 import { withUploadSource } from './upload-place.js';
 import type { UploadPlace } from './upload-place.js';
+import type { LostUpload } from './upload-source.js';
 
 export interface BackupRequest {
   readonly settings: ConnectionSettings;
@@ -50,6 +51,9 @@ export interface BackupResult {
   readonly files?: number;
   /** Files that were deleted between their listing and their reading. */
   readonly vanishedFiles?: number;
+  /** Files that were there and could not be had, and the first of them by name. */
+  readonly lostFiles?: number;
+  readonly lost?: readonly LostUpload[];
   readonly parts: number;
   /** As stored. */
   readonly bytes: number;
@@ -106,7 +110,7 @@ function resultOf(name: string, store: BackupStore, contents: Contents, parts: r
   const { files } = contents;
   return {
     name, location: store.description, takenAt: contents.takenAt, tables: contents.tables.length, rows: totalRows(contents),
-    ...(files === undefined ? {} : { files: totalFiles(contents), vanishedFiles: files.vanished }),
+    ...(files === undefined ? {} : { files: totalFiles(contents), vanishedFiles: files.vanished, ...(files.lost === undefined ? {} : { lostFiles: files.lost, lost: files.lostFiles }) }),
     parts: parts.length, bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
   };
 }

@@ -3,12 +3,11 @@ import { GetObjectCommand } from '@aws-sdk/client-s3';
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import { buffer } from 'node:stream/consumers';
 import type { Readable } from 'node:stream';
-import { RealmliftError } from '../errors.js';
 import { Lost } from '../files/file-store.js';
 import type { S3Access } from '../files/s3-client.js';
 import { BadResponse, meaningOf } from '../files/s3-fault.js';
 import { listObjects } from '../files/s3-listing.js';
-import type { ObjectAttributes, UploadContent, UploadSource, UploadedFile } from './upload-source.js';
+import type { ObjectAttributes, OnLostUpload, UploadContent, UploadSource, UploadedFile } from './upload-source.js';
 
 /** Bytes asked for at a time: a request that fails is repeated as a whole, and held in memory until it has come. */
 const RANGE = 8 * 1024 * 1024;
@@ -25,24 +24,29 @@ export class BucketUploads implements UploadSource {
     this.#signal = signal;
   }
 
-  async *files(): AsyncGenerator<UploadedFile> {
+  async *files(onLost: OnLostUpload): AsyncGenerator<UploadedFile> {
     for (const role of ['uploads', 'avatars'] as const) {
       const bucket = this.#buckets[role];
-      for await (const { key, size } of listObjects({ access: this.#access, bucket, prefix: '', directOnly: false, signal: this.#signal })) {
-        yield { name: `${role}/${key}`, size, read: () => this.#read(bucket, key, size) };
+      try {
+        for await (const { key, size } of listObjects({ access: this.#access, bucket, prefix: '', directOnly: false, signal: this.#signal })) {
+          yield { name: `${role}/${key}`, size, read: () => this.#read(bucket, key, size) };
+        }
+      } catch (error) {
+        if (!(error instanceof Lost)) throw error;
+        // Not `absent`: it is not known what was there.
+        onLost({ name: `${role}/`, reason: error.reason === 'absent' ? 'fault' : error.reason, detail: `the listing broke off: ${error.message}` });
       }
     }
   }
 
-  async #read(bucket: string, key: string, listed: number): Promise<UploadContent | undefined> {
+  async #read(bucket: string, key: string, listed: number): Promise<UploadContent> {
     try {
       // Of an empty object no range can be had.
       const first = await this.#get(bucket, key, listed === 0 ? {} : { Range: `bytes=0-${RANGE - 1}` });
       const size = Number(/\/(\d+)$/.exec(first.answer.ContentRange ?? '')?.[1] ?? first.body.length);
       return { size, modified: (first.answer.LastModified?.getTime() ?? 0) / 1000, attributes: attributesOf(first.answer), chunks: this.#rest(bucket, key, size, first) };
     } catch (error) {
-      if (error instanceof Lost && error.reason === 'absent') return undefined;
-      throw uploadError(error, bucket, key);
+      throw lossOf(error);
     }
   }
 
@@ -52,7 +56,7 @@ export class BucketUploads implements UploadSource {
       try {
         yield (await this.#get(bucket, key, { Range: `bytes=${at}-${Math.min(at + RANGE, size) - 1}`, ...(first.answer.ETag === undefined ? {} : { IfMatch: first.answer.ETag }) })).body;
       } catch (error) {
-        throw uploadError(error, bucket, key);
+        throw lossOf(error);
       }
     }
   }
@@ -78,8 +82,8 @@ function attributesOf({ ContentType, ContentDisposition, ContentEncoding, Conten
   };
 }
 
-function uploadError(error: unknown, bucket: string, key: string): unknown {
-  if (error instanceof RealmliftError) return error;
-  const changed = meaningOf(error).kind === 'restart';
-  return new RealmliftError(changed ? 'UPLOAD_CHANGED' : 'UPLOAD_UNREADABLE', 'files', `the object ${key} in ${bucket} ${changed ? 'was replaced while it was read' : `cannot be read: ${(error as Error).message}`}`, { hint: 'run again', cause: error });
+/** An object that was replaced while it was read may be had at another attempt. */
+function lossOf(error: unknown): unknown {
+  const meaning = meaningOf(error);
+  return meaning.kind === 'restart' ? new Lost('changed', meaning.error.message, error) : error;
 }

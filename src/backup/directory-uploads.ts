@@ -1,68 +1,76 @@
 /** Uploads on the server's own disk: every file below LOCAL_UPLOADS_DIR. */
-import { constants } from 'node:fs';
-import { open, readdir, realpath, stat } from 'node:fs/promises';
-import { join, sep } from 'node:path';
-import { RealmliftError } from '../errors.js';
-import type { UploadContent, UploadSource, UploadedFile } from './upload-source.js';
+import { readdir } from 'node:fs/promises';
+import { sep } from 'node:path';
+import { Lost } from '../files/file-store.js';
+import { UploadsTree, contentOf, notRegular, unreadable } from '../files/uploads-tree.js';
+import type { OnLostUpload, UploadContent, UploadSource, UploadedFile } from './upload-source.js';
 
 export class DirectoryUploads implements UploadSource {
   readonly kind = 'directory';
-  readonly #directory: string;
+  readonly #tree: UploadsTree;
 
-  constructor(directory: string) {
-    this.#directory = directory;
+  private constructor(tree: UploadsTree) {
+    this.#tree = tree;
   }
 
-  async *files(): AsyncGenerator<UploadedFile> {
-    const found = await stat(this.#directory).catch(() => undefined);
-    if (found?.isDirectory() !== true) {
-      throw new RealmliftError('UPLOADS_DIR_MISSING', 'files', `there is no uploads directory ${this.#directory}`, { hint: "give Zulip's LOCAL_UPLOADS_DIR (usually /home/zulip/uploads) with --uploads-dir" });
-    }
-    yield* this.#below('', []);
+  /** @throws RealmliftError UPLOADS_DIR_MISSING, UPLOADS_DIR_UNREADABLE */
+  static async open(directory: string): Promise<DirectoryUploads> {
+    return new DirectoryUploads(await UploadsTree.open(directory));
   }
 
-  /** Symbolic links are followed, as Zulip follows them; to a directory that is being walked already they would lead round for ever. */
-  async *#below(directory: string, above: readonly string[]): AsyncGenerator<UploadedFile> {
-    const path = join(this.#directory, directory);
-    const real = await realpath(path);
-    if (above.some((each) => each === real || each.startsWith(real + sep))) return;
-    const entries = await readdir(path, { withFileTypes: true }).catch((cause: unknown) => { throw unreadable(path, cause); });
-    for (const { name: base } of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      const name = directory === '' ? base : `${directory}/${base}`;
-      if (base.includes('\ufffd')) throw new RealmliftError('UPLOADS_NAME', 'files', `a file in ${path} has a name that is not UTF-8`, { hint: 'rename it, and the row that names it' });
-      const file = join(this.#directory, name);
-      const stats = await stat(file).catch(() => undefined);
-      if (stats?.isDirectory() === true) yield* this.#below(name, [...above, real]);
-      else if (stats?.isFile() === true) yield { name, size: stats.size, read: () => read(file) };
-    }
+  files(onLost: OnLostUpload): AsyncGenerator<UploadedFile> {
+    return this.#below('', [], onLost);
   }
-}
 
-async function read(file: string): Promise<UploadContent | undefined> {
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === 'ENOENT') return undefined;
-    throw unreadable(file, cause);
-  });
-  if (handle === undefined) return undefined;
-  const { size, mtimeMs, mode } = await handle.stat();
-  const chunks = async function* (): AsyncGenerator<Buffer> {
+  /** @param above real paths of the directories that are being walked */
+  async *#below(directory: string, above: readonly string[], onLost: OnLostUpload): AsyncGenerator<UploadedFile> {
     try {
-      let bytes = 0;
-      // A file that grows meanwhile is taken as it was.
-      if (size > 0) {
-        for await (const chunk of handle.createReadStream({ autoClose: false, start: 0, end: size - 1 }) as AsyncIterable<Buffer>) {
+      const { real } = await this.#tree.find(directory);
+      // What leads back there is saved already; what leads above it would be walked for ever.
+      if (above.includes(real)) return;
+      if (above.some((each) => each.startsWith(real + sep))) throw new Lost('outside', 'a symbolic link leads to a directory above the uploads');
+      const entries = await readdir(real, { withFileTypes: true });
+      for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) yield* this.#entry(directory === '' ? entry.name : `${directory}/${entry.name}`, [...above, real], onLost);
+    } catch (error) {
+      this.#lose(directory, error, onLost);
+    }
+  }
+
+  async *#entry(name: string, above: readonly string[], onLost: OnLostUpload): AsyncGenerator<UploadedFile> {
+    try {
+      if (name.includes('\ufffd')) throw new Lost('unsafe-name', 'the name is not UTF-8');
+      const { stats } = await this.#tree.find(name);
+      if (stats.isDirectory()) yield* this.#below(name, above, onLost);
+      else if (stats.isFile()) yield { name, size: stats.size, read: () => this.#read(name) };
+      else throw notRegular();
+    } catch (error) {
+      this.#lose(name, error, onLost);
+    }
+  }
+
+  /** @throws what no other file would escape */
+  #lose(name: string, error: unknown, onLost: OnLostUpload): void {
+    const lost = unreadable(error);
+    if (!(lost instanceof Lost)) throw lost;
+    onLost({ name, reason: lost.reason, detail: lost.message });
+  }
+
+  async #read(name: string): Promise<UploadContent> {
+    const handle = await this.#tree.openFile(name);
+    const { size, mtimeMs, mode } = await handle.stat();
+    const chunks = async function* (): AsyncGenerator<Buffer> {
+      try {
+        let bytes = 0;
+        // A file that grows meanwhile is taken as it was.
+        for await (const chunk of contentOf(handle, size)) {
           bytes += chunk.length;
           yield chunk;
         }
+        if (bytes < size) throw new Lost('changed', 'it became shorter while it was read');
+      } finally {
+        await handle.close();
       }
-      if (bytes < size) throw new RealmliftError('UPLOAD_CHANGED', 'files', `${file} became shorter while it was read`, { hint: 'run again' });
-    } finally {
-      await handle.close();
-    }
-  };
-  return { size, modified: mtimeMs / 1000, mode: mode & 0o777, chunks: chunks() };
-}
-
-function unreadable(path: string, cause: unknown): RealmliftError {
-  return new RealmliftError('UPLOADS_DIR_UNREADABLE', 'files', `cannot read ${path} (${(cause as NodeJS.ErrnoException).code ?? 'unknown'})`, { hint: 'run as the user zulip, or as one who may read the uploads', cause });
+    };
+    return { size, modified: mtimeMs / 1000, mode: mode & 0o777, chunks: chunks() };
+  }
 }

@@ -6,13 +6,14 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { pack as newPack } from 'tar-stream';
 import type { Header, Pack } from 'tar-stream';
+import { Lost } from '../files/file-store.js';
 import { inOrder } from '../files/ordered-pool.js';
 import type { Contents, FilesPart, Part } from './backup-contents.js';
 import type { BackupStore } from './backup-store.js';
 import type { PartNames } from './part-names.js';
 import { sealPart } from './sealing.js';
 import type { Sealing } from './sealing.js';
-import type { UploadContent, UploadSource, UploadedFile } from './upload-source.js';
+import type { LostUpload, OnLostUpload, UploadContent, UploadSource, UploadedFile } from './upload-source.js';
 
 /** Bytes of content, and number of files, that close an archive. */
 const PACK_SIZE = 64 * 1024 * 1024;
@@ -37,22 +38,40 @@ export interface SavedUploads {
   readonly parts: readonly Part[];
 }
 
+/** Lost files that are kept by name, for the list must be held in memory by whoever opens the backup. */
+const NAMED = 10_000;
+/** How often a file that breaks off while it is read is read again. */
+const ATTEMPTS = 3;
+
+/** What there was and is not in the archives. */
+class Losses {
+  /** Deleted between listing and reading. */
+  vanished = 0;
+  lost = 0;
+  readonly named: LostUpload[] = [];
+
+  readonly add = (upload: LostUpload): void => {
+    if (upload.reason === 'absent') this.vanished++;
+    else if (++this.lost <= NAMED) this.named.push(upload);
+  };
+}
+
+/** One file that cannot be had costs no other: it is named in the list of contents. */
 export async function saveUploads(source: UploadSource, { store, names, sealing, jobs }: UploadSaving, stop: AbortSignal): Promise<SavedUploads> {
   const failed = new AbortController();
   const signal = AbortSignal.any([stop, failed.signal]);
   const parts: Part[] = [];
   const saved: FilesPart[] = [];
-  let vanished = 0;
-  const queue = packs(source.files());
+  const losses = new Losses();
+  const queue = packs(source.files(losses.add));
   const work = async (): Promise<void> => {
     try {
       for await (const files of queue) {
         signal.throwIfAborted();
         const at = saved.push({ part: '', files: 0, bytes: 0 }) - 1;
-        const { part, found } = await savePack(files, store, names.files(at + 1), sealing, signal);
+        const { part, found } = await savePack(files, store, names.files(at + 1), sealing, losses, signal);
         parts.push(part);
         saved[at] = { part: part.name, ...found };
-        vanished += files.length - found.files;
       }
     } catch (error) {
       failed.abort(error);
@@ -60,7 +79,8 @@ export async function saveUploads(source: UploadSource, { store, names, sealing,
   };
   await Promise.all(Array.from({ length: jobs }, work));
   signal.throwIfAborted();
-  return { files: { kind: source.kind, parts: saved, vanished }, parts };
+  const { vanished, lost, named } = losses;
+  return { files: { kind: source.kind, parts: saved, vanished, ...(lost === 0 ? {} : { lost, lostFiles: named.sort((a, b) => (a.name < b.name ? -1 : 1)) }) }, parts };
 }
 
 async function* packs(files: AsyncIterable<UploadedFile>): AsyncGenerator<UploadedFile[]> {
@@ -83,9 +103,40 @@ interface Found {
   readonly bytes: number;
 }
 
-async function savePack(files: readonly UploadedFile[], store: BackupStore, name: string, sealing: Sealing, signal: AbortSignal): Promise<{ part: Part; found: Found }> {
+/** A file of which the archive has the beginning and cannot have the rest. */
+class Broken extends Error {
+  readonly file: UploadedFile;
+  readonly lost: Lost;
+
+  constructor(file: UploadedFile, lost: Lost) {
+    super(lost.message);
+    this.file = file;
+    this.lost = lost;
+  }
+}
+
+/** An archive in which a file broke off is written anew, without that file where it always breaks off. */
+async function savePack(files: readonly UploadedFile[], store: BackupStore, name: string, sealing: Sealing, losses: Losses, signal: AbortSignal): Promise<{ part: Part; found: Found }> {
+  const broken = new Map<UploadedFile, number>();
+  for (;;) {
+    const lost: LostUpload[] = [];
+    try {
+      const whole = files.filter((file) => (broken.get(file) ?? 0) < ATTEMPTS);
+      const saved = await writePack(whole, store, name, sealing, (each) => lost.push(each), signal);
+      for (const each of lost) losses.add(each);
+      return saved;
+    } catch (error) {
+      if (!(error instanceof Broken)) throw error;
+      const times = (broken.get(error.file) ?? 0) + 1;
+      broken.set(error.file, times);
+      if (times === ATTEMPTS) losses.add({ name: error.file.name, reason: error.lost.reason, detail: error.lost.message });
+    }
+  }
+}
+
+async function writePack(files: readonly UploadedFile[], store: BackupStore, name: string, sealing: Sealing, onLost: OnLostUpload, signal: AbortSignal): Promise<{ part: Part; found: Found }> {
   const tar = newPack();
-  const filling = fill(tar, files).catch((error: unknown) => {
+  const filling = fill(tar, files, onLost).catch((error: unknown) => {
     tar.destroy(error as Error);
     throw error;
   });
@@ -96,13 +147,15 @@ async function savePack(files: readonly UploadedFile[], store: BackupStore, name
   return { part: sealed.value, found: filled.value };
 }
 
-async function fill(tar: Pack, files: readonly UploadedFile[]): Promise<Found> {
+async function fill(tar: Pack, files: readonly UploadedFile[], onLost: OnLostUpload): Promise<Found> {
   let count = 0;
   let bytes = 0;
-  for await (const { file, content } of inOrder(Readable.from(files) as AsyncIterable<UploadedFile>, READ_AHEAD, READ_AHEAD, readAhead)) {
-    const found = content ?? (file.size > SMALL ? await file.read() : undefined);
+  for await (const { file, content } of inOrder(Readable.from(files) as AsyncIterable<UploadedFile>, READ_AHEAD, READ_AHEAD, (each) => readAhead(each, onLost))) {
+    const found = content ?? (file.size > SMALL ? await orLost(file, onLost, () => file.read()) : undefined);
     if (found === undefined) continue;
-    await pipeline(Readable.from(found.chunks, { objectMode: false }), tar.entry(headerOf(file, found)));
+    await pipeline(Readable.from(found.chunks, { objectMode: false }), tar.entry(headerOf(file, found))).catch((error: unknown) => {
+      throw error instanceof Lost ? new Broken(file, error) : error;
+    });
     count++;
     bytes += found.size;
   }
@@ -110,12 +163,25 @@ async function fill(tar: Pack, files: readonly UploadedFile[]): Promise<Found> {
   return { files: count, bytes };
 }
 
-async function readAhead(file: UploadedFile): Promise<{ file: UploadedFile; content?: UploadContent }> {
-  const content = file.size > SMALL ? undefined : await file.read();
-  if (content === undefined) return { file };
-  const chunks: Buffer[] = [];
-  for await (const chunk of content.chunks) chunks.push(chunk);
-  return { file, content: { ...content, chunks: Readable.from(chunks) } };
+async function readAhead(file: UploadedFile, onLost: OnLostUpload): Promise<{ file: UploadedFile; content?: UploadContent }> {
+  const content = file.size > SMALL ? undefined : await orLost(file, onLost, async () => {
+    const small = await file.read();
+    const chunks: Buffer[] = [];
+    for await (const chunk of small.chunks) chunks.push(chunk);
+    return { ...small, chunks: Readable.from(chunks) };
+  });
+  return content === undefined ? { file } : { file, content };
+}
+
+/** @returns undefined for a file that is lost, which is told */
+async function orLost<T>({ name }: UploadedFile, onLost: OnLostUpload, read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof Lost)) throw error;
+    onLost({ name, reason: error.reason, detail: error.message });
+    return undefined;
+  }
 }
 
 function headerOf({ name }: UploadedFile, { size, modified, mode, attributes }: UploadContent): Pick<Header, 'name' | 'size' | 'mtime' | 'mode' | 'type' | 'pax'> {

@@ -45,7 +45,7 @@ export function refuseTargetWithin(place: UploadPlace, to: string): void {
 
 /** Runs `work` with all files of the place. */
 export async function withUploadSource<T>(place: UploadPlace, work: (source: UploadSource) => Promise<T>): Promise<T> {
-  if (place.kind === 'directory') return work(new DirectoryUploads(place.directory));
+  if (place.kind === 'directory') return work(await DirectoryUploads.open(place.directory));
   const [{ S3Access }, { BucketUploads }] = await Promise.all([import('../files/s3-client.js'), import('./bucket-uploads.js')]);
   const access = new S3Access(place.connection);
   try {

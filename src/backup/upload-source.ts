@@ -1,4 +1,5 @@
 /** Uploaded files as a backup takes them: all that is there, whether a row of the database names it or not. */
+import type { LossReason } from '../files/file-events.js';
 
 /** What S3 knows of an object beside its bytes. */
 export interface ObjectAttributes {
@@ -27,11 +28,22 @@ export interface UploadedFile {
   readonly name: string;
   /** As listed; it may have changed by the time it is read. */
   readonly size: number;
-  /** Undefined when the file was deleted meanwhile. */
-  read(): Promise<UploadContent | undefined>;
+  /** @throws Lost, `absent` when the file was deleted meanwhile; so may the chunks */
+  read(): Promise<UploadContent>;
 }
+
+/** A file, or a directory with all that is in it, that is there and cannot be had. */
+export interface LostUpload {
+  /** As of {@link UploadedFile}; empty for all that there is. */
+  readonly name: string;
+  readonly reason: LossReason;
+  readonly detail: string;
+}
+
+export type OnLostUpload = (lost: LostUpload) => void;
 
 export interface UploadSource {
   readonly kind: 'directory' | 'buckets';
-  files(): AsyncIterable<UploadedFile>;
+  /** @param onLost told of what the listing finds and cannot give */
+  files(onLost: OnLostUpload): AsyncIterable<UploadedFile>;
 }

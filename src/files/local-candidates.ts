@@ -3,19 +3,18 @@
  * Paths below the root: `files/PATH_ID`, `avatars/R/HASH.*`, `avatars/R/emoji/images/NAME`, `avatars/R/realm/*`.
  */
 import { opendir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { Lost } from './file-store.js';
 import type { Candidate } from './file-store.js';
 import { byBytes } from './records.js';
+import { unreadable } from './uploads-tree.js';
+import type { UploadsTree } from './uploads-tree.js';
 import type { Area, WantedAvatar, WantedFiles } from './wanted-files.js';
 
-/** @param avatarsRoot where `R/` lies; undefined when the server has no such directory */
-export function localCandidates(area: Area, wanted: WantedFiles, avatarsRoot: string | undefined): AsyncIterable<Candidate> {
+export function localCandidates(area: Area, wanted: WantedFiles, tree: UploadsTree): AsyncIterable<Candidate> {
   switch (area) {
     case 'uploads': return uploads(wanted);
-    case 'avatars': return avatars(wanted, avatarsRoot);
+    case 'avatars': return avatars(wanted, tree);
     case 'emoji': return emoji(wanted);
-    case 'realm_icons': return realmIcons(wanted, avatarsRoot);
+    case 'realm_icons': return realmIcons(wanted, tree);
   }
 }
 
@@ -37,14 +36,14 @@ async function* uploads({ realmId, uploads: rows, emailOf, mayOwnUpload }: Wante
   }
 }
 
-async function* avatars(wanted: WantedFiles, root: string | undefined): AsyncGenerator<Candidate> {
+async function* avatars(wanted: WantedFiles, tree: UploadsTree): AsyncGenerator<Candidate> {
   const users = new Map<string, WantedAvatar>();
   for await (const user of wanted.avatars?.() ?? []) if (user.avatarSource !== 'G') users.set(user.hash, user);
 
   const { realmId } = wanted;
   const files: { name: string; user: WantedAvatar }[] = [];
   const seen = new Set<string>();
-  for await (const name of visibleNames(root, String(realmId))) {
+  for await (const name of visibleNames(tree, `avatars/${realmId}`)) {
     // HASH.*: `.png` and `.original`, not `-medium.png`, which the import makes anew.
     const hash = name.slice(0, name.indexOf('.'));
     const user = name.includes('.') ? users.get(hash) : undefined;
@@ -86,10 +85,10 @@ async function* emoji({ realmId, rules, emoji: rows }: WantedFiles): AsyncGenera
   yield* [...candidates.values()].sort((a, b) => byBytes(a.path, b.path));
 }
 
-async function* realmIcons({ realmId, realmIcons: wanted }: WantedFiles, root: string | undefined): AsyncGenerator<Candidate> {
+async function* realmIcons({ realmId, realmIcons: wanted }: WantedFiles, tree: UploadsTree): AsyncGenerator<Candidate> {
   if (!wanted) return;
   const names: string[] = [];
-  for await (const name of visibleNames(root, join(String(realmId), 'realm'))) names.push(name);
+  for await (const name of visibleNames(tree, `avatars/${realmId}/realm`)) names.push(name);
   for (const name of names.sort(byBytes)) {
     const path = `${realmId}/${name}`;
     const record = { realm_id: realmId, path, s3_path: path };
@@ -97,15 +96,15 @@ async function* realmIcons({ realmId, realmIcons: wanted }: WantedFiles, root: s
   }
 }
 
-/** Names in a directory that a shell's `*` would match, directories aside; none when it is not there. */
-async function* visibleNames(root: string | undefined, directory: string): AsyncGenerator<string> {
-  if (root === undefined) return;
+/** Names in a directory that a shell's `*` would match, directories aside; none when it is not there. @throws Lost */
+async function* visibleNames(tree: UploadsTree, path: string): AsyncGenerator<string> {
+  const directory = await tree.findDirectory(path);
+  if (directory === undefined) return;
   try {
-    for await (const entry of await opendir(join(root, directory))) {
+    for await (const entry of await opendir(directory)) {
       if (!entry.name.startsWith('.') && !entry.isDirectory()) yield entry.name;
     }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT') throw new Lost('unreadable', `the directory cannot be read (${code ?? 'unknown'})`, error);
+    throw unreadable(error);
   }
 }

@@ -1,26 +1,25 @@
 /**
  * Files on the server's own disk, below LOCAL_UPLOADS_DIR: `files/` and `avatars/`.
  *
- * Other programs write there while it is read, and users choose names, so every file is opened without following a
- * symbolic link out of the directory, and read again when it changed under the reader.
+ * Other programs write there while it is read, so a file that changed under the reader is read again. Which links are followed
+ * is said in uploads-tree.ts.
  */
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { constants } from 'node:fs';
-import { access, copyFile, link, open, realpath, rm, stat, utimes } from 'node:fs/promises';
+import { copyFile, link, rm, stat, utimes } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { createWriteStream } from 'node:fs';
-import { join, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { RealmliftError } from '../errors.js';
 import { digestOf } from '../package/part-file.js';
-import { diskFault } from './export-directory.js';
 import type { Candidate, Fetched, FileStore, ObjectInfo, StoredFile } from './file-store.js';
 import { Lost } from './file-store.js';
 import { localCandidates } from './local-candidates.js';
 import type { FileRecord } from './records.js';
 import { sortedWalk } from './sorted-walk.js';
+import { UploadsTree, contentOf, unreadable } from './uploads-tree.js';
 import type { Area, WantedFiles } from './wanted-files.js';
 
 /** How often a file that changes while it is read is read again. */
@@ -43,55 +42,34 @@ export interface LocalStoreSettings {
  */
 export async function openLocalStore(settings: LocalStoreSettings): Promise<FileStore> {
   const { uploadsDir } = settings;
-  const found = await stat(uploadsDir).catch(() => undefined);
-  if (found?.isDirectory() !== true) {
-    throw new RealmliftError('UPLOADS_DIR_MISSING', 'files', `there is no uploads directory ${uploadsDir}`, {
-      hint: "give Zulip's LOCAL_UPLOADS_DIR (usually /home/zulip/uploads) with --uploads-dir, or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET",
-    });
-  }
-  const roots = { files: await readableRoot(uploadsDir, 'files'), avatars: await readableRoot(uploadsDir, 'avatars') };
-  if (roots.files === undefined && roots.avatars === undefined) {
+  const tree = await UploadsTree.open(uploadsDir);
+  const areas = [await tree.hasArea('files'), await tree.hasArea('avatars')];
+  if (!areas.includes(true)) {
     throw new RealmliftError('UPLOADS_DIR_MISSING', 'files', `${uploadsDir} has neither files/ nor avatars/`, { hint: "it is not Zulip's LOCAL_UPLOADS_DIR" });
   }
-  return new LocalStore(settings, roots);
-}
-
-/** The real path of a root, which may itself be a symbolic link to another disk; undefined when it is not there. */
-async function readableRoot(uploadsDir: string, name: string): Promise<string | undefined> {
-  try {
-    const root = await realpath(join(uploadsDir, name));
-    await access(root, constants.R_OK | constants.X_OK);
-    return root;
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    // A server that never stored a file of this kind has no such directory.
-    if (code === 'ENOENT') return undefined;
-    throw new RealmliftError('UPLOADS_DIR_UNREADABLE', 'files', `cannot read ${join(uploadsDir, name)} (${code ?? 'unknown'})`, {
-      hint: 'run as the user zulip, or as one who may read the uploads', cause,
-    });
-  }
+  return new LocalStore(settings, tree);
 }
 
 class LocalStore implements FileStore {
   readonly kind = 'local';
   readonly description: string;
   readonly #copyMode: CopyMode;
-  readonly #roots: { readonly files: string | undefined; readonly avatars: string | undefined };
+  readonly #tree: UploadsTree;
 
-  constructor(settings: LocalStoreSettings, roots: { files: string | undefined; avatars: string | undefined }) {
+  constructor(settings: LocalStoreSettings, tree: UploadsTree) {
     this.description = `uploads directory ${settings.uploadsDir}`;
     this.#copyMode = settings.copyMode ?? 'copy';
-    this.#roots = roots;
+    this.#tree = tree;
   }
 
   candidates(area: Area, wanted: WantedFiles): AsyncIterable<Candidate> {
-    return localCandidates(area, wanted, this.#roots.avatars);
+    return localCandidates(area, wanted, this.#tree);
   }
 
   async fetch(candidate: Candidate, partial: string, signal: AbortSignal): Promise<Fetched> {
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
-      const handle = await this.#open(candidate);
+      const handle = await this.#tree.openFile(placeOf(candidate));
       try {
         const before = await handle.stat({ bigint: true });
         const info = infoOf(before);
@@ -101,8 +79,6 @@ class LocalStore implements FileStore {
         const copied = await this.#copy(handle, candidate, partial, signal);
         const after = await handle.stat({ bigint: true });
         if (copied.size === info.size && sameVersion(before, after)) return { taken: true, verdict, ...copied };
-      } catch (error) {
-        throw this.#fault(error);
       } finally {
         await handle.close();
       }
@@ -111,7 +87,7 @@ class LocalStore implements FileStore {
   }
 
   async unchanged(candidate: Candidate, record: FileRecord): Promise<boolean> {
-    const found = await this.#open(candidate).catch(() => undefined);
+    const found = await this.#tree.openFile(placeOf(candidate)).catch(() => undefined);
     if (found === undefined) return false;
     try {
       const verdict = candidate.judge(infoOf(await found.stat({ bigint: true })));
@@ -122,37 +98,14 @@ class LocalStore implements FileStore {
   }
 
   async* list(area: Area, realmId: number): AsyncGenerator<StoredFile> {
-    const root = this.#root(area);
-    if (root === undefined) return;
     const prefix = { uploads: `${realmId}`, avatars: `${realmId}`, emoji: `${realmId}/emoji`, realm_icons: `${realmId}/realm` }[area];
-    for await (const file of sortedWalk(root, prefix)) {
-      if (area !== 'avatars' || file.key.split('/').length === 2) yield file;
-    }
+    const directory = await this.#tree.findDirectory(`${DIRECTORIES[area]}/${prefix}`);
+    if (directory === undefined) return;
+    for await (const { key, size } of sortedWalk(directory, '')) if (area !== 'avatars' || !key.includes('/')) yield { key: `${prefix}/${key}`, size };
   }
 
   close(): void {
     // Nothing stays open between two files.
-  }
-
-  /** Opens the regular file that the key names, wherever below its root symbolic links lead. */
-  async #open(candidate: Candidate): Promise<FileHandle> {
-    const root = this.#root(candidate.area);
-    if (root === undefined) throw new Lost('absent', 'there is no such directory');
-    let handle: FileHandle | undefined;
-    try {
-      const file = await realPath(root, candidate.key);
-      // Non-blocking: opening a FIFO would otherwise wait for a writer.
-      handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-      if (!(await handle.stat()).isFile()) throw new Lost('unreadable', 'it is not a regular file');
-      return handle;
-    } catch (error) {
-      await handle?.close();
-      throw this.#fault(error);
-    }
-  }
-
-  #root(area: Area): string | undefined {
-    return area === 'uploads' ? this.#roots.files : this.#roots.avatars;
   }
 
   async #copy(handle: FileHandle, candidate: Candidate, partial: string, signal: AbortSignal): Promise<{ size: number; sha256: string }> {
@@ -162,24 +115,24 @@ class LocalStore implements FileStore {
       await utimes(partial, atime, mtime);
       return copied;
     }
-    const source = await realPath(this.#root(candidate.area) as string, candidate.key);
-    if (this.#copyMode === 'link') await link(source, partial).catch(cannotLink);
-    else await copyFile(source, partial, constants.COPYFILE_FICLONE);
-    // Neither takes an open file: another may have taken its name since it was looked at.
-    if (!sameVersion(await stat(source, { bigint: true }), await handle.stat({ bigint: true }))) throw new Lost('changed', 'the file was replaced while it was copied');
+    const { real } = await this.#tree.find(placeOf(candidate));
+    try {
+      if (this.#copyMode === 'link') await link(real, partial).catch(cannotLink);
+      else await copyFile(real, partial, constants.COPYFILE_FICLONE);
+      // Neither takes an open file: another may have taken its name since it was looked at.
+      if (!sameVersion(await stat(real, { bigint: true }), await handle.stat({ bigint: true }))) throw new Lost('changed', 'the file was replaced while it was copied');
+    } catch (error) {
+      throw unreadable(error);
+    }
     return digestOf(partial);
   }
+}
 
-  #fault(error: unknown): unknown {
-    const fault = diskFault(error);
-    if (fault !== undefined || !(error instanceof Error) || error instanceof Lost) return fault ?? error;
-    switch ((error as NodeJS.ErrnoException).code) {
-      case 'ENOENT': case 'ENOTDIR': return new Lost('absent', 'there is no such file');
-      case 'EACCES': case 'EPERM': return new Lost('unreadable', 'no right to read it');
-      case 'ELOOP': case 'ENXIO': case 'EISDIR': return new Lost('unreadable', 'it is not a regular file');
-      default: return error;
-    }
-  }
+/** Where below the uploads directory an area's files lie. */
+const DIRECTORIES = { uploads: 'files', avatars: 'avatars', emoji: 'avatars', realm_icons: 'avatars' } as const satisfies Record<Area, string>;
+
+function placeOf({ area, key }: Candidate): string {
+  return `${DIRECTORIES[area]}/${key}`;
 }
 
 /** What no file would escape. `protected_hardlinks` of Linux lets only a file's owner, or who may write it, link it. */
@@ -189,18 +142,11 @@ function cannotLink(cause: unknown): never {
   throw why === undefined ? cause : new RealmliftError('CANNOT_LINK', 'files', why, { hint: 'leave out --copy-mode link', cause });
 }
 
-/** @throws Lost when the file is not below the root */
-async function realPath(root: string, key: string): Promise<string> {
-  const file = await realpath(join(root, key));
-  if (!file.startsWith(root + sep)) throw new Lost('outside', 'a symbolic link leads out of the uploads directory');
-  return file;
-}
-
 async function copyBytes(handle: FileHandle, partial: string, signal: AbortSignal): Promise<{ size: number; sha256: string }> {
   const hash = createHash('sha256');
   let size = 0;
   await pipeline(
-    handle.createReadStream({ autoClose: false, start: 0 }),
+    contentOf(handle),
     async function* (chunks: AsyncIterable<Buffer>) {
       for await (const chunk of chunks) {
         hash.update(chunk);

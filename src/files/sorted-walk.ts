@@ -26,7 +26,10 @@ export async function* sortedWalk(root: string, prefix: string): AsyncGenerator<
     const key = posix.join(prefix, name.replace(/\/$/, ''));
     if (name.endsWith('/')) yield* sortedWalk(root, key);
     else {
-      const found = await lstat(join(root, key)).catch(() => undefined);
+      const found = await lstat(join(root, key)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return undefined;
+        throw new Lost('unreadable', `${key} cannot be looked at (${error.code ?? 'unknown'})`, error);
+      });
       if (found !== undefined) yield { key, size: found.size };
     }
   }

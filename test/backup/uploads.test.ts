@@ -1,17 +1,23 @@
 import { execFile } from 'node:child_process';
 import { appendFile, chmod, mkdir, readFile, readdir, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import { Decrypter } from 'age-encryption';
 import t from 'tap';
+import { Recipients } from '../../src/backup/age-keys.js';
+import { DirectoryStore } from '../../src/backup/directory-store.js';
 import { findBackup, openBackup } from '../../src/backup/find-backup.js';
+import { PartNames } from '../../src/backup/part-names.js';
 import { restoreUploads } from '../../src/backup/restore-uploads.js';
+import { saveUploads } from '../../src/backup/save-uploads.js';
+import type { UploadedFile } from '../../src/backup/upload-source.js';
 import { refuseTargetWithin, uploadPlace, uploadTarget } from '../../src/backup/upload-place.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
+import { Lost } from '../../src/files/file-store.js';
 import { BUCKETS, loadObjects, startS3 } from '../testbed/s3-server.js';
 import type { S3Server } from '../testbed/s3-server.js';
 import { unpackArchive } from '../testbed/tar-archive.js';
@@ -90,6 +96,66 @@ t.test('an uploads directory', NEEDS_PG_DUMP, async (t) => {
     t.match(await realmlift(restoreWords), { code: 0 });
     t.strictSame(await files(restored), before);
   })));
+});
+
+t.test('files that cannot be had are named, and cost no other file', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, 'CREATE TABLE a (n integer)');
+    const uploads = join(place.directory, 'uploads');
+    const disk = join(place.directory, 'disk');
+    for (const directory of [join(uploads, 'files/2/a'), join(uploads, 'avatars'), join(disk, 'a')]) await mkdir(directory, { recursive: true });
+    for (const file of [join(uploads, 'files/2/a/whole.txt'), join(uploads, 'avatars/whole.png'), join(disk, 'a/linked.txt')]) await writeFile(file, 'whole');
+    await symlink(disk, join(uploads, 'files/3'));
+    const before = await files(uploads);
+    before.set('files/3/a/linked.txt', (await files(disk)).get('a/linked.txt') as string);
+
+    await promisify(execFile)('mkfifo', [join(uploads, 'files/2/a/fifo')]);
+    await symlink('round', join(uploads, 'files/2/round'));
+    await symlink(join(disk, 'a'), join(uploads, 'files/2/out'));
+    await symlink('../../avatars/whole.png', join(uploads, 'files/2/other.png'));
+    await symlink('/nowhere/mounted', join(uploads, 'files/4'));
+    await symlink(place.directory, join(uploads, 'files/5'));
+    await writeFile(Buffer.from(`${uploads}/files/2/a/\xff`, 'latin1'), 'x');
+    const words = ['backup', '--to', place.to, '--recipient', place.recipient, '--uploads-dir', uploads, '--json'];
+    const backup = await realmlift(words, { DATABASE_URL: source });
+    t.match(backup, { code: 4, stderr: /LOSSES .*7 uploaded files/ }, backup.stderr);
+    const { files: count, lost } = JSON.parse(backup.stdout) as { files: number; lost: { name: string; reason: string }[] };
+    t.equal(count, before.size);
+    t.strictSame(lost.map(({ name, reason }) => `${name} ${reason}`), [
+      'files/2/a/fifo unreadable', 'files/2/a/\ufffd unsafe-name', 'files/2/other.png outside', 'files/2/out outside', 'files/2/round unreadable', 'files/4 unreadable', 'files/5 outside',
+    ]);
+    for (const { name } of lost) t.match(backup.stderr, `lost: ${name}: `);
+    await restoreFiles(place, join(place.directory, 'restored'));
+    t.strictSame(await files(join(place.directory, 'restored')), before, 'the others are there');
+
+    for (const root of ['none', 'round']) {
+      await symlink(root, join(place.directory, root));
+      t.match(await realmlift([...words.slice(0, -2), join(place.directory, root)], { DATABASE_URL: source }), { code: 1, stderr: /UPLOADS_DIR_UNREADABLE/ }, root);
+    }
+  }));
+});
+
+t.test('a large file that breaks off while it is read is read again, or left out', async (t) => {
+  await withPlace(async (place) => {
+    const content = Buffer.alloc(3_000_000, 'large');
+    let attempts = 0;
+    /** Breaks off the first `times` times. */
+    const breaking = (name: string, times: number): UploadedFile => {
+      const chunks = async function* (): AsyncGenerator<Buffer> {
+        yield content.subarray(0, 2_000_000);
+        await Promise.resolve();
+        if (times-- > 0) throw new Lost('unreadable', 'it cannot be read (EIO)');
+        yield content.subarray(2_000_000);
+      };
+      return { name, size: content.length, read: () => { attempts++; return Promise.resolve({ size: content.length, modified: 1, chunks: chunks() }); } };
+    };
+    const source = { kind: 'directory', files: () => Readable.from([breaking('whole', 0), breaking('once', 1), breaking('always', 99)]) as AsyncIterable<UploadedFile> } as const;
+    const store = new DirectoryStore(place.to);
+    const saved = await saveUploads(source, { store, names: new PartNames(false), sealing: { recipients: Recipients.of([place.recipient]), level: 1 }, jobs: 1 }, new AbortController().signal);
+    t.match(saved.files, { parts: [{ files: 2, bytes: 2 * content.length }], lost: 1, lostFiles: [{ name: 'always', reason: 'unreadable' }] });
+    t.equal(attempts, 2 + 3 + 3 + 3 + 2);
+    t.equal((await store.list()).size, 1, 'of archives that broke off nothing is left');
+  });
 });
 
 t.test('an uploads directory that is not there, or is not wanted', NEEDS_PG_DUMP, async (t) => {

@@ -1,14 +1,14 @@
 // A directory in which strangers choose names and other programs write.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Candidate, Verdict } from '../../src/files/file-store.js';
 import { Lost } from '../../src/files/file-store.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { pullFiles } from '../../src/files/pull-files.js';
-import type { FileEvent, LossReason } from '../../src/files/file-events.js';
+import type { FileEvent, FilesResult, LossReason } from '../../src/files/file-events.js';
 import { OWNER, filesBelow, wantedUploads } from './pull-fixture.js';
 import { each } from './wanted-rows.js';
 
@@ -16,6 +16,25 @@ const never = new AbortController().signal;
 const take: Verdict = { take: true, record: {} };
 const lossOf = async (fetched: Promise<unknown>): Promise<LossReason | undefined> => fetched.then(() => undefined, (error: unknown) => (error instanceof Lost ? error.reason : Promise.reject(error as Error)));
 const candidate = (key: string, judge: Candidate['judge'] = () => take): Candidate => ({ area: 'uploads', key, path: key, judge });
+
+/** An empty directory of that root. */
+function fresh(root: string): string {
+  return mkdtempSync(join(root, 'export-'));
+}
+
+/** Pulls an upload, an avatar, an emoji and the icons of realm 2. */
+async function pulled(uploadsDir: string, directory: string): Promise<{ areas: FilesResult['areas']; losses: string[] }> {
+  const losses: string[] = [];
+  const wanted = wantedUploads([{ attachmentId: '1', pathId: '2/a/a.txt', ownerId: OWNER, size: 1 }], {
+    rules: { emojiOriginals: false, avatarVersions: true }, realmIcons: true, claimedUploads: () => each(['2/a/a.txt']),
+    avatars: () => each([{ userId: OWNER, hash: 'hash', avatarSource: 'U', avatarVersion: 1 }]),
+    emoji: () => each([{ fileName: 'e.png', name: 'e', authorId: OWNER, deactivated: false }]),
+  });
+  const { areas } = await pullFiles(await openLocalStore({ uploadsDir }), wanted, directory, {}, (event) => {
+    if (event.kind === 'lost') losses.push(`${event.area} ${event.key} ${event.reason}`);
+  });
+  return { areas, losses };
+}
 
 t.test('what is wrong with the directory is said at once', async (t) => {
   const root = t.testdir({ file: '', empty: {} });
@@ -34,7 +53,7 @@ t.test('only regular files below the directory are read', async (t) => {
   const store = await openLocalStore({ uploadsDir: root });
   const partial = join(outside, 'partial');
   for (const [key, reason] of [
-    ['2/out', 'outside'], ['2/etc/hostname', 'outside'], ['../../secret', 'outside'], ['2/dangling', 'absent'], ['2/none', 'absent'], ['2/plain.txt/below', 'absent'],
+    ['2/out', 'outside'], ['2/etc/hostname', 'outside'], ['../../secret', 'outside'], ['2/dangling', 'unreadable'], ['2/none', 'absent'], ['2/plain.txt/below', 'absent'],
     ['2/loop', 'unreadable'], ['2/fifo', 'unreadable'], ['2/directory', 'unreadable'],
   ] as const) {
     t.equal(await lossOf(store.fetch(candidate(key), partial, never)), reason, key);
@@ -43,11 +62,71 @@ t.test('only regular files below the directory are read', async (t) => {
   t.equal(readFileSync(partial, 'utf8'), 'plain');
 });
 
-t.test('the directories themselves may be links to another disk', async (t) => {
-  const root = t.testdir({ disk: { 2: { 'a.txt': 'a' } }, uploads: { avatars: {} } });
-  symlinkSync('../disk', join(root, 'uploads', 'files'));
-  const store = await openLocalStore({ uploadsDir: join(root, 'uploads') });
-  t.match(await store.fetch(candidate('2/a.txt'), join(root, 'partial'), never), { taken: true, size: 1 });
+t.test('the uploads directory, its areas and the directories of realms may be links to another disk', async (t) => {
+  for (const linked of ['', '/files', '/files/2', '/avatars', '/avatars/2']) {
+    const root = t.testdir({ uploads: { files: { 2: { a: { 'a.txt': 'a' } } }, avatars: { 2: { 'hash.png': 'p', 'hash.original': 'o', emoji: { images: { 'e.png': 'e' } }, realm: { 'icon.png': 'i' } } } }, export: {} });
+    mkdirSync(join(root, 'disk'));
+    renameSync(join(root, `uploads${linked}`), join(root, 'disk', 'linked'));
+    symlinkSync(join(root, 'disk', 'linked'), join(root, `uploads${linked}`));
+    const { areas, losses } = await pulled(join(root, 'uploads'), join(root, 'export'));
+    t.strictSame(losses, [], linked);
+    t.match(areas, { uploads: { found: 1, orphans: 0 }, avatars: { found: 2 }, emoji: { found: 1 }, realm_icons: { found: 1 } }, linked);
+  }
+});
+
+t.test('links that lead out of the directory of their realm are refused, and named', async (t) => {
+  const root = t.testdir({
+    disk: { 'a.txt': 'a' },
+    uploads: { files: { 2: {}, 3: { a: { 'a.txt': 'of another realm' } } }, avatars: { 2: {} } }, export: {},
+  });
+  const uploads = join(root, 'uploads');
+  symlinkSync(join(root, 'disk'), join(uploads, 'avatars/2/realm'));
+  for (const name of ['hash.png', 'hash.original']) writeFileSync(join(uploads, 'avatars/2', name), '');
+  mkdirSync(join(uploads, 'avatars/2/emoji/images'), { recursive: true });
+  writeFileSync(join(uploads, 'avatars/2/emoji/images/e.png'), '');
+  for (const target of [join(root, 'disk'), '../3/a', '../../../disk']) {
+    rmSync(join(uploads, 'files/2/a'), { force: true });
+    symlinkSync(target, join(uploads, 'files/2/a'));
+    t.strictSame((await pulled(uploads, fresh(root))).losses, ['uploads 2/a/a.txt outside', 'realm_icons 2/ outside'], target);
+  }
+});
+
+t.test('what cannot be looked at is not taken for absent', async (t) => {
+  const root = t.testdir({ uploads: { files: { 2: { a: { 'a.txt': 'a' } } }, avatars: { 2: { 'hash.png': 'p', 'hash.original': 'o' } } }, export: {} });
+  const uploads = join(root, 'uploads');
+  symlinkSync('round', join(root, 'round'));
+  for (const target of ['/nowhere/mounted', join(root, 'round')]) {
+    for (const realm of ['files/2', 'avatars/2']) {
+      rmSync(join(uploads, realm), { recursive: true, force: true });
+      symlinkSync(target, join(uploads, realm));
+    }
+    t.strictSame((await pulled(uploads, fresh(root))).losses, ['uploads 2/a/a.txt unreadable', 'avatars 2/ unreadable', 'emoji 2/emoji/images/e.png unreadable', 'realm_icons 2/ unreadable'], target);
+    rmSync(join(uploads, 'avatars'), { recursive: true });
+    symlinkSync(target, join(uploads, 'avatars'));
+    await t.rejects(openLocalStore({ uploadsDir: uploads }), { code: 'UPLOADS_DIR_UNREADABLE' }, 'avatars');
+    symlinkSync(target, join(root, 'linked'));
+    await t.rejects(openLocalStore({ uploadsDir: join(root, 'linked') }), { code: 'UPLOADS_DIR_UNREADABLE' }, 'the directory itself');
+    rmSync(join(root, 'linked'));
+    rmSync(join(uploads, 'avatars'));
+    mkdirSync(join(uploads, 'avatars'));
+  }
+});
+
+t.test('a directory without the right to enter it is not an empty one', { skip: process.getuid?.() === 0 ? false : 'only root can be somebody else' }, async (t) => {
+  const root = t.testdir({ uploads: { files: { 2: { a: { 'a.txt': 'a' } } }, avatars: {} }, export: {} });
+  chmodSync(join(root, 'export'), 0o777);
+  const become = (user: number): void => process.seteuid?.(user);
+  for (const [path, mode] of [['files/2/a', 0o600], ['files/2', 0o644]] as const) {
+    chmodSync(join(root, 'uploads', path), mode);
+    become(65534);
+    try {
+      const { losses } = await pulled(join(root, 'uploads'), fresh(join(root, 'export')));
+      t.strictSame(losses.slice(0, 1), ['uploads 2/a/a.txt unreadable'], path);
+    } finally {
+      become(0);
+    }
+    chmodSync(join(root, 'uploads', path), 0o755);
+  }
 });
 
 t.test('a file that changes while it is copied is copied again, or lost', async (t) => {
