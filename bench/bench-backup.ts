@@ -30,7 +30,7 @@ const runs = Number(process.env.RUNS ?? 3);
 
 type Command = readonly [string, ...string[]];
 
-await withBenchDatabase(scale, async ({ url, directory, server }) => {
+await withBenchDatabase(scale, ['interleaved'], async ({ url, directory, server }) => {
   const work = join(directory, 'backup');
   const identity = await generateX25519Identity();
   const recipient = await identityToRecipient(identity);

@@ -1,7 +1,7 @@
 /**
- * The database of the bench: the sample data grown to four large realms (grow-realms.sql). Built once and kept, in the
- * server of DATABASE_URL or else in an embedded one whose files lie in out/bench-SCALE (in /var/tmp/realmlift-bench-SCALE where
- * the user that PostgreSQL runs as cannot enter the clone).
+ * The databases of the bench: the sample data grown to one of two shapes. Built once and kept, in the server of DATABASE_URL
+ * or else in an embedded one whose files lie in out/bench-SCALE (in /var/tmp/realmlift-bench-SCALE where the user that
+ * PostgreSQL runs as cannot enter the clone).
  */
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -18,15 +18,22 @@ import type { Identity } from '../test/testbed/postgres-binaries.js';
 import { freePort } from '../test/testbed/postgres-server.js';
 import { testData } from '../test/testbed/test-data.js';
 
+/** What the sample data is grown to: by which file, and what the result is called. */
+export const SHAPES = {
+  interleaved: { file: 'grow-realms.sql', title: 'four equal realms, interleaved message by message' },
+  single: { file: 'multiply-sample.sql', title: 'one realm is most of the tables; short, awkward texts, twelve usermessages a message' },
+} as const;
+export type Shape = keyof typeof SHAPES;
+
 /** Messages of each large realm at SCALE=1. */
 const MESSAGES = 100_000;
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
-/** As a server of this size is usually set up; nothing is tuned for the export. Durability only costs while building. */
+/** As a server of this size is usually set up, with the planner's defaults; nothing is tuned for the export. Durability only costs while building. */
 const SETTINGS = {
   shared_buffers: '1GB', max_wal_size: '2GB', wal_level: 'minimal', max_wal_senders: '0', fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', autovacuum: 'off',
-  random_page_cost: '1.1', effective_cache_size: '4GB', listen_addresses: '', logging_collector: 'off',
+  listen_addresses: '', logging_collector: 'off',
 };
 
 /** Stops the server when this process ends, however it ends: the operating system then closes its standard input. */
@@ -48,18 +55,21 @@ export interface BenchDatabase {
   readonly server: string;
 }
 
-/** Runs `work` with the database, building it if it is not there. */
-export async function withBenchDatabase(scale: number, work: (database: BenchDatabase) => Promise<void>): Promise<void> {
+/** Runs `work` with the database of each shape in turn, building it if it is not there. */
+export async function withBenchDatabase(scale: number, shapes: readonly Shape[], work: (database: BenchDatabase, shape: Shape) => Promise<void>): Promise<void> {
+  const each = async (maintenance: string, place: Omit<BenchDatabase, 'url'>): Promise<void> => {
+    for (const shape of shapes) await work({ url: await built(maintenance, shape, scale), ...place }, shape);
+  };
   const given = process.env.DATABASE_URL;
   if (given !== undefined && given !== '') {
     const directory = benchDirectory(scale);
     await mkdir(directory, { recursive: true });
-    await work({ url: await built(given, scale), directory, server: 'the server of DATABASE_URL' });
+    await each(given, { directory, server: 'the server of DATABASE_URL' });
     return;
   }
   const identity = await postgresIdentity();
   const directory = await enterableDirectory(scale, identity);
-  await withEmbeddedServer(directory, identity, async (maintenance) => work({ url: await built(maintenance, scale), directory, server: 'an embedded server' }));
+  await withEmbeddedServer(directory, identity, (maintenance) => each(maintenance, { directory, server: 'an embedded server' }));
 }
 
 /** Where the files of a scale are kept between runs. */
@@ -77,18 +87,19 @@ async function enterableDirectory(scale: number, identity: Identity): Promise<st
 }
 
 /** URL of the finished database; its name says that it is complete. */
-async function built(maintenance: string, scale: number): Promise<string> {
-  const name = `realmlift_bench_${MESSAGES * scale}`;
+async function built(maintenance: string, shape: Shape, scale: number): Promise<string> {
+  const name = `realmlift_bench_${shape}_${MESSAGES * scale}`;
+  const { file, title } = SHAPES[shape];
   await withClient(maintenance, async (client) => {
     if ((await client.query('SELECT FROM pg_database WHERE datname = $1', [name])).rowCount === 1) return;
-    console.log(`building ${name}: 4 realms of ${MESSAGES * scale} messages, which takes minutes and about ${1.5 * scale} GB, once`);
+    console.log(`building ${name} (${title}), which takes minutes and about ${1.5 * scale} GB, once`);
     const building = `${name}_building`;
     await client.query(`DROP DATABASE IF EXISTS ${building}`);
     await client.query(`CREATE DATABASE ${building} TEMPLATE template0 ENCODING 'UTF8'`);
     await loadDump(sibling(maintenance, building), testData('zulip-11', 'local', 'database.sql.gz'));
     await withClient(sibling(maintenance, building), async (inside) => {
       await inside.query(`SELECT set_config('bench.messages', $1, false)`, [MESSAGES * scale]);
-      await inside.query(await readFile(join(ROOT, 'bench', 'grow-realms.sql'), 'utf8'));
+      for (const script of ['drop-indexes.sql', file, 'make-indexes.sql']) await inside.query(await readFile(join(ROOT, 'bench', script), 'utf8'));
       await inside.query('VACUUM ANALYZE');
     });
     await client.query(`ALTER DATABASE ${building} RENAME TO ${name}`);

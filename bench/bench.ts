@@ -3,19 +3,22 @@
  *
  *   SCALE=1|10   messages per realm: 100,000 or a million, with ten times as many usermessages
  *   RUNS=3       alternating runs of each measurement
- *   DATABASE_URL use this server (a database realmlift_bench_MESSAGES is made there) instead of an embedded one
+ *   SHAPE=…      one of the two databases of bench-database.ts alone: interleaved, single
+ *   DATABASE_URL use this server (databases realmlift_bench_SHAPE_MESSAGES are made there) instead of an embedded one
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { withClient } from '../test/testbed/database-client.js';
 import { unpackArchive } from '../test/testbed/tar-archive.js';
 import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
-import { benchDirectory, withBenchDatabase, type BenchDatabase } from './bench-database.js';
+import { benchDirectory, SHAPES, withBenchDatabase, type BenchDatabase, type Shape } from './bench-database.js';
 import { explain } from './explain.js';
 import { measure, type Measured } from './measured-process.js';
 import { countRows, rawCopy, type RowCounts } from './raw-copy.js';
+import { endedSessionsSeconds } from './server-processor.js';
 
 const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
 const LARGE = 'acme';
@@ -23,50 +26,81 @@ const SMALL = 'tiny';
 
 const scale = Number(process.env.SCALE ?? 1);
 const runs = Number(process.env.RUNS ?? 3);
+const shapes = (Object.keys(SHAPES) as Shape[]).filter((shape) => (process.env.SHAPE ?? shape) === shape);
 
-await withBenchDatabase(scale, async (database) => {
+await withBenchDatabase(scale, shapes, async (database, shape) => {
   const uploads = join(database.directory, 'uploads');
   if (!existsSync(uploads)) await unpackArchive(testData('zulip-11/local', 'uploads.tar.gz'), uploads);
   const raw = rawCopy(database.url, await realmId(database.url));
   const expected = await countRows(database.url, raw);
+  console.log(`\n${shape}: ${SHAPES[shape].title}`);
   console.log(`SCALE=${scale} on ${database.server}, ${cpus().length} cores, Node ${process.version}: ${expected.zerver_message} messages, ${expected.zerver_usermessage} usermessages`);
-  console.log(`raw COPY by ${raw.client}, two sessions at once; each run of the export is a whole process with --jobs 2\n`);
+  console.log(`raw COPY by ${raw.client}, two sessions at once; each run of the export is a whole process with --jobs 2`);
+  console.log(`planner: ${await plannerSettings(database.url)}\n`);
 
-  const rawSeconds: number[] = [];
-  const plain: Measured[] = [];
-  const verified: Measured[] = [];
-  const small: Measured[] = [];
+  const copied: Run[] = [];
+  const plain: Run[] = [];
+  const verified: Run[] = [];
+  const small: Run[] = [];
+  const timed = (realm: string, verify: boolean, rows?: RowCounts): Promise<Run> => onServer(database, () => exportRealm(database, uploads, realm, verify, rows));
   await raw.run();
   for (let run = 1; run <= runs; run++) {
-    rawSeconds.push(await raw.run());
-    plain.push(await exportRealm(database, uploads, LARGE, false, expected));
-    verified.push(await exportRealm(database, uploads, LARGE, true, expected));
-    small.push(await exportRealm(database, uploads, SMALL, false));
-    console.log(`run ${run}: raw COPY ${seconds(rawSeconds.at(-1))}, export ${seconds(plain.at(-1)?.seconds)}, with verify ${seconds(verified.at(-1)?.seconds)}, small realm ${seconds(small.at(-1)?.seconds)}`);
+    copied.push(await onServer(database, async () => ({ seconds: await raw.run() })));
+    plain.push(await timed(LARGE, false, expected));
+    verified.push(await timed(LARGE, true, expected));
+    small.push(await timed(SMALL, false));
+    console.log(`run ${run}: raw COPY ${seconds(copied.at(-1)?.seconds)}, export ${seconds(plain.at(-1)?.seconds)}, with verify ${seconds(verified.at(-1)?.seconds)}, small realm ${seconds(small.at(-1)?.seconds)}`);
   }
 
-  console.log(`\nmedians of ${runs}               seconds   to raw     peak  processes  processor`);
-  console.log(`${'raw COPY, two sessions'.padEnd(24)}${seconds(median(rawSeconds)).padStart(10)}`);
-  const plainSeconds = printLine('export --no-verify', plain, rawSeconds);
-  const verifiedSeconds = printLine('export, with verify', verified, rawSeconds);
-  printLine('export of a small realm', small, rawSeconds);
+  console.log(`\nmedians of ${runs}               seconds   to raw     peak  processes  processor: client   server`);
+  printLine('raw COPY, two sessions', copied, copied);
+  const plainSeconds = printLine('export --no-verify', plain, copied);
+  const verifiedSeconds = printLine('export, with verify', verified, copied);
+  printLine('export of a small realm', small, copied);
   console.log(`verify adds ${((verifiedSeconds / plainSeconds - 1) * 100).toFixed(0)}%`);
   for (const realm of [LARGE, SMALL]) console.log((await explain(database.url, realm)).join('\n'));
-  await compareWithScale1({ seconds: plainSeconds, peak: highest(plain.map((each) => each.peak)) });
+  await compareWithScale1(shape, { seconds: plainSeconds, peak: highest(plain.map((each) => each.peak ?? NaN)) });
 });
 
+/** One run; of the raw COPY only the time and the server's part are known. */
+interface Run extends Partial<Measured> {
+  readonly seconds: number;
+  /** Processor seconds of the server's sessions. */
+  readonly server: number;
+}
+
+async function onServer(database: BenchDatabase, work: () => Promise<Omit<Run, 'server'>>): Promise<Run> {
+  const before = await endedSessionsSeconds(database.url);
+  const measured = await work();
+  // A session is counted when it has ended, a moment after its client.
+  await sleep(200);
+  return { ...measured, server: (await endedSessionsSeconds(database.url)) - before };
+}
+
 /**
- * Peak: of all processes together; processor: seconds of the main process. The ratio is the median of those of each run: on a
- * machine whose other load comes and goes, neighbours in time compare best. Returns the median of the seconds.
+ * Peak: of all processes together; processor: seconds of the main process and of the server's sessions. The ratio is the median
+ * of those of each run: on a machine whose other load comes and goes, neighbours in time compare best. Returns the median of the seconds.
  */
-function printLine(name: string, measured: readonly Measured[], rawSeconds: readonly number[]): number {
+function printLine(name: string, measured: readonly Run[], copied: readonly Run[]): number {
   const time = median(measured.map((each) => each.seconds));
+  const known = (value: number, text: string): string => (Number.isFinite(value) ? text : '');
+  const peak = highest(measured.map((each) => each.peak ?? NaN));
+  const processes = highest(measured.map((each) => each.processes ?? NaN));
+  const client = median(measured.map((each) => each.processorSeconds ?? NaN));
   const columns = [
-    seconds(time).padStart(10), `${median(measured.map((each, run) => each.seconds / (rawSeconds[run] as number))).toFixed(2)} x`.padStart(9), `${highest(measured.map((each) => each.peak)).toFixed(0)} MiB`.padStart(9),
-    String(highest(measured.map((each) => each.processes))).padStart(11), seconds(median(measured.map((each) => each.processorSeconds))).padStart(11),
+    seconds(time).padStart(10), `${median(measured.map((each, run) => each.seconds / (copied[run] as Run).seconds)).toFixed(2)} x`.padStart(9), known(peak, `${peak.toFixed(0)} MiB`).padStart(9),
+    known(processes, String(processes)).padStart(11), known(client, seconds(client)).padStart(19), seconds(median(measured.map((each) => each.server))).padStart(9),
   ];
   console.log(name.padEnd(24) + columns.join(''));
   return time;
+}
+
+async function plannerSettings(url: string): Promise<string> {
+  return withClient(url, async (client) => {
+    const { rows } = await client.query<{ name: string; setting: string }>(
+      "SELECT name, current_setting(name) AS setting FROM unnest(ARRAY['random_page_cost', 'work_mem', 'effective_cache_size', 'shared_buffers']) AS name");
+    return rows.map(({ name, setting }) => `${name} ${setting}`).join(', ');
+  });
 }
 
 interface Result {
@@ -75,8 +109,8 @@ interface Result {
 }
 
 /** How time and memory grow with the realm, once SCALE=1 has been measured too. */
-async function compareWithScale1(result: Result): Promise<void> {
-  const file = (of: number): string => join(benchDirectory(of), 'result.json');
+async function compareWithScale1(shape: Shape, result: Result): Promise<void> {
+  const file = (of: number): string => join(benchDirectory(of), `result-${shape}.json`);
   await mkdir(benchDirectory(scale), { recursive: true });
   await writeFile(file(scale), JSON.stringify(result));
   if (scale === 1 || !existsSync(file(1))) return;

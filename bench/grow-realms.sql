@@ -4,25 +4,6 @@
 --
 -- Per realm: bench.messages messages of about 1.2 KB as CSV, ten usermessages and one reaction each, 500 users, 50 channels,
 -- 5,000 subscriptions. Everything is computed from row numbers, nothing is random: two builds hold the same rows.
-SET search_path = zulip;
-SET synchronous_commit = off;
-SET work_mem = '256MB';
-SET maintenance_work_mem = '512MB';
-
--- Indexes and unique constraints of the large tables are made again at the end.
-CREATE TEMP TABLE made_again AS
-  SELECT format('DROP INDEX %s', i.indexrelid::regclass) AS down, pg_get_indexdef(i.indexrelid) AS up
-  FROM pg_index i
-  WHERE i.indrelid IN ('zerver_message'::regclass, 'zerver_usermessage'::regclass, 'zerver_reaction'::regclass)
-    AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
-  UNION ALL
-  SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname),
-         format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid)) || CASE c.contype WHEN 'f' THEN ' NOT VALID' ELSE '' END
-  FROM pg_constraint c
-  WHERE c.conrelid IN ('zerver_usermessage'::regclass, 'zerver_reaction'::regclass, 'zerver_message'::regclass)
-    AND (c.contype = 'f' OR (c.contype IN ('u', 'p') AND c.conrelid <> 'zerver_message'::regclass));
-DO $$ DECLARE statement text; BEGIN FOR statement IN SELECT down FROM made_again LOOP EXECUTE statement; END LOOP; END $$;
-
 INSERT INTO zerver_realm
   SELECT made.* FROM zerver_realm r, LATERAL jsonb_populate_record(r, jsonb_build_object(
     'id', (SELECT max(id) + 1 FROM zerver_realm), 'string_id', 'initech', 'name', 'Initech', 'uuid', md5('initech')::uuid)) AS made
@@ -85,5 +66,3 @@ INSERT INTO zerver_usermessage (id, flags, message_id, user_profile_id)
 INSERT INTO zerver_reaction (id, emoji_name, emoji_code, reaction_type, message_id, user_profile_id)
   SELECT b.reactions + x, '+1', '1f44d', 'unicode_emoji', b.messages + x, b.users + ((x / 4 % 50 * 10 + (x / 4 + 9) % 90) % 500) * 4 + x % 4
   FROM base b, generate_series(0::bigint, (SELECT size - 1 FROM base)) x;
-
-DO $$ DECLARE statement text; BEGIN FOR statement IN SELECT up FROM made_again ORDER BY up NOT LIKE '%PRIMARY KEY%', up LIKE '%FOREIGN KEY%' LOOP EXECUTE statement; END LOOP; END $$;

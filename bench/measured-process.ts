@@ -65,7 +65,7 @@ function highWaterMark(pid: number): number {
 }
 
 /** Seconds; /proc counts in hundredths (USER_HZ). Fields 14 to 17, counted behind the command's name in parentheses. */
-function processorTimes(pid: number): { own: number; endedChildren: number } {
+export function processorTimes(pid: number): { own: number; endedChildren: number } {
   const fields = read(`/proc/${pid}/stat`).split(') ')[1]?.split(' ') ?? [];
   const [user = 0, system = 0, childrensUser = 0, childrensSystem = 0] = fields.slice(11, 15).map((field) => Number(field) / 100);
   return { own: user + system, endedChildren: childrensUser + childrensSystem };
