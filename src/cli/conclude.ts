@@ -42,10 +42,10 @@ function table(outcomes: readonly Outcome[]): string {
   const width = Math.max(...outcomes.map(({ target }) => target.name.length));
   return outcomes.map((outcome) => {
     const name = outcome.target.name.padEnd(width);
-    if ('error' in outcome) return `${name}  failed\n`;
+    if ('error' in outcome) return `! ${name}  failed\n`;
     const { rows, files } = outcome.result;
     const count = (numbers: Iterable<number>): string => thousands([...numbers].reduce((sum, each) => sum + each, 0));
-    return `${name}  ${count(rows.values()).padStart(14)} rows  ${count(Object.values(files.areas).map(({ found }) => found)).padStart(9)} files  ${lossesOf(outcome.result)} losses\n`;
+    return `${lossesOf(outcome.result) > 0 ? '!' : ' '} ${name}  ${count(rows.values()).padStart(14)} rows  ${count(Object.values(files.areas).map(({ found }) => found)).padStart(9)} files  ${lossesOf(outcome.result)} losses\n`;
   }).join('');
 }
 

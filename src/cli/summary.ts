@@ -26,14 +26,24 @@ export function summary(result: ExportResult, seconds: number): string {
   if (result.outside !== undefined) lines.push(`  ids are those of the new server; ${thousands(result.outside)} references point outside the export and stayed as they are`);
   if (verified !== undefined) lines.push(`  verified: ${thousands(verified.totals.files)} files read again in ${verified.totals.seconds.toFixed(1)} s${verified.totals.notes > 0 ? `, ${verified.totals.notes} notes` : ''}`);
   lines.push('  report.json names each row and file that stayed');
+  lines.push(...lossLines(result));
   return `${lines.join('\n')}\n`;
 }
 
-/** What database and store disagree on. */
-function oddities({ missing, failed, otherSize, metadata, skipped, orphans, orphanBytes, orphansCopied, orphansListed }: AreaTally): string {
+/** Files that should have travelled: the last lines, which nobody must overlook. */
+function lossLines({ files }: ExportResult): string[] {
+  return AREAS.flatMap((area) => {
+    const { missing, failed } = files.areas[area];
+    const told = [...(missing > 0 ? [`${thousands(missing)} missing`] : []), ...(failed > 0 ? [`${thousands(failed)} failed`] : [])];
+    return told.length === 0 ? [] : [`! ${area}: ${told.join(', ')}`];
+  });
+}
+
+/** What else database and store disagree on. */
+function oddities({ otherSize, metadata, skipped, orphans, orphanBytes, orphansCopied, orphansListed }: AreaTally): string {
   const copied = orphansCopied === 0 ? '' : `, ${thousands(orphansCopied)} copied`;
   const counts: readonly (readonly [number, string])[] = [
-    [missing, 'missing'], [failed, 'failed'], [otherSize, 'of another size than their row says'],
+    [otherSize, 'of another size than their row says'],
     [metadata.absent, 'without metadata'], [metadata.foreign, 'with foreign metadata'], [metadata.contradictory, 'with contradictory metadata'],
     [skipped, 'not to travel'], [orphans, `that no row claims, ${size(orphanBytes)}${copied}`],
   ];

@@ -22,6 +22,7 @@ import type { ExportPlan } from '../plan/plan-export.js';
 import { ledgerQuery, messageIdsQuery, messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
 import { cutConnection, type Snapshot } from '../snapshot/snapshot.js';
+import { refuseWrongSalt } from './avatar-salt.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { ExportEvent, TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
@@ -148,9 +149,9 @@ class RealmExport {
     return { target, plan, rows, bytes, files, losses: this.#losses, warnings: this.#warnings, ledger: ledgerEntries(plan, parts) };
   }
 
-  /** What can be refused before a row leaves: no salt for avatars, no migration status, files that nobody approved. */
+  /** What can be refused before a row leaves: no salt for avatars or a wrong one, no migration status, files that nobody approved. */
   async #checkBeforehand(): Promise<MigrationStatusResult | undefined> {
-    const { salt, avatars, source, orphans } = this.#context;
+    const { salt, avatars, source, store, orphans } = this.#context;
     const { plan, session } = this.#run;
     if (orphans === 'copy' && plan.request.mode !== 'full') {
       throw new RealmliftError('ORPHANS_UNAPPROVED', 'usage', 'files that no row claims are copied only into a full export: nobody can say whose they are', { hint: '--orphans report', exit: EXIT.usage });
@@ -160,6 +161,7 @@ class RealmExport {
         hint: 'give --zulip-secrets /etc/zulip/zulip-secrets.conf or ZULIP_AVATAR_SALT, or go on without avatars with --no-avatars', exit: EXIT.usage,
       });
     }
+    if (avatars && salt !== undefined) await refuseWrongSalt(session, store, { salt, realm: plan.request.realm, zerverMigration: source.version.zerverMigration }, this.#signal);
     if (plan.request.mode === 'user' || !hasMigrationStatus(source.version)) return undefined;
     const status = migrationStatus(source.version, this.#context.migrationStatus);
     for (const text of status.warnings) {

@@ -49,10 +49,13 @@ async function* avatars(wanted: WantedFiles, tree: UploadsTree): AsyncGenerator<
     const user = name.includes('.') ? users.get(hash) : undefined;
     if (user === undefined) continue;
     files.push({ name, user });
-    seen.add(hash);
+    seen.add(name);
   }
   for (const user of users.values()) {
-    if (user.avatarSource === 'U' && !seen.has(user.hash) && wanted.isRealmUser(user.userId)) files.push({ name: `${user.hash}.png`, user });
+    if (user.avatarSource !== 'U' || !wanted.isRealmUser(user.userId)) continue;
+    // What is there of one of them is exported, what is not is asked for, to be told: of one that is wholly missing, by its picture.
+    const absent = [`${user.hash}.png`, `${user.hash}.original`].filter((name) => !seen.has(name));
+    for (const name of absent.length === 2 ? absent.slice(0, 1) : absent) files.push({ name, user });
   }
 
   files.sort((a, b) => byBytes(a.name, b.name));

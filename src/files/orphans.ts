@@ -136,7 +136,7 @@ async function avatarNames({ avatars }: WantedFiles): Promise<Set<string>> {
 }
 
 /** `HASH`, `HASH.original`, `HASH.png` and `HASH-medium.png` are one user's. */
-function avatarStem(name: string): string {
+export function avatarStem(name: string): string {
   return name.replace(/\..*$/, '').replace(/-medium$/, '');
 }
 

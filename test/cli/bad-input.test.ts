@@ -114,6 +114,7 @@ t.test('a Zulip server', async (t) => {
 
     await t.test('what is asked for cannot be', async (t) => {
       ended(t, await run(ACME, { ZULIP_AVATAR_SALT: '' }), { exit: 2, line: /^realmlift: SALT_MISSING \[plan\]: .*avatar_salt.*--zulip-secrets.*--no-avatars/ }, out);
+      ended(t, await run(ACME, { ZULIP_AVATAR_SALT: 'of another server' }), { exit: 2, line: /^realmlift: AVATAR_SALT_WRONG \[plan\]: none of the realm's \d+ uploaded avatars is found .*--zulip-secrets.*--no-avatars/ }, out);
       ended(t, await run([...ACME, '--strip', 'zerver_stream.nothing']), { exit: 2, line: /^realmlift: COLUMN_UNKNOWN \[plan\]: .*zerver_stream\.nothing/ }, out);
       ended(t, await run([...ACME, '--keep', 'token']), { exit: 2, line: /^realmlift: COLUMN_UNKNOWN \[plan\]: .*TABLE\.COLUMN/ }, out);
       ended(t, await run([...ACME, '--strip', 'zerver_stream.id']), { exit: 2, line: /^realmlift: COLUMN_NEEDED \[plan, zerver_stream\]: .*id/ }, out);

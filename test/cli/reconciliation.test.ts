@@ -85,13 +85,20 @@ t.test('database and buckets disagree', async (t) => {
       t.match(of(OF_GLOBEX), [{ kind: 'skipped', attachmentId: OF_GLOBEX }]);
       t.equal(told.length, 6, JSON.stringify(told));
       t.strictSame(orphans, ORPHANS);
-      t.match(stderr, /\n {2}uploads +5 files +\S+ \S+ {2}\(1 missing; 1 of another size than their row says; 1 without metadata; 1 with foreign metadata; 1 with contradictory metadata; 1 not to travel; 2 that no row claims, 12 B\)\n/);
+      t.match(stderr, /\n {2}uploads +5 files +\S+ \S+ {2}\(1 of another size than their row says; 1 without metadata; 1 with foreign metadata; 1 with contradictory metadata; 1 not to travel; 2 that no row claims, 12 B\)\n/);
+      t.match(stderr, /\n {2}report\.json names each row and file that stayed\n! uploads: 1 missing\n$/, 'what is lost comes last, and marked');
 
       const ids = new Set(read<{ zerver_attachment: { id: number }[] }>(directory, 'report', 'acme', 'attachment.json').zerver_attachment.map(({ id }) => String(id)));
       t.strictSame([MISSING, RESIZED, OF_GLOBEX].map((id) => ids.has(id)), [false, true, false], 'a row without a file would stop the import');
       const records = new Map(read<{ path: string; user_profile_id: number; realm_id: number }[]>(directory, 'report', 'acme', 'uploads', 'records.json').map((each) => [each.path, each]));
       for (const [id, owner] of [[ABSENT, 13], [FOREIGN, 13], [CONTRADICTORY, 29]] as const) t.match(records.get(paths.get(id) as string), { user_profile_id: owner, realm_id: 2 });
       t.equal(records.has(paths.get(OF_GLOBEX) as string) || existsSync(join(directory, 'report', 'acme', 'uploads', paths.get(OF_GLOBEX) as string)), false, "another realm's user's file stays");
+    });
+
+    await t.test('a wrong avatar salt stops the run before a row leaves', async (t) => {
+      const { code, stderr } = await realmlift(['export', '--realm', 'acme', '--output', join(directory, 'salt')], { env: { ...env, ZULIP_AVATAR_SALT: 'wrong' } });
+      t.match({ code, stderr }, { code: 2, stderr: /^realmlift: AVATAR_SALT_WRONG \[plan\]: / });
+      t.equal(existsSync(join(directory, 'salt', 'acme')) || existsSync(join(directory, 'salt', 'acme.partial')), false);
     });
 
     await t.test('--strict', async (t) => {

@@ -74,6 +74,15 @@ t.test('the uploads directory, its areas and the directories of realms may be li
   }
 });
 
+t.test('an avatar of which one half is missing is told, and the other half travels', async (t) => {
+  for (const [there, told] of [[['hash.png'], ['avatars 2/hash.original absent']], [['hash.original'], ['avatars 2/hash.png absent']], [[], ['avatars 2/hash.png absent']], [['hash.png', 'hash.original', 'hash-medium.png'], []]] as const) {
+    const root = t.testdir({ uploads: { files: { 2: { a: { 'a.txt': 'a' } } }, avatars: { 2: { emoji: { images: { 'e.png': 'e' } }, ...Object.fromEntries(there.map((name) => [name, 'x'])) } } }, export: {} });
+    const { areas, losses } = await pulled(join(root, 'uploads'), join(root, 'export'));
+    t.strictSame(losses, told, there.join());
+    t.match(areas.avatars, { found: Math.min(2, there.length), missing: told.length, orphans: 0 });
+  }
+});
+
 t.test('links that lead out of the directory of their realm are refused, and named', async (t) => {
   const root = t.testdir({
     disk: { 'a.txt': 'a' },
