@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { isBackup, verifyBackup, type VerifiedBackup } from '../backup/verify-backup.js';
 import { EXIT } from '../errors.js';
+import { refusePacked } from '../package/packed-export.js';
 import type { Finding } from '../verify/findings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
 import { wholeNumber } from './whole-number.js';
@@ -25,6 +26,7 @@ export function verifyCommand(): Command {
     .option('--json', 'print the whole report as JSON')
     .addHelpText('after', '\nExit codes: 0 good (there may be notes); 1 an error was found, or a file cannot be read; 2 no such directory.')
     .action(async (directory: string, given: VerifyArguments) => {
+      refusePacked(directory);
       if (await isBackup(directory, process.env)) {
         const verified = await verifyBackup(directory, process.env, { identityFile: given.identity, passphraseFile: given.passphraseFile }, given.jobs ?? availableParallelism());
         process.stdout.write(given.json === true ? `${JSON.stringify(verified, null, 2)}\n` : backupSummary(verified));

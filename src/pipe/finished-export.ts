@@ -2,22 +2,33 @@
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { refusePacked } from '../package/packed-export.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { ORPHANS_DIRECTORY } from '../files/orphans.js';
 import { recordsOf } from '../files/records.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
 import { comparePaths, MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
-import { changed } from './table-file.js';
+import { changed, type Expected } from './table-file.js';
 
-export interface FinishedExport {
+/** An export whose tables can be read: of realmlift ({@link FinishedExport}), or one that Zulip itself wrote. */
+export interface ReadableExport {
   readonly directory: string;
+  /** What is known of it; Zulip does not write down its mode. */
+  readonly header: Pick<ManifestHeader, 'realm' | 'zulip_version' | 'options'> & { readonly mode?: string };
+  /** Files at the top level but messages files and the manifest, by name. */
+  readonly top: ReadonlyMap<string, Expected>;
+  /** messages-000001.json and so on, without a gap. */
+  readonly messages: readonly Expected[];
+  /** The files in uploads/, avatars/, emoji/ and realm_icons/ but records.json. */
+  readonly areaFiles: () => AsyncIterable<Expected> | Iterable<Expected>;
+}
+
+export interface FinishedExport extends ReadableExport {
   readonly header: ManifestHeader;
   /** How many files it holds that no row names, see --orphans copy. */
   readonly orphans: number;
-  /** Files at the top level but messages files and the manifest, by name. */
   readonly top: ReadonlyMap<string, ManifestFile>;
-  /** messages-000001.json and so on, without a gap. */
   readonly messages: readonly ManifestFile[];
   /** records.json of each area that has one. */
   readonly records: ReadonlyMap<Area, ManifestFile>;
@@ -31,7 +42,8 @@ export const TABLE_FILES = ['realm.json', 'user.json', 'analytics.json', 'attach
 /** Old and new ids by table, of an export whose ids were rewritten. */
 export const ID_MAPS = 'id_maps.json';
 
-const MESSAGES = /^messages-(\d{6,})\.json$/;
+/** The number of a messages file. */
+export const MESSAGES = /^messages-(\d{6,})\.json$/;
 
 /**
  * Opens an export: its manifest is read, and every file must be there with its size, and no other. Contents are compared when
@@ -40,6 +52,7 @@ const MESSAGES = /^messages-(\d{6,})\.json$/;
  * @throws RealmliftError NOT_AN_EXPORT, MANIFEST_DAMAGED, EXPORT_CHANGED
  */
 export async function openFinishedExport(directory: string): Promise<FinishedExport> {
+  refusePacked(directory);
   const manifest = join(directory, MANIFEST);
   if (!existsSync(manifest)) {
     throw new RealmliftError('NOT_AN_EXPORT', 'usage', `${directory} has no manifest.json`, {
@@ -101,8 +114,8 @@ export function areaOf(path: string): Area | undefined {
 }
 
 /** The files of {@link TABLE_FILES} that the export has. */
-export function tableFiles(source: FinishedExport): ManifestFile[] {
-  return TABLE_FILES.map((name) => source.top.get(name)).filter((file) => file !== undefined);
+export function tableFiles<File extends Expected>({ top }: { readonly top: ReadonlyMap<string, File> }): File[] {
+  return TABLE_FILES.map((name) => top.get(name)).filter((file) => file !== undefined);
 }
 
 /**
@@ -111,11 +124,11 @@ export function tableFiles(source: FinishedExport): ManifestFile[] {
  * @returns undefined when the export has no such file
  * @throws RealmliftError EXPORT_CHANGED
  */
-export function readTop({ directory, top }: FinishedExport, name: string): string | undefined {
+export function readTop({ directory, top }: Pick<ReadableExport, 'directory' | 'top'>, name: string): string | undefined {
   const listed = top.get(name);
   if (listed === undefined) return undefined;
   const bytes = readFileSync(join(directory, name));
-  if (createHash('sha256').update(bytes).digest('hex') !== listed.sha256) throw changed(name, 'its content is another');
+  if (listed.sha256 !== undefined && createHash('sha256').update(bytes).digest('hex') !== listed.sha256) throw changed(name, 'its content is another');
   return bytes.toString('utf8');
 }
 

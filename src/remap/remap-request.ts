@@ -11,6 +11,9 @@ import { remapExport, type RemapResult } from './remap-export.js';
 import { refuseMisfit, targetVersion } from './target-fit.js';
 import { readTarget, type TargetServer } from './target-server.js';
 
+/** zerver/lib/server_initialization.py */
+const MAKE_BOTS = `on the new server: manage.py shell -c 'from zerver.lib.server_initialization import create_internal_realm as c; c()'`;
+
 export interface RemapRequest {
   /** Give every row a new id, not only the system bots and clients. */
   readonly all: boolean;
@@ -97,9 +100,19 @@ export async function applyRemap(prepared: PreparedRemap, { from, to, files }: R
     },
     check: (source, tables) => {
       if (target !== undefined) refuseMisfit(source, tables, target, registry);
+      if (target !== undefined) refuseMissingBots(tables, target);
       if (map !== undefined && assignment === undefined) refuseUnfit(map, namesOf(tables));
     },
     registry, catalog: target?.catalog, salt, realmName, subdomain, files,
+  });
+}
+
+/** Zulip's import makes the system bots of a server that was only installed; their ids are not known before. */
+function refuseMissingBots(files: readonly TableFile[], { bots, realms }: TargetServer): void {
+  const lacking = [...namesOf(files).bots.keys()].filter((email) => !bots.has(email));
+  if (lacking.length === 0) return;
+  throw new RealmliftError('TARGET_BOTS', 'remap', `the new server lacks the system bots ${lacking.join(', ')}, whose ids are needed`, {
+    hint: realms.length === 0 ? MAKE_BOTS : undefined, exit: EXIT.nothingExported,
   });
 }
 

@@ -5,7 +5,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { linesFit } from '../package/migration-status.js';
 import { keyOf } from '../plan/plan-tables.js';
 import type { Registry } from '../plan/registry.js';
-import { readTop, type FinishedExport } from '../pipe/finished-export.js';
+import { readTop, type ReadableExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
@@ -16,7 +16,7 @@ import type { TargetServer } from './target-server.js';
 const REPORT_HEAD = 64 * 1024;
 
 /** @throws RealmliftError TARGET_VERSION saying what differs */
-export function refuseMisfit(source: FinishedExport, files: readonly TableFile[], target: TargetServer, registry: Registry): void {
+export function refuseMisfit(source: ReadableExport, files: readonly TableFile[], target: TargetServer, registry: Registry): void {
   const misfit = versionMisfit(source, target) ?? migrationsMisfit(source, target) ?? columnsMisfit(source, files, target, registry);
   if (misfit !== undefined) throw targetVersion(misfit);
 }
@@ -26,7 +26,7 @@ export function targetVersion(misfit: string): RealmliftError {
 }
 
 /** Another major version; undefined when it is the same, or when the export does not say its own. */
-export function versionMisfit({ header: { zulip_version: version } }: FinishedExport, target: TargetServer): string | undefined {
+export function versionMisfit({ header: { zulip_version: version } }: ReadableExport, target: TargetServer): string | undefined {
   if (version === null || Number.parseInt(version, 10) === target.version.major) return undefined;
   return `the export is of Zulip ${version}, the new server of Zulip ${target.version.major} (${target.version.release})`;
 }
@@ -36,7 +36,7 @@ export function versionMisfit({ header: { zulip_version: version } }: FinishedEx
  * migration_status.json are held to what the new server's database says is applied; an export of a version without that file
  * names its newest migration in the report.
  */
-export function migrationsMisfit(source: FinishedExport, { version }: TargetServer): string | undefined {
+export function migrationsMisfit(source: ReadableExport, { version }: TargetServer): string | undefined {
   const status = readTop(source, 'migration_status.json');
   if (status === undefined) {
     const newest = newestMigration(source);
@@ -49,7 +49,7 @@ export function migrationsMisfit(source: FinishedExport, { version }: TargetServ
   return differing.length === 0 ? undefined : `other migrations are applied to the new server than to that of the export: of ${differing.join(', ')}`;
 }
 
-function newestMigration({ directory, top }: FinishedExport): string | undefined {
+function newestMigration({ directory, top }: ReadableExport): string | undefined {
   if (!top.has('report.json')) return undefined;
   const fd = openSync(join(directory, 'report.json'), 'r');
   try {
@@ -61,7 +61,7 @@ function newestMigration({ directory, top }: FinishedExport): string | undefined
 }
 
 /** A table or a key that is none of the new server: the import stops at it half-way. */
-export function columnsMisfit(source: FinishedExport, files: readonly TableFile[], target: TargetServer, registry: Registry): string | undefined {
+export function columnsMisfit(source: ReadableExport, files: readonly TableFile[], target: TargetServer, registry: Registry): string | undefined {
   const inFile = (file: TableFile): string | undefined => {
     const fields = new RowFields();
     for (const table of file.tables) {

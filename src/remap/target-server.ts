@@ -15,84 +15,121 @@ import { MESSAGE_NUMBERS, spaceOf } from './reference-catalog.js';
 export interface TargetServer {
   /** `user@host:port/database` */
   readonly description: string;
+  /** Where its tables are. */
+  readonly schema: string;
   readonly version: ZulipVersion;
   readonly catalog: Catalog;
   /** System bots by address. */
   readonly bots: ReadonlyMap<string, BotIds>;
   /** Ids of the clients by name. */
   readonly clients: ReadonlyMap<string, number>;
-  /** Subdomains that are taken. */
-  readonly subdomains: ReadonlySet<string>;
+  /** All that it has, deactivated ones and that of the system bots too; none on a server that was only installed. */
+  readonly realms: readonly TargetRealm[];
+  /** Tables whose sequence would give out an id that is taken: whatever inserts into them fails. */
+  readonly behind: readonly string[];
   /** Above all that is taken, and no higher than the columns hold. */
   readonly ids: NewIds;
+}
+
+export interface TargetRealm {
+  readonly subdomain: string;
+  /** Null before Zulip has them. */
+  readonly uuid: string | null;
 }
 
 /** Highest values by pg_type's OIDs of int2, int4 and int8; of the last, what a double holds exactly. */
 const HIGHEST: Readonly<Record<number, number>> = { 21: 2 ** 15 - 1, 23: INTEGER, 20: Number.MAX_SAFE_INTEGER };
 
+/** Tables that get rows with an import, and are none of an export. */
+const UNLISTED = ['zerver_attachment_messages', 'zerver_attachment_scheduled_messages', 'zerver_imageattachment'];
+
 /** What zerver_recipient.type_id means is said by the row's type and by no foreign key. */
 const TYPE_IDS = ['zerver_userprofile', 'zerver_stream', 'zerver_huddle'];
 
-/** @throws RealmliftError NOT_ZULIP, RIGHT_MISSING, those of the connection, each saying that it is about the new server */
+/** @throws RealmliftError as {@link withTarget} */
 export async function readTarget(settings: ConnectionSettings, registry: Registry): Promise<TargetServer> {
-  try {
-    return await read(settings, registry);
-  } catch (cause) {
-    if (cause instanceof RealmliftError) {
-      const { code, message, table, hint, exit } = cause;
-      throw new RealmliftError(code, 'remap', `the new server: ${message}`, { table, exit, hint: code === 'RIGHT_MISSING' ? hint : 'check --target-url', cause });
-    }
-    const { code, message } = cause as { code?: string; message: string };
-    if (code !== '42501') throw cause;
-    throw new RealmliftError('RIGHT_MISSING', 'remap', `the role may not read what must be known of the new server (${serverReason(code, message)})`, {
-      hint: 'GRANT SELECT on its tables and sequences, or connect as the role that Zulip itself uses; nothing is written there', cause,
-    });
-  }
+  return withTarget(settings, registry, (_, target) => Promise.resolve(target));
 }
 
-async function read(settings: ConnectionSettings, registry: Registry): Promise<TargetServer> {
-  const client = await connect(settings, 'target');
+/**
+ * Runs `use` inside the read-only transaction in which the new server was looked at; its tables are found without a schema.
+ * @throws what `use` throws; RealmliftError NOT_ZULIP, RIGHT_MISSING, those of the connection, each saying that it is about the new server
+ */
+export async function withTarget<T>(settings: ConnectionSettings, registry: Registry, use: (client: pg.Client, target: TargetServer) => Promise<T>): Promise<T> {
+  const client = await connect(settings, 'target').catch(aboutTarget);
   try {
-    await client.query(BEGIN);
-    const schema = await findSchema(client);
-    await useSchema(client, schema);
-    const catalog = await readCatalog(client, schema);
-    const tables = [...new Set([...registry.tables.values()].map(({ table }) => table))].filter((table) => catalog.has(table));
-    // A table that the new server does not have is one of another version, of which an export that fits has no row.
-    const [highest, limit] = [await highestIds(client, schema, tables), limits(catalog, tables)];
-    const bots = await findSystemBots(client);
-    const recipients = await client.query<{ id: number; recipient: number | null }>('SELECT id::float8 AS id, recipient_id::float8 AS recipient FROM zerver_userprofile WHERE id = ANY ($1::int8[])', [bots.map(({ id }) => id)]);
-    const recipientOf = new Map(recipients.rows.map(({ id, recipient }) => [id, recipient]));
-    return {
-      description: settings.description,
-      version: await detectZulipVersion(client, schema),
-      catalog,
-      bots: new Map(bots.flatMap(({ id, email }): [string, BotIds][] => {
-        const recipient = recipientOf.get(id) ?? null;
-        return recipient === null ? [] : [[email, { user: id, recipient }]];
-      })),
-      clients: new Map((await client.query<{ id: number; name: string }>('SELECT id::float8 AS id, name FROM zerver_client')).rows.map(({ id, name }) => [name, id])),
-      subdomains: new Set((await client.query<{ name: string }>('SELECT string_id AS name FROM zerver_realm')).rows.map(({ name }) => name)),
-      ids: { base: (table) => highest.get(table) ?? 0, limit: (table) => limit.get(table) ?? INTEGER },
-    };
+    const target = await readTargetWith(client, settings.description, registry).catch(aboutTarget);
+    return await use(client, target);
   } finally {
     await client.end().catch(() => undefined);
   }
 }
 
-/** By table: the highest id that it has or that its sequence gave out, since a deleted row's id may still be named somewhere. */
-async function highestIds(client: pg.Client, schema: string, tables: readonly string[]): Promise<Map<string, number>> {
-  const { rows: sequences } = await client.query<{ table: string; last: number | null }>(`
-    SELECT t.relname AS table, pg_sequence_last_value(s.oid)::float8 AS last
-    FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+function aboutTarget(cause: unknown): never {
+  if (cause instanceof RealmliftError) {
+    const { code, message, table, hint, exit } = cause;
+    throw new RealmliftError(code, 'remap', `the new server: ${message}`, { table, exit, hint: code === 'RIGHT_MISSING' ? hint : 'check --target-url', cause });
+  }
+  const { code, message } = cause as { code?: string; message: string };
+  if (code !== '42501') throw cause;
+  throw new RealmliftError('RIGHT_MISSING', 'remap', `the role may not read what must be known of the new server (${serverReason(code, message)})`, {
+    hint: 'GRANT SELECT on its tables and sequences, or connect as the role that Zulip itself uses; nothing is written there', cause,
+  });
+}
+
+/** Begins the read-only transaction and looks at the new server. @param description as its settings give it */
+async function readTargetWith(client: pg.Client, description: string, registry: Registry): Promise<TargetServer> {
+  await client.query(BEGIN);
+  const schema = await findSchema(client);
+  await useSchema(client, schema);
+  const catalog = await readCatalog(client, schema);
+  const tables = [...new Set([...registry.tables.values()].map(({ table }) => table))].filter((table) => catalog.has(table));
+  // A table that the new server does not have is one of another version, of which an export that fits has no row.
+  const [sequences, limit] = [await readSequences(client, schema), limits(catalog, tables)];
+  const taken = await takenIds(client, [...tables, ...UNLISTED.filter((table) => catalog.has(table))]);
+  const highest = new Map([...taken].map(([table, id]) => [table, Math.max(id, (sequences.get(table)?.next ?? 1) - 1)]));
+  const bots = await findSystemBots(client);
+  const recipients = await client.query<{ id: number; recipient: number | null }>('SELECT id::float8 AS id, recipient_id::float8 AS recipient FROM zerver_userprofile WHERE id = ANY ($1::int8[])', [bots.map(({ id }) => id)]);
+  const recipientOf = new Map(recipients.rows.map(({ id, recipient }) => [id, recipient]));
+  return {
+    description, schema,
+    version: await detectZulipVersion(client, schema),
+    catalog,
+    bots: new Map(bots.flatMap(({ id, email }): [string, BotIds][] => {
+      const recipient = recipientOf.get(id) ?? null;
+      return recipient === null ? [] : [[email, { user: id, recipient }]];
+    })),
+    clients: new Map((await client.query<{ id: number; name: string }>('SELECT id::float8 AS id, name FROM zerver_client')).rows.map(({ id, name }) => [name, id])),
+    realms: (await client.query<TargetRealm>(`SELECT string_id AS subdomain, ${catalog.get('zerver_realm')?.columns.has('uuid') === true ? 'uuid::text' : 'NULL AS uuid'} FROM zerver_realm`)).rows,
+    behind: [...taken].filter(([table, id]) => (sequences.get(table)?.next ?? Infinity) <= id).map(([table]) => table).sort(),
+    ids: { base: (table) => highest.get(table) ?? 0, limit: (table) => limit.get(table) ?? INTEGER },
+  };
+}
+
+interface Sequence {
+  /** What nextval would give out. */
+  readonly next: number;
+}
+
+/** By table: the sequence of its ids. A deleted row's id may still be named somewhere, so what it gave out is taken. */
+async function readSequences(client: pg.Client, schema: string): Promise<Map<string, Sequence>> {
+  const { rows } = await client.query<{ table: string; last: number | null; start: number; step: number }>(`
+    SELECT t.relname AS table, pg_sequence_last_value(s.oid)::float8 AS last, q.seqstart::float8 AS start, q.seqincrement::float8 AS step
+    FROM pg_class s JOIN pg_sequence q ON q.seqrelid = s.oid
+    JOIN pg_depend d ON d.objid = s.oid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
     JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace n ON n.oid = t.relnamespace
     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-    WHERE s.relkind = 'S' AND n.nspname = $1 AND t.relname = ANY ($2) AND a.attname = 'id'`, [schema, tables]);
-  const highest = new Map(sequences.map(({ table, last }) => [table, last ?? 0]));
+    WHERE s.relkind = 'S' AND n.nspname = $1 AND a.attname = 'id'`, [schema]);
+  return new Map(rows.map(({ table, last, start, step }) => [table, { next: last === null ? start : last + step }]));
+}
+
+/** By table: the highest id of its rows. */
+async function takenIds(client: pg.Client, tables: readonly string[]): Promise<Map<string, number>> {
+  const highest = new Map<string, number>();
   for (const table of tables) {
     const key = table === 'zerver_namedusergroup' ? 'usergroup_ptr_id' : 'id';
     const { rows: [row] } = await client.query<{ id: number | null }>(`SELECT max(${key})::float8 AS id FROM ${client.escapeIdentifier(table)}`);
-    highest.set(table, Math.max(highest.get(table) ?? 0, row?.id ?? 0));
+    highest.set(table, row?.id ?? 0);
   }
   return highest;
 }

@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
+import { refusePacked } from '../package/packed-export.js';
 import type { FindingList } from './findings.js';
 import { parseStatsJson, parseStatsText, type Statistics } from './statistics.js';
 
@@ -32,6 +33,7 @@ export interface OpenedExport {
  * @throws RealmliftError `EXPORT_MISSING` when `directory` is not one.
  */
 export async function openExport(directory: string, findings: FindingList): Promise<OpenedExport> {
+  refusePacked(directory);
   if (await kindOf(directory) !== 'directory') {
     throw new RealmliftError('EXPORT_MISSING', 'verify', `${directory} is not a directory`, {
       hint: 'give the directory of an export, unpacked', exit: EXIT.usage,

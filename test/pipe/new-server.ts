@@ -12,6 +12,8 @@ export async function withNewServer<T>(work: (url: string) => Promise<T>): Promi
       UPDATE zerver_client SET id = id + ${MOVED.client} WHERE name <> 'website';
       UPDATE zerver_userprofile SET id = id + ${MOVED.bot}, recipient_id = recipient_id + ${MOVED.recipient} WHERE realm_id = 1;
       DELETE FROM zerver_client WHERE name = 'website';
+      SELECT setval(pg_get_serial_sequence('zerver_client', 'id'), (SELECT max(id) FROM zerver_client));
+      SELECT setval(pg_get_serial_sequence('zerver_userprofile', 'id'), (SELECT max(id) FROM zerver_userprofile));
       SELECT setval(pg_get_serial_sequence('zerver_message', 'id'), ${MOVED.messages})`);
     return work(url);
   });

@@ -6,6 +6,9 @@ const ROOT = join(import.meta.dirname, '..', '..', '..');
 /** A database with its files, and what Zulip's own export made of them. */
 export type Dataset = 'zulip-11/local' | 'zulip-11/s3' | 'zulip-8/local';
 
+/** A server onto which a realm may come. */
+export type NewServer = 'zulip-11/new-server';
+
 /** Absolute path of a file in test/data, e.g. `testData('zulip-11/local', 'uploads.tar.gz')`. */
 export function testData(...parts: string[]): string {
   return join(ROOT, 'test', 'data', ...parts);

@@ -10,7 +10,7 @@ import { withClient } from './database-client.js';
 import { loadDump } from './dump-loader.js';
 import { startPostgres } from './postgres-server.js';
 import { testData } from './test-data.js';
-import type { Dataset } from './test-data.js';
+import type { Dataset, NewServer } from './test-data.js';
 
 /** Names the server that all test files share: a libpq URI of its maintenance database, as superuser. */
 export const SHARED_SERVER_VARIABLE = 'TEST_POSTGRES_URL';
@@ -33,7 +33,7 @@ export async function testServerUrl(): Promise<string> {
  *
  * @param work gets the libpq URI of the database, as superuser
  */
-export async function withTestDatabase<T>(dataset: Dataset, work: (url: string) => Promise<T>): Promise<T> {
+export async function withTestDatabase<T>(dataset: Dataset | NewServer, work: (url: string) => Promise<T>): Promise<T> {
   const server = await testServerUrl();
   const name = `${dataset.replace(/\W/g, '_')}_${randomBytes(4).toString('hex')}`;
   const url = await createDatabaseFromDump(server, testData(dataset, 'database.sql.gz'), name);

@@ -1,0 +1,56 @@
+/** Opens what the import would read: an export of realmlift, held to its manifest, or one that Zulip itself wrote and that has none. */
+import { existsSync, lstatSync } from 'node:fs';
+import { join } from 'node:path';
+import { RealmliftError } from '../errors.js';
+import { recordsOf } from '../files/records.js';
+import { walk } from '../package/directory-walk.js';
+import { MANIFEST } from '../package/manifest.js';
+import { refusePacked } from '../package/packed-export.js';
+import { areaOf, MESSAGES, openFinishedExport, readTop, TABLE_FILES, type ReadableExport } from './finished-export.js';
+import { RowFields } from './row-fields.js';
+import { eachTableFile } from './opened-tables.js';
+import { type Expected } from './table-file.js';
+
+/** @throws RealmliftError NOT_AN_EXPORT, MANIFEST_DAMAGED, EXPORT_CHANGED, EXPORT_PACKED, JSON_DAMAGED */
+export async function openReadableExport(directory: string): Promise<ReadableExport> {
+  refusePacked(directory);
+  return existsSync(join(directory, MANIFEST)) ? openFinishedExport(directory) : openUnlisted(directory);
+}
+
+function openUnlisted(directory: string): ReadableExport {
+  const top = new Map<string, Expected>();
+  const numbered: { readonly number: number; readonly file: Expected }[] = [];
+  const areaFiles: Expected[] = [];
+  for (const { path, isFile } of walk(directory)) {
+    if (!isFile) throw new RealmliftError('NOT_AN_EXPORT', 'verify', `${path} is no ordinary file`);
+    const file = { path, size: lstatSync(join(directory, path)).size };
+    const area = areaOf(path);
+    const number = MESSAGES.exec(path)?.[1];
+    if (number !== undefined) numbered.push({ number: Number(number), file });
+    else if (area === undefined) top.set(path, file);
+    else if (path !== recordsOf(area)) areaFiles.push(file);
+  }
+  if (!TABLE_FILES.slice(0, 2).some((name) => top.has(name))) throw new RealmliftError('NOT_AN_EXPORT', 'verify', `${directory} has neither realm.json nor user.json`);
+  const messages = numbered.sort((a, b) => a.number - b.number).map(({ file }) => file);
+  return { directory, header: headerOf({ directory, top }), top, messages, areaFiles: () => areaFiles };
+}
+
+/** What a manifest would say, out of realm.json and migration_status.json. */
+function headerOf(source: Pick<ReadableExport, 'directory' | 'top'>): ReadableExport['header'] {
+  let realm = '';
+  const listed = source.top.get('realm.json');
+  if (listed !== undefined) {
+    for (const file of eachTableFile(source, [listed])) for (const row of file.rows('zerver_realm')) realm = new RowFields().split(row).textOf('string_id') ?? '';
+  }
+  const status = readTop(source, 'migration_status.json');
+  const version = status === undefined ? undefined : (parsed(status) as { zulip_version?: unknown } | undefined)?.zulip_version;
+  return { realm, zulip_version: typeof version === 'string' ? version : null, options: {} };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
