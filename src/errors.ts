@@ -72,12 +72,16 @@ export function serverReason(code: string, message: string): string {
   return WITHOUT_CONTENT.test(code) ? `SQLSTATE ${code}: ${message}` : `SQLSTATE ${code}`;
 }
 
-/** Any error as one that may be shown; what nobody foresaw gets the code UNEXPECTED. */
-export function asRealmliftError(error: unknown): RealmliftError {
+/**
+ * Any error as one that may be shown; what nobody foresaw gets the code UNEXPECTED.
+ *
+ * @param stage of the run in which it arose, where that is known
+ */
+export function asRealmliftError(error: unknown, stage: Stage = 'plan'): RealmliftError {
   if (error instanceof RealmliftError) return error;
   const { code, severity, message = 'unknown error' } = (error ?? {}) as { code?: string; severity?: string; message?: string };
   if (severity !== undefined && code !== undefined) {
-    return new RealmliftError('SERVER_REFUSED', 'plan', `the server refused a query (${serverReason(code, message)})`, { cause: error });
+    return new RealmliftError('SERVER_REFUSED', stage, `the server refused a query (${serverReason(code, message)})`, { cause: error });
   }
-  return new RealmliftError('UNEXPECTED', 'plan', message.split('\n')[0] ?? '', { hint: '--debug shows where', cause: error });
+  return new RealmliftError('UNEXPECTED', stage, message.split('\n')[0] ?? '', { hint: '--debug shows where', cause: error });
 }

@@ -81,6 +81,8 @@ export interface Contents {
     readonly roles: readonly string[];
     /** Settings of the database (ALTER DATABASE … SET), each as `name=value`. */
     readonly settings: readonly string[];
+    /** Schemas in which the database's functions look for what they name without one. Earlier backups lack it. */
+    readonly searchPath?: readonly string[];
   };
   /** Names of parts: what comes before the rows, the large objects without their bytes if there are any, what comes after the rows. */
   readonly schema: { readonly preData: string; readonly largeObjects?: string; readonly postData: string };

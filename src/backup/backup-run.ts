@@ -51,7 +51,7 @@ export async function runBackup(request: BackupRun): Promise<BackupRunResult> {
       const backup = await openContents(await findBackup(result.location, request.env), headerOpener([identity]), signal);
       const settings = request.prove === '' ? undefined : connectionSettings(request.prove, request.env);
       const { restoreAndProve } = await import('./restore-run.js');
-      await restoreAndProve({ backup, settings, jobs: request.jobs, createRoles: false }, signal);
+      await restoreAndProve({ backup, settings, jobs: request.jobs, createRoles: false, leftOut: { owners: false, privileges: false } }, signal);
       await mark(target, result.name, 'restored');
     } else if (request.keep !== undefined) {
       await verifyBackup(result.location, request.env, {}, request.jobs);

@@ -6,6 +6,8 @@ import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { BEGIN } from '../snapshot/take-snapshot.js';
+import { addSchemas, schemasForPlanning } from '../snapshot/unqualified-names.js';
 import type { Contents, SavedTable, TablePart } from './backup-contents.js';
 import { LARGE_OBJECT_PIECES } from './load-large-objects.js';
 import type { CopyFormat, RowCount } from './row-counter.js';
@@ -41,12 +43,20 @@ export async function prove(contents: Contents, settings: ConnectionSettings, jo
   const pages = contents.largeObjects.length === 0 ? [] : [compare({ table: 'pg_largeobject', select: LARGE_OBJECT_PIECES, format: 'binary' }, contents.largeObjects, 'large objects')];
   const sequences: SessionTask = async (client) => void differences.push(...differentSequences(contents.sequences, await sequenceValues(client)));
 
-  await runTasks([...tables, ...pages, sequences], jobs, () => connect(settings, 'proof'), stop);
+  await runTasks([...tables, ...pages, sequences], jobs, () => reader(settings), stop);
   if (differences.length > 0) {
     const shown = differences.sort().slice(0, 5).join('; ');
     throw new RealmliftError('PROOF_FAILED', 'restore', `the restored database differs from its source: ${shown}${differences.length > 5 ? `; and ${differences.length - 5} more` : ''}`, { hint: 'keep the backup before this one, and report this' });
   }
   return { tables: contents.tables.length, rows };
+}
+
+/** A session that can read every table, also those whose indexes name functions as they please. */
+async function reader(settings: ConnectionSettings): Promise<pg.Client> {
+  const client = await connect(settings, 'proof');
+  await client.query(BEGIN);
+  await addSchemas(client, await schemasForPlanning(client));
+  return client;
 }
 
 interface Comparable {

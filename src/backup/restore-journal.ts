@@ -90,8 +90,22 @@ export class RestoreJournal {
     }
   }
 
-  /** The database is complete. This commit is waited for, and with it all before it are safe on the server's disk. */
-  async finish(client: pg.Client): Promise<void> {
-    await client.query(`SET synchronous_commit = on; DROP SCHEMA ${SCHEMA} CASCADE`);
+  /**
+   * The database is complete. This commit is waited for, and with it all before it are safe on the server's disk.
+   *
+   * @param last,afterwards work in the same transaction, before and after the journal is removed: what is done afterwards may forbid it
+   */
+  async finish(client: pg.Client, last: () => Promise<void>, afterwards: () => Promise<void>): Promise<void> {
+    await client.query('BEGIN; SET LOCAL synchronous_commit = on');
+    try {
+      await last();
+      // The settings that were just given to the database hold for later sessions, not for this one.
+      await client.query(`DROP SCHEMA ${SCHEMA} CASCADE`);
+      await afterwards();
+      await client.query('COMMIT');
+    } catch (error) {
+      await client.query('ROLLBACK').catch(() => undefined);
+      throw error;
+    }
   }
 }

@@ -7,6 +7,7 @@ import { forCopying } from '../copy/copy-socket.js';
 import { RealmliftError } from '../errors.js';
 import { joinSnapshot } from '../snapshot/snapshot.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
+import { addSchemas, schemasForPlanning } from '../snapshot/unqualified-names.js';
 import type { Contents, Part, SavedTable, TablePart } from './backup-contents.js';
 import type { BackupStore } from './backup-store.js';
 import { largeObjectSchema } from './large-object-schema.js';
@@ -46,8 +47,11 @@ const LOCK_PATIENCE = 5000;
 /** @throws RealmliftError PG_DUMP_MISSING, PG_DUMP_OLD; TABLES_LOCKED when it is worth to begin anew; whatever a table, pg_dump or the store has to say */
 export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, stop: AbortSignal): Promise<SavedDatabase> {
   const { client } = snapshot;
+  let schemas: readonly string[] = [];
   const lockedTables = async (): Promise<SourceTable[]> => {
     await lockTables(client, 0);
+    schemas = await schemasForPlanning(client);
+    await addSchemas(client, schemas);
     return sourceTables(client, snapshot.serverVersion, await portableTypes(client));
   };
   // Meanwhile, for to ask pg_dump its version takes as long: Debian puts a Perl script before it.
@@ -65,7 +69,7 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
     ...(objects === undefined || schema.largeObjects === undefined ? [] : [sealPart(saving.store, schema.largeObjects, Readable.from([Buffer.from(objects)]), saving.sealing, signal).then((part) => parts.push(part))]),
     saveSchema(snapshot, saving, 'pre-data', schema.preData, signal).then((part) => parts.push(part)),
     saveSchema(snapshot, saving, 'post-data', schema.postData, signal).then((part) => parts.push(part)),
-    runTasks(tasks.map(({ run }) => run), saving.jobs, () => joinLocked(snapshot), signal),
+    runTasks(tasks.map(({ run }) => run), saving.jobs, () => joinLocked(snapshot, schemas), signal),
   ]);
   return {
     source: await sourceProperties(client, snapshot.serverVersion),
@@ -82,10 +86,11 @@ async function allOrNone(stop: AbortSignal, work: (signal: AbortSignal) => reado
   signal.throwIfAborted();
 }
 
-async function joinLocked(snapshot: Snapshot): Promise<pg.Client> {
+async function joinLocked(snapshot: Snapshot, schemas: readonly string[]): Promise<pg.Client> {
   const client = await joinSnapshot(forCopying(snapshot.settings), snapshot.id, 'backup');
   try {
     await lockTables(client, LOCK_PATIENCE);
+    await addSchemas(client, schemas);
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);

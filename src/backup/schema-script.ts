@@ -3,7 +3,7 @@
  *
  * pg_dump announces each object by a comment `-- Name: …; Type: INDEX; Schema: …; Owner: …`. Strings and function bodies may hold such
  * a line too, so quotes are followed. What stands before the first entry are settings for the whole script; settings between
- * entries (default_tablespace) hold for those that follow.
+ * entries (default_tablespace) hold for those that follow. Scripts are strings with one character a byte, see script-query.ts.
  */
 
 export interface SchemaEntry {
@@ -68,21 +68,73 @@ export function parseSchemaScript(script: string): SchemaScript {
   return { settings: header, entries };
 }
 
-function announcements(text: string): { at: number; type: string }[] {
-  const out: { at: number; type: string }[] = [];
-  TOKEN.lastIndex = 0;
-  for (let match = TOKEN.exec(text); match !== null; match = TOKEN.exec(text)) {
-    const [token] = match;
-    if (token.startsWith('--')) {
-      const type = ANNOUNCEMENT.exec(token)?.[1];
-      if (type !== undefined && (match.index === 0 || text[match.index - 1] === '\n')) out.push({ at: match.index, type });
-    } else if (token === '/*') {
-      TOKEN.lastIndex = endOfComment(text, TOKEN.lastIndex);
-    } else if (token.startsWith('$') && token.length > 1) {
-      const end = text.indexOf(token, TOKEN.lastIndex);
-      TOKEN.lastIndex = end === -1 ? text.length : end + token.length;
+/** What a restore leaves out, as pg_restore's options of these names do. */
+export interface LeftOut {
+  readonly owners: boolean;
+  readonly privileges: boolean;
+}
+
+const PRIVILEGES = /^(?:GRANT|REVOKE|ALTER DEFAULT PRIVILEGES|(?:RE)?SET SESSION AUTHORIZATION)\b/;
+/** The comment of an extension comes with it, and is its owner's: who finds it installed may not write it again. */
+const OWNERS = /^(?:ALTER\s.*\sOWNER TO \S+;|COMMENT ON EXTENSION\s)/s;
+
+/** A script without the statements that give objects to roles, or rights on them. */
+export function leaveOut(script: string, { owners, privileges }: LeftOut): string {
+  if (!owners && !privileges) return script;
+  return statements(script).filter(({ bare }) => !(owners && OWNERS.test(bare)) && !(privileges && PRIVILEGES.test(bare))).map(({ sql }) => sql).join('');
+}
+
+/** The script cut after each semicolon: statements, or pieces of one that has more of them. `bare`: without comments, quoted text as `""`. */
+function statements(script: string): { readonly sql: string; readonly bare: string }[] {
+  const out: { sql: string; bare: string }[] = [];
+  let sql = '';
+  let bare = '';
+  const finish = (): void => {
+    out.push({ sql, bare: bare.trim() });
+    sql = bare = '';
+  };
+  for (const { text } of tokens(script)) {
+    if (text.startsWith('--') || text.startsWith('/*')) {
+      sql += text;
+    } else if (/^(?:[eE]?'|"|\$.*\$)/s.test(text)) {
+      sql += text;
+      bare += '""';
+    } else {
+      const [first = '', ...rest] = text.split(/(?<=;)/);
+      sql += first;
+      bare += first;
+      for (const piece of rest) {
+        finish();
+        sql = bare = piece;
+      }
+      if (text.endsWith(';')) finish();
     }
-    if (TOKEN.lastIndex >= text.length) break;
+  }
+  if (sql !== '') finish();
+  return out;
+}
+
+function announcements(script: string): { at: number; type: string }[] {
+  return tokens(script).flatMap(({ at, text }) => {
+    const type = text.startsWith('--') && (at === 0 || script[at - 1] === '\n') ? ANNOUNCEMENT.exec(text)?.[1] : undefined;
+    return type === undefined ? [] : [{ at, type }];
+  });
+}
+
+/** Comments, quoted texts and what is between them, one after the other. */
+function tokens(script: string): { readonly at: number; readonly text: string }[] {
+  const out: { at: number; text: string }[] = [];
+  TOKEN.lastIndex = 0;
+  for (let match = TOKEN.exec(script); match !== null; match = TOKEN.exec(script)) {
+    const [token] = match;
+    if (token === '/*') {
+      TOKEN.lastIndex = endOfComment(script, TOKEN.lastIndex);
+    } else if (token.startsWith('$') && token.length > 1) {
+      const end = script.indexOf(token, TOKEN.lastIndex);
+      TOKEN.lastIndex = end === -1 ? script.length : end + token.length;
+    }
+    out.push({ at: match.index, text: script.slice(match.index, TOKEN.lastIndex) });
+    if (TOKEN.lastIndex >= script.length) break;
   }
   return out;
 }

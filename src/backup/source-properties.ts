@@ -1,5 +1,6 @@
 /** What a restore must know of the database and its server beside the schema. */
 import type pg from 'pg';
+import { usersSchemas } from '../snapshot/unqualified-names.js';
 import type { Contents } from './backup-contents.js';
 
 /**
@@ -17,6 +18,6 @@ const PROPERTIES = `
   FROM pg_database d WHERE d.datname = current_database()`;
 
 export async function sourceProperties(client: pg.Client, serverVersion: number): Promise<Contents['source']> {
-  const { rows: [row] } = await client.query<Omit<Contents['source'], 'serverVersion'>>(PROPERTIES);
-  return { serverVersion, ...(row as Omit<Contents['source'], 'serverVersion'>) };
+  const { rows: [row] } = await client.query<Omit<Contents['source'], 'serverVersion' | 'searchPath'>>(PROPERTIES);
+  return { serverVersion, ...(row as Omit<Contents['source'], 'serverVersion' | 'searchPath'>), searchPath: await usersSchemas(client) };
 }

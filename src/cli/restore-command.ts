@@ -21,6 +21,8 @@ interface RestoreArguments {
   readonly databaseUrl?: string;
   readonly jobs: number;
   readonly createRoles?: true;
+  readonly owner: boolean;
+  readonly privileges: boolean;
   readonly uploads?: true;
   readonly uploadsDir?: string;
   readonly prove?: true;
@@ -36,6 +38,8 @@ export function restoreCommand(): Command {
     .option('--database-url <url>', 'the empty database to restore into')
     .option('--jobs <n>', 'sessions that load rows and build indexes at once', wholeNumber(1), availableParallelism())
     .option('--create-roles', 'create the roles that the schema names and the server lacks, without login')
+    .option('--no-owner', 'all objects belong to the role that restores, which need not be a superuser')
+    .option('--no-privileges', 'rights on objects (GRANT, REVOKE) are not restored')
     .option('--uploads', 'restore the uploaded files: into --uploads-dir, or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET, which must be empty')
     .option('--uploads-dir <dir>', 'the empty directory for the uploaded files; implies --uploads')
     .option('--prove', 'then read every table back and compare it with the source; without --database-url on a server started for the purpose')
@@ -59,7 +63,7 @@ export function restoreCommand(): Command {
 }
 
 async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings | undefined, filesAlone: boolean, options: RestoreArguments, signal: AbortSignal): Promise<RestoreResult | undefined> {
-  const request = { backup, jobs: options.jobs, createRoles: options.createRoles === true };
+  const request = { backup, jobs: options.jobs, createRoles: options.createRoles === true, leftOut: { owners: !options.owner, privileges: !options.privileges } };
   if (options.prove === true) {
     const result = await restoreAndProve({ ...request, settings }, signal);
     // A note for rotation; a backup that can only be read is as good without it.

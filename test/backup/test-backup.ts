@@ -11,7 +11,7 @@ import { runBackup } from '../../src/backup/backup-run.js';
 import type { BackupRun, BackupRunResult } from '../../src/backup/backup-run.js';
 import { findBackup, openBackup } from '../../src/backup/find-backup.js';
 import { restoreDatabase } from '../../src/backup/restore.js';
-import type { RestoreResult } from '../../src/backup/restore.js';
+import type { RestoreRequest, RestoreResult } from '../../src/backup/restore.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import type { RealmliftError } from '../../src/errors.js';
 import { withClient } from '../testbed/database-client.js';
@@ -58,10 +58,10 @@ export function backUp(url: string, place: Pick<Place, 'to' | 'recipient'>, chan
   });
 }
 
-export async function restore(location: string, place: Pick<Place, 'identityFile'>, url: string, changes: { createRoles?: boolean } = {}): Promise<RestoreResult> {
+export async function restore(location: string, place: Pick<Place, 'identityFile'>, url: string, changes: Partial<RestoreRequest> = {}): Promise<RestoreResult> {
   const signal = new AbortController().signal;
   const backup = await openBackup(await findBackup(location, process.env), { identityFile: place.identityFile }, signal);
-  return restoreDatabase({ backup, settings: connectionSettings(url, {}), jobs: 2, createRoles: false, ...changes }, signal);
+  return restoreDatabase({ backup, settings: connectionSettings(url, {}), jobs: 2, createRoles: false, leftOut: { owners: false, privileges: false }, ...changes }, signal);
 }
 
 /** pg_dump's own output, without the random key that newer versions put into it. */

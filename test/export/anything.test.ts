@@ -75,3 +75,29 @@ t.test('text, JSON and times arrive unchanged, and empty is not null', async (t)
     }
   });
 });
+
+t.test('indexes over functions that name nothing with a schema, and a schema that would take the place of what we name', async (t) => {
+  await withSource('zulip-11/local', async (source) => {
+    const plain = await exportRealm(source, t.testdir(), 'acme');
+    const client = new pg.Client({ connectionString: source.url });
+    await client.connect();
+    try {
+      // Nothing that runs under the search path of our own may find what is in "evil", though it comes first in the database's.
+      await client.query(`
+        CREATE SCHEMA evil; CREATE SCHEMA odd;
+        CREATE FUNCTION evil.captured(varchar, text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE ''captured''; END';
+        CREATE OPERATOR evil.= (LEFTARG = varchar, RIGHTARG = text, FUNCTION = evil.captured);
+        CREATE FUNCTION evil.coalesce(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT 1 / 0 || ''''';
+        ALTER DATABASE "${client.database ?? ''}" SET search_path = evil, odd, public;
+        SET search_path = odd, public;
+        CREATE FUNCTION odd.letters(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT translate($1, ''äöü'', ''aou'')';
+        CREATE FUNCTION public.folded(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT letters($1)';
+        CREATE INDEX ON zulip.zerver_message (public.folded(subject)); CREATE INDEX ON zulip.zerver_realm (id) WHERE public.folded(string_id) <> 'x';
+        CREATE STATISTICS odd.more ON (public.folded(email)), id FROM zulip.zerver_userprofile`);
+    } finally {
+      await client.end();
+    }
+    const directory = await exportRealm(source, t.testdir(), 'acme');
+    for (const file of ['messages-000001.json', 'attachment.json']) t.strictSame(tableFile(directory, file), tableFile(plain, file), file);
+  });
+});
