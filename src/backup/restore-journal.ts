@@ -52,7 +52,7 @@ export class RestoreJournal {
         CREATE TABLE ${SCHEMA}.backup (id text NOT NULL);
         CREATE TABLE ${SCHEMA}.done (step text PRIMARY KEY);
         INSERT INTO ${SCHEMA}.backup VALUES (${client.escapeLiteral(backupId)});
-        COMMIT`);
+        COMMIT`).catch((cause: unknown) => { throw notAllowed(cause, client); });
       return new RestoreJournal(new Set());
     }
     const { rows: [backup] } = await client.query<{ id: string }>(`SELECT id FROM ${SCHEMA}.backup`);
@@ -108,4 +108,11 @@ export class RestoreJournal {
       throw error;
     }
   }
+}
+
+function notAllowed(cause: unknown, client: pg.Client): unknown {
+  const { code, message } = cause as { code?: string; message: string };
+  if (code !== '42501') return cause;
+  const role = client.escapeIdentifier(client.user ?? '');
+  return new RealmliftError('RIGHT_MISSING', 'restore', `the role may create nothing in the database: ${message}`, { hint: `GRANT CREATE ON DATABASE ${client.escapeIdentifier(client.database ?? '')} TO ${role}, or make it the owner`, cause });
 }

@@ -11,13 +11,13 @@ export async function prepareRoles(client: pg.Client, roles: readonly string[], 
   const missing = rows.map(({ name }) => name);
   if (missing.length === 0) return;
   if (!create) {
-    throw new RealmliftError('ROLE_MISSING', 'restore', `the schema names roles that this server lacks: ${missing.join(', ')}`, { hint: 'CREATE ROLE each, or let --create-roles do it (without login)' });
+    throw new RealmliftError('ROLE_MISSING', 'restore', `the schema names roles that this server lacks: ${missing.join(', ')}`, { hint: 'CREATE ROLE each, or let --create-roles do it (without login); or do without them: --no-owner --no-privileges' });
   }
   for (const name of missing) {
     try {
       await client.query(`CREATE ROLE ${client.escapeIdentifier(name)}`);
     } catch (cause) {
-      throw new RealmliftError('ROLE_MISSING', 'restore', `cannot create the role ${name}: ${(cause as Error).message}`, { hint: 'restore as a superuser, or create it beforehand', cause });
+      throw new RealmliftError('ROLE_MISSING', 'restore', `cannot create the role ${name}: ${(cause as Error).message}`, { hint: 'restore as a role with CREATEROLE, let somebody create it beforehand, or do without: --no-owner --no-privileges', cause });
     }
   }
 }

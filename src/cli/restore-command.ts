@@ -44,7 +44,7 @@ export function restoreCommand(): Command {
     .option('--uploads-dir <dir>', 'the empty directory for the uploaded files; implies --uploads')
     .option('--prove', 'then read every table back and compare it with the source; without --database-url on a server started for the purpose')
     .option('--json', 'print the result as one JSON object')
-    .addHelpText('after', '\nExit codes: 0 done; 1 failed: the database is unfinished and says so until the restore is run again to its end; 2 wrong usage.')
+    .addHelpText('after', '\nExit codes: 0 done; 1 failed: the database is unfinished and says so until the restore is run again to its end; 2 wrong usage;\n4 restored, but for what stderr names.')
     .action(async (location: string, options: RestoreArguments) => {
       const started = performance.now();
       const signal = new AbortController().signal;
@@ -57,6 +57,7 @@ export function restoreCommand(): Command {
       const result = { location: backup.store.description, takenAt: backup.contents.takenAt, proved: options.prove === true, ...database, ...uploads };
       const seconds = Math.round((performance.now() - started) / 100) / 10;
       for (const warning of database?.warnings ?? []) process.stderr.write(`realmlift: ${warning}\n`);
+      if ((database?.warnings ?? []).length > 0) process.exitCode = EXIT.losses;
       if (files === undefined && backup.contents.files !== undefined) process.stderr.write('realmlift: the uploaded files in the backup were not restored (--uploads does that)\n');
       process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
     });
