@@ -5,6 +5,7 @@
  * backup-20250131T031500.250000Z-5f3c9a/
  *   backup.json           in the clear, written last: the parts with size and SHA-256. Its presence says that the backup is complete
  *   backup.json.sha256    of backup.json, as sha256sum writes it
+ *   backup.json.sig       of backup.json, if it was signed: see signature.ts
  *   contents.json.gz.age  sealed: all there is to know about the database, and again the parts with their SHA-256
  *   schema/…  rows/…  files/…   sealed parts, each an age file of its own around gzip
  *   identity.age          only under a passphrase: the key, see age-keys.ts
@@ -13,9 +14,11 @@
  * somebody rewrote the clear one.
  */
 import { createHash } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { RealmliftError } from '../errors.js';
 import type { LostUpload } from './upload-source.js';
 import type { CopyFormat, RowCount } from './row-counter.js';
+import { SIGNATURE, signatureOf } from './signature.js';
 import type { QualifiedName, SequenceValue } from './source-catalog.js';
 
 export const CLEAR_LIST = 'backup.json';
@@ -104,10 +107,14 @@ export interface Contents {
 
 export const NEW_LIST = { format: FORMAT } as const;
 
-/** Name and content of the two objects that complete a backup, in the order in which they are written. */
-export function clearListObjects(list: ClearList): readonly [string, string][] {
+/**
+ * Name and content of the objects that complete a backup, in the order in which they are written.
+ *
+ * @param signKey signs the list, if it is given
+ */
+export function clearListObjects(list: ClearList, signKey?: KeyObject): readonly [string, string | Uint8Array][] {
   const json = `${JSON.stringify(list, null, 1)}\n`;
-  return [[CLEAR_LIST_CHECKSUM, checksumLine(json)], [CLEAR_LIST, json]];
+  return [[CLEAR_LIST_CHECKSUM, checksumLine(json)], ...(signKey === undefined ? [] : [[SIGNATURE, signatureOf(json, signKey)] as const] as [string, Uint8Array][]), [CLEAR_LIST, json]];
 }
 
 function checksumLine(json: string): string {
@@ -133,6 +140,9 @@ export function parseContents(json: Buffer, list: ClearList): Contents {
   return contents;
 }
 
+/** Relative, below the backup's directory. */
+const PART_NAME = /^(?!\.)[\w.-]+(?:\/(?!\.)[\w.-]+)*$/;
+
 function parsed<T extends { readonly format: string }>(text: string, name: string): T {
   let value: T;
   try {
@@ -141,6 +151,8 @@ function parsed<T extends { readonly format: string }>(text: string, name: strin
     throw damaged([`${name}: it is no JSON`], cause);
   }
   if (value.format !== FORMAT) throw new RealmliftError('BACKUP_FORMAT', 'backup', `${name} is of the format ${JSON.stringify(value.format)}, which this version does not know`, { hint: 'use the version of realmlift that wrote it, or a later one' });
+  const { parts } = value as { parts?: unknown };
+  if (!Array.isArray(parts) || !parts.every((part: Partial<Part> | null) => typeof part?.name === 'string' && PART_NAME.test(part.name))) throw damaged([`${name}: its parts have names that no backup has`]);
   return value;
 }
 

@@ -2,6 +2,7 @@
  * One run of `realmlift backup`, as a nightly job has it: alone at its target, the backup itself, its proof if wanted, and only when the new
  * backup was found good the removal of old ones.
  */
+import { createPublicKey } from 'node:crypto';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { headerOpener } from './age-keys.js';
@@ -44,17 +45,18 @@ export async function runBackup(request: BackupRun): Promise<BackupRunResult> {
     // The key of the proof exists in this process alone, and ends with it.
     const identity = request.prove === undefined ? undefined : await generateX25519Identity();
     const recipients = identity === undefined ? request.recipients : request.recipients.with(await identityToRecipient(identity));
+    const verifyKey = request.signKey === undefined ? undefined : createPublicKey(request.signKey);
     const result = await takeBackup({ ...request, target, recipients });
 
     if (identity !== undefined) {
       const signal = new AbortController().signal;
-      const backup = await openContents(await findBackup(result.location, request.env), headerOpener([identity]), signal);
+      const backup = await openContents(await findBackup(result.location, request.env, verifyKey), headerOpener([identity]), signal);
       const settings = request.prove === '' ? undefined : connectionSettings(request.prove, request.env);
       const { restoreAndProve } = await import('./restore-run.js');
       await restoreAndProve({ backup, settings, jobs: request.jobs, createRoles: false, leftOut: { owners: false, privileges: false } }, signal);
       await mark(target, result.name, 'restored');
     } else if (request.keep !== undefined) {
-      await verifyBackup(result.location, request.env, {}, request.jobs);
+      await verifyBackup(result.location, request.env, { verifyKey }, request.jobs);
     }
     return { ...result, proved: identity !== undefined, unfinished, removed: request.keep === undefined ? [] : await rotate(target, request.keep) };
   });

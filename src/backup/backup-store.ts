@@ -2,7 +2,6 @@
  * Where backups are kept: a directory, or a prefix of an S3 bucket. Both hold named objects that appear whole or not at all.
  */
 import { Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
 import { EXIT, RealmliftError } from '../errors.js';
 import { DirectoryStore } from './directory-store.js';
 
@@ -41,9 +40,21 @@ export async function openStore(location: string, env: Environment): Promise<Bac
   return (await import('./bucket-store.js')).BucketStore.of(location, env);
 }
 
-/** A small object as a whole. */
-export async function readWhole(store: BackupStore, name: string): Promise<Buffer> {
-  return store.read(name, buffer);
+/** Bytes that an object may have that is read as a whole; the list of 100,000 tables has half of it. */
+const WHOLE = 128 * 1024 * 1024;
+
+/** A small object as a whole. @throws RealmliftError BACKUP_DAMAGED when it is larger than anybody would have made it */
+export async function readWhole(store: BackupStore, name: string, limit = WHOLE): Promise<Buffer> {
+  return store.read(name, async (content) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of content as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > limit) throw new RealmliftError('BACKUP_DAMAGED', 'backup', `${name} is larger than ${limit} bytes`, { hint: 'nothing that realmlift wrote is' });
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  });
 }
 
 /** Writes a small object. */

@@ -7,6 +7,7 @@
  * 4. The sealed list of contents is written, then the clear one: from then on the backup exists.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { RealmliftError } from '../errors.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
@@ -29,6 +30,8 @@ export interface BackupRequest {
   /** Where backups are kept; each one is a directory of its own in it. */
   readonly target: BackupStore;
   readonly recipients: Recipients;
+  /** Signs the backup: its Ed25519 key. */
+  readonly signKey: KeyObject | undefined;
   /** Of gzip, 0 to 9. */
   readonly compression: number;
   /** Sessions that copy at once. */
@@ -98,7 +101,7 @@ async function takeOnce(request: BackupRequest): Promise<BackupResult> {
     const common = { ...NEW_LIST, id, takenAt };
     const contents: Contents = { ...common, realmlift: VERSION, ...saved, ...(uploads === undefined ? {} : { files: uploads.files }), parts };
     const sealed = await sealPart(store, contentsName, Readable.from([Buffer.from(JSON.stringify(contents))]), sealing, signal);
-    for (const [object, text] of clearListObjects({ ...common, contents: contentsName, parts: [...parts, sealed] })) await writeWhole(store, object, text);
+    for (const [object, text] of clearListObjects({ ...common, contents: contentsName, parts: [...parts, sealed] }, request.signKey)) await writeWhole(store, object, text);
     return resultOf(name, store, contents, [...parts, sealed]);
   } catch (error) {
     await begun?.clear().catch(() => undefined);

@@ -1,4 +1,5 @@
 /** Finds a backup in a place, and opens its lists. */
+import type { KeyObject } from 'node:crypto';
 import { resolve } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { headerOpener, openIdentityFile, readIdentityFile, readPassphraseFile } from './age-keys.js';
@@ -7,8 +8,9 @@ import { CLEAR_LIST, CLEAR_LIST_CHECKSUM, IDENTITY, damaged, parseClearList, par
 import type { ClearList, Contents } from './backup-contents.js';
 import { openStore, readWhole } from './backup-store.js';
 import type { BackupStore } from './backup-store.js';
-import { isBackupName } from './part-names.js';
+import { backupName, isBackupName } from './part-names.js';
 import { readPart } from './sealing.js';
+import { requireSignature, unproved } from './signature.js';
 import { markOf } from './verified-marks.js';
 
 export interface FoundBackup {
@@ -16,6 +18,8 @@ export interface FoundBackup {
   /** Where it is kept with others, and its name there; undefined when it lies by itself. */
   readonly kept: { readonly collection: BackupStore; readonly name: string } | undefined;
   readonly list: ClearList;
+  /** Whether a key was given that proved who made it. */
+  readonly originProved: boolean;
 }
 
 export interface OpenBackup extends FoundBackup {
@@ -29,6 +33,9 @@ export interface Keys {
   readonly passphraseFile?: string | undefined;
 }
 
+/** Bytes of the sealed list; that of 100,000 tables has half of it. */
+const LONGEST_LIST = 128 * 1024 * 1024;
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Whether there is a backup, or a collection of backups, at `location`. Looks at names alone. */
@@ -40,15 +47,25 @@ export async function isBackup(location: string, env: Environment): Promise<bool
 /**
  * The backup at `location`, or the newest complete one of those that are kept there.
  *
- * @throws RealmliftError BACKUP_MISSING, BACKUP_DAMAGED, BACKUP_FORMAT
+ * @param verifyKey refuses any other than what was signed with the secret key that belongs to it
+ * @throws RealmliftError BACKUP_MISSING, BACKUP_DAMAGED, BACKUP_FORMAT, ORIGIN_UNPROVED
  */
-export async function findBackup(location: string, env: Environment): Promise<FoundBackup> {
+export async function findBackup(location: string, env: Environment, verifyKey?: KeyObject): Promise<FoundBackup> {
+  const found = await findComplete(location, env, verifyKey);
+  const { kept, list } = found;
+  // The newest is taken by the name of its directory, which is not signed: an old backup may not pass for a new one.
+  if (verifyKey !== undefined && kept !== undefined && kept.name !== backupName(list.takenAt, list.id)) throw unproved(`the directory ${kept.name} holds the backup of ${list.takenAt}`);
+  return found;
+}
+
+async function findComplete(location: string, env: Environment, verifyKey: KeyObject | undefined): Promise<FoundBackup> {
+  const originProved = verifyKey !== undefined;
   const place = await openStore(location, env);
-  if (await isComplete(place)) return { store: place, kept: await keptAt(location, env), list: await clearList(place) };
+  if (await isComplete(place)) return { store: place, kept: await keptAt(location, env), list: await clearList(place, verifyKey), originProved };
   const names = await backupNames(place);
   for (const name of names.toReversed()) {
     const store = place.within(name);
-    if (await isComplete(store)) return { store, kept: { collection: place, name }, list: await clearList(store) };
+    if (await isComplete(store)) return { store, kept: { collection: place, name }, list: await clearList(store, verifyKey), originProved };
     // Without a list because it was never finished, if nobody has found it good.
     if ((await markOf(place, name)) !== undefined) throw damaged([`${name}/${CLEAR_LIST}: it is missing`]);
   }
@@ -95,7 +112,7 @@ export async function openContents(found: FoundBackup, open: OpenHeader, signal:
   const { store, list } = found;
   const part = list.parts.find(({ name }) => name === list.contents);
   if (part === undefined) throw damaged([`${CLEAR_LIST}: it does not list ${list.contents}`]);
-  const json = await readPart(store, part, open, signal);
+  const json = await readPart(store, part, open, signal, LONGEST_LIST);
   return { ...found, open, contents: parseContents(json, list) };
 }
 
@@ -110,8 +127,9 @@ async function secretKeys(store: BackupStore, { identityFile, passphraseFile }: 
   return openIdentityFile(sealed, passphrase);
 }
 
-async function clearList(store: BackupStore): Promise<ClearList> {
+async function clearList(store: BackupStore, verifyKey: KeyObject | undefined): Promise<ClearList> {
   const [json, checksum] = [await readWhole(store, CLEAR_LIST), await checksumOf(store)];
+  if (verifyKey !== undefined) await requireSignature(store, json, verifyKey);
   return parseClearList(json, checksum);
 }
 

@@ -2,6 +2,7 @@
 import { CLEAR_LIST, CLEAR_LIST_CHECKSUM } from './backup-contents.js';
 import type { Part } from './backup-contents.js';
 import type { BackupStore } from './backup-store.js';
+import { SIGNATURE } from './signature.js';
 
 /** Names each part that is missing or has another size. Cheap: nothing is read. */
 export async function listProblems(store: BackupStore, parts: readonly Part[]): Promise<string[]> {
@@ -15,6 +16,6 @@ export async function listProblems(store: BackupStore, parts: readonly Part[]): 
 
 /** Names each object in a backup's directory that does not belong to it. */
 export async function strayObjects(store: BackupStore, parts: readonly Part[]): Promise<string[]> {
-  const known = new Set([CLEAR_LIST, CLEAR_LIST_CHECKSUM, ...parts.map(({ name }) => name)]);
+  const known = new Set([CLEAR_LIST, CLEAR_LIST_CHECKSUM, SIGNATURE, ...parts.map(({ name }) => name)]);
   return [...(await store.list()).keys()].filter((name) => !known.has(name)).map((name) => `${name}: it does not belong to the backup`);
 }

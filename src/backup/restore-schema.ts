@@ -23,6 +23,9 @@ export interface Schema {
 /** Kinds of objects that only a superuser may make, and without which all rows are there. */
 const SUPERUSERS = /^(EVENT TRIGGER|PUBLICATION|SUBSCRIPTION|SECURITY LABEL|FOREIGN DATA WRAPPER|PROCEDURAL LANGUAGE)/;
 
+/** Bytes of a script: what a string of Node can hold. */
+const LONGEST_SCRIPT = 500_000_000;
+
 /** Statements that name roles. */
 const NAMES_ROLES = /^(?:GRANT|REVOKE|CREATE POLICY|ALTER|SET SESSION AUTHORIZATION|CREATE USER MAPPING) .*/gm;
 
@@ -30,7 +33,7 @@ export async function readSchema(backup: OpenBackup, leftOut: LeftOut, client: p
   const { rows } = await client.query<{ name: string }>('SELECT name FROM pg_catalog.pg_settings');
   const known = new Set(rows.map(({ name }) => name));
   const script = async (name: string): Promise<string> =>
-    withoutUnknownSettings(leaveOut((await readPart(backup.store, partNamed(backup.contents, name), backup.open, stop)).toString('latin1'), leftOut), known);
+    withoutUnknownSettings(leaveOut((await readPart(backup.store, partNamed(backup.contents, name), backup.open, stop, LONGEST_SCRIPT)).toString('latin1'), leftOut), known);
   const { schema, source } = backup.contents;
   const [before, objects, after] = [await script(schema.preData), schema.largeObjects === undefined ? undefined : await script(schema.largeObjects), await script(schema.postData)];
   const postData = parseSchemaScript(after);

@@ -120,14 +120,12 @@ async function versionOf(directory: string): Promise<number | undefined> {
   }
 }
 
-/** PostgreSQL does not run as root: then the user postgres, or else nobody. */
+/** PostgreSQL does not run as root: then as the user postgres. Not as nobody, whose name others' programs bear too: the rows are the server's own. */
 async function unprivileged(): Promise<Identity> {
   if (process.getuid?.() !== 0) return {};
-  for (const user of ['postgres', 'nobody']) {
-    const [uid, gid] = await Promise.all(['-u', '-g'].map((flag) => run('id', [flag, user]).then(({ stdout }) => Number(stdout), () => undefined)));
-    if (uid !== undefined && gid !== undefined) return { uid, gid };
-  }
-  throw new RealmliftError('SCRATCH_SERVER', 'restore', 'PostgreSQL does not run as root, and there is no user postgres or nobody', { hint: 'run as another user' });
+  const [uid, gid] = await Promise.all(['-u', '-g'].map((flag) => run('id', [flag, 'postgres']).then(({ stdout }) => Number(stdout), () => undefined)));
+  if (uid !== undefined && gid !== undefined) return { uid, gid };
+  throw new RealmliftError('SCRATCH_SERVER', 'restore', 'PostgreSQL does not run as root, and there is no user postgres', { hint: 'run as another user, make that one (adduser --system postgres), or name an empty database of another server' });
 }
 
 function failed(said: string, cause: unknown): RealmliftError {

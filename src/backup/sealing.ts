@@ -109,12 +109,21 @@ function isAbort(error: unknown): boolean {
   return (error as { name?: string }).name === 'AbortError';
 }
 
-/** The plaintext of a small part as a whole. Throws as {@link openPart} does. */
-export async function readPart(store: BackupStore, part: Part, open: OpenHeader, signal: AbortSignal): Promise<Buffer> {
+/**
+ * The plaintext of a small part as a whole. Throws as {@link openPart} does.
+ *
+ * @param limit bytes of plaintext; what unpacks to more is damaged, or made to exhaust the memory
+ */
+export async function readPart(store: BackupStore, part: Part, open: OpenHeader, signal: AbortSignal, limit: number): Promise<Buffer> {
   let chunks: Buffer[] = [];
   await openPart(store, part, open, signal, async (plain) => {
     chunks = [];
-    for await (const chunk of plain) chunks.push(chunk);
+    let size = 0;
+    for await (const chunk of plain) {
+      size += chunk.length;
+      if (size > limit) throw new PartDamage(`it unpacks to more than ${limit} bytes`);
+      chunks.push(chunk);
+    }
   });
   return Buffer.concat(chunks);
 }

@@ -2,6 +2,7 @@
  * Checks a backup: without the key that every part is there, as it was written; with the key also that every part opens and holds
  * the rows that were counted at the source.
  */
+import type { KeyObject } from 'node:crypto';
 import { damaged, totalFiles, totalRows } from './backup-contents.js';
 import type { Part } from './backup-contents.js';
 import { findBackup, openBackup } from './find-backup.js';
@@ -19,6 +20,8 @@ export interface VerifiedBackup {
   readonly takenAt: string;
   /** What was looked at. */
   readonly level: Level;
+  /** Whether a signature proved who made it. */
+  readonly originProved: boolean;
   readonly parts: number;
   /** As stored. */
   readonly bytes: number;
@@ -33,12 +36,12 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /**
  * Verifies the backup at `location`, or the newest of those that are kept there.
  *
- * @param keys without any, only what can be told without them is looked at
+ * @param keys `verifyKey` refuses what was not signed with its secret key; without any of the others, only what can be told without them is looked at
  * @param jobs parts that are read at once
  * @throws RealmliftError BACKUP_DAMAGED naming the parts, BACKUP_MISSING, KEY_WRONG
  */
-export async function verifyBackup(location: string, env: Environment, keys: Keys, jobs: number): Promise<VerifiedBackup> {
-  const found = await findBackup(location, env);
+export async function verifyBackup(location: string, env: Environment, { verifyKey, ...keys }: Keys & { readonly verifyKey?: KeyObject | undefined }, jobs: number): Promise<VerifiedBackup> {
+  const found = await findBackup(location, env, verifyKey);
   const withKey = keys.identityFile !== undefined || keys.passphraseFile !== undefined;
   const level = withKey ? 'contents' : 'checksums';
   const signal = new AbortController().signal;
@@ -49,7 +52,7 @@ export async function verifyBackup(location: string, env: Environment, keys: Key
   // The mark is a convenience for rotation; a backup that can only be read is as good without it.
   if (found.kept !== undefined) await mark(found.kept.collection, found.kept.name, level).catch(() => undefined);
   return {
-    location: found.store.description, takenAt: found.list.takenAt, level, parts: found.list.parts.length,
+    location: found.store.description, takenAt: found.list.takenAt, level, originProved: found.originProved, parts: found.list.parts.length,
     bytes: found.list.parts.reduce((sum, { bytes }) => sum + bytes, 0),
     ...(open === undefined ? {} : { tables: open.contents.tables.length, rows: totalRows(open.contents), ...(open.contents.files === undefined ? {} : { files: totalFiles(open.contents) }) }),
   };

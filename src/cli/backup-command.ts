@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { Recipients, readPassphraseFile, readRecipientsFile } from '../backup/age-keys.js';
 import { runBackup } from '../backup/backup-run.js';
 import type { BackupRunResult } from '../backup/backup-run.js';
+import { readSignKey } from '../backup/signature.js';
 import { uploadPlace } from '../backup/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
@@ -16,6 +17,7 @@ interface BackupArguments {
   readonly recipient: readonly string[];
   readonly recipients: readonly string[];
   readonly passphraseFile?: string;
+  readonly signKey?: string;
   readonly databaseUrl?: string;
   readonly pgDump: string;
   readonly jobs: number;
@@ -35,6 +37,7 @@ export function backupCommand(): Command {
     .option('--recipient <key>', 'public key (age1…) that can open it; may be repeated', collect, [])
     .option('--recipients <file>', 'file of public keys, one per line; may be repeated', collect, [])
     .option('--passphrase-file <file>', 'a passphrase instead of keys: the first line of the file')
+    .option('--sign-key <file>', 'also sign it: a secret Ed25519 key in PEM')
     .option('--database-url <url>', 'the database (else DATABASE_URL, or the PG* variables)')
     .option('--pg-dump <program>', 'the pg_dump that writes the schema', 'pg_dump')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
@@ -50,7 +53,7 @@ export function backupCommand(): Command {
       const started = performance.now();
       const result = await runBackup({
         to: options.to, env: process.env, settings: connectionSettings(options.databaseUrl ?? process.env.DATABASE_URL, process.env),
-        recipients: await recipientsOf(options), compression: options.compress, jobs: options.jobs, privateNames: options.privateNames === true,
+        recipients: await recipientsOf(options), signKey: options.signKey === undefined ? undefined : await readSignKey(options.signKey), compression: options.compress, jobs: options.jobs, privateNames: options.privateNames === true,
         uploads: options.uploads === true || options.uploadsDir !== undefined ? uploadPlace(options.uploadsDir, process.env) : undefined,
         pgDump: options.pgDump, keep: options.keep, prove: options.prove === true ? '' : options.prove,
       });

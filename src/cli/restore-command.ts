@@ -1,4 +1,5 @@
 /** `realmlift restore`: words of the command line -> one call. */
+import type { KeyObject } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { findBackup, openBackup } from '../backup/find-backup.js';
@@ -7,6 +8,7 @@ import { restoreDatabase } from '../backup/restore.js';
 import type { RestoreResult } from '../backup/restore.js';
 import { restoreAndProve } from '../backup/restore-run.js';
 import { restoreUploads } from '../backup/restore-uploads.js';
+import { readVerifyKey } from '../backup/signature.js';
 import { uploadPlace, uploadTarget } from '../backup/upload-place.js';
 import { mark } from '../backup/verified-marks.js';
 import { EXIT, RealmliftError } from '../errors.js';
@@ -18,6 +20,7 @@ import { wholeNumber } from './whole-number.js';
 interface RestoreArguments {
   readonly identity?: string;
   readonly passphraseFile?: string;
+  readonly verifyKey?: string;
   readonly databaseUrl?: string;
   readonly jobs: number;
   readonly createRoles?: true;
@@ -35,6 +38,7 @@ export function restoreCommand(): Command {
     .argument('<backup>', 'a backup, or the place where backups are kept (the newest is taken): a directory or s3://bucket/prefix')
     .option('--identity <file>', 'the secret key, as age-keygen wrote it')
     .option('--passphrase-file <file>', 'the passphrase, where the backup is under one')
+    .option('--verify-key <file>', 'refuse what was not signed with the secret key that belongs to this public one (Ed25519, PEM)')
     .option('--database-url <url>', 'the empty database to restore into')
     .option('--jobs <n>', 'sessions that load rows and build indexes at once', wholeNumber(1), availableParallelism())
     .option('--create-roles', 'create the roles that the schema names and the server lacks, without login')
@@ -50,11 +54,11 @@ export function restoreCommand(): Command {
       const signal = new AbortController().signal;
       const settings = options.databaseUrl === undefined ? undefined : connectionSettings(options.databaseUrl, process.env);
       const files = options.uploads === true || options.uploadsDir !== undefined ? await uploadTarget(uploadPlace(options.uploadsDir, process.env)) : undefined;
-      const backup = await openBackup(await findBackup(location, process.env), { identityFile: options.identity, passphraseFile: options.passphraseFile }, signal);
+      const backup = await openBackup(await findBackup(location, process.env, await verifyKeyOf(options.verifyKey)), { identityFile: options.identity, passphraseFile: options.passphraseFile }, signal);
 
       const database = await restoredDatabase(backup, settings, files !== undefined, options, signal);
       const uploads = files === undefined ? undefined : await restoreUploads(backup, files, options.jobs, signal);
-      const result = { location: backup.store.description, takenAt: backup.contents.takenAt, proved: options.prove === true, ...database, ...uploads };
+      const result = { location: backup.store.description, takenAt: backup.contents.takenAt, proved: options.prove === true, originProved: backup.originProved, ...database, ...uploads };
       const seconds = Math.round((performance.now() - started) / 100) / 10;
       for (const warning of database?.warnings ?? []) process.stderr.write(`realmlift: ${warning}\n`);
       if ((database?.warnings ?? []).length > 0) process.exitCode = EXIT.losses;
@@ -74,14 +78,23 @@ async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings
   return settings === undefined && filesAlone ? undefined : restoreDatabase({ ...request, settings: needed(settings) }, signal);
 }
 
-function summary(result: { location: string; proved: boolean; files?: number } & Partial<RestoreResult>, seconds: number): string {
-  const { location, tables, rows, files, resumed = 0, proved } = result;
+function summary(result: { location: string; proved: boolean; originProved: boolean; files?: number } & Partial<RestoreResult>, seconds: number): string {
+  const { location, tables, rows, files, resumed = 0, proved, originProved } = result;
   const counts = [
     ...(tables === undefined || rows === undefined ? [] : [`${tables} tables`, `${thousands(rows)} rows`]),
     ...(files === undefined ? [] : [`${thousands(files)} files`]),
-    `${seconds} s`, ...(resumed > 0 ? [`${resumed} steps were done before`] : []), ...(proved ? ['equal to the source'] : []),
+    `${seconds} s`, ...(resumed > 0 ? [`${resumed} steps were done before`] : []), ...(proved ? ['equal to the source'] : []), originText(originProved),
   ];
   return `restored ${location}: ${counts.join(', ')}`;
+}
+
+/** What a summary says of the origin of a backup. */
+export function originText(proved: boolean): string {
+  return proved ? 'origin proved' : 'origin not proved (no --verify-key)';
+}
+
+export async function verifyKeyOf(file: string | undefined): Promise<KeyObject | undefined> {
+  return file === undefined ? undefined : readVerifyKey(file);
 }
 
 /** DATABASE_URL is not asked: it names the source on many a machine, and a restore writes. */

@@ -6,12 +6,14 @@ import { EXIT } from '../errors.js';
 import { refusePacked } from '../package/packed-export.js';
 import type { Finding } from '../verify/findings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
+import { originText, verifyKeyOf } from './restore-command.js';
 import { wholeNumber } from './whole-number.js';
 
 interface VerifyArguments {
   jobs?: number;
   identity?: string;
   passphraseFile?: string;
+  verifyKey?: string;
   json?: true;
 }
 
@@ -22,13 +24,15 @@ export function verifyCommand(): Command {
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote); or a backup, or the place where backups are kept')
     .option('--identity <file>', 'of a backup: the secret key, to decrypt it, count its rows and compare their digests')
     .option('--passphrase-file <file>', 'of a backup: the passphrase, likewise')
+    .option('--verify-key <file>', 'of a backup: refuse what was not signed with the secret key that belongs to this public one (Ed25519, PEM)')
     .option('-j, --jobs <number>', 'worker threads (default: the processors)', wholeNumber(1))
     .option('--json', 'print the whole report as JSON')
     .addHelpText('after', '\nExit codes: 0 good (there may be notes); 1 an error was found, or a file cannot be read; 2 no such directory.')
     .action(async (directory: string, given: VerifyArguments) => {
       refusePacked(directory);
-      if (await isBackup(directory, process.env)) {
-        const verified = await verifyBackup(directory, process.env, { identityFile: given.identity, passphraseFile: given.passphraseFile }, given.jobs ?? availableParallelism());
+      // An export is not signed.
+      if (given.verifyKey !== undefined || await isBackup(directory, process.env)) {
+        const verified = await verifyBackup(directory, process.env, { identityFile: given.identity, passphraseFile: given.passphraseFile, verifyKey: await verifyKeyOf(given.verifyKey) }, given.jobs ?? availableParallelism());
         process.stdout.write(given.json === true ? `${JSON.stringify(verified, null, 2)}\n` : backupSummary(verified));
         return;
       }
@@ -41,9 +45,9 @@ export function verifyCommand(): Command {
 /** So many errors and so many notes are printed; --json has all. */
 const PRINTED = 20;
 
-function backupSummary({ location, takenAt, level, parts, bytes, tables, rows, files }: VerifiedBackup): string {
+function backupSummary({ location, originProved, takenAt, level, parts, bytes, tables, rows, files }: VerifiedBackup): string {
   const looked = level === 'contents' ? `decrypted: ${tables ?? 0} tables, ${rows ?? 0} rows${files === undefined ? '' : `, ${files} files`}, as at the source` : 'sizes and checksums; with --identity also the rows';
-  return `${location}: backup of ${takenAt}, ${parts} parts, ${bytes} bytes: good (${looked})\n`;
+  return `${location}: backup of ${takenAt}, ${parts} parts, ${bytes} bytes: good (${looked}), ${originText(originProved)}\n`;
 }
 
 /** What was read, then what is wrong with it, errors first, one line each. */

@@ -39,10 +39,10 @@ t.test('a backup and its restore, by words', NEEDS_PG_DUMP, async (t) => {
     const result = JSON.parse(backup.stdout) as { location: string };
     t.match(result, { tables: 1, rows: 5000, proved: false, removed: [] });
 
-    t.match(await realmlift(['verify', place.to]), { code: 0, stderr: '', stdout: /: good \(sizes and checksums; with --identity also the rows\)\n$/ });
-    t.match(await realmlift(['verify', result.location, '--identity', place.identityFile]), { code: 0, stderr: '', stdout: /: good \(decrypted: 1 tables, 5000 rows, as at the source\)\n$/ });
+    t.match(await realmlift(['verify', place.to]), { code: 0, stderr: '', stdout: /: good \(sizes and checksums; with --identity also the rows\), origin not proved \(no --verify-key\)\n$/ });
+    t.match(await realmlift(['verify', result.location, '--identity', place.identityFile]), { code: 0, stderr: '', stdout: /: good \(decrypted: 1 tables, 5000 rows, as at the source\), origin not proved .*\n$/ });
     const restored = await realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', target]);
-    t.match(restored, { code: 0, stderr: '', stdout: /^restored .*: 1 tables, 5,000 rows, [\d.]+ s\n$/ });
+    t.match(restored, { code: 0, stderr: '', stdout: /^restored .*: 1 tables, 5,000 rows, [\d.]+ s, origin not proved .*\n$/ });
     t.strictSame(await query(target, 'SELECT count(*)::int AS n FROM a'), [{ n: 5000 }]);
 
     // Each recipient alone opens any part, with nothing but age and gzip.
