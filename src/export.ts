@@ -167,9 +167,9 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     await useSchema(session, source.schema);
     const plan = await planExport(session, source, {
       realm: target.realm, mode: options.mode, userId: target.userId, decisions: options.decisions, consentMessage: options.consentMessage,
-      approved: target.approved, force: options.force, seed: options.randomSeed ?? journal.head?.seed ?? randomBytes(32).toString('hex'),
+      approved: target.approved, avatars: !options.avatars ? 'none' : approvedFilesOnly(options, target) ? 'consenting' : 'all', force: options.force, seed: options.randomSeed ?? journal.head?.seed ?? randomBytes(32).toString('hex'),
     });
-    const owners = target.approved !== undefined && options.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
+    const owners = approvedFilesOnly(options, target) ? new Set(plan.parameters.consenting_user_ids) : undefined;
     const { remap, archive } = options;
     // Ids are rewritten in an export that is whole: such a one leaves after that.
     const outlet = archive === undefined || remap !== undefined ? undefined : new ArchiveOutlet(archive, target.directory, output.partial);
@@ -184,6 +184,10 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, finished).sendRest(() => false);
     return { result, finished, verified, outside: remapped?.outside };
   }));
+}
+
+function approvedFilesOnly(options: ExportOptions, target: Target): boolean {
+  return target.approved !== undefined && options.approvedFilesOnly;
 }
 
 /** The choices that shape an export, as the command line names them; the seed is none of anybody's business. */

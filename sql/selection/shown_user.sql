@@ -1,6 +1,7 @@
 -- User rows as they travel. Who does not agree shows the realm's default settings, no hidden address and, if active, becomes a
 -- mirror dummy: Zulip can then attribute the messages, and nobody can log in.
--- The hidden address is derived from the run's secret seed, so that a resumed run writes the same one.
+-- The hidden address is derived from the run's secret seed, so that a resumed run writes the same one. Whose picture stays has
+-- Gravatar's (G, which needs no file) and no broken one.
 
 -- @table zerver_userprofile
 -- @omit password, api_key, uuid
@@ -8,13 +9,15 @@
 
 -- @select mode full
 -- @select mode public, release < 10
-SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions
+SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
+       CASE WHEN u.avatar_source = 'U' AND u.id IN (SELECT unnest(:avatarless_user_ids)) THEN 'G' ELSE u.avatar_source END AS avatar_source
 FROM zerver_userprofile u
 WHERE u.realm_id = :realm_id AND u.id <> ALL (:system_bot_ids)
 
 -- @select mode consent, release >= 10
 -- @defaults d, unless x.agrees, except id, realm_id, email_address_visibility
 SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
+       CASE WHEN u.avatar_source = 'U' AND u.id IN (SELECT unnest(:avatarless_user_ids)) THEN 'G' ELSE u.avatar_source END AS avatar_source,
        x.is_mirror_dummy AS is_mirror_dummy,
        u.is_active AND x.agrees AS is_active,
        CASE WHEN u.email_address_visibility = 4 AND NOT x.agrees
@@ -27,6 +30,7 @@ WHERE u.realm_id = :realm_id
 
 -- @select mode consent
 SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
+       CASE WHEN u.avatar_source = 'U' AND u.id IN (SELECT unnest(:avatarless_user_ids)) THEN 'G' ELSE u.avatar_source END AS avatar_source,
        x.is_mirror_dummy AS is_mirror_dummy,
        u.is_active AND x.agrees AS is_active
 FROM zerver_userprofile u
@@ -36,6 +40,7 @@ WHERE u.realm_id = :realm_id
 -- @select mode public
 -- @defaults d, unless x.agrees, except id, realm_id, email_address_visibility
 SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
+       CASE WHEN u.avatar_source = 'U' AND u.id IN (SELECT unnest(:avatarless_user_ids)) THEN 'G' ELSE u.avatar_source END AS avatar_source,
        x.is_mirror_dummy AS is_mirror_dummy,
        u.is_active AND u.email_address_visibility <> 4 AS is_active,
        CASE WHEN u.email_address_visibility = 4

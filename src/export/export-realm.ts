@@ -4,7 +4,6 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { copyError } from '../copy/copy-error.js';
-import { EXIT, RealmliftError } from '../errors.js';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
 import type { OrphanChoice } from '../files/pull-files.js';
@@ -12,7 +11,7 @@ import { recordsOf } from '../files/records.js';
 import { AREAS } from '../files/wanted-files.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { Journal, JournalPart } from '../package/journal.js';
-import { hasMigrationStatus, migrationStatus, type MigrationStatusOptions, type MigrationStatusResult } from '../package/migration-status.js';
+import type { MigrationStatusOptions } from '../package/migration-status.js';
 import type { OutputDirectory } from '../package/output-directory.js';
 import { sweep } from '../package/sweep.js';
 import type { CompiledView } from '../plan/compile-view.js';
@@ -22,7 +21,7 @@ import type { ExportPlan } from '../plan/plan-export.js';
 import { ledgerQuery, messageIdsQuery, messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
 import { cutConnection, type Snapshot } from '../snapshot/snapshot.js';
-import { refuseWrongSalt } from './avatar-salt.js';
+import { checkBeforehand } from './check-beforehand.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { ExportEvent, TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
@@ -38,7 +37,6 @@ import { rowQuery, type RowQuery } from './row-query.js';
 import { refuseAnother, runIdentity } from './run-identity.js';
 import type { MessageSegment, Segment } from './segment.js';
 import { Totals } from './totals.js';
-import { needsSalt } from './wanted.js';
 import type { WorkerPool } from './worker-pool.js';
 
 /** What a realm's export shares with the others of its run. */
@@ -135,7 +133,11 @@ class RealmExport {
   async run(): Promise<RealmResult> {
     const { plan, target, options } = this.#run;
     const { snapshot, source } = this.#context;
-    const status = await this.#checkBeforehand();
+    const status = await checkBeforehand(this.#context, this.#run, this.#signal);
+    for (const text of status?.warnings ?? []) {
+      this.#warnings.push(text);
+      this.#tell({ kind: 'warning', text });
+    }
     this.#begin();
     const files = await this.#rowsAndFiles();
     this.#tell({ kind: 'packaging' });
@@ -147,28 +149,6 @@ class RealmExport {
     const { rows, bytes } = this.#totals;
     await packageRealm({ directory: this.#directory, plan, source, snapshot, parts, files, status, options, rows, losses: this.#losses, warnings: this.#warnings });
     return { target, plan, rows, bytes, files, losses: this.#losses, warnings: this.#warnings, ledger: ledgerEntries(plan, parts) };
-  }
-
-  /** What can be refused before a row leaves: no salt for avatars or a wrong one, no migration status, files that nobody approved. */
-  async #checkBeforehand(): Promise<MigrationStatusResult | undefined> {
-    const { salt, avatars, source, store, orphans } = this.#context;
-    const { plan, session } = this.#run;
-    if (orphans === 'copy' && plan.request.mode !== 'full') {
-      throw new RealmliftError('ORPHANS_UNAPPROVED', 'usage', 'files that no row claims are copied only into a full export: nobody can say whose they are', { hint: '--orphans report', exit: EXIT.usage });
-    }
-    if (avatars && salt === undefined && await needsSalt(session, plan)) {
-      throw new RealmliftError('SALT_MISSING', 'plan', 'uploaded avatars are found by a hash salted with the server\'s avatar_salt, which is not known', {
-        hint: 'give --zulip-secrets /etc/zulip/zulip-secrets.conf or ZULIP_AVATAR_SALT, or go on without avatars with --no-avatars', exit: EXIT.usage,
-      });
-    }
-    if (avatars && salt !== undefined) await refuseWrongSalt(session, store, { salt, realm: plan.request.realm, zerverMigration: source.version.zerverMigration }, this.#signal);
-    if (plan.request.mode === 'user' || !hasMigrationStatus(source.version)) return undefined;
-    const status = migrationStatus(source.version, this.#context.migrationStatus);
-    for (const text of status.warnings) {
-      this.#warnings.push(text);
-      this.#tell({ kind: 'warning', text });
-    }
-    return status;
   }
 
   /** From here on the run can be resumed, and by no other run than this. */
@@ -197,7 +177,8 @@ class RealmExport {
       // The messages tell which clients they were sent with, which would take another look at each of them.
       ...(clients === undefined ? [] : [messages.then(() => this.#exportTable(clients, { message_client_ids: [...this.#clients].sort((a, b) => a - b) }))]),
       ...this.#smallTables().map((table) => this.#exportTable(table)),
-      ...this.#run.plan.compiled.ledger.map((view) => this.#exportLedger(view)),
+      ...this.#run.plan.compiled.ledger.map((view) => (view.sql.includes(':missing_attachment_ids')
+        ? files.then((pulled) => this.#exportLedger(view, { missing_attachment_ids: pulled.lostAttachmentIds })) : this.#exportLedger(view))),
     ];
     for (const piece of pieces) piece.catch((error: unknown) => this.#stop.abort(error));
     const settled = await Promise.allSettled(pieces);
@@ -227,10 +208,10 @@ class RealmExport {
     return this.#tableSegment(partPath(table.name), rowQuery(table, queryOf(table, compiled, { ...parameters, ...found })), this.#bytes(table.name));
   }
 
-  /** What stays is told row by row: a part of the report. */
-  #exportLedger(view: CompiledView): Promise<void> {
+  /** What stays is told row by row: a part of the report. @param found as of a table */
+  #exportLedger(view: CompiledView, found: Partial<Parameters> = {}): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
-    const select = ledgerQuery(view, compiled, parameters);
+    const select = ledgerQuery(view, compiled, { ...parameters, ...found });
     // Its rows are few; the tables that it looks through for them need not be.
     const weight = Math.max(0, ...view.tables.map((table) => this.#bytes(table)));
     return this.#tableSegment(ledgerPath(view.name), { table: view.name, select, keys: view.columns, stripped: [] }, weight);

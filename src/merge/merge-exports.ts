@@ -68,7 +68,7 @@ async function mergeInto(directory: string, inputs: readonly MergeInput[], fail:
   const list = join(directory, RUN_DIRECTORY, 'differences.json');
   const differences = new Differences(list, fail);
   try {
-    const context: MergeContext = { inputs, directory, differences, formerAccounts: new Set() };
+    const context: MergeContext = { inputs, directory, differences, formerAccounts: new Set(), stayed: [] };
     const parts = new Map<string, JournalPart>();
     for (const part of await mergeTables(context)) parts.set(part.path, part);
     await mergeMessages(context, (part) => parts.set(part.path, part));

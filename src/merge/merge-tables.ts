@@ -8,11 +8,12 @@ import { TABLE_FILES } from '../pipe/finished-export.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { withTemporaryFiles } from '../verify/temporary-files.js';
 import { RealmliftError } from '../errors.js';
-import { choose, LISTS, USER_TABLES } from './choose-row.js';
+import { choose, isList, USER_TABLES } from './choose-row.js';
 import type { Differences } from './differences.js';
 import type { MergeInput } from './merge-input.js';
 import { hasNaturalKey, NaturalKeyWatch, Superseded } from './natural-keys.js';
 import { grouped, SortedRows, type Candidate } from './sorted-rows.js';
+import { StayedAttachments, united, type StayedAttachment } from './stayed-attachments.js';
 
 export interface MergeContext {
   readonly inputs: readonly MergeInput[];
@@ -21,6 +22,8 @@ export interface MergeContext {
   readonly differences: Differences;
   /** Users that are accounts in some export and placeholders in the result: their usermessages have no account any more. */
   readonly formerAccounts: Set<number>;
+  /** Attachments that no export has, though messages of the result name them. */
+  readonly stayed: StayedAttachment[];
 }
 
 /** Writes the files; what each holds. */
@@ -61,6 +64,7 @@ async function mergeTable(context: MergeContext, files: readonly InputFile[], ta
   const tables = USER_TABLES.has(table) ? tablesOf(files).filter((each) => USER_TABLES.has(each)) : [table];
   const streams = (): SortedRows[] => files.flatMap(({ input, file }) => tables.filter((each) => file.tables.includes(each)).map((each) => new SortedRows(input, each, file.rows(each))));
   const superseded = hasNaturalKey(table) && context.inputs.length > 1 ? supersededIn(streams) : undefined;
+  const stayed = table === 'zerver_attachment' ? await StayedAttachments.of(context.inputs) : undefined;
   const sinks = new Map(tables.map((each) => [each, new RowArray(context.directory, each)]));
   try {
     for (const versions of grouped(streams())) {
@@ -73,15 +77,27 @@ async function mergeTable(context: MergeContext, files: readonly InputFile[], ta
       refuseOtherServers(choice.differing.length > 0, chosen);
       context.differences.rows(choice);
       if (chosen.table === 'zerver_userprofile_mirrordummy' && versions.some((each) => each.table === 'zerver_userprofile')) context.formerAccounts.add(chosen.id);
-      (sinks.get(chosen.table) as RowArray).write(table === 'zerver_attachment' ? withUnitedLists(chosen, versions) : chosen.row);
+      (sinks.get(chosen.table) as RowArray).write(stayed === undefined ? chosen.row : withUnitedLists(chosen, versions, namedBesides(stayed, chosen.id, context.stayed)));
     }
+    context.stayed.push(...(stayed?.upTo(Infinity) ?? []));
     const members: Member[] = [];
     for (const sink of sinks.values()) members.push(await sink.finish());
     return members;
   } catch (error) {
     for (const sink of sinks.values()) sink.abandon();
     throw error;
+  } finally {
+    stayed?.close();
   }
+}
+
+/** What the reports say of an attachment of the result; what they say of those before it, which have no row, is left to the result's report. */
+function namedBesides(stayed: StayedAttachments, id: number, others: StayedAttachment[]): StayedAttachment | undefined {
+  for (const each of stayed.upTo(id)) {
+    if (each.id === id) return each;
+    others.push(each);
+  }
+  return undefined;
 }
 
 /** Two passes over the rows where the exports may hold one thing under two ids; none keeps more than what collides. */
@@ -106,16 +122,16 @@ function refuseOtherServers(differs: boolean, { table, id }: Candidate): void {
 }
 
 /** The lists of messages that name an attachment hold only exported ones, so that each export knows a part. */
-function withUnitedLists(chosen: Candidate, versions: readonly Candidate[]): Buffer {
+function withUnitedLists(chosen: Candidate, versions: readonly Candidate[], besides: StayedAttachment | undefined): Buffer {
   let row = chosen.row;
   // From the last to the first, so that places found before stay right.
   for (let field = chosen.fields.count - 1; field >= 0; field--) {
     const key = chosen.fields.key(field);
-    if (!LISTS.has(key)) continue;
+    if (!isList(key)) continue;
     const lists = versions.map(({ fields }) => JSON.parse(fields.bytes(fields.find(key)).toString('utf8')) as number[]);
-    const united = [...new Set(lists.flat())].sort((a, b) => a - b);
-    if (united.length === (JSON.parse(chosen.fields.bytes(field).toString('utf8')) as number[]).length) continue;
-    row = Buffer.concat([row.subarray(0, chosen.fields.start(field)), Buffer.from(JSON.stringify(united)), row.subarray(chosen.fields.end(field))]);
+    const all = united([...lists, besides?.[key]]);
+    if (all.length === (JSON.parse(chosen.fields.bytes(field).toString('utf8')) as number[]).length) continue;
+    row = Buffer.concat([row.subarray(0, chosen.fields.start(field)), Buffer.from(JSON.stringify(all)), row.subarray(chosen.fields.end(field))]);
   }
   return row;
 }

@@ -12,6 +12,7 @@ import { VERSION } from '../version.js';
 import type { MergeInput } from './merge-input.js';
 import type { MergeContext } from './merge-tables.js';
 import type { RecordCounts } from './merge-files.js';
+import { STAYED_ATTACHMENTS } from './stayed-attachments.js';
 
 /** Where the inputs' own reports go, since each tells what its export left out. */
 const reportOf = (index: number): string => `report-of-${index}.json`;
@@ -62,7 +63,7 @@ function consenting(inputs: readonly MergeInput[]): number[] {
   return [...users].sort((a, b) => a - b);
 }
 
-async function writeReport({ directory, inputs, differences }: MergeContext): Promise<void> {
+async function writeReport({ directory, inputs, differences, stayed }: MergeContext): Promise<void> {
   await differences.finish();
   const reports = new Map<MergeInput, string>();
   for (const input of inputs) {
@@ -75,6 +76,7 @@ async function writeReport({ directory, inputs, differences }: MergeContext): Pr
     { key: 'merged', value: inputs.map((input) => ({ index: input.index, directory: basename(input.source.directory), ...describe(input), report: reports.get(input) ?? null })) },
     { key: 'disagreements', value: Object.fromEntries(differences.counts) },
     { key: 'differences', part: join(RUN_DIRECTORY, 'differences.json'), rows: differences.total },
+    { key: 'rows_left_out', value: stayed.length === 0 ? [] : [{ class: 'file', what: STAYED_ATTACHMENTS, reason: 'named by a message, and in none of the exports', count: stayed.length, rows: stayed }] },
   ];
   await assemble(directory, 'report.json', members);
 }

@@ -13,7 +13,9 @@ export interface Parameters {
   readonly consenting_user_ids: readonly number[];
   /** Clients that the exported messages were sent with: known once these have been copied. */
   readonly message_client_ids: readonly number[];
-  /** Attachments whose file was not found. */
+  /** Users with an uploaded avatar that does not travel. */
+  readonly avatarless_user_ids: readonly number[];
+  /** Attachments without a file in the export: known once the files have been pulled. */
   readonly missing_attachment_ids: readonly string[];
   /** The run's secret, from which colours and hidden addresses are drawn. Never logged. */
   readonly seed: string;
@@ -23,7 +25,7 @@ type ParameterName = keyof Parameters | 'message_ids';
 
 const TYPES: Record<ParameterName, 'bigint' | 'bigint[]' | 'text'> = {
   realm_id: 'bigint', user_id: 'bigint', system_bot_ids: 'bigint[]', cross_realm_bot_ids: 'bigint[]',
-  consenting_user_ids: 'bigint[]', message_client_ids: 'bigint[]', missing_attachment_ids: 'bigint[]', message_ids: 'bigint[]', seed: 'text',
+  consenting_user_ids: 'bigint[]', avatarless_user_ids: 'bigint[]', message_client_ids: 'bigint[]', missing_attachment_ids: 'bigint[]', message_ids: 'bigint[]', seed: 'text',
 };
 
 /** A `:name` that is not part of a `::cast`. */

@@ -22,6 +22,8 @@ export interface ExportRequest {
   readonly decisions: Decisions;
   readonly consentMessage: number | undefined;
   readonly approved: readonly number[] | undefined;
+  /** Whose uploaded avatars travel; by default those of everybody in the export. */
+  readonly avatars?: 'all' | 'consenting' | 'none' | undefined;
   /** Export although nobody could administer the result. */
   readonly force: boolean;
   /** Secret from which the random parts are drawn. */
@@ -57,6 +59,7 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
     system_bot_ids: bots,
     cross_realm_bot_ids: request.realm.stringId === SYSTEM_REALM ? [] : bots,
     consenting_user_ids: consenting,
+    avatarless_user_ids: await avatarlessUsers(client, request, consenting),
     message_client_ids: [],
     missing_attachment_ids: [],
     seed: request.seed,
@@ -66,6 +69,14 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
     tables: planTables(compiled, registry, catalog, request.mode),
     review: reviewSchema(registry, catalog, compiled, request.decisions),
   };
+}
+
+async function avatarlessUsers(client: pg.Client, { realm, userId, avatars = 'all' }: ExportRequest, consenting: readonly number[]): Promise<number[]> {
+  if (avatars === 'all') return [];
+  const { rows } = await client.query<{ id: number }>(`
+    SELECT u.id::float8 AS id FROM zerver_userprofile u WHERE u.avatar_source = 'U' AND ${userId === undefined ? 'u.realm_id = $1' : 'u.id = $1'} AND u.id NOT IN (SELECT unnest($2::bigint[])) ORDER BY u.id`,
+  [userId ?? realm.id, avatars === 'none' ? [] : consenting]);
+  return rows.map(({ id }) => id);
 }
 
 function compileOnce(source: Source, mode: Mode, decisions: Decisions): CompiledRegistry {

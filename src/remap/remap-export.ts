@@ -29,6 +29,7 @@ import { countedIds, knownIds, recordedIds, SAME, type OwnIds } from './own-ids.
 import { IdMapsWriter, type RecordedMaps } from './recorded-maps.js';
 import { ReferenceCatalog, spaceOf } from './reference-catalog.js';
 import { appendToReport } from './remap-report.js';
+import { REMAPS } from './remapped.js';
 import { avatarNames, remapFiles, type FilesContext } from './remap-files.js';
 import { RowRewriter } from './rewrite-row.js';
 import { TextRewriter } from './rewrite-text.js';
@@ -66,8 +67,6 @@ const SCRATCH_FILES = 4;
 const MESSAGES = 'zerver_message';
 /** Tables whose new ids the new server decides, in an order of its own. They are small. */
 const UNITED: ReadonlySet<string> = new Set(['zerver_client', 'zerver_userprofile_crossrealm']);
-/** In the manifest's options: what was done, in order. */
-const REMAPS = 'remapped';
 
 /**
  * Writes the export in `input` with new ids to `output`, a directory that nobody reads yet: the caller gives it its final name.

@@ -79,3 +79,46 @@ t.test('the system bots of a very old server live in its first realm', async (t)
     t.strictSame(compareExports(await expectedExport('zulip-11/local', 'acme-full'), directory), []);
   }, `UPDATE zerver_userprofile SET realm_id = ${ACME} WHERE email IN ('emailgateway@zulip.com', 'notification-bot@zulip.com', 'welcome-bot@zulip.com')`);
 });
+
+t.test('what messages name and does not travel is in the ledger, whatever realm its row names', async (t) => {
+  const gateway = "(SELECT id FROM zerver_userprofile WHERE delivery_email = 'emailgateway@zulip.com')";
+  await withAcme(async (source) => {
+    for (const mode of ['full', 'consent', 'public'] as const) {
+      const directory = await exportRealm(source, join(t.testdir(), mode), 'acme', { mode });
+      const messages = new Set(readdirSync(directory).filter((name) => name.startsWith('messages-')).flatMap((name) => tableFile(directory, name).zerver_message?.map((row) => row.id)));
+      const named = [64, 69, 86].filter((message) => messages.has(message));
+      const found = leftOut(directory).find(({ what }) => what === 'foreign_attachment');
+      t.match(found, named.length === 0 ? undefined : { class: 'file', count: 1, rows: [{ id: 9001, messages: named }] }, mode);
+      if (mode === 'full') t.strictSame(named, [64, 69, 86]);
+      t.notOk(tableFile(directory, 'attachment.json').zerver_attachment?.some(({ id }) => id === 9001));
+    }
+  }, `INSERT INTO zerver_attachment (id, file_name, path_id, create_time, size, is_realm_public, is_web_public, owner_id, realm_id)
+      SELECT 9001, 'mailed.txt', u.realm_id || '/ab/mailed.txt', now(), 4, false, false, u.id, u.realm_id FROM zerver_userprofile u WHERE u.id = ${gateway}`,
+  'INSERT INTO zerver_attachment_messages (attachment_id, message_id) VALUES (9001, 69), (9001, 64), (9001, 86)');
+});
+
+t.test('whose picture stays has none that needs a file, and messages whose files stay are named', async (t) => {
+  await withAcme(async (source) => {
+    const approved = ['owner@acme.example', 'user1@acme.example'].map((user) => ({ user, realm: undefined, where: user }));
+    const source_of = (directory: string): Map<unknown, unknown> => new Map(Object.entries(tableFile(directory, 'realm.json')).filter(([table]) => /^zerver_userprofile(_mirrordummy)?$/.test(table))
+      .flatMap(([, rows]) => rows.map((row) => [row.id, row.avatar_source] as const)));
+    const full = source_of(await exportRealm(source, join(t.testdir(), 'full'), 'acme'));
+    const uploaded = [...full].filter(([, avatar]) => avatar === 'U').map(([user]) => user);
+    t.ok(uploaded.length > 5);
+    for (const [name, choices] of [['approved', { mode: 'consent', targets: { approved }, approvedFilesOnly: true }], ['all', { mode: 'consent', targets: { approved } }], ['none', { avatars: false, salt: undefined }]] as const) {
+      const directory = await exportRealm(source, join(t.testdir(), name), 'acme', choices);
+      const withFile = new Set((tableFile(directory, 'avatars/records.json') as unknown as { user_profile_id: number }[]).map((record) => record.user_profile_id));
+      for (const [user, avatar] of source_of(directory)) {
+        t.equal(avatar, full.get(user) === 'U' && !withFile.has(user as number) ? 'G' : full.get(user), `${name}: user ${String(user)}`);
+      }
+      if (name === 'none') continue;
+      const stayed = leftOut(directory).find(({ what }) => what === 'attachment_without_file')?.rows ?? [];
+      t.equal(stayed.length > 0, name === 'approved');
+      for (const row of stayed) t.ok((row.messages as number[]).length > 0);
+    }
+  });
+});
+
+function leftOut(directory: string): { what: string; rows: Record<string, unknown>[] }[] {
+  return tableFile(directory, 'report.json').rows_left_out as { what: string; rows: Record<string, unknown>[] }[] | undefined ?? [];
+}

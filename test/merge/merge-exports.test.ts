@@ -5,6 +5,7 @@ import pg from 'pg';
 import t from 'tap';
 import { mergeExports } from '../../src/merge/merge-exports.js';
 import { sampleExport } from '../pipe/sample-export.js';
+import { change } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 
 type Row = Record<string, unknown> & { id: number };
@@ -16,10 +17,22 @@ const OPTIONS = { onConflict: 'later', verify: false } as const;
 const A = ['user1@acme.example', 'user2@acme.example', 'owner@acme.example', 'user8@acme.example'];
 const B = ['user3@acme.example', 'user2@acme.example', 'owner@acme.example', 'user7@acme.example'];
 
+/** A direct message of one of A, which A's export alone holds, names a file of one of B, which only B's has; and the other way round. */
+const FILE_OF_A = 6;
+const FILE_OF_B = 5;
+const user = (name: string): string => `(SELECT id FROM zerver_userprofile WHERE delivery_email = '${name}@acme.example')`;
+const names = (file: number, message: number): string => `INSERT INTO zerver_attachment_messages (attachment_id, message_id) VALUES (${file}, ${message})`;
+const LINKS_ACROSS = [
+  `UPDATE zerver_attachment SET owner_id = ${user('user1')} WHERE id = ${FILE_OF_A}`, `UPDATE zerver_attachment SET owner_id = ${user('user3')} WHERE id = ${FILE_OF_B}`,
+  // Of user8 to user8, and of user7 to a third one.
+  names(FILE_OF_B, 137), names(FILE_OF_A, 94),
+];
+
 const output = t.testdir();
 /** A path of its own that is not there yet. */
 const fresh = (): string => join(mkdtempSync(join(output, 'merge-')), 'merged');
 const made = await withTestDatabase('zulip-11/local', async (url) => {
+  await change(url, ...LINKS_ACROSS);
   const exports = {
     full: (await sampleExport(url, { realm: 'acme', output: join(output, 'full') }))[0] as string,
     a: (await sampleExport(url, { realm: 'acme', approved: A, mode: 'consent', output: join(output, 'a') }))[0] as string,
@@ -107,6 +120,10 @@ t.test('two sets of approved users: what either has, and nothing private of anyb
   // A direct message between one of A and one of B is in each; a third person's is in neither.
   const messages = new Set(ids(both, 'zerver_message'));
   t.ok(messages.size > 100);
+  const lists = (tables: Tables, file: number): number[] => (tables.zerver_attachment?.find((row) => row.id === file)?.messages ?? []) as number[];
+  for (const [file, mine, other] of [[FILE_OF_A, a, b], [FILE_OF_B, b, a]] as const) {
+    t.strictSame([lists(other, file), lists(mine, file).length < lists(both, file).length], [[], true], `${file}: a message of one half, a file of the other`);
+  }
   t.same(both.zerver_attachment?.map(({ id, messages }) => [id, messages]), union.zerver_attachment?.map(({ id, messages }) => [id, messages]));
   t.equal([...result.differences.values()].reduce((sum, each) => sum + each.differing, 0), 0);
   t.ok((result.differences.get('zerver_subscription')?.scrubbed_gave_way ?? 0) > 0);

@@ -1,0 +1,14 @@
+-- Uploaded files that exported messages name and whose rows belong to another realm: those that came by mail are the e-mail
+-- gateway's, and have the system bots' realm in row and path. Zulip leaves them out as well.
+-- @class file
+-- @reason named by a message, and of another realm (what came by mail is of the system bots' realm)
+
+-- @select mode full
+-- @select mode consent
+-- @select mode public
+SELECT a.id, array_agg(am.message_id ORDER BY am.message_id) AS messages
+FROM exported_message_id m
+JOIN zerver_attachment_messages am ON am.message_id = m.id
+JOIN zerver_attachment a ON a.id = am.attachment_id
+WHERE a.realm_id <> :realm_id
+GROUP BY a.id
