@@ -14,6 +14,7 @@ const COMMANDS = new Map<string, () => Promise<Command>>([
   ['merge', async () => (await import('./cli/merge-command.js')).mergeCommand()],
   ['remap', async () => (await import('./cli/remap-command.js')).remapCommand()],
   ['pipe', async () => (await import('./cli/pipe-command.js')).pipeCommand()],
+  ['load', async () => (await import('./cli/load-command.js')).loadCommand()],
   ['import-check', async () => (await import('./cli/import-check-command.js')).importCheckCommand()],
   ['snapshot', async () => (await import('./cli/snapshot-command.js')).snapshotCommand()],
   ['install', async () => (await import('./cli/install-command.js')).installCommand()],

@@ -23,7 +23,8 @@ export async function giveIdsOfTheirOwn(prepared: PreparedRemap, inputs: readonl
   const ids = prepared.ids ?? aboveAll(inputs);
   const { bots, clients } = united(prepared, inputs, ids);
   const highest = new Map<string, number>();
-  const all: NewIds = { base: (table) => Math.max(ids.base(table), highest.get(table) ?? 0), limit: (table) => ids.limit(table) };
+  const base = (table: string): number => Math.max(ids.base(table), highest.get(table) ?? 0);
+  const all: NewIds = { base, nth: (table, n) => base(table) + n, limit: (table) => ids.limit(table) };
   const assignment: Assignment = { bots, clients, nextClient: undefined, all };
   const directories: string[] = [];
   for (const { index, source } of inputs) {
@@ -70,5 +71,6 @@ function aboveAll(inputs: readonly MergeInput[]): NewIds {
     files.forEach(look);
     for (const file of eachTableFile(source, source.messages)) look(file);
   }
-  return { ...aboveBase(0), base: (table) => highest.get(table) ?? 0 };
+  const base = (table: string): number => highest.get(table) ?? 0;
+  return { ...aboveBase(0), base, nth: (table, n) => base(table) + n };
 }

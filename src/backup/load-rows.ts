@@ -2,6 +2,7 @@
 import { pipeline } from 'node:stream/promises';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import { untilIdle } from '../copy/copy-in.js';
 import { RealmliftError } from '../errors.js';
 import type { Part, TablePart } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
@@ -33,19 +34,6 @@ export async function loadRows(client: pg.Client, { store, open }: OpenBackup, p
       throw error === refused ? refusedRows(error, target.table) : error;
     }
     if (copy.rowCount !== expected.rows) throw new RealmliftError('ROWS_LOST', 'restore', `the server took ${copy.rowCount} of ${expected.rows} rows`, { table: target.table });
-  });
-}
-
-/** Resolves when the query that was just begun is over, whatever came of it. */
-function untilIdle(client: pg.Client): Promise<void> {
-  return new Promise((resolve) => {
-    const over = (): void => {
-      client.off('drain', over);
-      client.off('end', over);
-      resolve();
-    };
-    client.on('drain', over);
-    client.on('end', over);
   });
 }
 

@@ -15,11 +15,15 @@ export interface Assignment {
   readonly nextClient: number | undefined;
   /** Give every row of every table a new id; undefined leaves all but bots and clients. */
   readonly all: NewIds | undefined;
+  /** Usermessages, which nothing refers to, are numbered as they come, by whoever reads them. */
+  readonly usermessagesAsTheyCome?: boolean;
 }
 
 export interface NewIds {
   /** The highest id that is taken: new ones begin above. */
   base(table: string): number;
+  /** The n-th new id, from 1 on. Where others take ids too, they are not dense. */
+  nth(table: string, n: number): number;
   /** The highest id that the table's column can hold. */
   limit(table: string): number;
 }
@@ -33,7 +37,7 @@ export const INTEGER = 2 ** 31 - 1;
  * channels and groups in 32 bits. With the new server's database its own columns decide.
  */
 export function aboveBase(base: number): NewIds {
-  return { base: () => base, limit: (table) => (table === 'zerver_usermessage' ? Number.MAX_SAFE_INTEGER : INTEGER) };
+  return { base: () => base, nth: (_table, n) => base + n, limit: (table) => (table === 'zerver_usermessage' ? Number.MAX_SAFE_INTEGER : INTEGER) };
 }
 
 /** @throws RealmliftError ID_RANGE */

@@ -25,13 +25,15 @@ export function knownIds(space: IdSpace, onPair: ((old: number, id: number) => v
 /** All others: dense, in the order of their rows, which is that of their old ids. */
 export function countedIds(table: string, ids: NewIds, onPair: (old: number, id: number) => void): OwnIds & { readonly highest: number } {
   let last = -Infinity;
+  let count = 0;
   let highest = ids.base(table);
   return {
     get highest() { return highest; },
     next(old) {
       if (!(old > last)) throw new RealmliftError('ROWS_UNSORTED', 'remap', 'the rows are not sorted by id', { table });
       last = old;
-      refuseRange(table, ++highest, ids);
+      highest = ids.nth(table, ++count);
+      refuseRange(table, highest, ids);
       onPair(old, highest);
       return highest;
     },

@@ -23,7 +23,7 @@ import { placeFile } from '../pipe/place-file.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { VERSION } from '../version.js';
 import type { Assignment } from './assignment.js';
-import { UNCHANGED, type IdSpace } from './id-space.js';
+import { UNCHANGED } from './id-space.js';
 import { Outside } from './outside.js';
 import { countedIds, knownIds, recordedIds, SAME, type OwnIds } from './own-ids.js';
 import { IdMapsWriter, type RecordedMaps } from './recorded-maps.js';
@@ -31,8 +31,7 @@ import { ReferenceCatalog, spaceOf } from './reference-catalog.js';
 import { appendToReport } from './remap-report.js';
 import { REMAPS } from './remapped.js';
 import { avatarNames, remapFiles, type FilesContext } from './remap-files.js';
-import { RowRewriter } from './rewrite-row.js';
-import { TextRewriter } from './rewrite-text.js';
+import { rewriteContext, RowRewriter } from './rewrite-row.js';
 import { withScratchFiles } from './scratch-files.js';
 import { surveyExport, type Survey } from './survey.js';
 
@@ -115,11 +114,9 @@ class Remapping {
 
   constructor(source: FinishedExport, files: readonly TableFile[], directory: string, scratch: string, options: RemapOptions, references: ReferenceCatalog, survey: Survey) {
     [this.#source, this.#files, this.#directory, this.#scratch, this.#options] = [source, files, directory, scratch, options];
-    const space = (table: string): IdSpace => survey.spaces.get(table) ?? UNCHANGED;
-    const names = avatarNames(source, space('zerver_userprofile'), options.salt);
-    const text = new TextRewriter({ space, realmId: survey.realmId, uploads: survey.uploads, avatarNames: names, outside: this.#outside });
+    const names = avatarNames(source, survey.spaces.get('zerver_userprofile') ?? UNCHANGED, options.salt);
     const { realmName, subdomain, files: how } = options;
-    this.#context = { survey, space, references, text, outside: this.#outside, realmName, subdomain, source, directory, avatarNames: names, how };
+    this.#context = { ...rewriteContext({ survey, references, outside: this.#outside, avatarNames: names, realmName, subdomain }), source, directory, avatarNames: names, how };
     this.#maps = new IdMapsWriter(join(directory, ID_MAPS));
   }
 

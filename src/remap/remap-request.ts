@@ -60,7 +60,8 @@ export async function prepareRemap(request: RemapRequest): Promise<PreparedRemap
 
 function idsOf(idBase: number | undefined, target: TargetServer | undefined): NewIds | undefined {
   if (target === undefined) return idBase === undefined ? undefined : aboveBase(idBase);
-  return { base: (table) => Math.max(idBase ?? 0, target.ids.base(table)), limit: (table) => target.ids.limit(table) };
+  const base = (table: string): number => Math.max(idBase ?? 0, target.ids.base(table));
+  return { base, nth: (table, n) => base(table) + n, limit: (table) => target.ids.limit(table) };
 }
 
 /** @throws RealmliftError ID_BASE_MISSING when all rows are to get new ids and nothing says where these begin */

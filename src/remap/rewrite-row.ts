@@ -1,12 +1,12 @@
 /** The rows of one table with new ids, as bytes: what each key holds is decided once, by its name. */
 import { createHash } from 'node:crypto';
 import { RowFields, integerIn } from '../pipe/row-fields.js';
-import type { IdSpace } from './id-space.js';
+import { UNCHANGED, type IdSpace } from './id-space.js';
 import type { Outside } from './outside.js';
 import type { OwnIds } from './own-ids.js';
 import type { ReferenceCatalog } from './reference-catalog.js';
 import { rewriteAuditData } from './rewrite-audit-data.js';
-import type { TextRewriter } from './rewrite-text.js';
+import { TextRewriter } from './rewrite-text.js';
 import { RowBuilder } from './row-builder.js';
 import { isShownById, type Survey } from './survey.js';
 
@@ -20,6 +20,13 @@ export interface RewriteContext {
   readonly realmName: string | undefined;
   /** --subdomain */
   readonly subdomain: string | undefined;
+}
+
+/** @param chosen avatarNames: old names of avatars to new ones, in texts */
+export function rewriteContext(chosen: Omit<RewriteContext, 'space' | 'text'> & { readonly avatarNames: ReadonlyMap<string, string> }): RewriteContext {
+  const { survey, outside, avatarNames } = chosen;
+  const space = (table: string): IdSpace => survey.spaces.get(table) ?? UNCHANGED;
+  return { ...chosen, space, text: new TextRewriter({ space, realmId: survey.realmId, uploads: survey.uploads, avatarNames, outside }) };
 }
 
 /** What takes the place of a value, text being latin1; undefined leaves it. */

@@ -105,9 +105,10 @@ class Surveyor {
       return space;
     }
     const base = all.base(table);
-    ids.forEach((id, index) => space.set(id, base + 1 + index));
-    refuseRange(table, base + ids.length, all);
-    const bot = special.find(([, to]) => to > base && to <= base + ids.length);
+    ids.forEach((id, index) => space.set(id, all.nth(table, index + 1)));
+    const highest = ids.length === 0 ? base : all.nth(table, ids.length);
+    refuseRange(table, highest, all);
+    const bot = special.find(([, to]) => to > base && to <= highest);
     if (bot !== undefined) throw collision(table, bot[1], 'choose an --id-base above the ids of the system bots');
     return space;
   }
@@ -158,7 +159,7 @@ class Surveyor {
       // Reading is synchronous: between two files the program hears signals and its other connections.
       await setImmediate();
       for (const row of file.rows(MESSAGES)) messageIds.add(this.#fields.split(row).integerOf('id'));
-      for (const row of file.rows(USERMESSAGES)) {
+      for (const row of this.#assignment.usermessagesAsTheyCome === true ? [] : file.rows(USERMESSAGES)) {
         const id = this.#fields.split(row).integerOf('id');
         // Those that were made of single users' flags have none.
         if (!Number.isNaN(id)) ids.add(id);
@@ -214,24 +215,24 @@ class Numbering {
   readonly #pairs: PairFileWriter;
   readonly #table: string;
   readonly #assignment: Assignment;
-  readonly #base: number;
-  #next: number;
+  #count = 0;
+  #last = 0;
 
   constructor(fd: number, table: string, assignment: Assignment) {
     this.#pairs = new PairFileWriter(fd, table);
     this.#table = table;
     this.#assignment = assignment;
-    this.#base = assignment.all?.base(table) ?? 0;
-    this.#next = this.#base + 1;
   }
 
   add(id: number): void {
-    this.#pairs.add(id, this.#next++);
+    this.#last = this.#assignment.all?.nth(this.#table, ++this.#count) ?? ++this.#count;
+    this.#pairs.add(id, this.#last);
   }
 
   finish(): IdSpace {
-    if (this.#assignment.all !== undefined) refuseRange(this.#table, this.#next - 1, this.#assignment.all);
-    return new FileSpace(this.#pairs.finish(), [this.#base + 1, this.#next - 1]);
+    const { all } = this.#assignment;
+    if (all !== undefined) refuseRange(this.#table, this.#last, all);
+    return new FileSpace(this.#pairs.finish(), [(all?.base(this.#table) ?? 0) + 1, this.#last]);
   }
 }
 

@@ -102,7 +102,7 @@ async function readTargetWith(client: pg.Client, description: string, registry: 
     clients: new Map((await client.query<{ id: number; name: string }>('SELECT id::float8 AS id, name FROM zerver_client')).rows.map(({ id, name }) => [name, id])),
     realms: (await client.query<TargetRealm>(`SELECT string_id AS subdomain, ${catalog.get('zerver_realm')?.columns.has('uuid') === true ? 'uuid::text' : 'NULL AS uuid'} FROM zerver_realm`)).rows,
     behind: [...taken].filter(([table, id]) => (sequences.get(table)?.next ?? Infinity) <= id).map(([table]) => table).sort(),
-    ids: { base: (table) => highest.get(table) ?? 0, limit: (table) => limit.get(table) ?? INTEGER },
+    ids: { base: (table) => highest.get(table) ?? 0, nth: (table, n) => (highest.get(table) ?? 0) + n, limit: (table) => limit.get(table) ?? INTEGER },
   };
 }
 

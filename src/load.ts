@@ -1,0 +1,54 @@
+/** `realmlift load`: checks first, and then all that load/load-run.ts tells. */
+import type pg from 'pg';
+import { EXIT, RealmliftError } from './errors.js';
+import { checkExport } from './load/check-load.js';
+import { LoadJournal, lockLoad } from './load/load-journal.js';
+import type { LoadRequest, LoadResult } from './load/load-request.js';
+import { runLoad } from './load/load-run.js';
+import { readLoadSource } from './load/load-source.js';
+import type { Schema } from './load/table-layout.js';
+import { targetSession, useTarget } from './load/target-session.js';
+import { readTargetTables } from './load/target-tables.js';
+import { openWithoutOrphans } from './pipe/finished-export.js';
+import { withTableFiles } from './pipe/opened-tables.js';
+import { findSchema, readCatalog } from './plan/catalog.js';
+import { loadRegistry } from './plan/registry.js';
+
+/**
+ * Loads a finished export into a new server's database.
+ *
+ * @throws RealmliftError LOAD_REFUSED, LOAD_UNFINISHED, LOAD_UNKNOWN, LOAD_OF_ANOTHER, RIGHT_MISSING, TARGET_*, ROWS_REFUSED, CONNECTION_LOST, …
+ */
+export async function loadExport(directory: string, request: LoadRequest, stop: AbortSignal): Promise<LoadResult> {
+  const client = await targetSession(request.target, undefined);
+  try {
+    const schemaName = await findSchema(client);
+    await useTarget(client, schemaName);
+    const found = await unfinished(client, request);
+    request.onEvent({ kind: 'phase', name: 'checks' });
+    await checkExport(directory, request, found !== undefined);
+    const source = await openWithoutOrphans(directory);
+    return await withTableFiles(async (open) => {
+      const files = open(source);
+      const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };
+      return runLoad({ client, source: await readLoadSource(source, files), schema, request, stop }, found);
+    });
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** The journal of the load that is to be gone on with. @throws RealmliftError LOAD_UNFINISHED, LOAD_UNKNOWN, LOAD_RUNNING */
+async function unfinished(client: pg.Client, { subdomain, resume, dryRun }: LoadRequest): Promise<LoadJournal | undefined> {
+  await lockLoad(client, subdomain);
+  const found = await LoadJournal.find(client, subdomain);
+  if (found !== undefined && !resume && !dryRun) {
+    throw new RealmliftError('LOAD_UNFINISHED', 'load', `an earlier load of ${subdomain} is unfinished`, { hint: 'go on with it by --resume, or remove it by --undo', exit: EXIT.nothingExported });
+  }
+  if (found === undefined && resume) {
+    throw new RealmliftError('LOAD_UNKNOWN', 'load', `there is no unfinished load of ${subdomain} on the new server`, { hint: 'leave out --resume', exit: EXIT.nothingExported });
+  }
+  return found;
+}
+
+

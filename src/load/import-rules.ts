@@ -1,0 +1,105 @@
+/**
+ * Columns that an import does not take as they are, after what Zulip's own does (zerver/lib/import_realm.py of 11.0-dev). Columns that
+ * the new server does not have are passed over.
+ */
+import { createHash, randomBytes, randomInt, randomUUID } from 'node:crypto';
+import type { RewriteContext } from '../remap/rewrite-row.js';
+import type { TableFile } from '../pipe/table-file.js';
+import { RowFields } from '../pipe/row-fields.js';
+import type { Rule } from './row-encoder.js';
+import { typeByName } from './image-types.js';
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+
+/** Realm.SELF_HOSTED: what an organisation elsewhere was allowed or had paid for is no matter of this server. */
+const SELF_HOSTED = '1';
+/** UserProfile.ROLE_REALM_OWNER */
+const OWNER = 100;
+/** UserProfile.TOS_VERSION_BEFORE_FIRST_LOGIN */
+const BEFORE_FIRST_LOGIN = '-1';
+
+export type Rules = Readonly<Record<string, Readonly<Record<string, Rule>>>>;
+
+/** Secrets and the like, which do not travel and may not be null: only where the export has no such key. */
+export const MADE_ANEW: Rules = {
+  zerver_botconfigdata: { value: () => '' },
+  zerver_realm: { uuid_owner_secret: () => `zuliprealm_${randomText(32)}` },
+  zerver_service: { token: () => randomText(32) },
+  zerver_stream: { email_token: () => randomBytes(16).toString('hex') },
+  zerver_userprofile: { api_key: () => randomText(32), password: () => `!${randomText(40)}`, third_party_api_state: () => '{}', uuid: () => randomUUID() },
+};
+
+/** Whatever the export says. */
+export function importRules(context: RewriteContext, files: readonly TableFile[]): Rules {
+  const firstMessages = firstMessageNumbers(context, files);
+  const hashes = groupHashes(context);
+  const owner = firstOwner(context, files);
+  return {
+    zerver_attachment: { content_type: (fields) => (isNull(fields, 'content_type') ? typeByName(fields.textOf('file_name') ?? '') ?? null : undefined) },
+    zerver_huddle: { huddle_hash: (fields) => hashes.get(fields.integerOf('id')) },
+    zerver_realm: {
+      authentication_methods: bitField,
+      // Until the last step; see last-step.ts.
+      deactivated: () => 'true', scheduled_deletion_date: () => null,
+      first_visible_message_id: () => '0', max_invites: () => null, message_visibility_limit: () => null, plan_type: () => SELF_HOSTED, push_notifications_enabled: () => 'false',
+    },
+    zerver_realmemoji: { author_id: (fields) => (isNull(fields, 'author') ? owner : undefined) },
+    // That of a channel with messages is found when all are there; of one without, Zulip's import leaves the number as it was.
+    zerver_stream: { first_message_id: (fields) => firstMessages.get(fields.integerOf('id')) },
+    zerver_userprofile: { tos_version: () => BEFORE_FIRST_LOGIN },
+  };
+}
+
+function randomText(length: number): string {
+  return Array.from({ length }, () => ALPHABET[randomInt(ALPHABET.length)]).join('');
+}
+
+function isNull(fields: RowFields, key: string): boolean {
+  const field = fields.find(key);
+  return field !== -1 && fields.bytes(field).toString('latin1') === 'null';
+}
+
+/** `[["Google", true], …]` of Zulip 6 is a bit field in its database; later versions have a table. */
+function bitField(fields: RowFields): string | undefined {
+  const field = fields.find('authentication_methods');
+  if (field === -1) return undefined;
+  const methods = JSON.parse(fields.bytes(field).toString('utf8')) as unknown;
+  if (!Array.isArray(methods)) return undefined;
+  return String((methods as [string, boolean][]).reduce((bits, [, on], index) => bits + (on ? 2 ** index : 0), 0));
+}
+
+/** By new channel. */
+function firstMessageNumbers({ space }: RewriteContext, files: readonly TableFile[]): Map<number, string | null> {
+  const streams = space('zerver_stream');
+  const numbers = new Map<number, string | null>();
+  for (const fields of rowsOf(files, 'zerver_stream')) {
+    const number = fields.integerOf('first_message_id');
+    numbers.set(streams.get(fields.integerOf('id')) ?? NaN, Number.isNaN(number) ? null : String(number));
+  }
+  return numbers;
+}
+
+/** By new group: SHA-1 of the sorted, distinct ids of its subscribers (zerver/models/recipients.py, get_direct_message_group_hash). */
+function groupHashes({ survey, space }: RewriteContext): Map<number, string> {
+  const [groups, users] = [space('zerver_huddle'), space('zerver_userprofile')];
+  return new Map([...survey.groups].map(([group, members]) => {
+    const ids = [...new Set(members.map((user) => users.get(user) ?? user))].sort((a, b) => a - b);
+    return [groups.get(group) ?? NaN, createHash('sha1').update(ids.join(',')).digest('hex')];
+  }));
+}
+
+/** Emoji without an author get the first active owner; null when there is none. */
+function firstOwner({ space }: RewriteContext, files: readonly TableFile[]): string | null {
+  let first = Infinity;
+  for (const fields of rowsOf(files, 'zerver_userprofile')) {
+    const active = fields.find('is_active');
+    if (fields.integerOf('role') !== OWNER || active === -1 || fields.bytes(active).toString('latin1') !== 'true') continue;
+    first = Math.min(first, space('zerver_userprofile').get(fields.integerOf('id')) ?? Infinity);
+  }
+  return first === Infinity ? null : String(first);
+}
+
+function* rowsOf(files: readonly TableFile[], table: string): Generator<RowFields> {
+  const fields = new RowFields();
+  for (const file of files) for (const row of file.rows(table)) yield fields.split(row);
+}

@@ -1,0 +1,49 @@
+/** What is asked of a load. */
+import type { UploadPlace } from '../backup/upload-place.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+
+export interface LoadRequest {
+  /** The new server's database. */
+  readonly target: ConnectionSettings;
+  readonly subdomain: string;
+  /** Undefined names the realm after its subdomain, as Zulip's import does. */
+  readonly realmName: string | undefined;
+  /** Sessions that load at once. */
+  readonly jobs: number;
+  /** Check, and write nothing. */
+  readonly dryRun: boolean;
+  /** Go on with a load that stopped. */
+  readonly resume: boolean;
+  /** The new server's uploads directory or buckets; undefined when the export has no files. */
+  readonly files: UploadPlace | undefined;
+  /** Files that are copied at once. */
+  readonly fileJobs: number;
+  /** The new server's avatar_salt. */
+  readonly salt: string | undefined;
+  /** Where temporary files go that grow with the messages: 16 bytes each. */
+  readonly scratch: string;
+  readonly onEvent: (event: LoadEvent) => void;
+}
+
+export type LoadEvent =
+  | { readonly kind: 'phase'; readonly name: string }
+  | { readonly kind: 'messages'; readonly files: number; readonly of: number }
+  | { readonly kind: 'files'; readonly files: number; readonly of: number }
+  | { readonly kind: 'warning'; readonly text: string };
+
+export interface LoadResult {
+  readonly realmId: number;
+  readonly subdomain: string;
+  readonly realmName: string;
+  /** Rows that are on the new server now, by table; on a dry run those that would be. */
+  readonly rows: ReadonlyMap<string, number>;
+  readonly files: number;
+  /** Images of which the new server can make thumbnails. */
+  readonly images: number;
+  /** Steps that an earlier, unfinished run had done. */
+  readonly resumed: number;
+  /** As exported: a realm that was deactivated has to be reactivated. */
+  readonly deactivated: boolean;
+  /** References that point outside the export and stayed. */
+  readonly outside: number;
+}

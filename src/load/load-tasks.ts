@@ -1,0 +1,47 @@
+/** What the sessions of a load work off: each task is a step of the journal. */
+import type { SessionTask } from '../backup/session-pool.js';
+import type { LoadJournal } from './load-journal.js';
+import { loadFault } from './load-fault.js';
+import type { MessageFile } from './load-source.js';
+import type { TableLoader } from './table-loader.js';
+
+/** Bytes of messages files that one transaction loads: so much is done again when it is cut off. */
+const GROUP = 32 * 1024 * 1024;
+
+export function tableTask(loader: TableLoader, journal: LoadJournal, table: string): SessionTask {
+  return async (client, signal) => {
+    await journal.step(client, `table ${table}`, () => loader.table(client, table, signal)).catch((error: unknown) => { throw loadFault(error, table); });
+  };
+}
+
+/**
+ * @param tables of messages files, each after those that it refers to
+ * @param done is told of so many files more
+ */
+export function* messageTasks(loader: TableLoader, journal: LoadJournal, files: readonly MessageFile[], tables: readonly string[], done: (files: number) => void): Generator<SessionTask> {
+  for (const group of groups(files)) {
+    const [first] = group as [MessageFile];
+    yield async (client, signal) => {
+      await journal.step(client, `messages from ${first.listed.path}`, async () => {
+        for (const file of group) {
+          signal.throwIfAborted();
+          await loader.messages(client, file, tables, signal);
+        }
+      }).catch((error: unknown) => { throw loadFault(error, first.listed.path); });
+      done(group.length);
+    };
+  }
+}
+
+function* groups(files: readonly MessageFile[]): Generator<MessageFile[]> {
+  let group: MessageFile[] = [];
+  let bytes = 0;
+  for (const file of files) {
+    group.push(file);
+    bytes += file.listed.size;
+    if (bytes < GROUP) continue;
+    yield group;
+    [group, bytes] = [[], 0];
+  }
+  if (group.length > 0) yield group;
+}

@@ -1,0 +1,27 @@
+/** A session that writes to the new server. */
+import type pg from 'pg';
+import { RealmliftError } from '../errors.js';
+import { connect } from '../snapshot/connect.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+
+/**
+ * Zulip's triggers name their tables without a schema, so the search path is Zulip's own. Until the last step, whose commit is waited
+ * for, a crash of the server costs a repeated step at worst.
+ *
+ * @throws those of the connection, each saying that it is about the new server
+ */
+export async function targetSession(settings: ConnectionSettings, schema: string | undefined): Promise<pg.Client> {
+  try {
+    const client = await connect(settings, 'load');
+    if (schema !== undefined) await useTarget(client, schema);
+    return client;
+  } catch (cause) {
+    if (!(cause instanceof RealmliftError)) throw cause;
+    const { code, message, exit } = cause;
+    throw new RealmliftError(code, 'load', `the new server: ${message}`, { exit, hint: 'check --target-url', cause });
+  }
+}
+
+export async function useTarget(client: pg.Client, schema: string): Promise<void> {
+  await client.query(`SET search_path = ${client.escapeIdentifier(schema)}, pg_catalog; SET synchronous_commit = off; SET client_min_messages = warning`);
+}
