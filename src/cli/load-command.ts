@@ -1,5 +1,5 @@
 /** `realmlift load`: words of the command line -> one call. */
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import { uploadPlace } from '../backup/upload-place.js';
 import { loadExport } from '../load.js';
@@ -44,7 +44,7 @@ export function loadCommand(): Command {
       const files = uploadPlace(options.uploadsDir, process.env);
       const result = await withStopSignals((stop) => loadExport(directory, {
         target, subdomain: options.subdomain, realmName: options.realmName, jobs: options.jobs, dryRun: options.dryRun === true, resume: options.resume === true,
-        files, fileJobs: options.fileJobs, salt, scratch: tmpdir(), onEvent: () => undefined,
+        files, fileJobs: options.fileJobs, fromBuckets: undefined, salt, onEvent: () => undefined,
       }, stop));
       process.stderr.write(summary(result, (performance.now() - started) / 1000));
     });

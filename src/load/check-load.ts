@@ -10,7 +10,7 @@ const OWN_ROWS: ReadonlySet<string> = new Set(['subdomain', 'uuid', 'unique']);
 
 /** @throws RealmliftError LOAD_REFUSED naming all that speaks against it, VERIFY_FAILED */
 export async function checkExport(directory: string, { target, subdomain, files }: LoadRequest, resumed: boolean): Promise<void> {
-  const checks = await checkImport(directory, { target, subdomain, uploadsDir: files?.kind === 'directory' ? files.directory : undefined });
+  const checks = await checkImport(directory, { target, subdomain, uploadsDir: files.kind === 'directory' ? files.directory : undefined });
   const failed = checks.filter(({ name, outcome }) => outcome === 'failed' && !(resumed && OWN_ROWS.has(name)));
   if (failed.length === 0) return;
   throw new RealmliftError('LOAD_REFUSED', 'load', `nothing was written: ${failed.map(({ name, what }) => `${name}: ${what}`).join('; ')}`, { hint: hintOf(failed), exit: EXIT.nothingExported });

@@ -1,5 +1,6 @@
 /** What is asked of a load. */
 import type { UploadPlace } from '../backup/upload-place.js';
+import type { SourceBuckets } from './bucket-files.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 
 export interface LoadRequest {
@@ -14,21 +15,21 @@ export interface LoadRequest {
   readonly dryRun: boolean;
   /** Go on with a load that stopped. */
   readonly resume: boolean;
-  /** The new server's uploads directory or buckets; undefined when the export has no files. */
-  readonly files: UploadPlace | undefined;
+  /** The new server's uploads directory or buckets. */
+  readonly files: UploadPlace;
+  /** The old server's buckets at the provider of the new ones: what lies there is copied by the provider. */
+  readonly fromBuckets: SourceBuckets | undefined;
   /** Files that are copied at once. */
   readonly fileJobs: number;
   /** The new server's avatar_salt. */
   readonly salt: string | undefined;
-  /** Where temporary files go that grow with the messages: 16 bytes each. */
-  readonly scratch: string;
   readonly onEvent: (event: LoadEvent) => void;
 }
 
 export type LoadEvent =
   | { readonly kind: 'phase'; readonly name: string }
   | { readonly kind: 'messages'; readonly files: number; readonly of: number }
-  | { readonly kind: 'files'; readonly files: number; readonly of: number }
+  | { readonly kind: 'files'; readonly files: number }
   | { readonly kind: 'warning'; readonly text: string };
 
 export interface LoadResult {

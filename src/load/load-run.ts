@@ -7,14 +7,19 @@ import { runTasks, type SessionTask } from '../backup/session-pool.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { Outside } from '../remap/outside.js';
 import { ReferenceCatalog } from '../remap/reference-catalog.js';
-import { rewriteContext, type RewriteContext } from '../remap/rewrite-row.js';
+import { UNCHANGED } from '../remap/id-space.js';
+import { rewriteContext } from '../remap/rewrite-row.js';
 import { withScratchFiles } from '../remap/scratch-files.js';
 import { surveyExport } from '../remap/survey.js';
 import { readTarget } from '../remap/target-server.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 import { checkRights } from './check-load.js';
 import { digestOfExport } from './export-digest.js';
+import { avatarRenames, type FilePlanContext } from './file-plan.js';
+import { openFileTarget, type FileTarget } from './file-target.js';
+import { addImageAttachments } from './image-attachments.js';
 import { finishRealm } from './last-step.js';
+import { loadFiles } from './load-files.js';
 import { loadFault } from './load-fault.js';
 import { appliedMigrations, LoadJournal, type LoadIdentity } from './load-journal.js';
 import { loadOrder, type LoadOrder } from './load-order.js';
@@ -27,7 +32,10 @@ import { ReservedIds, reserveIds } from './reserved-ids.js';
 import { layoutOf, type Schema } from './table-layout.js';
 import { LISTS, TableLoader } from './table-loader.js';
 import { targetSession } from './target-session.js';
+import { qualify } from './target-tables.js';
 
+/** Bytes of a records.json without records. */
+const NO_RECORDS = 4;
 /** So many temporary files hold ids. */
 const SCRATCH_FILES = 4;
 
@@ -47,39 +55,62 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
   await checkRights(client, schema.tables, [...new Set([...order.core, ...order.steps.flat(), ...order.messages, ...order.last, 'zerver_client'])]);
   for (const file of source.files) for (const table of file.tables) if (!NOT_LOADED.has(table)) layoutOf(table, file, schema, {});
   const identity = await identityOf(setup);
+  if (request.salt === undefined && (source.source.records.get('avatars')?.size ?? 0) > NO_RECORDS) {
+    throw new RealmliftError('SALT_MISSING', 'load', "the names of avatars are made with the new server's avatar_salt, which is not given", { hint: "--zulip-secrets with the new server's /etc/zulip/zulip-secrets.conf, or ZULIP_AVATAR_SALT", exit: EXIT.usage });
+  }
+  const target = await openFileTarget(request.files, request.fileJobs, request.fromBuckets);
   const told = { subdomain: identity.subdomain, realmName: identity.realmName, rows: source.rows, files: 0, images: 0, resumed: found?.steps ?? 0, outside: 0 };
-  if (request.dryRun) return { ...told, realmId: NaN, deactivated: realmRow(source.files)['deactivated'] === true };
-  if (found !== undefined) refuseAnother(found.identity, identity);
-  const journal = found ?? await LoadJournal.create(client, identity);
   try {
-    return { ...told, ...await load(setup, order, journal) };
-  } catch (error) {
-    throw unfinishedBy(loadFault(error, 'load'));
+    if (request.dryRun) return { ...told, realmId: NaN, deactivated: realmRow(source.files)['deactivated'] === true };
+    if (found !== undefined) refuseAnother(found.identity, identity);
+    const journal = found ?? await LoadJournal.create(client, identity);
+    return { ...told, ...await load(setup, order, journal, target).catch((error: unknown) => { throw unfinishedBy(loadFault(error, 'load')); }) };
+  } finally {
+    target.close();
   }
 }
 
-async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal): Promise<Pick<LoadResult, 'realmId' | 'rows' | 'deactivated' | 'outside'>> {
-  const { client, source, schema, request: { target, onEvent }, stop } = setup;
+type Loaded = Pick<LoadResult, 'realmId' | 'rows' | 'deactivated' | 'outside' | 'files' | 'images'>;
+
+async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, target: FileTarget): Promise<Loaded> {
+  const { client, source, schema, request, stop } = setup;
+  const { onEvent, salt } = request;
+  const has = (table: string, column: string): boolean => schema.tables.columns.get(table)?.some(({ name }) => name === column) === true;
   const clients = await newClients(client, journal, source.files);
   await reserveIds(client, journal, schema.tables, source.ids);
-  const server = await readTarget(target, schema.registry);
+  const server = await readTarget(request.target, schema.registry);
   const ids = new ReservedIds(await journal.ids(client), (table) => server.ids.limit(table));
   return withTemporaryDirectory('realmlift-load-', (scratch) => withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {
     onEvent({ kind: 'phase', name: 'ids' });
     const survey = await surveyExport(source.source, source.files, { bots: server.bots, clients, nextClient: undefined, all: ids, usermessagesAsTheyCome: true }, undefined, fds);
     const { realmName, subdomain } = journal.identity;
-    const rewrite: RewriteContext = rewriteContext({ survey, references: new ReferenceCatalog(schema.registry, schema.catalog), outside: new Outside(), avatarNames: new Map(), realmName, subdomain });
+    const users = survey.spaces.get('zerver_userprofile') ?? UNCHANGED;
+    const { zerverMigration } = server.version;
+    const avatarNames = avatarRenames(source.source, { salt, users, zerverMigration });
+    const rewrite = rewriteContext({ survey, references: new ReferenceCatalog(schema.registry, schema.catalog), outside: new Outside(), avatarNames, realmName, subdomain });
     const loader = new TableLoader({ source, schema, rewrite, ids, bots: server.bots });
     const realm = realmState(source.files, ids.nth('zerver_realm', 1));
     await loadTables(setup, order, journal, loader);
+    onEvent({ kind: 'phase', name: 'files' });
+    const plan: FilePlanContext = { oldRealm: survey.realmId, newRealm: realm.id, users, salt, zerverMigration, place: request.files.kind, owner: await firstOwner(client, realm.id) };
+    const files = await loadFiles({ client, journal, source: source.source, target, plan, jobs: request.fileJobs, onEvent }, stop);
+    onEvent({ kind: 'phase', name: 'images' });
+    if (has('zerver_imageattachment', 'realm_id')) {
+      await journal.step(client, 'images', async () => {
+        await addImageAttachments(client, source.source, { old: survey.realmId, new: realm.id }, has('zerver_imageattachment', 'content_type'), onEvent, stop);
+      });
+    }
+    onEvent({ kind: 'phase', name: 'statistics for the planner' });
+    await analyze(setup, order);
     onEvent({ kind: 'phase', name: 'the last step' });
     await client.query('SET synchronous_commit = on');
     await journal.transaction(client, async () => {
       for (const table of order.last) await loader.table(client, table, stop);
-      await finishRealm(client, realm, journal, (table, column) => schema.tables.columns.get(table)?.some(({ name }) => name === column) === true);
+      await finishRealm(client, realm, journal, has);
       await journal.drop(client);
     });
-    return { realmId: realm.id, rows: loader.rows, deactivated: realm.deactivated, outside: rewrite.outside.total };
+    const images = has('zerver_imageattachment', 'realm_id') ? await countOf(client, 'SELECT count(*) AS n FROM zerver_imageattachment WHERE realm_id = $1', realm.id) : 0;
+    return { realmId: realm.id, rows: source.rows, deactivated: realm.deactivated, outside: rewrite.outside.total, files, images };
   }));
 }
 
@@ -102,6 +133,21 @@ async function loadTables({ client, source, schema, request: { target, jobs, onE
   }
 }
 
+/** Plans of the first queries would else be made for tables without these rows. */
+async function analyze({ client, request: { target, jobs }, schema: { tables }, stop }: LoadSetup, order: LoadOrder): Promise<void> {
+  const loaded = [...new Set([...order.core, ...order.steps.flat(), ...order.messages])];
+  await runTasks(loaded.map((table) => async (session) => { await session.query(`ANALYZE ${qualify(client, tables.schema, table)}`); }), jobs, () => targetSession(target, tables.schema), stop);
+}
+
+async function firstOwner(client: pg.Client, realm: number): Promise<number | undefined> {
+  const first = await countOf(client, 'SELECT min(id) AS n FROM zerver_userprofile WHERE realm_id = $1 AND is_active AND role = 100', realm);
+  return first === 0 ? undefined : first;
+}
+
+async function countOf(client: pg.Client, sql: string, realm: number): Promise<number> {
+  return Number((await client.query<{ n: string | null }>(sql, [realm])).rows[0]?.n ?? 0);
+}
+
 function orderOf(source: LoadSource, { registry, tables }: Schema): LoadOrder {
   const live = new Set<string>();
   for (const [name, rows] of source.rows) if (rows > 0 && !NOT_LOADED.has(name)) live.add(registry.tables.get(name)?.table ?? name);
@@ -110,7 +156,7 @@ function orderOf(source: LoadSource, { registry, tables }: Schema): LoadOrder {
 }
 
 async function identityOf({ client, source, request: { subdomain, realmName, files } }: LoadSetup): Promise<LoadIdentity> {
-  const place = files === undefined ? 'none' : files.kind === 'directory' ? files.directory : `s3://${files.uploads} and s3://${files.avatars}`;
+  const place = files.kind === 'directory' ? files.directory : `s3://${files.uploads} and s3://${files.avatars}`;
   return { subdomain, realmName: realmName ?? subdomain, exportDigest: await digestOfExport(source.source), files: place, migrations: await appliedMigrations(client) };
 }
 

@@ -1,0 +1,166 @@
+/** The new server's two buckets. What lies in a bucket of the same provider is copied there, without coming here. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { Transform, type TransformCallback } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { CopyObjectCommand, DeleteObjectCommand, PutObjectCommand, type PutObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
+import type { UploadPlace } from '../backup/upload-place.js';
+import { RealmliftError } from '../errors.js';
+import { Lost } from '../files/file-store.js';
+import { checkBucket, type BucketUse } from '../files/s3-bucket-check.js';
+import { describeServer, newS3Client, S3Access } from '../files/s3-client.js';
+import { particulars } from '../files/s3-fault.js';
+import { listObjects } from '../files/s3-listing.js';
+import { changed } from '../pipe/table-file.js';
+import type { FileTarget } from './file-target.js';
+import type { FileAttributes, PlannedFile } from './file-plan.js';
+
+type Area = PlannedFile['area'];
+
+/** The old server's buckets, where they are to be copied from. */
+export interface SourceBuckets {
+  readonly uploads: string;
+  readonly avatars: string;
+}
+
+const USE: BucketUse = { settings: 'S3_UPLOADS_BUCKET, S3_AVATARS_BUCKET', rights: 'a load needs s3:ListBucket on both buckets and s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on their objects' };
+
+/** Bytes up to which a file is one request, held in memory. */
+const ONE_REQUEST = 4 << 20;
+/** Bytes of a part, unless the file needs larger ones: S3 takes 10,000 of them. */
+const PART = 8 << 20;
+const MOST_PARTS = 10_000;
+/** Bytes up to which S3 copies an object in one request. */
+const ONE_COPY = 5 * 2 ** 30;
+
+export class BucketFiles implements FileTarget {
+  readonly description: string;
+  readonly #buckets: Readonly<Record<Area, string>>;
+  readonly #from: Readonly<Record<Area, string>> | undefined;
+  readonly #server: string;
+  readonly #access: S3Access;
+  /** For uploads in parts, which do their own repetitions. */
+  readonly #client: S3Client;
+  /** Large files at once: each holds several parts. */
+  #large: Promise<unknown> = Promise.resolve();
+
+  constructor({ connection, uploads, avatars }: Extract<UploadPlace, { kind: 'buckets' }>, jobs: number, from: SourceBuckets | undefined) {
+    this.description = `s3://${uploads} and s3://${avatars}`;
+    this.#buckets = { files: uploads, avatars };
+    this.#from = from === undefined ? undefined : { files: from.uploads, avatars: from.avatars };
+    this.#server = describeServer(connection);
+    this.#access = new S3Access({ ...connection, jobs });
+    this.#client = newS3Client(connection);
+  }
+
+  async open(): Promise<void> {
+    for (const bucket of new Set([...Object.values(this.#buckets), ...Object.values(this.#from ?? {})])) await checkBucket(this.#access, bucket, this.#server, undefined, USE);
+  }
+
+  async has(area: Area, prefix: string): Promise<boolean> {
+    for await (const found of this.#list(area, prefix, 1)) return found !== undefined;
+    return false;
+  }
+
+  async put(file: PlannedFile, from: string, signal: AbortSignal): Promise<void> {
+    if (await this.#copied(file, from, signal)) return;
+    const { path, area, key, size, sha256, attributes } = file;
+    if (size <= ONE_REQUEST) {
+      const content = await readFile(from).catch((cause: unknown) => { throw changed(path, `it cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, cause); });
+      if (createHash('sha256').update(content).digest('hex') !== sha256) throw changed(path, 'its content is another');
+      return this.write(area, key, content, attributes, signal);
+    }
+    // One after the other.
+    const stored = this.#large.then(() => this.#parts(file, from, signal));
+    this.#large = stored.catch(() => undefined);
+    await stored;
+  }
+
+  async write(area: Area, key: string, content: Buffer, attributes: FileAttributes, signal: AbortSignal): Promise<void> {
+    await this.#request(area, key, signal, (client, watch) => client.send(new PutObjectCommand({ ...this.#object(area, key, attributes), Body: content, ChecksumAlgorithm: 'SHA256' }), { abortSignal: watch }));
+  }
+
+  async remove(area: Area, prefixes: readonly string[], keys: readonly string[]): Promise<number> {
+    const signal = new AbortController().signal;
+    let removed = 0;
+    const remove = async (key: string): Promise<void> => {
+      await this.#request(area, key, signal, (client, watch) => client.send(new DeleteObjectCommand({ Bucket: this.#buckets[area], Key: key }), { abortSignal: watch }));
+      removed++;
+    };
+    for (const key of keys) await remove(key);
+    for (const prefix of prefixes) for await (const key of this.#list(area, prefix)) await remove(key);
+    return removed;
+  }
+
+  close(): void {
+    this.#client.destroy();
+    this.#access.close();
+  }
+
+  /** By the provider, if the object there is the one of the export. */
+  async #copied({ area, oldKey, key, size, attributes }: PlannedFile, from: string, signal: AbortSignal): Promise<boolean> {
+    if (this.#from === undefined || oldKey === undefined || size > ONE_COPY) return false;
+    const digest = createHash('md5');
+    for await (const chunk of createReadStream(from)) digest.update(chunk as Buffer);
+    const source = `${this.#from[area]}/${oldKey.split('/').map(encodeURIComponent).join('/')}`;
+    const answer = await this.#access.request(signal, (client, watch) => client.send(new CopyObjectCommand({
+      // An object that was stored in parts has another ETag, and is sent.
+      ...this.#object(area, key, attributes), CopySource: source, CopySourceIfMatch: `"${digest.digest('hex')}"`, MetadataDirective: 'REPLACE',
+    }), { abortSignal: watch })).catch((error: unknown) => {
+      signal.throwIfAborted();
+      if (error instanceof RealmliftError && error.code !== 'BUCKET_MISSING') throw error;
+      return undefined;
+    });
+    return answer !== undefined;
+  }
+
+  async #parts({ path, area, key, size, sha256, attributes }: PlannedFile, from: string, signal: AbortSignal): Promise<void> {
+    const digest = createHash('sha256');
+    const body = new Transform({
+      transform(chunk: Buffer, _encoding, done: TransformCallback) {
+        digest.update(chunk);
+        done(null, chunk);
+      },
+      // Before the last part is finished, so that nothing of another content is ever seen.
+      flush: (done) => done(digest.digest('hex') === sha256 ? null : changed(path, 'its content is another')),
+    });
+    const read = pipeline(createReadStream(from), body, { signal });
+    read.catch(() => undefined);
+    const upload = new Upload({ client: this.#client, params: { ...this.#object(area, key, attributes), Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: Math.max(PART, Math.ceil(size / MOST_PARTS)), leavePartsOnError: false });
+    try {
+      await Promise.all([upload.done(), read]);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error instanceof RealmliftError ? error : this.#failed(area, key, error);
+    }
+  }
+
+  #object(area: Area, key: string, { contentType, contentDisposition, cacheControl, metadata }: FileAttributes): Omit<PutObjectCommandInput, 'Body'> & { Bucket: string; Key: string } {
+    return {
+      Bucket: this.#buckets[area], Key: key, ContentType: contentType, Metadata: { ...metadata },
+      ...(contentDisposition === undefined ? {} : { ContentDisposition: contentDisposition }), ...(cacheControl === undefined ? {} : { CacheControl: cacheControl }),
+    };
+  }
+
+  async #request<T>(area: Area, key: string, signal: AbortSignal, request: (client: S3Client, watch: AbortSignal) => Promise<T>): Promise<T> {
+    try {
+      return await this.#access.request(signal, request);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error instanceof RealmliftError ? error : this.#failed(area, key, error instanceof Lost ? error.cause ?? error : error);
+    }
+  }
+
+  async *#list(area: Area, prefix: string, pageSize?: number): AsyncGenerator<string> {
+    for await (const { key } of listObjects({ access: this.#access, bucket: this.#buckets[area], prefix, directOnly: false, ...(pageSize === undefined ? {} : { pageSize }), signal: new AbortController().signal })) yield key;
+  }
+
+  #failed(area: Area, key: string, error: unknown): RealmliftError {
+    const { name, status, code } = particulars(error);
+    return new RealmliftError('UPLOAD_FAILED', 'load', `cannot store ${key} in the bucket ${this.#buckets[area]} (${code === '' ? name : code}${status === undefined ? '' : `, ${status}`})`, {
+      hint: status === 403 || status === 400 ? USE.rights : 'check S3_ENDPOINT and that the server is up and has room', cause: error,
+    });
+  }
+}

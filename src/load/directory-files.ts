@@ -1,0 +1,111 @@
+/** The new server's uploads directory (LOCAL_UPLOADS_DIR), with files/ and avatars/ in it. */
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { access, chown, constants, lstat, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { EXIT, RealmliftError } from '../errors.js';
+import { diskFault } from '../files/export-directory.js';
+import { unsafe } from '../files/safe-path.js';
+import { changed } from '../pipe/table-file.js';
+import type { FileTarget } from './file-target.js';
+import type { FileAttributes, PlannedFile } from './file-plan.js';
+
+const PARTIAL = '.realmlift-partial';
+
+export class DirectoryFiles implements FileTarget {
+  readonly description: string;
+  /** Who owns the uploads, when that is not who we are and we may give files away. */
+  #owner: { readonly uid: number; readonly gid: number } | undefined;
+
+  constructor(directory: string) {
+    this.description = directory;
+  }
+
+  /** @throws RealmliftError UPLOADS_DIR_MISSING, UPLOADS_DIR_UNWRITABLE */
+  async open(): Promise<void> {
+    const found = await stat(this.description).catch(() => undefined);
+    if (found?.isDirectory() !== true) {
+      throw new RealmliftError('UPLOADS_DIR_MISSING', 'load', `there is no directory ${this.description}`, { hint: "give the new server's LOCAL_UPLOADS_DIR (usually /home/zulip/uploads) with --uploads-dir", exit: EXIT.nothingExported });
+    }
+    await access(this.description, constants.W_OK | constants.X_OK).catch((cause: unknown) => {
+      throw new RealmliftError('UPLOADS_DIR_UNWRITABLE', 'load', `${this.description} cannot be written`, { hint: 'run as the user zulip, who owns the uploads', exit: EXIT.nothingExported, cause });
+    });
+    if (process.getuid?.() === 0 && found.uid !== 0) this.#owner = { uid: found.uid, gid: found.gid };
+  }
+
+  async has(area: PlannedFile['area'], prefix: string): Promise<boolean> {
+    return (await readdir(join(this.description, area, prefix)).catch(() => [])).length > 0;
+  }
+
+  async put({ path, area, key, sha256, modified }: PlannedFile, from: string, signal: AbortSignal): Promise<void> {
+    const digest = createHash('sha256');
+    await this.#store(area, key, async (to) => {
+      await pipeline(createReadStream(from), async function* (chunks: AsyncIterable<Buffer>) {
+        for await (const chunk of chunks) {
+          digest.update(chunk);
+          yield chunk;
+        }
+      }, createWriteStream(to, { flags: 'wx', mode: 0o644 }), { signal });
+      if (digest.digest('hex') !== sha256) throw changed(path, 'its content is another');
+      if (modified !== undefined) await utimes(to, modified, modified);
+    });
+  }
+
+  async write(area: PlannedFile['area'], key: string, content: Buffer, _attributes: FileAttributes, signal: AbortSignal): Promise<void> {
+    await this.#store(area, key, async (to) => pipeline([content], createWriteStream(to, { flags: 'wx', mode: 0o644 }), { signal }));
+  }
+
+  async remove(area: PlannedFile['area'], prefixes: readonly string[], keys: readonly string[]): Promise<number> {
+    let removed = 0;
+    try {
+      for (const prefix of prefixes) {
+        const directory = join(this.description, area, prefix);
+        removed += (await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => [])).filter((entry) => !entry.isDirectory()).length;
+        await rm(directory, { recursive: true, force: true });
+      }
+      for (const key of keys) {
+        if (await lstat(join(this.description, area, key)).then(() => true, () => false)) removed++;
+        await rm(join(this.description, area, key), { force: true });
+      }
+    } catch (error) {
+      throw this.#fault(error, `${area}/`);
+    }
+    return removed;
+  }
+
+  close(): void {
+    // Nothing is kept open.
+  }
+
+  /** Under its name only when it is whole and on the disk. */
+  async #store(area: string, key: string, fill: (to: string) => Promise<void>): Promise<void> {
+    const problem = unsafe(key);
+    if (problem !== undefined) throw changed(key, problem);
+    const to = join(this.description, area, key);
+    try {
+      await this.#directory(dirname(to));
+      await rm(to + PARTIAL, { force: true });
+      await fill(to + PARTIAL);
+      const file = await open(to + PARTIAL);
+      await file.datasync().finally(() => file.close());
+      if (this.#owner !== undefined) await chown(to + PARTIAL, this.#owner.uid, this.#owner.gid);
+      await rename(to + PARTIAL, to);
+    } catch (error) {
+      await rm(to + PARTIAL, { force: true }).catch(() => undefined);
+      throw this.#fault(error, `${area}/${key}`);
+    }
+  }
+
+  async #directory(path: string): Promise<void> {
+    const first = await mkdir(path, { recursive: true, mode: 0o755 });
+    if (first === undefined || this.#owner === undefined) return;
+    for (let each = path; each.length >= first.length; each = dirname(each)) await chown(each, this.#owner.uid, this.#owner.gid);
+  }
+
+  #fault(error: unknown, what: string): unknown {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (error instanceof RealmliftError || code === undefined || syscall === undefined) return error;
+    return diskFault(error) ?? new RealmliftError('UPLOADS_DIR_UNWRITABLE', 'load', `cannot write ${what} below ${this.description} (${code})`, { hint: 'run as the user zulip, who owns the uploads', cause: error });
+  }
+}

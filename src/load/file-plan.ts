@@ -1,0 +1,169 @@
+/** Where each file of an export goes on the new server, and with which attributes: those that its own uploads would have. */
+import type pg from 'pg';
+import type { FileLine } from '../pipe/file-lines.js';
+import type { FinishedExport } from '../pipe/finished-export.js';
+import { eachTableFile } from '../pipe/opened-tables.js';
+import { RowFields } from '../pipe/row-fields.js';
+import { BARE } from '../pipe/table-file.js';
+import { avatarHash } from '../plan/avatar-hash.js';
+import { followsRule } from '../plan/file-rules.js';
+import type { IdSpace } from '../remap/id-space.js';
+import { typeByName } from './image-types.js';
+
+/** A file on its way. */
+export interface PlannedFile {
+  /** In the export. */
+  readonly path: string;
+  readonly size: number;
+  readonly sha256: string;
+  /** Below which of the server's two places. */
+  readonly area: 'files' | 'avatars';
+  readonly key: string;
+  /** Under which the old server had it. */
+  readonly oldKey: string | undefined;
+  readonly attributes: FileAttributes;
+  /** Seconds since the epoch. */
+  readonly modified: number | undefined;
+  readonly image: { readonly kind: 'avatar'; readonly user: number } | { readonly kind: 'emoji'; readonly fileName: string } | undefined;
+}
+
+/** Of an object in S3. */
+export interface FileAttributes {
+  readonly contentType: string;
+  readonly contentDisposition?: string;
+  readonly cacheControl?: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface FilePlanContext {
+  readonly oldRealm: number;
+  readonly newRealm: number;
+  readonly users: IdSpace;
+  /** The new server's avatar_salt. */
+  readonly salt: string | undefined;
+  /** The new server's. */
+  readonly zerverMigration: number;
+  /** Where the new server keeps its files. */
+  readonly place: 'directory' | 'buckets';
+  /** The first active owner, to whom belongs what names nobody. */
+  readonly owner: number | undefined;
+}
+
+/** What a row of zerver_attachment says of its file. */
+interface UploadRow {
+  readonly fileName: string;
+  readonly contentType: string | null;
+  readonly owner: number;
+}
+
+type FileRecord = Readonly<Record<string, unknown>>;
+
+/** Types that browsers are let show (zerver/lib/mime_types.py, INLINE_MIME_TYPES); others are downloaded. */
+const INLINE = new Set([
+  'application/pdf', 'audio/aac', 'audio/flac', 'audio/mp4', 'audio/mpeg', 'audio/wav', 'audio/webm', 'image/apng', 'image/avif', 'image/gif', 'image/jpeg', 'image/png', 'image/webp',
+  'text/plain', 'video/mp4', 'video/webm',
+]);
+/** Names of avatars and emoji change with their content (zerver/lib/upload/s3.py). */
+const FOR_EVER = 'public, max-age=31536000, immutable';
+const UNKNOWN_TYPE = 'application/octet-stream';
+
+/** @param client finds the rows of attachments, which are there already */
+export async function planFiles(client: pg.Client, lines: readonly FileLine[], context: FilePlanContext): Promise<PlannedFile[]> {
+  const uploads = await uploadRows(client, lines.filter(({ file }) => file === 'uploads').map(({ path }) => movedKey(below(path), context)));
+  return lines.map((line) => planned(line, context, uploads));
+}
+
+function planned(line: FileLine, context: FilePlanContext, uploads: ReadonlyMap<string, UploadRow>): PlannedFile {
+  const { path, size, sha256 } = line;
+  const record = (line.record ?? {}) as FileRecord;
+  const modified = modifiedOf(record);
+  const common = { path, size, sha256, modified, oldKey: typeof record['s3_path'] === 'string' ? record['s3_path'] : undefined };
+  const key = movedKey(below(path), context);
+  const recorded = typeof record['content_type'] === 'string' ? record['content_type'] : undefined;
+  const metadata = (user: number | undefined, more: Record<string, string> = {}): Record<string, string> => ({
+    ...(user === undefined ? {} : { user_profile_id: String(user) }), realm_id: String(context.newRealm), ...(modified === undefined ? {} : { orig_last_modified: String(modified) }), ...more,
+  });
+  switch (line.file) {
+    case 'uploads': {
+      const row = uploads.get(key);
+      const contentType = row?.contentType ?? recorded ?? typeByName(path) ?? UNKNOWN_TYPE;
+      const attributes = { contentType, metadata: metadata(row?.owner ?? userOf(record['user_profile_id'], context)), ...(row === undefined ? {} : { contentDisposition: disposition(contentType, row.fileName) }) };
+      return { ...common, area: 'files', key, attributes, image: undefined };
+    }
+    case 'avatars': {
+      const user = userOf(record['user_profile_id'], context);
+      const version = typeof record['avatar_version'] === 'number' ? record['avatar_version'] : 1;
+      const contentType = path.endsWith('.original') ? recorded ?? UNKNOWN_TYPE : 'image/png';
+      const attributes = { contentType, cacheControl: FOR_EVER, metadata: metadata(user, { avatar_version: String(version) }) };
+      return { ...common, area: 'avatars', key: user === undefined ? key : avatarKey(user, version, path, context), attributes, image: user === undefined ? undefined : { kind: 'avatar', user } };
+    }
+    case 'emoji': {
+      const fileName = (key.split('/').at(-1) as string).replace(/\.original$/, '');
+      const attributes = { contentType: recorded ?? typeByName(fileName) ?? UNKNOWN_TYPE, cacheControl: FOR_EVER, metadata: metadata(userOf(record['author'], context) ?? context.owner) };
+      return { ...common, area: 'avatars', key, attributes, image: { kind: 'emoji', fileName } };
+    }
+    default: {
+      const name = key.split('/').at(-1) as string;
+      return { ...common, area: 'avatars', key: `${context.newRealm}/realm/${name}`, attributes: { contentType: recorded ?? typeByName(name) ?? UNKNOWN_TYPE, metadata: metadata(context.owner) }, image: undefined };
+    }
+  }
+}
+
+/** Old names of avatars to new ones, as texts and HTML name them. */
+export function avatarRenames(source: FinishedExport, context: Pick<FilePlanContext, 'salt' | 'users' | 'zerverMigration'>): Map<string, string> {
+  const names = new Map<string, string>();
+  const listed = source.records.get('avatars');
+  if (context.salt === undefined || listed === undefined) return names;
+  const fields = new RowFields();
+  for (const file of eachTableFile(source, [listed])) {
+    for (const row of file.rows(BARE)) {
+      const name = /^\d+\/([0-9a-f]{40})/.exec(fields.split(row).textOf('path') ?? '')?.[1];
+      const userId = context.users.get(fields.integerOf('user_profile_id'));
+      const avatarVersion = fields.integerOf('avatar_version');
+      if (name !== undefined && userId !== undefined) names.set(name, avatarHash({ userId, avatarVersion: Number.isNaN(avatarVersion) ? 1 : avatarVersion, email: '' }, context.salt, context.zerverMigration));
+    }
+  }
+  return names;
+}
+
+/** Below its area: `uploads/2/ab/x.png` -> `2/ab/x.png`. */
+function below(path: string): string {
+  return path.slice(path.indexOf('/') + 1);
+}
+
+/** Under the realm's new id; what stands under another realm's stays. */
+export function movedKey(key: string, { oldRealm, newRealm }: Pick<FilePlanContext, 'oldRealm' | 'newRealm'>): string {
+  return key.startsWith(`${oldRealm}/`) ? `${newRealm}${key.slice(String(oldRealm).length)}` : key;
+}
+
+/** `3/HASH.original`; the picture itself has `.png` everywhere but in the buckets of older servers. */
+function avatarKey(userId: number, avatarVersion: number, path: string, { newRealm, salt, zerverMigration, place }: FilePlanContext): string {
+  const bare = place === 'buckets' && !followsRule('avatars named after user and version', zerverMigration);
+  return `${newRealm}/${avatarHash({ userId, avatarVersion, email: '' }, salt ?? '', zerverMigration)}${path.endsWith('.original') ? '.original' : bare ? '' : '.png'}`;
+}
+
+function userOf(id: unknown, { users }: FilePlanContext): number | undefined {
+  return typeof id === 'number' ? users.get(id) : undefined;
+}
+
+/** Local files have seconds; objects a time in ISO 8601. */
+function modifiedOf({ last_modified: value }: FileRecord): number | undefined {
+  if (typeof value === 'number') return value;
+  const millis = typeof value === 'string' ? Date.parse(value) : NaN;
+  return Number.isNaN(millis) ? undefined : millis / 1000;
+}
+
+/** As Django writes it (django/utils/http.py, content_disposition_header). */
+function disposition(contentType: string, fileName: string): string {
+  const how = INLINE.has(contentType) ? 'inline' : 'attachment';
+  if (/^[\x00-\x7f]*$/.test(fileName)) return `${how}; filename="${fileName.replace(/[\\"]/g, '\\$&')}"`;
+  const quoted = encodeURIComponent(fileName).replace(/[!'()*]/g, (found) => `%${found.charCodeAt(0).toString(16).toUpperCase()}`).replaceAll('%2F', '/');
+  return `${how}; filename*=utf-8''${quoted}`;
+}
+
+async function uploadRows(client: pg.Client, paths: readonly string[]): Promise<Map<string, UploadRow>> {
+  if (paths.length === 0) return new Map();
+  const { rows } = await client.query<{ path: string; name: string; type: string | null; owner: number }>(
+    'SELECT path_id AS path, file_name AS name, content_type AS type, owner_id::float8 AS owner FROM zerver_attachment WHERE path_id = ANY ($1)', [paths]);
+  return new Map(rows.map(({ path, name, type, owner }) => [path, { fileName: name, contentType: type, owner }]));
+}

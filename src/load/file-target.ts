@@ -1,0 +1,30 @@
+/** Where a new server keeps its files. */
+import type { UploadPlace } from '../backup/upload-place.js';
+import type { SourceBuckets } from './bucket-files.js';
+import { DirectoryFiles } from './directory-files.js';
+import type { FileAttributes, PlannedFile } from './file-plan.js';
+
+export interface FileTarget {
+  readonly description: string;
+  /** Checks that it can be written. */
+  open(): Promise<void>;
+  /** True when something lies below the prefix, which ends in `/`. */
+  has(area: PlannedFile['area'], prefix: string): Promise<boolean>;
+  /** Stores a file of the export, replacing what an earlier attempt left; its content is held to the manifest. */
+  put(file: PlannedFile, from: string, signal: AbortSignal): Promise<void>;
+  /** Stores what was made here. */
+  write(area: PlannedFile['area'], key: string, content: Buffer, attributes: FileAttributes, signal: AbortSignal): Promise<void>;
+  /** Removes all below the prefixes, which end in `/`, and these single files. */
+  remove(area: PlannedFile['area'], prefixes: readonly string[], keys: readonly string[]): Promise<number>;
+  close(): void;
+}
+
+/**
+ * @param jobs files at once
+ * @param from buckets of the old server at the same provider
+ */
+export async function openFileTarget(place: UploadPlace, jobs: number, from: SourceBuckets | undefined): Promise<FileTarget> {
+  const target = place.kind === 'directory' ? new DirectoryFiles(place.directory) : new (await import('./bucket-files.js')).BucketFiles(place, jobs, from);
+  await target.open();
+  return target;
+}

@@ -1,0 +1,53 @@
+/** One row of zerver_imageattachment for each uploaded image: without it the new server makes no thumbnails of it. */
+import { join } from 'node:path';
+import type pg from 'pg';
+import type { FinishedExport } from '../pipe/finished-export.js';
+import { imageSize, type ImageSize } from './images.js';
+import { IMAGE_TYPES } from './image-types.js';
+import { inParallel } from './load-files.js';
+import type { LoadEvent } from './load-request.js';
+
+/** Rows of one INSERT. */
+const BATCH = 500;
+/** Headers read at once. */
+const AT_ONCE = 8;
+
+interface Realms {
+  readonly old: number;
+  readonly new: number;
+}
+
+/**
+ * In the transaction of the caller, in the order of the attachments.
+ *
+ * @param typed whether the server's table has the type of the image
+ *
+ * @returns how many images there are
+ */
+export async function addImageAttachments(client: pg.Client, { directory }: FinishedExport, realms: Realms, typed: boolean, onEvent: (event: LoadEvent) => void, signal: AbortSignal): Promise<number> {
+  let count = 0;
+  for (let after = 0; ;) {
+    const { rows } = await client.query<{ id: number; path: string; type: string }>(`
+      SELECT id::float8 AS id, path_id AS path, content_type AS type FROM zerver_attachment
+      WHERE realm_id = $1 AND content_type = ANY ($2) AND id > $3 ORDER BY id LIMIT ${BATCH}`, [realms.new, IMAGE_TYPES, after]);
+    const last = rows.at(-1);
+    if (last === undefined) return count;
+    after = last.id;
+    const sizes = new Map<string, ImageSize>();
+    await inParallel(rows, AT_ONCE, async ({ path }) => {
+      const inExport = path.startsWith(`${realms.new}/`) ? `${realms.old}${path.slice(String(realms.new).length)}` : path;
+      const size = await imageSize(join(directory, 'uploads', inExport));
+      if (size === undefined) onEvent({ kind: 'warning', text: `uploads/${inExport} is called an image and is none: it gets no thumbnail` });
+      else sizes.set(path, size);
+    }, signal);
+    const images = rows.flatMap(({ path, type }) => {
+      const size = sizes.get(path);
+      return size === undefined ? [] : [{ path, type, ...size }];
+    });
+    await client.query(`
+      INSERT INTO zerver_imageattachment (realm_id, path_id, original_width_px, original_height_px, frames, thumbnail_metadata${typed ? ', content_type' : ''})
+      SELECT $1, path, width, height, frames, '[]'${typed ? ', type' : ''} FROM jsonb_to_recordset($2) AS image(path text, width int, height int, frames int, type text, n int) ORDER BY n`,
+    [realms.new, JSON.stringify(images.map((image, n) => ({ ...image, n })))]);
+    count += images.length;
+  }
+}

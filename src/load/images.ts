@@ -1,0 +1,53 @@
+/** Images by libvips, as Zulip itself reads them: headers, and the larger avatar that its own uploads have. */
+import type Sharp from 'sharp';
+
+export interface ImageSize {
+  /** As shown: an EXIF orientation may turn it. */
+  readonly width: number;
+  readonly height: number;
+  readonly frames: number;
+}
+
+/** Pixels of the larger avatar's sides (zerver/lib/thumbnail.py, MEDIUM_AVATAR_SIZE). */
+const MEDIUM = 500;
+
+/** The library is loaded when there are images. */
+let loading: Promise<typeof Sharp> | undefined;
+
+async function sharp(): Promise<typeof Sharp> {
+  loading ??= import('sharp').then(({ default: library }) => {
+    // Files are many and small: one thread each, and nothing is read twice.
+    library.concurrency(1);
+    library.cache(false);
+    return library;
+  });
+  return loading;
+}
+
+/** Of the header alone; undefined for what is no image. */
+export async function imageSize(file: string): Promise<ImageSize | undefined> {
+  const library = await sharp();
+  try {
+    const { width, height, pages = 1, orientation = 1 } = await library(file).metadata();
+    // 5 to 8 lie on their side.
+    return orientation >= 5 ? { width: height, height: width, frames: pages } : { width, height, frames: pages };
+  } catch {
+    return undefined;
+  }
+}
+
+/** `-medium.png`: a square out of the middle; undefined for what is no image. */
+export async function mediumAvatar(file: string): Promise<Buffer | undefined> {
+  const library = await sharp();
+  try {
+    return await library(file).rotate().resize(MEDIUM, MEDIUM, { fit: 'cover', position: 'centre' }).png().toBuffer();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first frame of an animated emoji, for those who want nothing to move. */
+export async function stillImage(file: string): Promise<Buffer | undefined> {
+  const library = await sharp();
+  return library(file).png().toBuffer().catch(() => undefined);
+}

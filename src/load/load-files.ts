@@ -1,0 +1,126 @@
+/** Copies the files of an export to the new server, many at once, and makes what the new server would not make by itself. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type pg from 'pg';
+import { RealmliftError } from '../errors.js';
+import { fileLines, type FileLine } from '../pipe/file-lines.js';
+import type { FinishedExport } from '../pipe/finished-export.js';
+import type { FileTarget } from './file-target.js';
+import { planFiles, type FilePlanContext, type PlannedFile } from './file-plan.js';
+import { imageSize, mediumAvatar, stillImage } from './images.js';
+import type { LoadJournal } from './load-journal.js';
+import type { LoadEvent } from './load-request.js';
+
+/** Files of one step of the journal: so many are copied again when it is cut off. */
+const BATCH = 500;
+
+export interface FileLoad {
+  /** Its search path finds Zulip's tables. */
+  readonly client: pg.Client;
+  readonly journal: LoadJournal;
+  readonly source: FinishedExport;
+  readonly target: FileTarget;
+  readonly plan: FilePlanContext;
+  /** Files at once. */
+  readonly jobs: number;
+  readonly onEvent: (event: LoadEvent) => void;
+}
+
+/** What was found out of images on the way. */
+interface Found {
+  readonly animated: Set<string>;
+  readonly brokenAvatars: Set<number>;
+}
+
+/** @returns how many there are @throws RealmliftError EXPORT_CHANGED, FILES_IN_THE_WAY, DISK_FULL, UPLOAD_FAILED, … */
+export async function loadFiles(load: FileLoad, signal: AbortSignal): Promise<number> {
+  const { client, journal, source, target, plan, onEvent } = load;
+  await journal.step(client, 'files begin', () => refuseOthers(target, plan.newRealm));
+  let count = 0;
+  let batch: FileLine[] = [];
+  const finish = async (): Promise<void> => {
+    const step = `files from ${batch[0]?.path ?? 'none'}`;
+    count += batch.length;
+    if (batch.length > 0 && !journal.isDone(step)) {
+      const found: Found = { animated: new Set(), brokenAvatars: new Set() };
+      await inParallel(await planFiles(client, batch, plan), load.jobs, (file, stop) => copy(load, file, found, stop), signal);
+      await journal.step(client, step, () => note(load, found));
+    }
+    onEvent({ kind: 'files', files: count });
+    batch = [];
+  };
+  for await (const line of fileLines(source, undefined)) {
+    batch.push(line);
+    if (batch.length === BATCH) await finish();
+  }
+  await finish();
+  return count;
+}
+
+/** What lies under the realm's new id before the load is somebody else's, and would be overwritten or removed. */
+async function refuseOthers(target: FileTarget, realm: number): Promise<void> {
+  for (const [area, prefix] of ownPrefixes(realm)) {
+    if (await target.has(area, prefix)) {
+      throw new RealmliftError('FILES_IN_THE_WAY', 'load', `${target.description} already holds files of a realm with the id ${realm}, which the loaded one gets`, { hint: `move ${area}/${prefix} away; or remove the load with --undo and load again, which takes another id` });
+    }
+  }
+}
+
+/** Where the files of a realm lie. */
+export function ownPrefixes(realm: number): [PlannedFile['area'], string][] {
+  return [['files', `${realm}/`], ['files', `thumbnail/${realm}/`], ['avatars', `${realm}/`]];
+}
+
+async function copy({ source, target, plan, onEvent }: FileLoad, file: PlannedFile, found: Found, signal: AbortSignal): Promise<void> {
+  const from = join(source.directory, file.path);
+  await target.put(file, from, signal);
+  const { area, key, image, attributes } = file;
+  const png = { ...attributes, contentType: 'image/png' };
+  if (image?.kind === 'avatar') {
+    // Only of an avatar that has lost its original is the small picture all there is.
+    const original = file.path.endsWith('.original');
+    if (!original && existsSync(`${from.replace(/\.png$/, '')}.original`)) return;
+    const medium = await mediumAvatar(from);
+    if (medium !== undefined) await target.write(area, `${key.replace(/\.(original|png)$/, '')}-medium.png`, medium, png, signal);
+    else {
+      onEvent({ kind: 'warning', text: `${file.path} is no image: its user gets a picture by address instead` });
+      found.brokenAvatars.add(image.user);
+    }
+  } else if (image?.kind === 'emoji' && !file.path.endsWith('.original')) {
+    const size = await imageSize(from);
+    if (size === undefined) onEvent({ kind: 'warning', text: `${file.path} is no image, and was copied as it is` });
+    if (size === undefined || size.frames === 1) return;
+    found.animated.add(image.fileName);
+    const still = await stillImage(from);
+    if (still !== undefined) await target.write(area, `${plan.newRealm}/emoji/images/still/${image.fileName.replace(/\.[^.]*$/, '')}.png`, still, png, signal);
+  }
+}
+
+async function note({ client, journal, plan }: FileLoad, { animated, brokenAvatars }: Found): Promise<void> {
+  if (animated.size > 0) {
+    const { rows } = await client.query<{ id: number }>('SELECT id::float8 AS id FROM zerver_realmemoji WHERE realm_id = $1 AND file_name = ANY ($2)', [plan.newRealm, [...animated]]);
+    await journal.note(client, 'animated', rows.map(({ id }) => id));
+  }
+  if (brokenAvatars.size > 0) await journal.note(client, 'broken avatar', [...brokenAvatars]);
+}
+
+/** The first failure stops the others and is thrown. */
+export async function inParallel<T>(items: readonly T[], jobs: number, work: (item: T, signal: AbortSignal) => Promise<void>, stop: AbortSignal): Promise<void> {
+  const failed = new AbortController();
+  const stopped = (): void => failed.abort(stop.reason);
+  stop.addEventListener('abort', stopped, { once: true });
+  if (stop.aborted) stopped();
+  const queue = items.values();
+  await Promise.all(Array.from({ length: jobs }, async () => {
+    try {
+      for (const item of queue) {
+        failed.signal.throwIfAborted();
+        await work(item, failed.signal);
+      }
+    } catch (error) {
+      failed.abort(error);
+    }
+  }));
+  stop.removeEventListener('abort', stopped);
+  failed.signal.throwIfAborted();
+}
