@@ -17,7 +17,7 @@ import { loadRegistry } from './plan/registry.js';
 /**
  * Loads a finished export into a new server's database.
  *
- * @throws RealmliftError LOAD_REFUSED, LOAD_UNFINISHED, LOAD_UNKNOWN, LOAD_OF_ANOTHER, RIGHT_MISSING, TARGET_*, ROWS_REFUSED, CONNECTION_LOST, …
+ * @throws RealmliftError LOAD_REFUSED, LOAD_UNFINISHED, LOAD_OF_ANOTHER, RIGHT_MISSING, TARGET_*, ROWS_REFUSED, CONNECTION_LOST, …
  */
 export async function loadExport(directory: string, request: LoadRequest, stop: AbortSignal): Promise<LoadResult> {
   const client = await targetSession(request.target, undefined);
@@ -38,16 +38,14 @@ export async function loadExport(directory: string, request: LoadRequest, stop: 
   }
 }
 
-/** The journal of the load that is to be gone on with. @throws RealmliftError LOAD_UNFINISHED, LOAD_UNKNOWN, LOAD_RUNNING */
+/** The journal of the load that is to be gone on with. @throws RealmliftError LOAD_UNFINISHED, LOAD_RUNNING */
 async function unfinished(client: pg.Client, { subdomain, resume, dryRun }: LoadRequest): Promise<LoadJournal | undefined> {
   await lockLoad(client, subdomain);
   const found = await LoadJournal.find(client, subdomain);
   if (found !== undefined && !resume && !dryRun) {
     throw new RealmliftError('LOAD_UNFINISHED', 'load', `an earlier load of ${subdomain} is unfinished`, { hint: 'go on with it by --resume, or remove it by --undo', exit: EXIT.nothingExported });
   }
-  if (found === undefined && resume) {
-    throw new RealmliftError('LOAD_UNKNOWN', 'load', `there is no unfinished load of ${subdomain} on the new server`, { hint: 'leave out --resume', exit: EXIT.nothingExported });
-  }
+  // One that was stopped before it had written anything begins anew.
   return found;
 }
 

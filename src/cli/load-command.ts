@@ -2,8 +2,10 @@
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import { uploadPlace } from '../backup/upload-place.js';
+import { EXIT, RealmliftError } from '../errors.js';
 import { loadExport } from '../load.js';
-import type { LoadResult } from '../load/load-request.js';
+import type { LoadEvent, LoadRequest, LoadResult } from '../load/load-request.js';
+import { undoLoad, type UndoResult } from '../load/undo-load.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withStopSignals } from './stop-signals.js';
@@ -19,38 +21,94 @@ interface LoadArguments {
   readonly resume?: true;
   readonly undo?: true;
   readonly uploadsDir?: string;
+  readonly fromUploadsBucket?: string;
+  readonly fromAvatarsBucket?: string;
   readonly zulipSecrets?: string;
   readonly fileJobs: number;
+  readonly quiet?: true;
 }
+
+/** Milliseconds between two lines about the same phase. */
+const INTERVAL = 10_000;
 
 export function loadCommand(): Command {
   return new Command('load')
-    .description("Load a finished export into a new server's database, with new ids, and its files to that server's uploads.")
-    .argument('<directory>', 'a finished export')
+    .description("Load a finished export into a new server's database, with new ids, and its files to that server's uploads. Until the last step nobody sees the realm.")
+    .argument('<directory>', 'a finished export, or an unpacked one of manage.py export')
     .requiredOption('--target-url <url>', "the new server's database")
     .requiredOption('--subdomain <name>', 'the subdomain of the realm there')
     .option('--realm-name <text>', "the name of the realm there (default: the subdomain, as Zulip's import names it)")
     .option('--jobs <n>', 'sessions that load at once', wholeNumber(1), availableParallelism())
-    .option('--uploads-dir <dir>', "the new server's LOCAL_UPLOADS_DIR (with files/ and avatars/); else its S3 buckets are used")
+    .option('--uploads-dir <dir>', "the new server's LOCAL_UPLOADS_DIR (with files/ and avatars/); else its buckets are used, by the S3 settings")
     .option('--zulip-secrets <file>', 'zulip-secrets.conf of the new server (else ZULIP_AVATAR_SALT), for the names of avatars')
     .option('--file-jobs <n>', 'files copied at once', wholeNumber(1), 32)
+    .option('--from-uploads-bucket <name>', "the old server's bucket at the same provider: objects that are the export's are copied there and not sent")
+    .option('--from-avatars-bucket <name>', 'the same for avatars, emoji and icons')
     .option('--dry-run', 'check everything and write nothing')
     .addOption(new Option('--resume', 'go on with a load that stopped half-way').conflicts(['undo', 'dryRun']))
     .addOption(new Option('--undo', 'remove every row and file of a load that stopped half-way').conflicts('dryRun'))
+    .option('--quiet', 'tell nothing while it works')
+    .addHelpText('after', `
+Examples:
+  realmlift load out/acme --target-url postgresql://zulip@new.example/zulip --subdomain acme --realm-name 'Acme' \\
+    --uploads-dir /home/zulip/uploads --zulip-secrets /etc/zulip/zulip-secrets.conf
+  realmlift load out/acme … --resume      goes on after a failure or ^C
+  realmlift load out/acme … --undo        removes what was loaded
+
+Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume or --undo deal with it; 2 wrong usage; 3 refused before anything was written.`)
     .action(async (directory: string, options: LoadArguments) => {
       const started = performance.now();
-      const target = connectionSettings(options.targetUrl, { PGPASSFILE: process.env.PGPASSFILE });
-      const salt = avatarSalt({ secretsFile: options.zulipSecrets, env: process.env });
-      const files = uploadPlace(options.uploadsDir, process.env);
-      const result = await withStopSignals((stop) => loadExport(directory, {
-        target, subdomain: options.subdomain, realmName: options.realmName, jobs: options.jobs, dryRun: options.dryRun === true, resume: options.resume === true,
-        files, fileJobs: options.fileJobs, fromBuckets: undefined, salt, onEvent: () => undefined,
-      }, stop));
-      process.stderr.write(summary(result, (performance.now() - started) / 1000));
+      const request = requestOf(options);
+      const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
+      if (options.undo === true) process.stderr.write(undone(request, await withStopSignals((stop) => undoLoad(request, stop)), seconds()));
+      else process.stderr.write(summary(request, await withStopSignals((stop) => loadExport(directory, request, stop)), seconds()));
     });
 }
 
-function summary({ subdomain, rows }: LoadResult, seconds: number): string {
+function requestOf(options: LoadArguments): LoadRequest {
+  const { targetUrl, subdomain, realmName, jobs, dryRun, resume, uploadsDir, fromUploadsBucket: uploads, fromAvatarsBucket: avatars, zulipSecrets, fileJobs, quiet } = options;
+  if ((uploads === undefined) !== (avatars === undefined)) throw new RealmliftError('USAGE', 'usage', '--from-uploads-bucket and --from-avatars-bucket go together', { hint: 'name both buckets of the old server', exit: EXIT.usage });
+  return {
+    // The PG* variables of the environment are those of the server that is left.
+    target: connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE }), subdomain, realmName, jobs, dryRun: dryRun === true, resume: resume === true,
+    files: uploadPlace(uploadsDir, process.env), fromBuckets: uploads === undefined || avatars === undefined ? undefined : { uploads, avatars },
+    fileJobs, salt: avatarSalt({ secretsFile: zulipSecrets, env: process.env }), onEvent: quiet === true ? onWarning : narrator(),
+  };
+}
+
+function onWarning(event: LoadEvent): void {
+  // Names of files come from users: none may move the cursor.
+  if (event.kind === 'warning') process.stderr.write(`realmlift: ${event.text.replace(/\p{Cc}/gu, '\ufffd')}\n`);
+}
+
+/** A line for each phase, and one every ten seconds while it lasts. */
+function narrator(): (event: LoadEvent) => void {
+  let told = performance.now();
+  return (event) => {
+    onWarning(event);
+    const now = performance.now();
+    if (event.kind === 'phase') process.stderr.write(`realmlift: ${event.name}\n`);
+    else if (event.kind === 'warning' || now - told < INTERVAL) return;
+    else if (event.kind === 'messages') process.stderr.write(`realmlift: ${thousands(event.files)} of ${thousands(event.of)} messages files\n`);
+    else process.stderr.write(`realmlift: ${thousands(event.files)} files\n`);
+    told = now;
+  };
+}
+
+function summary({ dryRun, realmName }: LoadRequest, result: LoadResult, seconds: string): string {
+  const { subdomain, rows, realmId, files, images, resumed, deactivated, outside } = result;
   const total = [...rows.values()].reduce((sum, each) => sum + each, 0);
-  return `${subdomain}: ${thousands(total)} rows loaded in ${seconds.toFixed(1)} s\n`;
+  if (dryRun) return `${subdomain}: ${thousands(total)} rows would be loaded; nothing speaks against it and nothing was written (${seconds})\n`;
+  return [
+    `${subdomain}: realm ${realmId} loaded in ${seconds}: ${thousands(total)} rows, ${thousands(files)} files, ${thousands(images)} images to make thumbnails of${resumed > 0 ? `; ${resumed} steps were done before` : ''}`,
+    ...(realmName === undefined ? [`  it is named "${subdomain}", as Zulip's import does; --realm-name, or its settings, give it another`] : []),
+    ...(outside > 0 ? [`  ${thousands(outside)} references point outside the export and stayed as they are`] : []),
+    `  ${deactivated ? 'it was exported deactivated and is so here: manage.py reactivate_realm opens it' : 'it is active'}; run scripts/setup/flush-memcached on the new server once`, '',
+  ].join('\n');
+}
+
+function undone({ subdomain }: LoadRequest, { rows, files, clientsKept }: UndoResult, seconds: string): string {
+  if (rows === 0 && files === 0) return `${subdomain}: nothing of it is on the new server\n`;
+  const kept = clientsKept === 0 ? '' : `; ${clientsKept} entries of zerver_client stay, which others use by now`;
+  return `${subdomain}: the unfinished load is removed, ${thousands(rows)} rows and ${thousands(files)} files, in ${seconds}${kept}\n`;
 }

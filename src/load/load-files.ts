@@ -1,4 +1,5 @@
 /** Copies the files of an export to the new server, many at once, and makes what the new server would not make by itself. */
+import { setMaxListeners } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
@@ -107,6 +108,8 @@ async function note({ client, journal, plan }: FileLoad, { animated, brokenAvata
 /** The first failure stops the others and is thrown. */
 export async function inParallel<T>(items: readonly T[], jobs: number, work: (item: T, signal: AbortSignal) => Promise<void>, stop: AbortSignal): Promise<void> {
   const failed = new AbortController();
+  // Each file that is copied listens.
+  setMaxListeners(0, failed.signal);
   const stopped = (): void => failed.abort(stop.reason);
   stop.addEventListener('abort', stopped, { once: true });
   if (stop.aborted) stopped();

@@ -1,4 +1,5 @@
 /** What is asked of a load. */
+import { resolve } from 'node:path';
 import type { UploadPlace } from '../backup/upload-place.js';
 import type { SourceBuckets } from './bucket-files.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
@@ -47,4 +48,9 @@ export interface LoadResult {
   readonly deactivated: boolean;
   /** References that point outside the export and stayed. */
   readonly outside: number;
+}
+
+/** Where files go, in words that are the same for the same place. */
+export function placeOf(files: UploadPlace): string {
+  return files.kind === 'directory' ? resolve(files.directory) : `s3://${files.uploads} and s3://${files.avatars}`;
 }

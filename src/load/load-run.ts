@@ -17,14 +17,15 @@ import { checkRights } from './check-load.js';
 import { digestOfExport } from './export-digest.js';
 import { avatarRenames, type FilePlanContext } from './file-plan.js';
 import { openFileTarget, type FileTarget } from './file-target.js';
+import { bareTables, makeAgain } from './bare-tables.js';
 import { addImageAttachments } from './image-attachments.js';
 import { finishRealm } from './last-step.js';
 import { loadFiles } from './load-files.js';
 import { loadFault } from './load-fault.js';
 import { appliedMigrations, LoadJournal, type LoadIdentity } from './load-journal.js';
 import { loadOrder, type LoadOrder } from './load-order.js';
-import type { LoadRequest, LoadResult } from './load-request.js';
-import { MESSAGES, NOT_LOADED, type LoadSource } from './load-source.js';
+import { placeOf, type LoadRequest, type LoadResult } from './load-request.js';
+import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource } from './load-source.js';
 import { messageTasks, tableTask } from './load-tasks.js';
 import { newClients } from './new-clients.js';
 import { realmRow, realmState } from './realm-state.js';
@@ -120,6 +121,8 @@ async function loadTables({ client, source, schema, request: { target, jobs, onE
     for (const table of order.core) await loader.table(client, table, stop);
   });
   onEvent({ kind: 'phase', name: 'messages and all other rows' });
+  const bare = await bareTables(client, journal, schema.tables.schema, source.rows.get(USERMESSAGES) ?? 0);
+  const session = (): Promise<pg.Client> => targetSession(target, schema.tables.schema);
   let messages = 0;
   const done = (files: number): void => onEvent({ kind: 'messages', files: messages += files, of: source.messages.length });
   for (const step of order.steps) {
@@ -129,7 +132,13 @@ async function loadTables({ client, source, schema, request: { target, jobs, onE
         else yield tableTask(loader, journal, table);
       }
     };
-    await runTasks(tasks(), jobs, () => targetSession(target, schema.tables.schema), stop);
+    await runTasks(tasks(), jobs, session, stop);
+    if (!bare || !step.includes(MESSAGES)) continue;
+    onEvent({ kind: 'phase', name: 'indexes' });
+    const { indexes, keys } = await makeAgain(client, journal);
+    await runTasks(indexes, jobs, session, stop);
+    // One after the other: each locks the tables that it ties together.
+    await runTasks(keys, 1, session, stop);
   }
 }
 
@@ -156,8 +165,7 @@ function orderOf(source: LoadSource, { registry, tables }: Schema): LoadOrder {
 }
 
 async function identityOf({ client, source, request: { subdomain, realmName, files } }: LoadSetup): Promise<LoadIdentity> {
-  const place = files.kind === 'directory' ? files.directory : `s3://${files.uploads} and s3://${files.avatars}`;
-  return { subdomain, realmName: realmName ?? subdomain, exportDigest: await digestOfExport(source.source), files: place, migrations: await appliedMigrations(client) };
+  return { subdomain, realmName: realmName ?? subdomain, exportDigest: await digestOfExport(source.source), files: placeOf(files), migrations: await appliedMigrations(client) };
 }
 
 /** @throws RealmliftError LOAD_OF_ANOTHER, TARGET_MIGRATED */

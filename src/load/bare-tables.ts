@@ -1,0 +1,83 @@
+/**
+ * Into a server that holds no realm yet, rows are loaded without the indexes of the two largest tables and without their foreign keys, and
+ * these are made again afterwards, which takes less time than to keep them up row by row. Their definitions are in the journal before
+ * they are dropped, so that whatever happens --resume and --undo make them again. Nobody misses them: the server has no users.
+ */
+import type pg from 'pg';
+import type { SessionTask } from '../backup/session-pool.js';
+import { SYSTEM_REALM } from '../plan/realm.js';
+import { loadFault } from './load-fault.js';
+import type { LoadJournal } from './load-journal.js';
+import { MESSAGES, USERMESSAGES } from './load-source.js';
+
+const TABLES = [MESSAGES, USERMESSAGES];
+
+/** Rows of usermessages from which on it is worth while. */
+const WORTH = 50_000;
+
+/** Memory for one index: two are made at once, and a server that takes a realm has it. */
+const INDEX_MEMORY = '256MB';
+
+interface Definition {
+  readonly name: string;
+  readonly drop: string;
+  readonly make: string;
+}
+
+/**
+ * Drops indexes and foreign keys, if the server is empty and the role owns the tables.
+ *
+ * @param rows usermessages that will come
+ * @returns whether it did, now or in an earlier run
+ */
+export async function bareTables(client: pg.Client, journal: LoadJournal, schema: string, rows: number): Promise<boolean> {
+  if (!journal.isDone('bare') && (rows < WORTH || !(await isEmpty(client)) || !(await owns(client, schema)))) return false;
+  await journal.step(client, 'bare', async () => {
+    for (const { name, drop, make } of await definitions(client, schema)) {
+      await journal.later(client, name, make);
+      await client.query(drop);
+    }
+  });
+  return true;
+}
+
+/** What makes them again: indexes first, since keys and clusters rest on them. */
+export async function makeAgain(client: pg.Client, journal: LoadJournal): Promise<{ readonly indexes: SessionTask[]; readonly keys: SessionTask[] }> {
+  const all = await journal.toMake(client);
+  const task = ({ name, sql }: { readonly name: string; readonly sql: string }): SessionTask => async (session) => {
+    await journal.transaction(session, async () => {
+      await session.query(`SET LOCAL maintenance_work_mem = '${INDEX_MEMORY}'`);
+      await session.query(sql);
+      await journal.made(session, name);
+    }).catch((error: unknown) => { throw loadFault(error, name); });
+  };
+  const isKey = ({ sql }: { readonly sql: string }): boolean => sql.includes(' FOREIGN KEY ');
+  return { indexes: all.filter((each) => !isKey(each)).map(task), keys: all.filter(isKey).map(task) };
+}
+
+async function isEmpty(client: pg.Client): Promise<boolean> {
+  const { rowCount } = await client.query('SELECT FROM zerver_realm WHERE string_id <> $1 LIMIT 1', [SYSTEM_REALM]);
+  return rowCount === 0;
+}
+
+async function owns(client: pg.Client, schema: string): Promise<boolean> {
+  const { rows: [row] } = await client.query<{ owns: boolean }>(`
+    SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) AND has_schema_privilege(n.oid, 'CREATE') AS owns
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2) GROUP BY n.oid`, [schema, TABLES]);
+  return row?.owns === true;
+}
+
+/** All indexes of the two but primary keys, on which others' foreign keys rest, and all their foreign keys. */
+async function definitions(client: pg.Client, schema: string): Promise<Definition[]> {
+  const { rows } = await client.query<Definition>(`
+    SELECT k.conname AS name, format('ALTER TABLE %I.%I DROP CONSTRAINT %I', n.nspname, c.relname, k.conname) AS drop,
+           format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid)) AS make
+    FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relname = ANY ($2)
+      AND (k.contype = 'f' OR (k.contype IN ('u', 'x') AND NOT EXISTS (SELECT FROM pg_constraint f WHERE f.contype = 'f' AND f.confrelid = c.oid AND f.conindid = k.conindid)))
+    UNION ALL
+    SELECT i.relname, format('DROP INDEX %I.%I', n.nspname, i.relname), pg_get_indexdef(i.oid)
+    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relname = ANY ($2) AND NOT x.indisreplident AND NOT x.indisclustered AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid)`, [schema, TABLES]);
+  return rows;
+}

@@ -1,0 +1,113 @@
+/**
+ * Removes an unfinished load: its files, and in one transaction every row whose id it took, and what a server in use may have added to its
+ * realm meanwhile, such as hourly statistics.
+ */
+import type pg from 'pg';
+import { runTasks } from '../backup/session-pool.js';
+import { EXIT, RealmliftError } from '../errors.js';
+import { findSchema } from '../plan/catalog.js';
+import { makeAgain } from './bare-tables.js';
+import { openFileTarget } from './file-target.js';
+import { loadFault } from './load-fault.js';
+import { ownPrefixes } from './load-files.js';
+import { LoadJournal, lockLoad, type IdRange } from './load-journal.js';
+import { placeOf, type LoadRequest } from './load-request.js';
+import { LISTS } from './table-loader.js';
+import { targetSession, useTarget } from './target-session.js';
+import { qualify, readTargetTables, type TargetTables } from './target-tables.js';
+
+export type UndoRequest = Pick<LoadRequest, 'target' | 'subdomain' | 'files' | 'fileJobs' | 'jobs'>;
+
+export interface UndoResult {
+  readonly rows: number;
+  readonly files: number;
+  /** Clients that the load made and others use by now. */
+  readonly clientsKept: number;
+}
+
+/** The table whose ids a table's own key holds. */
+const KEYS: Readonly<Record<string, { readonly owner: string; readonly column: string }>> = { zerver_namedusergroup: { owner: 'zerver_usergroup', column: 'usergroup_ptr_id' } };
+/** Messages whose texts are still to be indexed, by number and without a foreign key. */
+const TO_INDEX = { table: 'fts_update_log', column: 'message_id', owner: 'zerver_message' };
+
+/** @throws RealmliftError LOAD_UNKNOWN, LOAD_OF_ANOTHER, UNDO_REFUSED, those of the connection and the files */
+export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise<UndoResult> {
+  const client = await targetSession(request.target, undefined);
+  try {
+    const schema = await findSchema(client);
+    await useTarget(client, schema);
+    await lockLoad(client, request.subdomain);
+    const journal = await LoadJournal.find(client, request.subdomain);
+    if (journal === undefined) {
+      if ((await client.query('SELECT FROM zerver_realm WHERE string_id = $1', [request.subdomain])).rowCount === 0) return { rows: 0, files: 0, clientsKept: 0 };
+      throw new RealmliftError('LOAD_UNKNOWN', 'load', `the realm ${request.subdomain} of the new server is none of an unfinished load`, { hint: "once loaded it is the server's own, which Zulip's manage.py delete_realm removes", exit: EXIT.nothingExported });
+    }
+    const tables = await readTargetTables(client, schema);
+    const ranges = await journal.ids(client);
+    const files = journal.isDone('files begin') ? await removeFiles(client, journal, request, ranges) : 0;
+    // Rows are found by the indexes that the load took away.
+    const { indexes, keys } = await makeAgain(client, journal);
+    await runTasks(indexes, request.jobs, () => targetSession(request.target, schema), stop);
+    await runTasks(keys, 1, () => targetSession(request.target, schema), stop);
+    return { files, ...await removeRows(client, journal, tables, ranges) };
+  } catch (error) {
+    throw loadFault(error, 'undo');
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+async function removeFiles(client: pg.Client, { identity }: LoadJournal, { files, fileJobs }: UndoRequest, ranges: readonly IdRange[]): Promise<number> {
+  if (placeOf(files) !== identity.files) {
+    throw new RealmliftError('LOAD_OF_ANOTHER', 'load', `the files of this load went to ${identity.files}`, { hint: 'name that place, so that they are removed there', exit: EXIT.nothingExported });
+  }
+  const [realm] = ranges.filter(({ table }) => table === 'zerver_realm');
+  if (realm === undefined) return 0;
+  const target = await openFileTarget(files, fileJobs, undefined);
+  try {
+    // Attachments that came by e-mail may lie under the realm of the system bots.
+    const { rows } = await client.query<{ path: string }>('SELECT path_id AS path FROM zerver_attachment WHERE realm_id = $1 AND NOT starts_with(path_id, $2)', [realm.first, `${realm.first}/`]);
+    let removed = await target.remove('files', [], rows.map(({ path }) => path));
+    for (const [area, prefix] of ownPrefixes(realm.first)) removed += await target.remove(area, [prefix], []);
+    return removed;
+  } finally {
+    target.close();
+  }
+}
+
+async function removeRows(client: pg.Client, journal: LoadJournal, tables: TargetTables, ranges: readonly IdRange[]): Promise<Omit<UndoResult, 'files'>> {
+  let rows = 0;
+  let clientsKept = 0;
+  await client.query('BEGIN');
+  try {
+    const remove = async (table: string, condition: string, values: readonly unknown[]): Promise<number> => {
+      const { rowCount } = await client.query(`DELETE FROM ${qualify(client, tables.schema, table)} WHERE ${condition}`, [...values]);
+      return rowCount ?? 0;
+    };
+    const inRange = (column: string, { first, count }: IdRange): readonly [string, number[]] => [`${client.escapeIdentifier(column)} BETWEEN $1 AND $2`, [first, first + count - 1]];
+    const attachments = ranges.filter(({ table }) => table === 'zerver_attachment');
+    for (const list of Object.keys(LISTS)) if (tables.columns.has(list)) for (const range of attachments) rows += await remove(list, ...inRange('attachment_id', range));
+    for (const [table, { owner, column }] of Object.entries(KEYS)) {
+      if (tables.columns.has(table)) for (const range of ranges.filter((each) => each.table === owner)) rows += await remove(table, ...inRange(column, range));
+    }
+    // Children before parents, as far as the order of a load had it so.
+    for (const range of [...ranges].reverse()) if (range.table !== 'zerver_realm') rows += await remove(range.table, ...inRange('id', range));
+    if (tables.columns.has(TO_INDEX.table)) for (const range of ranges.filter(({ table }) => table === TO_INDEX.owner)) await remove(TO_INDEX.table, ...inRange(TO_INDEX.column, range));
+    for (const { first } of ranges.filter(({ table }) => table === 'zerver_realm')) {
+      for (const { table, column } of tables.references.get('zerver_realm') ?? []) rows += await remove(table, `${client.escapeIdentifier(column)} = $1`, [first]);
+      rows += await remove('zerver_realm', 'id = $1', [first]);
+    }
+    const made = await journal.clients(client);
+    const unused = (tables.references.get('zerver_client') ?? []).map(({ table, column }) => `NOT EXISTS (SELECT FROM ${qualify(client, tables.schema, table)} AS r WHERE r.${client.escapeIdentifier(column)} = zerver_client.id)`);
+    const removedClients = await remove('zerver_client', ['id = ANY ($1)', ...unused].join(' AND '), [made]);
+    clientsKept = made.length - removedClients;
+    await journal.drop(client);
+    await client.query('SET LOCAL synchronous_commit = on; COMMIT');
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => undefined);
+    const { code, table } = error as { code?: string; table?: string };
+    if (code !== '23503') throw error;
+    throw new RealmliftError('UNDO_REFUSED', 'load', `rows of ${table ?? 'another table'} that the load did not make refer to its rows; nothing was removed`, { table, hint: 'somebody used the realm meanwhile: look at them, remove them, and undo again', cause: error });
+  }
+  return { rows, clientsKept };
+}
