@@ -1,5 +1,6 @@
 # realmlift. `make export REALM=acme` needs Node 20 and nothing else.
 #   REALM=name…  OUT=directory  JOBS=n  MODE=full|consent|public  ARGS=any further words for the command line
+# `make load DIR=out/acme TARGET=postgresql://… SUBDOMAIN=acme` loads an export into a new server; files and salt by ARGS.
 # Without DATABASE_URL or libpq's PG* variables the built-in sample server stands in for a real one.
 
 OUT ?= out
@@ -10,11 +11,15 @@ SERVER := $(if $(DATABASE_URL)$(PGHOST)$(PGHOSTADDR)$(PGDATABASE)$(PGSERVICE),,$
 SOURCES := $(shell find src test bench sample examples -name '*.ts' 2>/dev/null)
 need = $(or $($(1)),$(error $(1) is missing: make $@ $(2)))
 
-.PHONY: export backup test test-kill demo bench bench-files bench-backup lint build clean
+.PHONY: export load backup test test-kill demo bench bench-files bench-backup lint build clean
 
 export: build
 	@$(SERVER) $(CLI) export --realm $(call need,REALM,REALM=name) --output '$(OUT)' \
 	  $(if $(JOBS),--jobs $(JOBS)) $(if $(MODE),--mode $(MODE)) $(ARGS)
+
+load: build
+	@$(CLI) load '$(call need,DIR,DIR=export TARGET=url SUBDOMAIN=name)' --target-url '$(call need,TARGET,DIR=export TARGET=url SUBDOMAIN=name)' \
+	  --subdomain '$(call need,SUBDOMAIN,DIR=export TARGET=url SUBDOMAIN=name)' $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 backup: build
 	@$(SERVER) $(CLI) backup --to '$(call need,TO,TO=directory RECIPIENT=age1…)' \

@@ -3,13 +3,13 @@ import type pg from 'pg';
 import { EXIT, RealmliftError } from './errors.js';
 import { checkExport } from './load/check-load.js';
 import { LoadJournal, lockLoad } from './load/load-journal.js';
+import { openLoadable } from './load/loadable-export.js';
 import type { LoadRequest, LoadResult } from './load/load-request.js';
 import { runLoad } from './load/load-run.js';
 import { readLoadSource } from './load/load-source.js';
 import type { Schema } from './load/table-layout.js';
 import { targetSession, useTarget } from './load/target-session.js';
 import { readTargetTables } from './load/target-tables.js';
-import { openWithoutOrphans } from './pipe/finished-export.js';
 import { withTableFiles } from './pipe/opened-tables.js';
 import { findSchema, readCatalog } from './plan/catalog.js';
 import { loadRegistry } from './plan/registry.js';
@@ -27,7 +27,7 @@ export async function loadExport(directory: string, request: LoadRequest, stop: 
     const found = await unfinished(client, request);
     request.onEvent({ kind: 'phase', name: 'checks' });
     await checkExport(directory, request, found !== undefined);
-    const source = await openWithoutOrphans(directory);
+    const source = await openLoadable(directory);
     return await withTableFiles(async (open) => {
       const files = open(source);
       const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };

@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import { uploadPlace } from '../backup/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { loadExport } from '../load.js';
+import { WORTH_WHILE } from '../load/bare-tables.js';
 import type { LoadEvent, LoadRequest, LoadResult } from '../load/load-request.js';
 import { undoLoad, type UndoResult } from '../load/undo-load.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
@@ -16,6 +17,7 @@ interface LoadArguments {
   readonly targetUrl: string;
   readonly subdomain: string;
   readonly realmName?: string;
+  readonly allowReservedSubdomain?: true;
   readonly jobs: number;
   readonly dryRun?: true;
   readonly resume?: true;
@@ -38,6 +40,7 @@ export function loadCommand(): Command {
     .requiredOption('--target-url <url>', "the new server's database")
     .requiredOption('--subdomain <name>', 'the subdomain of the realm there')
     .option('--realm-name <text>', "the name of the realm there (default: the subdomain, as Zulip's import names it)")
+    .option('--allow-reserved-subdomain', 'take a subdomain that Zulip keeps for itself')
     .option('--jobs <n>', 'sessions that load at once', wholeNumber(1), availableParallelism())
     .option('--uploads-dir <dir>', "the new server's LOCAL_UPLOADS_DIR (with files/ and avatars/); else its buckets are used, by the S3 settings")
     .option('--zulip-secrets <file>', 'zulip-secrets.conf of the new server (else ZULIP_AVATAR_SALT), for the names of avatars')
@@ -66,11 +69,11 @@ Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume 
 }
 
 function requestOf(options: LoadArguments): LoadRequest {
-  const { targetUrl, subdomain, realmName, jobs, dryRun, resume, uploadsDir, fromUploadsBucket: uploads, fromAvatarsBucket: avatars, zulipSecrets, fileJobs, quiet } = options;
+  const { targetUrl, subdomain, realmName, allowReservedSubdomain, jobs, dryRun, resume, uploadsDir, fromUploadsBucket: uploads, fromAvatarsBucket: avatars, zulipSecrets, fileJobs, quiet } = options;
   if ((uploads === undefined) !== (avatars === undefined)) throw new RealmliftError('USAGE', 'usage', '--from-uploads-bucket and --from-avatars-bucket go together', { hint: 'name both buckets of the old server', exit: EXIT.usage });
   return {
     // The PG* variables of the environment are those of the server that is left.
-    target: connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE }), subdomain, realmName, jobs, dryRun: dryRun === true, resume: resume === true,
+    target: connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE }), subdomain, allowReserved: allowReservedSubdomain === true, realmName, jobs, indexesLaterFrom: WORTH_WHILE, dryRun: dryRun === true, resume: resume === true,
     files: uploadPlace(uploadsDir, process.env), fromBuckets: uploads === undefined || avatars === undefined ? undefined : { uploads, avatars },
     fileJobs, salt: avatarSalt({ secretsFile: zulipSecrets, env: process.env }), onEvent: quiet === true ? onWarning : narrator(),
   };

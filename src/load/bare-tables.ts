@@ -13,7 +13,7 @@ import { MESSAGES, USERMESSAGES } from './load-source.js';
 const TABLES = [MESSAGES, USERMESSAGES];
 
 /** Rows of usermessages from which on it is worth while. */
-const WORTH = 50_000;
+export const WORTH_WHILE = 50_000;
 
 /** Memory for one index: two are made at once, and a server that takes a realm has it. */
 const INDEX_MEMORY = '256MB';
@@ -27,11 +27,11 @@ interface Definition {
 /**
  * Drops indexes and foreign keys, if the server is empty and the role owns the tables.
  *
- * @param rows usermessages that will come
+ * @param worthWhile whether so many rows will come
  * @returns whether it did, now or in an earlier run
  */
-export async function bareTables(client: pg.Client, journal: LoadJournal, schema: string, rows: number): Promise<boolean> {
-  if (!journal.isDone('bare') && (rows < WORTH || !(await isEmpty(client)) || !(await owns(client, schema)))) return false;
+export async function bareTables(client: pg.Client, journal: LoadJournal, schema: string, worthWhile: boolean): Promise<boolean> {
+  if (!journal.isDone('bare') && (!worthWhile || !(await isEmpty(client)) || !(await owns(client, schema)))) return false;
   await journal.step(client, 'bare', async () => {
     for (const { name, drop, make } of await definitions(client, schema)) {
       await journal.later(client, name, make);

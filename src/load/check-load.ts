@@ -2,24 +2,40 @@
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
 import { checkImport, type ImportCheck } from '../import-check.js';
+import { openReadableExport } from '../pipe/readable-export.js';
+import { SYSTEM_BOT_EMAILS } from '../plan/realm.js';
+import type { TargetServer } from '../remap/target-server.js';
 import type { LoadRequest } from './load-request.js';
 import { qualify, type TargetTables } from './target-tables.js';
 
 /** Of a load that goes on, these would find the load's own rows. */
-const OWN_ROWS: ReadonlySet<string> = new Set(['subdomain', 'uuid', 'unique']);
+const OWN_ROWS: ReadonlySet<ImportCheck['name']> = new Set(['subdomain', 'realm', 'disk']);
+/** What stops Zulip's import and not a load: the number of an unknown user stays, a name that is not the emoji's is kept. */
+const TOLD_ALONE: ReadonlySet<ImportCheck['name']> = new Set(['history', 'reactions']);
 
-/** @throws RealmliftError LOAD_REFUSED naming all that speaks against it, VERIFY_FAILED */
-export async function checkExport(directory: string, { target, subdomain, files }: LoadRequest, resumed: boolean): Promise<void> {
-  const checks = await checkImport(directory, { target, subdomain, uploadsDir: files.kind === 'directory' ? files.directory : undefined });
+/** @throws RealmliftError LOAD_REFUSED naming all that speaks against it */
+export async function checkExport(directory: string, { target, subdomain, allowReserved, files, onEvent }: LoadRequest, resumed: boolean): Promise<void> {
+  // The name that the realm has was allowed once, and its users know it by that.
+  const own = await openReadableExport(directory).then(({ header }) => header.realm === subdomain, () => false);
+  const checks = await checkImport(directory, { target, subdomain, allowReserved: allowReserved || own, uploadsDir: files.kind === 'directory' ? files.directory : undefined });
   const failed = checks.filter(({ name, outcome }) => outcome === 'failed' && !(resumed && OWN_ROWS.has(name)));
-  if (failed.length === 0) return;
-  throw new RealmliftError('LOAD_REFUSED', 'load', `nothing was written: ${failed.map(({ name, what }) => `${name}: ${what}`).join('; ')}`, { hint: hintOf(failed), exit: EXIT.nothingExported });
+  for (const { what } of failed.filter(({ name }) => TOLD_ALONE.has(name))) onEvent({ kind: 'warning', text: `${what}; it is loaded as it is` });
+  refuse(failed.filter(({ name }) => !TOLD_ALONE.has(name)).map(({ name, what }) => `${name}: ${what}`), 'realmlift import-check shows all checks');
 }
 
-function hintOf(failed: readonly ImportCheck[]): string {
-  return failed.some(({ name }) => name === 'bots')
-    ? 'on the new server: manage.py shell -c "from zerver.lib.server_initialization import create_internal_realm as c; c()"'
-    : 'realmlift import-check shows all checks';
+/**
+ * What an import of Zulip's would make first, a load demands: the realm of the system bots.
+ *
+ * @throws RealmliftError LOAD_REFUSED with the command that makes it
+ */
+export function checkBots({ bots, realms }: TargetServer): void {
+  const lacking = SYSTEM_BOT_EMAILS.filter((email) => !bots.has(email));
+  if (lacking.length === 0 && realms.length > 0) return;
+  refuse([`the new server lacks its system bots (${lacking.join(', ')})`], 'there: manage.py shell -c "from zerver.lib.server_initialization import create_internal_realm as c; c()"');
+}
+
+function refuse(reasons: readonly string[], hint: string): void {
+  if (reasons.length > 0) throw new RealmliftError('LOAD_REFUSED', 'load', `nothing was written: ${reasons.join('; ')}`, { hint, exit: EXIT.nothingExported });
 }
 
 /** @throws RealmliftError TARGET_READ_ONLY, RIGHT_MISSING with the GRANT */

@@ -1,7 +1,7 @@
 /** Where each file of an export goes on the new server, and with which attributes: those that its own uploads would have. */
 import type pg from 'pg';
 import type { FileLine } from '../pipe/file-lines.js';
-import type { FinishedExport } from '../pipe/finished-export.js';
+import type { LoadableExport } from './loadable-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
 import { BARE } from '../pipe/table-file.js';
@@ -110,7 +110,7 @@ function planned(line: FileLine, context: FilePlanContext, uploads: ReadonlyMap<
 }
 
 /** Old names of avatars to new ones, as texts and HTML name them. */
-export function avatarRenames(source: FinishedExport, context: Pick<FilePlanContext, 'salt' | 'users' | 'zerverMigration'>): Map<string, string> {
+export function avatarRenames(source: LoadableExport, context: Pick<FilePlanContext, 'salt' | 'users' | 'zerverMigration'>): Map<string, string> {
   const names = new Map<string, string>();
   const listed = source.records.get('avatars');
   if (context.salt === undefined || listed === undefined) return names;

@@ -1,7 +1,7 @@
 /** One row of zerver_imageattachment for each uploaded image: without it the new server makes no thumbnails of it. */
 import { join } from 'node:path';
 import type pg from 'pg';
-import type { FinishedExport } from '../pipe/finished-export.js';
+import type { LoadableExport } from './loadable-export.js';
 import { imageSize, type ImageSize } from './images.js';
 import { IMAGE_TYPES } from './image-types.js';
 import { inParallel } from './load-files.js';
@@ -24,7 +24,7 @@ interface Realms {
  *
  * @returns how many images there are
  */
-export async function addImageAttachments(client: pg.Client, { directory }: FinishedExport, realms: Realms, typed: boolean, onEvent: (event: LoadEvent) => void, signal: AbortSignal): Promise<number> {
+export async function addImageAttachments(client: pg.Client, { directory }: LoadableExport, realms: Realms, typed: boolean, onEvent: (event: LoadEvent) => void, signal: AbortSignal): Promise<number> {
   let count = 0;
   for (let after = 0; ;) {
     const { rows } = await client.query<{ id: number; path: string; type: string }>(`

@@ -20,11 +20,13 @@ const BEFORE_FIRST_LOGIN = '-1';
 
 export type Rules = Readonly<Record<string, Readonly<Record<string, Rule>>>>;
 
+const TOKENS: Readonly<Record<string, Rule>> = { token: () => randomText(32) };
+
 /** Secrets and the like, which do not travel and may not be null: only where the export has no such key. */
 export const MADE_ANEW: Rules = {
   zerver_botconfigdata: { value: () => '' },
   zerver_realm: { uuid_owner_secret: () => `zuliprealm_${randomText(32)}` },
-  zerver_service: { token: () => randomText(32) },
+  zerver_service: TOKENS,
   zerver_stream: { email_token: () => randomBytes(16).toString('hex') },
   zerver_userprofile: { api_key: () => randomText(32), password: () => `!${randomText(40)}`, third_party_api_state: () => '{}', uuid: () => randomUUID() },
 };
@@ -46,6 +48,8 @@ export function importRules(context: RewriteContext, files: readonly TableFile[]
     zerver_realmemoji: { author_id: (fields) => (isNull(fields, 'author') ? owner : undefined) },
     // That of a channel with messages is found when all are there; of one without, Zulip's import leaves the number as it was.
     zerver_stream: { first_message_id: (fields) => firstMessages.get(fields.integerOf('id')) },
+    // Whoever knows the token speaks for the bot.
+    zerver_service: TOKENS,
     zerver_userprofile: { tos_version: () => BEFORE_FIRST_LOGIN },
   };
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { fileLines, type FileLine } from '../pipe/file-lines.js';
-import type { FinishedExport } from '../pipe/finished-export.js';
+import type { LoadableExport } from './loadable-export.js';
 import type { FileTarget } from './file-target.js';
 import { planFiles, type FilePlanContext, type PlannedFile } from './file-plan.js';
 import { imageSize, mediumAvatar, stillImage } from './images.js';
@@ -19,7 +19,7 @@ export interface FileLoad {
   /** Its search path finds Zulip's tables. */
   readonly client: pg.Client;
   readonly journal: LoadJournal;
-  readonly source: FinishedExport;
+  readonly source: LoadableExport;
   readonly target: FileTarget;
   readonly plan: FilePlanContext;
   /** Files at once. */

@@ -8,10 +8,14 @@ export interface LoadRequest {
   /** The new server's database. */
   readonly target: ConnectionSettings;
   readonly subdomain: string;
+  /** Take a subdomain that Zulip keeps for itself, also if it is not the one that the realm has. */
+  readonly allowReserved: boolean;
   /** Undefined names the realm after its subdomain, as Zulip's import does. */
   readonly realmName: string | undefined;
   /** Sessions that load at once. */
   readonly jobs: number;
+  /** Rows of usermessages from which on an empty server gets its indexes afterwards. */
+  readonly indexesLaterFrom: number;
   /** Check, and write nothing. */
   readonly dryRun: boolean;
   /** Go on with a load that stopped. */

@@ -11,10 +11,9 @@ import { UNCHANGED } from '../remap/id-space.js';
 import { rewriteContext } from '../remap/rewrite-row.js';
 import { withScratchFiles } from '../remap/scratch-files.js';
 import { surveyExport } from '../remap/survey.js';
-import { readTarget } from '../remap/target-server.js';
+import { readTarget, type TargetServer } from '../remap/target-server.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
-import { checkRights } from './check-load.js';
-import { digestOfExport } from './export-digest.js';
+import { checkBots, checkRights } from './check-load.js';
 import { avatarRenames, type FilePlanContext } from './file-plan.js';
 import { openFileTarget, type FileTarget } from './file-target.js';
 import { bareTables, makeAgain } from './bare-tables.js';
@@ -55,6 +54,8 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
   const order = orderOf(source, schema);
   await checkRights(client, schema.tables, [...new Set([...order.core, ...order.steps.flat(), ...order.messages, ...order.last, 'zerver_client'])]);
   for (const file of source.files) for (const table of file.tables) if (!NOT_LOADED.has(table)) layoutOf(table, file, schema, {});
+  const server = await readTarget(request.target, schema.registry);
+  checkBots(server);
   const identity = await identityOf(setup);
   if (request.salt === undefined && (source.source.records.get('avatars')?.size ?? 0) > NO_RECORDS) {
     throw new RealmliftError('SALT_MISSING', 'load', "the names of avatars are made with the new server's avatar_salt, which is not given", { hint: "--zulip-secrets with the new server's /etc/zulip/zulip-secrets.conf, or ZULIP_AVATAR_SALT", exit: EXIT.usage });
@@ -65,7 +66,7 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
     if (request.dryRun) return { ...told, realmId: NaN, deactivated: realmRow(source.files)['deactivated'] === true };
     if (found !== undefined) refuseAnother(found.identity, identity);
     const journal = found ?? await LoadJournal.create(client, identity);
-    return { ...told, ...await load(setup, order, journal, target).catch((error: unknown) => { throw unfinishedBy(loadFault(error, 'load')); }) };
+    return { ...told, ...await load(setup, order, journal, server, target).catch((error: unknown) => { throw unfinishedBy(loadFault(error, 'load')); }) };
   } finally {
     target.close();
   }
@@ -73,13 +74,12 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
 
 type Loaded = Pick<LoadResult, 'realmId' | 'rows' | 'deactivated' | 'outside' | 'files' | 'images'>;
 
-async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, target: FileTarget): Promise<Loaded> {
+async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, server: TargetServer, target: FileTarget): Promise<Loaded> {
   const { client, source, schema, request, stop } = setup;
   const { onEvent, salt } = request;
   const has = (table: string, column: string): boolean => schema.tables.columns.get(table)?.some(({ name }) => name === column) === true;
   const clients = await newClients(client, journal, source.files);
   await reserveIds(client, journal, schema.tables, source.ids);
-  const server = await readTarget(request.target, schema.registry);
   const ids = new ReservedIds(await journal.ids(client), (table) => server.ids.limit(table));
   return withTemporaryDirectory('realmlift-load-', (scratch) => withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {
     onEvent({ kind: 'phase', name: 'ids' });
@@ -115,13 +115,13 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, ta
   }));
 }
 
-async function loadTables({ client, source, schema, request: { target, jobs, onEvent }, stop }: LoadSetup, order: LoadOrder, journal: LoadJournal, loader: TableLoader): Promise<void> {
+async function loadTables({ client, source, schema, request: { target, jobs, indexesLaterFrom, onEvent }, stop }: LoadSetup, order: LoadOrder, journal: LoadJournal, loader: TableLoader): Promise<void> {
   onEvent({ kind: 'phase', name: 'realm, users and channels' });
   await journal.step(client, 'core', async () => {
     for (const table of order.core) await loader.table(client, table, stop);
   });
   onEvent({ kind: 'phase', name: 'messages and all other rows' });
-  const bare = await bareTables(client, journal, schema.tables.schema, source.rows.get(USERMESSAGES) ?? 0);
+  const bare = await bareTables(client, journal, schema.tables.schema, (source.rows.get(USERMESSAGES) ?? 0) >= indexesLaterFrom);
   const session = (): Promise<pg.Client> => targetSession(target, schema.tables.schema);
   let messages = 0;
   const done = (files: number): void => onEvent({ kind: 'messages', files: messages += files, of: source.messages.length });
@@ -165,7 +165,7 @@ function orderOf(source: LoadSource, { registry, tables }: Schema): LoadOrder {
 }
 
 async function identityOf({ client, source, request: { subdomain, realmName, files } }: LoadSetup): Promise<LoadIdentity> {
-  return { subdomain, realmName: realmName ?? subdomain, exportDigest: await digestOfExport(source.source), files: placeOf(files), migrations: await appliedMigrations(client) };
+  return { subdomain, realmName: realmName ?? subdomain, exportDigest: source.source.digest, files: placeOf(files), migrations: await appliedMigrations(client) };
 }
 
 /** @throws RealmliftError LOAD_OF_ANOTHER, TARGET_MIGRATED */

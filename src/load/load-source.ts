@@ -1,7 +1,7 @@
 /** An export that is loaded: its tables, and how many ids each of them needs. */
 import { setImmediate } from 'node:timers/promises';
 import type { ManifestFile } from '../package/manifest.js';
-import type { FinishedExport } from '../pipe/finished-export.js';
+import type { LoadableExport } from './loadable-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
@@ -23,7 +23,7 @@ export interface MessageFile {
 }
 
 export interface LoadSource {
-  readonly source: FinishedExport;
+  readonly source: LoadableExport;
   /** realm.json and its like, opened. */
   readonly files: readonly TableFile[];
   readonly messages: readonly MessageFile[];
@@ -36,7 +36,7 @@ export interface LoadSource {
 }
 
 /** @throws RealmliftError EXPORT_CHANGED, JSON_DAMAGED */
-export async function readLoadSource(source: FinishedExport, files: readonly TableFile[]): Promise<LoadSource> {
+export async function readLoadSource(source: LoadableExport, files: readonly TableFile[]): Promise<LoadSource> {
   const rows = new Map<string, number>();
   const add = (table: string, count: number): void => void rows.set(table, (rows.get(table) ?? 0) + count);
   for (const file of files) for (const table of file.tables) add(table, file.count(table));

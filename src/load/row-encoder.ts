@@ -91,5 +91,5 @@ export function timestamp(seconds: number): string {
 
 /** https://www.postgresql.org/docs/current/arrays.html#ARRAYS-INPUT */
 function arrayLiteral(values: readonly unknown[]): string {
-  return `{${values.map((each) => (each === null ? 'NULL' : Array.isArray(each) ? arrayLiteral(each) : `"${String(each).replace(/[\\"]/g, '\\$&')}"`)).join(',')}}`;
+  return `{${values.map((each) => (each === null ? 'NULL' : Array.isArray(each) ? arrayLiteral(each) : `"${String(each as string | number | boolean).replace(/[\\"]/g, '\\$&')}"`)).join(',')}}`;
 }

@@ -7,7 +7,7 @@ import { RealmliftError } from '../errors.js';
 import { recordsOf } from '../files/records.js';
 import { AREAS } from '../files/wanted-files.js';
 import { comparePaths } from '../package/manifest.js';
-import { areaOf, type FinishedExport } from './finished-export.js';
+import { areaOf, type ListedExport } from './finished-export.js';
 import { placeFile } from './place-file.js';
 import { BARE, TableFile, changed } from './table-file.js';
 
@@ -26,7 +26,7 @@ export interface FileLine {
  * @param filesDirectory where the files are put (linked, or copied where that cannot be); undefined names them only
  * @throws RealmliftError EXPORT_CHANGED, FILE_IN_THE_WAY
  */
-export async function* fileLines(source: FinishedExport, filesDirectory: string | undefined): AsyncGenerator<FileLine> {
+export async function* fileLines(source: ListedExport, filesDirectory: string | undefined): AsyncGenerator<FileLine> {
   const files = source.areaFiles();
   let entry = await files.next();
   for (const area of [...AREAS].sort()) {

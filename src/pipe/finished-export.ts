@@ -24,6 +24,9 @@ export interface ReadableExport {
   readonly areaFiles: () => AsyncIterable<Expected> | Iterable<Expected>;
 }
 
+/** An export of which every file is listed with its SHA-256, by a manifest or by whoever opened it. */
+export type ListedExport = Omit<ReadableExport, 'messages' | 'areaFiles'> & Pick<FinishedExport, 'messages' | 'records' | 'areaFiles'> & { readonly header: Pick<ManifestHeader, 'realm_id'> };
+
 export interface FinishedExport extends ReadableExport {
   readonly header: ManifestHeader;
   /** How many files it holds that no row names, see --orphans copy. */

@@ -4,7 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { RealmliftError } from '../errors.js';
-import type { FinishedExport } from '../pipe/finished-export.js';
+import type { ListedExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { BARE, type TableFile } from '../pipe/table-file.js';
 import { RowFields } from '../pipe/row-fields.js';
@@ -47,12 +47,12 @@ export interface Survey {
  * @param fds four empty temporary files
  * @throws RealmliftError ID_MAP, ID_COLLISION, ID_RANGE, ROWS_UNSORTED, EXPORT_CHANGED
  */
-export async function surveyExport(source: FinishedExport, files: readonly TableFile[], assignment: Assignment, recorded: RecordedMaps | undefined, fds: readonly number[]): Promise<Survey> {
+export async function surveyExport(source: ListedExport, files: readonly TableFile[], assignment: Assignment, recorded: RecordedMaps | undefined, fds: readonly number[]): Promise<Survey> {
   return new Surveyor(source, files, assignment, recorded, fds).survey();
 }
 
 class Surveyor {
-  readonly #source: FinishedExport;
+  readonly #source: ListedExport;
   readonly #files: readonly TableFile[];
   readonly #assignment: Assignment;
   readonly #recorded: RecordedMaps | undefined;
@@ -60,7 +60,7 @@ class Surveyor {
   readonly #fields = new RowFields();
   readonly #spaces = new Map<string, IdSpace>();
 
-  constructor(source: FinishedExport, files: readonly TableFile[], assignment: Assignment, recorded: RecordedMaps | undefined, fds: readonly number[]) {
+  constructor(source: ListedExport, files: readonly TableFile[], assignment: Assignment, recorded: RecordedMaps | undefined, fds: readonly number[]) {
     [this.#source, this.#files, this.#assignment, this.#recorded, this.#fds] = [source, files, assignment, recorded, fds];
   }
 

@@ -7,7 +7,10 @@ const ROOT = join(import.meta.dirname, '..', '..', '..');
 export type Dataset = 'zulip-11/local' | 'zulip-11/s3' | 'zulip-8/local';
 
 /** A server onto which a realm may come. */
-export type NewServer = 'zulip-11/new-server';
+export type NewServer = 'zulip-11/new-server' | 'zulip-11/after-import';
+
+/** The avatar_salt of the new server. */
+export const NEW_SALT = 'e2bafed77db71717b1f1cca0f589615652c677363ef4ed56e9be9769a7badd17';
 
 /** Absolute path of a file in test/data, e.g. `testData('zulip-11/local', 'uploads.tar.gz')`. */
 export function testData(...parts: string[]): string {

@@ -1,0 +1,55 @@
+/** Loads into databases of freshly installed servers, as the command line would. */
+import { mkdirSync, mkdtempSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadExport } from '../../src/load.js';
+import type { LoadRequest, LoadResult } from '../../src/load/load-request.js';
+import { undoLoad, type UndoResult } from '../../src/load/undo-load.js';
+import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { withClient } from '../testbed/database-client.js';
+import { NEW_SALT } from '../testbed/test-data.js';
+
+/** An empty directory that stands for LOCAL_UPLOADS_DIR. */
+export function emptyUploads(): string {
+  const directory = join(mkdtempSync(join(tmpdir(), 'realmlift-load-test-')), 'uploads');
+  mkdirSync(directory);
+  return directory;
+}
+
+export function request(url: string, uploads: string, choices: Partial<LoadRequest> = {}): LoadRequest {
+  return {
+    target: connectionSettings(url, {}), subdomain: 'acme', allowReserved: false, realmName: undefined, jobs: 2, indexesLaterFrom: Infinity, dryRun: false, resume: false,
+    files: { kind: 'directory', directory: uploads }, fromBuckets: undefined, fileJobs: 8, salt: NEW_SALT, onEvent: () => undefined, ...choices,
+  };
+}
+
+export async function load(directory: string, url: string, uploads: string, choices: Partial<LoadRequest> = {}): Promise<LoadResult> {
+  return loadExport(directory, request(url, uploads, choices), new AbortController().signal);
+}
+
+export async function undo(url: string, uploads: string, choices: Partial<LoadRequest> = {}): Promise<UndoResult> {
+  return undoLoad(request(url, uploads, choices), new AbortController().signal);
+}
+
+/**
+ * A digest of each of Zulip's tables, its rows and its indexes and constraints, and what schemas of loads there are.
+ *
+ * @param except rows that are not to count, by table, as SQL over `t`
+ */
+export async function digests(url: string, except: Readonly<Record<string, string>> = {}): Promise<Record<string, string>> {
+  return withClient(url, async (client) => {
+    await client.query("SET search_path = zulip; SET timezone = 'UTC'");
+    const { rows } = await client.query<{ name: string }>("SELECT relname AS name FROM pg_class WHERE relnamespace = 'zulip'::regnamespace AND relkind = 'r' ORDER BY 1");
+    const found: Record<string, string> = {};
+    for (const { name } of rows) {
+      const { rows: [row] } = await client.query<{ digest: string | null }>(`SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) AS digest FROM ${client.escapeIdentifier(name)} AS t WHERE NOT coalesce((${except[name] ?? 'false'}), false)`);
+      found[name] = row?.digest ?? 'empty';
+    }
+    const { rows: [schema] } = await client.query<{ text: string }>(`
+      SELECT (SELECT string_agg(pg_get_indexdef(indexrelid), E'\\n' ORDER BY indexrelid::regclass::text) FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE c.relnamespace = 'zulip'::regnamespace)
+        || (SELECT string_agg(conrelid::regclass || ' ' || conname || pg_get_constraintdef(oid), E'\\n' ORDER BY conrelid::regclass::text, conname) FROM pg_constraint WHERE connamespace = 'zulip'::regnamespace)
+        || coalesce((SELECT string_agg(nspname, ',') FROM pg_namespace WHERE nspname LIKE 'realmlift%'), '') AS text`);
+    return { ...found, schema: createHash('md5').update(schema?.text ?? '').digest('hex') };
+  });
+}
