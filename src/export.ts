@@ -21,6 +21,7 @@ import { writeRunManifest, type RunEntry } from './package/run-manifest.js';
 import type { TarArchive } from './package/tarball.js';
 import type { Decisions } from './plan/compile-view.js';
 import type { Mode } from './plan/condition.js';
+import { holdExportedTables } from './plan/hold-tables.js';
 import { planExport } from './plan/plan-export.js';
 import type { Realm } from './plan/realm.js';
 import { useSchema } from './plan/search-path.js';
@@ -29,7 +30,8 @@ import { findTargets, type Target, type TargetRequest } from './plan/targets.js'
 import type { PreparedRemap } from './remap/remap-request.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { recoveryConflict } from './snapshot/recovery-conflict.js';
-import { withSession, withSnapshot } from './snapshot/snapshot.js';
+import { prepareSessions, withSession, withSnapshot } from './snapshot/snapshot.js';
+import type { LockPatience } from './snapshot/table-locks.js';
 import { ageOf } from './snapshot/take-snapshot.js';
 import { VERSION } from './version.js';
 import { requireGood } from './verify/require-good.js';
@@ -52,6 +54,8 @@ export interface ExportOptions {
   readonly snapshot: string | undefined;
   /** Milliseconds after which a snapshot is given up, with all that is unfinished. */
   readonly maxSnapshotAge: number | undefined;
+  /** Milliseconds to wait for the locks that keep the tables as they are; undefined without end. */
+  readonly lockTimeout?: number | undefined;
   /** Stops the run, which can be resumed. */
   readonly signal: AbortSignal | undefined;
   readonly force: boolean;
@@ -94,6 +98,9 @@ export type Outcome =
   | { readonly target: Target; readonly result: ExportResult }
   | { readonly target: Target; readonly error: RealmliftError };
 
+/** How often a run begins anew when somebody waits to change a table just as it begins. */
+const ATTEMPTS = 5;
+
 /** Targets under way at once: while one waits for its plan or its files, another's rows flow. */
 const TARGETS_AT_ONCE = 4;
 
@@ -105,39 +112,63 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
   if (options.remap !== undefined && options.orphans === 'copy') {
     throw new RealmliftError('ORPHANS_REMAPPED', 'usage', 'files that no row claims have no new ids: a remapped export would lack them', { hint: 'leave out --orphans copy, or --remap', exit: EXIT.usage });
   }
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await runOnce(options);
+    } catch (error) {
+      const { code = '' } = error as { code?: string };
+      // Of the second attempt, who was let through may have changed a table while it began.
+      const again = code === 'TABLES_LOCKED' || (code === 'TABLE_CHANGED' && attempt > 1);
+      if (!again || options.snapshot !== undefined || attempt === ATTEMPTS) throw error;
+      options.onEvent({ target: '', kind: 'warning', text: 'somebody waits to change a table just as the run begins: he is let through, and it begins anew' });
+    }
+  }
+}
+
+async function runOnce(options: ExportOptions): Promise<Outcome[]> {
+  const patience: LockPatience = { timeout: options.lockTimeout, onWait: (wait) => options.onEvent({ kind: 'waiting', ...wait }) };
   return withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
-    const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
-    const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
-    if (options.remap !== undefined) refuseRemap(options.remap, source, targets.length);
-    await options.checkTargets?.(targets);
-    const database = await databaseIdentity(snapshot.client, snapshot.settings);
-    const store = await options.openStore();
-    const pool = new WorkerPool(options.jobs, { settings: snapshot.settings, snapshotId: snapshot.id, schema: source.schema });
-    const { jobs, fileJobs, orphans = 'report', salt, avatars, migrationStatus, onEvent } = options;
-    const context: RunContext = { snapshot, database, source, pool, jobs, store, fileJobs, orphans, salt, avatars, migrationStatus, onEvent };
+    await holdExportedTables(snapshot, patience);
+    const pool = new WorkerPool(options.jobs, { snapshot: { settings: snapshot.settings, id, held: snapshot.held } });
     try {
-      const outcomes = await inTurn(targets, TARGETS_AT_ONCE, async (target): Promise<Outcome> => {
-        try {
-          return { target, result: await exportTarget(context, target, options) };
-        } catch (error) {
-          return { target, error: recoveryConflict(error, 'plan') ?? asRealmliftError(error) };
-        }
-      });
-      if (outcomes.length > 1) {
-        const manifest = writeRunManifest(options.output, snapshot, VERSION, outcomes.map(runEntry));
-        await options.archive?.add(basename(manifest), manifest);
-      }
-      return outcomes;
+      const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
+      const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
+      if (options.remap !== undefined) refuseRemap(options.remap, source, targets.length);
+      await options.checkTargets?.(targets);
+      const database = await databaseIdentity(snapshot.client, snapshot.settings);
+      await Promise.all([pool.opened, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE))]);
+      return await exportTargets(options, targets, { snapshot, database, source, pool });
     } finally {
       await pool.close();
-      store.close();
     }
   }, {
     join: options.snapshot, maxAge: options.maxSnapshotAge, signal: options.signal,
-    held: options.resume ? (client) => snapshotsOfUnfinished(client, options.output, options.targets) : undefined,
+    held: options.resume ? (client) => snapshotsOfUnfinished(client, options.settings, patience, options.output, options.targets) : undefined,
   });
+}
+
+async function exportTargets(options: ExportOptions, targets: readonly Target[], source: Pick<RunContext, 'snapshot' | 'database' | 'source' | 'pool'>): Promise<Outcome[]> {
+  const { jobs, fileJobs, orphans = 'report', salt, avatars, migrationStatus, onEvent } = options;
+  const store = await options.openStore();
+  const context: RunContext = { ...source, jobs, store, fileJobs, orphans, salt, avatars, migrationStatus, onEvent };
+  try {
+    const outcomes = await inTurn(targets, TARGETS_AT_ONCE, async (target): Promise<Outcome> => {
+      try {
+        return { target, result: await exportTarget(context, target, options) };
+      } catch (error) {
+        return { target, error: recoveryConflict(error, 'plan') ?? asRealmliftError(error) };
+      }
+    });
+    if (outcomes.length > 1) {
+      const manifest = writeRunManifest(options.output, context.snapshot, VERSION, outcomes.map(runEntry));
+      await options.archive?.add(basename(manifest), manifest);
+    }
+    return outcomes;
+  } finally {
+    store.close();
+  }
 }
 
 function runEntry(outcome: Outcome): RunEntry {

@@ -3,6 +3,7 @@
  * classifies. It reads ids and counts, no message content.
  */
 import { messageFiles } from './plan/message-files.js';
+import { holdExportedTables } from './plan/hold-tables.js';
 import { planExport, rulesOf, type ExportRequest } from './plan/plan-export.js';
 import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from './plan/plan-tables.js';
 import { useSchema } from './plan/search-path.js';
@@ -10,10 +11,12 @@ import { readSource } from './plan/source.js';
 import { findTargets, type TargetRequest } from './plan/targets.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { withSession, withSnapshot } from './snapshot/snapshot.js';
+import type { LockPatience } from './snapshot/table-locks.js';
 
 export interface PlanOptions {
   readonly settings: ConnectionSettings;
   readonly targets: TargetRequest;
+  readonly patience: LockPatience;
   readonly zulipVersion: string | undefined;
   readonly request: Omit<ExportRequest, 'realm' | 'userId' | 'approved' | 'seed'>;
 }
@@ -46,7 +49,7 @@ const JSON_FACTOR = 1.6;
 
 /** @throws RealmliftError as an export would, before any row leaves */
 export async function planReport(options: PlanOptions, onUnknown: (why: string) => void): Promise<PlannedExport[]> {
-  return withSnapshot(options.settings, (snapshot) => withSession(snapshot, 'plan', async (session) => {
+  return withSnapshot(options.settings, (snapshot) => holdExportedTables(snapshot, options.patience).then(() => withSession(snapshot, 'plan', async (session) => {
     const source = await readSource(snapshot.client, options.zulipVersion);
     await useSchema(session, source.schema);
     const planned: PlannedExport[] = [];
@@ -93,5 +96,5 @@ export async function planReport(options: PlanOptions, onUnknown: (why: string) 
       });
     }
     return planned;
-  }));
+  })));
 }

@@ -11,6 +11,7 @@ import type { KeyObject } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { RealmliftError } from '../errors.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
+import type { LockPatience } from '../snapshot/table-locks.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { VERSION } from '../version.js';
 import type { Recipients } from './age-keys.js';
@@ -38,6 +39,7 @@ export interface BackupRequest {
   readonly jobs: number;
   /** Names of parts tell nothing. */
   readonly privateNames: boolean;
+  readonly patience: LockPatience;
   /** The program pg_dump: a path, or a name to be found on PATH. */
   readonly pgDump: string;
   /** Where the uploaded files are, if they are to be saved too. */
@@ -62,7 +64,7 @@ export interface BackupResult {
   readonly bytes: number;
 }
 
-/** How often a backup begins anew when somebody waits to change a table just as it begins. */
+/** How often a backup begins anew when somebody changes a table, or waits to, just as it begins. */
 const ATTEMPTS = 5;
 
 /** @throws RealmliftError; what was written of an unfinished backup is removed again */
@@ -71,7 +73,7 @@ export async function takeBackup(request: BackupRequest): Promise<BackupResult> 
     try {
       return await takeOnce(request);
     } catch (error) {
-      if ((error as RealmliftError).code !== 'TABLES_LOCKED' || attempt === ATTEMPTS) throw error;
+      if (!['TABLES_LOCKED', 'TABLE_CHANGED'].includes((error as RealmliftError).code) || attempt === ATTEMPTS) throw error;
     }
   }
 }
@@ -87,7 +89,7 @@ async function takeOnce(request: BackupRequest): Promise<BackupResult> {
     const { takenAt, name, database } = await withSnapshot(request.settings, async (snapshot) => {
       const name = backupName(snapshot.takenAt, id);
       begun = request.target.within(name);
-      return { takenAt: snapshot.takenAt, name, database: await saveDatabase(snapshot, { store: begun, names, sealing, pgDump: request.pgDump, jobs }, snapshot.lost) };
+      return { takenAt: snapshot.takenAt, name, database: await saveDatabase(snapshot, { store: begun, names, sealing, pgDump: request.pgDump, jobs, patience: request.patience }, snapshot.lost) };
     });
     const store = request.target.within(name);
     const identity = await saveIdentity(store, request.recipients);

@@ -18,7 +18,7 @@ import { RealmliftError } from '../errors.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
-import { tablesLocked } from './source-catalog.js';
+import { LATER_PATIENCE, tablesLocked } from '../snapshot/table-locks.js';
 
 export type Section = 'pre-data' | 'post-data';
 
@@ -42,12 +42,11 @@ export async function checkPgDump(program: string, serverVersion: number): Promi
 /**
  * Gives the SQL of a section to `consume` while pg_dump writes it.
  *
- * @param patience milliseconds to wait for a lock, see lockTables
  * @throws RealmliftError PG_DUMP_FAILED, TABLES_LOCKED; then what was consumed is not the whole section
  */
-export async function withSchema<T>(program: string, snapshot: Snapshot, section: Section, patience: number, consume: (sql: Readable) => Promise<T>): Promise<T> {
+export async function withSchema<T>(program: string, snapshot: Snapshot, section: Section, consume: (sql: Readable) => Promise<T>): Promise<T> {
   return withLibpqEnvironment(snapshot.settings, async (env) => {
-    const child = spawn(program, [`--snapshot=${snapshot.id}`, `--section=${section}`, `--lock-wait-timeout=${patience}`, '-B', '--no-password', '--encoding=UTF8'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, [`--snapshot=${snapshot.id}`, `--section=${section}`, `--lock-wait-timeout=${LATER_PATIENCE}`, '-B', '--no-password', '--encoding=UTF8'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     try {
       const exited = once(child, 'close') as Promise<[number | null]>;
       const [result, complaint, [code]] = await Promise.all([consume(child.stdout), text(child.stderr), exited]);

@@ -7,6 +7,8 @@ import { forCopying } from '../copy/copy-socket.js';
 import { RealmliftError } from '../errors.js';
 import { joinSnapshot } from '../snapshot/snapshot.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
+import { holdTables } from '../snapshot/table-locks.js';
+import type { LockPatience } from '../snapshot/table-locks.js';
 import { addSchemas, schemasForPlanning } from '../snapshot/unqualified-names.js';
 import type { Contents, Part, SavedTable, TablePart } from './backup-contents.js';
 import type { BackupStore } from './backup-store.js';
@@ -22,7 +24,7 @@ import { sealPart } from './sealing.js';
 import type { Sealing } from './sealing.js';
 import { runTasks } from './session-pool.js';
 import type { SessionTask } from './session-pool.js';
-import { lockTables, qualified, sequenceValues, sourceTables } from './source-catalog.js';
+import { qualified, sequenceValues, sourceTables, tablesToHold } from './source-catalog.js';
 import type { SourceTable } from './source-catalog.js';
 import { sourceProperties } from './source-properties.js';
 import { rangeConditions } from './table-ranges.js';
@@ -34,22 +36,17 @@ export interface DatabaseSaving {
   readonly pgDump: string;
   /** Sessions that copy at once. */
   readonly jobs: number;
+  readonly patience: LockPatience;
 }
 
 export type SavedDatabase = Pick<Contents, 'source' | 'schema' | 'tables' | 'sequences' | 'largeObjects'> & { readonly parts: readonly Part[] };
 
-/**
- * Milliseconds that the sessions after the first may wait for a lock. Whoever holds it, the first session had it already: so somebody else
- * waits for it in between, see lockTables.
- */
-const LOCK_PATIENCE = 5000;
-
-/** @throws RealmliftError PG_DUMP_MISSING, PG_DUMP_OLD; TABLES_LOCKED when it is worth to begin anew; whatever a table, pg_dump or the store has to say */
+/** @throws RealmliftError PG_DUMP_MISSING, PG_DUMP_OLD, LOCK_TIMEOUT; TABLES_LOCKED and TABLE_CHANGED when it is worth to begin anew; whatever a table, pg_dump or the store has to say */
 export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, stop: AbortSignal): Promise<SavedDatabase> {
   const { client } = snapshot;
   let schemas: readonly string[] = [];
   const lockedTables = async (): Promise<SourceTable[]> => {
-    await lockTables(client, 0);
+    await holdTables(snapshot, await tablesToHold(client), saving.patience);
     schemas = await schemasForPlanning(client);
     await addSchemas(client, schemas);
     return sourceTables(client, snapshot.serverVersion, await portableTypes(client));
@@ -69,7 +66,7 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
     ...(objects === undefined || schema.largeObjects === undefined ? [] : [sealPart(saving.store, schema.largeObjects, Readable.from([Buffer.from(objects)]), saving.sealing, signal).then((part) => parts.push(part))]),
     saveSchema(snapshot, saving, 'pre-data', schema.preData, signal).then((part) => parts.push(part)),
     saveSchema(snapshot, saving, 'post-data', schema.postData, signal).then((part) => parts.push(part)),
-    runTasks(tasks.map(({ run }) => run), saving.jobs, () => joinLocked(snapshot, schemas), signal),
+    runTasks(tasks.map(({ run }) => run), saving.jobs, () => joinForRows(snapshot, schemas), signal),
   ]);
   return {
     source: await sourceProperties(client, snapshot.serverVersion),
@@ -86,20 +83,14 @@ async function allOrNone(stop: AbortSignal, work: (signal: AbortSignal) => reado
   signal.throwIfAborted();
 }
 
-async function joinLocked(snapshot: Snapshot, schemas: readonly string[]): Promise<pg.Client> {
-  const client = await joinSnapshot(forCopying(snapshot.settings), snapshot.id, 'backup');
-  try {
-    await lockTables(client, LOCK_PATIENCE);
-    await addSchemas(client, schemas);
-    return client;
-  } catch (error) {
-    await client.end().catch(() => undefined);
-    throw error;
-  }
+async function joinForRows(snapshot: Snapshot, schemas: readonly string[]): Promise<pg.Client> {
+  const client = await joinSnapshot({ ...snapshot, settings: forCopying(snapshot.settings) }, 'backup');
+  await addSchemas(client, schemas);
+  return client;
 }
 
 function saveSchema(snapshot: Snapshot, { store, sealing, pgDump }: DatabaseSaving, section: Section, name: string, signal: AbortSignal): Promise<Part> {
-  return withSchema(pgDump, snapshot, section, LOCK_PATIENCE, (sql) => sealPart(store, name, sql, sealing, signal));
+  return withSchema(pgDump, snapshot, section, (sql) => sealPart(store, name, sql, sealing, signal));
 }
 
 /** Work of one session; the larger ones are begun first, so that no session is left alone with one at the end. */

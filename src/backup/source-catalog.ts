@@ -55,15 +55,25 @@ const HASHED_BY_OID = `
   SELECT partrelid FROM pg_partitioned_table p
   WHERE partstrat = 'h' AND (0 = ANY (partattrs) OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = partrelid AND attnum = ANY (partattrs) AND atttypid >= 10000))`;
 
-const TABLES = `
+const EXTENSION_TABLES = `
   WITH extension AS (
     SELECT d.objid, e.extconfig, e.extcondition FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
     WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-  )
+  )`;
+
+const SAVED = `
+  c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND (e.objid IS NULL OR c.oid = ANY (e.extconfig))`;
+
+/** Without their sizes, for which the server would wait for somebody who changes one. */
+const TABLES_TO_HOLD = `${EXTENSION_TABLES}
+  SELECT c.oid::int8::float8 AS oid, n.nspname AS schema, c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS readable
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN extension e ON e.objid = c.oid
+  WHERE ${SAVED} ORDER BY n.nspname, c.relname`;
+
+const TABLES = `${EXTENSION_TABLES}
   SELECT n.nspname AS schema, c.relname AS name, x.condition, pg_table_size(c.oid)::text AS size,
          -- Only heap tables are known to answer conditions on ctid by reading the blocks in question.
          CASE WHEN a.amname = 'heap' THEN (pg_relation_size(c.oid) / current_setting('block_size')::int)::text ELSE '0' END AS blocks,
-         has_table_privilege(c.oid, 'SELECT') AS readable,
          -- In the order of the table that the rows will be loaded into.
          (SELECT coalesce(json_agg(json_build_object('name', attname, 'type', atttypid::bigint) ORDER BY attnum), '[]')
           FROM pg_attribute WHERE attrelid = coalesce(r.oid, c.oid) AND attnum > 0 AND NOT attisdropped AND attgenerated = '') AS columns,
@@ -75,9 +85,7 @@ const TABLES = `
        LEFT JOIN LATERAL (SELECT a.relid FROM pg_partition_ancestors(c.oid) WITH ORDINALITY a (relid, n) WHERE a.relid IN (${HASHED_BY_OID}) ORDER BY n DESC LIMIT 1) h ON true
        LEFT JOIN pg_class r ON r.oid = h.relid,
        LATERAL (SELECT nullif(e.extcondition[array_position(e.extconfig, c.oid)], '') AS condition) x
-  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    AND (e.objid IS NULL OR c.oid = ANY (e.extconfig))
-  ORDER BY n.nspname, c.relname`;
+  WHERE ${SAVED} ORDER BY n.nspname, c.relname`;
 
 const SEQUENCES = `
   SELECT n.nspname AS schema, c.relname AS name, has_sequence_privilege(c.oid, 'SELECT') AS readable
@@ -94,21 +102,18 @@ interface TableRow {
   readonly condition: string | null;
   readonly size: string;
   readonly blocks: string;
-  readonly readable: boolean;
   readonly columns: readonly { readonly name: string; readonly type: number }[];
   readonly root: QualifiedName | null;
   readonly key: string | null;
 }
 
 /**
- * Tables with rows to save.
+ * Tables with rows to save, which the session holds.
  *
  * @param isPortable whether a type's binary form means the same in another database
- * @throws RealmliftError RIGHT_MISSING when not all of them may be read
  */
 export async function sourceTables(client: pg.Client, serverVersion: number, isPortable: (type: number) => boolean): Promise<SourceTable[]> {
   const { rows } = await client.query<TableRow>(TABLES);
-  refuseUnreadable(rows, 'tables');
   const out: SourceTable[] = [];
   for (const { schema, name, condition, size, blocks, columns, root, key } of rows) {
     const common = {
@@ -131,34 +136,11 @@ async function keyRange(client: pg.Client, table: QualifiedName, column: string)
   return least === null || greatest === null ? undefined : { column, least: BigInt(least), greatest: BigInt(greatest) };
 }
 
-/**
- * Locks that keep the tables as they are while the snapshot is read: a TRUNCATE, DROP or ALTER TABLE of another session takes
- * effect in a snapshot too. pg_dump takes the same locks.
- *
- * Every session of a backup must hold them from its beginning. Somebody who waits to change a table waits for the sessions that hold
- * its lock, and makes those wait that come for it later: they would wait for each other, for ever, and the server could not see it.
- *
- * @param patience milliseconds to wait for a lock; 0 without end
- * @throws RealmliftError RIGHT_MISSING when not all of the tables may be read, TABLES_LOCKED when the patience is at its end
- */
-export async function lockTables(client: pg.Client, patience: number): Promise<void> {
-  const { rows } = await client.query<TableRow>(TABLES);
+/** OIDs of the tables with rows to save. @throws RealmliftError RIGHT_MISSING when not all of them may be read */
+export async function tablesToHold(client: pg.Client): Promise<number[]> {
+  const { rows } = await client.query<QualifiedName & { oid: number; readable: boolean }>(TABLES_TO_HOLD);
   refuseUnreadable(rows, 'tables');
-  if (rows.length === 0) return;
-  try {
-    await client.query(`SET LOCAL lock_timeout = ${patience}`);
-    await client.query(`LOCK TABLE ${rows.map((table) => `ONLY ${qualified(client, table)}`).join(', ')} IN ACCESS SHARE MODE`);
-    await client.query('SET LOCAL lock_timeout = 0');
-  } catch (cause) {
-    throw (cause as { code?: string }).code === LOCK_NOT_AVAILABLE ? tablesLocked(cause) : cause;
-  }
-}
-
-const LOCK_NOT_AVAILABLE = '55P03';
-
-/** Another session wants to change a table just when a backup begins. */
-export function tablesLocked(cause?: unknown): RealmliftError {
-  return new RealmliftError('TABLES_LOCKED', 'backup', 'another session waits to change a table (ALTER TABLE, TRUNCATE, DROP)', { hint: 'let it finish, then run again', cause });
+  return rows.map(({ oid }) => oid);
 }
 
 /** Where each sequence stands. Sequences know no snapshots: as with pg_dump, a value may be later than the rows, never earlier. */

@@ -9,10 +9,11 @@ import { uploadPlace } from '../backup/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
+import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
 import { size, thousands } from './summary.js';
 import { wholeNumber } from './whole-number.js';
 
-interface BackupArguments {
+interface BackupArguments extends LockOptions {
   readonly to: string;
   readonly recipient: readonly string[];
   readonly recipients: readonly string[];
@@ -31,7 +32,7 @@ interface BackupArguments {
 }
 
 export function backupCommand(): Command {
-  return new Command('backup')
+  return addLockOptions(new Command('backup'))
     .description('Save the whole database out of one snapshot, encrypted with age before it touches a disk.')
     .requiredOption('--to <place>', 'where backups are kept: a directory, or s3://bucket/prefix; each is a directory of its own in it')
     .option('--recipient <key>', 'public key (age1…) that can open it; may be repeated', collect, [])
@@ -55,7 +56,7 @@ export function backupCommand(): Command {
         to: options.to, env: process.env, settings: connectionSettings(options.databaseUrl ?? process.env.DATABASE_URL, process.env),
         recipients: await recipientsOf(options), signKey: options.signKey === undefined ? undefined : await readSignKey(options.signKey), compression: options.compress, jobs: options.jobs, privateNames: options.privateNames === true,
         uploads: options.uploads === true || options.uploadsDir !== undefined ? uploadPlace(options.uploadsDir, process.env) : undefined,
-        pgDump: options.pgDump, keep: options.keep, prove: options.prove === true ? '' : options.prove,
+        pgDump: options.pgDump, patience: lockPatience(options), keep: options.keep, prove: options.prove === true ? '' : options.prove,
       });
       const seconds = Math.round((performance.now() - started) / 100) / 10;
       process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);

@@ -4,11 +4,12 @@ import { planReport, type PlannedExport } from '../plan-report.js';
 import { readUserList } from '../plan/user-list.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
+import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
 import { size, thousands } from './summary.js';
 import { wholeNumber } from './whole-number.js';
 
-interface PlanArguments extends SchemaOptions {
+interface PlanArguments extends SchemaOptions, LockOptions {
   readonly realm?: string[];
   readonly mode: 'full' | 'consent' | 'public';
   readonly users?: string;
@@ -27,13 +28,14 @@ export function planCommand(): Command {
     .option('--allow-unknown', 'skip users that the realm does not have')
     .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
     .option('--force', 'plan although nobody could administer the result');
-  return addSchemaOptions(command)
+  return addSchemaOptions(addLockOptions(command))
     .option('--json', 'print the plan as JSON')
     .addHelpText('after', '\nRows are counted, bytes, time and disk are estimated.\nExit codes: 0 done; 1 failed; 2 wrong usage; 3 an export would be refused.')
     .action(async (options: PlanArguments) => {
       const approved = options.users === undefined ? undefined : readUserList(options.users);
       const plans = await planReport({
         settings: connectionSettings(process.env.DATABASE_URL, process.env), zulipVersion: options.zulipVersion,
+        patience: lockPatience(options),
         targets: { realms: options.realm ?? 'all', exclude: [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
         request: {
           mode: approved === undefined ? options.mode : 'consent', consentMessage: options.consentMessage, force: options.force === true,

@@ -6,6 +6,7 @@ import { MultiBar, type SingleBar } from 'cli-progress';
 import type { ExportEvent } from '../export/events.js';
 import { ProgressTally, type ClassProgress } from './progress-tally.js';
 import { size, thousands } from './summary.js';
+import { waitingLine } from './lock-options.js';
 
 export type ProgressMode = 'bars' | 'log' | 'json' | 'quiet';
 
@@ -38,6 +39,7 @@ export async function withProgress<T>(mode: ProgressMode, work: (onEvent: (event
   try {
     return await work((event) => {
       if (event.kind === 'warning') display.warn(`realmlift: ${event.text}\n`);
+      else if (event.kind === 'waiting') display.warn(waitingLine(event));
       else tally.take(event);
     });
   } finally {

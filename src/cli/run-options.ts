@@ -9,6 +9,7 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
 import { conclude } from './conclude.js';
 import { duration } from './duration.js';
+import { addLockOptions, type LockOptions } from './lock-options.js';
 import { progressMode, withProgress } from './progress.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
 import { exportToStandardOutput, type StreamFormat } from './standard-output.js';
@@ -16,7 +17,7 @@ import { withStopSignals } from './stop-signals.js';
 import { addUploadOptions, withUpload, type Destination, type UploadOptions } from './upload.js';
 import { wholeNumber } from './whole-number.js';
 
-export interface RunArguments extends FilesOptions, SchemaOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'> {
+export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'> {
   readonly format?: StreamFormat;
   readonly filesDir?: string;
   readonly jobs: number;
@@ -44,7 +45,7 @@ export function addRunOptions(command: Command): Command {
     .option('--max-snapshot-age <duration>', 'stop, resumably, when the snapshot is so old (90s, 30m, 6h, 2d)', duration)
     .option('--strict', 'exit with 4 when something that should travel was lost')
     .option('--no-verify', 'do not read the finished export again to check it');
-  addSchemaOptions(command)
+  addSchemaOptions(addLockOptions(command))
     .option('--zulip-dir <dir>', "the server's source tree, for migration_status.json")
     .option('--migration-status <file>', 'a migration_status.json to use as it is')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf, for the avatar_salt (else ZULIP_AVATAR_SALT)')
@@ -65,7 +66,7 @@ export function sharedOptions(options: RunArguments): SharedOptions {
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
     jobs: options.jobs, resume: options.resume === true,
-    snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge,
+    snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge, lockTimeout: options.lockTimeout,
     decisions: decisionsOf(options),
     zulipVersion: options.zulipVersion,
     migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },

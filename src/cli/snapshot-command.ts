@@ -1,23 +1,28 @@
 /** `realmlift snapshot`: holds a snapshot in a process of its own, from which exports are made and resumed for hours. */
 import { Command } from 'commander';
 import { RealmliftError } from '../errors.js';
+import { holdExportedTables } from '../plan/hold-tables.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
 import { duration } from './duration.js';
+import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
 import { withStopSignals } from './stop-signals.js';
 
 export function snapshotCommand(): Command {
-  return new Command('snapshot')
+  return addLockOptions(new Command('snapshot'))
     .description('Hold a snapshot of the database until ^C, for `realmlift export --snapshot ID` and for resuming after that.')
     .option('--max-snapshot-age <duration>', 'let go when it is so old (90s, 30m, 6h, 2d), rather than hold back vacuum', duration)
     .addHelpText('after', `
 Prints the snapshot's id as one line on standard output. As long as this command runs, every export with --snapshot ID holds
-the same rows, and one that was stopped goes on in it with --resume. The server cannot remove dead rows meanwhile.
+the same rows, and one that was stopped goes on in it with --resume. The server cannot remove dead rows meanwhile, and whoever
+wants to change a table that exports read (ALTER TABLE, TRUNCATE, DROP) waits.
 Ending it with ^C or SIGTERM is its normal end.
 
 Exit codes: 0 ended by a signal; 1 the snapshot was lost, or older than --max-snapshot-age; 2 wrong usage.`)
-    .action(async ({ maxSnapshotAge }: { maxSnapshotAge?: number }) => {
-      await withStopSignals((signal) => withSnapshot(connectionSettings(process.env.DATABASE_URL, process.env), ({ id, lost }) => {
+    .action(async ({ maxSnapshotAge, ...locks }: { maxSnapshotAge?: number } & LockOptions) => {
+      await withStopSignals((signal) => withSnapshot(connectionSettings(process.env.DATABASE_URL, process.env), async (snapshot) => {
+        const { id, lost } = snapshot;
+        await holdExportedTables(snapshot, lockPatience(locks));
         process.stdout.write(`${id}\n`);
         return new Promise<never>((_, reject) => lost.addEventListener('abort', () => reject(lost.reason as Error), { once: true }));
       }, { signal, maxAge: maxSnapshotAge })).catch((error: unknown) => {

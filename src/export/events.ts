@@ -1,10 +1,13 @@
 /** What an export tells while it works: progress for people, parts for the journal, losses for the ledger. */
 import type { FileEvent } from '../files/file-events.js';
 import type { JournalPart } from '../package/journal.js';
+import type { LockWait } from '../snapshot/lock-watch.js';
 
 /** Of the whole run. */
 export type RunEvent =
-  | { readonly kind: 'snapshot'; readonly id: string; readonly takenAt: string; /** Seconds. */ readonly age: number; /** Another session holds it. */ readonly joined: boolean };
+  | { readonly kind: 'snapshot'; readonly id: string; readonly takenAt: string; /** Seconds. */ readonly age: number; /** Another session holds it. */ readonly joined: boolean }
+  /** For a lock on a table that somebody changes. */
+  | { readonly kind: 'waiting' } & LockWait;
 
 /** Of one target. */
 export type TargetEvent =

@@ -277,7 +277,7 @@ class RealmExport {
 
   /** @param origin what else the journal is to know of a part */
   #segment(segment: Segment, weight: number, origin: (path: string) => Partial<JournalPart>): Promise<void> {
-    return this.#context.pool.run({ segment, directory: this.#directory }, weight, this.#signal, (message) => {
+    return this.#context.pool.run({ segment, directory: this.#directory, schema: this.#context.source.schema }, weight, this.#signal, (message) => {
       switch (message.kind) {
         case 'part': return this.#finished({ ...message.part, ...origin(message.part.path) }, message.kept);
         case 'damaged': return this.#tell({ kind: 'warning', text: `${message.path} is not what the earlier run finished: it is made again` });

@@ -4,6 +4,9 @@ import { journalPath, readJournal, type JournalSnapshot } from '../package/journ
 import { runDirectory } from '../package/output-directory.js';
 import { findSchema } from '../plan/catalog.js';
 import { useSchema } from '../plan/search-path.js';
+import { settingsOf } from '../snapshot/connect.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { patiently, type LockPatience } from '../snapshot/table-locks.js';
 import { findTargets, type TargetRequest } from '../plan/targets.js';
 
 /**
@@ -11,10 +14,10 @@ import { findTargets, type TargetRequest } from '../plan/targets.js';
  *
  * @param client outside of a transaction
  */
-export async function snapshotsOfUnfinished(client: pg.Client, output: string, request: TargetRequest): Promise<JournalSnapshot[]> {
+export async function snapshotsOfUnfinished(client: pg.Client, settings: ConnectionSettings, patience: LockPatience, output: string, request: TargetRequest): Promise<JournalSnapshot[]> {
   await client.query('BEGIN READ ONLY');
   await useSchema(client, await findSchema(client));
-  const targets = await findTargets(client, request, () => undefined);
+  const targets = await patiently(settingsOf(client, settings), client, patience, () => findTargets(client, request, () => undefined));
   await client.query('ROLLBACK');
   const snapshots = new Map<string, JournalSnapshot>();
   for (const { directory } of targets) {

@@ -7,7 +7,7 @@ import { RealmliftError } from '../errors.js';
 import { THREAD_LIMITS } from '../thread-limits.js';
 import { ABANDON, type Assignment, type SentError, type WorkerMessage, type WorkerSetup } from './worker.js';
 
-export type SegmentMessage = Exclude<WorkerMessage, { kind: 'done' | 'failed' }>;
+export type SegmentMessage = Exclude<WorkerMessage, { kind: 'opened' | 'done' | 'failed' }>;
 
 interface Job {
   readonly assignment: Assignment;
@@ -22,16 +22,29 @@ interface Job {
 }
 
 export class WorkerPool {
+  /** All threads have their sessions; rejects with why one has none. */
+  readonly opened: Promise<void>;
   readonly #workers = new Set<Worker>();
   readonly #idle: Worker[] = [];
   readonly #running = new Map<Worker, Job>();
   readonly #queue: Job[] = [];
   readonly #setup: WorkerSetup;
+  /** Workers that have not yet told of their first session. */
+  #opening: number;
+  #allOpened!: () => void;
+  #notOpened!: (error: unknown) => void;
   #closing = false;
 
   /** Starts the threads; each connects at once, while the plan is still being made. */
   constructor(jobs: number, setup: WorkerSetup) {
     this.#setup = setup;
+    this.#opening = jobs;
+    this.opened = new Promise((resolve, reject) => {
+      this.#allOpened = resolve;
+      this.#notOpened = reject;
+    });
+    // Perhaps nobody waits for it, since the run has come to its end before.
+    this.opened.catch(() => undefined);
     for (let started = 0; started < jobs; started++) this.#start();
   }
 
@@ -79,6 +92,12 @@ export class WorkerPool {
   }
 
   #received(worker: Worker, message: WorkerMessage): void {
+    if (message.kind === 'opened') {
+      this.#opening -= 1;
+      if (message.error !== undefined) this.#notOpened(received(message.error, ''));
+      else if (this.#opening === 0) this.#allOpened();
+      return;
+    }
     if (message.kind !== 'done' && message.kind !== 'failed') {
       this.#running.get(worker)?.onMessage(message);
       return;
@@ -86,13 +105,14 @@ export class WorkerPool {
     const job = this.#finished(worker);
     this.#idle.push(worker);
     if (message.kind === 'done') job?.resolve();
-    else job?.reject(job.signal.aborted ? job.signal.reason : received(message.error, job.assignment));
+    else job?.reject(job.signal.aborted ? job.signal.reason : received(message.error, segmentOf(job.assignment)));
     this.#dispatch();
   }
 
   /** A thread that ends by itself has lost its segment; another takes its place. */
   #ended(worker: Worker, why: string, cause: unknown): void {
     if (this.#closing || !this.#workers.delete(worker)) return;
+    this.#notOpened(new RealmliftError('WORKER_FAILED', 'copy', `a worker ended (${why})`, { cause }));
     const at = this.#idle.indexOf(worker);
     if (at !== -1) this.#idle.splice(at, 1);
     const job = this.#finished(worker);
@@ -121,8 +141,8 @@ function segmentOf({ segment }: Assignment): string {
   return first === last ? ` (segment ${first})` : ` (segment ${first} to ${last})`;
 }
 
-function received({ code, stage, message, table, hint, exit, stack }: SentError, assignment: Assignment): RealmliftError {
-  const error = new RealmliftError(code, stage, `${message}${segmentOf(assignment)}`, { table, hint, exit });
+function received({ code, stage, message, table, hint, exit, stack }: SentError, where: string): RealmliftError {
+  const error = new RealmliftError(code, stage, `${message}${where}`, { table, hint, exit });
   if (stack !== undefined) error.stack = stack;
   return error;
 }

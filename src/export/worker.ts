@@ -6,20 +6,18 @@ import { useSchema } from '../plan/search-path.js';
 import type { Progress } from './row-query.js';
 import { exportSegment, type FinishedPart, type Segment } from './segment.js';
 import { forCopying } from '../copy/copy-socket.js';
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { cutConnection, joinSnapshot } from '../snapshot/snapshot.js';
+import { cutConnection, joinSnapshot, type JoinedSnapshot } from '../snapshot/snapshot.js';
 
 export interface WorkerSetup {
-  readonly settings: ConnectionSettings;
-  readonly snapshotId: string;
-  /** Search path for inline text. */
-  readonly schema: string;
+  readonly snapshot: JoinedSnapshot;
 }
 
 /** To the worker. */
 export interface Assignment {
   readonly segment: Segment;
   readonly directory: string;
+  /** Search path for inline text. */
+  readonly schema: string;
 }
 
 /** To the worker, instead of an assignment: let go of the segment under way. */
@@ -27,6 +25,8 @@ export const ABANDON = 'abandon';
 
 /** From the worker. */
 export type WorkerMessage =
+  /** The first session is in the snapshot, or why it is not. */
+  | { readonly kind: 'opened'; readonly error: SentError | undefined }
   /** `kept`: an earlier run had finished it. */
   | { readonly kind: 'part'; readonly part: FinishedPart; readonly kept: boolean }
   | { readonly kind: 'damaged'; readonly path: string }
@@ -87,13 +87,15 @@ class SegmentWorker {
     this.#setup = setup;
     this.#send = send;
     this.#session = this.#open();
+    this.#session.then(() => send({ kind: 'opened', error: undefined }), (error: unknown) => send({ kind: 'opened', error: sendable(error) }));
   }
 
-  async work({ segment, directory }: Assignment): Promise<void> {
+  async work({ segment, directory, schema }: Assignment): Promise<void> {
     const progress = new Progressing((told) => this.#send({ kind: 'progress', ...told }));
     try {
       this.#session ??= this.#open();
       const client = await this.#session;
+      await useSchema(client, schema);
       await exportSegment(client, segment, directory, {
         onPart: (part, kept) => this.#send({ kind: 'part', part, kept }),
         onDamaged: (path) => this.#send({ kind: 'damaged', path }),
@@ -115,11 +117,8 @@ class SegmentWorker {
   }
 
   #open(): Promise<pg.Client> {
-    const { settings, snapshotId, schema } = this.#setup;
-    const opening = joinSnapshot(forCopying(settings), snapshotId, 'worker').then(async (client) => {
-      await useSchema(client, schema);
-      return client;
-    });
+    const { snapshot } = this.#setup;
+    const opening = joinSnapshot({ ...snapshot, settings: forCopying(snapshot.settings) }, 'worker');
     // The first assignment reports why there is no session.
     opening.catch(() => undefined);
     return opening;

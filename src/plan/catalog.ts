@@ -21,7 +21,7 @@ export interface CatalogTable {
   readonly columns: ReadonlyMap<string, CatalogColumn>;
   /** PostgreSQL's estimate; -1 when the table was never analysed. */
   readonly estimatedRows: number;
-  /** Size on disk with TOAST, without indexes, in bytes. */
+  /** Size on disk with TOAST, without indexes, in bytes; 0 of a table that the session does not hold, for it would wait for who changes it. */
   readonly bytes: number;
   /** Does a policy decide which of its rows this role sees? */
   readonly policed: boolean;
@@ -53,7 +53,8 @@ export async function findSchema(client: pg.Client): Promise<string> {
 /** Reads the catalog of all tables of `schema`. */
 export async function readCatalog(client: pg.Client, schema: string): Promise<Catalog> {
   const tables = await client.query<{ name: string; rows: number; bytes: string; policed: boolean }>(`
-    SELECT c.relname AS name, c.reltuples::float8 AS rows, pg_table_size(c.oid) AS bytes, row_security_active(c.oid) AS policed
+    SELECT c.relname AS name, c.reltuples::float8 AS rows, CASE WHEN c.oid IN (SELECT relation FROM pg_locks WHERE pid = pg_backend_pid() AND granted) THEN pg_table_size(c.oid) ELSE 0 END AS bytes,
+           row_security_active(c.oid) AS policed
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY c.relname`, [schema]);
   const columns = await client.query<{ table: string; name: string; type: number; references: string | null; readable: boolean }>(`

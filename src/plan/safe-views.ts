@@ -13,10 +13,15 @@ export const VIEW_SCHEMA = 'realmlift';
 /** Read by the plan, not exported: which migrations are applied tells the version. */
 const PLAN_TABLES = ['django_migrations'];
 
+/** Tables that an export reads, on whichever server. */
+export function readByExports(registry: Registry): string[] {
+  const folded = [...registry.notExported].filter(([, reason]) => reason.startsWith('folded')).map(([table]) => table);
+  return [...new Set([...[...registry.tables.values()].map((view) => view.table), ...folded, ...PLAN_TABLES])].sort();
+}
+
 /** Tables that an export reads and this server has. */
 export function tablesRead(registry: Registry, catalog: Catalog): string[] {
-  const folded = [...registry.notExported].filter(([, reason]) => reason.startsWith('folded')).map(([table]) => table);
-  return [...new Set([...[...registry.tables.values()].map((view) => view.table), ...folded, ...PLAN_TABLES])].filter((table) => catalog.has(table)).sort();
+  return readByExports(registry).filter((table) => catalog.has(table));
 }
 
 /**

@@ -12,6 +12,7 @@ import { RealmliftError } from '../errors.js';
 import { connect, settingsOf } from './connect.js';
 import type { ConnectionSettings } from './connection-settings.js';
 import { recoveryConflict } from './recovery-conflict.js';
+import { holdAgain } from './table-locks.js';
 import { ageOf, BEGIN, notJoined, takeSnapshot, type SnapshotChoice, type TakenSnapshot } from './take-snapshot.js';
 
 /** Milliseconds between two signs of life of the holder. */
@@ -31,6 +32,10 @@ export interface Snapshot extends TakenSnapshot {
   readonly settings: ConnectionSettings;
   /** The holder's own session, for the plan's small queries. */
   readonly client: pg.Client;
+  /** Tables that are held for as long as the snapshot is, see holdTables: schema and name, quoted. */
+  readonly held: string[];
+  /** Sessions that wait for their next work, see withSession. */
+  readonly idle: pg.Client[];
   /** Aborts when the run must end: the holder is lost, the snapshot too old, the caller's signal. Its reason is the error. */
   readonly lost: AbortSignal;
 }
@@ -66,9 +71,11 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
   if (options.signal?.aborted === true) obey();
   const heartbeat = startHeartbeat(client, fail);
   let ageing: NodeJS.Timeout | undefined;
+  let idle: readonly pg.Client[] = [];
   try {
     const taken = await take(client, options, lost.signal);
-    const snapshot: Snapshot = { ...taken, settings: settingsOf(client, settings), client, lost: lost.signal };
+    const snapshot: Snapshot = { ...taken, settings: settingsOf(client, settings), client, held: [], idle: [], lost: lost.signal };
+    idle = snapshot.idle;
     ageing = endAtAge(taken, options.maxAge, end);
     lost.signal.throwIfAborted();
     const working = work(snapshot);
@@ -87,7 +94,7 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
     options.signal?.removeEventListener('abort', obey);
     clearTimeout(ageing);
     clearInterval(heartbeat);
-    await client.end().catch(() => undefined);
+    await Promise.all([client, ...idle].map((session) => session.end().catch(() => undefined)));
   }
 }
 
@@ -130,33 +137,50 @@ function startHeartbeat(client: pg.Client, fail: (cause: unknown) => void): Node
   return setInterval(() => void beat(), HEARTBEAT).unref();
 }
 
-/** Opens a session of its own in the given snapshot, read only. The caller ends it. */
-export async function joinSnapshot(settings: ConnectionSettings, snapshotId: string, role: string): Promise<pg.Client> {
+/** A snapshot to join, in a form that can be sent to a thread. */
+export type JoinedSnapshot = Pick<Snapshot, 'settings' | 'id' | 'held'>;
+
+/**
+ * Opens a session of its own in the given snapshot, read only, and holds the tables that are held for it. The caller ends it.
+ * @throws RealmliftError SNAPSHOT_LOST, TABLES_LOCKED
+ */
+export async function joinSnapshot({ settings, id, held }: JoinedSnapshot, role: string): Promise<pg.Client> {
   const client = await connect(settings, role);
   try {
     await client.query(BEGIN);
-    await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(snapshotId)}`);
+    await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(id)}`).catch((cause: unknown) => { throw notJoined(id, cause); });
+    await holdAgain(client, held);
     return client;
-  } catch (cause) {
+  } catch (error) {
     await client.end().catch(() => undefined);
-    throw notJoined(snapshotId, cause);
+    throw error;
   }
 }
 
+/** Opens sessions that withSession will use: those that come later may find that somebody waits to change a table. */
+export async function prepareSessions(snapshot: Snapshot, role: string, count: number): Promise<void> {
+  await Promise.all(Array.from({ length: count }, async () => snapshot.idle.push(await joinSnapshot(snapshot, role))));
+}
+
 /** Runs `work` with a session in the snapshot, which is cut when the run must end, whatever it is waiting for. */
-export async function withSession<T>({ settings, id, lost }: Snapshot, role: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = await joinSnapshot(settings, id, role);
+export async function withSession<T>(snapshot: Snapshot, role: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const { lost } = snapshot;
+  const client = snapshot.idle.pop() ?? await joinSnapshot(snapshot, role);
+  let good = false;
   const cut = (): void => cutConnection(client);
   lost.addEventListener('abort', cut, { once: true });
   try {
     lost.throwIfAborted();
-    return await work(client);
+    const result = await work(client);
+    good = true;
+    return result;
   } catch (error) {
     lost.throwIfAborted();
     throw error;
   } finally {
     lost.removeEventListener('abort', cut);
-    await client.end().catch(() => undefined);
+    if (good) snapshot.idle.push(client);
+    else await client.end().catch(() => undefined);
   }
 }
 

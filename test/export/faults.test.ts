@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { startPostgres } from '../testbed/postgres-server.js';
 import { createDatabaseFromDump, withTestDatabase } from '../testbed/test-database.js';
 import { testData } from '../testbed/test-data.js';
-import { makeBlockable, sessionsLeft, withBlockedExport } from './blocked-export.js';
+import { sessionsLeft, withBlockedExport } from './blocked-export.js';
 import { runExport, runLimited, type Ended } from './export-process.js';
 import { query } from './grown-database.js';
 import { exported } from './killed-export.js';
@@ -22,7 +22,6 @@ function endedWell(t: Test, { code, stderr }: Ended, output: string, expected: R
 t.test('a run that is hit in its midst ends by name and can be resumed', async (t) => {
   const root = t.testdir({});
   await withTestDatabase('zulip-11/local', async (url) => {
-    await makeBlockable(url);
     const fresh = await exported(t, url, join(root, 'fresh'));
     const goesOn = async (t: Test, output: string): Promise<void> => {
       t.same(differingPaths(fresh, await exported(t, url, output, '--resume')), [], 'and is resumed to the same bytes');
@@ -128,7 +127,6 @@ t.test('a server that is shut down ends the run by name', async (t) => {
   const output = join(t.testdir({}), 'out');
   try {
     const url = await createDatabaseFromDump(server.url('postgres'), testData('zulip-11/local', 'database.sql.gz'), 'doomed');
-    await makeBlockable(url);
     const ended = await withBlockedExport(url, output, [], async ({ ended: end }) => {
       await server.stop();
       await end;

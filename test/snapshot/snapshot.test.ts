@@ -37,7 +37,7 @@ t.test('every session sees the rows as they were, whatever others do meanwhile',
     await withSession(url, (client) => client.query(`SET search_path = public; ${TABLES}`));
     await withSnapshot(connectionSettings(url, {}), async (snapshot) => {
       const before = await state(snapshot.client);
-      const early = await joinSnapshot(snapshot.settings, snapshot.id, 'worker');
+      const early = await joinSnapshot(snapshot, 'worker');
       t.strictSame(await state(early), before);
       await withSession(url, async (other) => {
         await other.query(`
@@ -45,7 +45,7 @@ t.test('every session sees the rows as they were, whatever others do meanwhile',
           UPDATE public.reaction SET message_id = 1; DELETE FROM public.reaction WHERE id > 1000`);
         t.notSame(await state(other), before, 'the change is there');
       });
-      const late = await joinSnapshot(snapshot.settings, snapshot.id, 'worker');
+      const late = await joinSnapshot(snapshot, 'worker');
       for (const client of [snapshot.client, early, late]) t.strictSame(await state(client), before);
       await t.rejects(late.query('DELETE FROM public.reaction'), { code: '25006' }, 'sessions are read only');
       await Promise.all([early.end(), late.end()]);
@@ -108,8 +108,8 @@ t.test('a holder that is terminated fails the run by name, at once', async (t) =
 
 t.test('a worker that is terminated is not taken for the holder', async (t) => {
   await withEmptyDatabase(async (url) => {
-    await t.rejects(withSnapshot(connectionSettings(url, {}), async ({ settings, id }) => {
-      const worker = await joinSnapshot(settings, id, 'worker');
+    await t.rejects(withSnapshot(connectionSettings(url, {}), async (snapshot) => {
+      const worker = await joinSnapshot(snapshot, 'worker');
       await worker.query('SELECT pg_terminate_backend(pg_backend_pid())').finally(() => worker.end());
     }), { code: '57P01' });
   });
@@ -151,8 +151,8 @@ t.test('a snapshot that is gone cannot be joined', async (t) => {
   await withEmptyDatabase(async (url) => {
     const settings = connectionSettings(url, {});
     const id = await withSnapshot(settings, (snapshot) => Promise.resolve(snapshot.id));
-    await t.rejects(joinSnapshot(settings, id, 'worker'), { code: 'SNAPSHOT_LOST' });
-    await t.rejects(joinSnapshot(settings, "' OR true --", 'worker'), { code: 'SNAPSHOT_LOST' });
+    await t.rejects(joinSnapshot({ settings, id, held: [] }, 'worker'), { code: 'SNAPSHOT_LOST' });
+    await t.rejects(joinSnapshot({ settings, id: "' OR true --", held: [] }, 'worker'), { code: 'SNAPSHOT_LOST' });
     await withSession(url, async (other) => {
       const { rows } = await other.query("SELECT 1 FROM pg_stat_activity WHERE application_name = 'realmlift worker' AND datname = current_database()");
       t.strictSame(rows, [], 'and no session is left behind');

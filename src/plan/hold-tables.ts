@@ -1,0 +1,21 @@
+/** The tables that an export reads are held before the first of them is read. */
+import { holdTables, type LockPatience } from '../snapshot/table-locks.js';
+import type { Snapshot } from '../snapshot/snapshot.js';
+import { findSchema } from './catalog.js';
+import { loadRegistry } from './registry.js';
+import { readByExports, VIEW_SCHEMA } from './safe-views.js';
+
+/** Read where the role may, for it claims files too. */
+const CLAIMS = 'zerver_archivedattachment';
+
+/** @throws RealmliftError NOT_ZULIP; as holdTables */
+export async function holdExportedTables(snapshot: Snapshot, patience: LockPatience): Promise<void> {
+  const { client } = snapshot;
+  const schema = await findSchema(client);
+  // A role that may not enter Zulip's schema reads through the installed views, and holds the tables by holding these.
+  const { rows } = await client.query<{ oid: number }>(`
+    SELECT c.oid::int8::float8 AS oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = ANY ($1) AND (n.nspname = $2 AND c.relkind IN ('r', 'p') OR n.nspname = $3 AND c.relkind = 'v' AND NOT has_schema_privilege($2, 'USAGE'))`,
+    [[...readByExports(loadRegistry()), CLAIMS], schema, VIEW_SCHEMA]);
+  await holdTables(snapshot, rows.map(({ oid }) => oid), patience);
+}
