@@ -82,6 +82,8 @@ class SegmentWorker {
   readonly #send: (message: WorkerMessage) => void;
   /** Opened beforehand; a failed segment leaves it unusable, and the next one opens another. */
   #session: Promise<pg.Client> | undefined;
+  /** The session that has its search path. */
+  #placed: pg.Client | undefined;
 
   constructor(setup: WorkerSetup, send: (message: WorkerMessage) => void) {
     this.#setup = setup;
@@ -95,7 +97,8 @@ class SegmentWorker {
     try {
       this.#session ??= this.#open();
       const client = await this.#session;
-      await useSchema(client, schema);
+      if (this.#placed !== client) await useSchema(client, schema);
+      this.#placed = client;
       await exportSegment(client, segment, directory, {
         onPart: (part, kept) => this.#send({ kind: 'part', part, kept }),
         onDamaged: (path) => this.#send({ kind: 'damaged', path }),

@@ -32,7 +32,10 @@ const RELATIONS = `
        JOIN pg_class c ON c.oid = coalesce(i.indrelid, s.stxrelid, nullif(k.conrelid, 0), CASE WHEN d.classid = 'pg_class'::regclass THEN d.objid END)
        JOIN pg_class v ON v.relname = c.relname AND (v.oid = c.oid OR v.relkind = 'v')
   WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass) AND d.refobjid >= ${FIRST_OF_USERS} AND c.relkind IN ('r', 'p', 'm')
-    AND c.relpersistence <> 't' AND has_schema_privilege(v.relnamespace, 'USAGE')`;
+    AND c.relpersistence <> 't' AND has_schema_privilege(v.relnamespace, 'USAGE')
+    -- One that somebody is about to change, or is, is not held by us and so not read: its planning would wait for him.
+    AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation IN (c.oid, v.oid) AND l.mode = 'AccessExclusiveLock'
+                    AND NOT EXISTS (SELECT FROM pg_locks o WHERE o.relation = l.relation AND o.pid = pg_backend_pid() AND o.granted))`;
 
 /**
  * Schemas to look in after the session's own, so that its queries can be planned; none for nearly every database.
