@@ -58,6 +58,8 @@ export async function runBackup(request: BackupRun): Promise<BackupRunResult> {
     } else if (request.keep !== undefined) {
       await verifyBackup(result.location, request.env, { verifyKey }, request.jobs);
     }
-    return { ...result, proved: identity !== undefined, unfinished, removed: request.keep === undefined ? [] : await rotate(target, request.keep) };
+    // What this one lacks, an old one may have.
+    const isWhole = (result.lostFiles ?? 0) === 0;
+    return { ...result, proved: identity !== undefined, unfinished, removed: request.keep === undefined || !isWhole ? [] : await rotate(target, request.keep) };
   });
 }

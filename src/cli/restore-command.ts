@@ -62,6 +62,8 @@ export function restoreCommand(): Command {
       const seconds = Math.round((performance.now() - started) / 100) / 10;
       for (const warning of database?.warnings ?? []) process.stderr.write(`realmlift: ${warning}\n`);
       if ((database?.warnings ?? []).length > 0) process.exitCode = EXIT.losses;
+      const lost = backup.contents.files?.lost ?? 0;
+      if (files !== undefined && lost > 0) process.stderr.write(`realmlift: ${thousands(lost)} uploaded files are not in the backup: they could not be read when it was taken\n`);
       if (files === undefined && backup.contents.files !== undefined) process.stderr.write('realmlift: the uploaded files in the backup were not restored (--uploads does that)\n');
       process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
     });

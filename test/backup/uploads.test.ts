@@ -18,6 +18,7 @@ import type { UploadedFile } from '../../src/backup/upload-source.js';
 import { refuseTargetWithin, uploadPlace, uploadTarget } from '../../src/backup/upload-place.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { Lost } from '../../src/files/file-store.js';
+import { s3Error, withFaultyProxy } from '../files/faulty-proxy.js';
 import { BUCKETS, loadObjects, startS3 } from '../testbed/s3-server.js';
 import type { S3Server } from '../testbed/s3-server.js';
 import { unpackArchive } from '../testbed/tar-archive.js';
@@ -249,6 +250,32 @@ t.test('two buckets, with metadata', NEEDS_PG_DUMP, async (t) => {
     }));
   } finally {
     process.env = before;
+    await server.stop();
+  }
+});
+
+t.test('objects that the store does not give cost no other object, and no old backup', NEEDS_PG_DUMP, async (t) => {
+  const server = await startS3();
+  try {
+    await withEmptyDatabase((source) => withPlace(async (place) => {
+      await query(source, 'CREATE TABLE a AS SELECT 1 AS n');
+      for (const key of ['archived', 'lost-key', 'whole', 'refused']) await server.client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key: `2/${key}`, Body: key }));
+      const faults: Readonly<Record<string, ReturnType<typeof s3Error>>> = {
+        archived: s3Error(403, 'InvalidObjectState'), 'lost-key': s3Error(400, 'KMS.NotFoundException'), refused: s3Error(403, 'AccessDenied'),
+      };
+      const words = ['backup', '--to', place.to, '--recipient', place.recipient, '--uploads', '--keep', '1', '--json'];
+      const first = await realmlift(words, { DATABASE_URL: source, ...server.environment });
+      t.match(first, { code: 0 }, first.stderr);
+      await withFaultyProxy(server.endpoint, ({ path }) => faults[/\/2\/([\w-]+)(?:\?|$)/.exec(path)?.[1] ?? ''], async ({ endpoint }) => {
+        const second = await realmlift(words, { DATABASE_URL: source, ...server.environment, S3_ENDPOINT: endpoint });
+        t.match(second, { code: 4, stderr: /lost: uploads\/2\/archived: forbidden: the object is archived/ }, second.stderr);
+        t.match(JSON.parse(second.stdout), { files: 1, rows: 1, removed: [], lost: [{ name: 'uploads/2/archived' }, { name: 'uploads/2/lost-key', detail: /KMS/ }, { name: 'uploads/2/refused' }] });
+      });
+      const restored = join(place.directory, 'restored');
+      t.match(await failure(restoreFiles(place, restored)), { code: 'UPLOADS_KIND' });
+      t.match(await realmlift(words, { DATABASE_URL: source, ...server.environment }), { code: 0, stdout: /"removed":\["backup-.*","backup-/ }, 'a whole one lets the old ones go');
+    }));
+  } finally {
     await server.stop();
   }
 });
