@@ -22,6 +22,9 @@ const COMMANDS = new Map<string, () => Promise<Command>>([
   ['restore', async () => (await import('./cli/restore-command.js')).restoreCommand()],
 ]);
 
+// What is written holds private data: for its owner alone, whatever the caller's umask allows.
+process.umask(0o077);
+
 const program = new Command('realmlift')
   .description('Lifts realms off a multi-realm Zulip server: one consistent snapshot, secrets stripped, packaged as the export that manage.py import reads.')
   .version(VERSION)

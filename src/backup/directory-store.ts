@@ -10,6 +10,7 @@ import { chmod, link, mkdir, open, readdir, rename, rm, stat, writeFile } from '
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { RealmliftError } from '../errors.js';
+import { createAnew } from '../package/own-path.js';
 import type { BackupStore } from './backup-store.js';
 
 const PARTIAL = '.partial';
@@ -60,7 +61,7 @@ export class DirectoryStore implements BackupStore {
     const path = this.#path(name);
     try {
       await makeDirectory(dirname(path));
-      const file = await open(path + PARTIAL, 'w', 0o600);
+      const file = await createAnew(path + PARTIAL);
       try {
         for await (const chunk of content) await file.appendFile(chunk);
         await file.sync();

@@ -1,15 +1,18 @@
 /** An uploads directory that files are restored into. */
-import { chmod, mkdir, open, readFile, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, rename, rm, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../errors.js';
 import { unsafe } from '../files/safe-path.js';
+import { createAnew } from '../package/own-path.js';
 import type { UploadTarget } from './restore-uploads.js';
 import type { ArchivedFile } from './upload-archive.js';
 
 const NOTE = '.realmlift-restore.json';
 const PARTIAL = '.realmlift-partial';
+/** Permissions that are restored: nobody but the owner gets any, whatever the file had. */
+const OWNER = 0o700;
 
 export class DirectoryTarget implements UploadTarget {
   readonly kind = 'directory';
@@ -28,10 +31,10 @@ export class DirectoryTarget implements UploadTarget {
     if (reason !== undefined) throw new RealmliftError('UPLOADS_NAME', 'restore', `the backup holds a file that no directory can: ${reason}`);
     const path = join(this.description, name);
     try {
-      await mkdir(dirname(path), { recursive: true });
-      const file = await open(path + PARTIAL, 'w');
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      const file = await createAnew(path + PARTIAL);
       await pipeline(content, file.createWriteStream());
-      await chmod(path + PARTIAL, mode);
+      await chmod(path + PARTIAL, mode & OWNER);
       await utimes(path + PARTIAL, modified, modified);
       await rename(path + PARTIAL, path);
     } catch (cause) {
@@ -47,8 +50,13 @@ export class DirectoryTarget implements UploadTarget {
     const path = join(this.description, NOTE);
     try {
       if (note === undefined) return await rm(path);
-      await mkdir(this.description, { recursive: true });
-      await writeFile(path + PARTIAL, note);
+      await mkdir(this.description, { recursive: true, mode: 0o700 });
+      const file = await createAnew(path + PARTIAL);
+      try {
+        await file.writeFile(note);
+      } finally {
+        await file.close();
+      }
       await rename(path + PARTIAL, path);
     } catch (cause) {
       throw targetError(cause, path);

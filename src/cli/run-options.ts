@@ -1,9 +1,10 @@
 /** Options that `export` and `export-user` share, and how they become the call's. */
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { Option, type Command } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
-import type { ExportOptions, Outcome } from '../export.js';
-import { writeTarball } from '../package/tarball.js';
+import type { ExportOptions, Outcome, Target } from '../export.js';
+import { refuseTarball, writeTarball } from '../package/tarball.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
@@ -87,7 +88,11 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
   const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), async (onEvent) => {
     if (options.output === '-') return exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, ...into }));
     return withUpload(options, { signal, onEvent }, async (destination) => {
-      const done = await run({ signal, onEvent, ...destination, archive: undefined });
+      const checkTargets = async (targets: readonly Target[]): Promise<void> => {
+        if (options.tarball === true) for (const { directory } of targets) refuseTarball(join(destination.output, directory));
+        await destination.checkTargets?.(targets);
+      };
+      const done = await run({ signal, onEvent, ...destination, checkTargets, archive: undefined });
       if (options.tarball === true) for (const outcome of done) if ('result' in outcome) await writeTarball(outcome.result.directory);
       return done;
     });

@@ -159,7 +159,7 @@ class RealmExport {
     const { seed } = plan.request;
     if (journal.head !== undefined) refuseAnother(journal.head, { run, seed }, output.partial);
     const same = journal.begin({ run, seed }, snapshot);
-    mkdirSync(join(this.#directory, PARTS_DIRECTORY), { recursive: true });
+    mkdirSync(join(this.#directory, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
     this.#tell({ kind: 'started', resumed: journal.head === undefined ? 'not' : same ? 'same snapshot' : 'new snapshot', tables: this.#tablesByClass() });
   }
 

@@ -39,7 +39,7 @@ export class ExportDirectory {
   static async open(directory: string, resume: boolean): Promise<ExportDirectory> {
     const opened = new ExportDirectory(directory, resume);
     if (!resume) await rm(opened.#scratch, { recursive: true, force: true });
-    await mkdir(opened.#scratch, { recursive: true });
+    await mkdir(opened.#scratch, { recursive: true, mode: 0o700 });
     return opened;
   }
 
@@ -92,16 +92,16 @@ export function diskFault(error: unknown): RealmliftError | undefined {
 async function linkNew(partial: string, final: string): Promise<void> {
   try {
     await outputDisk.run(() => {
-      mkdirSync(dirname(final), { recursive: true });
+      mkdirSync(dirname(final), { recursive: true, mode: 0o700 });
       linkSync(partial, final);
     }, async () => {
-      await mkdir(dirname(final), { recursive: true });
+      await mkdir(dirname(final), { recursive: true, mode: 0o700 });
       await link(partial, final);
     });
   } catch (error) {
     if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
     // Reserves the name (O_EXCL), then replaces the reservation.
-    await (await open(final, 'wx')).close();
+    await (await open(final, 'wx', 0o600)).close();
     await rename(partial, final);
     return;
   }

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { constants } from 'node:fs';
-import { copyFile, link, rm, stat, utimes } from 'node:fs/promises';
+import { chmod, copyFile, link, rm, stat, utimes } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
@@ -118,7 +118,11 @@ class LocalStore implements FileStore {
     const { real } = await this.#tree.find(placeOf(candidate));
     try {
       if (this.#copyMode === 'link') await link(real, partial).catch(cannotLink);
-      else await copyFile(real, partial, constants.COPYFILE_FICLONE);
+      else {
+        await copyFile(real, partial, constants.COPYFILE_FICLONE);
+        // It has the rights of the original, which a hard link cannot but share: its directories keep others out.
+        await chmod(partial, 0o600);
+      }
       // Neither takes an open file: another may have taken its name since it was looked at.
       if (!sameVersion(await stat(real, { bigint: true }), await handle.stat({ bigint: true }))) throw new Lost('changed', 'the file was replaced while it was copied');
     } catch (error) {

@@ -28,7 +28,7 @@ export class PartLedger {
   static async with<T>(partial: string, file: FileHandle, object: PartedObject, work: (ledger: PartLedger, whole: ReadonlySet<number>) => Promise<T>): Promise<T> {
     const path = `${partial}.parts`;
     const whole = await wholeParts(path, file, object);
-    const handle = await open(path, whole.size > 0 ? 'a' : 'w');
+    const handle = await open(path, whole.size > 0 ? 'a' : 'w', 0o600);
     let result: T;
     try {
       if (whole.size === 0) await handle.write(`${JSON.stringify(object)}\n`);

@@ -55,7 +55,7 @@ export class RecordsFile {
  * @returns how many there were
  */
 export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>): Promise<number> {
-  await mkdir(join(directory, area), { recursive: true });
+  await mkdir(join(directory, area), { recursive: true, mode: 0o700 });
   const file = new RecordsFile(directory, area);
   try {
     for await (const record of records) file.write(Buffer.from(JSON.stringify(record)));

@@ -3,10 +3,11 @@
  * that nothing half-written ever stands at the final path. What the run itself needs (lock, journal, parts of tables) lies in
  * `.realmlift` inside and is gone before the rename.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { flushDirectory, journalPath } from './journal.js';
+import { requireOwn } from './own-path.js';
 import { diskError } from './part-file.js';
 import { LOCKS, lockRun } from './run-lock.js';
 
@@ -42,7 +43,7 @@ export function runDirectory(output: string, name: string): string {
  * Takes possession of OUT/NAME.
  *
  * @throws RealmliftError OUTPUT_EXISTS, OUTPUT_BUSY (another live run), OUTPUT_RESUMABLE (an export stopped half-way, and is not
- * to be gone on with), OUTPUT_UNWRITABLE
+ * to be gone on with), OUTPUT_UNSAFE (others made what is there), OUTPUT_UNWRITABLE
  */
 export function takeOutputDirectory(output: string, name: string, leftovers: Leftovers): OutputDirectory {
   const final = join(output, name);
@@ -50,7 +51,8 @@ export function takeOutputDirectory(output: string, name: string, leftovers: Lef
   const run = runDirectory(output, name);
   try {
     refuseFinished(final);
-    mkdirSync(run, { recursive: true, mode: 0o700 });
+    mkdirSync(output, { recursive: true, mode: 0o700 });
+    for (const directory of [partial, run]) if (requireOwn(directory) === undefined) makeDirectory(directory);
     const unlock = lockRun(run, final);
     try {
       // Between the first look and the lock, the run that had it may have finished.
@@ -80,10 +82,21 @@ export function takeOutputDirectory(output: string, name: string, leftovers: Lef
   }
 }
 
-function refuseFinished(final: string): void {
-  if (existsSync(final) && readdirSync(final).length > 0) {
-    throw new RealmliftError('OUTPUT_EXISTS', 'package', `${final} is not empty`, { hint: 'move it away, or choose another directory with --output', exit: EXIT.failed });
+/** Another run may have been as quick. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    requireOwn(path);
   }
+}
+
+function refuseFinished(final: string): void {
+  const found = lstatSync(final, { throwIfNoEntry: false });
+  if (found === undefined || (found.isDirectory() && readdirSync(final).length === 0)) return;
+  const what = found.isSymbolicLink() ? 'a symbolic link' : found.isDirectory() ? 'not empty' : 'not a directory';
+  throw new RealmliftError('OUTPUT_EXISTS', 'package', `${final} is ${what}`, { hint: 'move it away, or choose another directory with --output', exit: EXIT.failed });
 }
 
 /** Removes everything but the locks. */

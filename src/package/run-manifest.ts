@@ -1,8 +1,9 @@
 /** OUT/manifest.json of a run of several exports: which they are, out of which snapshot, and what became of each. */
 import { createHash } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MANIFEST } from './manifest.js';
+import { writeOwn } from './own-path.js';
 import { diskError } from './part-file.js';
 
 /** Its name beside the exports. */
@@ -27,8 +28,7 @@ export function writeRunManifest(output: string, snapshot: { readonly id: string
       ...entry,
       manifest_sha256: entry.directory === null ? null : createHash('sha256').update(readFileSync(join(output, entry.directory, MANIFEST))).digest('hex'),
     }));
-    writeFileSync(`${path}.partial`, `${JSON.stringify({ format: 1, realmlift, snapshot: { taken_at: snapshot.takenAt, id: snapshot.id }, exports }, null, 2)}\n`, { mode: 0o600 });
-    renameSync(`${path}.partial`, path);
+    writeOwn(path, `${JSON.stringify({ format: 1, realmlift, snapshot: { taken_at: snapshot.takenAt, id: snapshot.id }, exports }, null, 2)}\n`);
     return path;
   } catch (error) {
     throw diskError(error, path);

@@ -1,13 +1,14 @@
 /** An export as a stream of tar, and as NAME.tar.gz with its SHA-256 beside it, as Zulip's own export leaves it. */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { rename, rm, stat, writeFile } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { pack, type Pack } from 'tar-stream';
 import { walk } from './directory-walk.js';
+import { createOwn, requireOwn, writeOwn } from './own-path.js';
 import { diskError } from './part-file.js';
 
 /** Level of gzip: on the JSON of messages 6 takes twice the time of 4 for 3 % less. */
@@ -61,6 +62,14 @@ export class TarArchive {
 }
 
 /**
+ * Refuses what somebody planted under one of the names that {@link writeTarball} uses.
+ * @throws RealmliftError OUTPUT_UNSAFE
+ */
+export function refuseTarball(directory: string): void {
+  for (const name of ['.tar.gz', '.tar.gz.partial', '.tar.gz.sha256', '.tar.gz.sha256.partial']) requireOwn(`${directory}${name}`);
+}
+
+/**
  * Writes DIRECTORY.tar.gz and DIRECTORY.tar.gz.sha256 (as sha256sum reads it) beside the directory; under partial names
  * until they are whole.
  *
@@ -76,12 +85,19 @@ export async function writeTarball(directory: string): Promise<{ path: string; s
       done(null, chunk);
     },
   });
-  const archive = new TarArchive((bytes) => pipeline(bytes, createGzip({ level: LEVEL }), hashing, createWriteStream(partial, { mode: 0o600, flush: true })));
+  let fd: number;
+  try {
+    refuseTarball(directory);
+    fd = createOwn(partial);
+  } catch (error) {
+    throw diskError(error, path);
+  }
+  const archive = new TarArchive((bytes) => pipeline(bytes, createGzip({ level: LEVEL }), hashing, createWriteStream(partial, { fd, flush: true })));
   try {
     for (const { path: file } of walk(directory)) await archive.add(`${basename(directory)}/${file}`, join(directory, file));
     await archive.end();
     const sha256 = hash.digest('hex');
-    await writeFile(`${path}.sha256`, `${sha256}  ${basename(path)}\n`, { mode: 0o600 });
+    writeOwn(`${path}.sha256`, `${sha256}  ${basename(path)}\n`);
     await rename(partial, path);
     return { path, sha256 };
   } catch (error) {

@@ -1,6 +1,6 @@
 /** Copying single files of an export, each held to the SHA-256 that its manifest names. */
 import { constants } from 'node:fs';
-import { copyFile, link, mkdir } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { diskFault } from '../files/export-directory.js';
@@ -23,7 +23,10 @@ export async function placeFile(from: string, to: string, { path, sha256 }: Mani
   if (problem !== undefined) throw changed(path, problem);
   try {
     await mkdir(dirname(to), { recursive: true, mode: 0o700 });
-    if (how === 'copy' || !(await linked(from, to))) await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    if (how === 'copy' || !(await linked(from, to))) {
+      await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      await chmod(to, 0o600);
+    }
   } catch (error) {
     const { code = 'unknown reason' } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'EACCES') throw changed(path, `it cannot be read (${code})`, error);

@@ -36,9 +36,19 @@ async function files(directory: string): Promise<Map<string, string>> {
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     const stats = await stat(path);
-    if (stats.isFile()) out.set(relative(directory, path), `${(await readFile(path)).toString('base64')} ${(stats.mode & 0o777).toString(8)} ${Math.round(stats.mtimeMs * 100)}`);
+    if (stats.isFile()) out.set(relative(directory, path), `${(await readFile(path)).toString('base64')} ${(stats.mode & 0o700).toString(8)} ${Math.round(stats.mtimeMs * 100)}`);
   }
   return out;
+}
+
+/** What others than the owner have any permission for. */
+async function openToOthers(directory: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (((await stat(path)).mode & 0o077) !== 0) found.push(path);
+  }
+  return found;
 }
 
 /** @param directory undefined for the buckets of the environment */
@@ -84,7 +94,8 @@ t.test('an uploads directory', NEEDS_PG_DUMP, async (t) => {
     const restored = join(place.directory, 'restored');
     const restoreWords = ['restore', place.to, '--identity', place.identityFile, '--uploads-dir', restored];
     t.match(await realmlift([...restoreWords, '--database-url', target]), { code: 0, stdout: new RegExp(`1 tables, 0 rows, ${before.size} files`) });
-    t.strictSame(await files(restored), before, 'bytes, permissions and times');
+    t.strictSame(await files(restored), before, "bytes, times and the owner's permissions");
+    t.strictSame(await openToOthers(restored), [], 'and nobody else has any');
     t.match(await failure(restoreFiles(place, restored)), { code: 'UPLOADS_NOT_EMPTY' });
 
     // Interrupted: as the note says, and goes on.

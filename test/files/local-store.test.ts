@@ -1,12 +1,12 @@
 // A directory in which strangers choose names and other programs write.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Candidate, Verdict } from '../../src/files/file-store.js';
 import { Lost } from '../../src/files/file-store.js';
-import { openLocalStore } from '../../src/files/local-store.js';
+import { openLocalStore, type CopyMode } from '../../src/files/local-store.js';
 import { pullFiles } from '../../src/files/pull-files.js';
 import type { FileEvent, FilesResult, LossReason } from '../../src/files/file-events.js';
 import { OWNER, filesBelow, wantedUploads } from './pull-fixture.js';
@@ -23,14 +23,14 @@ function fresh(root: string): string {
 }
 
 /** Pulls an upload, an avatar, an emoji and the icons of realm 2. */
-async function pulled(uploadsDir: string, directory: string): Promise<{ areas: FilesResult['areas']; losses: string[] }> {
+async function pulled(uploadsDir: string, directory: string, copyMode?: CopyMode): Promise<{ areas: FilesResult['areas']; losses: string[] }> {
   const losses: string[] = [];
   const wanted = wantedUploads([{ attachmentId: '1', pathId: '2/a/a.txt', ownerId: OWNER, size: 1 }], {
     rules: { emojiOriginals: false, avatarVersions: true }, realmIcons: true, claimedUploads: () => each(['2/a/a.txt']),
     avatars: () => each([{ userId: OWNER, hash: 'hash', avatarSource: 'U', avatarVersion: 1 }]),
     emoji: () => each([{ fileName: 'e.png', name: 'e', authorId: OWNER, deactivated: false }]),
   });
-  const { areas } = await pullFiles(await openLocalStore({ uploadsDir }), wanted, directory, {}, (event) => {
+  const { areas } = await pullFiles(await openLocalStore({ uploadsDir, copyMode }), wanted, directory, {}, (event) => {
     if (event.kind === 'lost') losses.push(`${event.area} ${event.key} ${event.reason}`);
   });
   return { areas, losses };
@@ -177,6 +177,23 @@ t.test('copies keep the time and leave the source alone; clones and links when a
     t.equal(statSync(partial).ino === statSync(source).ino, copyMode === 'link', `${copyMode} is ${copyMode === 'link' ? '' : 'not '}the same file`);
     if (copyMode === 'copy') t.equal(statSync(partial).mtimeMs, 1_700_000_000_250);
     t.match(statSync(source), { mtimeMs: 1_700_000_000_250, size: 7 });
+  }
+});
+
+t.test('whatever the umask allows, the export is for its owner alone', async (t) => {
+  const before = process.umask(0);
+  try {
+    for (const copyMode of ['copy', 'clone', 'link'] as const) {
+      const root = t.testdir({ uploads: { files: { 2: { a: { 'a.txt': 'a' } } }, avatars: { 2: { 'hash.png': 'p', 'hash.original': 'o', emoji: { images: { 'e.png': 'e' } }, realm: { 'icon.png': 'i' } } } }, export: {} });
+      chmodSync(join(root, 'uploads/files/2/a/a.txt'), 0o644);
+      await pulled(join(root, 'uploads'), join(root, 'export'), copyMode);
+      const open = readdirSync(join(root, 'export'), { recursive: true, withFileTypes: true })
+        .filter((entry) => (statSync(join(entry.parentPath, entry.name)).mode & 0o077) !== 0 && (copyMode !== 'link' || !entry.isFile()));
+      t.strictSame(open.map(({ name }) => name), [], copyMode);
+      t.equal(statSync(join(root, 'uploads/files/2/a/a.txt')).mode & 0o777, 0o644, 'the original keeps its own');
+    }
+  } finally {
+    process.umask(before);
   }
 });
 
