@@ -4,7 +4,7 @@
 
 -- @select mode consent, release >= 10
 -- @select mode public, release >= 10
-SELECT a.id, a.acting_user_id
+SELECT a.id
 FROM zerver_realmauditlog a
 JOIN zerver_userprofile actor ON actor.id = a.acting_user_id
 LEFT JOIN exported_user u ON u.id = a.modified_user_id AND u.agrees
@@ -12,7 +12,7 @@ WHERE a.realm_id = :realm_id AND actor.realm_id <> :realm_id
   AND (a.event_type IN (301, 302, 303) OR a.modified_user_id IS NULL OR u.id IS NOT NULL)
 
 -- @select release >= 7
-SELECT a.id, a.acting_user_id
+SELECT a.id
 FROM zerver_realmauditlog a
 JOIN zerver_userprofile actor ON actor.id = a.acting_user_id
 WHERE a.realm_id = :realm_id AND actor.realm_id <> :realm_id

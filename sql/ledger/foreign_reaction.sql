@@ -6,7 +6,7 @@
 -- @select mode full, release >= 8
 -- @select mode consent, release >= 8
 -- @select mode public, release >= 8
-SELECT t.id, t.user_profile_id
+SELECT t.id, t.message_id
 FROM zerver_message m
 JOIN zerver_reaction t ON t.message_id = m.id
 WHERE m.realm_id = :realm_id AND NOT EXISTS (SELECT 1 FROM possible_sender p WHERE p.id = t.user_profile_id)
@@ -14,7 +14,7 @@ WHERE m.realm_id = :realm_id AND NOT EXISTS (SELECT 1 FROM possible_sender p WHE
 -- @select mode full
 -- @select mode consent
 -- @select mode public
-SELECT t.id, t.user_profile_id
+SELECT t.id, t.message_id
 FROM zerver_reaction t
 JOIN exported_message m ON m.id = t.message_id
 LEFT JOIN possible_sender p ON p.id = t.user_profile_id

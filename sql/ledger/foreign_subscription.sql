@@ -5,7 +5,7 @@
 -- @select mode full
 -- @select mode consent
 -- @select mode public
-SELECT s.id, s.user_profile_id
+SELECT s.id
 FROM zerver_stream t
 JOIN zerver_recipient r ON r.type_id = t.id
 JOIN zerver_subscription s ON s.recipient_id = r.id

@@ -5,7 +5,7 @@
 -- @select mode full
 -- @select mode consent
 -- @select mode public
-SELECT a.id, a.owner_id
+SELECT a.id
 FROM zerver_attachment a
 LEFT JOIN named_by_message m ON m.id = a.id
 LEFT JOIN named_by_scheduled s ON s.id = a.id

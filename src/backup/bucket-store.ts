@@ -9,7 +9,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { Lost } from '../files/file-store.js';
 import { S3Access, newS3Client } from '../files/s3-client.js';
 import { BadResponse, credentialsRefused, meaningOf, particulars } from '../files/s3-fault.js';
-import { listObjects } from '../files/s3-listing.js';
+import { Turns, listObjects } from '../files/s3-listing.js';
 import { s3Settings } from '../files/s3-settings.js';
 import type { BackupStore } from './backup-store.js';
 
@@ -66,9 +66,12 @@ export class BucketStore implements BackupStore {
   async directories(): Promise<string[]> {
     const out: string[] = [];
     let token: string | undefined;
+    const turns = new Turns();
     do {
-      const page = await this.#request(`cannot list ${this.description}`, (client, signal) => client.send(new ListObjectsV2Command({
-        Bucket: this.#bucket, Prefix: this.#prefix, Delimiter: '/', ContinuationToken: token,
+      const doing = `cannot list ${this.description}`;
+      const position = await this.#request(doing, () => Promise.resolve(turns.take({ ContinuationToken: token })));
+      const page = await this.#request(doing, (client, signal) => client.send(new ListObjectsV2Command({
+        Bucket: this.#bucket, Prefix: this.#prefix, Delimiter: '/', ...position,
       }), { abortSignal: signal }));
       for (const { Prefix = '' } of page.CommonPrefixes ?? []) out.push(Prefix.slice(this.#prefix.length, -1));
       token = page.IsTruncated === true ? page.NextContinuationToken : undefined;

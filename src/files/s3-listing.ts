@@ -32,9 +32,10 @@ export interface Listing {
 export async function* listObjects(listing: Listing): AsyncGenerator<StoredFile> {
   let from: Position | undefined = {};
   let last: string | undefined;
+  const turns = new Turns();
   for (let pages = 0; from !== undefined && pages < PAGES_IN_TURN; pages += 1) {
-    const { objects, next }: Page = await page(listing, from);
-    yield* objects;
+    const { objects, next }: Page = await page(listing, turns.take(from));
+    yield* turns.check(objects);
     last = objects.at(-1)?.key ?? last;
     from = next;
   }
@@ -55,13 +56,36 @@ async function* each<T>(values: readonly T[]): AsyncGenerator<T> {
 async function listPart(listing: Listing, { start, end }: { start: string; end: string | undefined }): Promise<StoredFile[]> {
   const found: StoredFile[] = [];
   let from: Position | undefined = { StartAfter: start };
+  const turns = new Turns();
   while (from !== undefined) {
-    const { objects, next }: Page = await page(listing, from);
+    const { objects, next }: Page = await page(listing, turns.take(from));
+    turns.check(objects);
     const inside = end === undefined ? objects : objects.filter(({ key }) => byBytes(key, end) <= 0);
     found.push(...inside);
     from = inside.length < objects.length ? undefined : next;
   }
   return found;
+}
+
+/** Where a listing has been: a server that sends it there again, or the same page under another token, would send it round for ever. */
+export class Turns {
+  readonly #taken = new Set<string>();
+  #first: string | undefined;
+
+  /** @throws Lost */
+  take(position: Position): Position {
+    const key = `${position.ContinuationToken ?? ''} ${position.StartAfter ?? ''}`;
+    if (this.#taken.has(key)) throw new Lost('fault', 'the store repeats a continuation token: its listing has no end');
+    this.#taken.add(key);
+    return position;
+  }
+
+  /** Looks at what came. @throws Lost */
+  check(objects: readonly StoredFile[]): readonly StoredFile[] {
+    if (objects[0] !== undefined && objects[0].key === this.#first) throw new Lost('fault', 'the store sends the same page again: its listing has no end');
+    this.#first = objects[0]?.key ?? this.#first;
+    return objects;
+  }
 }
 
 type Position = Pick<ListObjectsV2CommandInput, 'ContinuationToken' | 'StartAfter'>;

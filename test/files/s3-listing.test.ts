@@ -5,6 +5,7 @@ import { byBytes } from '../../src/files/records.js';
 import { S3Access } from '../../src/files/s3-client.js';
 import { listObjects } from '../../src/files/s3-listing.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
+import { withFaultyProxy } from './faulty-proxy.js';
 
 t.test('listing', async (t) => {
   const server = await startS3();
@@ -27,4 +28,29 @@ t.test('listing', async (t) => {
     }
     t.strictSame(listed, [...keys].sort(byBytes), `pages of ${pageSize}`);
   }
+
+  await t.test('a server that sends the listing round ends it', async (t) => {
+    const token = (body: string, to: string): string => body.replace(/<NextContinuationToken>[^<]*</, `<NextContinuationToken>${to}<`).replace('<IsTruncated>false', `<NextContinuationToken>${to}</NextContinuationToken><IsTruncated>true`);
+    let pages = 0;
+    const ways = {
+      'the same token each time': (body: string) => token(body, 'same'),
+      'two tokens in turn': (body: string) => token(body, `${pages % 2}`),
+      'the first page each time': (body: string) => token(body, `${pages}`),
+    };
+    for (const [name, change] of Object.entries(ways)) {
+      pages = 0;
+      await withFaultyProxy(server.endpoint, () => {
+        pages++;
+        return { kind: 'body', change };
+      }, async ({ endpoint }) => {
+        const round = new S3Access({ endpoint, credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' } });
+        const list = async (): Promise<void> => {
+          for await (const each of listObjects({ access: round, bucket: BUCKETS.uploads, prefix: '3/', directOnly: false, pageSize: 50, signal: AbortSignal.timeout(20_000) })) void each;
+        };
+        await t.rejects(list(), { message: /its listing has no end/ }, name);
+        round.close();
+      });
+      t.ok(pages < 10, `${pages} pages`);
+    }
+  });
 });

@@ -9,7 +9,7 @@ import { refuseTarball, writeTarball } from '../../src/package/tarball.js';
 const UNSAFE = { code: 'OUTPUT_UNSAFE', hint: /--output/ };
 const ROOT = process.getuid?.() === 0;
 
-t.test('the directory of the run', async (t) => {
+t.test('the directory of the run', (t) => {
   const root = t.testdir({ victim: { kept: 'kept' }, out: {} });
   const out = join(root, 'out');
   const victim = (): string[] => readdirSync(join(root, 'victim'));
@@ -38,6 +38,7 @@ t.test('the directory of the run', async (t) => {
     t.throws(() => takeOutputDirectory(out, `final-${target.length}`, 'refuse'), { code: 'OUTPUT_EXISTS', message: /a symbolic link/ });
   }
   t.strictSame(victim(), ['kept']);
+  t.end();
 });
 
 t.test('the tarball, its checksum, and the list of a run', async (t) => {
