@@ -18,14 +18,11 @@ SELECT m.*,
        ], NULL)) AS flags,
        o.flags AS flags_mask,
        c.name AS sending_client_name,
-       COALESCE(t.name, (SELECT string_agg(ou.full_name, ', ' ORDER BY ou.full_name COLLATE "C")
-                         FROM zerver_subscription s JOIN zerver_userprofile ou ON ou.id = s.user_profile_id
-                         WHERE s.recipient_id = m.recipient_id), '') AS recipient_name
+       n.recipient_name
 FROM own_message o
 JOIN zerver_message m ON m.id = o.id
 JOIN zerver_client c ON c.id = m.sending_client_id
-JOIN zerver_recipient r ON r.id = m.recipient_id
-LEFT JOIN zerver_stream t ON t.id = r.type_id AND r.type = 2
+JOIN own_recipient_name n ON n.id = m.id
 
 -- @select
 SELECT m.*

@@ -1,4 +1,4 @@
--- Who receives what: of the users to personal recipients and groups, of everybody in the export to channels.
+-- Who receives what: of the users to personal recipients and groups, of everybody in the export to channels, of group_bot to groups.
 -- Who does not agree keeps only the fact of the subscription; the colour is drawn from Zulip's palette.
 -- @file realm.json
 
@@ -13,7 +13,7 @@ SELECT s.*
 FROM zerver_subscription s
 JOIN exported_recipient r ON r.id = s.recipient_id
 JOIN possible_sender p ON p.id = s.user_profile_id
-WHERE r.type = 2 OR p.id <> ALL (:cross_realm_bot_ids)
+WHERE r.type = 2 OR p.id <> ALL (:cross_realm_bot_ids) OR (r.type = 3 AND p.id IN (SELECT b.id FROM group_bot b))
 
 -- @select mode consent
 -- @select mode public
@@ -32,4 +32,4 @@ SELECT s.*,
 FROM zerver_subscription s
 JOIN exported_recipient r ON r.id = s.recipient_id
 JOIN possible_sender p ON p.id = s.user_profile_id
-WHERE r.type = 2 OR p.id <> ALL (:cross_realm_bot_ids)
+WHERE r.type = 2 OR p.id <> ALL (:cross_realm_bot_ids) OR (r.type = 3 AND p.id IN (SELECT b.id FROM group_bot b))

@@ -10,6 +10,7 @@ import { diskError } from '../package/part-file.js';
 import { statsJson, statsText, type FileCounts, type RecordCounts } from '../package/stats.js';
 import { treeEntries } from '../package/tree-entries.js';
 import { hold } from '../plan/condition.js';
+import { followsRule } from '../plan/file-rules.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import { VERSION } from '../version.js';
@@ -41,7 +42,7 @@ async function writeFiles(given: Package): Promise<void> {
     if (status !== undefined) await write('migration_status.json', JSON.stringify(status.content, null, 2));
     if (hasMigrationStatus(source.version)) await write('stats.json', statsJson(countsOf(assembled, given.parts), records(files)));
     else await write('stats.txt', statsText(countsOf(assembled, given.parts), records(files)));
-    if (mode === 'consent') await write('consented_user_ids.json', JSON.stringify(plan.parameters.consenting_user_ids));
+    if (mode === 'consent' && !followsRule('no consented_user_ids.json', source.version.zerverMigration)) await write('consented_user_ids.json', JSON.stringify(plan.parameters.consenting_user_ids));
   }
   await manifest(given, assembled);
 }

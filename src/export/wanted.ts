@@ -73,6 +73,8 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
     rules: {
       emojiOriginals: followsRule('emoji with their originals', zerverMigration),
       avatarVersions: followsRule('avatars named after user and version', zerverMigration),
+      uploadedAvatarsAlone: followsRule('uploaded avatars alone', zerverMigration),
+      ownerAddresses: !followsRule('records of files without addresses', zerverMigration),
     },
     uploads, avatars: salt === undefined ? undefined : avatars, emoji,
     realmIcons: userId === undefined,

@@ -4,7 +4,7 @@
  */
 import { opendir } from 'node:fs/promises';
 import type { Candidate } from './file-store.js';
-import { byBytes } from './records.js';
+import { byBytes, ownerRecord } from './records.js';
 import { unreadable } from './uploads-tree.js';
 import type { UploadsTree } from './uploads-tree.js';
 import type { Area, WantedAvatar, WantedFiles } from './wanted-files.js';
@@ -18,9 +18,10 @@ export function localCandidates(area: Area, wanted: WantedFiles, tree: UploadsTr
   }
 }
 
-async function* uploads({ realmId, uploads: rows, emailOf, mayOwnUpload }: WantedFiles): AsyncGenerator<Candidate> {
+async function* uploads(wanted: WantedFiles): AsyncGenerator<Candidate> {
+  const { realmId, uploads: rows, mayOwnUpload } = wanted;
   for await (const { attachmentId, pathId, ownerId, size } of rows()) {
-    const email = emailOf(ownerId);
+    const owner = ownerRecord(wanted, ownerId);
     yield {
       area: 'uploads', key: pathId, path: pathId, attachmentId,
       ...(size === null ? {} : { rowSize: size }),
@@ -28,7 +29,7 @@ async function* uploads({ realmId, uploads: rows, emailOf, mayOwnUpload }: Wante
       judge: (info) => ({
         take: true,
         record: {
-          realm_id: realmId, user_profile_id: ownerId, user_profile_email: email ?? null,
+          realm_id: realmId, ...owner,
           s3_path: pathId, path: pathId, size: info.size, last_modified: info.lastModified, content_type: null,
         },
       }),
@@ -38,7 +39,7 @@ async function* uploads({ realmId, uploads: rows, emailOf, mayOwnUpload }: Wante
 
 async function* avatars(wanted: WantedFiles, tree: UploadsTree): AsyncGenerator<Candidate> {
   const users = new Map<string, WantedAvatar>();
-  for await (const user of wanted.avatars?.() ?? []) if (user.avatarSource !== 'G') users.set(user.hash, user);
+  for await (const user of wanted.avatars?.() ?? []) if (wanted.rules.uploadedAvatarsAlone ? user.avatarSource === 'U' : user.avatarSource !== 'G') users.set(user.hash, user);
 
   const { realmId } = wanted;
   const files: { name: string; user: WantedAvatar }[] = [];
@@ -61,13 +62,14 @@ async function* avatars(wanted: WantedFiles, tree: UploadsTree): AsyncGenerator<
   files.sort((a, b) => byBytes(a.name, b.name));
   for (const { name, user } of files) {
     const path = `${realmId}/${name}`;
+    const owner = ownerRecord(wanted, user.userId);
     const version = wanted.rules.avatarVersions ? { avatar_version: user.avatarVersion } : {};
     yield {
       area: 'avatars', key: path, path,
       judge: (info) => ({
         take: true,
         record: {
-          realm_id: realmId, user_profile_id: user.userId, user_profile_email: wanted.emailOf(user.userId) ?? null, ...version,
+          realm_id: realmId, ...owner, ...version,
           s3_path: path, path, size: info.size, last_modified: info.lastModified, content_type: null,
         },
       }),

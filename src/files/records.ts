@@ -5,13 +5,18 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PartFile } from '../package/part-file.js';
-import type { Area } from './wanted-files.js';
+import type { Area, WantedFiles } from './wanted-files.js';
 
 export type FileRecord = Readonly<Record<string, string | number | boolean | null>>;
 
 /** By the bytes of their UTF-8, which is the order of Python's strings, of PostgreSQL's "C" and of S3's listings. */
 export function byBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+/** The fields of a record that say whose file it is. */
+export function ownerRecord({ rules, emailOf }: WantedFiles, userId: number): FileRecord {
+  return { user_profile_id: userId, ...(rules.ownerAddresses ? { user_profile_email: emailOf(userId) ?? null } : {}) };
 }
 
 /** Relative to the export's directory. */

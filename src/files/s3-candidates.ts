@@ -6,7 +6,7 @@
 import type { OwnerSource } from './file-events.js';
 import { Lost } from './file-store.js';
 import type { Candidate, ObjectInfo, StoredFile, Verdict } from './file-store.js';
-import { byBytes } from './records.js';
+import { byBytes, ownerRecord } from './records.js';
 import type { FileRecord } from './records.js';
 import type { Area, WantedAvatar, WantedFiles } from './wanted-files.js';
 
@@ -41,7 +41,8 @@ async function* uploads(wanted: WantedFiles): AsyncGenerator<Candidate> {
 
 async function* avatars(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGenerator<Candidate> {
   const users = new Map<string, WantedAvatar>();
-  for await (const user of wanted.avatars?.() ?? []) if (wanted.isRealmUser(user.userId)) users.set(user.hash, user);
+  const travels = (user: WantedAvatar): boolean => wanted.isRealmUser(user.userId) && (user.avatarSource === 'U' || !wanted.rules.uploadedAvatarsAlone);
+  for await (const user of wanted.avatars?.() ?? []) if (travels(user)) users.set(user.hash, user);
 
   const { realmId, rules } = wanted;
   const listed = users.size < LISTING_PAYS_FROM ? undefined : await listAvatars(users, `${realmId}/`, list);
@@ -124,7 +125,7 @@ function judge(wanted: WantedFiles, key: string, info: ObjectInfo, owner: number
     ...others, ...extra,
     ...(version === undefined ? {} : { avatar_version: version }),
     s3_path: key, bucket: info.bucket ?? '', size: info.size, last_modified: info.lastModified, content_type: info.contentType, md5: info.etag ?? null,
-    ...(final === undefined ? {} : { user_profile_id: final, user_profile_email: wanted.emailOf(final) ?? null }),
+    ...(final === undefined ? {} : ownerRecord(wanted, final)),
     realm_id: wanted.realmId, path: key,
   };
   return { take: true, record, ...(problem === undefined ? {} : { oddMetadata: { problem, ownerFrom: owner === undefined ? 'nobody' : source } }) };

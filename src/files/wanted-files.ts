@@ -35,12 +35,16 @@ export interface WantedEmoji {
   readonly deactivated: boolean;
 }
 
-/** How the server's Zulip version writes its files; see "Other Zulip versions" of the export's rules. */
+/** How the server's Zulip version writes its files: src/plan/file-rules.ts. */
 export interface FileRules {
   /** The `.original` of an emoji travels too (10.0 on). */
   readonly emojiOriginals: boolean;
   /** Avatar files are named after user and version, and their records carry avatar_version (10.0 on). */
   readonly avatarVersions: boolean;
+  /** Only avatars that users uploaded travel (12.0-beta1 on). */
+  readonly uploadedAvatarsAlone: boolean;
+  /** Records name the address of the file's owner (up to 11). */
+  readonly ownerAddresses: boolean;
 }
 
 export interface WantedFiles {

@@ -62,7 +62,7 @@ export function hasMigrationStatus(version: ZulipVersion): boolean {
 export function migrationStatus(version: ZulipVersion, options: MigrationStatusOptions = {}): MigrationStatusResult {
   if (options.file !== undefined) return fromFile(options.file, version);
   const warnings: string[] = [];
-  return fromTree(version, options, warnings) ?? fromCatalogue(version, warnings) ?? inferred(version, warnings);
+  return fromTree(version, options, warnings) ?? fromCatalogue(version, warnings) ?? fromNewerCatalogue(version) ?? inferred(version, warnings);
 }
 
 function fromFile(file: string, version: ZulipVersion): MigrationStatusResult {
@@ -159,14 +159,28 @@ function fromCatalogue(version: ZulipVersion, warnings: string[]): MigrationStat
   return { content: { migrations_by_app: completed, zulip_version: version.override ?? catalogue.zulip_version }, source: `the bundled catalogue for ${version.newestMigrationName}`, warnings };
 }
 
+/** The migrations of an older server are the first ones of a newer one's: its lines, as far as they are applied. */
+function fromNewerCatalogue(version: ZulipVersion): MigrationStatusResult | undefined {
+  const names = namesOf(version.applied, 'zerver');
+  const own = catalogues().map(({ status }) => status.migrations_by_app.zerver ?? []).find((each) => linesFit(appliedLines(each, names), names));
+  if (own === undefined) return undefined;
+  const lines = appliedLines(own, names);
+  // One that is missing in the middle is not of a later release: the server has it, and has not applied it.
+  const missing = own.filter((line) => !lines.includes(line)).flatMap((line) => coveredNumbers(parseLine(line)?.name ?? ''));
+  if (missing.some((number) => number <= version.completeTo)) return undefined;
+  const content = { migrations_by_app: completeApps({ zerver: lines }, version.applied, []), zulip_version: version.text };
+  return { content, source: `a newer server's bundled catalogue, up to ${version.newestMigrationName}`, warnings: [uncertain(version, 'taken from a newer server\'s')] };
+}
+
 function inferred(version: ZulipVersion, warnings: string[]): MigrationStatusResult {
-  const text = version.override ?? (/^\d+\.\d/.test(version.release) ? version.release : `${version.major}.0`);
-  warnings.push(
-    `migration_status.json was inferred from django_migrations alone (zulip_version ${text}) and manage.py import may refuse it: `
-    + 'give --zulip-dir with the server\'s source tree, or --migration-status with the file of an export that the server wrote',
-  );
-  const content = { migrations_by_app: completeApps({}, version.applied, []), zulip_version: text };
+  warnings.push(uncertain(version, 'inferred from django_migrations alone'));
+  const content = { migrations_by_app: completeApps({}, version.applied, []), zulip_version: version.text };
   return { content, source: 'inferred from django_migrations', warnings };
+}
+
+function uncertain({ text }: ZulipVersion, how: string): string {
+  return `migration_status.json was ${how} (zulip_version ${text}) and manage.py import ${text === 'unknown' ? 'will' : 'may'} refuse it: `
+    + 'give --zulip-dir with the server\'s source tree, or --migration-status with the file of an export that the server wrote';
 }
 
 /**
@@ -184,7 +198,8 @@ function completeApps(
   for (const app of labels) {
     const names = namesOf(applied, app);
     if (app in out || FORMER_APPS.has(app) || (OPTIONAL_APPS.has(app) && names.size === 0)) continue;
-    const known = ordered.map((status) => status.migrations_by_app[app]).find((lines) => lines !== undefined && linesFit(lines, names));
+    const listed = ordered.flatMap((status) => status.migrations_by_app[app] === undefined ? [] : [status.migrations_by_app[app]]);
+    const known = [...listed, ...listed.map((lines) => appliedLines(lines, names))].find((lines) => lines.length > 0 && linesFit(lines, names));
     if (known === undefined) warnings.push(`the migrations of ${app} are known from django_migrations alone; the import may refuse them`);
     out[app] = known ?? inferredLines(names);
   }
@@ -204,6 +219,11 @@ function inferredLines(names: ReadonlySet<string>): string[] {
   }
   lines.push(...[...left].map((name) => `[X] ${name}`));
   return lines.length === 0 ? [NO_MIGRATIONS] : lines;
+}
+
+/** The lines of a catalogue without those of migrations that this database has not applied. */
+function appliedLines(lines: readonly string[], names: ReadonlySet<string>): string[] {
+  return lines.filter((line) => names.has(parseLine(line)?.name ?? ''));
 }
 
 /** True when the lines say of every recorded migration what the database says, and leave none unexplained. */

@@ -111,7 +111,7 @@ class Compiler {
   compile(view: ViewFile, { select, because }: Choice): CompiledView {
     checkView(view.name, select.sql, this.#rules, view.shared);
     const { items, rest } = splitSelect(select.sql, `${view.dataClass}/${view.name}.sql`);
-    const sources = [...new Set([...rest.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map((match) => match[1] as string))];
+    const sources = [...new Set([...select.sql.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map((match) => match[1] as string))];
     const reads = sources.filter((name) => this.#registry.selections.has(name));
     const tables = sources.filter((name) => !this.#registry.selections.has(name));
     for (const name of reads) this.selection(name);

@@ -11,6 +11,10 @@ const SINCE = {
   'avatars named after user and version': '9',
   'emoji with their originals': '10',
   'migration_status.json and stats.json': '10',
+  'records of files without addresses': '12',
+  'no consented_user_ids.json': '12',
+  /** zerver 0776 lets the server draw avatars (`J`): they are files like uploaded ones, and the new server draws its own. */
+  'uploaded avatars alone': '12.0-beta1',
 } as const;
 
 export type FileRule = keyof typeof SINCE;

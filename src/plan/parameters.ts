@@ -9,6 +9,8 @@ export interface Parameters {
   readonly system_bot_ids: readonly number[];
   /** The same, but none when the realm that they live in is itself exported. */
   readonly cross_realm_bot_ids: readonly number[];
+  /** Recipients of the groups that nobody but these bots subscribes to; none on servers before Zulip 12, or when their realm is exported. */
+  readonly bot_group_ids: readonly number[];
   /** Set C, in consent mode. */
   readonly consenting_user_ids: readonly number[];
   /** Clients that the exported messages were sent with: known once these have been copied. */
@@ -24,7 +26,7 @@ export interface Parameters {
 type ParameterName = keyof Parameters | 'message_ids';
 
 const TYPES: Record<ParameterName, 'bigint' | 'bigint[]' | 'text'> = {
-  realm_id: 'bigint', user_id: 'bigint', system_bot_ids: 'bigint[]', cross_realm_bot_ids: 'bigint[]',
+  realm_id: 'bigint', user_id: 'bigint', system_bot_ids: 'bigint[]', cross_realm_bot_ids: 'bigint[]', bot_group_ids: 'bigint[]',
   consenting_user_ids: 'bigint[]', avatarless_user_ids: 'bigint[]', message_client_ids: 'bigint[]', missing_attachment_ids: 'bigint[]', message_ids: 'bigint[]', seed: 'text',
 };
 

@@ -53,11 +53,13 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
   // Until Zulip 9 a public export scrubs nobody (sql/selection/shown_user.sql), and its owners stay owners.
   if (!force && (mode === 'consent' || (mode === 'public' && followsRelease('10', version.zerverMigration)))) await refuseWithoutOwner(client, mode, request.realm, consenting);
   const bots = source.systemBots.map((bot) => bot.id);
+  const crossRealm = request.realm.stringId !== SYSTEM_REALM;
   const parameters: Parameters = {
     realm_id: request.realm.id,
     user_id: request.userId,
     system_bot_ids: bots,
-    cross_realm_bot_ids: request.realm.stringId === SYSTEM_REALM ? [] : bots,
+    cross_realm_bot_ids: crossRealm ? bots : [],
+    bot_group_ids: crossRealm ? source.botGroups : [],
     consenting_user_ids: consenting,
     avatarless_user_ids: await avatarlessUsers(client, request, consenting),
     message_client_ids: [],

@@ -63,6 +63,17 @@ export async function findSystemBots(client: pg.Client): Promise<SystemBot[]> {
   return rows.map((row) => ({ id: row.id, email: row.email, realmId: row.realm_id }));
 }
 
+/** Recipients of the group messages that these bots alone subscribe to, rising: the same for every realm, so asked once a run. */
+export async function findBotGroups(client: pg.ClientBase, bots: readonly SystemBot[]): Promise<number[]> {
+  const { rows } = await client.query<{ id: number }>(`
+    SELECT s.recipient_id::float8 AS id
+    FROM zerver_subscription s JOIN zerver_recipient r ON r.id = s.recipient_id
+    WHERE r.type = 3 AND s.user_profile_id = ANY ($1)
+      AND NOT EXISTS (SELECT FROM zerver_subscription o WHERE o.recipient_id = s.recipient_id AND o.user_profile_id <> ALL ($1))
+    GROUP BY s.recipient_id ORDER BY 1`, [bots.map((bot) => bot.id)]);
+  return rows.map((row) => row.id);
+}
+
 /** Levenshtein distance, with a bonus for names that contain one another. */
 function distance(a: string, b: string): number {
   if (a.includes(b) || b.includes(a)) return Math.abs(a.length - b.length) / 10;

@@ -3,10 +3,11 @@ import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { findSchema, readCatalog, type Catalog } from './catalog.js';
 import { requireNamedColumns } from './needed-columns.js';
-import { findSystemBots, type SystemBot } from './realm.js';
+import { findBotGroups, findSystemBots, type SystemBot } from './realm.js';
 import { loadRegistry, type Registry } from './registry.js';
 import { VIEW_SCHEMA, tablesRead } from './safe-views.js';
 import { useSchema } from './search-path.js';
+import { followsRelease } from './zulip-releases.js';
 import { detectZulipVersion, type ZulipVersion } from './zulip-version.js';
 
 export interface Source {
@@ -17,6 +18,8 @@ export interface Source {
   readonly registry: Registry;
   readonly version: ZulipVersion;
   readonly systemBots: readonly SystemBot[];
+  /** Recipients of the groups of system bots alone, on servers that export them (Zulip 12 on). */
+  readonly botGroups: readonly number[];
 }
 
 /**
@@ -35,7 +38,9 @@ export async function readSource(client: pg.Client, zulipVersion: string | undef
   // What is no Zulip server at all is told as that, before its columns are missed.
   const version = await detectZulipVersion(client, schema, zulipVersion);
   requireNamedColumns(catalog);
-  return { schema, catalog, registry, version, systemBots: await findSystemBots(client) };
+  const systemBots = await findSystemBots(client);
+  const botGroups = followsRelease('12', version.zerverMigration) ? await findBotGroups(client, systemBots) : [];
+  return { schema, catalog, registry, version, systemBots, botGroups };
 }
 
 /** Table -> columns that an export reads. Nobody has to be able to read secrets. */

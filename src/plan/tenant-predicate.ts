@@ -8,7 +8,7 @@
 import { aliasOf, branches, columnName, conjuncts, functionName, qualifierOf, sources, subselect, type Node } from './sql-tree.js';
 
 /** Parameters that bind rows to the realm, its user, its bots, or to ids that the run has already selected. */
-const TENANT_PARAMETERS = new Set(['realm_id', 'user_id', 'cross_realm_bot_ids', 'message_ids', 'consenting_user_ids']);
+const TENANT_PARAMETERS = new Set(['realm_id', 'user_id', 'cross_realm_bot_ids', 'bot_group_ids', 'message_ids', 'consenting_user_ids']);
 
 /** A source that is always bound: a selection, or the table of a view that is shared by all realms. */
 export type AlwaysBound = (table: string) => boolean;

@@ -8,6 +8,8 @@ import { readFileSync } from 'node:fs';
 /** A release whose tree of migrations was read. */
 export interface KnownTree {
   readonly release: string;
+  /** What the server calls itself (ZULIP_VERSION of its version.py), where that was seen. */
+  readonly version?: string;
   /** The newest migration of the tree. */
   readonly newestMigration: number;
   /** The migration up to which the tree has every number; those behind it are back-ports. */

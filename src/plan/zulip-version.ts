@@ -15,12 +15,19 @@ import { KNOWN_RELEASES, KNOWN_TREES, majorOfMigration, majorVersion, type Major
 export interface ZulipVersion {
   /** The zerver migration by which rules are chosen: compare with `>=` against the first migration of a rule. */
   readonly zerverMigration: number;
+  /** The migration up to which the tree is complete; those behind it are back-ports. */
+  readonly completeTo: number;
   /** The newest applied zerver migration by number, back-ports included, e.g. `0697_empty_topic_name_…`. */
   readonly newestMigrationName: string;
   /** A known release (`8.4`), a series (`9.x`) or what it lies between (`after 9.x, before 11.0-dev`). */
   readonly release: string;
   /** The major version, the part that an import compares. */
   readonly major: number;
+  /**
+   * What migration_status.json may call the version where no server says it: the server's own text where the tree was seen, else
+   * `MAJOR.0`, else (of a database newer than every tree that was read) `unknown`, which no import accepts.
+   */
+  readonly text: string;
   /** What the user said with --zulip-version, verbatim. */
   readonly override: string | undefined;
   /** Why, in one line for the plan and the report. */
@@ -64,12 +71,13 @@ export function zulipVersion(applied: readonly AppliedMigration[], override?: st
     + (backports.length === 0 ? '' : `; the tree is complete to ${fourDigits(completeTo)}, back-ported to it: ${backports.join(', ')}`);
 
   if (override === undefined) {
-    return { zerverMigration: detected, newestMigrationName, release, major, override, evidence: seen, applied };
+    const text = exact?.version ?? (isNewer(completeTo) ? 'unknown' : `${major}.0`);
+    return { zerverMigration: detected, completeTo, newestMigrationName, release, major, text, override, evidence: seen, applied };
   }
   const window = overriddenMajor(override);
   const zerverMigration = Math.min(Math.max(detected, window.from), window.to);
   const evidence = `--zulip-version ${override}, rules of migration ${fourDigits(zerverMigration)} (the database: ${release}, ${seen})`;
-  return { zerverMigration, newestMigrationName, release: override, major: window.major, override, evidence, applied };
+  return { zerverMigration, completeTo, newestMigrationName, release: override, major: window.major, text: override, override, evidence, applied };
 }
 
 function mainLineEnd(numbers: ReadonlySet<number>): number {
@@ -80,6 +88,10 @@ function mainLineEnd(numbers: ReadonlySet<number>): number {
     if (run >= MAIN_LINE || end === 0 || number === end + 1) end = number;
   }
   return end;
+}
+
+function isNewer(number: number): boolean {
+  return KNOWN_TREES.every(({ newestMigration }) => newestMigration < number);
 }
 
 function between(number: number): string {

@@ -15,6 +15,7 @@ interface Case {
   readonly mode?: Mode;
   readonly user?: string;
   readonly approved?: string;
+  readonly force?: boolean;
 }
 
 const CASES: Readonly<Record<Dataset, readonly Case[]>> = {
@@ -32,6 +33,14 @@ const CASES: Readonly<Record<Dataset, readonly Case[]>> = {
     { expected: 'globex-full', realm: 'globex' },
     { expected: 'acme-consent', realm: 'acme', mode: 'consent' },
   ],
+  'zulip-12/local': [
+    { expected: 'acme-full', realm: 'acme' },
+    { expected: 'acme-consent', realm: 'acme', mode: 'consent' },
+    { expected: 'acme-public', realm: 'acme', mode: 'public' },
+    // Nobody on the list is an owner.
+    { expected: 'acme-approved', realm: 'acme', mode: 'consent', approved: testData('zulip-12/local', 'acme-approved.txt'), force: true },
+    { expected: 'acme-user-owner@acme.example', realm: 'acme', user: 'owner@acme.example' },
+  ],
   'zulip-8/local': [
     { expected: 'acme-full', realm: 'acme' },
     { expected: 'globex-full', realm: 'globex' },
@@ -43,9 +52,9 @@ const CASES: Readonly<Record<Dataset, readonly Case[]>> = {
 for (const [dataset, cases] of Object.entries(CASES) as [Dataset, readonly Case[]][]) {
   t.test(dataset, async (t) => {
     await withSource(dataset, async (source) => {
-      for (const { expected, realm, mode = 'full', user, approved } of cases) {
+      for (const { expected, realm, mode = 'full', user, approved, force = false } of cases) {
         await t.test(`${expected}: the same`, async (t) => {
-          const choices: Choices = { mode, targets: approved === undefined ? {} : { approved: readUserList(approved) } };
+          const choices: Choices = { mode, force, targets: approved === undefined ? {} : { approved: readUserList(approved) } };
           const directory = user === undefined ? await exportRealm(source, t.testdir(), realm, choices) : await exportUser(source, t.testdir(), realm, user);
           t.strictSame(compareExports(await expectedExport(dataset, expected), directory), []);
         });

@@ -37,7 +37,7 @@ export async function putUploads(client: S3Client, uploads: readonly Upload[], m
 /** A realm whose users are OWNER and `others`, with these uploads alone. */
 export function wantedUploads(uploads: readonly WantedUpload[], more: Partial<WantedFiles> = {}): WantedFiles {
   return {
-    realmId: REALM, rules: { emojiOriginals: true, avatarVersions: true }, realmIcons: false,
+    realmId: REALM, rules: { emojiOriginals: true, avatarVersions: true, ownerAddresses: true, uploadedAvatarsAlone: false }, realmIcons: false,
     uploads: () => each(uploads), avatars: () => each([]), emoji: () => each([]),
     emailOf: (id) => (id === OWNER ? 'owner@acme.example' : undefined), isRealmUser: (id) => id === OWNER, mayOwnUpload: (id) => id === OWNER, emailGatewayBotId: undefined,
     ...more,

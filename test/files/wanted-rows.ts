@@ -34,7 +34,8 @@ export async function wantedRows(url: string, dataset: Dataset, expected: string
     const emoji = await select<WantedEmoji>(`
       SELECT file_name AS "fileName", name, author_id AS "authorId", deactivated
       FROM zulip.zerver_realmemoji WHERE realm_id = $1 AND ($2::int IS NULL OR author_id = $2)`, [realmId, single ?? null]);
-    const rules = dataset === 'zulip-8/local' ? { emojiOriginals: false, avatarVersions: false } : { emojiOriginals: true, avatarVersions: true };
+    const major = Number(/^zulip-(\d+)/.exec(dataset)?.[1]);
+    const rules = { emojiOriginals: major >= 10, avatarVersions: major >= 10, ownerAddresses: major < 12, uploadedAvatarsAlone: major >= 12 };
     const exported = exportedAttachments(expected);
     const avatars = users.filter(({ id }) => single === undefined || id === single).map((row): WantedAvatar => ({
       userId: row.id, avatarSource: row.avatar_source, avatarVersion: row.avatar_version,

@@ -1,6 +1,6 @@
 /** One random server, exported in every mode and held against the oracle. */
 import type { Mode } from '../../src/plan/condition.js';
-import { findSystemBots, type Realm } from '../../src/plan/realm.js';
+import { findBotGroups, findSystemBots, type Realm } from '../../src/plan/realm.js';
 import { readSource, type Source } from '../../src/plan/source.js';
 import { differences } from './differences.js';
 import { exportedRows, FREE_CHOICE } from './exported-rows.js';
@@ -18,7 +18,8 @@ export async function faults(database: IsolationDatabase, spec: ServerSpec): Pro
   try {
     const tables = rowsOf(spec, database.system);
     const server = await database.load(tables, spec.oldBots ? tables.zerver_realm?.[0]?.id as number : undefined);
-    const source = { ...(await schemaOf(database)), systemBots: await findSystemBots(client) };
+    const systemBots = await findSystemBots(client);
+    const source = { ...(await schemaOf(database)), systemBots, botGroups: database.release >= 12 ? await findBotGroups(client, systemBots) : [] };
     const row = (server.zerver_realm ?? []).filter((each) => each.string_id !== 'zulipinternal')[spec.exported % spec.realms.length] as Row;
     const realm: Realm = { id: row.id as number, stringId: row.string_id as string, name: '', deactivated: false };
     const people = (server.zerver_userprofile ?? []).filter((user) => user.realm_id === realm.id).map((user) => user.id as number);
@@ -30,7 +31,7 @@ export async function faults(database: IsolationDatabase, spec: ServerSpec): Pro
     const found: string[] = [];
     for (const { name, mode, approved: named, userId } of runs) {
       const exported = await exportedRows(client, source, { ...FREE_CHOICE, realm, mode, userId, approved: named });
-      const expected = oracle(server, { realmId: realm.id, mode, ...(named === undefined ? {} : { approved: named }), ...(userId === undefined ? {} : { userId }) });
+      const expected = oracle(server, { release: database.release, realmId: realm.id, mode, ...(named === undefined ? {} : { approved: named }), ...(userId === undefined ? {} : { userId }) });
       found.push(...differences(expected.tables, exported.tables).map((line) => `${name}: ${line}`));
       const messages = (exported.tables.zerver_message ?? []).map(({ id }) => id);
       if (messages.join() !== exported.messageIds.join()) found.push(`${name}: ids of messages ${exported.messageIds.join()} instead of ${messages.join()}`);

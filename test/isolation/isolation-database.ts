@@ -1,13 +1,14 @@
 /**
- * One database for many random servers: Zulip 11's schema with the system realm alone. Each server is inserted in a transaction
+ * One database for many random servers: the schema of Zulip 11 or 12 with the system realm alone. Each server is inserted in a transaction
  * that is rolled back afterwards, or committed and emptied again where sessions of their own must see it.
  */
 import pg from 'pg';
 import { withTestDatabase } from '../testbed/test-database.js';
+import { SINCE_12 } from './oracle.js';
 import type { Row, System, SystemUser, Tables } from './server-rows.js';
 
 /** The tables that a random server may fill. */
-export const FILLED = [
+const FILLED = [
   'analytics_realmcount', 'analytics_streamcount', 'analytics_usercount', 'zerver_alertword', 'zerver_attachment', 'zerver_attachment_messages',
   'zerver_attachment_scheduled_messages', 'zerver_botconfigdata', 'zerver_botstoragedata', 'zerver_customprofilefield', 'zerver_customprofilefieldvalue',
   'zerver_defaultstream', 'zerver_groupgroupmembership', 'zerver_huddle', 'zerver_message', 'zerver_muteduser', 'zerver_namedusergroup', 'zerver_onboardingstep',
@@ -25,6 +26,8 @@ const OF_SYSTEM: Readonly<Record<string, string>> = {
 };
 
 export interface IsolationDatabase {
+  /** Major version whose schema and rules it has. */
+  readonly release: 11 | 12;
   readonly url: string;
   /** As superuser, with Zulip's schema in the search path. */
   readonly client: pg.Client;
@@ -39,24 +42,25 @@ export interface IsolationDatabase {
 }
 
 /** Runs `work` with the database and drops it afterwards. */
-export async function withIsolationDatabase<T>(work: (database: IsolationDatabase) => Promise<T>): Promise<T> {
-  return withTestDatabase('zulip-11/local', async (url) => {
+export async function withIsolationDatabase<T>(release: 11 | 12, work: (database: IsolationDatabase) => Promise<T>): Promise<T> {
+  return withTestDatabase(`zulip-${release}/local`, async (url) => {
     const client = new pg.Client({ connectionString: url });
     await client.connect();
     try {
       await client.query('SET search_path = zulip');
-      return await work(await prepare(client, url));
+      return await work(await prepare(client, url, release));
     } finally {
       await client.end();
     }
   });
 }
 
-async function prepare(client: pg.Client, url: string): Promise<IsolationDatabase> {
+async function prepare(client: pg.Client, url: string, release: 11 | 12): Promise<IsolationDatabase> {
   const patterns = new Map<string, Row>();
   const kept: Tables = {};
   const system = (await client.query<{ id: number }>("SELECT id FROM zerver_realm WHERE string_id = 'zulipinternal'")).rows[0]?.id as number;
-  for (const table of FILLED) {
+  const filled = release >= 12 ? [...FILLED, ...SINCE_12] : FILLED;
+  for (const table of filled) {
     const sample = await client.query<{ row: Row }>(`SELECT row_to_json(t) AS row FROM ${table} t ORDER BY row_to_json(t)::text LIMIT 1`);
     patterns.set(table, sample.rows[0]?.row ?? {});
     const of = OF_SYSTEM[table];
@@ -83,17 +87,17 @@ async function prepare(client: pg.Client, url: string): Promise<IsolationDatabas
   };
   await empty();
   const load = async (tables: Tables, botsAt?: number): Promise<Tables> => {
-    const whole = Object.fromEntries(Object.entries(tables).map(([table, rows]) => [table, rows.map((row) => completed(row, patterns.get(table) ?? {}))]));
+    const whole = Object.fromEntries(Object.entries(tables).filter(([table]) => filled.includes(table)).map(([table, rows]) => [table, rows.map((row) => completed(row, patterns.get(table) ?? {}))]));
     await fill(whole);
     const held: Tables = { zerver_client: clients };
-    for (const table of FILLED) held[table] = [...(kept[table] ?? []), ...(whole[table] ?? [])];
+    for (const table of filled) held[table] = [...(kept[table] ?? []), ...(whole[table] ?? [])];
     if (botsAt !== undefined) {
       await client.query('UPDATE zerver_userprofile SET realm_id = $2 WHERE realm_id = $1', [system, botsAt]);
       held.zerver_userprofile = (held.zerver_userprofile as Row[]).map((user) => (user.realm_id === system ? { ...user, realm_id: botsAt } : user));
     }
     return held;
   };
-  return { url, client, system: { realmId: system, users: kept.zerver_userprofile as unknown as SystemUser[] }, load, empty };
+  return { release, url, client, system: { realmId: system, users: kept.zerver_userprofile as unknown as SystemUser[] }, load, empty };
 }
 
 /** The row with the pattern's values where it says nothing; `*_group_id` stands for every setting that names a user group. */

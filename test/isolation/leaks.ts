@@ -35,6 +35,8 @@ export function leaks(tables: Tables, realmId: number): string[] {
   closes('zerver_usermessage', 'message', messages);
   closes('zerver_reaction', 'user_profile', everybody);
   closes('zerver_reaction', 'message', messages);
+  closes('zerver_submessage', 'sender', everybody);
+  closes('zerver_submessage', 'message', messages);
   closes('zerver_scheduledmessage', 'sender', users);
   closes('zerver_scheduledmessage', 'recipient', recipients);
   closes('zerver_attachment', 'owner', users);

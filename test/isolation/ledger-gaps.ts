@@ -23,9 +23,11 @@ export function ledgerGaps(server: Tables, { tables, ledger }: Exported, realmId
     for (const [id, view] of named) if (travels.has(id)) lines.push(`${table}: row ${String(id)} travels, and ${view} says that it stays`);
   }
   const messages = ids(tables.zerver_message);
-  const [reactions, lost] = [ids(tables.zerver_reaction), ids(ledger.foreign_reaction)];
-  for (const row of server.zerver_reaction ?? []) {
-    if (messages.has(row.message_id) && reactions.has(row.id) === lost.has(row.id)) lines.push(`zerver_reaction: row ${String(row.id)} is not accounted for`);
+  for (const [table, view] of [['zerver_reaction', 'foreign_reaction'], ['zerver_submessage', 'foreign_submessage']] as const) {
+    const [travels, lost] = [ids(tables[table]), ids(ledger[view])];
+    for (const row of server[table] ?? []) {
+      if (messages.has(row.message_id) && travels.has(row.id) === lost.has(row.id)) lines.push(`${table}: row ${String(row.id)} is not accounted for`);
+    }
   }
   return lines;
 }

@@ -1,5 +1,5 @@
 /**
- * What Zulip 11's rules export from a whole server, slowly and plainly: arrays of rows in, arrays of rows out. Written from the
+ * What the rules of Zulip 11 and 12 export from a whole server, slowly and plainly: arrays of rows in, arrays of rows out. Written from the
  * rules of Zulip's own export alone and not from sql/: where the two differ, one of them is wrong. A regular expression stands for a value that
  * is random in the export.
  *
@@ -8,6 +8,8 @@
 import type { Row, Tables } from './server-rows.js';
 
 export interface OracleRequest {
+  /** Whose rules: of a server of this major version. */
+  readonly release: 11 | 12;
   readonly realmId: number;
   readonly mode: 'full' | 'consent' | 'public' | 'user';
   /** Ids of the approved users, who then take the place of those who consented. */
@@ -22,7 +24,10 @@ export interface Expected {
 }
 
 const SYSTEM_BOTS = ['notification-bot@zulip.com', 'emailgateway@zulip.com', 'welcome-bot@zulip.com'];
+const USER_SECRETS = ['password', 'api_key', 'uuid', 'zoom_token', 'third_party_api_state'];
 const NOBODY = 4;
+/** Tables that Zulip 12 exports and 11.0-dev does not. */
+export const SINCE_12 = ['zerver_channelfolder', 'zerver_externalauthid', 'zerver_navigationview', 'zerver_submessage'];
 const byNumber = (a: unknown, b: unknown): number => (a as number) - (b as number);
 
 /** By-user tables, and the column of the user; all but the first two only of those whose private data travels. */
@@ -30,12 +35,13 @@ const PROFILE_TABLES = { zerver_customprofilefieldvalue: 'user_profile_id', zerv
 const PRIVATE_TABLES = {
   zerver_alertword: 'user_profile_id', zerver_muteduser: 'user_profile_id', zerver_onboardingstep: 'user_id', zerver_savedsnippet: 'user_profile_id',
   zerver_useractivity: 'user_profile_id', zerver_useractivityinterval: 'user_profile_id', zerver_userstatus: 'user_profile_id', zerver_usertopic: 'user_profile_id',
+  zerver_navigationview: 'user_id', zerver_externalauthid: 'user_id',
 };
 const BOT_TABLES = { zerver_service: 'user_profile_id', zerver_botstoragedata: 'bot_profile_id', zerver_botconfigdata: 'bot_profile_id' };
 const OF_REALM = [
   'zerver_realmauthenticationmethod', 'zerver_presencesequence', 'zerver_defaultstream', 'zerver_customprofilefield', 'zerver_realmemoji', 'zerver_realmdomain',
   'zerver_realmexport', 'zerver_realmfilter', 'zerver_realmplayground', 'zerver_realmuserdefault', 'zerver_onboardingusermessage', 'zerver_stream', 'zerver_usergroup',
-  'zerver_namedusergroup', 'analytics_realmcount', 'analytics_usercount', 'analytics_streamcount',
+  'zerver_namedusergroup', 'analytics_realmcount', 'analytics_usercount', 'analytics_streamcount', 'zerver_channelfolder',
 ];
 const FLAGS = [
   'read', 'starred', 'collapsed', 'mentioned', 'stream_wildcard_mentioned', 'topic_wildcard_mentioned', 'group_mentioned', 'force_expand', 'force_collapse',
@@ -43,10 +49,10 @@ const FLAGS = [
 ];
 
 export function oracle(server: Tables, request: OracleRequest): Expected {
-  return request.mode === 'user' ? singleUser(server, request.realmId, request.userId as number) : wholeRealm(server, request);
+  return request.mode === 'user' ? singleUser(server, request) : wholeRealm(server, request);
 }
 
-function wholeRealm(server: Tables, { realmId, mode, approved }: OracleRequest): Expected {
+function wholeRealm(server: Tables, { release, realmId, mode, approved }: OracleRequest): Expected {
   const all = (table: string): Row[] => server[table] ?? [];
   const bots = systemBots(server);
   const botIds = new Set(bots.map((bot) => bot.id));
@@ -85,19 +91,24 @@ function wholeRealm(server: Tables, { realmId, mode, approved }: OracleRequest):
   const streams = all('zerver_stream').filter((stream) => stream.realm_id === realmId);
   const subscribers = (recipient: unknown): Row[] => all('zerver_subscription').filter((row) => row.recipient_id === recipient);
   const realmOf = (user: unknown): unknown => all('zerver_userprofile').find((row) => row.id === user)?.realm_id;
-  const safe = (recipient: Row): boolean => subscribers(recipient.id).every((row) => realmOf(row.user_profile_id) === realmId);
+  // Since 12 the three bots make no group unsafe, and groups of them alone travel with every whole realm.
+  const member = (id: unknown): boolean => realmOf(id) === realmId || (release >= 12 && botIds.has(id));
+  const safe = (recipient: Row): boolean => subscribers(recipient.id).every((row) => member(row.user_profile_id));
+  const ofBots = (recipient: Row): boolean => release >= 12 && subscribers(recipient.id).length > 0 && subscribers(recipient.id).every((row) => botIds.has(row.user_profile_id));
   const recipients = all('zerver_recipient').filter((recipient) => {
     const ours = subscribers(recipient.id).filter((row) => userIds.has(row.user_profile_id));
     if (recipient.type === 1) return ours.length > 0;
     if (recipient.type === 2) return streams.some((stream) => stream.id === recipient.type_id);
     if (mode === 'public') return false;
+    if (mode === 'full' && ofBots(recipient)) return true;
     return ours.some((row) => mode === 'full' || consenting.has(row.user_profile_id)) && safe(recipient);
   });
   const recipientIds = new Set(recipients.map((recipient) => recipient.id));
   const typeOf = new Map(recipients.map((recipient) => [recipient.id, recipient.type]));
   const subscriptions = all('zerver_subscription')
-    // To channels all subscriptions, as far as the subscriber is in the export.
-    .filter((row) => recipientIds.has(row.recipient_id) && (userIds.has(row.user_profile_id) || (typeOf.get(row.recipient_id) === 2 && botIds.has(row.user_profile_id))))
+    // To channels (since 12 also to groups) all subscriptions, as far as the subscriber is in the export.
+    .filter((row) => recipientIds.has(row.recipient_id)
+      && (userIds.has(row.user_profile_id) || ((release >= 12 ? [2, 3] : [2]).includes(typeOf.get(row.recipient_id) as number) && botIds.has(row.user_profile_id))))
     .map((row): Row => (mode === 'full' || consenting.has(row.user_profile_id) ? row : {
       id: row.id, user_profile_id: row.user_profile_id, recipient_id: row.recipient_id, active: row.active, is_user_active: row.is_user_active,
       is_muted: false, pin_to_top: false, desktop_notifications: null, audible_notifications: null, push_notifications: null, email_notifications: null,
@@ -116,7 +127,8 @@ function wholeRealm(server: Tables, { realmId, mode, approved }: OracleRequest):
     const isProtected = stream?.history_public_to_subscribers === false;
     // (a) sent to somebody or somewhere in the export
     if (recipient !== undefined) {
-      if (mode === 'full' || stream?.invite_only === false) return true;
+      const open = stream?.invite_only === false && !(release >= 12 && mode === 'consent' && isProtected);
+      if (mode === 'full' || open) return true;
       if (mode === 'consent' && subscribed && (!isProtected || received(message))) return true;
     }
     if (mode === 'public') return false;
@@ -161,6 +173,7 @@ function wholeRealm(server: Tables, { realmId, mode, approved }: OracleRequest):
     zerver_message: messages, zerver_usermessage: usermessages,
     // A reaction of another realm's user is that realm's row.
     zerver_reaction: all('zerver_reaction').filter((row) => messageIds.has(row.message_id) && senders.has(row.user_profile_id)),
+    zerver_submessage: all('zerver_submessage').filter((row) => messageIds.has(row.message_id) && senders.has(row.sender_id)),
     zerver_scheduledmessage: scheduled, zerver_attachment: attachments,
   };
   const clients = new Set([
@@ -168,10 +181,10 @@ function wholeRealm(server: Tables, { realmId, mode, approved }: OracleRequest):
     ...[...(tables.zerver_useractivity ?? []), ...(tables.zerver_userstatus ?? [])].map((row) => row.client_id),
   ]);
   tables.zerver_client = all('zerver_client').filter((row) => clients.has(row.id));
-  return { tables: shaped(tables), consenting };
+  return { tables: shaped(inRelease(tables, release)), consenting };
 }
 
-function singleUser(server: Tables, realmId: number, userId: number): Expected {
+function singleUser(server: Tables, { release, realmId, userId }: OracleRequest): Expected {
   const all = (table: string): Row[] => server[table] ?? [];
   const subscriptions = all('zerver_subscription').filter((row) => row.user_profile_id === userId);
   const recipients = all('zerver_recipient').filter((recipient) => subscriptions.some((row) => row.recipient_id === recipient.id));
@@ -184,13 +197,13 @@ function singleUser(server: Tables, realmId: number, userId: number): Expected {
     // Zulip takes a message of another realm if the user reacted to it.
     if (message.realm_id !== realmId || !(own || reacted) || usermessage === undefined) return [];
     const recipient = all('zerver_recipient').find((row) => row.id === message.recipient_id) as Row;
-    const names = all('zerver_subscription').filter((row) => row.recipient_id === recipient.id)
-      .map((row) => String(all('zerver_userprofile').find((user) => user.id === row.user_profile_id)?.full_name)).sort();
+    const people = all('zerver_subscription').filter((row) => row.recipient_id === recipient.id).map((row) => all('zerver_userprofile').find((user) => user.id === row.user_profile_id) as Row);
+    const name = release >= 12 ? conversation(people, message.sender_id) : people.map((user) => String(user.full_name)).sort().join(', ');
     const mask = usermessage.flags as number;
     return [{
       ...message, flags: FLAGS.filter((_, bit) => (mask >> bit) % 2 === 1), flags_mask: mask,
       sending_client_name: all('zerver_client').find((row) => row.id === message.sending_client_id)?.name,
-      recipient_name: recipient.type === 2 ? all('zerver_stream').find((row) => row.id === recipient.type_id)?.name : names.join(', '),
+      recipient_name: recipient.type === 2 ? all('zerver_stream').find((row) => row.id === recipient.type_id)?.name : name,
     }];
   });
   const of = ([table, column]: [string, string]): [string, Row[]] => [table, all(table).filter((row) => row[column] === userId)];
@@ -200,10 +213,22 @@ function singleUser(server: Tables, realmId: number, userId: number): Expected {
     zerver_stream: all('zerver_stream').filter((stream) => recipients.some((row) => row.type === 2 && row.type_id === stream.id)),
     analytics_usercount: all('analytics_usercount').filter((row) => row.user_id === userId),
     zerver_realmauditlog: all('zerver_realmauditlog').filter((row) => row.modified_user_id === userId || row.acting_user_id === userId),
-    zerver_reaction: reactions, zerver_message: messages,
+    zerver_reaction: reactions, zerver_message: messages, zerver_submessage: all('zerver_submessage').filter((row) => row.sender_id === userId),
     ...Object.fromEntries(Object.entries({ ...PROFILE_TABLES, ...PRIVATE_TABLES }).map(of)),
   };
-  return { tables: shaped(tables), consenting: new Set() };
+  return { tables: shaped(inRelease(tables, release)), consenting: new Set() };
+}
+
+/** How 12 names a conversation: one of two after whoever did not send the message, others after all by id. */
+function conversation(people: readonly Row[], sender: unknown): string {
+  const sorted = [...people].sort((a, b) => byNumber(a.id, b.id));
+  const named = sorted.length === 2 ? sorted.filter((user) => user.id !== sender).slice(0, 1) : sorted;
+  return named.map((user) => String(user.full_name)).join(', ');
+}
+
+/** Without the tables that only 12 has. */
+function inRelease(tables: Tables, release: 11 | 12): Tables {
+  return Object.fromEntries(Object.entries(tables).filter(([table]) => release >= 12 || !SINCE_12.includes(table)));
 }
 
 /** The three bots in the system realm, or wherever an old server keeps them. */
@@ -216,10 +241,10 @@ function systemBots(server: Tables): Row[] {
 
 /** Columns become keys, and secrets are gone. */
 function shaped(tables: Tables): Tables {
-  const references = new Set(['path_id', 'type_id', 'string_id', 'last_update_id', 'first_message_id', 'first_visible_message_id', 'event_last_message_id', 'last_active_message_id']);
+  const references = new Set(['path_id', 'type_id', 'string_id', 'last_update_id', 'first_message_id', 'first_visible_message_id', 'event_last_message_id', 'last_active_message_id', 'reminder_target_message_id', 'external_auth_id']);
   const secrets: Record<string, readonly string[]> = {
-    zerver_userprofile: ['password', 'api_key', 'uuid', 'zoom_token'], zerver_userprofile_mirrordummy: ['password', 'api_key', 'uuid', 'zoom_token'],
-    zerver_service: ['token'], zerver_botconfigdata: ['value'],
+    zerver_userprofile: USER_SECRETS, zerver_userprofile_mirrordummy: USER_SECRETS,
+    zerver_service: ['token'], zerver_botconfigdata: ['value'], zerver_realmexport: ['export_path'],
   };
   const shape = (table: string, row: Row): Row => {
     const out: Record<string, unknown> = {};

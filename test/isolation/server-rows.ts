@@ -44,6 +44,8 @@ const BY_USER: readonly ((user: User, realm: Realm, id: number) => [table: strin
   (user, _, id) => ['zerver_service', { id, user_profile_id: user.id, token: `SERVICE-TOKEN-${id}` }],
   (user, _, id) => ['zerver_botstoragedata', { id, bot_profile_id: user.id, key: `key ${id}` }],
   (user, _, id) => ['zerver_botconfigdata', { id, bot_profile_id: user.id, key: `key ${id}`, value: `CONFIG-SECRET-${id}` }],
+  (user, _, id) => ['zerver_navigationview', { id, user_id: user.id, fragment: `view ${id}`, is_pinned: true, name: null }],
+  (user, realm, id) => ['zerver_externalauthid', { id, user_id: user.id, realm_id: realm.id, external_auth_id: `outside ${id}` }],
   (user, realm, id) => ['analytics_usercount', { id, realm_id: realm.id, user_id: user.id, property: `count ${id}` }],
 ];
 
@@ -58,6 +60,7 @@ const BY_REALM: readonly ((realm: Realm, id: number) => [table: string, row: Row
     id, realm_id: realm.id, type: 1, status: 3, date_requested: '2025-01-01T00:00:00+00:00', date_started: null, date_succeeded: null, date_failed: null,
     date_deleted: null, acting_user_id: (realm.users[0] as User).id, export_path: null, sha256sum_hex: null, tarball_size_bytes: null, stats: null,
   }],
+  (realm, id) => ['zerver_channelfolder', { id, realm_id: realm.id, name: `folder ${id}`, creator_id: (realm.users[0] as User).id }],
   (realm, id) => ['zerver_realmfilter', { id, realm_id: realm.id, pattern: `#${id}` }],
   (realm, id) => ['zerver_realmplayground', { id, realm_id: realm.id, name: `playground ${id}` }],
   (realm, id) => ['analytics_realmcount', { id, realm_id: realm.id, property: `count ${id}` }],
@@ -121,7 +124,7 @@ class Builder {
         is_active: user.active && user.kind !== 'dummy', is_bot: user.kind === 'bot', bot_type: user.kind === 'bot' ? 1 : null,
         bot_owner_id: user.kind === 'bot' ? first + (user.owner % spec.users.length) : null, is_mirror_dummy: user.kind === 'dummy', role: user.role,
         email_address_visibility: user.visibility, allow_private_data_export: user.consents && user.kind !== 'dummy', recipient_id: recipient,
-        password: `PASSWORD-${userId}`, api_key: `APIKEY-${userId}`, uuid: uuid(2, userId), zoom_token: { token: `ZOOM-TOKEN-${userId}` }, avatar_source: 'G', default_sending_stream_id: null,
+        password: `PASSWORD-${userId}`, api_key: `APIKEY-${userId}`, uuid: uuid(2, userId), zoom_token: { token: `ZOOM-TOKEN-${userId}` }, third_party_api_state: { token: `ZOOM-TOKEN-${userId}` }, avatar_source: 'G', default_sending_stream_id: null,
         default_events_register_stream_id: null, ...settings(user.settings),
       });
       if (user.personal) this.#subscribe({ id: userId, recipient, realm: id }, recipient, true, 0);
@@ -186,7 +189,9 @@ class Builder {
     BY_REALM.forEach((row, bit) => { if ((spec.data >> bit) % 2 === 1) this.#given((id) => row(realm, id)); });
     spec.reactions.forEach(({ message, who }, index) => {
       const id = pick(realm.messages, message);
-      if (id !== undefined) this.#add('zerver_reaction', { message_id: id, user_profile_id: this.#person(who, realm).id, emoji_code: `${index}` });
+      if (id === undefined) return;
+      this.#add('zerver_reaction', { message_id: id, user_profile_id: this.#person(who, realm).id, emoji_code: `${index}` });
+      this.#add('zerver_submessage', { message_id: id, sender_id: this.#person(who, realm).id, content: `vote ${index}` });
     });
     for (const { sender, target, delivered } of spec.scheduled) {
       const author = pick(users, sender) as User;

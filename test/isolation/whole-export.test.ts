@@ -1,7 +1,7 @@
 /**
  * Some random servers exported from end to end, in every mode: the same oracle, with workers, transform, files and verify between.
  *
- *   ISOLATION_EXPORTS=100   how many servers (default 8)
+ *   ISOLATION_EXPORTS=100   how many servers, half of them of Zulip 12 (default 8)
  */
 import fc from 'fast-check';
 import { existsSync, readFileSync } from 'node:fs';
@@ -17,10 +17,10 @@ import { exportOne, exportOptions, readTables, withEpochTimestamps, writeUploads
 const SERVERS = Number(process.env.ISOLATION_EXPORTS ?? 8);
 const SEED = process.env.ISOLATION_SEED === undefined ? 20250331 : Number(process.env.ISOLATION_SEED);
 
-t.test(`${SERVERS} random servers from end to end`, async (t) => {
+for (const [half, release] of ([11, 12] as const).entries()) t.test(`random servers of Zulip ${release} from end to end`, async (t) => {
   const directory = t.testdir({});
-  await withIsolationDatabase(async (database) => {
-    for (const [index, spec] of fc.sample(servers, { numRuns: SERVERS, seed: SEED }).entries()) {
+  await withIsolationDatabase(release, async (database) => {
+    for (const [index, spec] of [...fc.sample(servers, { numRuns: SERVERS, seed: SEED }).entries()].filter(([number]) => (number >> 1) % 2 === half)) {
       await database.empty();
       const server = await database.load(rowsOf(spec, database.system));
       const realm = (server.zerver_realm ?? []).filter((each) => each.string_id !== 'zulipinternal')[spec.exported % spec.realms.length] as Row;
@@ -35,13 +35,13 @@ t.test(`${SERVERS} random servers from end to end`, async (t) => {
 
       const mode = (['full', 'consent', 'public'] as const)[index % 3] as 'full' | 'consent' | 'public';
       const whole = await exportOne({ ...options, targets, mode });
-      t.same(differences(withEpochTimestamps(oracle(server, { realmId, mode }).tables), readTables(whole)), [], `server ${index}, ${mode}`);
+      t.same(differences(withEpochTimestamps(oracle(server, { release, realmId, mode }).tables), readTables(whole)), [], `server ${index}, ${mode}`);
 
       if (approved.length > 0) {
         const approvedFilesOnly = index % 2 === 0;
         const entries = approved.map((id) => ({ user: String(id), realm: undefined }));
         const part = await exportOne({ ...options, output: `${options.output}-approved`, targets: { ...targets, approved: entries }, mode: 'consent', approvedFilesOnly });
-        const { tables, consenting } = oracle(server, { realmId, mode: 'consent', approved });
+        const { tables, consenting } = oracle(server, { release, realmId, mode: 'consent', approved });
         if (approvedFilesOnly) tables.zerver_attachment = (tables.zerver_attachment ?? []).filter((row) => consenting.has(row.owner));
         t.same(differences(withEpochTimestamps(tables), readTables(part)), [], `server ${index}, approved, files ${approvedFilesOnly ? 'approved' : 'all'}`);
         const records = JSON.parse(readFileSync(join(part, 'uploads', 'records.json'), 'utf8')) as { path: string; user_profile_id: number }[];
@@ -54,7 +54,7 @@ t.test(`${SERVERS} random servers from end to end`, async (t) => {
       const one = await exportOne({ ...options, output: `${options.output}-user`, targets: { ...targets, users }, mode: 'user' });
       // Without a message there is no messages file.
       const own = { zerver_message: [], ...readTables(one) };
-      t.same(differences(withEpochTimestamps(oracle(server, { realmId, mode: 'user', userId: single.id as number }).tables), own), [], `server ${index}, single user`);
+      t.same(differences(withEpochTimestamps(oracle(server, { release, realmId, mode: 'user', userId: single.id as number }).tables), own), [], `server ${index}, single user`);
     }
   });
 });

@@ -42,7 +42,10 @@ export function readTables(directory: string): Tables {
   const tables: Tables = {};
   for (const name of readdirSync(directory).sort()) {
     if (!/^(realm|analytics|attachment|user|messages-\d{6})\.json$/.test(name)) continue;
-    for (const [table, rows] of Object.entries(JSON.parse(readFileSync(join(directory, name), 'utf8')) as Tables)) tables[table] = [...(tables[table] ?? []), ...rows];
+    for (const [table, rows] of Object.entries(JSON.parse(readFileSync(join(directory, name), 'utf8')) as Tables)) {
+      // Constants such as import_source stand among the tables.
+      if (Array.isArray(rows)) tables[table] = [...(tables[table] ?? []), ...rows];
+    }
   }
   return tables;
 }

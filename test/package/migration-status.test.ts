@@ -3,10 +3,9 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import t from 'tap';
 import { hasMigrationStatus, migrationStatus, type MigrationStatus } from '../../src/package/migration-status.js';
-import type { AppliedMigration } from '../../src/plan/applied-migrations.js';
+import { newestNumber, type AppliedMigration } from '../../src/plan/applied-migrations.js';
 import { detectZulipVersion, zulipVersion } from '../../src/plan/zulip-version.js';
-import { connect } from '../../src/snapshot/connect.js';
-import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { withClient } from '../testbed/database-client.js';
 import { readArchive } from '../testbed/tar-archive.js';
 import { testData, type Dataset } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
@@ -26,19 +25,24 @@ async function expectedStatus(dataset: Dataset, name: string): Promise<Migration
 
 let applied: readonly AppliedMigration[];
 let expected: MigrationStatus;
+/** The same of a 12.0-beta1 server. */
+let recorded12: readonly AppliedMigration[];
+let expected12: MigrationStatus;
+
+async function recordedBy(dataset: Dataset): Promise<readonly AppliedMigration[]> {
+  return withTestDatabase(dataset, (url) => withClient(url, async (client) => (await detectZulipVersion(client, 'zulip')).applied));
+}
 
 t.before(async () => {
-  applied = await withTestDatabase('zulip-11/local', async (url) => {
-    const client = await connect(connectionSettings(url, {}), 'test');
-    return (await detectZulipVersion(client, 'zulip').finally(() => client.end())).applied;
-  });
+  [applied, recorded12] = [await recordedBy('zulip-11/local'), await recordedBy('zulip-12/local')];
   expected = (await expectedStatus('zulip-11/local', 'acme-full.tar.gz')) as MigrationStatus;
+  expected12 = (await expectedStatus('zulip-12/local', 'acme-full.tar.gz')) as MigrationStatus;
 });
 
 t.test('the bundled catalogue is what every server of that version wrote', async (t) => {
-  const result = migrationStatus(zulipVersion(applied), NO_TREE);
-  t.match(result, { source: /^the bundled catalogue for 0697_/, warnings: [] });
-  for (const dataset of ['zulip-11/local', 'zulip-11/s3'] as const) {
+  for (const [dataset, recorded] of [['zulip-11/local', applied], ['zulip-11/s3', applied], ['zulip-12/local', recorded12]] as const) {
+    const result = migrationStatus(zulipVersion(recorded), NO_TREE);
+    t.match(result, { source: /^the bundled catalogue for 0(697|792)_/, warnings: [] });
     for (const name of readdirSync(testData(dataset, 'expected')).filter((each) => !each.includes('-user-'))) {
       t.strictSame(result.content, await expectedStatus(dataset, name), `${dataset} ${name}`);
     }
@@ -129,7 +133,7 @@ t.test('a tree that cannot be read is an error when it is named, and else a warn
   t.end();
 });
 
-t.test('a version without a catalogue is inferred, with a warning', (t) => {
+t.test('a version without a catalogue is inferred, with a warning, and what nobody knows is not guessed', (t) => {
   const newer = [...applied, { app: 'zerver', name: '0698_next' }, { app: 'zerver', name: '0699_after_next' }];
   const result = migrationStatus(zulipVersion(newer), NO_TREE);
   t.match(result, { source: 'inferred from django_migrations', warnings: [/manage\.py import may refuse it/] });
@@ -137,6 +141,22 @@ t.test('a version without a catalogue is inferred, with a warning', (t) => {
   t.strictSame(new Set(result.content.migrations_by_app.zerver), new Set([...(expected.migrations_by_app.zerver ?? []), '[X] 0698_next', '[X] 0699_after_next']));
   t.strictSame({ ...result.content.migrations_by_app, zerver: [] }, { ...expected.migrations_by_app, zerver: [] }, 'all else is known');
   t.equal(migrationStatus(zulipVersion(newer, '12.0-dev+git'), NO_TREE).content.zulip_version, '12.0-dev+git');
+  const future = [...recorded12, { app: 'zerver', name: '0793_next' }];
+  t.match(migrationStatus(zulipVersion(future), NO_TREE), { content: { zulip_version: 'unknown' }, warnings: [/zulip_version unknown.*will refuse it/] });
+  t.equal(migrationStatus(zulipVersion(future, '12.3'), NO_TREE).content.zulip_version, '12.3');
+  t.end();
+});
+
+t.test('an older server has the first lines of a newer one', (t) => {
+  const to = (last: number, backports: readonly number[] = []): AppliedMigration[] => recorded12.filter(({ app, name }) => app !== 'zerver' || newestNumber(name) <= last || backports.includes(newestNumber(name)));
+  for (const [last, backports, text] of [[751, [], '11.0'], [751, [753], '11.0'], [768, [], '12.0-dev+git'], [779, [], '12.0']] as const) {
+    const result = migrationStatus(zulipVersion(to(last, backports)), NO_TREE);
+    t.match(result, { source: /^a newer server's bundled catalogue, up to 07\d\d_/, warnings: [/was taken from a newer server's.*may refuse/] });
+    t.equal(result.content.zulip_version, text);
+    const lines = expected12.migrations_by_app.zerver?.filter((line) => newestNumber(line.slice(4)) <= last || backports.some((number) => line.startsWith(`[X] 0${number}_`)));
+    t.strictSame(result.content.migrations_by_app.zerver, lines);
+    t.strictSame({ ...result.content.migrations_by_app, zerver: [] }, { ...expected12.migrations_by_app, zerver: [] }, 'of the other apps all');
+  }
   t.end();
 });
 
@@ -144,9 +164,9 @@ t.test('the catalogue is not used for a database that it does not fit', (t) => {
   const lacking = applied.filter(({ name }) => name !== '0650_set_default_for_realm_can_add_subscribers_group');
   const result = migrationStatus(zulipVersion(lacking), NO_TREE);
   t.match(result, { source: 'inferred from django_migrations', warnings: [/does not fit/, /may refuse/] });
-  const library = migrationStatus(zulipVersion([...applied, { app: 'social_django', name: '0017_usersocialauth_user_social_auth_uid_required' }]), NO_TREE);
+  const library = migrationStatus(zulipVersion([...applied, { app: 'social_django', name: '0099_of_no_catalogue' }]), NO_TREE);
   t.match(library, { source: /catalogue/, warnings: [/social_django/] });
-  t.ok(library.content.migrations_by_app.social_django?.includes('[X] 0017_usersocialauth_user_social_auth_uid_required'));
+  t.ok(library.content.migrations_by_app.social_django?.includes('[X] 0099_of_no_catalogue'));
   t.strictSame(library.content.migrations_by_app.zerver, expected.migrations_by_app.zerver);
   t.end();
 });

@@ -19,7 +19,7 @@ export async function expectedExport(dataset: Dataset, name: string): Promise<st
 }
 
 /** The uploads directory (LOCAL_UPLOADS_DIR) of a data set with local files, unpacked like an expected export. */
-export async function uploadsDirectory(dataset: 'zulip-11/local' | 'zulip-8/local'): Promise<string> {
+export async function uploadsDirectory(dataset: Exclude<Dataset, 'zulip-11/s3'>): Promise<string> {
   return unpackOnce(testData(dataset, 'uploads.tar.gz'));
 }
 

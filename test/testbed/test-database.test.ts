@@ -18,6 +18,7 @@ async function value(url: string, sql: string): Promise<unknown> {
 const COUNTS: Record<Dataset, Record<string, number>> = {
   'zulip-11/local': { django_migrations: 880, zerver_attachment: 24, zerver_message: 1302, zerver_reaction: 680, zerver_subscription: 1197, zerver_usermessage: 11163, zerver_userprofile: 71 },
   'zulip-11/s3': { django_migrations: 880, zerver_attachment: 24, zerver_message: 469, zerver_reaction: 173, zerver_subscription: 674, zerver_usermessage: 3610, zerver_userprofile: 71 },
+  'zulip-12/local': { django_migrations: 984, zerver_attachment: 24, zerver_message: 693, zerver_reaction: 274, zerver_subscription: 1136, zerver_usermessage: 4830, zerver_userprofile: 71 },
   'zulip-8/local': { django_migrations: 642, zerver_attachment: 24, zerver_message: 540, zerver_reaction: 226, zerver_subscription: 583, zerver_usermessage: 3234, zerver_userprofile: 71 },
 };
 

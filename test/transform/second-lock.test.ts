@@ -17,9 +17,10 @@ const SECRETS: Readonly<Record<string, readonly string[]>> = {
   zerver_service: ['token'],
   zerver_botconfigdata: ['value'],
   zerver_stream: ['email_token'],
+  zerver_realmexport: ['export_path'],
 };
 
-for (const [dataset, zerverMigration] of [['zulip-11/local', 697], ['zulip-8/local', 517]] as const) {
+for (const [dataset, zerverMigration] of [['zulip-12/local', 792], ['zulip-11/local', 697], ['zulip-8/local', 517]] as const) {
   t.test(`${dataset}: rows with every column of the table, secrets too`, async (t) => {
     await withTestDatabase(dataset, async (url) => {
       const client = new pg.Client({ connectionString: url });
