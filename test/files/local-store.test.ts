@@ -26,7 +26,7 @@ function fresh(root: string): string {
 async function pulled(uploadsDir: string, directory: string, copyMode?: CopyMode): Promise<{ areas: FilesResult['areas']; losses: string[] }> {
   const losses: string[] = [];
   const wanted = wantedUploads([{ attachmentId: '1', pathId: '2/a/a.txt', ownerId: OWNER, size: 1 }], {
-    rules: { emojiOriginals: false, avatarVersions: true }, realmIcons: true, claimedUploads: () => each(['2/a/a.txt']),
+    rules: { emojiOriginals: false, avatarVersions: true, uploadedAvatarsAlone: false, ownerAddresses: true }, realmIcons: true, claimedUploads: () => each(['2/a/a.txt']),
     avatars: () => each([{ userId: OWNER, hash: 'hash', avatarSource: 'U', avatarVersion: 1 }]),
     emoji: () => each([{ fileName: 'e.png', name: 'e', authorId: OWNER, deactivated: false }]),
   });
