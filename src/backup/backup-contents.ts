@@ -86,6 +86,8 @@ export interface Contents {
     readonly settings: readonly string[];
     /** Schemas in which the database's functions look for what they name without one. Earlier backups lack it. */
     readonly searchPath?: readonly string[];
+    /** Encoding of rows that were copied as text, where it is that of the database and not UTF8. */
+    readonly rowsIn?: string;
   };
   /** Names of parts: what comes before the rows, the large objects without their bytes if there are any, what comes after the rows. */
   readonly schema: { readonly preData: string; readonly largeObjects?: string; readonly postData: string };

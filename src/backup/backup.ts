@@ -9,7 +9,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { Readable } from 'node:stream';
-import type { RealmliftError } from '../errors.js';
+import { RealmliftError, asRealmliftError } from '../errors.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
@@ -107,8 +107,16 @@ async function takeOnce(request: BackupRequest): Promise<BackupResult> {
     return resultOf(name, store, contents, [...parts, sealed]);
   } catch (error) {
     await begun?.clear().catch(() => undefined);
-    throw error;
+    throw (error as { code?: string }).code === NOT_UTF8 ? badName(error) : asRealmliftError(error, 'backup');
   }
+}
+
+/** SQLSTATE of bytes that are no text in the session's encoding. */
+const NOT_UTF8 = '22021';
+
+/** Rows travel as bytes; by names our queries must know the objects. */
+function badName(cause: unknown): RealmliftError {
+  return new RealmliftError('NAME_NOT_UTF8', 'backup', 'the name of an object, or a comment of a large object, is no UTF-8', { hint: 'the database is in SQL_ASCII: rename it; rows may have any bytes', cause });
 }
 
 function resultOf(name: string, store: BackupStore, contents: Contents, parts: readonly Part[]): BackupResult {

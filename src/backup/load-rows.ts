@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { untilIdle } from '../copy/copy-in.js';
+import { copyOptions } from '../copy/copy-rows.js';
 import { RealmliftError } from '../errors.js';
 import type { Part, TablePart } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
@@ -16,12 +17,12 @@ import { openPart } from './sealing.js';
  * @param target table and columns as COPY takes them
  * @throws RealmliftError BACKUP_DAMAGED naming the part, ROWS_REFUSED
  */
-export async function loadRows(client: pg.Client, { store, open }: OpenBackup, part: Part, expected: TablePart, target: { readonly sql: string; readonly table: string; readonly format: CopyFormat }, signal: AbortSignal): Promise<void> {
+export async function loadRows(client: pg.Client, { store, open }: OpenBackup, part: Part, expected: TablePart, target: { readonly sql: string; readonly table: string; readonly format: CopyFormat; readonly encoding?: string | undefined }, signal: AbortSignal): Promise<void> {
   await openPart(store, part, open, signal, async (plain) => {
     // Again from the start, when the connection to the store broke.
     await client.query('SAVEPOINT part');
     const check = new RowCheck(target.format, expected);
-    const copy = client.query(copyFrom(`COPY ${target.sql} FROM STDIN (FORMAT ${target.format})`));
+    const copy = client.query(copyFrom(`COPY ${target.sql} FROM STDIN (${copyOptions(target.format, target.encoding)})`));
     const answered = untilIdle(client);
     let refused: unknown;
     copy.on('error', (error) => { refused = error; });

@@ -42,11 +42,12 @@ export async function checkPgDump(program: string, serverVersion: number): Promi
 /**
  * Gives the SQL of a section to `consume` while pg_dump writes it.
  *
+ * @param encoding of the script: the database's own, in which all that is there can be written
  * @throws RealmliftError PG_DUMP_FAILED, TABLES_LOCKED; then what was consumed is not the whole section
  */
-export async function withSchema<T>(program: string, snapshot: Snapshot, section: Section, consume: (sql: Readable) => Promise<T>): Promise<T> {
+export async function withSchema<T>(program: string, snapshot: Snapshot, section: Section, encoding: string, consume: (sql: Readable) => Promise<T>): Promise<T> {
   return withLibpqEnvironment(snapshot.settings, async (env) => {
-    const child = spawn(program, [`--snapshot=${snapshot.id}`, `--section=${section}`, `--lock-wait-timeout=${LATER_PATIENCE}`, '-B', '--no-password', '--encoding=UTF8'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, [`--snapshot=${snapshot.id}`, `--section=${section}`, `--lock-wait-timeout=${LATER_PATIENCE}`, '-B', '--no-password', `--encoding=${encoding}`], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     try {
       const exited = once(child, 'close') as Promise<[number | null]>;
       const [result, complaint, [code]] = await Promise.all([consume(child.stdout), text(child.stderr), exited]);

@@ -29,7 +29,10 @@ const TYPES = `
 /** xml: what is received is checked against the encoding that it declares. */
 const NOT_AS_SENT = /^(reg\w+|xml|aclitem)$/;
 
+/** None where the database is not in UTF-8: its texts travel as they are, which COPY can for its text format alone. */
 export async function portableTypes(client: pg.Client): Promise<(type: number) => boolean> {
+  const { rows: [server] } = await client.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
+  if (server?.encoding !== 'UTF8') return () => false;
   const types = new Map((await client.query<TypeRow>(TYPES)).rows.map((row) => [Number(row.oid), row]));
   const isPortable = (oid: number): boolean => {
     const type = types.get(oid);

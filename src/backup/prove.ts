@@ -39,8 +39,8 @@ export async function prove(contents: Contents, settings: ConnectionSettings, jo
     if (found.rows !== expected.rows) differences.push(`${what}: ${found.rows} rows instead of ${expected.rows}`);
     else if (found.digest !== expected.digest) differences.push(`${what}: other values`);
   };
-  const tables = comparable(contents.tables).map(({ what, query, format, parts }) => compare((client) => ({ table: what, select: query(client), format }), parts, what));
-  const pages = contents.largeObjects.length === 0 ? [] : [compare({ table: 'pg_largeobject', select: LARGE_OBJECT_PIECES, format: 'binary' }, contents.largeObjects, 'large objects')];
+  const tables = comparable(contents.tables).map(({ what, query, format, parts }) => compare((client) => ({ table: what, select: query(client), format, encoding: contents.source.rowsIn }), parts, what));
+  const pages = contents.largeObjects.length === 0 ? [] : [compare({ table: 'pg_largeobject', select: LARGE_OBJECT_PIECES, format: 'binary', encoding: undefined }, contents.largeObjects, 'large objects')];
   const sequences: SessionTask = async (client) => void differences.push(...differentSequences(contents.sequences, await sequenceValues(client)));
 
   await runTasks([...tables, ...pages, sequences], jobs, () => reader(settings), stop);

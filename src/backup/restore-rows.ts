@@ -71,7 +71,7 @@ function loads(backup: OpenBackup): Load[] {
 function tableLoader(backup: OpenBackup, table: SavedTable, saved: TablePart): Load['run'] {
   return (client, part, signal) => {
     const columns = table.columns.map((column) => client.escapeIdentifier(column)).join(', ');
-    const target = { sql: `${qualified(client, table.root ?? table)}${columns === '' ? '' : ` (${columns})`}`, table: `${table.schema}.${table.name}`, format: table.format };
+    const target = { sql: `${qualified(client, table.root ?? table)}${columns === '' ? '' : ` (${columns})`}`, table: `${table.schema}.${table.name}`, format: table.format, encoding: backup.contents.source.rowsIn };
     return loadRows(client, backup, part, saved, target, signal);
   };
 }

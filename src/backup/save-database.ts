@@ -54,7 +54,8 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
   // Meanwhile, for to ask pg_dump its version takes as long: Debian puts a Perl script before it.
   const [tables] = await Promise.all([lockedTables(), checkPgDump(saving.pgDump, snapshot.serverVersion)]);
   const parts: Part[] = [];
-  const rows = tables.map((table, number) => tableTasks(client, table, number, saving, parts));
+  const source = await sourceProperties(client, snapshot.serverVersion);
+  const rows = tables.map((table, number) => tableTasks(client, table, number, source.rowsIn, saving, parts));
   const largeObjects = await largeObjectTasks(client, saving, parts);
   const tasks = [...rows, largeObjects].flatMap((each) => each.tasks).sort((a, b) => b.size - a.size);
 
@@ -64,13 +65,12 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
   };
   await allOrNone(stop, (signal) => [
     ...(objects === undefined || schema.largeObjects === undefined ? [] : [sealPart(saving.store, schema.largeObjects, Readable.from([Buffer.from(objects)]), saving.sealing, signal).then((part) => parts.push(part))]),
-    saveSchema(snapshot, saving, 'pre-data', schema.preData, signal).then((part) => parts.push(part)),
-    saveSchema(snapshot, saving, 'post-data', schema.postData, signal).then((part) => parts.push(part)),
+    saveSchema(snapshot, saving, 'pre-data', source.encoding, schema.preData, signal).then((part) => parts.push(part)),
+    saveSchema(snapshot, saving, 'post-data', source.encoding, schema.postData, signal).then((part) => parts.push(part)),
     runTasks(tasks.map(({ run }) => run), saving.jobs, () => joinForRows(snapshot, schemas), signal),
   ]);
   return {
-    source: await sourceProperties(client, snapshot.serverVersion),
-    schema, tables: rows.map((each) => each.saved), largeObjects: largeObjects.parts,
+    source, schema, tables: rows.map((each) => each.saved), largeObjects: largeObjects.parts,
     sequences: await sequenceValues(client), parts,
   };
 }
@@ -89,8 +89,8 @@ async function joinForRows(snapshot: Snapshot, schemas: readonly string[]): Prom
   return client;
 }
 
-function saveSchema(snapshot: Snapshot, { store, sealing, pgDump }: DatabaseSaving, section: Section, name: string, signal: AbortSignal): Promise<Part> {
-  return withSchema(pgDump, snapshot, section, (sql) => sealPart(store, name, sql, sealing, signal));
+function saveSchema(snapshot: Snapshot, { store, sealing, pgDump }: DatabaseSaving, section: Section, encoding: string, name: string, signal: AbortSignal): Promise<Part> {
+  return withSchema(pgDump, snapshot, section, encoding, (sql) => sealPart(store, name, sql, sealing, signal));
 }
 
 /** Work of one session; the larger ones are begun first, so that no session is left alone with one at the end. */
@@ -99,13 +99,13 @@ interface Task {
   readonly run: SessionTask;
 }
 
-function tableTasks(client: pg.Client, table: SourceTable, number: number, saving: DatabaseSaving, parts: Part[]): { saved: SavedTable; tasks: Task[] } {
+function tableTasks(client: pg.Client, table: SourceTable, number: number, rowsIn: string | undefined, saving: DatabaseSaving, parts: Part[]): { saved: SavedTable; tasks: Task[] } {
   const { schema, name, format, columns, condition, root } = table;
   const saved: TablePart[] = [];
   const conditions = rangeConditions(table, (column) => client.escapeIdentifier(column));
   const tasks = conditions.map((range, at): Task => {
     const partName = saving.names.rows(number + 1, table, at + 1);
-    const selection = { table: `${schema}.${name}`, select: rowQuery(client, table, range), format };
+    const selection = { table: `${schema}.${name}`, select: rowQuery(client, table, range), format, encoding: rowsIn };
     return { size: table.size / conditions.length, run: rowTask(selection, partName, at, saved, saving, parts) };
   });
   return { saved: { schema, name, format, columns, ...(condition === undefined ? {} : { condition }), ...(root === undefined ? {} : { root }), parts: saved }, tasks };
@@ -144,7 +144,7 @@ async function largeObjectTasks(client: pg.Client, saving: DatabaseSaving, parts
   const conditions = rangeConditions(measured, (column) => client.escapeIdentifier(column));
   const tasks = conditions.map((range, at): Task => {
     const select = range === '' ? LARGE_OBJECT_PIECES : `${LARGE_OBJECT_PIECES} WHERE ${range}`;
-    const selection = { table: 'pg_largeobject', select, format: 'binary' } as const;
+    const selection = { table: 'pg_largeobject', select, format: 'binary', encoding: undefined } as const;
     return { size: measured.size / conditions.length, run: rowTask(selection, saving.names.largeObjects(at + 1), at, saved, saving, parts) };
   });
   return { parts: saved, tasks };

@@ -16,6 +16,8 @@ export interface RowSelection {
   /** A query without parameters. */
   readonly select: string;
   readonly format: CopyFormat;
+  /** Of the text, if not that of the session. */
+  readonly encoding: string | undefined;
 }
 
 export interface SavedRows extends RowCount {
@@ -31,10 +33,10 @@ export interface RowSaving {
 }
 
 /** `saved` throws RealmliftError as copyRows does; ROWS_LOST when the server counted other rows than arrived. */
-export function saveRows(client: pg.Client, { table, select, format }: RowSelection, store: BackupStore, name: string, sealing: Sealing, signal: AbortSignal): RowSaving {
+export function saveRows(client: pg.Client, { table, select, format, encoding }: RowSelection, store: BackupStore, name: string, sealing: Sealing, signal: AbortSignal): RowSaving {
   const { compress, part } = beginPart(store, name, sealing, signal);
   const tap = new RowTap(format, compress);
-  const copying = copyRows(client, select, (chunk) => tap.write(chunk), table, format).then((copied) => {
+  const copying = copyRows(client, select, (chunk) => tap.write(chunk), table, format, encoding).then((copied) => {
     tap.end();
     return copied;
   }).catch((error: unknown) => {
@@ -53,13 +55,13 @@ export function saveRows(client: pg.Client, { table, select, format }: RowSelect
 }
 
 /** Reads what {@link saveRows} would save, and only counts and digests it. */
-export async function countRows(client: pg.Client, { table, select, format }: RowSelection, signal: AbortSignal): Promise<RowCount> {
+export async function countRows(client: pg.Client, { table, select, format, encoding }: RowSelection, signal: AbortSignal): Promise<RowCount> {
   const counter = rowCounter(format);
   try {
     await copyRows(client, select, (chunk) => {
       signal.throwIfAborted();
       counter.write(chunk);
-    }, table, format);
+    }, table, format, encoding);
     return counter.finish();
   } catch (error) {
     signal.throwIfAborted();

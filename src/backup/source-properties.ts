@@ -18,6 +18,6 @@ const PROPERTIES = `
   FROM pg_database d WHERE d.datname = current_database()`;
 
 export async function sourceProperties(client: pg.Client, serverVersion: number): Promise<Contents['source']> {
-  const { rows: [row] } = await client.query<Omit<Contents['source'], 'serverVersion' | 'searchPath'>>(PROPERTIES);
-  return { serverVersion, ...(row as Omit<Contents['source'], 'serverVersion' | 'searchPath'>), searchPath: await usersSchemas(client) };
+  const { rows: [row] } = await client.query<Omit<Contents['source'], 'serverVersion' | 'searchPath' | 'rowsIn'>>(PROPERTIES);
+  return { serverVersion, ...(row as Omit<Contents['source'], 'serverVersion' | 'searchPath' | 'rowsIn'>), searchPath: await usersSchemas(client), ...(row?.encoding === 'UTF8' ? {} : { rowsIn: row?.encoding as string }) };
 }

@@ -9,6 +9,9 @@ interface ServerError {
   readonly severity?: string | undefined;
 }
 
+/** SQLSTATEs of bytes that are no text, or none in UTF-8. */
+const NO_TEXT = new Set(['22021', '22P05']);
+
 /**
  * @param role whom to grant a missing right
  * @param select the query, for the schema of the table it has no right to
@@ -28,7 +31,18 @@ export function copyError(cause: unknown, table: string | undefined, select: str
   }
   const conflict = recoveryConflict(cause, 'copy', table);
   if (conflict !== undefined) return conflict;
+  if (NO_TEXT.has(code)) return new UndecodableRows(table ?? '', select, cause);
   return new RealmliftError('COPY_FAILED', 'copy', `the server could not send the rows (${serverReason(code, message)})`, { table, cause });
+}
+
+/** The server's refusal, with the query to ask again for its reason. */
+export class UndecodableRows extends RealmliftError {
+  readonly select: string;
+
+  constructor(table: string, select: string, cause: unknown) {
+    super('TEXT_NOT_UTF8', 'copy', 'a row has text that is no UTF-8', { table, cause });
+    this.select = select;
+  }
 }
 
 /** The GRANT that is missing, by the object that the server names: `permission denied for table x`. */

@@ -31,10 +31,11 @@ export interface CopyResult {
  *
  * @param select a query without parameters (COPY takes none)
  * @param table for error messages
+ * @param encoding of the text, if not that of the session
  * @throws RealmliftError COPY_FAILED, RIGHT_MISSING, CONNECTION_LOST, RECOVERY_CONFLICT; what `consume` throws
  */
-export async function copyRows(client: pg.Client, select: string, consume: (chunk: Buffer) => void | Promise<void>, table: string, format: CopyFormat = 'csv'): Promise<CopyResult> {
-  const copy = new CopyOut(`COPY (${select}) TO STDOUT (FORMAT ${format})`, consume);
+export async function copyRows(client: pg.Client, select: string, consume: (chunk: Buffer) => void | Promise<void>, table: string, format: CopyFormat = 'csv', encoding?: string): Promise<CopyResult> {
+  const copy = new CopyOut(`COPY (${select}) TO STDOUT (${copyOptions(format, encoding)})`, consume);
   try {
     client.query(copy);
     return await copy.result;
@@ -45,6 +46,11 @@ export async function copyRows(client: pg.Client, select: string, consume: (chun
     if (copy.failedDownstream) throw error;
     throw copyError(error, table, select, client.user ?? 'the role');
   }
+}
+
+/** Options of COPY, either way. */
+export function copyOptions(format: CopyFormat, encoding: string | undefined): string {
+  return `FORMAT ${format}${encoding === undefined ? '' : `, ENCODING '${encoding}'`}`;
 }
 
 /** A query in the driver's sense: it submits itself and is told of the server's answers. */

@@ -4,6 +4,8 @@ import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { useSchema } from '../plan/search-path.js';
 import type { Progress } from './row-query.js';
+import { UndecodableRows } from '../copy/copy-error.js';
+import { nameUndecodable } from './undecodable-rows.js';
 import { exportSegment, type FinishedPart, type Segment } from './segment.js';
 import { forCopying } from '../copy/copy-socket.js';
 import { cutConnection, joinSnapshot, type JoinedSnapshot } from '../snapshot/snapshot.js';
@@ -110,7 +112,16 @@ class SegmentWorker {
       const session = this.#session;
       this.#session = undefined;
       session?.then((client) => client.end()).catch(() => undefined);
-      this.#send({ kind: 'failed', error: sendable(error) });
+      this.#send({ kind: 'failed', error: sendable(error instanceof UndecodableRows ? await this.#named(error, schema) : error) });
+    }
+  }
+
+  async #named(error: UndecodableRows, schema: string): Promise<unknown> {
+    const client = await this.#open();
+    try {
+      return await nameUndecodable(client, error, schema);
+    } finally {
+      await client.end().catch(() => undefined);
     }
   }
 

@@ -3,7 +3,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
+import type { RealmliftError } from '../../src/errors.js';
+import { openLocalStore } from '../../src/files/local-store.js';
+import { loadDump } from '../testbed/dump-loader.js';
+import { uploadsDirectory } from '../testbed/expected-export.js';
+import { testData } from '../testbed/test-data.js';
+import { withEmptyDatabase } from '../testbed/test-database.js';
 import { exportRealm, exportUser, tableFile, withSource } from './test-source.js';
+import type { TestSource } from './test-source.js';
+
+t.setTimeout(180_000);
 
 const CONTROLS = Array.from({ length: 31 }, (_, code) => String.fromCharCode(code + 1)).join('');
 const TEXTS = [
@@ -100,4 +109,28 @@ t.test('indexes over functions that name nothing with a schema, and a schema tha
     const directory = await exportRealm(source, t.testdir(), 'acme');
     for (const file of ['messages-000001.json', 'attachment.json']) t.strictSame(tableFile(directory, file), tableFile(plain, file), file);
   });
+});
+
+t.test('a row whose text is no UTF-8 is named, with what mends it', async (t) => {
+  await withEmptyDatabase(async (url) => {
+    await loadDump(url, testData('zulip-11/local', 'database.sql.gz'));
+    const source: TestSource = { dataset: 'zulip-11/local', url, openStore: async () => openLocalStore({ uploadsDir: await uploadsDirectory('zulip-11/local') }) };
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    try {
+      const { rows } = await client.query<{ id: number }>(`
+        UPDATE zulip.zerver_message SET content = E'two\\nlines, "quoted" ' || convert_from('\\x636166e9', 'SQL_ASCII'), subject = 'good'
+        WHERE id IN (SELECT m.id FROM zulip.zerver_message m JOIN zulip.zerver_realm r ON r.id = m.realm_id WHERE r.string_id = 'acme' ORDER BY id LIMIT 2 OFFSET 20) RETURNING id`);
+      const [one, two] = rows.map(({ id }) => id).sort((a, b) => a - b) as [number, number];
+      const error = await exportRealm(source, t.testdir(), 'acme').catch((refusal: unknown) => refusal as RealmliftError) as RealmliftError;
+      t.match(error, { code: 'TEXT_NOT_UTF8', stage: 'copy', table: 'zerver_message' });
+      t.match(error.message, new RegExp(`2 rows with id ${one}, ${two} is no UTF-8 \\(column content\\)`));
+      t.notMatch(error.line, /caf|quoted/);
+      await client.query(/UPDATE [^;]*/.exec(error.hint ?? '')?.[0] ?? '');
+      const messages = tableFile(await exportRealm(source, t.testdir(), 'acme'), 'messages-000001.json').zerver_message ?? [];
+      t.strictSame(messages.filter(({ id }) => id === one || id === two).map(({ content }) => content), Array(2).fill('two\nlines, "quoted" café'));
+    } finally {
+      await client.end();
+    }
+  }, 'SQL_ASCII');
 });

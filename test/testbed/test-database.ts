@@ -45,10 +45,10 @@ export async function withTestDatabase<T>(dataset: Dataset | NewServer, work: (u
 }
 
 /** Runs `work` with an empty database of its own and drops it afterwards. */
-export async function withEmptyDatabase<T>(work: (url: string) => Promise<T>): Promise<T> {
+export async function withEmptyDatabase<T>(work: (url: string) => Promise<T>, encoding = 'UTF8'): Promise<T> {
   const server = await testServerUrl();
   const name = `empty_${randomBytes(4).toString('hex')}`;
-  await query(server, `CREATE DATABASE "${name}" TEMPLATE template0`);
+  await query(server, `CREATE DATABASE "${name}" TEMPLATE template0 ENCODING '${encoding}'`);
   try {
     return await work(sibling(server, name));
   } finally {
