@@ -11,6 +11,7 @@ const COMMANDS = new Map<string, () => Promise<Command>>([
   ['export-user', async () => (await import('./cli/export-user-command.js')).exportUserCommand()],
   ['plan', async () => (await import('./cli/plan-command.js')).planCommand()],
   ['verify', async () => (await import('./cli/verify-command.js')).verifyCommand()],
+  ['report', async () => (await import('./cli/report-command.js')).reportCommand()],
   ['merge', async () => (await import('./cli/merge-command.js')).mergeCommand()],
   ['remap', async () => (await import('./cli/remap-command.js')).remapCommand()],
   ['pipe', async () => (await import('./cli/pipe-command.js')).pipeCommand()],

@@ -28,6 +28,8 @@ import { useSchema } from './plan/search-path.js';
 import { readSource } from './plan/source.js';
 import { findTargets, type Target, type TargetRequest } from './plan/targets.js';
 import type { PreparedRemap } from './remap/remap-request.js';
+import { finishReport } from './report/finish-report.js';
+import { writeIndex } from './report/write-index.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { recoveryConflict } from './snapshot/recovery-conflict.js';
 import { prepareSessions, withSession, withSnapshot } from './snapshot/snapshot.js';
@@ -163,7 +165,8 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
     });
     if (outcomes.length > 1) {
       const manifest = writeRunManifest(options.output, context.snapshot, VERSION, outcomes.map(runEntry));
-      await options.archive?.add(basename(manifest), manifest);
+      if (options.archive === undefined) writeIndex(options.output, outcomes);
+      else await options.archive.add(basename(manifest), manifest);
     }
     return outcomes;
   } finally {
@@ -178,10 +181,16 @@ function runEntry(outcome: Outcome): RunEntry {
 }
 
 async function exportTarget(context: RunContext, target: Target, options: ExportOptions): Promise<ExportResult> {
+  const started = performance.now();
   context.snapshot.lost.throwIfAborted();
   const output = takeOutputDirectory(options.output, target.directory, options.resume ? 'resume' : 'refuse');
   try {
     const { result, finished, verified, outside } = await exportInto(output, context, target, options);
+    const seconds = (performance.now() - started) / 1000;
+    // A stream has left by now.
+    if (options.archive === undefined) {
+      await finishReport(finished, verified, { finished_at: new Date().toISOString(), seconds, verify_seconds: verified?.totals.seconds ?? null, jobs: options.jobs }, output.final);
+    }
     context.snapshot.lost.throwIfAborted();
     output.publish(finished);
     options.onEvent({ target: target.name, kind: 'finished', directory: output.final });

@@ -3,6 +3,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { takeOutputDirectory } from './package/output-directory.js';
 import type { RemapResult } from './remap/remap-export.js';
 import { applyRemap, prepareRemap, requireBase, type RemapRequest } from './remap/remap-request.js';
+import { writePage } from './report/finish-report.js';
 import { requireGood } from './verify/require-good.js';
 
 export interface RemappedExport extends RemapResult {
@@ -21,7 +22,8 @@ export async function remapDirectory(input: string, output: string, request: Rem
   const place = takeOutputDirectory(dirname(resolve(output)), basename(resolve(output)), 'remove');
   try {
     const result = await applyRemap(prepared, { from: input, to: place.partial, files: 'copy' });
-    if (verify) await requireGood(place.partial, {}, 'nothing was published; --no-verify publishes all the same');
+    const verified = verify ? await requireGood(place.partial, {}, 'nothing was published; --no-verify publishes all the same') : undefined;
+    await writePage(place.partial, verified, undefined, place.final);
     place.publish();
     return { ...result, directory: place.final };
   } catch (error) {

@@ -1,7 +1,10 @@
 /** `realmlift plan`: what an export would do, without doing it. */
+import { writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
+import { diskError } from '../package/part-file.js';
 import { planReport, type PlannedExport } from '../plan-report.js';
 import { readUserList } from '../plan/user-list.js';
+import { planPage } from '../report/plan-page.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
 import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
@@ -17,6 +20,7 @@ interface PlanArguments extends SchemaOptions, LockOptions {
   readonly consentMessage?: number;
   readonly force?: true;
   readonly json?: true;
+  readonly html?: string;
 }
 
 export function planCommand(): Command {
@@ -30,6 +34,7 @@ export function planCommand(): Command {
     .option('--force', 'plan although nobody could administer the result');
   return addSchemaOptions(addLockOptions(command))
     .option('--json', 'print the plan as JSON')
+    .option('--html <file>', 'also write it as a page that stands alone')
     .addHelpText('after', '\nRows are counted, bytes, time and disk are estimated.\nExit codes: 0 done; 1 failed; 2 wrong usage; 3 an export would be refused.')
     .action(async (options: PlanArguments) => {
       const approved = options.users === undefined ? undefined : readUserList(options.users);
@@ -42,6 +47,7 @@ export function planCommand(): Command {
           decisions: decisionsOf(options),
         },
       }, (why) => process.stderr.write(`realmlift: ${why}\n`));
+      if (options.html !== undefined) await writeFile(options.html, planPage(plans), { mode: 0o600 }).catch((error: unknown) => { throw diskError(error, options.html as string); });
       process.stdout.write(options.json === true ? `${JSON.stringify(plans, null, 2)}\n` : plans.map(text).join('\n'));
     });
 }

@@ -69,7 +69,7 @@ export async function writeReport(report: Report): Promise<void> {
     { key: 'orphans', part: ORPHANS_PATH, rows: 0 },
     { key: 'rows_left_out', part: path, rows: 0 },
   ];
-  await assemble(directory, 'report.json', members);
+  await assemble(directory, 'report.json', members, 'indented');
 }
 
 /** `[{"class":…,"reason":…,"count":…,"rows":[…]},…]` as a part of its own, since the lists of rows lie on disk. */
@@ -89,10 +89,10 @@ async function joinParts(directory: string, paths: readonly string[]): Promise<s
   const file = new PartFile(join(directory, path));
   try {
     for (const [index, each] of paths.entries()) {
-      file.writeText(index === 0 ? '[' : ',');
+      file.writeText(index === 0 ? '[\n    ' : ',\n    ');
       await file.append(join(directory, each));
     }
-    file.writeText(paths.length === 0 ? '[]' : ']');
+    file.writeText(paths.length === 0 ? '[]' : '\n  ]');
     await file.finish();
     return path;
   } catch (error) {

@@ -78,7 +78,7 @@ async function writeReport({ directory, inputs, differences, stayed }: MergeCont
     { key: 'differences', part: join(RUN_DIRECTORY, 'differences.json'), rows: differences.total },
     { key: 'rows_left_out', value: stayed.length === 0 ? [] : [{ class: 'file', what: STAYED_ATTACHMENTS, reason: 'named by a message, and in none of the exports', count: stayed.length, rows: stayed }] },
   ];
-  await assemble(directory, 'report.json', members);
+  await assemble(directory, 'report.json', members, 'indented');
 }
 
 function describe({ source: { header } }: MergeInput): object {

@@ -9,23 +9,29 @@ export type Member =
   | { readonly key: string; readonly value: unknown };
 
 /**
- * Writes `{"key":[rows],…}`.
+ * Writes `{"key":[rows],…}`, or what people read too, a member a line.
  * @param directory of the run; the paths of parts are relative to it
  * @returns the file, with its rows by key; of a constant its letters, which Zulip's statistics count as Python's len() does
  */
-export async function assemble(directory: string, name: string, members: readonly Member[]): Promise<JournalPart> {
+export async function assemble(directory: string, name: string, members: readonly Member[], style: 'compact' | 'indented' = 'compact'): Promise<JournalPart> {
+  const [begin, between, colon, end] = style === 'compact' ? ['{', ',', ':', '}'] : ['{\n  ', ',\n  ', ': ', '\n}\n'];
   const file = new PartFile(join(directory, name));
   try {
     for (const [index, member] of members.entries()) {
-      file.writeText(`${index === 0 ? '{' : ','}${JSON.stringify(member.key)}:`);
+      file.writeText(`${index === 0 ? begin : between}${JSON.stringify(member.key)}${colon}`);
       if ('part' in member) await file.append(join(directory, member.part));
-      else file.writeText(JSON.stringify(member.value));
+      else file.writeText(style === 'compact' ? JSON.stringify(member.value) : indented(member.value));
     }
-    file.writeText(members.length === 0 ? '{}' : '}');
+    file.writeText(members.length === 0 ? '{}' : end);
     const rows = Object.fromEntries(members.map((member) => [member.key, 'part' in member ? member.rows : String(member.value).length]));
     return { path: name, ...(await file.finish()), rows };
   } catch (error) {
     file.abandon();
     throw error;
   }
+}
+
+/** A value as it stands in an indented object. */
+export function indented(value: unknown): string {
+  return JSON.stringify(value, null, 2).replaceAll('\n', '\n  ');
 }

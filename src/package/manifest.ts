@@ -16,6 +16,7 @@
  * ```
  */
 import { createReadStream, createWriteStream } from 'node:fs';
+import { rename } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../errors.js';
@@ -95,6 +96,17 @@ export async function writeManifest(
   path: string, header: ManifestHeader, entries: AsyncIterable<ManifestFile> | Iterable<ManifestFile>,
 ): Promise<void> {
   await pipeline(Readable.from(manifestText(header, entries)), createWriteStream(path, { flush: true, mode: 0o600 }));
+}
+
+/** Writes the entry of one file anew, which was changed on purpose. */
+export async function amendManifest(path: string, changed: ManifestFile): Promise<void> {
+  const { header, files } = await readManifest(path);
+  const entries = async function* (): AsyncGenerator<ManifestFile> {
+    for await (const file of files) yield file.path === changed.path ? changed : file;
+  };
+  const partial = `${path}.partial`;
+  await writeManifest(partial, header, entries());
+  await rename(partial, path);
 }
 
 async function* manifestText(

@@ -4,6 +4,7 @@ import { walk } from './directory-walk.js';
 import type { JournalPart } from './journal.js';
 import { MANIFEST, type ManifestFile } from './manifest.js';
 import { digestOf } from './part-file.js';
+import { SIDE_FILES } from './side-files.js';
 
 /**
  * @param known what was written with a digest, by path
@@ -14,7 +15,7 @@ export async function* treeEntries(
 ): AsyncGenerator<ManifestFile> {
   let next = await placed?.next();
   for (const { path } of walk(directory)) {
-    if (path === MANIFEST) continue;
+    if (path === MANIFEST || SIDE_FILES.has(path)) continue;
     const part = known(path);
     if (next?.done === false && next.value.path === path) {
       yield next.value;

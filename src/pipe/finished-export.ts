@@ -9,6 +9,7 @@ import { recordsOf } from '../files/records.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
 import { comparePaths, MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
+import { SIDE_FILES } from '../package/side-files.js';
 import { changed, type Expected } from './table-file.js';
 
 /** An export whose tables can be read: of realmlift ({@link FinishedExport}), or one that Zulip itself wrote. */
@@ -69,7 +70,11 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
   const numbered: { number: number; file: ManifestFile }[] = [];
   const found = filesOf(directory);
   let present = found.next();
+  const passBy = (before: string | undefined): void => {
+    while (present.done !== true && SIDE_FILES.has(present.value.path) && present.value.path !== before) present = found.next();
+  };
   for await (const file of files) {
+    passBy(file.path);
     const order = present.done === true ? 1 : comparePaths(present.value.path, file.path);
     if (present.done !== true && order < 0) throw changed(present.value.path, 'it is not listed there');
     if (present.done === true || order > 0) throw changed(file.path, 'it is missing');
@@ -86,6 +91,7 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
     }
     present = found.next();
   }
+  passBy(undefined);
   if (present.done !== true) throw changed(present.value.path, 'it is not listed there');
   numbered.sort((a, b) => a.number - b.number);
   numbered.forEach(({ number, file }, index) => {

@@ -6,6 +6,7 @@ import { recordsOf } from '../files/records.js';
 import { walk } from '../package/directory-walk.js';
 import { MANIFEST } from '../package/manifest.js';
 import { refusePacked } from '../package/packed-export.js';
+import { SIDE_FILES } from '../package/side-files.js';
 import { areaOf, MESSAGES, openFinishedExport, readTop, TABLE_FILES, type ReadableExport } from './finished-export.js';
 import { RowFields } from './row-fields.js';
 import { eachTableFile } from './opened-tables.js';
@@ -22,6 +23,7 @@ function openUnlisted(directory: string): ReadableExport {
   const numbered: { readonly number: number; readonly file: Expected }[] = [];
   const areaFiles: Expected[] = [];
   for (const { path, isFile } of walk(directory)) {
+    if (SIDE_FILES.has(path)) continue;
     if (!isFile) throw new RealmliftError('NOT_AN_EXPORT', 'verify', `${path} is no ordinary file`);
     const file = { path, size: lstatSync(join(directory, path)).size };
     const area = areaOf(path);

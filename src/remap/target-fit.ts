@@ -54,7 +54,7 @@ function newestMigration({ directory, top }: ReadableExport): string | undefined
   const fd = openSync(join(directory, 'report.json'), 'r');
   try {
     const head = Buffer.alloc(REPORT_HEAD);
-    return /"newest_migration":"(\w+)"/.exec(head.toString('utf8', 0, readSync(fd, head, 0, head.length, 0)))?.[1];
+    return /"newest_migration":\s*"(\w+)"/.exec(head.toString('utf8', 0, readSync(fd, head, 0, head.length, 0)))?.[1];
   } finally {
     closeSync(fd);
   }

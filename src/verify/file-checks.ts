@@ -1,5 +1,7 @@
 /** Has each file of the export looked at by the workers, and compares what they find with the manifest and the statistics. */
+import { addCensus, emptyCensus } from './census.js';
 import { MANIFEST, type ManifestFile } from '../package/manifest.js';
+import { SIDE_FILES } from '../package/side-files.js';
 import type { ComparedFile } from './manifest-comparison.js';
 import type { OpenedExport } from './export-opening.js';
 import type { FindingList } from './findings.js';
@@ -29,6 +31,7 @@ export interface Totals {
 
 export class FileChecks {
   readonly totals: Totals = { files: 0, bytes: 0, rows: {} };
+  readonly census = emptyCensus();
   readonly #pool: WorkerPool;
   readonly #opened: OpenedExport;
   readonly #findings: FindingList;
@@ -57,7 +60,7 @@ export class FileChecks {
 
   /** `complete`: the manifest can be read, so that a file which it does not list should not be there. */
   async check({ path, found, listed }: ComparedFile, complete: boolean): Promise<void> {
-    if (path === MANIFEST) return;
+    if (path === MANIFEST || (listed === undefined && SIDE_FILES.has(path))) return;
     if (found === undefined) {
       this.#error(path, 'the file is missing: the manifest lists it');
       return;
@@ -111,6 +114,7 @@ export class FileChecks {
       if (listed !== undefined && result.rows !== undefined) this.#compareRows(listed, result.rows);
       this.#compareStatistics(path.replace(/\.json$/, ''), result.rows, true);
       for (const [table, rows] of result.rows ?? []) this.totals.rows[table] = (this.totals.rows[table] ?? 0) + rows;
+      addCensus(this.census, result.census);
       if (sequence > 0) this.#inOrder(sequence, result);
       this.#done(1, result.size);
     }));

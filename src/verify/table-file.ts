@@ -1,5 +1,6 @@
 /** Checks one file of tables: realm.json, user.json, analytics.json, attachment.json or one of messages-NNNNNN.json. */
 import { join } from 'node:path';
+import { FileCensus, type Census } from './census.js';
 import type { Context } from './export-context.js';
 import { readFile } from './file-input.js';
 import { FindingList, type Finding } from './findings.js';
@@ -21,6 +22,7 @@ export interface TableFileResult {
   findings: Finding[];
   /** The range of the message ids of a file of messages; undefined when it has none. */
   messages: { min: number; max: number } | undefined;
+  census: Census;
 }
 
 /** The names that the import reads, in the order of their numbers. */
@@ -32,11 +34,15 @@ export function checkTableFile(file: string, scanner: JsonScanner, context: Cont
   const messages = MESSAGE_FILE.test(file) ? new MessageRows(spools) : undefined;
   const path = join(context.directory, file);
   const checks = new Map<string, RowCheck>();
+  const census = new FileCensus();
+  /** Where each table begins. */
+  const begins: [string, number][] = [];
 
   const planFor = (table: string): RowCheck => {
     if (REFERENCES[table] === undefined) findings.add('note', file, table, 'unknown table: its references are unchecked');
     if (checks.has(table)) findings.add('error', file, table, 'the table comes twice in the file');
-    const special = messages?.special(table) ?? specialCheck(table, context);
+    begins.push([table, scanner.offset]);
+    const special = census.beside(table, messages?.special(table) ?? specialCheck(table, context));
     const check = new RowCheck(file, table, context, findings, (key) => spools.references.get(key), special);
     checks.set(table, check);
     return check;
@@ -47,6 +53,7 @@ export function checkTableFile(file: string, scanner: JsonScanner, context: Cont
     return scanTables(scanner, planFor);
   });
   const rows = read.value;
+  begins.forEach(([table, begin], at) => { census.result.bytes[table] = (begins[at + 1]?.[1] ?? read.size) - begin; });
   if (read.damage !== undefined) findings.add('error', file, undefined, read.damage);
   if (rows !== undefined && messages !== undefined) {
     // In a single-user export the flags are in the messages.
@@ -64,7 +71,7 @@ export function checkTableFile(file: string, scanner: JsonScanner, context: Cont
     // Ids of messages and usermessages are compared over all files at the end.
     if (disordered && messages === undefined && rows !== undefined) findRepeatedRows(path, file, table, scanner, findings);
   }
-  return { file, size: read.size, sha256: read.sha256, rows, findings: findings.list(), messages: messages?.range };
+  return { file, size: read.size, sha256: read.sha256, rows, findings: findings.list(), messages: messages?.range, census: census.result };
 }
 
 /** The slow way for a table that is not sorted: reads the file once more and sorts the ids of the table on disk. */

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
 import { comparePaths, MANIFEST, type ManifestFile } from '../package/manifest.js';
+import type { Census } from './census.js';
 import type { SharedContext } from './export-context.js';
 import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
 import { FileChecks } from './file-checks.js';
@@ -52,6 +53,8 @@ export interface VerifyReport {
     rows: Record<string, number>;
     seconds: number;
   };
+  /** Undefined where nothing could be read. */
+  census?: Census;
 }
 
 /**
@@ -64,13 +67,14 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
   const jobs = options.jobs ?? availableParallelism();
   const findings = new FindingList();
   const opened = await openExport(directory, findings);
-  const report = (totals: { files: number; bytes: number; rows: Record<string, number> }): VerifyReport => ({
+  const report = (totals: { files: number; bytes: number; rows: Record<string, number> }, census?: Census): VerifyReport => ({
     directory,
     kind: opened.oneUser ? 'user' : 'realm',
     manifest: opened.ours,
     // Workers finish in any order; the report is the same for any number of them.
     findings: findings.list().sort((a, b) => comparePaths(`${a.file}\n${a.table}\n${a.message}`, `${b.file}\n${b.table}\n${b.message}`)),
     totals: { ...findings.counts, ...totals, seconds: (performance.now() - started) / 1000 },
+    ...(census === undefined ? {} : { census }),
   });
   if (opened.empty) return report({ files: 0, bytes: 0, rows: {} });
 
@@ -84,7 +88,7 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
       for (const [area, count] of counts) files.compareRecords(area, count);
       await checkAllFiles(opened, files, findings);
       checkIdsOverFiles(await pool.runOnAll('finish', undefined), context.kind, scratch, findings);
-      return report(files.totals);
+      return report(files.totals, files.census);
     });
   });
 }

@@ -1,11 +1,12 @@
 /** Do two export directories hold the same bytes? */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { SIDE_FILES } from '../../src/package/side-files.js';
 
 /** What names the run and not the rows. */
 const OF_THE_RUN: Readonly<Record<string, RegExp>> = {
   'manifest.json': /"snapshot": \{[^}]*\}|\{"path":"(report\.json)",[^}]*\}/g,
-  'report.json': /"snapshot":\{[^}]*\}|"resumed":\d+/g,
+  'report.json': /"snapshot": \{[^}]*\}|"resumed": \d+/g,
 };
 
 /** The paths at which the two differ; the snapshot that manifest and report name does not count. */
@@ -16,7 +17,8 @@ export function differingPaths(expected: string, actual: string): string[] {
 
 function files(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1));
+    .filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
+    .filter((path) => !SIDE_FILES.has(path));
 }
 
 function content(directory: string, path: string): string | undefined {

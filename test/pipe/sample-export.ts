@@ -17,15 +17,17 @@ export interface SampleExport {
   readonly approved?: readonly string[];
   /** Directory under which the export's own is made. */
   readonly output: string;
+  /** Read it again before it is published; not unless asked for. */
+  readonly verify?: boolean;
   readonly dataset?: 'zulip-11/local' | 'zulip-8/local';
 }
 
 /** Exports and returns the directories, in the order of the targets. */
-export async function sampleExport(url: string, { realm, mode = 'full', users, approved, output, dataset = 'zulip-11/local' }: SampleExport): Promise<string[]> {
+export async function sampleExport(url: string, { realm, mode = 'full', users, approved, output, verify = false, dataset = 'zulip-11/local' }: SampleExport): Promise<string[]> {
   const uploadsDir = await uploadsDirectory(dataset);
   const outcomes = await runExport({
     settings: connectionSettings(url, {}), targets: { realms: [realm], exclude: [], users: entries(users), approved: entries(approved), allowUnknown: false }, mode, output, jobs: 1, resume: false, snapshot: undefined, maxSnapshotAge: undefined, signal: undefined, force: true,
-    decisions: { strip: new Set(), keep: new Set() }, approvedFilesOnly: true, verify: false, consentMessage: undefined, zulipVersion: undefined,
+    decisions: { strip: new Set(), keep: new Set() }, approvedFilesOnly: true, verify, consentMessage: undefined, zulipVersion: undefined,
     migrationStatus: { file: undefined, zulipDir: undefined }, openStore: () => openLocalStore({ uploadsDir }), fileJobs: undefined,
     salt: AVATAR_SALT[dataset], avatars: true, randomSeed: 'sample', onEvent: () => undefined,
   });

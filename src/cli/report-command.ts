@@ -1,0 +1,42 @@
+/** `realmlift report DIR`: the page of an export that is there. */
+import { writeFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import { EXIT } from '../errors.js';
+import { diskError } from '../package/part-file.js';
+import { openReadableExport } from '../pipe/readable-export.js';
+import { readNames } from '../report/read-names.js';
+import { writePage } from '../report/finish-report.js';
+import { realmPage } from '../report/realm-page.js';
+import { readFacts } from '../report/realm-facts.js';
+import { verifyExport } from '../verify/verify-export.js';
+
+interface ReportArguments {
+  readonly names?: true;
+  readonly output?: string;
+}
+
+export function reportCommand(): Command {
+  return new Command('report')
+    .description('Write the page of an export: what it holds, what stayed and why, whether it is whole. Reads the export again.')
+    .argument('<directory>', 'an export, unpacked (also one that Zulip wrote)')
+    .option('--names', 'show what people called things: the realm, its channels, its largest files')
+    .option('-o, --output <file>', 'where the page goes (default: report.html in the directory); - is standard output')
+    .addHelpText('after', `
+Examples:
+  realmlift report out/acme && xdg-open out/acme/report.html
+  realmlift report out/acme --names --output /tmp/acme.html
+
+The page is one file that fetches nothing. Without --names no addresses, names or contents are on it.
+Exit codes: 0 done; 1 the export is damaged, or the page cannot be written; 2 no such export.`)
+    .action(async (directory: string, { names, output }: ReportArguments) => {
+      const verified = await verifyExport(directory);
+      const known = names === true ? readNames(await openReadableExport(directory)) : undefined;
+      if (output === undefined) process.stdout.write(`${await writePage(directory, verified, known)}\n`);
+      else {
+        const text = realmPage(await readFacts(directory, verified, known));
+        if (output === '-') process.stdout.write(text);
+        else await writeFile(output, text, { mode: 0o600 }).catch((error: unknown) => { throw diskError(error, output); });
+      }
+      if (verified.totals.errors > 0) process.exitCode = EXIT.failed;
+    });
+}

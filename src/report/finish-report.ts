@@ -1,0 +1,58 @@
+/**
+ * The last step of whatever makes an export: what verify counted goes into report.json, and the page beside it is written. Times
+ * go to a file of their own, so that two exports of the same rows differ in nothing else.
+ */
+import { existsSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { appendToReport } from '../package/append-member.js';
+import { amendManifest, MANIFEST } from '../package/manifest.js';
+import { diskError } from '../package/part-file.js';
+import { REPORT_PAGE, TIMES } from '../package/side-files.js';
+import { emptyCensus, MESSAGE_KINDS, type Census } from '../verify/census.js';
+import type { VerifyReport } from '../verify/verify-export.js';
+import { readFacts, type Names, type Times } from './realm-facts.js';
+import { realmPage } from './realm-page.js';
+
+/**
+ * @param verified what verify found in this very directory; undefined where it was not asked
+ * @param shownAs where the export will be
+ * @throws RealmliftError as {@link diskError}
+ */
+export async function finishReport(directory: string, verified: VerifyReport | undefined, times: Times, shownAs: string): Promise<void> {
+  if (verified !== undefined) await addContents(directory, verified);
+  await writeFile(join(directory, TIMES), `${JSON.stringify(times, null, 2)}\n`, { mode: 0o600 }).catch((error: unknown) => { throw diskError(error, directory); });
+  await writePage(directory, verified, undefined, shownAs);
+}
+
+/** Writes report.html, over the one that is there. @returns its path */
+export async function writePage(directory: string, verified: VerifyReport | undefined, names: Names | undefined, shownAs = directory): Promise<string> {
+  const path = join(directory, REPORT_PAGE);
+  const facts = await readFacts(directory, verified, names);
+  try {
+    await writeFile(`${path}.partial`, realmPage({ ...facts, directory: shownAs }), { mode: 0o600 });
+    await rename(`${path}.partial`, path);
+  } catch (error) {
+    throw diskError(error, path);
+  }
+  return path;
+}
+
+/** report.json with what an owner counts; the manifest's entry follows. */
+async function addContents(directory: string, { totals, census }: VerifyReport): Promise<void> {
+  const path = join(directory, 'report.json');
+  if (!existsSync(path)) return;
+  const { errors, notes, files, bytes } = totals;
+  const finished = await appendToReport(path, `${path}.partial`, 'contents', { verified: { files, bytes, errors, notes }, ...sorted(census ?? emptyCensus()) });
+  await rename(`${path}.partial`, path);
+  await amendManifest(join(directory, MANIFEST), { path: 'report.json', ...finished });
+}
+
+/** In an order that does not depend on which worker was first. */
+function sorted({ months, users, channels, bytes }: Census): object {
+  const byKey = <T>(counts: Record<string, T>): [string, T][] => Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    messages_by_month: Object.fromEntries(byKey(months).map(([month, counts]) => [month, Object.fromEntries(MESSAGE_KINDS.map((kind) => [kind, counts[kind]]))])),
+    users: Object.fromEntries(byKey(users)), channels: Object.fromEntries(byKey(channels)), bytes_by_table: Object.fromEntries(byKey(bytes)),
+  };
+}

@@ -1,0 +1,17 @@
+/** What people called things, for those who asked to see it. */
+import type { ReadableExport } from '../pipe/finished-export.js';
+import { eachTableFile } from '../pipe/opened-tables.js';
+import { RowFields } from '../pipe/row-fields.js';
+import type { Names } from './realm-facts.js';
+
+export function readNames(source: ReadableExport): Names {
+  let realm = source.header.realm;
+  const channels = new Map<string, string>();
+  const fields = new RowFields();
+  const listed = source.top.get('realm.json');
+  for (const file of eachTableFile(source, listed === undefined ? [] : [listed])) {
+    for (const row of file.rows('zerver_realm')) realm = fields.split(row).textOf('name') ?? realm;
+    for (const row of file.rows('zerver_stream')) channels.set(String(fields.split(row).integerOf('id')), fields.textOf('name') ?? '');
+  }
+  return { realm, channels };
+}
