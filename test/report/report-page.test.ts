@@ -30,7 +30,7 @@ const [acme, consent, plans] = await withTestDatabase('zulip-11/local', async (u
   const [full, some] = [await sampleExport(url, { realm: 'acme', output, verify: true }), await sampleExport(url, { realm: 'acme', mode: 'consent', verify: true, output: join(output, 'consent') })];
   const settings = connectionSettings(url, {});
   const plans = await planReport({
-    settings, zulipVersion: undefined, targets: { realms: ['acme', 'tiny'], exclude: [], users: undefined, approved: undefined, allowUnknown: false },
+    settings, patience: { timeout: undefined, onWait: () => undefined }, zulipVersion: undefined, targets: { realms: ['acme', 'tiny'], exclude: [], users: undefined, approved: undefined, allowUnknown: false },
     request: { mode: 'consent', consentMessage: undefined, force: true, decisions: { strip: new Set(), keep: new Set() } },
   }, () => undefined);
   return [full[0] as string, some[0] as string, plans] as const;
