@@ -1,5 +1,5 @@
 /** The first thing to know of an export. */
-import { thousands } from '../cli/summary.js';
+import { counted } from '../cli/summary.js';
 import type { RealmFacts } from './realm-facts.js';
 
 export interface Verdict {
@@ -23,8 +23,4 @@ export function verdictOf({ verified, lost, leftOut, written }: RealmFacts): Ver
   if (gone > 0) return { kind: 'bad', line: `Verified, but ${counted(gone, 'file')} lost`, details };
   if (verified.manifest === false) return { kind: 'warn', line: 'Its rows fit together', details };
   return { kind: 'good', line: 'Whole and verified', details };
-}
-
-function counted(count: number, what: string): string {
-  return `${thousands(count)} ${what}${count === 1 ? '' : 's'}`;
 }
