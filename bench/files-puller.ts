@@ -68,7 +68,7 @@ function wanted(keys: readonly string[], size: number): WantedFiles {
   }
   async function* none(): AsyncGenerator<never> {}
   return {
-    realmId: REALM, rules: { emojiOriginals: true, avatarVersions: true, ownerAddresses: true, uploadedAvatarsAlone: false }, uploads, avatars: none, emoji: none, realmIcons: false,
+    realmId: REALM, rules: { emojiOriginals: true, avatarVersions: true, ownerAddresses: true, uploadedAvatarsAlone: false }, uploads, avatars: none, emoji: none, areas: ['uploads'],
     emailOf: () => 'owner@acme.example', isRealmUser: (id) => id === OWNER, mayOwnUpload: (id) => id === OWNER, emailGatewayBotId: undefined,
   };
 }

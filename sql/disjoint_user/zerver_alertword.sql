@@ -1,7 +1,7 @@
 -- Words that alert a user.
 -- @file realm.json
 
--- @select mode user
+-- @select mode user, release >= 5
 SELECT t.*
 FROM zerver_alertword t
 WHERE t.user_profile_id = :user_id

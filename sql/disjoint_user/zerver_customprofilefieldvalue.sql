@@ -1,7 +1,7 @@
 -- What users wrote in the realm's profile fields.
 -- @file realm.json
 
--- @select mode user
+-- @select mode user, release >= 5
 SELECT t.*
 FROM zerver_customprofilefieldvalue t
 WHERE t.user_profile_id = :user_id

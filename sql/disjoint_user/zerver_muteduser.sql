@@ -1,5 +1,6 @@
 -- Whom a user muted.
 -- @file realm.json
+-- @since release >= 5
 
 -- @select mode user
 SELECT t.*

@@ -1,7 +1,7 @@
 -- When a user was active.
 -- @file realm.json
 
--- @select mode user
+-- @select mode user, release >= 5
 SELECT t.*
 FROM zerver_useractivityinterval t
 WHERE t.user_profile_id = :user_id

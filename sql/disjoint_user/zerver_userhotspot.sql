@@ -1,7 +1,7 @@
 -- Introductions that a user has seen (until Zulip 7).
 -- @file realm.json
 
--- @select mode user
+-- @select mode user, release >= 5
 SELECT t.*
 FROM zerver_userhotspot t
 WHERE t.user_id = :user_id

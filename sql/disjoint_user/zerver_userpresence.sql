@@ -1,7 +1,7 @@
 -- Last presence.
 -- @file realm.json
 
--- @select mode user
+-- @select mode user, release >= 5
 SELECT t.*
 FROM zerver_userpresence t
 WHERE t.user_profile_id = :user_id

@@ -1,5 +1,6 @@
 -- Status text and emoji.
 -- @file realm.json
+-- @since release >= 5
 
 -- @select mode user
 SELECT t.*

@@ -1,7 +1,7 @@
 -- Muted, unmuted and followed topics.
 -- @file realm.json
 
--- @select mode user
+-- @select mode user, release >= 5
 SELECT t.*
 FROM zerver_usertopic t
 WHERE t.user_profile_id = :user_id

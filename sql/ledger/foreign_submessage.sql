@@ -5,7 +5,7 @@
 -- @select mode full, release >= 12
 -- @select mode consent, release >= 12
 -- @select mode public, release >= 12
-SELECT t.id, t.sender_id
+SELECT t.id
 FROM zerver_message m
 JOIN zerver_submessage t ON t.message_id = m.id
 WHERE m.realm_id = :realm_id AND NOT EXISTS (SELECT 1 FROM possible_sender p WHERE p.id = t.sender_id)

@@ -1,27 +1,17 @@
 -- Messages. A single user's carry readable extras: the names of the flags, the client and the recipient.
 -- @file messages
+-- @omit search_tsvector, when release < 5
+
+-- @select mode user, release >= 5
+SELECT m.*, o.flags, o.flags_mask, o.sending_client_name, n.recipient_name
+FROM readable_message o
+JOIN zerver_message m ON m.id = o.id
+JOIN own_recipient_name n ON n.id = m.id
 
 -- @select mode user
-SELECT m.*,
-       to_jsonb(array_remove(ARRAY[
-         CASE WHEN mod(o.flags, 2) = 1 THEN 'read' END,
-         CASE WHEN mod(o.flags / 2, 2) = 1 THEN 'starred' END,
-         CASE WHEN mod(o.flags / 4, 2) = 1 THEN 'collapsed' END,
-         CASE WHEN mod(o.flags / 8, 2) = 1 THEN 'mentioned' END,
-         CASE WHEN mod(o.flags / 16, 2) = 1 THEN 'stream_wildcard_mentioned' END,
-         CASE WHEN mod(o.flags / 32, 2) = 1 THEN 'topic_wildcard_mentioned' END,
-         CASE WHEN mod(o.flags / 64, 2) = 1 THEN 'group_mentioned' END,
-         CASE WHEN mod(o.flags / 128, 2) = 1 THEN 'force_expand' END,
-         CASE WHEN mod(o.flags / 256, 2) = 1 THEN 'force_collapse' END,
-         CASE WHEN mod(o.flags / 512, 2) = 1 THEN 'has_alert_word' END,
-         CASE WHEN mod(o.flags / 1024, 2) = 1 THEN 'historical' END
-       ], NULL)) AS flags,
-       o.flags AS flags_mask,
-       c.name AS sending_client_name,
-       n.recipient_name
-FROM own_message o
+SELECT m.*, o.flags, o.flags_mask, o.sending_client_name, n.display_recipient
+FROM readable_message o
 JOIN zerver_message m ON m.id = o.id
-JOIN zerver_client c ON c.id = m.sending_client_id
 JOIN own_recipient_name n ON n.id = m.id
 
 -- @select

@@ -1,7 +1,7 @@
 -- Reactions to exported messages. One of another realm's user stays: its author is not in the export.
 -- @file realm.json
 
--- @select mode user
+-- @select mode user, release >= 5
 SELECT t.*
 FROM zerver_reaction t
 WHERE t.user_profile_id = :user_id

@@ -1,7 +1,7 @@
 -- Statistics of the users.
 -- @file analytics.json
 
--- @select mode user
+-- @select mode user, release >= 5
 SELECT t.*
 FROM analytics_usercount t
 WHERE t.user_id = :user_id

@@ -2,7 +2,7 @@
 -- Under consent, events 301, 302 and 303 (subscriptions) always travel, others only about nobody or somebody in set C.
 -- @file realm.json
 
--- @select mode user
+-- @select mode user, release >= 5
 SELECT a.*
 FROM zerver_realmauditlog a
 WHERE a.modified_user_id = :user_id OR a.acting_user_id = :user_id
@@ -21,7 +21,13 @@ FROM zerver_realmauditlog a
 LEFT JOIN zerver_userprofile actor ON actor.id = a.acting_user_id
 WHERE a.realm_id = :realm_id
 
--- @select
+-- @select release >= 5
 SELECT a.*
 FROM zerver_realmauditlog a
 WHERE a.realm_id = :realm_id
+
+-- Until Zulip 4 what happened to accounts, wherever.
+-- @select
+SELECT a.*
+FROM zerver_realmauditlog a
+JOIN profile_user u ON u.id = a.modified_user_id

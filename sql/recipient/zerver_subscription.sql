@@ -7,13 +7,31 @@ SELECT s.*
 FROM zerver_subscription s
 WHERE s.user_profile_id = :user_id
 
--- @select mode full
--- @select release < 10
+-- @select mode full, release >= 7
+-- @select mode consent, approved users, release < 10
+-- @select release >= 7, release < 10
 SELECT s.*
 FROM zerver_subscription s
 JOIN exported_recipient r ON r.id = s.recipient_id
 JOIN possible_sender p ON p.id = s.user_profile_id
 WHERE r.type = 2 OR p.id <> ALL (:cross_realm_bot_ids) OR (r.type = 3 AND p.id IN (SELECT b.id FROM group_bot b))
+
+-- Zulip 2.1: mirror dummies' only to themselves.
+-- @select release < 3
+SELECT s.*
+FROM zerver_subscription s
+JOIN exported_recipient r ON r.id = s.recipient_id
+JOIN exported_user u ON u.id = s.user_profile_id
+WHERE r.type = 1 OR NOT u.is_mirror_dummy
+
+-- Until Zulip 6: not those of mirror dummies to groups.
+-- @select release < 7
+SELECT s.*
+FROM zerver_subscription s
+JOIN exported_recipient r ON r.id = s.recipient_id
+JOIN possible_sender p ON p.id = s.user_profile_id
+LEFT JOIN exported_user u ON u.id = s.user_profile_id
+WHERE r.type = 2 OR (u.id IS NOT NULL AND (r.type = 1 OR NOT u.is_mirror_dummy))
 
 -- @select mode consent
 -- @select mode public

@@ -15,10 +15,17 @@ FROM zerver_userprofile u
 LEFT JOIN consenting_user c ON c.id = u.id
 WHERE u.realm_id = :realm_id AND u.id <> ALL (:system_bot_ids)
 
--- @select mode consent
+-- Until Zulip 9 consent decided about messages alone. A list of approved users, which Zulip does not have, protects the others.
+-- @select mode consent, approved users
 SELECT u.id, u.recipient_id,
        u.is_mirror_dummy OR c.id IS NULL AS is_mirror_dummy,
        c.id IS NOT NULL AS agrees
+FROM zerver_userprofile u
+LEFT JOIN consenting_user c ON c.id = u.id
+WHERE u.realm_id = :realm_id AND u.id <> ALL (:system_bot_ids)
+
+-- @select mode consent
+SELECT u.id, u.recipient_id, u.is_mirror_dummy, c.id IS NOT NULL AS agrees
 FROM zerver_userprofile u
 LEFT JOIN consenting_user c ON c.id = u.id
 WHERE u.realm_id = :realm_id AND u.id <> ALL (:system_bot_ids)

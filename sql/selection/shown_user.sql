@@ -1,52 +1,43 @@
 -- User rows as they travel. Who does not agree shows the realm's default settings, no hidden address and, if active, becomes a
 -- mirror dummy: Zulip can then attribute the messages, and nobody can log in.
--- The hidden address is derived from the run's secret seed, so that a resumed run writes the same one. Whose picture stays has
--- Gravatar's (G, which needs no file) and no broken one.
+-- The hidden address is derived from the run's secret seed, so that a resumed run writes the same one.
 
 -- @table zerver_userprofile
 -- @omit password, api_key, uuid
 -- @strip zoom_token, third_party_api_state
 
--- @select mode full
--- @select mode public, release < 10
-SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
-       CASE WHEN u.avatar_source = 'U' AND u.id IN (SELECT unnest(:avatarless_user_ids)) THEN 'G' ELSE u.avatar_source END AS avatar_source
-FROM zerver_userprofile u
-WHERE u.realm_id = :realm_id AND u.id <> ALL (:system_bot_ids)
-
 -- @select mode consent, release >= 10
 -- @defaults d, unless x.agrees, except id, realm_id, email_address_visibility
 SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
-       CASE WHEN u.avatar_source = 'U' AND u.id IN (SELECT unnest(:avatarless_user_ids)) THEN 'G' ELSE u.avatar_source END AS avatar_source,
        x.is_mirror_dummy AS is_mirror_dummy,
        u.is_active AND x.agrees AS is_active,
        CASE WHEN u.email_address_visibility = 4 AND NOT x.agrees
             THEN 'exported-user-' || left(encode(sha256(convert_to(:seed || ' address ' || u.id::text, 'UTF8')), 'hex'), 32) || '@' || split_part(u.email, '@', 2)
             ELSE u.delivery_email END AS delivery_email
-FROM zerver_userprofile u
+FROM realm_user u
 JOIN exported_user x ON x.id = u.id
 JOIN zerver_realmuserdefault d ON d.realm_id = u.realm_id
-WHERE u.realm_id = :realm_id
 
--- @select mode consent
+-- @select mode consent, approved users
 SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
-       CASE WHEN u.avatar_source = 'U' AND u.id IN (SELECT unnest(:avatarless_user_ids)) THEN 'G' ELSE u.avatar_source END AS avatar_source,
        x.is_mirror_dummy AS is_mirror_dummy,
        u.is_active AND x.agrees AS is_active
-FROM zerver_userprofile u
+FROM realm_user u
 JOIN exported_user x ON x.id = u.id
-WHERE u.realm_id = :realm_id
 
--- @select mode public
+-- @select mode public, release >= 10
 -- @defaults d, unless x.agrees, except id, realm_id, email_address_visibility
 SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions,
-       CASE WHEN u.avatar_source = 'U' AND u.id IN (SELECT unnest(:avatarless_user_ids)) THEN 'G' ELSE u.avatar_source END AS avatar_source,
        x.is_mirror_dummy AS is_mirror_dummy,
        u.is_active AND u.email_address_visibility <> 4 AS is_active,
        CASE WHEN u.email_address_visibility = 4
             THEN 'exported-user-' || left(encode(sha256(convert_to(:seed || ' address ' || u.id::text, 'UTF8')), 'hex'), 32) || '@' || split_part(u.email, '@', 2)
             ELSE u.delivery_email END AS delivery_email
-FROM zerver_userprofile u
+FROM realm_user u
 JOIN exported_user x ON x.id = u.id
 JOIN zerver_realmuserdefault d ON d.realm_id = u.realm_id
-WHERE u.realm_id = :realm_id
+
+-- In a whole realm, and until Zulip 9 in public mode and under consent too, users travel as they are.
+-- @select
+SELECT u.*, '[]'::jsonb AS groups, '[]'::jsonb AS user_permissions
+FROM realm_user u

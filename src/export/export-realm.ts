@@ -21,7 +21,7 @@ import type { ExportPlan } from '../plan/plan-export.js';
 import { ledgerQuery, messageIdsQuery, messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
 import { cutConnection, type Snapshot } from '../snapshot/snapshot.js';
-import { checkBeforehand } from './check-beforehand.js';
+import { checkBeforehand, filesWarnings } from './check-beforehand.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { ExportEvent, TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
@@ -134,7 +134,7 @@ class RealmExport {
     const { plan, target, options } = this.#run;
     const { snapshot, source } = this.#context;
     const status = await checkBeforehand(this.#context, this.#run, this.#signal);
-    for (const text of status?.warnings ?? []) {
+    for (const text of [...(status?.warnings ?? []), ...filesWarnings(this.#context, this.#run)]) {
       this.#warnings.push(text);
       this.#tell({ kind: 'warning', text });
     }

@@ -11,7 +11,7 @@ import { statsJson, statsText, type FileCounts, type RecordCounts } from '../pac
 import { treeEntries } from '../package/tree-entries.js';
 import { hold } from '../plan/condition.js';
 import { followsRule } from '../plan/file-rules.js';
-import type { ExportPlan } from '../plan/plan-export.js';
+import { circumstancesOf, type ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import { VERSION } from '../version.js';
 import { partPath } from './part-paths.js';
@@ -59,8 +59,8 @@ async function assembleTables({ directory, plan, source, parts }: Package): Prom
 }
 
 /** Values beside the tables, such as import_source. */
-function constants({ request, compiled }: ExportPlan, { catalog, version }: Source): Member[] {
-  const circumstances = { mode: request.mode, catalog, zerverMigration: version.zerverMigration };
+function constants({ request, compiled }: ExportPlan, source: Source): Member[] {
+  const circumstances = circumstancesOf(request, source);
   const entries = [...compiled.tables.values()].flatMap(({ view }) => view.entries.filter((entry) => hold(entry.when, circumstances)));
   return [...new Map(entries.map(({ key, value }) => [key, { key, value }])).values()];
 }

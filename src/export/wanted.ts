@@ -2,10 +2,10 @@
 import type pg from 'pg';
 import type { FileSkipped } from '../files/file-events.js';
 import { Lost } from '../files/file-store.js';
-import type { WantedAvatar, WantedEmoji, WantedFiles, WantedUpload } from '../files/wanted-files.js';
+import { AREAS, type Area, type WantedAvatar, type WantedEmoji, type WantedFiles, type WantedUpload } from '../files/wanted-files.js';
 import { avatarHash } from '../plan/avatar-hash.js';
 import { withSelections, type CompiledView } from '../plan/compile-view.js';
-import { followsRule } from '../plan/file-rules.js';
+import { followsRule, type FileRule } from '../plan/file-rules.js';
 import { inline } from '../plan/parameters.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
@@ -45,9 +45,10 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
     }
   }
   async function* uploads(): AsyncGenerator<WantedUpload> {
-    const query = userId === undefined
-      ? `SELECT q.id, q.path_id, q.owner_id, q.size FROM (${inline(withSelections(plan.compiled.tables.get('zerver_attachment') as CompiledView, plan.compiled.selections), parameters)}) AS q`
-      : `SELECT a.id, a.path_id, a.owner_id, a.size FROM zerver_attachment a WHERE a.owner_id = ${userId}`;
+    const attachments = (whose: string): string => `SELECT a.id, a.path_id, a.owner_id, a.size FROM zerver_attachment a WHERE ${whose}`;
+    const query = userId !== undefined ? attachments(`a.owner_id = ${userId}`)
+      : holdsAllUploads(source) ? attachments(`a.realm_id = ${realmId}`)
+      : `SELECT q.id, q.path_id, q.owner_id, q.size FROM (${inline(withSelections(plan.compiled.tables.get('zerver_attachment') as CompiledView, plan.compiled.selections), parameters)}) AS q`;
     for await (const row of rows<{ id: string; path_id: string; owner_id: number; size: number | null }>(client, `
       SELECT w.id::text AS id, w.path_id, w.owner_id::float8 AS owner_id, w.size::float8 AS size FROM (${query}) AS w ORDER BY w.path_id COLLATE "C"`)) {
       yield { attachmentId: row.id, pathId: row.path_id, ownerId: row.owner_id, size: row.size };
@@ -77,7 +78,7 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
       ownerAddresses: !followsRule('records of files without addresses', zerverMigration),
     },
     uploads, avatars: salt === undefined ? undefined : avatars, emoji,
-    realmIcons: userId === undefined,
+    areas: areasOf(plan, source),
     emailOf: (id) => emails.get(id),
     isRealmUser: (id) => emails.has(id) && !bots.has(id),
     mayOwnUpload: (id) => emails.has(id) && owners?.has(id) !== false,
@@ -85,6 +86,18 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
     // An export of single or approved users leaves others' files on purpose: what it does not name is no orphan.
     ...(userId === undefined && owners === undefined ? { claimedUploads } : {}),
   };
+}
+
+/** Does the export hold every upload of the realm, also those that only rows which stay name? */
+export function holdsAllUploads({ version }: Source): boolean {
+  return !followsRule('only uploads that exported rows name', version.zerverMigration);
+}
+
+/** The directories of files that the export has. */
+export function areasOf({ request }: ExportPlan, { version }: Source): Area[] {
+  const follows = (rule: FileRule): boolean => followsRule(rule, version.zerverMigration);
+  if (request.userId !== undefined) return follows('files of single users') ? AREAS.filter((area) => area !== 'realm_icons') : [];
+  return AREAS.filter((area) => area !== 'realm_icons' || follows('icons and logos'));
 }
 
 /** True when avatars of the realm can be found only by the salted hash. */

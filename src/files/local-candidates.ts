@@ -90,8 +90,7 @@ async function* emoji({ realmId, rules, emoji: rows }: WantedFiles): AsyncGenera
   yield* [...candidates.values()].sort((a, b) => byBytes(a.path, b.path));
 }
 
-async function* realmIcons({ realmId, realmIcons: wanted }: WantedFiles, tree: UploadsTree): AsyncGenerator<Candidate> {
-  if (!wanted) return;
+async function* realmIcons({ realmId }: WantedFiles, tree: UploadsTree): AsyncGenerator<Candidate> {
   const names: string[] = [];
   for await (const name of visibleNames(tree, `avatars/${realmId}/realm`)) names.push(name);
   for (const name of names.sort(byBytes)) {

@@ -40,7 +40,7 @@ export async function reconcile(run: Reconciliation): Promise<void> {
   await orphansOf(run, 'uploads', unclaimed(list(run, 'uploads'), claimedUploads()));
   if (wanted.avatars !== undefined) await orphansOf(run, 'avatars', without(list(run, 'avatars'), await avatarNames(wanted), avatarStem));
   await orphansOf(run, 'emoji', without(list(run, 'emoji'), await emojiNames(wanted), emojiStem));
-  if (wanted.realmIcons) run.areas.realm_icons.orphansListed = 'all';
+  if (wanted.areas.includes('realm_icons')) run.areas.realm_icons.orphansListed = 'all';
 }
 
 function list({ store, wanted, signal }: Reconciliation, area: Area): AsyncIterable<StoredFile> {

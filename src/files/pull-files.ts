@@ -71,8 +71,7 @@ class Pull {
 
   async run(directory: string): Promise<FilesResult> {
     const { jobs = 32, orphans = 'report' } = this.#options;
-    for (const area of AREAS) {
-      if (area === 'realm_icons' && !this.#wanted.realmIcons) continue;
+    for (const area of this.#wanted.areas) {
       const records = inOrder(this.#candidates(area), jobs, WINDOW, async (candidate) => this.#pull(candidate));
       this.#areas[area].records = await writeRecords(directory, area, present(records));
     }

@@ -94,7 +94,6 @@ async function* emoji(wanted: WantedFiles): AsyncGenerator<Candidate> {
 }
 
 async function* realmIcons(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGenerator<Candidate> {
-  if (!wanted.realmIcons) return;
   const candidates: Candidate[] = [];
   for await (const { key, etag } of list(`${wanted.realmId}/realm/`, false)) {
     if (!key.endsWith('/')) candidates.push({ area: 'realm_icons', key, path: key, etag, judge: (info) => judge(wanted, key, info, undefined, 'nobody') });

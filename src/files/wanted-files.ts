@@ -55,8 +55,8 @@ export interface WantedFiles {
   /** Users of the realm in any order, then the three system bots; undefined leaves avatars out (no salt). */
   readonly avatars: (() => AsyncIterable<WantedAvatar>) | undefined;
   readonly emoji: () => AsyncIterable<WantedEmoji>;
-  /** False for a single user, whose export has no realm_icons/. */
-  readonly realmIcons: boolean;
+  /** Directories that the export has, of AREAS and in their order. */
+  readonly areas: readonly Area[];
   /** `email` of the users of the realm and of the three system bots; undefined for anybody else. */
   readonly emailOf: (userId: number) => string | undefined;
   /** The users of the realm, or the single user. */

@@ -22,8 +22,8 @@ export interface ViewRules {
 
 /** Functions that views may call: none reads files, sleeps, writes or leaves the database. */
 const FUNCTIONS = new Set([
-  'unnest', 'any', 'all', 'bool_or', 'count', 'array_agg', 'array_remove', 'coalesce', 'to_jsonb', 'json_build_array', 'left', 'encode', 'sha256',
-  'convert_to', 'split_part', 'get_byte', 'string_agg', 'mod', 'exists',
+  'unnest', 'any', 'all', 'bool_or', 'count', 'array_agg', 'array_remove', 'coalesce', 'to_jsonb', 'jsonb_build_array', 'jsonb_build_object', 'left', 'encode', 'sha256',
+  'convert_to', 'split_part', 'get_byte', 'string_agg', 'mod', 'exists', 'date_trunc',
 ]);
 
 /** What view files are made of. Of anything else this gate does not know what it does. */

@@ -5,9 +5,9 @@
 import { RealmliftError } from '../errors.js';
 import type { Catalog } from './catalog.js';
 import { checkView, type ViewRules } from './check-view.js';
-import { describe, type Circumstances } from './condition.js';
+import { describe, hold, type Circumstances } from './condition.js';
 import { requireColumn, requireColumnsOf } from './needed-columns.js';
-import { chooseSelect, type Choice, type Registry } from './registry.js';
+import { chooseSelect, expectedColumns, type Choice, type Registry } from './registry.js';
 import { looksSecret } from './secret-names.js';
 import { sourceOf, splitSelect, type SelectItem } from './select-list.js';
 import type { NamedSelect, ViewFile } from './view-file.js';
@@ -31,7 +31,7 @@ export interface CompiledView {
   readonly reads: readonly string[];
   /** Tables that it reads, directly. */
   readonly tables: readonly string[];
-  /** Columns that the SELECT names or that every known release has, and this schema lacks; and those that it has and a SELECT that scrubs does not know. */
+  /** Columns that the SELECT names or that the known releases beside this one have, and this schema lacks; and those that it has and a SELECT that scrubs does not know. */
   readonly leftOut: readonly string[];
 }
 
@@ -90,6 +90,9 @@ export function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+/** Columns by table that a server of this release has. */
+type ExpectedColumns = ReadonlyMap<string, ReadonlySet<string>>;
+
 class Compiler {
   readonly selections = new Map<string, CompiledView>();
   readonly secrets: Map<string, Set<string>>;
@@ -97,12 +100,14 @@ class Compiler {
   readonly #circumstances: Circumstances;
   readonly #catalog: Catalog;
   readonly #rules: ViewRules;
+  readonly #expected: ExpectedColumns;
 
   constructor(registry: Registry, circumstances: Circumstances, decisions: Decisions) {
     this.#registry = registry;
     this.#circumstances = circumstances;
     this.#catalog = circumstances.catalog;
-    this.secrets = secretColumns(registry, circumstances.catalog, decisions);
+    this.#expected = expectedColumns(registry, circumstances.zerverMigration);
+    this.secrets = secretColumns(registry, circumstances.catalog, this.#expected, decisions);
     const views = [...registry.tables.values()].map((view) => view.table);
     const folded = [...registry.notExported].filter(([, reason]) => reason.startsWith('folded')).map(([table]) => table);
     this.#rules = { tables: new Set([...views, ...folded]), selections: new Set(registry.selections.keys()), secrets: this.secrets, stripped: decisions.strip };
@@ -151,7 +156,7 @@ class Compiler {
     const source = sourceOf(star.alias, rest);
     if (source === undefined) throw new RealmliftError('VIEW_FILE', 'plan', `${view.name}: ${star.alias}.* stands for no table`);
     const own = this.selections.get(source)?.columns ?? this.#travelling(source);
-    const absent = [...(this.#registry.everywhere.get(source) ?? [])].filter((column) => this.#catalog.get(source)?.columns.has(column) !== true);
+    const absent = [...(this.#expected.get(source) ?? [])].filter((column) => this.#catalog.get(source)?.columns.has(column) !== true);
     const leftOut = [...absent];
     // An override of a column that this schema lacks has nothing to override.
     const overrides = new Map(expressions.filter(({ name, text }) => {
@@ -182,7 +187,9 @@ class Compiler {
 
   #travelling(table: string): string[] {
     const secrets = this.secrets.get(table);
-    return [...(this.#catalog.get(table)?.columns.keys() ?? [])].filter((column) => secrets?.has(column) !== true);
+    const views = [...this.#registry.tables.values()].filter((view) => view.table === table);
+    const omitted = views.flatMap((view) => view.omissions).filter(({ when }) => hold(when, this.#circumstances)).flatMap(({ columns }) => columns);
+    return [...(this.#catalog.get(table)?.columns.keys() ?? [])].filter((column) => secrets?.has(column) !== true && !omitted.includes(column));
   }
 }
 
@@ -221,7 +228,7 @@ interface Expression {
  * Which columns of exported tables are secret. A name that looks secret and that neither the view file nor the operator
  * classified stops the run.
  */
-function secretColumns(registry: Registry, catalog: Catalog, decisions: Decisions): Map<string, Set<string>> {
+function secretColumns(registry: Registry, catalog: Catalog, expected: ExpectedColumns, decisions: Decisions): Map<string, Set<string>> {
   const secrets = new Map<string, Set<string>>();
   const kept = new Set(decisions.keep);
   const views = [...registry.tables.values(), ...registry.selections.values()];
@@ -242,7 +249,7 @@ function secretColumns(registry: Registry, catalog: Catalog, decisions: Decision
       if (looksSecret(column) && secrets.get(table)?.has(column) !== true && !kept.has(`${table}.${column}`)) undecided.push(`${table}.${column}`);
     }
   }
-  undecided.push(...renamedSecrets(registry, catalog, secrets, kept, exported));
+  undecided.push(...renamedSecrets(registry, catalog, expected, secrets, kept, exported));
   if (undecided.length > 0) {
     throw new RealmliftError('SECRET_UNDECIDED', 'plan', `looks like a secret, or like one under a new name, and is not classified: ${undecided.join(', ')}`, {
       hint: `decide with ${undecided.map((each) => `--strip ${each}`).join(' ')} (or --keep); nothing was exported`, exit: 3,
@@ -255,17 +262,17 @@ function secretColumns(registry: Registry, catalog: Catalog, decisions: Decision
 const HARMLESS_TYPES = new Set([16, 20, 21, 23, 700, 701, 1700, 1082, 1114, 1184]);
 
 /**
- * A secret that every known release has and this schema lacks may have got a new name: then every column of its table that no
+ * A secret that the known releases beside this one have and this schema lacks may have got a new name: then every column of its table that no
  * known release has is suspect. A known successor (third_party_api_state of zoom_token) accounts for the secret that is gone.
  */
-function renamedSecrets(registry: Registry, catalog: Catalog, secrets: ReadonlyMap<string, ReadonlySet<string>>, kept: ReadonlySet<string>, exported: ReadonlySet<string>): string[] {
+function renamedSecrets(registry: Registry, catalog: Catalog, expected: ExpectedColumns, secrets: ReadonlyMap<string, ReadonlySet<string>>, kept: ReadonlySet<string>, exported: ReadonlySet<string>): string[] {
   return [...exported].flatMap((table) => {
     const live = catalog.get(table)?.columns;
     const of = [...(secrets.get(table) ?? [])];
-    const everywhere = registry.everywhere.get(table);
-    if (live === undefined || everywhere === undefined) return [];
-    const gone = of.filter((column) => everywhere.has(column) && !live.has(column));
-    const successors = of.filter((column) => !everywhere.has(column) && live.has(column));
+    const usual = expected.get(table);
+    if (live === undefined || usual === undefined) return [];
+    const gone = of.filter((column) => usual.has(column) && !live.has(column));
+    const successors = of.filter((column) => !usual.has(column) && live.has(column));
     if (gone.length <= successors.length) return [];
     const known = registry.known.get(table);
     return [...live.values()].filter(({ name, type }) => known?.has(name) !== true && !HARMLESS_TYPES.has(type) && !looksSecret(name) && !of.includes(name))

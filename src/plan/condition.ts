@@ -4,6 +4,7 @@
  *   mode full | consent | public | user        without one: every mode but user
  *   table NAME, no table NAME                  the live schema has the table, or lacks it
  *   column TABLE.COLUMN, no column …           likewise for a column
+ *   approved users                             a consent export of a list of users, which Zulip itself does not have
  *   release >= NAME, release < NAME            the server follows the rules of that release, or of an older one (zulip-releases.ts)
  */
 import { RealmliftError } from '../errors.js';
@@ -17,6 +18,8 @@ export type Mode = (typeof MODES)[number];
 export interface Circumstances {
   readonly mode: Mode;
   readonly catalog: Catalog;
+  /** Set C is a list of approved users, not of those who consented. */
+  readonly approved?: boolean;
   /** `ZulipVersion.zerverMigration`, e.g. 697. */
   readonly zerverMigration: number;
 }
@@ -25,6 +28,7 @@ export type Condition =
   | { readonly kind: 'mode'; readonly mode: Mode }
   | { readonly kind: 'table'; readonly table: string; readonly present: boolean }
   | { readonly kind: 'column'; readonly table: string; readonly column: string; readonly present: boolean }
+  | { readonly kind: 'approved' }
   | { readonly kind: 'release'; readonly release: string; readonly reached: boolean };
 
 /** @throws RealmliftError VIEW_FILE when a condition cannot be read */
@@ -39,6 +43,7 @@ function parseCondition(text: string, where: string): Condition {
   if (table !== null) return { kind: 'table', table: table[2] as string, present: table[1] === undefined };
   const column = /^(no )?column (\w+)\.(\w+)$/.exec(text);
   if (column !== null) return { kind: 'column', table: column[2] as string, column: column[3] as string, present: column[1] === undefined };
+  if (text === 'approved users') return { kind: 'approved' };
   const release = /^release (>=|<) (\S+)$/.exec(text);
   if (release !== null) {
     const name = release[2] as string;
@@ -55,6 +60,7 @@ export function hold(conditions: readonly Condition[], circumstances: Circumstan
       case 'mode': return each.mode === circumstances.mode;
       case 'table': return circumstances.catalog.has(each.table) === each.present;
       case 'column': return (circumstances.catalog.get(each.table)?.columns.has(each.column) ?? false) === each.present;
+      case 'approved': return circumstances.approved === true;
       case 'release': return followsRelease(each.release, circumstances.zerverMigration) === each.reached;
     }
   });
@@ -67,6 +73,7 @@ export function describe(conditions: readonly Condition[]): string {
       case 'mode': return `mode ${each.mode}`;
       case 'table': return `${each.present ? '' : 'no '}table ${each.table}`;
       case 'column': return `${each.present ? '' : 'no '}column ${each.table}.${each.column}`;
+      case 'approved': return 'approved users';
       case 'release': return `release ${each.reached ? '>=' : '<'} ${each.release} (zerver ${String(rulesFrom(each.release)).padStart(4, '0')})`;
     }
   }).join(', ');

@@ -19,11 +19,13 @@ export interface ConsentRequest {
   readonly consentMessage: number | undefined;
   /** Users whose transfer was approved: they take the place of those who consented. */
   readonly approved: readonly number[] | undefined;
+  /** Believe reactions to an edited message. */
+  readonly force: boolean;
 }
 
 /**
  * Ids of set C, rising.
- * @throws RealmliftError CONSENT_MESSAGE when the server asks for consent by a message and none is named
+ * @throws RealmliftError CONSENT_MESSAGE when the server asks for consent by a message and none is named, or one that says nothing of consent
  */
 export async function consentingUsers(client: pg.Client, catalog: Catalog, realm: Realm, request: ConsentRequest): Promise<number[]> {
   if (request.approved !== undefined) {
@@ -32,13 +34,7 @@ export async function consentingUsers(client: pg.Client, catalog: Catalog, realm
       WHERE u.realm_id = $1 AND (u.id = ANY ($2) OR u.is_mirror_dummy OR (u.is_bot AND u.bot_owner_id = ANY ($2)))`, [realm.id, request.approved]);
   }
   if (request.consentMessage !== undefined) {
-    return ids(client, `
-      SELECT DISTINCT u.id FROM zerver_reaction x
-      JOIN zerver_userprofile u ON u.id = x.user_profile_id
-      JOIN zerver_message m ON m.id = x.message_id
-      JOIN zerver_userprofile author ON author.id = m.sender_id
-      WHERE x.message_id = $2 AND x.reaction_type = 'unicode_emoji' AND x.emoji_code = $3 AND u.realm_id = $1 AND author.realm_id = $1 AND NOT u.is_mirror_dummy`,
-    [realm.id, request.consentMessage, CONSENT_EMOJI]);
+    return whoReacted(client, realm, request.consentMessage, request.force);
   }
   if (catalog.get('zerver_userprofile')?.columns.has('allow_private_data_export') !== true) {
     throw new RealmliftError('CONSENT_MESSAGE', 'plan', 'this Zulip version records consent as reactions to a message', {
@@ -49,6 +45,23 @@ export async function consentingUsers(client: pg.Client, catalog: Catalog, realm
     SELECT u.id FROM zerver_userprofile u
     LEFT JOIN zerver_userprofile o ON o.id = u.bot_owner_id AND NOT o.is_bot AND o.allow_private_data_export
     WHERE u.realm_id = $1 AND (u.is_mirror_dummy OR u.allow_private_data_export OR (u.is_bot AND o.id IS NOT NULL))`, [realm.id]);
+}
+
+/**
+ * Refused like by Zulip's own command: an edited message, of which nobody knows what people agreed to, and one that users of
+ * another realm reacted to. Its author tells nothing of its realm, for it may be a system bot.
+ */
+async function whoReacted(client: pg.Client, realm: Realm, message: number, force: boolean): Promise<number[]> {
+  const refuse = (why: string, hint: string): RealmliftError => new RealmliftError('CONSENT_MESSAGE', 'plan', `--consent-message ${message}: ${why}`, { hint, exit: EXIT.nothingExported });
+  const { rows: [found] } = await client.query<{ edited: boolean }>('SELECT last_edit_time IS NOT NULL AS edited FROM zerver_message WHERE id = $1', [message]);
+  if (found === undefined) throw refuse('there is no such message', 'name the message that people reacted to with outbox');
+  if (found.edited && !force) throw refuse('it was edited, and nobody knows what people agreed to', '--users FILE names the people; --force exports all the same');
+  const reacted = `
+    SELECT DISTINCT u.id FROM zerver_reaction x JOIN zerver_userprofile u ON u.id = x.user_profile_id
+    WHERE x.message_id = $2 AND x.reaction_type = 'unicode_emoji' AND x.emoji_code = $3 AND u.realm_id`;
+  const parameters = [realm.id, message, CONSENT_EMOJI];
+  if ((await ids(client, `${reacted} <> $1`, parameters)).length > 0) throw refuse('users of another realm reacted to it', `name a message of ${realm.stringId}`);
+  return ids(client, `${reacted} = $1`, parameters);
 }
 
 /**

@@ -4,6 +4,10 @@ import type { ZulipVersion } from './zulip-version.js';
 
 /** Rule -> the release from which it holds. Where the year between 9.0-dev and 11.0-dev changed one unseen, 10. */
 const SINCE = {
+  'icons and logos': '3',
+  'files of single users': '5',
+  /** Before, all uploads of the realm. */
+  'only uploads that exported rows name': '5',
   /**
    * zerver 0544_copy_avatar_images, part of 9.0, copied every avatar to a name that changes with its version. From then on an
    * import cannot name an avatar without the avatar_version of its record.

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
 import { columnNeeded } from './check-view.js';
 import { compileRegistry, type CompiledRegistry, type Decisions } from './compile-view.js';
-import type { Mode } from './condition.js';
+import type { Circumstances, Mode } from './condition.js';
 import { consentingUsers, refuseWithoutOwner } from './consent.js';
 import { fileRules } from './file-rules.js';
 import type { Parameters } from './parameters.js';
@@ -47,11 +47,13 @@ const compiledOf = new WeakMap<Source, Map<string, CompiledRegistry>>();
 export async function planExport(client: pg.Client, source: Source, request: ExportRequest): Promise<ExportPlan> {
   const { catalog, registry, version } = source;
   refuseUnknownDecisions(request.decisions, source);
-  const compiled = compileOnce(source, request.mode, request.decisions);
+  const circumstances = circumstancesOf(request, source);
+  const compiled = compileOnce(source, circumstances, request.decisions);
   const consenting = request.mode === 'consent' ? await consentingUsers(client, catalog, request.realm, request) : [];
   const { force, mode } = request;
-  // Until Zulip 9 a public export scrubs nobody (sql/selection/shown_user.sql), and its owners stay owners.
-  if (!force && (mode === 'consent' || (mode === 'public' && followsRelease('10', version.zerverMigration)))) await refuseWithoutOwner(client, mode, request.realm, consenting);
+  // Until Zulip 9 an export of a part scrubs nobody (sql/selection/shown_user.sql), and its owners stay owners.
+  const scrubs = followsRelease('10', version.zerverMigration) || request.approved !== undefined;
+  if (!force && scrubs && (mode === 'consent' || mode === 'public')) await refuseWithoutOwner(client, mode, request.realm, consenting);
   const bots = source.systemBots.map((bot) => bot.id);
   const crossRealm = request.realm.stringId !== SYSTEM_REALM;
   const parameters: Parameters = {
@@ -81,11 +83,16 @@ async function avatarlessUsers(client: pg.Client, { realm, userId, avatars = 'al
   return rows.map(({ id }) => id);
 }
 
-function compileOnce(source: Source, mode: Mode, decisions: Decisions): CompiledRegistry {
+/** What the rules of an export are chosen by. */
+export function circumstancesOf({ mode, approved }: Pick<ExportRequest, 'mode' | 'approved'>, { catalog, version }: Source): Circumstances {
+  return { mode, catalog, approved: approved !== undefined, zerverMigration: version.zerverMigration };
+}
+
+function compileOnce(source: Source, circumstances: Circumstances, decisions: Decisions): CompiledRegistry {
   const known = compiledOf.get(source) ?? new Map<string, CompiledRegistry>();
   compiledOf.set(source, known);
-  const key = JSON.stringify([mode, [...decisions.strip], [...decisions.keep]]);
-  const compiled = known.get(key) ?? compileRegistry(source.registry, { mode, catalog: source.catalog, zerverMigration: source.version.zerverMigration }, decisions);
+  const key = JSON.stringify([circumstances.mode, circumstances.approved, [...decisions.strip], [...decisions.keep]]);
+  const compiled = known.get(key) ?? compileRegistry(source.registry, circumstances, decisions);
   known.set(key, compiled);
   return compiled;
 }

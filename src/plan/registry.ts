@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RealmliftError } from '../errors.js';
 import { hold, type Circumstances, type Condition } from './condition.js';
+import { migrationOf } from './zulip-releases.js';
 import { parseViewFile, type NamedSelect, type ViewFile } from './view-file.js';
 
 /** Folders of sql/ in processing order: later ones refer to earlier ones. */
@@ -22,9 +23,16 @@ export interface Registry {
   /** Table -> why it does not travel on its own (sql/not-exported.txt). */
   readonly notExported: ReadonlyMap<string, string>;
   /** Columns that the known Zulip releases have, and what those that are foreign keys refer to. */
-  readonly known: ReadonlyMap<string, ReadonlyMap<string, string | undefined>>;
-  /** Columns by table that every known Zulip release has. */
-  readonly everywhere: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly known: Columns;
+  /** The same release by release, oldest first. */
+  readonly releases: readonly KnownRelease[];
+}
+
+type Columns = ReadonlyMap<string, ReadonlyMap<string, string | undefined>>;
+
+interface KnownRelease {
+  readonly zerverMigration: number;
+  readonly columns: Columns;
 }
 
 /** The package's root: the nearest directory above this file that holds sql/. */
@@ -44,13 +52,14 @@ export function loadRegistry(directory = join(packageRoot(), 'sql')): Registry {
     readdirSync(join(directory, name)).filter((file) => file.endsWith('.sql')).sort()
       .map((file) => parseViewFile(readFileSync(join(directory, name, file), 'utf8'), name, file.slice(0, -'.sql'.length)));
   const tables = DATA_CLASSES.flatMap(folder);
-  const releases = readdirSync(join(directory, 'known')).map((file) => knownColumns(readFileSync(join(directory, 'known', file), 'utf8')));
+  const known = join(directory, 'known');
+  const releases = readdirSync(known).map((file) => knownRelease(known, file)).sort((a, b) => a.zerverMigration - b.zerverMigration);
   return {
     tables: new Map(tables.map((view) => [view.name, view])),
     selections: new Map(folder('selection').map((view) => [view.name, view])),
     ledger: folder('ledger'),
     notExported: notExported(readFileSync(join(directory, 'not-exported.txt'), 'utf8')),
-    known: merged(releases), everywhere: common(releases),
+    known: merged(releases.map(({ columns }) => columns)), releases,
   };
 }
 
@@ -89,7 +98,12 @@ export function reasonNotExported(registry: Registry, table: string): string | u
   return undefined;
 }
 
-type Columns = ReadonlyMap<string, ReadonlyMap<string, string | undefined>>;
+/** The file sql/known/zulip-RELEASE.txt. */
+function knownRelease(directory: string, file: string): KnownRelease {
+  const zerverMigration = migrationOf(/^zulip-(.+)\.txt$/.exec(file)?.[1] ?? '');
+  if (zerverMigration === undefined) throw new RealmliftError('VIEW_FILE', 'plan', `sql/known/${file} is named after no release of data/zulip-releases.json`);
+  return { zerverMigration, columns: knownColumns(readFileSync(join(directory, file), 'utf8')) };
+}
 
 /** Lines `table: column column>referenced …`, one file a Zulip release. */
 function knownColumns(text: string): Columns {
@@ -107,8 +121,14 @@ function merged(releases: readonly Columns[]): Columns {
   return tables;
 }
 
-function common(releases: readonly Columns[]): Map<string, Set<string>> {
-  const [first, ...others] = releases;
+/**
+ * Columns by table that a server of this migration can be expected to have: the two known releases that it lies between both
+ * have them.
+ */
+export function expectedColumns({ releases }: Registry, zerverMigration: number): Map<string, Set<string>> {
+  const before = releases.findLast((release) => release.zerverMigration <= zerverMigration);
+  const after = releases.find((release) => release.zerverMigration >= zerverMigration);
+  const [first, ...others] = [before, after].flatMap((release) => (release === undefined ? [] : [release.columns]));
   const tables = [...(first ?? [])].filter(([table]) => others.every((release) => release.has(table)));
   return new Map(tables.map(([table, columns]) => [table, new Set([...columns.keys()].filter((column) => others.every((release) => release.get(table)?.has(column) === true)))]));
 }

@@ -1,5 +1,6 @@
 /** What the live schema has that nothing classifies: named in every summary, never passed over in silence. */
 import type { Catalog } from './catalog.js';
+import { describe } from './condition.js';
 import type { CompiledRegistry, Decisions } from './compile-view.js';
 import { reasonNotExported, type Registry } from './registry.js';
 
@@ -39,7 +40,10 @@ export function reviewSchema(registry: Registry, catalog: Catalog, compiled: Com
       else if (known.get(column.name) !== undefined && column.references === undefined) unboundReferences.push(`${table.name}.${column.name}`);
     }
   }
-  for (const table of exported) if (!catalog.has(table)) notExported.set(table, 'this database has no such table');
+  for (const view of views) {
+    if (!catalog.has(view.table)) notExported.set(view.table, 'this database has no such table');
+    else if (view.since.length > 0 && !compiled.tables.has(view.name) && view.name === view.table) notExported.set(view.table, `exported since ${describe(view.since)}`);
+  }
   const present = (table: string, column: string): boolean => catalog.get(table)?.columns.has(column) === true;
   const omitted = new Set([...views, ...registry.selections.values()].flatMap((view) => [...view.omit].map((column) => `${view.table}.${column}`)));
   const stripped = [...compiled.secrets].flatMap(([table, columns]) => [...columns].filter((column) => present(table, column)).map((column) => `${table}.${column}`))

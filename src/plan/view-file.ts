@@ -32,6 +32,12 @@ export interface Loss {
   readonly reason: string;
 }
 
+/** Columns that the exports of some releases lack although the database has them. */
+export interface Omission {
+  readonly columns: readonly string[];
+  readonly when: readonly Condition[];
+}
+
 /** A constant beside the tables of a file, such as `"import_source": "zulip"`. */
 export interface Entry {
   readonly key: string;
@@ -57,6 +63,7 @@ export interface ViewFile {
   readonly strip: ReadonlySet<string>;
   /** Columns that Zulip does not export either. */
   readonly omit: ReadonlySet<string>;
+  readonly omissions: readonly Omission[];
   /** Column that looks secret and travels -> why. */
   readonly keep: ReadonlyMap<string, string>;
   /** True when the rows belong to no realm, so that no tenant predicate is asked for. */
@@ -77,6 +84,7 @@ export function parseViewFile(text: string, dataClass: string, name: string): Vi
   const keys = new Map<string, string>();
   const strip = new Set<string>();
   const omit = new Set<string>();
+  const omissions: Omission[] = [];
   const keep = new Map<string, string>();
   const entries: Entry[] = [];
   const selects: NamedSelect[] = [];
@@ -124,7 +132,12 @@ export function parseViewFile(text: string, dataClass: string, name: string): Vi
         break;
       }
       case 'strip': list(argument).forEach((each) => strip.add(each)); break;
-      case 'omit': list(argument).forEach((each) => omit.add(each)); break;
+      case 'omit': {
+        const [columns, conditions] = argument.split(/, when /) as [string, string | undefined];
+        if (conditions === undefined) list(columns).forEach((each) => omit.add(each));
+        else omissions.push({ columns: list(columns), when: parseConditions(conditions, `${where}:${number}`) });
+        break;
+      }
       case 'keep': {
         const [column, ...reason] = argument.split(/\s+/);
         if (column === undefined || reason.length === 0) fail(number, '@keep COLUMN REASON');
@@ -153,5 +166,5 @@ export function parseViewFile(text: string, dataClass: string, name: string): Vi
   finish();
   if (selects.length === 0) fail(1, 'no SELECT');
   const loss = lossClass === undefined || lossReason === undefined ? undefined : { dataClass: lossClass, reason: lossReason };
-  return { name, dataClass, table, file, loss, comment: comment.join(' ').trim(), keys, strip, omit, keep, shared, since, entries, selects };
+  return { name, dataClass, table, file, loss, comment: comment.join(' ').trim(), keys, strip, omit, omissions, keep, shared, since, entries, selects };
 }

@@ -48,6 +48,11 @@ export function rulesFrom(release: string): number | undefined {
   return RULES_FROM.get(release);
 }
 
+/** The newest zerver migration of a release, or the one from which its rules hold; undefined when the table does not know it. */
+export function migrationOf(release: string): number | undefined {
+  return KNOWN_TREES.find((tree) => tree.release === release)?.newestMigration ?? rulesFrom(release);
+}
+
 /** True when a server with this `ZulipVersion.zerverMigration` follows the rules of the release, or of a later one. */
 export function followsRelease(release: string, zerverMigration: number): boolean {
   const from = rulesFrom(release);

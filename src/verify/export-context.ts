@@ -12,8 +12,10 @@ export interface ExportKind {
   oneUser: boolean;
   /** It has our manifest. What Zulip's own exports leave open or leave in is an error then. */
   ours: boolean;
-  /** Without scheduled messages, thus of Zulip 6. */
-  zulip6: boolean;
+  /** Without scheduled messages, thus of Zulip 6 or older. */
+  untilZulip6: boolean;
+  /** Without default settings of users (of one user: without reactions), thus of Zulip 4 or older. */
+  untilZulip4: boolean;
   /** The realm of the system bots, which are never rows of an export: rows about them point to nowhere. */
   systemRealm: boolean;
   /** Secrets that were kept on request, as `table.key`. */
@@ -27,6 +29,8 @@ export interface SharedContext {
   targets: Record<HeldTarget, SharedIds>;
   /** Users who consented, where the export lists them. */
   consented: SharedIds | undefined;
+  /** The accounts that are active are to be those of `consented` only. */
+  consentCoversAccounts: boolean;
   /** The rows of {@link PRIVATE_TABLES} are to be those of `consented` only. */
   consentCoversPrivateTables: boolean;
   /** pathId of `s3_path` of each record of uploads/, which is how the import finds an attachment's file. */
@@ -39,6 +43,7 @@ export interface Context {
   kind: ExportKind;
   targets: Record<HeldTarget, IdTable>;
   consented: IdTable | undefined;
+  consentCoversAccounts: boolean;
   consentCoversPrivateTables: boolean;
   uploads: IdTable | undefined;
 }
@@ -62,6 +67,8 @@ export function openSeverity(kind: ExportKind, table: string, key: string, targe
     return { severity: 'note', reason: 'system bots are never rows of an export' };
   }
   const open = OPEN_REFERENCES.find((exception) => exception.table === table && exception.key === key);
-  const applies = open?.when === 'always' || (open?.when === 'written by Zulip' && !kind.ours) || (open?.when === 'Zulip 6' && kind.zulip6);
+  const applies = open !== undefined && {
+    'always': true, 'written by Zulip': !kind.ours, 'until Zulip 6': kind.untilZulip6, 'until Zulip 4': kind.untilZulip4,
+  }[open.when];
   return applies ? { severity: 'note', reason: open.reason } : { severity: 'error', reason: undefined };
 }

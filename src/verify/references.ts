@@ -1,5 +1,5 @@
 /**
- * Which key of which exported table points where: the foreign keys of Zulip's models (6.2 to 12.0-dev), under the names
+ * Which key of which exported table points where: the foreign keys of Zulip's models (2.1 to 12.0-dev), under the names
  * that exports use. A table that is not here is reported as unchecked; a key that is not here is no reference.
  *
  * Not references although they look so: `first_message_id`, `first_visible_message_id`, `event_last_message_id`,
@@ -42,11 +42,18 @@ const USER_PROFILE = {
 /** Settings that name a user group come with every version; all are called so. See {@link targetOf}. */
 const GROUP_SETTINGS = new Set(['zerver_realm', 'zerver_stream', 'zerver_usergroup', 'zerver_namedusergroup']);
 
+const REALM = {
+  moderation_request_channel: 'stream', new_stream_announcements_stream: 'stream', notifications_stream: 'stream',
+  signup_announcements_stream: 'stream', signup_notifications_stream: 'stream', zulip_update_announcements_stream: 'stream',
+  can_create_groups: 'group', can_manage_all_groups: 'group',
+} as const;
+
 export const REFERENCES: Readonly<Record<string, Readonly<Record<string, Target>>>> = {
   analytics_realmcount: OF_REALM,
   analytics_streamcount: { realm: 'realm', stream: 'stream' },
   analytics_usercount: { realm: 'realm', user: 'user' },
   zerver_alertword: { realm: 'realm', user_profile: 'user' },
+  zerver_analytics: REALM,
   zerver_attachment: { realm: 'realm', owner: 'user', messages: 'message', scheduled_messages: 'scheduledMessage' },
   zerver_botconfigdata: { bot_profile: 'user' },
   zerver_botstoragedata: { bot_profile: 'user' },
@@ -67,11 +74,7 @@ export const REFERENCES: Readonly<Record<string, Readonly<Record<string, Target>
   zerver_onboardingusermessage: { realm: 'realm', message: 'message' },
   zerver_presencesequence: OF_REALM,
   zerver_reaction: { user_profile: 'user', message: 'message' },
-  zerver_realm: {
-    moderation_request_channel: 'stream', new_stream_announcements_stream: 'stream', notifications_stream: 'stream',
-    signup_announcements_stream: 'stream', signup_notifications_stream: 'stream', zulip_update_announcements_stream: 'stream',
-    can_create_groups: 'group', can_manage_all_groups: 'group',
-  },
+  zerver_realm: REALM,
   zerver_realmauditlog: {
     realm: 'realm', acting_user: 'user', modified_user: 'user', modified_stream: 'stream', modified_user_group: 'namedGroup',
     modified_channel_folder: 'channelFolder',
@@ -93,7 +96,7 @@ export const REFERENCES: Readonly<Record<string, Readonly<Record<string, Target>
   zerver_subscription: { user_profile: 'user', recipient: 'recipient' },
   zerver_useractivity: { user_profile: 'user', client: 'client' },
   zerver_useractivityinterval: OWNED,
-  zerver_usergroup: OF_REALM,
+  zerver_usergroup: { realm: 'realm', members: 'user', direct_members: 'user', direct_subgroups: 'group' },
   zerver_usergroupmembership: { user_group: 'group', user_profile: 'user' },
   zerver_userhotspot: { user: 'user' },
   // Its message must be in the same file: see message-file.ts.
@@ -113,6 +116,18 @@ export function targetOf(table: string, key: string): Target | undefined {
   return GROUP_SETTINGS.has(table) && key.endsWith('_group') ? 'group' : undefined;
 }
 
+/** Keys whose values are lists of ids. */
+const LISTS: Readonly<Record<string, readonly string[]>> = {
+  zerver_attachment: ['messages', 'scheduled_messages'],
+  // As its import reads them: `members` until Zulip 4, the others in Zulip 5.
+  zerver_usergroup: ['members', 'direct_members', 'direct_subgroups'],
+};
+
+/** True when the key of a table holds a list of ids. */
+export function isListOfIds(table: string, key: string): boolean {
+  return LISTS[table]?.includes(key) ?? false;
+}
+
 /** Keys that no row may lack or leave null: without them the import dies half-way or a row belongs to nobody. */
 export const REQUIRED: Readonly<Record<string, readonly string[]>> = {
   zerver_attachment: ['owner', 'messages'],
@@ -126,8 +141,8 @@ export const REQUIRED: Readonly<Record<string, readonly string[]>> = {
 export interface OpenReference {
   table: string;
   key: string;
-  /** `always`; `written by Zulip`: only without our manifest; `Zulip 6`: only in exports of that version. */
-  when: 'always' | 'written by Zulip' | 'Zulip 6';
+  /** `always`; `written by Zulip`: only without our manifest; `until Zulip 6`, `until Zulip 4`: only in exports of these versions. */
+  when: 'always' | 'written by Zulip' | 'until Zulip 6' | 'until Zulip 4';
   reason: string;
 }
 
@@ -152,7 +167,8 @@ export const OPEN_REFERENCES: readonly OpenReference[] = [
     table: 'zerver_message', key: 'realm', when: 'written by Zulip',
     reason: 'Zulip 6 and 7 select messages by sender and recipient only; the import sets this key anew',
   },
-  { table: 'zerver_realmauditlog', key: 'acting_user', when: 'Zulip 6', reason: 'Zulip 6 keeps actors of other realms' },
+  { table: 'zerver_realmauditlog', key: 'acting_user', when: 'until Zulip 6', reason: 'Zulip 6 and older keep actors of other realms' },
+  { table: 'zerver_realmauditlog', key: 'realm', when: 'until Zulip 4', reason: "Zulip 4 and older export what happened to the realm's users, in whichever realm" },
 ];
 
 /**
@@ -170,7 +186,6 @@ export const CLOSED_FOR_ONE_USER: Readonly<Record<string, readonly string[]>> = 
   zerver_navigationview: ['user'],
   zerver_onboardingstep: ['user'],
   zerver_reaction: ['user_profile'],
-  zerver_realmauditlog: ['realm'],
   zerver_savedsnippet: ['realm', 'user_profile'],
   zerver_stream: ['realm', 'recipient'],
   zerver_subscription: ['user_profile', 'recipient'],

@@ -6,7 +6,7 @@ import { openSeverity, type Context } from './export-context.js';
 import type { FindingList, Severity } from './findings.js';
 import type { IdTable } from './id-table.js';
 import type { IdSpool } from './id-spool.js';
-import { REFERENCES, REQUIRED, targetOf } from './references.js';
+import { isListOfIds, REFERENCES, REQUIRED, targetOf } from './references.js';
 import { secretSeverity } from './secret-keys.js';
 import { ABSENT, NULL, type Reading, type TablePlan } from './table-scanner.js';
 
@@ -121,7 +121,7 @@ export class RowCheck implements TablePlan {
     const checked = target === undefined ? undefined : openSeverity(this.context.kind, this.table, key, target);
     if (target !== undefined && checked !== undefined) {
       const spool = target === 'message' ? this.#spoolFor(`${this.table}.${key}`) : undefined;
-      const isList = this.table === 'zerver_attachment' && (key === 'messages' || key === 'scheduled_messages');
+      const isList = isListOfIds(this.table, key);
       if (first) {
         (isList ? this.#lists : this.#references).push({
           key, slot, ids: target === 'message' ? undefined : this.context.targets[target], spool, ...checked,

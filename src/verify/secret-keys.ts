@@ -16,7 +16,9 @@ const SECRET_KEYS: Readonly<Record<string, readonly string[]>> = {
 
 /** Zulip exports these although they are secrets; its import makes new ones or lives without. */
 const EXPORTED_BY_ZULIP: Readonly<Record<string, readonly string[]>> = {
+  zerver_analytics: ['zoom_api_key', 'zoom_api_secret'],
   zerver_botconfigdata: ['value'],
+  zerver_realm: ['zoom_api_key', 'zoom_api_secret'],
   zerver_service: ['token'],
   zerver_stream: ['email_token'],
   zerver_userprofile: ['zoom_token', 'third_party_api_state'],

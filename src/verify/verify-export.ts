@@ -10,7 +10,7 @@ import { RealmliftError } from '../errors.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
 import { comparePaths, MANIFEST, type ManifestFile } from '../package/manifest.js';
 import type { Census } from './census.js';
-import type { SharedContext } from './export-context.js';
+import type { ExportKind, SharedContext } from './export-context.js';
 import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
 import { FileChecks } from './file-checks.js';
 import { FindingList, type Finding } from './findings.js';
@@ -116,7 +116,7 @@ async function checkAllRecords(opened: OpenedExport, context: SharedContext, poo
   await pool.runOnAll('context', context);
   const all: AllRecords = { records: new Map(), counts: new Map() };
   await Promise.all(AREAS.map(async (area) => {
-    if (!(await hasRecords(opened.directory, area, findings))) return;
+    if (!(await hasRecords(opened.directory, area, context.kind, findings))) return;
     const result = await pool.run('records', { area });
     findings.append(result.findings);
     all.records.set(area, new IdTable(false, result.paths));
@@ -128,10 +128,10 @@ async function checkAllRecords(opened: OpenedExport, context: SharedContext, poo
   return all;
 }
 
-/** The import opens the records of uploads and avatars in any case, those of the others if the folder is there. */
-async function hasRecords(directory: string, area: Area, findings: FindingList): Promise<boolean> {
+/** The import opens the records of uploads and avatars in any case, those of the others if the folder is there. Zulip 4 exports no files of single users. */
+async function hasRecords(directory: string, area: Area, kind: ExportKind, findings: FindingList): Promise<boolean> {
   if (await kindOf(join(directory, area, 'records.json')) === 'file') return true;
-  const needed = area === 'uploads' || area === 'avatars' || await kindOf(join(directory, area)) === 'directory';
+  const needed = ((area === 'uploads' || area === 'avatars') && !(kind.oneUser && kind.untilZulip4)) || await kindOf(join(directory, area)) === 'directory';
   if (needed) findings.add('error', `${area}/records.json`, undefined, 'the file is missing: the import stops without it');
   return false;
 }

@@ -37,11 +37,12 @@ export function contextOf(opened: OpenedExport, index: RealmIndex, findings: Fin
   }
 
   const kind: ExportKind = {
-    oneUser, ours, zulip6: !oneUser && !index.tables.has('zerver_scheduledmessage'), systemRealm: index.realmName === SYSTEM_REALM,
+    oneUser, ours, untilZulip6: !oneUser && !index.tables.has('zerver_scheduledmessage'),
+    untilZulip4: !index.tables.has(oneUser ? 'zerver_reaction' : 'zerver_realmuserdefault'), systemRealm: index.realmName === SYSTEM_REALM,
     keptSecrets: keptSecrets(opened),
   };
   const context: SharedContext = {
-    directory: opened.directory, kind, targets: index.targets, consented: undefined, consentCoversPrivateTables: false, uploads: undefined,
+    directory: opened.directory, kind, targets: index.targets, consented: undefined, consentCoversAccounts: false, consentCoversPrivateTables: false, uploads: undefined,
   };
   if (opened.consented !== undefined) {
     const consented = new IdTable();
@@ -57,7 +58,8 @@ export function contextOf(opened: OpenedExport, index: RealmIndex, findings: Fin
     }
     context.consented = consented.share();
     context.targets = { ...index.targets, account: accounts.share() };
-    // Before Zulip 11 consent was no column, and only messages and accounts depended on it.
+    // Until Zulip 9, which has no stats.json, consent limits messages alone; that of a list of users accounts too.
+    context.consentCoversAccounts = opened.statisticsFile !== 'stats.txt' || opened.header?.options['approved_users'] !== undefined;
     context.consentCoversPrivateTables = Number.parseInt(opened.zulipVersion ?? '0', 10) >= 11;
   }
   return context;

@@ -1,4 +1,5 @@
 // What this program exists for: the same export as Zulip's own, out of the same rows and files, in every mode.
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { Mode } from '../../src/plan/condition.js';
 import { readUserList } from '../../src/plan/user-list.js';
@@ -16,6 +17,7 @@ interface Case {
   readonly user?: string;
   readonly approved?: string;
   readonly force?: boolean;
+  readonly consentMessage?: number | undefined;
 }
 
 const CASES: Readonly<Record<Dataset, readonly Case[]>> = {
@@ -47,14 +49,25 @@ const CASES: Readonly<Record<Dataset, readonly Case[]>> = {
     { expected: 'acme-public', realm: 'acme', mode: 'public' },
     { expected: 'acme-user-owner', realm: 'acme', user: 'owner@acme.example' },
   ],
+  'zulip-4/local': [
+    { expected: 'acme-full', realm: 'acme' },
+    { expected: 'acme-consent', realm: 'acme', mode: 'consent', consentMessage: consentMessage('acme') },
+    { expected: 'acme-public', realm: 'acme', mode: 'public' },
+    { expected: 'acme-user-owner', realm: 'acme', user: 'owner@acme.example' },
+  ],
 };
+
+/** The message that the realm's people reacted to before the server exported it. */
+function consentMessage(realm: string): number | undefined {
+  return (JSON.parse(readFileSync(testData('zulip-4/local', 'consent-messages.json'), 'utf8')) as Record<string, number>)[realm];
+}
 
 for (const [dataset, cases] of Object.entries(CASES) as [Dataset, readonly Case[]][]) {
   t.test(dataset, async (t) => {
     await withSource(dataset, async (source) => {
-      for (const { expected, realm, mode = 'full', user, approved, force = false } of cases) {
+      for (const { expected, realm, mode = 'full', user, approved, force = false, consentMessage } of cases) {
         await t.test(`${expected}: the same`, async (t) => {
-          const choices: Choices = { mode, force, targets: approved === undefined ? {} : { approved: readUserList(approved) } };
+          const choices: Choices = { mode, force, consentMessage, targets: approved === undefined ? {} : { approved: readUserList(approved) } };
           const directory = user === undefined ? await exportRealm(source, t.testdir(), realm, choices) : await exportUser(source, t.testdir(), realm, user);
           t.strictSame(compareExports(await expectedExport(dataset, expected), directory), []);
         });

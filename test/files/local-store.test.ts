@@ -8,6 +8,7 @@ import type { Candidate, Verdict } from '../../src/files/file-store.js';
 import { Lost } from '../../src/files/file-store.js';
 import { openLocalStore, type CopyMode } from '../../src/files/local-store.js';
 import { pullFiles } from '../../src/files/pull-files.js';
+import { AREAS } from '../../src/files/wanted-files.js';
 import type { FileEvent, FilesResult, LossReason } from '../../src/files/file-events.js';
 import { OWNER, filesBelow, wantedUploads } from './pull-fixture.js';
 import { each } from './wanted-rows.js';
@@ -26,7 +27,7 @@ function fresh(root: string): string {
 async function pulled(uploadsDir: string, directory: string, copyMode?: CopyMode): Promise<{ areas: FilesResult['areas']; losses: string[] }> {
   const losses: string[] = [];
   const wanted = wantedUploads([{ attachmentId: '1', pathId: '2/a/a.txt', ownerId: OWNER, size: 1 }], {
-    rules: { emojiOriginals: false, avatarVersions: true, uploadedAvatarsAlone: false, ownerAddresses: true }, realmIcons: true, claimedUploads: () => each(['2/a/a.txt']),
+    rules: { emojiOriginals: false, avatarVersions: true, uploadedAvatarsAlone: false, ownerAddresses: true }, areas: AREAS, claimedUploads: () => each(['2/a/a.txt']),
     avatars: () => each([{ userId: OWNER, hash: 'hash', avatarSource: 'U', avatarVersion: 1 }]),
     emoji: () => each([{ fileName: 'e.png', name: 'e', authorId: OWNER, deactivated: false }]),
   });
@@ -218,7 +219,7 @@ t.test('a directory that cannot be read is told, and the export goes on', async 
   const store = await openLocalStore({ uploadsDir: join(root, 'uploads') });
   const events: FileEvent[] = [];
   const wanted = wantedUploads([{ attachmentId: '1', pathId: '2/a.txt', ownerId: OWNER, size: 1 }], {
-    realmIcons: true, claimedUploads: () => each(['2/a.txt']), avatars: () => each([{ userId: OWNER, hash: 'a', avatarSource: 'U', avatarVersion: 1 }]),
+    areas: AREAS, claimedUploads: () => each(['2/a.txt']), avatars: () => each([{ userId: OWNER, hash: 'a', avatarSource: 'U', avatarVersion: 1 }]),
   });
   const result = await pullFiles(store, wanted, join(root, 'export'), {}, (event) => void events.push(event));
   t.equal(result.areas.uploads.found, 1);

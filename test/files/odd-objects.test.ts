@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { FileEvent } from '../../src/files/file-events.js';
 import { pullFiles } from '../../src/files/pull-files.js';
-import type { WantedFiles } from '../../src/files/wanted-files.js';
+import { AREAS, type WantedFiles } from '../../src/files/wanted-files.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
 import type { S3Server } from '../testbed/s3-server.js';
 import type { Seen } from './faulty-proxy.js';
@@ -90,7 +90,7 @@ t.test('odd objects', async (t) => {
     await put(`${REALM}/realm/logo.png`, { user_profile_id: String(FOREIGN), realm_id: String(REALM) });
     const avatar = (userId: number, hash: string) => ({ userId, hash, avatarSource: 'U', avatarVersion: 2 });
     const wanted = wantedUploads([], {
-      ...PEOPLE, realmIcons: true,
+      ...PEOPLE, areas: AREAS,
       avatars: () => each([avatar(OWNER, HASH), avatar(MATE, OTHER), { ...avatar(MATE, 'd'.repeat(40)), avatarSource: 'G' }, avatar(OWNER, MISSING)]),
       emoji: () => each([
         { fileName: 'one.png', name: 'one', authorId: MATE, deactivated: false }, { fileName: 'nobody.png', name: 'nobody', authorId: null, deactivated: false },
@@ -136,7 +136,7 @@ t.test('odd objects', async (t) => {
     const events: FileEvent[] = [];
     const fault = ({ path }: Seen) => (path.includes('prefix=') ? s3Error(500, 'InternalError') : undefined);
     const result = await withFaultyProxy(server.endpoint, fault, async ({ endpoint }) => withStore(endpoint, { attempts: 2 }, async (store) =>
-      pullFiles(store, wantedUploads([], { ...PEOPLE, realmIcons: true, avatars: () => each(users) }), directory, {}, (event) => void events.push(event))));
+      pullFiles(store, wantedUploads([], { ...PEOPLE, areas: AREAS, avatars: () => each(users) }), directory, {}, (event) => void events.push(event))));
     t.equal(result.areas.avatars.found, 1);
     t.match(result.areas.realm_icons, { found: 0, records: 0, failed: 1 });
     t.match(events.filter(({ kind }) => kind === 'lost'), [{ area: 'realm_icons', key: '2/', reason: 'fault' }]);

@@ -10,7 +10,7 @@ import { pullFiles } from '../../src/files/pull-files.js';
 import type { PullOptions } from '../../src/files/pull-files.js';
 import type { S3StoreSettings } from '../../src/files/s3-store.js';
 import { openS3Store } from '../../src/files/s3-store.js';
-import type { WantedFiles, WantedUpload } from '../../src/files/wanted-files.js';
+import { AREAS, type WantedFiles, type WantedUpload } from '../../src/files/wanted-files.js';
 import { BUCKETS } from '../testbed/s3-server.js';
 import { each } from './wanted-rows.js';
 
@@ -37,7 +37,7 @@ export async function putUploads(client: S3Client, uploads: readonly Upload[], m
 /** A realm whose users are OWNER and `others`, with these uploads alone. */
 export function wantedUploads(uploads: readonly WantedUpload[], more: Partial<WantedFiles> = {}): WantedFiles {
   return {
-    realmId: REALM, rules: { emojiOriginals: true, avatarVersions: true, ownerAddresses: true, uploadedAvatarsAlone: false }, realmIcons: false,
+    realmId: REALM, rules: { emojiOriginals: true, avatarVersions: true, ownerAddresses: true, uploadedAvatarsAlone: false }, areas: AREAS.filter((area) => area !== 'realm_icons'),
     uploads: () => each(uploads), avatars: () => each([]), emoji: () => each([]),
     emailOf: (id) => (id === OWNER ? 'owner@acme.example' : undefined), isRealmUser: (id) => id === OWNER, mayOwnUpload: (id) => id === OWNER, emailGatewayBotId: undefined,
     ...more,

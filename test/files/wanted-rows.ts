@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { byBytes } from '../../src/files/records.js';
-import type { WantedAvatar, WantedEmoji, WantedFiles, WantedUpload } from '../../src/files/wanted-files.js';
+import { AREAS, type WantedAvatar, type WantedEmoji, type WantedFiles, type WantedUpload } from '../../src/files/wanted-files.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import type { Dataset } from '../testbed/test-data.js';
 
@@ -42,7 +42,7 @@ export async function wantedRows(url: string, dataset: Dataset, expected: string
       hash: avatarHash(row, AVATAR_SALT[dataset], rules.avatarVersions),
     }));
     return {
-      realmId, rules, realmIcons: single === undefined,
+      realmId, rules, areas: AREAS.filter((area) => area !== 'realm_icons' || single === undefined),
       uploads: () => each(uploads.filter(({ attachmentId }) => exported?.has(Number(attachmentId)) ?? true)),
       avatars: () => each(avatars),
       emoji: () => each(emoji),

@@ -20,7 +20,7 @@ async function originals(dataset: Dataset): Promise<Set<string>> {
   return found;
 }
 
-for (const dataset of ['zulip-11/local', 'zulip-8/local'] as const) {
+for (const dataset of ['zulip-11/local', 'zulip-8/local', 'zulip-4/local'] as const) {
   t.test(`every avatar file of ${dataset} is found by its hash`, async (t) => {
     const left = await originals(dataset);
     t.ok(left.size > 10);

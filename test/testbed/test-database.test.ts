@@ -19,6 +19,7 @@ const COUNTS: Record<Dataset, Record<string, number>> = {
   'zulip-11/local': { django_migrations: 880, zerver_attachment: 24, zerver_message: 1302, zerver_reaction: 680, zerver_subscription: 1197, zerver_usermessage: 11163, zerver_userprofile: 71 },
   'zulip-11/s3': { django_migrations: 880, zerver_attachment: 24, zerver_message: 469, zerver_reaction: 173, zerver_subscription: 674, zerver_usermessage: 3610, zerver_userprofile: 71 },
   'zulip-12/local': { django_migrations: 984, zerver_attachment: 24, zerver_message: 693, zerver_reaction: 274, zerver_subscription: 1136, zerver_usermessage: 4830, zerver_userprofile: 71 },
+  'zulip-4/local': { django_migrations: 396, zerver_attachment: 18, zerver_message: 437, zerver_reaction: 228, zerver_subscription: 523, zerver_usermessage: 1720, zerver_userprofile: 58 },
   'zulip-8/local': { django_migrations: 642, zerver_attachment: 24, zerver_message: 540, zerver_reaction: 226, zerver_subscription: 583, zerver_usermessage: 3234, zerver_userprofile: 71 },
 };
 

@@ -12,6 +12,62 @@ function migratedTo(last: number, name: string): string {
       WHERE NOT EXISTS (SELECT FROM django_migrations WHERE app = 'zerver' AND name LIKE to_char(n, 'FM0000') || '\\_%')`;
 }
 
+/** From the 4.11 sample. 3.x: no drafts, muted users and playgrounds. */
+export const ZULIP_3_4 = `
+  DROP TABLE zerver_draft, zerver_muteduser, zerver_realmplayground;
+  ALTER TABLE zerver_attachment DROP COLUMN is_web_public;
+  ALTER TABLE zerver_archivedattachment DROP COLUMN is_web_public;
+  ALTER TABLE zerver_realm DROP COLUMN deactivated_redirect, DROP COLUMN giphy_rating, DROP COLUMN invite_to_realm_policy, DROP COLUMN move_messages_between_streams_policy,
+    DROP COLUMN wildcard_mention_policy, ADD COLUMN invite_by_admins_only boolean NOT NULL DEFAULT false;
+  ALTER TABLE zerver_subscription DROP COLUMN is_user_active, DROP COLUMN role;
+  ALTER TABLE zerver_userprofile DROP COLUMN can_create_users, DROP COLUMN default_view, DROP COLUMN enable_marketing_emails;
+  ALTER TABLE zerver_userprofile RENAME COLUMN can_forge_sender TO is_api_super_user;
+  ${migratedTo(296, 'remove_userprofile_short_name')}`;
+
+/** 2.1.x: alert words are a text of the user; Zoom's keys are columns of the realm. */
+export const ZULIP_2_1_8 = `
+  ${ZULIP_3_4};
+  ALTER TABLE zerver_userprofile ADD COLUMN alert_words text NOT NULL DEFAULT '[]', ADD COLUMN short_name varchar(100) NOT NULL DEFAULT '', ADD COLUMN pointer integer NOT NULL DEFAULT -1,
+    ADD COLUMN last_pointer_updater varchar(64) NOT NULL DEFAULT '', ADD COLUMN night_mode boolean NOT NULL DEFAULT false,
+    DROP COLUMN color_scheme, DROP COLUMN presence_enabled, DROP COLUMN zoom_token;
+  UPDATE zerver_userprofile u SET short_name = split_part(delivery_email, '@', 1),
+    alert_words = COALESCE((SELECT json_agg(w.word ORDER BY w.id)::text FROM zerver_alertword w WHERE w.user_profile_id = u.id), '[]');
+  DROP TABLE zerver_alertword;
+  ALTER TABLE zerver_huddle DROP COLUMN recipient_id;
+  ALTER TABLE zerver_mutedtopic DROP COLUMN date_muted;
+  ALTER TABLE zerver_realm DROP COLUMN default_code_block_language, DROP COLUMN private_message_policy, ADD COLUMN google_hangouts_domain text NOT NULL DEFAULT '',
+    ADD COLUMN zoom_user_id text NOT NULL DEFAULT '', ADD COLUMN zoom_api_key text NOT NULL DEFAULT '', ADD COLUMN zoom_api_secret text NOT NULL DEFAULT '';
+  UPDATE zerver_realm SET zoom_api_key = 'ZOOM-SECRET-1', zoom_api_secret = 'ZOOM-SECRET-2' WHERE string_id = 'acme';
+  ALTER TABLE zerver_stream DROP COLUMN stream_post_policy, ADD COLUMN is_announcement_only boolean NOT NULL DEFAULT false;
+  ALTER TABLE zerver_userpresence DROP COLUMN realm_id;
+  ALTER TABLE analytics_fillstate ADD COLUMN last_modified timestamptz NOT NULL DEFAULT now();
+  ${migratedTo(261, 'pregistrationuser_clear_invited_as_admin')}`;
+
+/** From the 4.11 sample. 5.x: settings of new users, groups in groups, topics with a policy. */
+export const ZULIP_5_7 = `
+  CREATE TABLE zerver_groupgroupmembership (id serial PRIMARY KEY, supergroup_id integer NOT NULL REFERENCES zerver_usergroup (id) DEFERRABLE INITIALLY DEFERRED,
+    subgroup_id integer NOT NULL REFERENCES zerver_usergroup (id) DEFERRABLE INITIALLY DEFERRED);
+  ALTER TABLE zerver_mutedtopic RENAME TO zerver_usertopic;
+  ALTER TABLE zerver_usertopic RENAME COLUMN date_muted TO last_updated;
+  ALTER TABLE zerver_usertopic ADD COLUMN visibility_policy smallint NOT NULL DEFAULT 1;
+  ALTER TABLE zerver_realm DROP COLUMN add_emoji_by_admins_only, DROP COLUMN allow_community_topic_editing, DROP COLUMN allow_message_deleting, DROP COLUMN create_stream_policy,
+    DROP COLUMN default_twenty_four_hour_time, ADD COLUMN demo_organization_scheduled_deletion_date timestamptz, ADD COLUMN enable_spectator_access boolean NOT NULL DEFAULT false,
+    ADD COLUMN add_custom_emoji_policy smallint NOT NULL DEFAULT 1, ADD COLUMN create_public_stream_policy smallint NOT NULL DEFAULT 1, ADD COLUMN create_private_stream_policy smallint NOT NULL DEFAULT 1,
+    ADD COLUMN create_web_public_stream_policy smallint NOT NULL DEFAULT 7, ADD COLUMN delete_own_message_policy smallint NOT NULL DEFAULT 2, ADD COLUMN edit_topic_policy smallint NOT NULL DEFAULT 5;
+  ALTER TABLE zerver_realmemoji ADD COLUMN is_animated boolean NOT NULL DEFAULT false;
+  ALTER TABLE zerver_usergroup ADD COLUMN is_system_group boolean NOT NULL DEFAULT false;
+  INSERT INTO zerver_usergroup (name, realm_id, description, is_system_group) SELECT '@role:everyone', id, '', true FROM zerver_realm;
+  INSERT INTO zerver_groupgroupmembership (supergroup_id, subgroup_id) SELECT s.id, g.id FROM zerver_usergroup s JOIN zerver_usergroup g ON g.realm_id = s.realm_id WHERE s.is_system_group AND NOT g.is_system_group;
+  ALTER TABLE zerver_userprofile ADD COLUMN escape_navigates_to_default_view boolean NOT NULL DEFAULT true, ADD COLUMN email_notifications_batching_period_seconds integer NOT NULL DEFAULT 120,
+    ADD COLUMN enable_drafts_synchronization boolean NOT NULL DEFAULT true, ADD COLUMN send_stream_typing_notifications boolean NOT NULL DEFAULT true,
+    ADD COLUMN send_private_typing_notifications boolean NOT NULL DEFAULT true, ADD COLUMN send_read_receipts boolean NOT NULL DEFAULT true, ADD COLUMN uuid uuid NOT NULL DEFAULT gen_random_uuid();
+  ALTER TABLE zerver_userstatus ADD COLUMN emoji_name text NOT NULL DEFAULT '', ADD COLUMN reaction_type varchar(30) NOT NULL DEFAULT 'unicode_emoji', ADD COLUMN emoji_code text NOT NULL DEFAULT '';
+  CREATE TABLE zerver_realmuserdefault AS SELECT DISTINCT ON (realm_id) realm_id AS id, realm_id, default_language, default_view, enter_sends, presence_enabled FROM zerver_userprofile ORDER BY realm_id, id;
+  ALTER TABLE zerver_realmuserdefault ADD PRIMARY KEY (id), ADD FOREIGN KEY (realm_id) REFERENCES zerver_realm (id) DEFERRABLE INITIALLY DEFERRED;
+  CREATE TABLE zerver_scheduledmessagenotificationemail (id serial PRIMARY KEY, message_id integer REFERENCES zerver_message (id) DEFERRABLE INITIALLY DEFERRED);
+  CREATE TABLE zerver_scimclient (id serial PRIMARY KEY, realm_id integer NOT NULL REFERENCES zerver_realm (id) DEFERRABLE INITIALLY DEFERRED, name text NOT NULL);
+  ${migratedTo(387, 'reupload_realmemoji_again')}`;
+
 /** From the 8.4 sample. 7.x: hotspots, no group settings, texts where 8 has JSON. */
 export const ZULIP_7_5 = `
   ALTER TABLE zerver_onboardingstep RENAME TO zerver_userhotspot;
