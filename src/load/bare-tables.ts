@@ -7,7 +7,7 @@ import type pg from 'pg';
 import type { SessionTask } from '../backup/session-pool.js';
 import { SYSTEM_REALM } from '../plan/realm.js';
 import { loadFault } from './load-fault.js';
-import type { LoadJournal } from './load-journal.js';
+import { inTransaction, type LoadJournal } from './load-journal.js';
 import { MESSAGES, USERMESSAGES } from './load-source.js';
 
 const TABLES = [MESSAGES, USERMESSAGES];
@@ -45,7 +45,7 @@ export async function bareTables(client: pg.Client, journal: LoadJournal, schema
 export async function makeAgain(client: pg.Client, journal: LoadJournal): Promise<{ readonly indexes: SessionTask[]; readonly keys: SessionTask[] }> {
   const all = await journal.toMake(client);
   const task = ({ name, sql }: { readonly name: string; readonly sql: string }): SessionTask => async (session) => {
-    await journal.transaction(session, async () => {
+    await inTransaction(session, async () => {
       await session.query(`SET LOCAL maintenance_work_mem = '${INDEX_MEMORY}'`);
       await session.query(sql);
       await journal.made(session, name);

@@ -6,7 +6,7 @@ import { openReadableExport } from '../pipe/readable-export.js';
 import { SYSTEM_BOT_EMAILS } from '../plan/realm.js';
 import type { TargetServer } from '../remap/target-server.js';
 import type { LoadRequest } from './load-request.js';
-import { qualify, type TargetTables } from './target-tables.js';
+import type { TargetTables } from './target-tables.js';
 
 /** Of a load that goes on, these would find the load's own rows. */
 const OWN_ROWS: ReadonlySet<ImportCheck['name']> = new Set(['subdomain', 'realm', 'disk']);
@@ -43,16 +43,17 @@ export async function checkRights(client: pg.Client, tables: TargetTables, writt
   const { rows: [state] } = await client.query<{ replica: boolean; read_only: string }>("SELECT pg_is_in_recovery() AS replica, current_setting('transaction_read_only') AS read_only");
   if (state?.replica === true) throw new RealmliftError('TARGET_READ_ONLY', 'load', 'the new server is a replica, which takes no writes', { hint: 'name the primary with --target-url', exit: EXIT.nothingExported });
   if (state?.read_only === 'on') throw new RealmliftError('TARGET_READ_ONLY', 'load', 'the database or the role is set to default_transaction_read_only', { hint: 'name a role that may write', exit: EXIT.nothingExported });
-  const { rows } = await client.query<{ what: string; kind: string }>(`
-    SELECT string_agg(quote_ident(name), ', ') AS what, privileges || CASE WHEN privileges = 'USAGE' THEN ' ON SEQUENCE ' ELSE ' ON ' END AS kind FROM (
-      SELECT t AS name, 'SELECT, INSERT, UPDATE, DELETE' AS privileges FROM unnest($1::text[]) AS t
-      WHERE NOT (has_table_privilege(t, 'SELECT') AND has_table_privilege(t, 'INSERT') AND has_table_privilege(t, 'UPDATE') AND has_table_privilege(t, 'DELETE'))
-      UNION ALL SELECT s, 'USAGE' FROM unnest($2::text[]) AS s WHERE NOT has_sequence_privilege(s, 'USAGE')) AS lacking GROUP BY privileges ORDER BY privileges DESC`,
-  [written.map((table) => qualify(client, tables.schema, table)), written.flatMap((table) => tables.sequences.get(table) ?? [])]);
-  const [first] = rows;
-  if (first === undefined) return;
-  const user = client.escapeIdentifier(client.user ?? '');
-  throw new RealmliftError('RIGHT_MISSING', 'load', `the role ${user} may not write ${first.what}`.replaceAll('"', ''), {
-    hint: rows.map(({ what, kind }) => `GRANT ${kind}${what.replace(/"{3}|""/g, '')} TO ${user}`).join('; '), exit: EXIT.nothingExported,
-  });
+  const { rows: [lacking] } = await client.query<{ tables: string[]; sequences: string[]; create: boolean }>(`
+    SELECT ARRAY(SELECT t FROM unnest($1::text[]) AS t WHERE NOT (has_table_privilege(t, 'SELECT') AND has_table_privilege(t, 'INSERT') AND has_table_privilege(t, 'UPDATE') AND has_table_privilege(t, 'DELETE'))) AS tables,
+           ARRAY(SELECT s FROM unnest($2::text[]) AS s WHERE NOT (has_sequence_privilege(s, 'USAGE') AND has_sequence_privilege(s, 'SELECT'))) AS sequences,
+           has_database_privilege(current_database(), 'CREATE') AS create`,
+  [written.map((table) => `${tables.schema}.${table}`), written.flatMap((table) => tables.sequences.get(table) ?? [])]);
+  const user = client.user ?? '';
+  const grants = [
+    ...(lacking?.tables.length === 0 ? [] : [`SELECT, INSERT, UPDATE, DELETE ON ${lacking?.tables.join(', ') ?? ''}`]), ...(lacking?.sequences.length === 0 ? [] : [`SELECT, USAGE ON SEQUENCE ${lacking?.sequences.join(', ') ?? ''}`]),
+    // Where is noted how far the load has come.
+    ...(lacking?.create === true ? [] : [`CREATE ON DATABASE ${client.database ?? ''}`]),
+  ];
+  if (grants.length === 0) return;
+  throw new RealmliftError('RIGHT_MISSING', 'load', `the role ${user} may not write what a load writes`, { hint: `${grants.map((grant) => `GRANT ${grant} TO ${user}`).join('; ')}; or load as the role that Zulip itself uses`, exit: EXIT.nothingExported });
 }

@@ -34,7 +34,6 @@ export class LoadJournal {
     [this.#schema, this.identity, this.#done] = [schema, identity, done];
   }
 
-  /** @throws RealmliftError RIGHT_MISSING */
   static async create(client: pg.Client, identity: LoadIdentity): Promise<LoadJournal> {
     const schema = schemaOf(client, identity.subdomain);
     try {
@@ -52,10 +51,7 @@ export class LoadJournal {
         COMMIT`);
     } catch (error) {
       await client.query('ROLLBACK').catch(() => undefined);
-      if ((error as { code?: string }).code !== '42501') throw error;
-      throw new RealmliftError('RIGHT_MISSING', 'load', 'the role may not create a schema, in which is noted how far the load has come', {
-        hint: `GRANT CREATE ON DATABASE ${client.escapeIdentifier(client.database ?? '')} TO ${client.escapeIdentifier(client.user ?? '')}`, exit: EXIT.nothingExported, cause: error,
-      });
+      throw error;
     }
     return new LoadJournal(schema, identity, new Set());
   }
@@ -93,19 +89,14 @@ export class LoadJournal {
     this.#done.add(step);
   }
 
-  /** Does `work` in a transaction, of which no migration of the server may be seen. */
+  /** Does `work` in a transaction of a server that nobody has migrated since the load began. */
   async transaction(client: pg.Client, work: () => Promise<void>): Promise<void> {
-    await client.query('BEGIN');
-    try {
+    await inTransaction(client, async () => {
       if (await appliedMigrations(client) !== this.identity.migrations) {
         throw new RealmliftError('TARGET_MIGRATED', 'load', 'the new server was migrated since the load began', { hint: 'remove what was loaded with --undo, and export again from a server of its version' });
       }
       await work();
-      await client.query('COMMIT');
-    } catch (error) {
-      await client.query('ROLLBACK').catch(() => undefined);
-      throw error;
-    }
+    });
   }
 
   /** In the order in which they were taken. */
@@ -154,14 +145,48 @@ export class LoadJournal {
   }
 }
 
+/** All of `work`, or nothing. */
+export async function inTransaction(client: pg.Client, work: () => Promise<void>): Promise<void> {
+  await client.query('BEGIN');
+  try {
+    await work();
+    await client.query('COMMIT');
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+}
+
 /** `animated`: an emoji of several frames; `broken avatar`: a user whose avatar is no image. */
 export type Note = 'animated' | 'broken avatar';
 
-/** Two runs that load the same realm would do each other's steps. @throws RealmliftError LOAD_RUNNING */
+/** What a session holds to its end: the run's own excludes another run, the others' tell it that their last step may not be over. */
+const [RUN, SESSIONS] = [0, 1];
+
+/** A server may take so long to notice that a session's client was killed (client_connection_check_interval, and what it does meanwhile). */
+const LOCK_WAIT = '15s';
+
+/**
+ * For the session that leads a run: two runs that load the same realm would do each other's steps.
+ *
+ * @throws RealmliftError LOAD_RUNNING
+ */
 export async function lockLoad(client: pg.Client, subdomain: string): Promise<void> {
-  // Held to the end of the session.
-  const { rows: [lock] } = await client.query<{ mine: boolean }>('SELECT pg_try_advisory_lock(hashtext($1)) AS mine', [schemaOf(client, subdomain)]);
-  if (lock?.mine !== true) throw new RealmliftError('LOAD_RUNNING', 'load', `another load of ${subdomain} is under way`);
+  try {
+    await client.query(`SET lock_timeout = '${LOCK_WAIT}'`);
+    await client.query('SELECT pg_advisory_lock($1, hashtext($2))', [RUN, subdomain]);
+    // Of a run that was killed, a session may still be about to commit.
+    await client.query('SELECT pg_advisory_lock($1, hashtext($2)), pg_advisory_unlock($1, hashtext($2))', [SESSIONS, subdomain]);
+    await client.query('SET lock_timeout = 0');
+  } catch (error) {
+    if ((error as { code?: string }).code !== '55P03') throw error;
+    throw new RealmliftError('LOAD_RUNNING', 'load', `another load of ${subdomain} is under way`, { hint: 'wait for it, or end it', exit: EXIT.nothingExported, cause: error });
+  }
+}
+
+/** For the other sessions of a run. */
+export async function joinLoad(client: pg.Client, subdomain: string): Promise<void> {
+  await client.query('SELECT pg_advisory_lock_shared($1, hashtext($2))', [SESSIONS, subdomain]);
 }
 
 /** SHA-256 of the server's list of migrations. */

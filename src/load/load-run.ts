@@ -31,7 +31,7 @@ import { realmRow, realmState } from './realm-state.js';
 import { ReservedIds, reserveIds } from './reserved-ids.js';
 import { layoutOf, type Schema } from './table-layout.js';
 import { LISTS, TableLoader } from './table-loader.js';
-import { targetSession } from './target-session.js';
+import { stepSession } from './target-session.js';
 import { qualify } from './target-tables.js';
 
 /** Bytes of a records.json without records. */
@@ -115,14 +115,14 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
   }));
 }
 
-async function loadTables({ client, source, schema, request: { target, jobs, indexesLaterFrom, onEvent }, stop }: LoadSetup, order: LoadOrder, journal: LoadJournal, loader: TableLoader): Promise<void> {
+async function loadTables({ client, source, schema, request: { target, subdomain, jobs, indexesLaterFrom, onEvent }, stop }: LoadSetup, order: LoadOrder, journal: LoadJournal, loader: TableLoader): Promise<void> {
+  const bare = await bareTables(client, journal, schema.tables.schema, (source.rows.get(USERMESSAGES) ?? 0) >= indexesLaterFrom);
   onEvent({ kind: 'phase', name: 'realm, users and channels' });
   await journal.step(client, 'core', async () => {
     for (const table of order.core) await loader.table(client, table, stop);
   });
   onEvent({ kind: 'phase', name: 'messages and all other rows' });
-  const bare = await bareTables(client, journal, schema.tables.schema, (source.rows.get(USERMESSAGES) ?? 0) >= indexesLaterFrom);
-  const session = (): Promise<pg.Client> => targetSession(target, schema.tables.schema);
+  const session = (): Promise<pg.Client> => stepSession(target, schema.tables.schema, subdomain);
   let messages = 0;
   const done = (files: number): void => onEvent({ kind: 'messages', files: messages += files, of: source.messages.length });
   for (const step of order.steps) {
@@ -143,9 +143,9 @@ async function loadTables({ client, source, schema, request: { target, jobs, ind
 }
 
 /** Plans of the first queries would else be made for tables without these rows. */
-async function analyze({ client, request: { target, jobs }, schema: { tables }, stop }: LoadSetup, order: LoadOrder): Promise<void> {
+async function analyze({ client, request: { target, subdomain, jobs }, schema: { tables }, stop }: LoadSetup, order: LoadOrder): Promise<void> {
   const loaded = [...new Set([...order.core, ...order.steps.flat(), ...order.messages])];
-  await runTasks(loaded.map((table) => async (session) => { await session.query(`ANALYZE ${qualify(client, tables.schema, table)}`); }), jobs, () => targetSession(target, tables.schema), stop);
+  await runTasks(loaded.map((table) => async (session) => { await session.query(`ANALYZE ${qualify(client, tables.schema, table)}`); }), jobs, () => stepSession(target, tables.schema, subdomain), stop);
 }
 
 async function firstOwner(client: pg.Client, realm: number): Promise<number | undefined> {

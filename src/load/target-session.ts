@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { joinLoad } from './load-journal.js';
 
 /**
  * Zulip's triggers name their tables without a schema, so the search path is Zulip's own. Until the last step, whose commit is waited
@@ -20,6 +21,13 @@ export async function targetSession(settings: ConnectionSettings, schema: string
     const { code, message, exit } = cause;
     throw new RealmliftError(code, 'load', `the new server: ${message}`, { exit, hint: 'check --target-url', cause });
   }
+}
+
+/** A further session of a run, which works off its steps. */
+export async function stepSession(settings: ConnectionSettings, schema: string, subdomain: string): Promise<pg.Client> {
+  const client = await targetSession(settings, schema);
+  await joinLoad(client, subdomain);
+  return client;
 }
 
 export async function useTarget(client: pg.Client, schema: string): Promise<void> {

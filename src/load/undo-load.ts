@@ -10,10 +10,10 @@ import { makeAgain } from './bare-tables.js';
 import { openFileTarget } from './file-target.js';
 import { loadFault } from './load-fault.js';
 import { ownPrefixes } from './load-files.js';
-import { LoadJournal, lockLoad, type IdRange } from './load-journal.js';
+import { inTransaction, LoadJournal, lockLoad, type IdRange } from './load-journal.js';
 import { placeOf, type LoadRequest } from './load-request.js';
 import { LISTS } from './table-loader.js';
-import { targetSession, useTarget } from './target-session.js';
+import { stepSession, targetSession, useTarget } from './target-session.js';
 import { qualify, readTargetTables, type TargetTables } from './target-tables.js';
 
 export type UndoRequest = Pick<LoadRequest, 'target' | 'subdomain' | 'files' | 'fileJobs' | 'jobs'>;
@@ -47,8 +47,9 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
     const files = journal.isDone('files begin') ? await removeFiles(client, journal, request, ranges) : 0;
     // Rows are found by the indexes that the load took away.
     const { indexes, keys } = await makeAgain(client, journal);
-    await runTasks(indexes, request.jobs, () => targetSession(request.target, schema), stop);
-    await runTasks(keys, 1, () => targetSession(request.target, schema), stop);
+    const session = (): Promise<pg.Client> => stepSession(request.target, schema, request.subdomain);
+    await runTasks(indexes, request.jobs, session, stop);
+    await runTasks(keys, 1, session, stop);
     return { files, ...await removeRows(client, journal, tables, ranges) };
   } catch (error) {
     throw loadFault(error, 'undo');
@@ -78,8 +79,8 @@ async function removeFiles(client: pg.Client, { identity }: LoadJournal, { files
 async function removeRows(client: pg.Client, journal: LoadJournal, tables: TargetTables, ranges: readonly IdRange[]): Promise<Omit<UndoResult, 'files'>> {
   let rows = 0;
   let clientsKept = 0;
-  await client.query('BEGIN');
-  try {
+  await client.query('SET synchronous_commit = on');
+  await inTransaction(client, async () => {
     const remove = async (table: string, condition: string, values: readonly unknown[]): Promise<number> => {
       const { rowCount } = await client.query(`DELETE FROM ${qualify(client, tables.schema, table)} WHERE ${condition}`, [...values]);
       return rowCount ?? 0;
@@ -102,12 +103,10 @@ async function removeRows(client: pg.Client, journal: LoadJournal, tables: Targe
     const removedClients = await remove('zerver_client', ['id = ANY ($1)', ...unused].join(' AND '), [made]);
     clientsKept = made.length - removedClients;
     await journal.drop(client);
-    await client.query('SET LOCAL synchronous_commit = on; COMMIT');
-  } catch (error) {
-    await client.query('ROLLBACK').catch(() => undefined);
+  }).catch((error: unknown) => {
     const { code, table } = error as { code?: string; table?: string };
     if (code !== '23503') throw error;
     throw new RealmliftError('UNDO_REFUSED', 'load', `rows of ${table ?? 'another table'} that the load did not make refer to its rows; nothing was removed`, { table, hint: 'somebody used the realm meanwhile: look at them, remove them, and undo again', cause: error });
-  }
+  });
   return { rows, clientsKept };
 }

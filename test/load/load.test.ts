@@ -100,7 +100,9 @@ t.test("Zulip's own export arrives too, and a realm beside it with other ids", a
 
 t.test('into an empty server, indexes made afterwards are those that were there', async (t) => withTestDatabase('zulip-11/new-server', async (url) => withTestDatabase('zulip-11/after-import', async (real) => {
   const { schema } = await digests(url);
-  await load(acme, url, emptyUploads(), { indexesLaterFrom: 0 });
+  const phases: string[] = [];
+  await load(acme, url, emptyUploads(), { indexesLaterFrom: 0, onEvent: (event) => { if (event.kind === 'phase') phases.push(event.name); } });
+  t.ok(phases.includes('indexes'));
   t.same((await compareDatabases(real, url)).differences, []);
   t.equal((await digests(url)).schema, schema);
 })));

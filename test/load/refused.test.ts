@@ -1,0 +1,90 @@
+/** What speaks against a load is known before a row is written, and what happens meanwhile ends it with a word. */
+import { appendFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import t from 'tap';
+import type { RealmliftError } from '../../src/errors.js';
+import { sampleExport } from '../pipe/sample-export.js';
+import { change, withClient } from '../testbed/database-client.js';
+import { withTestDatabase } from '../testbed/test-database.js';
+import { killedLoad, loadCommand } from './killed-load.js';
+import { digests, emptyUploads, load, undo } from './new-server.js';
+
+const output = t.testdir();
+const [tiny, acme, old] = await Promise.all([
+  withTestDatabase('zulip-11/local', async (url) => (await sampleExport(url, { realm: 'tiny', output: join(output, 'new') }))[0] as string),
+  withTestDatabase('zulip-11/local', async (url) => (await sampleExport(url, { realm: 'acme', output: join(output, 'large') }))[0] as string),
+  withTestDatabase('zulip-8/local', async (url) => (await sampleExport(url, { realm: 'acme', output: join(output, 'old'), dataset: 'zulip-8/local' }))[0] as string),
+]);
+
+t.test('nothing is written', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+  const uploads = emptyUploads();
+  const before = await digests(url);
+  const refused = async (what: string, expected: { code: string | RegExp; message?: RegExp; hint?: RegExp }, work: () => Promise<unknown>): Promise<void> => {
+    t.match(await work().then(() => undefined, (error: unknown) => error), { exit: 3, ...expected }, what);
+    t.same(await digests(url), before, `${what}: nothing is there`);
+  };
+  await refused('another version', { code: 'LOAD_REFUSED', message: /version: the export is of Zulip 8|migrations: / }, () => load(old, url, uploads));
+  for (const subdomain of ['www', 'zulipinternal', 'Acme', 'ab', '-acme', 'a'.repeat(41)]) await refused(subdomain, { code: 'LOAD_REFUSED', message: /subdomain: / }, () => load(tiny, url, uploads, { subdomain }));
+  await refused('no such directory', { code: /LOAD_REFUSED|UPLOADS_DIR_MISSING/ }, () => load(tiny, url, join(uploads, 'none')));
+  await t.rejects(load(acme, url, uploads, { salt: undefined }), { code: 'SALT_MISSING', exit: 2 });
+  const damaged = join(output, 'damaged');
+  cpSync(tiny, damaged, { recursive: true });
+  appendFileSync(join(damaged, 'realm.json'), ' ');
+  await refused('changed', { code: 'LOAD_REFUSED', message: /manifest: / }, () => load(damaged, url, uploads));
+  t.match(await load(tiny, url, uploads, { subdomain: 'tiny', dryRun: true }), { subdomain: 'tiny' });
+  t.same(await digests(url), before, 'a dry run writes nothing');
+
+  const { host, pathname } = new URL(url);
+  await withClient(url, (client) => client.query(`DROP ROLE IF EXISTS loader; CREATE ROLE loader LOGIN PASSWORD 'l'; GRANT USAGE ON SCHEMA zulip TO loader; GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO loader; GRANT SELECT ON ALL SEQUENCES IN SCHEMA zulip TO loader`));
+  await refused('a role without rights', { code: 'RIGHT_MISSING', hint: /^GRANT SELECT, INSERT, UPDATE, DELETE ON .*zulip\.zerver_message.* TO loader; GRANT SELECT, USAGE ON SEQUENCE .*zulip\.zerver_message_id_seq.* TO loader; GRANT CREATE ON DATABASE/ }, () => load(tiny, `postgresql://loader:l@${host}${pathname}`, uploads, { subdomain: 'tiny' }));
+  await withClient(url, (client) => client.query('DROP OWNED BY loader; DROP ROLE loader'));
+
+  await change(url, "DELETE FROM zerver_userprofile WHERE delivery_email = 'welcome-bot@zulip.com'").catch(() => undefined);
+  await change(url, "UPDATE zerver_userprofile SET delivery_email = 'other@zulip.com' WHERE delivery_email = 'welcome-bot@zulip.com'");
+  await t.rejects(load(tiny, url, uploads, { subdomain: 'tiny' }), { code: 'LOAD_REFUSED', message: /system bots/, exit: 3 });
+}));
+
+t.test('what happens meanwhile', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+  const uploads = emptyUploads();
+  const before = await digests(url);
+  await t.test('the connection is lost', async (t) => {
+    const ended = load(acme, url, uploads).then(() => undefined, (error: unknown) => error as RealmliftError);
+    await withClient(url, async (client) => {
+      for (let cut = 0; cut === 0;) {
+        const { rowCount } = await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'realmlift load' AND query LIKE 'COPY%'");
+        cut = rowCount ?? 0;
+      }
+    });
+    t.match(await ended, { code: 'CONNECTION_LOST', exit: 1, hint: /--resume goes on, --undo removes/ });
+    await t.rejects(load(acme, url, uploads), { code: 'LOAD_UNFINISHED' });
+  });
+  await t.test('another export, another name', async (t) => {
+    await t.rejects(load(tiny, url, uploads, { resume: true }), { code: 'LOAD_OF_ANOTHER', message: /another export/ });
+    await t.rejects(load(acme, url, uploads, { resume: true, realmName: 'Other' }), { code: 'LOAD_OF_ANOTHER', message: /a realm named "acme"/ });
+    await t.rejects(load(acme, url, emptyUploads(), { resume: true }), { code: 'LOAD_OF_ANOTHER', message: /files that go to/ });
+  });
+  await t.test('somebody migrates the server', async (t) => {
+    await change(url, "INSERT INTO django_migrations (app, name, applied) VALUES ('zerver', '9999_meanwhile', now())");
+    await t.rejects(load(acme, url, uploads, { resume: true }), { code: 'LOAD_REFUSED', message: /migrations: / });
+    t.ok((await undo(url, uploads)).rows >= 0);
+    await change(url, "DELETE FROM django_migrations WHERE name = '9999_meanwhile'");
+    t.same(await digests(url), before);
+  });
+  await t.test('a file of the export changes behind its check', async (t) => {
+    const copy = join(output, 'later');
+    cpSync(acme, copy, { recursive: true });
+    await killedLoad(copy, url, uploads, 3);
+    const manifest = JSON.parse(readFileSync(join(copy, 'manifest.json'), 'utf8')) as { files: { path: string; sha256: string; size: number }[] };
+    const upload = manifest.files.find(({ path }) => path.startsWith('uploads/') && !path.endsWith('.json')) as { path: string; sha256: string; size: number };
+    const bytes = readFileSync(join(copy, upload.path));
+    bytes[0] = (bytes[0] as number) ^ 1;
+    writeFileSync(join(copy, upload.path), bytes);
+    t.not(createHash('sha256').update(bytes).digest('hex'), upload.sha256);
+    const { code, stderr } = await loadCommand(copy, url, uploads, '--resume');
+    t.equal(code, 3, stderr);
+    t.match(stderr, /LOAD_REFUSED/);
+    t.equal((await loadCommand(copy, url, uploads, '--undo')).code, 0);
+    t.same(await digests(url), before);
+  });
+}));
