@@ -90,7 +90,7 @@ function refused(entry: SchemaEntry, cause: unknown): RealmliftError {
 }
 
 function hintFor({ type }: SchemaEntry, code: string | undefined, message: string): string | undefined {
-  if (isNameUnknown({ code })) return 'if a function names it without a schema: ALTER FUNCTION … SET search_path = … in the unfinished database, then run the restore again';
+  if (isNameUnknown({ code })) return 'if a function names it without a schema: ALTER FUNCTION … SET search_path = … in the unfinished database';
   switch (code) {
     case '0A000': case '58P01': return "install the extension's package, or the dictionary's files, on this server";
     case '42501':

@@ -19,11 +19,11 @@ import type { Contents } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
 import { listProblems } from './part-list.js';
 import { RestoreJournal } from './restore-journal.js';
+import { restorePostData } from './restore-post-data.js';
 import { prepareRoles } from './restore-roles.js';
 import { restoreRows, storedSizes } from './restore-rows.js';
 import { executeEntry, executeSettings, readSchema } from './restore-schema.js';
 import type { Schema } from './restore-schema.js';
-import { inOrder } from './schema-order.js';
 import type { LeftOut } from './schema-script.js';
 import { qualified } from './source-catalog.js';
 
@@ -78,7 +78,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
     const warnings = await restorePreData(schema, path, session, journal);
     await restoreRows(backup, { jobs, connect: session, path }, journal, stop);
     await journal.step(holder, 'sequences', () => setSequences(holder, contents));
-    warnings.push(...(await restorePostData(schema, path, storedSizes(contents), jobs, session, journal, stop)));
+    warnings.push(...(await restorePostData(schema.postData, { path, sizes: storedSizes(contents), jobs, connect: session }, journal, stop)));
     await journal.finish(holder, async () => {
       warnings.push(...(await restoreSettings(holder, contents)));
     }, async () => {
@@ -128,33 +128,6 @@ function toldBy(warning: string | undefined): string[] {
 async function setSequences(client: pg.Client, { sequences }: Contents): Promise<void> {
   for (const sequence of sequences) {
     await client.query('SELECT pg_catalog.setval($1::regclass, $2, $3)', [qualified(client, sequence), sequence.value, sequence.called]);
-  }
-}
-
-async function restorePostData({ postData }: Schema, path: string, sizes: ReadonlyMap<string, number>, jobs: number, session: Connect, journal: RestoreJournal, stop: AbortSignal): Promise<string[]> {
-  const { settings, entries } = postData;
-  const steps = new Map(entries.map((entry, at) => [entry, `post-data ${at + 1}`]));
-  const warnings: string[] = [];
-  const free: pg.Client[] = [];
-  const all: pg.Client[] = [];
-  try {
-    for (let n = 0; n < jobs; n++) {
-      const client = await session();
-      all.push(client);
-      free.push(client);
-      await executeSettings(client, settings);
-    }
-    await inOrder(entries, jobs, (table) => sizes.get(table) ?? 0, async (entry) => {
-      stop.throwIfAborted();
-      const client = free.pop() as pg.Client;
-      await journal.step(client, steps.get(entry) as string, async () => {
-        warnings.push(...toldBy(await executeEntry(client, entry, path)));
-      });
-      free.push(client);
-    });
-    return warnings;
-  } finally {
-    await Promise.all(all.map((client) => client.end().catch(() => undefined)));
   }
 }
 

@@ -91,14 +91,37 @@ t.test('event triggers come last, and see nothing of the restore', NEEDS_PG_DUMP
   });
 });
 
-t.test('an error names the object and the stage', NEEDS_PG_DUMP, async (t) => {
+t.test('what the server refuses stops nothing else, and is named', NEEDS_PG_DUMP, async (t) => {
   await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
     await query(source, `
-      CREATE TABLE first (n integer); CREATE TABLE numbers (n integer); INSERT INTO numbers VALUES (0);
+      CREATE TABLE numbers (n integer); INSERT INTO numbers VALUES (0), (1);
       CREATE FUNCTION public.inverse(n integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT n';
-      CREATE INDEX by_inverse ON numbers (public.inverse(n));
-      CREATE OR REPLACE FUNCTION public.inverse(n integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 1 / n'`);
+      CREATE INDEX by_inverse ON numbers (public.inverse(n)); CREATE INDEX plain ON numbers (n);
+      CREATE OR REPLACE FUNCTION public.inverse(n integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 1 / n';
+      CREATE TABLE parent (id integer PRIMARY KEY); CREATE TABLE child (a integer REFERENCES parent); INSERT INTO child VALUES (NULL);
+      SET session_replication_role = replica; INSERT INTO child VALUES (7)`);
     await backUp(source, place);
-    t.match(await failure(restore(place.to, place, target)), { code: 'SCHEMA_REFUSED', stage: 'restore', message: /INDEX by_inverse.*22012/ });
+    const error = await failure(restore(place.to, place, target));
+    t.match(error, { code: 'SCHEMA_REFUSED', stage: 'restore', hint: /run the restore again/ });
+    t.match(error.message, /INDEX by_inverse.*22012.*FK CONSTRAINT child child_a_fkey.*23503/);
+    t.match(await query(target, 'SELECT indexname FROM pg_indexes WHERE schemaname = \'public\' ORDER BY 1'), [{ indexname: 'parent_pkey' }, { indexname: 'plain' }], 'the others are there');
+    await query(target, 'DELETE FROM numbers WHERE n = 0; INSERT INTO parent VALUES (7)');
+    t.match(await restore(place.to, place, target), { warnings: [] }, 'once mended it goes on');
+    t.match(await query(target, 'SELECT count(*)::int AS n FROM pg_constraint WHERE conname = \'child_a_fkey\''), [{ n: 1 }]);
+  })));
+});
+
+t.test('an index that needs a filled view, and a view that cannot be filled', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    await query(source, `
+      CREATE TABLE numbers (n integer); INSERT INTO numbers VALUES (1);
+      CREATE MATERIALIZED VIEW known AS SELECT n FROM numbers;
+      CREATE FUNCTION public.is_known(m integer) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN EXISTS (SELECT FROM public.known WHERE n = m); END';
+      CREATE INDEX by_known ON numbers (public.is_known(n));
+      CREATE FUNCTION public.away() RETURNS integer LANGUAGE plpgsql AS 'BEGIN IF current_database() = ''${new URL(source).pathname.slice(1)}'' THEN RETURN 1; END IF; RAISE ''no such server''; END';
+      CREATE MATERIALIZED VIEW remote AS SELECT public.away() AS n`);
+    await backUp(source, place);
+    t.match(await restore(place.to, place, target), { warnings: [/materialized view was not filled.*MATERIALIZED VIEW DATA remote.*no such server/] });
+    t.match(await query(target, 'SELECT indexname FROM pg_indexes WHERE schemaname = \'public\''), [{ indexname: 'by_known' }]);
   })));
 });
