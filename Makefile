@@ -8,7 +8,7 @@ BIN := node_modules/.bin
 CLI := node dist/src/cli.js
 SAMPLE := node dist/sample/with-sample-server.js
 SERVER := $(if $(DATABASE_URL)$(PGHOST)$(PGHOSTADDR)$(PGDATABASE)$(PGSERVICE),,$(SAMPLE))
-SOURCES := $(shell find src test bench sample examples -name '*.ts' 2>/dev/null)
+SOURCES := $(shell find src test bench sample examples docs -name '*.ts' 2>/dev/null)
 need = $(or $($(1)),$(error $(1) is missing: make $@ $(2)))
 
 .PHONY: export load backup test test-kill demo bench bench-files bench-backup bench-load lint build clean

@@ -49,7 +49,13 @@ export function backupCommand(): Command {
     .option('--keep <n>', 'then remove all but the newest n backups, if the new one is good; never the last verified one', wholeNumber(1))
     .option('--prove [url]', 'restore it into a server started for the purpose, or into the empty database of the URL, and compare every table')
     .option('--json', 'print the result as one JSON object')
-    .addHelpText('after', '\nExit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a backup; 2 wrong usage;\n            4 done, but for uploaded files that could not be read.')
+    .addHelpText('after', `
+Examples:
+  realmlift backup --to /backups --recipient age1… --keep 7
+  realmlift backup --to s3://bucket/zulip --recipients keys.txt --uploads --prove
+
+Exit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a backup; 2 wrong usage;
+            4 done, but for uploaded files that could not be read.`)
     .action(async (options: BackupArguments) => {
       const started = performance.now();
       const result = await runBackup({

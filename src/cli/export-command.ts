@@ -27,17 +27,19 @@ interface ExportArguments extends RunArguments, RemapArguments {
 export function exportCommand(): Command {
   const command = new Command('export')
     .description('Export realms as the directories that manage.py import reads, all out of one snapshot.')
+    .optionsGroup('Whom:')
     .option('--realm <name>', 'subdomain of the realm; may be repeated', collect)
     .option('--realms <file>', 'file that names one subdomain a line')
     .option('--all-realms', 'all realms but the one of the system bots')
     .option('--exclude <name>', 'a realm to leave out; may be repeated', collect)
+    .optionsGroup('What:')
     .addOption(new Option('--mode <mode>', 'whose private data travels').choices(['full', 'consent', 'public']).default('full'))
     .option('--users <file>', 'users whose transfer was approved: a consent export of them, their bots and mirror dummies')
     .addOption(new Option('--files <which>', 'with --users: files that these users own, or of everybody').choices(['approved', 'all']).default('approved'))
     .option('--allow-unknown', 'skip users that the realm does not have')
     .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
     .option('--force', 'export although nobody could administer the result');
-  addRunOptions(command).option('--remap', 'give every row an id of its own on the new server; without it only system bots and clients get theirs');
+  addRunOptions(command).optionsGroup('Ids of the new server:').option('--remap', 'give every row an id of its own on the new server; without it only system bots and clients get theirs');
   addRemapOptions(command);
   command.addHelpText('after', `
 Examples:

@@ -21,6 +21,7 @@ export interface FilesOptions {
 
 export function addFilesOptions(command: Command): Command {
   return command
+    .optionsGroup('Files:')
     .option('--uploads-dir <dir>', "Zulip's LOCAL_UPLOADS_DIR (with files/ and avatars/); else S3 is used")
     .addOption(new Option('--copy-mode <how>', 'of local files: read and write, share blocks where the file system can, or hard links (default: copy)').choices(['copy', 'clone', 'link']))
     .option('--file-jobs <n>', 'files pulled at once (default: 32)', wholeNumber(1))

@@ -13,8 +13,14 @@ export function installCommand(): Command {
     .option('--strip <table.column>', 'leave a column out of the views', collect)
     .option('--keep <table.column>', 'show a column although its name looks like a secret', collect)
     .addHelpText('after', `
+Examples:
+  realmlift install --dry-run
+  realmlift install --role exporter
+
 Run it again after each Zulip upgrade. The role can log in once it has a password (\\password realmlift) or an entry in pg_hba.conf.
-Everything is undone by: DROP SCHEMA realmlift CASCADE; DROP ROLE realmlift;`)
+Everything is undone by: DROP SCHEMA realmlift CASCADE; DROP ROLE realmlift;
+
+Exit codes: 0 done; 1 failed; 2 wrong usage.`)
     .action(async (options: ColumnOptions & { role: string; dryRun?: true }) => {
       const sql = await install({
         settings: connectionSettings(process.env.DATABASE_URL, process.env), role: options.role,

@@ -26,16 +26,25 @@ interface PlanArguments extends SchemaOptions, LockOptions {
 export function planCommand(): Command {
   const command = new Command('plan')
     .description('Tell what an export would take, by which rules, and what it would leave. Reads no message content.')
+    .optionsGroup('Whom:')
     .option('--realm <name>', 'subdomain of the realm; may be repeated; without one, all realms', collect)
+    .optionsGroup('What:')
     .addOption(new Option('--mode <mode>', 'whose private data travels').choices(['full', 'consent', 'public']).default('full'))
     .option('--users <file>', 'users whose transfer was approved')
     .option('--allow-unknown', 'skip users that the realm does not have')
     .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
     .option('--force', 'plan although nobody could administer the result');
   return addSchemaOptions(addLockOptions(command))
+    .optionsGroup('Where to:')
     .option('--json', 'print the plan as JSON')
     .option('--html <file>', 'also write it as a page that stands alone')
-    .addHelpText('after', '\nRows are counted, bytes, time and disk are estimated.\nExit codes: 0 done; 1 failed; 2 wrong usage; 3 an export would be refused.')
+    .addHelpText('after', `
+Examples:
+  realmlift plan --realm acme
+  realmlift plan --realm acme --mode consent --html plan.html
+
+Rows are counted, bytes, time and disk are estimated.
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 an export would be refused.`)
     .action(async (options: PlanArguments) => {
       const approved = options.users === undefined ? undefined : readUserList(options.users);
       const plans = await planReport({

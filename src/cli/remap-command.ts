@@ -20,6 +20,7 @@ export function remapCommand(): Command {
   addRemapOptions(command)
     .option('--bots-only', 'only the ids of system bots and clients; all others stay')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf of the old server (else ZULIP_AVATAR_SALT): without its avatar_salt avatars keep their names')
+    .optionsGroup('Running:')
     .option('--no-verify', 'do not read the result again before it is published')
     .addHelpText('after', `
 Examples:

@@ -21,6 +21,7 @@ export function addRemapOptions(command: Command): Command {
 /** Those that say which ids there are on the new server. */
 export function addIdOptions(command: Command): Command {
   return command
+    .optionsGroup('Ids of the new server:')
     .option('--target-url <url>', "the new server's database, which is only read: ids of its system bots and clients, and what ids are taken")
     .option('--id-map <file>', 'JSON that tells the ids of its system bots and clients, where it cannot be reached')
     .option('--id-base <n>', 'new ids of all rows begin above n', wholeNumber(0));

@@ -48,7 +48,13 @@ export function restoreCommand(): Command {
     .option('--uploads-dir <dir>', 'the empty directory for the uploaded files; implies --uploads')
     .option('--prove', 'then read every table back and compare it with the source; without --database-url on a server started for the purpose')
     .option('--json', 'print the result as one JSON object')
-    .addHelpText('after', '\nExit codes: 0 done; 1 failed: the database is unfinished and says so until the restore is run again to its end; 2 wrong usage;\n4 restored, but for what stderr names.')
+    .addHelpText('after', `
+Examples:
+  realmlift restore /backups --identity key.txt --database-url postgresql://localhost/empty
+  realmlift restore /backups --identity key.txt --prove
+
+Exit codes: 0 done; 1 failed: the database is unfinished and says so until the restore is run again to its end; 2 wrong usage;
+            4 restored, but for what stderr names.`)
     .action(async (location: string, options: RestoreArguments) => {
       const started = performance.now();
       const signal = new AbortController().signal;

@@ -38,21 +38,26 @@ export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, 
 
 export function addRunOptions(command: Command): Command {
   command
+    .optionsGroup('Where to:')
     .option('--output <dir>', 'directory under which one directory a realm is made; - streams tar to standard output while the export is made; s3://BUCKET/PREFIX stores it there (made below TMPDIR)', 'out')
     .option('--tarball', 'also write NAME.tar.gz, and its SHA-256 beside it')
+    .optionsGroup('Running:')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
     .option('--resume', 'go on with a run that stopped half-way')
     .option('--snapshot <id>', 'export out of the snapshot that `realmlift snapshot` holds')
     .option('--max-snapshot-age <duration>', 'stop, resumably, when the snapshot is so old (90s, 30m, 6h, 2d)', duration)
     .option('--strict', 'exit with 4 when something that should travel was lost')
     .option('--no-verify', 'do not read the finished export again to check it');
-  addSchemaOptions(addLockOptions(command))
+  addSchemaOptions(addLockOptions(command).optionsGroup('What the database does not say:'))
     .option('--zulip-dir <dir>', "the server's source tree, for migration_status.json")
     .option('--migration-status <file>', 'a migration_status.json to use as it is')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf, for the avatar_salt (else ZULIP_AVATAR_SALT)')
+    .optionsGroup('Files:')
     .option('--no-avatars', 'leave the avatars out, when the salt is not known')
+    .optionsGroup('Where to:')
     .addOption(new Option('--format <format>', 'with --output -: a tar of the directory, or one line of JSON a row').choices(['directory', 'ndjson']))
     .option('--files-dir <dir>', 'with --format ndjson: where the files go that its lines name')
+    .optionsGroup('Running:')
     .option('--quiet', 'show no progress')
     .addOption(new Option('--json', 'tell progress as JSON on standard error, one object a line').conflicts('quiet'))
     .addOption(new Option('--random-seed <text>', 'make random colours and addresses repeatable'));

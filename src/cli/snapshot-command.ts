@@ -13,6 +13,10 @@ export function snapshotCommand(): Command {
     .description('Hold a snapshot of the database until ^C, for `realmlift export --snapshot ID` and for resuming after that.')
     .option('--max-snapshot-age <duration>', 'let go when it is so old (90s, 30m, 6h, 2d), rather than hold back vacuum', duration)
     .addHelpText('after', `
+Examples:
+  realmlift snapshot --max-snapshot-age 6h > snapshot-id &
+  realmlift export --realm acme --snapshot "$(head -1 snapshot-id)"
+
 Prints the snapshot's id as one line on standard output. As long as this command runs, every export with --snapshot ID holds
 the same rows, and one that was stopped goes on in it with --resume. The server cannot remove dead rows meanwhile, and whoever
 wants to change a table that exports read (ALTER TABLE, TRUNCATE, DROP) waits.

@@ -25,6 +25,7 @@ export interface UploadOptions {
 
 export function addUploadOptions(command: Command): Command {
   return command
+    .optionsGroup('Where to:')
     .option('--upload <url>', 'also store the finished export below s3://BUCKET/PREFIX, its manifest last; with --tarball the tarball alone')
     .option('--overwrite', 'in S3: remove what is in the way')
     .addOption(new Option('--sse <how>', 'encryption that S3 is to apply').choices(['AES256', 'aws:kms']))

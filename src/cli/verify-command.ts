@@ -27,7 +27,12 @@ export function verifyCommand(): Command {
     .option('--verify-key <file>', 'of a backup: refuse what was not signed with the secret key that belongs to this public one (Ed25519, PEM)')
     .option('-j, --jobs <number>', 'worker threads (default: the processors)', wholeNumber(1))
     .option('--json', 'print the whole report as JSON')
-    .addHelpText('after', '\nExit codes: 0 good (there may be notes); 1 an error was found, or a file cannot be read; 2 no such directory.')
+    .addHelpText('after', `
+Examples:
+  realmlift verify out/acme
+  realmlift verify /backups --identity key.txt
+
+Exit codes: 0 good (there may be notes); 1 an error was found, or a file cannot be read; 2 no such directory.`)
     .action(async (directory: string, given: VerifyArguments) => {
       refusePacked(directory);
       // An export is not signed.

@@ -1,0 +1,21 @@
+/** `realmlift completion SHELL`. */
+import { Argument, Command } from 'commander';
+import { completion, SHELLS, type Shell } from '../docs/completion.js';
+import { describe } from '../docs/described.js';
+
+export function completionCommand(): Command {
+  return new Command('completion')
+    .description('Print the completion of commands and options for a shell.')
+    .addArgument(new Argument('<shell>', 'bash, zsh or fish').choices(SHELLS))
+    .addHelpText('after', `
+Examples:
+  realmlift completion bash > /etc/bash_completion.d/realmlift
+  realmlift completion zsh  > ~/.zfunc/_realmlift
+  realmlift completion fish > ~/.config/fish/completions/realmlift.fish
+
+Exit codes: 0 done; 2 wrong usage.`)
+    .action(async (shell: Shell) => {
+      const { realmliftCommand } = await import('./commands.js');
+      process.stdout.write(completion(shell, (await realmliftCommand('')).commands.map(describe)));
+    });
+}

@@ -1,0 +1,57 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import t from 'tap';
+import { errorsPage } from '../../docs/generate/error-codes.js';
+import { realmliftCommand } from '../../src/cli/commands.js';
+import { describe } from '../../src/docs/described.js';
+import { completion } from '../../src/docs/completion.js';
+import { generatedPages } from '../../src/docs/generated-pages.js';
+import { packageRoot } from '../../src/plan/registry.js';
+
+const run = promisify(execFile);
+const root = packageRoot();
+const docs = join(root, 'docs');
+const CURE = 'npm run docs writes them anew';
+
+t.test('the generated pages are current', async (t) => {
+  const pages = await generatedPages();
+  for (const [path, text] of pages) t.ok(existsSync(join(docs, path)) && readFileSync(join(docs, path), 'utf8') === text, `${path}: ${CURE}`);
+  for (const directory of ['commands', 'man']) t.same(readdirSync(join(docs, directory)).filter((name) => !pages.has(`${directory}/${name}`)), [], `nothing else is in ${directory}`);
+  t.ok(readFileSync(join(docs, 'errors.md'), 'utf8') === errorsPage(join(root, 'src')), `errors.md: ${CURE}`);
+});
+
+t.test('every command has examples, and every option a meaning', async (t) => {
+  for (const command of (await realmliftCommand('')).commands) {
+    const { name, after, groups } = describe(command);
+    t.match(after, /^Examples?:$/m, `${name}: examples`);
+    t.match(after, /Exit codes: 0 /, `${name}: exit codes`);
+    for (const { long, text } of groups.flatMap(({ options }) => options)) t.not(text, '', `${name} ${long}`);
+  }
+});
+
+t.test('completion is what the shell takes', async (t) => {
+  const commands = (await realmliftCommand('')).commands.map(describe);
+  const script = join(t.testdir(), 'realmlift.bash');
+  writeFileSync(script, completion('bash', commands));
+  const complete = async (...words: string[]): Promise<string[]> => {
+    const { stdout } = await run('bash', ['-c', `source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _realmlift; printf '%s\\n' "\${COMPREPLY[@]}"`, script, 'realmlift', ...words]);
+    return stdout.trim().split('\n');
+  };
+  t.same(await complete('exp'), ['export', 'export-user']);
+  t.same(await complete('export', '--all'), ['--all-realms', '--allow-unknown'].filter((option) => option.startsWith('--all')));
+  t.same(await complete('export', '--mode', ''), ['full', 'consent', 'public']);
+  t.match(completion('fish', commands), /-l mode -r -f -a 'full consent public'/);
+  t.match(completion('zsh', commands), /^#compdef realmlift\n/);
+});
+
+t.test('links between the pages lead somewhere', (t) => {
+  const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...readdirSync(docs, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.md')).map((path) => join('docs', path))];
+  for (const page of pages) {
+    for (const [, link = ''] of readFileSync(join(root, page), 'utf8').matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (!/^[a-z]+:/.test(link)) t.ok(existsSync(join(root, dirname(page), link.replace(/#.*/, ''))), `${page}: ${link}`);
+    }
+  }
+  t.end();
+});
