@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { FilesResult } from '../files/file-events.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { JournalPart } from '../package/journal.js';
+import { OUR_CONSENT, ZULIP_CONSENT } from '../package/consent-files.js';
 import { MANIFEST, writeManifest } from '../package/manifest.js';
 import { hasMigrationStatus } from '../package/migration-status.js';
 import { diskError } from '../package/part-file.js';
@@ -42,7 +43,8 @@ async function writeFiles(given: Package): Promise<void> {
     if (status !== undefined) await write('migration_status.json', JSON.stringify(status.content, null, 2));
     if (hasMigrationStatus(source.version)) await write('stats.json', statsJson(countsOf(assembled, given.parts), records(files)));
     else await write('stats.txt', statsText(countsOf(assembled, given.parts), records(files)));
-    if (mode === 'consent' && !followsRule('no consented_user_ids.json', source.version.zerverMigration)) await write('consented_user_ids.json', JSON.stringify(plan.parameters.consenting_user_ids));
+    const consent = followsRule('no consented_user_ids.json', source.version.zerverMigration) ? OUR_CONSENT : ZULIP_CONSENT;
+    if (mode === 'consent') await write(consent, JSON.stringify(plan.parameters.consenting_user_ids));
   }
   await manifest(given, assembled);
 }

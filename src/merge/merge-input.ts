@@ -1,5 +1,6 @@
 /** The exports to join, oldest snapshot first, and whether they may be joined at all. */
 import { EXIT, RealmliftError } from '../errors.js';
+import { CONSENT_FILES } from '../package/consent-files.js';
 import { openWithoutOrphans, readTop, type FinishedExport } from '../pipe/finished-export.js';
 import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
@@ -49,7 +50,7 @@ export async function withInputs<T>(directories: readonly string[], realmsMayDif
 function consentOf(source: FinishedExport): Consent {
   const { mode } = source.header;
   if (mode === 'full' || mode === 'user') return { kind: 'everybody' };
-  const text = readTop(source, 'consented_user_ids.json');
+  const text = CONSENT_FILES.map((name) => readTop(source, name)).find((each) => each !== undefined);
   if (text === undefined) return { kind: 'nobody' };
   const users = new IdTable();
   for (const id of JSON.parse(text) as number[]) users.add(id);

@@ -11,8 +11,8 @@ import { findRepeated, mergeRuns, IdSpool } from '../verify/id-spool.js';
 import type { Candidate } from './sorted-rows.js';
 
 /**
- * The unique constraints of Zulip's tables, under the keys of exports. Those of 8.4 and 11.0-dev are held to real databases by the
- * tests; zerver_mutedtopic, zerver_userhotspot (older servers) and zerver_navigationview (newer ones) are in neither.
+ * The unique constraints of Zulip's tables, under the keys of exports. Those of 8.4, 11.0-dev and 12.0-beta1 are held to real databases
+ * by the tests; zerver_mutedtopic and zerver_userhotspot (older servers) are in none.
  */
 export const NATURAL_KEYS: Readonly<Record<string, readonly string[]>> = {
   analytics_realmcount: ['realm', 'property', 'subgroup', 'end_time'],
@@ -23,6 +23,7 @@ export const NATURAL_KEYS: Readonly<Record<string, readonly string[]>> = {
   zerver_botstoragedata: ['bot_profile', 'key'],
   zerver_customprofilefieldvalue: ['user_profile', 'field'],
   zerver_defaultstream: ['realm', 'stream'],
+  zerver_externalauthid: ['user', 'external_auth_method_name'],
   zerver_groupgroupmembership: ['supergroup', 'subgroup'],
   zerver_mutedtopic: ['user_profile', 'stream', 'topic_name'],
   zerver_muteduser: ['user_profile', 'muted_user'],

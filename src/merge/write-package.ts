@@ -2,6 +2,7 @@
 import { copyFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { assemble, type Member } from '../package/assemble.js';
+import { OUR_CONSENT, ZULIP_CONSENT } from '../package/consent-files.js';
 import type { JournalPart } from '../package/journal.js';
 import { MANIFEST, readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
@@ -34,7 +35,8 @@ export async function writePackage(context: MergeContext, parts: Map<string, Jou
   const write = (name: string, content: string | Iterable<string>): Promise<void> => writeFile(join(directory, name), content, { mode: 0o600 });
   const has = (name: string): boolean => latest.source.top.has(name);
   if (has('migration_status.json')) await copyFile(join(latest.source.directory, 'migration_status.json'), join(directory, 'migration_status.json'));
-  if (header.mode === 'consent') await write('consented_user_ids.json', JSON.stringify(consenting(inputs)));
+  const consent = inputs.some(({ source }) => source.top.has(OUR_CONSENT)) ? OUR_CONSENT : ZULIP_CONSENT;
+  if (header.mode === 'consent') await write(consent, JSON.stringify(consenting(inputs)));
   const counts: FileCounts[] = [...parts.values()].map(({ path, rows }) => ({ file: path.replace('.json', ''), tables: rows ?? {} })).sort((a, b) => (a.file < b.file ? -1 : 1));
   const recordCounts = { avatars: records.get('avatars') ?? 0, uploads: records.get('uploads') ?? 0, emoji: records.get('emoji') ?? 0, realm_icons: records.get('realm_icons') ?? 0 };
   if (has('stats.json')) await write('stats.json', statsJson(counts, recordCounts));

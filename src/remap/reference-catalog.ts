@@ -21,7 +21,7 @@ const TABLE_OF: Readonly<Record<Target, string>> = {
 };
 
 /** Numbers of messages that are no foreign keys: the message may have been deleted. */
-export const MESSAGE_NUMBERS = new Set(['first_message_id', 'first_visible_message_id', 'last_active_message_id', 'event_last_message_id']);
+export const MESSAGE_NUMBERS = new Set(['first_message_id', 'first_visible_message_id', 'last_active_message_id', 'event_last_message_id', 'reminder_target_message_id']);
 
 /** Keys that exports have and no column. */
 export const ADDED = new Set(['id', 'groups', 'user_permissions', 'messages', 'scheduled_messages', 'flags', 'flags_mask', 'sending_client_name', 'recipient_name', '_max_invites', 'recipient_id', 'email']);

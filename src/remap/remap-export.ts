@@ -11,6 +11,7 @@ import { join, relative } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { appendToReport } from '../package/append-member.js';
 import { assemble, type Member } from '../package/assemble.js';
+import { CONSENT_FILES } from '../package/consent-files.js';
 import { rowsByTable, type JournalPart } from '../package/journal.js';
 import { MANIFEST, readManifest, writeManifest, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
@@ -251,7 +252,7 @@ class Remapping {
     for (const [name, entry] of this.#source.top) {
       if (this.#parts.has(name) || name === ID_MAPS || name === 'report.json') continue;
       await placeFile(from(name), to(name), entry, 'copy');
-      if (name !== 'consented_user_ids.json') continue;
+      if (!CONSENT_FILES.some((each) => each === name)) continue;
       const users = this.#context.space('zerver_userprofile');
       const ids = JSON.parse(await readFile(to(name), 'utf8')) as number[];
       await writeFile(to(name), JSON.stringify(ids.map((id) => users.get(id) ?? id)));

@@ -118,6 +118,7 @@ const SPECIAL: Readonly<Record<string, Readonly<Record<string, Rewrite>>>> = {
   zerver_realm: { name: realmName, string_id: subdomain },
   zerver_realmauditlog: { extra_data: auditData },
   zerver_recipient: { type_id: recipientTarget },
+  zerver_submessage: { content: widgetState },
   zerver_userprofile: { email: shownAddress },
   zerver_userprofile_mirrordummy: { email: shownAddress },
   zerver_userstatus: { emoji_code: emojiCode },
@@ -209,6 +210,20 @@ function editHistory(row: RowRewriter, fields: RowFields, field: number): string
     return id === undefined ? whole : `${before}${id}`;
   });
   return to === latin1(fields.bytes(field)) ? undefined : to;
+}
+
+/**
+ * A text that holds JSON. A vote in a poll names its option as `USER,NUMBER`, a mark in a to-do list its task as `NUMBER,USER`: the
+ * user is who added it (poll_data.ts and todo_widget.ts of Zulip's web client).
+ */
+function widgetState(row: RowRewriter, fields: RowFields, field: number): string | undefined {
+  const text = latin1(fields.bytes(field));
+  const type = /\\"type\\": ?\\"(vote|strike)\\"/.exec(text)?.[1];
+  if (type === undefined) return undefined;
+  const renumbered = (user: string): string => String(row.replace('zerver_userprofile', Number(user), 'content') ?? user);
+  const to = text.replace(/(\\"key\\": ?\\")(\d+),(\d+)(?=\\")/, (_, before: string, first: string, second: string) =>
+    before + (type === 'vote' ? `${renumbered(first)},${second}` : `${first},${renumbered(second)}`));
+  return to === text ? undefined : to;
 }
 
 /** An object, or in older versions a text that holds one. */

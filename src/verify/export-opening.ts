@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
+import { CONSENT_FILES } from '../package/consent-files.js';
 import { MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { refusePacked } from '../package/packed-export.js';
 import type { FindingList } from './findings.js';
@@ -21,14 +22,14 @@ export interface OpenedExport {
   statistics: Statistics | undefined;
   /** stats.json or stats.txt. */
   statisticsFile: string | undefined;
-  /** As consented_user_ids.json lists them; undefined without that file. */
-  consented: number[] | undefined;
+  /** Who consented, as the file of consent lists them; undefined without one. */
+  consented: { readonly file: string; readonly ids: readonly number[] } | undefined;
   /** As migration_status.json says it. */
   zulipVersion: string | undefined;
 }
 
 /**
- * Reads manifest.json (its head), stats.json or stats.txt, migration_status.json and consented_user_ids.json.
+ * Reads manifest.json (its head), stats.json or stats.txt, migration_status.json and who consented.
  *
  * @throws RealmliftError `EXPORT_MISSING` when `directory` is not one.
  */
@@ -120,11 +121,12 @@ async function readMigrationStatus(opened: OpenedExport, has: Has, findings: Fin
   return status.zulip_version;
 }
 
-async function readConsent(opened: OpenedExport, has: Has, findings: FindingList): Promise<number[] | undefined> {
-  const file = 'consented_user_ids.json';
-  if (!(await has(file))) return undefined;
+async function readConsent(opened: OpenedExport, has: Has, findings: FindingList): Promise<OpenedExport['consented']> {
+  let file: string | undefined;
+  for (const name of CONSENT_FILES) if (await has(name)) file ??= name;
+  if (file === undefined) return undefined;
   const ids = await readJson(join(opened.directory, file));
-  if (Array.isArray(ids) && ids.every((id) => Number.isSafeInteger(id))) return ids as number[];
+  if (Array.isArray(ids) && ids.every((id) => Number.isSafeInteger(id))) return { file, ids: ids as number[] };
   findings.add('error', file, undefined, 'not a list of user ids');
   return undefined;
 }

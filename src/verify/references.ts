@@ -1,9 +1,9 @@
 /**
- * Which key of which exported table points where: the foreign keys of Zulip's models (2.1 to 12.0-dev), under the names
+ * Which key of which exported table points where: the foreign keys of Zulip's models (2.1 to 12.0-beta1), under the names
  * that exports use. A table that is not here is reported as unchecked; a key that is not here is no reference.
  *
  * Not references although they look so: `first_message_id`, `first_visible_message_id`, `event_last_message_id`,
- * `last_active_message_id` (plain numbers in Zulip's models: the message may be deleted), `type_id` of zerver_recipient
+ * `last_active_message_id`, `reminder_target_message_id` (plain numbers in Zulip's models: the message may be deleted), `type_id` of zerver_recipient
  * (checked by its type), and ids inside JSON values and texts.
  */
 
@@ -93,6 +93,7 @@ export const REFERENCES: Readonly<Record<string, Readonly<Record<string, Target>
   },
   zerver_service: OWNED,
   zerver_stream: { realm: 'realm', recipient: 'recipient', creator: 'user', folder: 'channelFolder' },
+  zerver_submessage: { sender: 'user', message: 'message' },
   zerver_subscription: { user_profile: 'user', recipient: 'recipient' },
   zerver_useractivity: { user_profile: 'user', client: 'client' },
   zerver_useractivityinterval: OWNED,
@@ -133,6 +134,7 @@ export const REQUIRED: Readonly<Record<string, readonly string[]>> = {
   zerver_attachment: ['owner', 'messages'],
   zerver_message: ['sender', 'recipient', 'sending_client'],
   zerver_reaction: ['user_profile', 'message'],
+  zerver_submessage: ['sender', 'message'],
   zerver_subscription: ['user_profile', 'recipient'],
   zerver_usermessage: ['user_profile'],
 };
@@ -173,7 +175,7 @@ export const OPEN_REFERENCES: readonly OpenReference[] = [
 
 /**
  * What closes in a single-user export, which holds one user, the user's subscriptions and their channels, and otherwise
- * rows that point to anywhere.
+ * rows that point to anywhere: what the user did in another realm is in that realm's audit log.
  */
 export const CLOSED_FOR_ONE_USER: Readonly<Record<string, readonly string[]>> = {
   analytics_usercount: ['realm', 'user'],
@@ -188,6 +190,7 @@ export const CLOSED_FOR_ONE_USER: Readonly<Record<string, readonly string[]>> = 
   zerver_reaction: ['user_profile'],
   zerver_savedsnippet: ['realm', 'user_profile'],
   zerver_stream: ['realm', 'recipient'],
+  zerver_submessage: ['sender'],
   zerver_subscription: ['user_profile', 'recipient'],
   zerver_useractivity: ['user_profile'],
   zerver_useractivityinterval: ['user_profile'],

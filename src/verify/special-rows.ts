@@ -46,7 +46,7 @@ const accounts: SpecialCheck = {
   row(check, id) {
     leadsBack(1).row(check, id);
     if (check.context.consentCoversAccounts && check.context.consented?.has(id) === false && check.number('is_active') === 1) {
-      check.report('error', 'an active user has not consented: not in consented_user_ids.json', `row ${id}`);
+      check.report('error', 'an active user has not consented: not in the list of those who did', `row ${id}`);
     }
   },
 };

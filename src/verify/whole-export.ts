@@ -49,9 +49,9 @@ export function contextOf(opened: OpenedExport, index: RealmIndex, findings: Fin
     const accounts = new IdTable();
     const users = new IdTable(false, index.targets.user);
     const allAccounts = new IdTable(false, index.targets.account);
-    for (const id of opened.consented) {
+    for (const id of opened.consented.ids) {
       const problem = consented.has(id) ? 'a user comes more than once' : users.has(id) ? undefined : 'a user is not in the export';
-      if (problem !== undefined) findings.add('error', 'consented_user_ids.json', undefined, problem, `user ${id}`);
+      if (problem !== undefined) findings.add('error', opened.consented.file, undefined, problem, `user ${id}`);
       if (id < 0) continue;
       consented.add(id);
       if (allAccounts.has(id)) accounts.add(id);

@@ -43,7 +43,7 @@ export type TaskReply = { result: unknown } | { failure: { message: string; code
 
 /** References to messages that are checked over all files, by `table.key`. */
 export const MESSAGE_REFERENCES = [
-  'zerver_attachment.messages', 'zerver_onboardingusermessage.message', 'zerver_reaction.message', 'zerver_scheduledmessage.delivered_message',
+  'zerver_attachment.messages', 'zerver_onboardingusermessage.message', 'zerver_reaction.message', 'zerver_scheduledmessage.delivered_message', 'zerver_submessage.message',
 ] as const;
 
 /** Temporary files that each worker writes: messages, usermessages, and one for each of {@link MESSAGE_REFERENCES}. */

@@ -9,7 +9,7 @@ const KEYS = `
   FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace, generate_series(1, i.indnkeyatts) k
   WHERE n.nspname = 'zulip' AND i.indisunique AND NOT i.indisprimary GROUP BY i.indexrelid, t.relname`;
 
-for (const dataset of ['zulip-11/local', 'zulip-8/local'] as const) {
+for (const dataset of ['zulip-12/local', 'zulip-11/local', 'zulip-8/local'] as const) {
   t.test(`natural keys are unique constraints of ${dataset}`, (t) => withTestDatabase(dataset, async (url) => {
     const client = new pg.Client({ connectionString: url });
     await client.connect();

@@ -134,6 +134,10 @@ function render(given: Model, n: Renumber): SyntheticExport {
     zerver_customprofilefield: fields.map(([id, type]) => ({ id: n('field', id), realm, name: 'f', field_type: type, order: 1 })),
     zerver_customprofilefieldvalue: fields.map(([id, type], index) => ({ id: n('value', index + 7), user_profile: user(), field: n('field', id), value: type === 6 ? `[${user()}, ${user()}]` : `[${id}] ${text(false)[0]}`, rendered_value: null })),
     zerver_reaction: messages.map((id, index) => ({ id: n('reaction', index * 2 + 5), user_profile: user(), emoji_name: 'x', ...(index % 2 === 0 ? { reaction_type: 'realm_emoji', emoji_code: `${n('emoji', pick(emoji))}` } : { reaction_type: 'unicode_emoji', emoji_code: '123' }), message: n('message', id) })),
+    zerver_submessage: messages.map((id, index) => ({
+      id: n('submessage', index + 20), sender: user(), msg_type: 'widget', message: n('message', id),
+      content: JSON.stringify(pick([{ type: 'vote', key: `${user()},${id}`, vote: 1 }, { type: 'strike', key: `${id},${user()}` }, { type: 'vote', key: 'canned,0' }, { type: 'question', question: `"key":"${id},1"` }])),
+    })),
     zerver_realmauditlog: messages.map((_, index) => ({ id: n('audit', index + 50), extra_data: audit(), event_type: 1, realm, acting_user: user(), modified_user: user(), modified_stream: stream(), modified_user_group: group(), event_last_message_id: message() })),
     zerver_userpresence: users.map((id, index) => ({ id: n('presence', index + 1), user_profile: n('user', id), realm, last_update_id: id })),
   };
@@ -179,7 +183,7 @@ function renumbered(given: Model, base: number): Renumber {
   return (space, id) => {
     const known = exported[space];
     if (known !== undefined) return known.includes(id) ? base + 1 + [...known].sort((a, b) => a - b).indexOf(id) : id;
-    const [first, step] = { subscription: [3, 3], value: [7, 1], reaction: [5, 2], audit: [50, 1], presence: [1, 1], count: [3, 1] }[space] as [number, number];
+    const [first, step] = { subscription: [3, 3], value: [7, 1], reaction: [5, 2], audit: [50, 1], submessage: [20, 1], presence: [1, 1], count: [3, 1] }[space] as [number, number];
     return base + 1 + (id - first) / step;
   };
 }
