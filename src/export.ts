@@ -8,6 +8,7 @@ import { ArchiveOutlet } from './export/outlet.js';
 import { exportRealm, type RealmResult, type RunContext } from './export/export-realm.js';
 import type { ExportEvent } from './export/events.js';
 import { refuseRemap, remapFinished } from './export/remap-finished.js';
+import { inTurns, TARGETS_AT_ONCE, type Turns } from './export/turns.js';
 import { databaseIdentity } from './export/run-identity.js';
 import { snapshotsOfUnfinished } from './export/unfinished.js';
 import { WorkerPool } from './export/worker-pool.js';
@@ -32,7 +33,7 @@ import { finishReport } from './report/finish-report.js';
 import { writeIndex } from './report/write-index.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { recoveryConflict } from './snapshot/recovery-conflict.js';
-import { prepareSessions, withSession, withSnapshot } from './snapshot/snapshot.js';
+import { prepareSessions, withLoan, withSnapshot } from './snapshot/snapshot.js';
 import type { LockPatience } from './snapshot/table-locks.js';
 import { ageOf } from './snapshot/take-snapshot.js';
 import { VERSION } from './version.js';
@@ -103,9 +104,6 @@ export type Outcome =
 /** How often a run begins anew when somebody waits to change a table just as it begins. */
 const ATTEMPTS = 5;
 
-/** Targets under way at once: while one waits for its plan or its files, another's rows flow. */
-const TARGETS_AT_ONCE = 4;
-
 /**
  * @returns the outcome of each target, in the order in which they were named
  * @throws RealmliftError when the run as a whole cannot begin or loses its snapshot; then nothing is at a final path
@@ -156,9 +154,9 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
   const store = await options.openStore();
   const context: RunContext = { ...source, jobs, store, fileJobs, orphans, salt, avatars, migrationStatus, onEvent };
   try {
-    const outcomes = await inTurn(targets, TARGETS_AT_ONCE, async (target): Promise<Outcome> => {
+    const outcomes = await inTurns(context, targets, async (target, turns): Promise<Outcome> => {
       try {
-        return { target, result: await exportTarget(context, target, options) };
+        return { target, result: await exportTarget(context, target, options, turns) };
       } catch (error) {
         return { target, error: recoveryConflict(error, 'plan') ?? asRealmliftError(error) };
       }
@@ -180,12 +178,12 @@ function runEntry(outcome: Outcome): RunEntry {
   return { target, directory, rows: [...outcome.result.rows.values()].reduce((sum, rows) => sum + rows, 0), error: null };
 }
 
-async function exportTarget(context: RunContext, target: Target, options: ExportOptions): Promise<ExportResult> {
+async function exportTarget(context: RunContext, target: Target, options: ExportOptions, turns: Turns): Promise<ExportResult> {
   const started = performance.now();
   context.snapshot.lost.throwIfAborted();
   const output = takeOutputDirectory(options.output, target.directory, options.resume ? 'resume' : 'refuse');
   try {
-    const { result, finished, verified, outside } = await exportInto(output, context, target, options);
+    const { result, finished, verified, outside } = await exportInto(output, context, target, options, turns);
     const seconds = (performance.now() - started) / 1000;
     // A stream has left by now.
     if (options.archive === undefined) {
@@ -201,9 +199,9 @@ async function exportTarget(context: RunContext, target: Target, options: Export
   }
 }
 
-async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions): Promise<Pick<ExportResult, 'verified' | 'outside'> & { result: RealmResult; finished: string }> {
+async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions, turns: Turns): Promise<Pick<ExportResult, 'verified' | 'outside'> & { result: RealmResult; finished: string }> {
   const { snapshot, source } = context;
-  return Journal.with(output.run, (journal) => withSession(snapshot, 'plan', async (session) => {
+  return Journal.with(output.run, (journal) => withLoan(snapshot, 'plan', turns.copied, async (session, copied) => {
     await useSchema(session, source.schema);
     const plan = await planExport(session, source, {
       realm: target.realm, mode: options.mode, userId: target.userId, decisions: options.decisions, consentMessage: options.consentMessage,
@@ -213,7 +211,7 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     const { remap, archive } = options;
     // Ids are rewritten in an export that is whole: such a one leaves after that.
     const outlet = archive === undefined || remap !== undefined ? undefined : new ArchiveOutlet(archive, target.directory, output.partial);
-    const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), outlet });
+    const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), outlet, turnOfFiles: turns.files }, copied);
     await outlet?.sendRest((path) => journal.get(path) !== undefined);
     const remapped = remap === undefined ? undefined : await remapFinished(remap, output);
     const finished = remapped?.directory ?? output.partial;
@@ -241,20 +239,6 @@ function choices(options: ExportOptions, target: Target): Record<string, unknown
     strip: [...options.decisions.strip], keep: [...options.decisions.keep], avatars: options.avatars,
     ...(options.orphans === undefined || options.orphans === 'report' ? {} : { orphans: options.orphans }),
   };
-}
-
-/** Results in the order of the inputs, at most `limit` under way. */
-async function inTurn<I, O>(inputs: readonly I[], limit: number, work: (input: I) => Promise<O>): Promise<O[]> {
-  const outputs: O[] = [];
-  let next = 0;
-  const runner = async (): Promise<void> => {
-    while (next < inputs.length) {
-      const index = next++;
-      outputs[index] = await work(inputs[index] as I);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, inputs.length) }, runner));
-  return outputs;
 }
 
 export type { Realm, Target };

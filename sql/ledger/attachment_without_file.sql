@@ -1,5 +1,6 @@
 -- Uploaded files that exported messages name and that stay, for their owner may not travel or the file cannot be had; with the
--- messages, whose links lead nowhere then. `merge` ties them to the file where another half has it.
+-- messages, whose links lead nowhere then. An export takes them out of the rows of zerver_attachment that it has copied: when it
+-- knows which files are missing, the database is let go. `merge` ties them to the file where another half has it.
 -- @class file
 -- @reason named by a message, and its owner may not travel or its file is missing
 

@@ -60,6 +60,9 @@ export class ProgressTally {
       case 'snapshot':
         this.#takenAt = performance.now() - event.age * 1000;
         break;
+      case 'let-go':
+        this.#takenAt = undefined;
+        break;
       case 'started':
         for (const [name, count] of Object.entries(event.tables)) if (name !== 'message') this.#expect(name, count);
         break;

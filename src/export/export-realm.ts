@@ -7,6 +7,7 @@ import { copyError } from '../copy/copy-error.js';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
 import type { OrphanChoice } from '../files/pull-files.js';
+import type { WantedFiles } from '../files/wanted-files.js';
 import { recordsOf } from '../files/records.js';
 import { AREAS } from '../files/wanted-files.js';
 import { assemble, type Member } from '../package/assemble.js';
@@ -22,6 +23,7 @@ import { ledgerQuery, messageIdsQuery, messagesQuery, queryOf, type PlannedTable
 import type { Source } from '../plan/source.js';
 import { cutConnection, type Snapshot } from '../snapshot/snapshot.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
+import { LOST_ATTACHMENTS, withoutLostAttachments } from './lost-attachments.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { ExportEvent, TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
@@ -32,7 +34,7 @@ import { PARTS_DIRECTORY, isMessagesPath, ledgerPath, messagesPath, partPath } f
 import type { Parts } from './parts.js';
 import { planFiles, type PlannedFiles } from './planned-files.js';
 import { ledgerEntries, type LedgerEntry } from './report.js';
-import { pullRealmFiles } from './realm-files.js';
+import { pullRealmFiles, realmFiles, type Told } from './realm-files.js';
 import { rowQuery, type RowQuery } from './row-query.js';
 import { refuseAnother, runIdentity } from './run-identity.js';
 import type { MessageSegment, Segment } from './segment.js';
@@ -65,8 +67,10 @@ export interface RealmRun {
   readonly output: OutputDirectory;
   /** Of the output directory. */
   readonly journal: Journal;
-  /** A session in the snapshot, for this target alone. */
+  /** A session in the snapshot, for this target alone until its rows are copied. */
   readonly session: pg.Client;
+  /** Waits until files of this target may be pulled: other targets' may have to come first. */
+  readonly turnOfFiles: () => Promise<void>;
   /** Users whose files may travel; undefined for everybody in the export. */
   readonly owners: ReadonlySet<number> | undefined;
   /** The choices that shaped the export, for the manifest. */
@@ -93,15 +97,12 @@ export interface RealmResult {
 /** Written by the files stage at the end of each area. */
 const RECORDS = new Set(AREAS.map(recordsOf));
 
-/** Tables whose rows depend on what the export itself finds out. */
-const LATE: ReadonlySet<string> = new Set(['zerver_attachment', 'zerver_client']);
-
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;
 
-/** Exports into `output.partial`; the caller verifies and publishes. */
-export async function exportRealm(context: RunContext, run: RealmRun): Promise<RealmResult> {
-  return new RealmExport(context, run).run();
+/** Exports into `output.partial`; the caller verifies and publishes. @param onCopied told when the session is not needed any more, and whether it is still good */
+export async function exportRealm(context: RunContext, run: RealmRun, onCopied: (good: boolean) => void): Promise<RealmResult> {
+  return new RealmExport(context, run, onCopied).run();
 }
 
 class RealmExport {
@@ -119,8 +120,12 @@ class RealmExport {
   readonly #clients = new Set<number>();
   /** Messages files on their way out. */
   readonly #leaving: Promise<void>[] = [];
+  readonly #onCopied: (good: boolean) => void;
+  /** In place of parts that the journal knows. */
+  #replaced: ReadonlyMap<string, JournalPart> = new Map();
 
-  constructor(context: RunContext, run: RealmRun) {
+  constructor(context: RunContext, run: RealmRun, onCopied: (good: boolean) => void) {
+    this.#onCopied = onCopied;
     this.#context = context;
     this.#run = run;
     this.#directory = run.output.partial;
@@ -145,6 +150,7 @@ class RealmExport {
     if (this.#run.output.resumed) await sweep(this.#directory, (path) => RECORDS.has(path) || this.#run.journal.get(path) !== undefined);
     // Files are pulled many at once: the report names them in an order that does not depend on the moment.
     this.#losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
+    if (files.lostAttachmentIds.length > 0) this.#replaced = await this.#withoutLost(files);
     const parts = this.#parts();
     const { rows, bytes } = this.#totals;
     await packageRealm({ directory: this.#directory, plan, source, snapshot, parts, files, status, options, rows, losses: this.#losses, warnings: this.#warnings });
@@ -165,21 +171,25 @@ class RealmExport {
 
   /** Rows and files at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
   async #rowsAndFiles(): Promise<FilesResult> {
-    this.#signal.addEventListener('abort', () => cutConnection(this.#run.session), { once: true });
-    const attachments = this.#table('zerver_attachment');
-    const files = this.#pullFiles();
+    const cut = (): void => cutConnection(this.#run.session);
+    this.#signal.addEventListener('abort', cut, { once: true });
+    const told = { event: (event: FileEvent) => this.#tell({ kind: 'file', event }), loss: (event: FileEvent) => void this.#losses.push(event) };
+    const wanted = realmFiles(this.#context, this.#run, told);
+    const files = wanted.then((list) => this.#pullFiles(list, told));
     const clients = this.#table('zerver_client');
     const messages = this.#exportMessages();
-    const pieces = [
-      // The rows wait for the files: a row whose file is missing would stop the import half-way.
-      attachments === undefined ? files : files.then((pulled) => this.#exportTable(attachments, { missing_attachment_ids: pulled.lostAttachmentIds })),
-      messages,
+    const rows = [
+      wanted, messages,
       // The messages tell which clients they were sent with, which would take another look at each of them.
       ...(clients === undefined ? [] : [messages.then(() => this.#exportTable(clients, { message_client_ids: [...this.#clients].sort((a, b) => a - b) }))]),
       ...this.#smallTables().map((table) => this.#exportTable(table)),
-      ...this.#run.plan.compiled.ledger.map((view) => (view.sql.includes(':missing_attachment_ids')
-        ? files.then((pulled) => this.#exportLedger(view, { missing_attachment_ids: pulled.lostAttachmentIds })) : this.#exportLedger(view))),
+      ...this.#run.plan.compiled.ledger.filter(({ name }) => name !== LOST_ATTACHMENTS).map((view) => this.#exportLedger(view)),
     ];
+    void Promise.allSettled(rows).then(() => {
+      this.#signal.removeEventListener('abort', cut);
+      this.#onCopied(!this.#signal.aborted);
+    });
+    const pieces = [...rows, files];
     for (const piece of pieces) piece.catch((error: unknown) => this.#stop.abort(error));
     const settled = await Promise.allSettled(pieces);
     if (this.#signal.aborted) throw this.#signal.reason;
@@ -199,7 +209,7 @@ class RealmExport {
   }
 
   #smallTables(): PlannedTable[] {
-    return this.#run.plan.tables.filter((table) => table.file !== 'messages' && !LATE.has(table.name));
+    return this.#run.plan.tables.filter((table) => table.file !== 'messages' && table.name !== 'zerver_client');
   }
 
   /** @param found parameters that only the export itself finds out */
@@ -208,10 +218,10 @@ class RealmExport {
     return this.#tableSegment(partPath(table.name), rowQuery(table, queryOf(table, compiled, { ...parameters, ...found })), this.#bytes(table.name));
   }
 
-  /** What stays is told row by row: a part of the report. @param found as of a table */
-  #exportLedger(view: CompiledView, found: Partial<Parameters> = {}): Promise<void> {
+  /** What stays is told row by row: a part of the report. */
+  #exportLedger(view: CompiledView): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
-    const select = ledgerQuery(view, compiled, { ...parameters, ...found });
+    const select = ledgerQuery(view, compiled, parameters);
     // Its rows are few; the tables that it looks through for them need not be.
     const weight = Math.max(0, ...view.tables.map((table) => this.#bytes(table)));
     return this.#tableSegment(ledgerPath(view.name), { table: view.name, select, keys: view.columns, stripped: [] }, weight);
@@ -299,10 +309,17 @@ class RealmExport {
     this.#tell({ kind: 'part', part, dataClass: this.#totals.classOfPart(part.path), kept });
   }
 
-  #pullFiles(): Promise<FilesResult> {
-    return pullRealmFiles(this.#context, this.#run, this.#signal, {
-      event: (event) => this.#tell({ kind: 'file', event }), loss: (event) => this.#losses.push(event), whole: (path) => this.#leave(path),
-    });
+  async #pullFiles(wanted: WantedFiles, told: Pick<Told, 'event' | 'loss'>): Promise<FilesResult> {
+    await this.#run.turnOfFiles();
+    return pullRealmFiles(this.#context, this.#run, wanted, this.#signal, { ...told, whole: (path) => this.#leave(path) });
+  }
+
+  /** The rows of attachments without a file stay, which was not known when they were copied. */
+  async #withoutLost({ lostAttachmentIds }: FilesResult): Promise<ReadonlyMap<string, JournalPart>> {
+    const { plan, journal } = this.#run;
+    const replaced = await withoutLostAttachments(this.#directory, plan, journal.get(partPath('zerver_attachment')), lostAttachmentIds);
+    for (const [path, part] of replaced) this.#totals.replace(journal.get(path), part, path);
+    return replaced;
   }
 
   /** A file that has left with a stream is not needed here any more. */
@@ -320,7 +337,7 @@ class RealmExport {
     const { journal } = this.#run;
     const count = this.#messagesFiles;
     return {
-      get: (path) => journal.get(path),
+      get: (path) => this.#replaced.get(path) ?? journal.get(path),
       *messages() {
         for (let number = 1; number <= count; number++) yield journal.get(messagesPath(number)) as JournalPart;
       },

@@ -53,7 +53,10 @@ async function assembleTables({ directory, plan, source, parts }: Package): Prom
   const assembled = new Map<string, JournalPart>();
   for (const name of new Set(plan.tables.map((table) => table.file).filter((file) => file !== 'messages'))) {
     const members: Member[] = plan.tables.filter((table) => table.file === name)
-      .map((table) => ({ key: table.name, part: partPath(table.name), rows: parts.get(partPath(table.name))?.rows?.[table.name] ?? 0 }));
+      .map((table) => {
+        const part = parts.get(partPath(table.name));
+        return { key: table.name, part: part?.path ?? partPath(table.name), rows: part?.rows?.[table.name] ?? 0 };
+      });
     if (name === 'realm.json') members.push(...constants(plan, source));
     assembled.set(name, await assemble(directory, name, members));
   }

@@ -2,8 +2,10 @@
 import type { FileEvent, FilesResult, Orphan } from '../files/file-events.js';
 import { pullFiles, type EarlierFile } from '../files/pull-files.js';
 import type { RealmRun, RunContext } from './export-realm.js';
+import type { WantedFiles } from '../files/wanted-files.js';
 import { withOrphanList } from './orphan-list.js';
 import { wantedFiles } from './wanted.js';
+import { spoolWanted } from './wanted-spool.js';
 
 export interface Told {
   /** Each event. */
@@ -14,9 +16,8 @@ export interface Told {
   whole(path: string): Promise<void>;
 }
 
-export async function pullRealmFiles(context: RunContext, run: RealmRun, signal: AbortSignal, told: Told): Promise<FilesResult> {
-  const { source, store, salt, avatars, fileJobs, orphans } = context;
-  const { session, plan, owners, journal, output } = run;
+/** What is wanted, out of the snapshot, which is not needed after that. */
+export async function realmFiles({ source, salt, avatars, orphans }: RunContext, { session, plan, owners, output }: RealmRun, told: Pick<Told, 'event' | 'loss'>): Promise<WantedFiles> {
   const wanted = await wantedFiles(session, plan, source, {
     salt: avatars ? salt : undefined, owners,
     onSkipped: (event) => {
@@ -24,6 +25,11 @@ export async function pullRealmFiles(context: RunContext, run: RealmRun, signal:
       told.loss(event);
     },
   });
+  return spoolWanted(wanted, output.run, orphans !== 'ignore');
+}
+
+export async function pullRealmFiles({ store, fileJobs, orphans }: RunContext, run: RealmRun, wanted: WantedFiles, signal: AbortSignal, told: Told): Promise<FilesResult> {
+  const { journal, output } = run;
   const done = (path: string): EarlierFile | undefined => {
     const part = journal.earlier(path)?.part;
     return part?.record === undefined ? undefined : part as unknown as EarlierFile;

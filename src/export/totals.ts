@@ -28,6 +28,12 @@ export class Totals {
     for (const [table, count] of Object.entries(rows)) this.rows.set(table, (this.rows.get(table) ?? 0) + count);
   }
 
+  /** Counts a part in place of another. */
+  replace(old: JournalPart | undefined, part: JournalPart, path: string): void {
+    if (old !== undefined) this.add({ ...old, size: -old.size, rows: Object.fromEntries(Object.entries(old.rows ?? {}).map(([table, count]) => [table, -count])) });
+    this.add({ ...part, path });
+  }
+
   classOf(table: string): string {
     return this.#classes.get(table) ?? LEDGER;
   }

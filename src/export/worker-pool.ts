@@ -5,7 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { RealmliftError } from '../errors.js';
 import { THREAD_LIMITS } from '../thread-limits.js';
-import { ABANDON, type Assignment, type SentError, type WorkerMessage, type WorkerSetup } from './worker.js';
+import { ABANDON, LET_GO, type Assignment, type SentError, type WorkerMessage, type WorkerSetup } from './worker.js';
 
 export type SegmentMessage = Exclude<WorkerMessage, { kind: 'opened' | 'done' | 'failed' }>;
 
@@ -59,6 +59,11 @@ export class WorkerPool {
       this.#queue.push({ assignment, weight, signal, onMessage, resolve, reject, stop: undefined });
       this.#dispatch();
     });
+  }
+
+  /** Has all threads end their sessions: no segment will need one any more. */
+  letGo(): void {
+    for (const worker of this.#workers) worker.postMessage(LET_GO);
   }
 
   /** Ends the threads, whatever they are doing. */

@@ -25,6 +25,9 @@ export interface Assignment {
 /** To the worker, instead of an assignment: let go of the segment under way. */
 export const ABANDON = 'abandon';
 
+/** To the worker: the database is needed no more. */
+export const LET_GO = 'let go';
+
 /** From the worker. */
 export type WorkerMessage =
   /** The first session is in the snapshot, or why it is not. */
@@ -125,6 +128,12 @@ class SegmentWorker {
     }
   }
 
+  /** Ends the session. */
+  letGo(): void {
+    this.#session?.then((client) => client.end()).catch(() => undefined);
+    this.#session = undefined;
+  }
+
   /** The copy under way fails at once, and the server ends what it was doing for it. */
   abandon(): void {
     this.#session?.then(cutConnection).catch(() => undefined);
@@ -142,8 +151,9 @@ class SegmentWorker {
 const port = parentPort;
 if (port !== null) {
   const worker = new SegmentWorker(workerData as WorkerSetup, (message) => port.postMessage(message));
-  port.on('message', (message: Assignment | typeof ABANDON) => {
+  port.on('message', (message: Assignment | typeof ABANDON | typeof LET_GO) => {
     if (message === ABANDON) worker.abandon();
+    else if (message === LET_GO) worker.letGo();
     else void worker.work(message);
   });
 }

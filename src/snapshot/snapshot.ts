@@ -38,6 +38,8 @@ export interface Snapshot extends TakenSnapshot {
   readonly idle: pg.Client[];
   /** Aborts when the run must end: the holder is lost, the snapshot too old, the caller's signal. Its reason is the error. */
   readonly lost: AbortSignal;
+  /** Lets the snapshot go, with all idle sessions, before the work has ended: what is left of it needs no database. */
+  readonly letGo: () => Promise<void>;
 }
 
 export interface SnapshotOptions extends SnapshotChoice {
@@ -59,7 +61,8 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
   const end = (reason: unknown): void => {
     if (!finished && !lost.signal.aborted) lost.abort(reason);
   };
-  const fail = (cause: unknown): void => end(recoveryConflict(cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
+  let letGo = false;
+  const fail = (cause: unknown): void => letGo ? undefined : end(recoveryConflict(cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
     hint: 'was the server restarted, or the backend terminated? Nothing was published; run again with --resume', cause,
   }));
   const obey = (): void => end(options.signal?.reason);
@@ -71,11 +74,16 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
   if (options.signal?.aborted === true) obey();
   const heartbeat = startHeartbeat(client, fail);
   let ageing: NodeJS.Timeout | undefined;
-  let idle: readonly pg.Client[] = [];
+  const idle: pg.Client[] = [];
+  const release = async (): Promise<void> => {
+    letGo = true;
+    clearTimeout(ageing);
+    clearInterval(heartbeat);
+    await Promise.all([client, ...idle.splice(0)].map((session) => session.end().catch(() => undefined)));
+  };
   try {
     const taken = await take(client, options, lost.signal);
-    const snapshot: Snapshot = { ...taken, settings: settingsOf(client, settings), client, held: [], idle: [], lost: lost.signal };
-    idle = snapshot.idle;
+    const snapshot: Snapshot = { ...taken, settings: settingsOf(client, settings), client, held: [], idle, lost: lost.signal, letGo: release };
     ageing = endAtAge(taken, options.maxAge, end);
     lost.signal.throwIfAborted();
     const working = work(snapshot);
@@ -92,9 +100,7 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
   } finally {
     finished = true;
     options.signal?.removeEventListener('abort', obey);
-    clearTimeout(ageing);
-    clearInterval(heartbeat);
-    await Promise.all([client, ...idle].map((session) => session.end().catch(() => undefined)));
+    await release();
   }
 }
 
@@ -164,23 +170,39 @@ export async function prepareSessions(snapshot: Snapshot, role: string, count: n
 
 /** Runs `work` with a session in the snapshot, which is cut when the run must end, whatever it is waiting for. */
 export async function withSession<T>(snapshot: Snapshot, role: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const { lost } = snapshot;
-  const client = snapshot.idle.pop() ?? await joinSnapshot(snapshot, role);
-  let good = false;
+  return withLoan(snapshot, role, () => undefined, async (client, giveBack) => {
+    const result = await work(client);
+    giveBack(true);
+    return result;
+  });
+}
+
+/**
+ * The same for work that may give the session back before its end, with whether it is still good for who comes next.
+ * @param onBack told when it has been given back
+ */
+export async function withLoan<T>(snapshot: Snapshot, role: string, onBack: () => void, work: (client: pg.Client, giveBack: (good: boolean) => void) => Promise<T>): Promise<T> {
+  const { lost, idle } = snapshot;
+  const client = idle.pop() ?? await joinSnapshot(snapshot, role);
   const cut = (): void => cutConnection(client);
   lost.addEventListener('abort', cut, { once: true });
+  let back: Promise<void> | undefined;
+  const end = async (good: boolean): Promise<void> => {
+    lost.removeEventListener('abort', cut);
+    if (good && !lost.aborted) idle.push(client);
+    else await client.end().catch(() => undefined);
+    onBack();
+  };
+  const giveBack = (good: boolean): void => { back ??= end(good); };
   try {
     lost.throwIfAborted();
-    const result = await work(client);
-    good = true;
-    return result;
+    return await work(client, giveBack);
   } catch (error) {
     lost.throwIfAborted();
     throw error;
   } finally {
-    lost.removeEventListener('abort', cut);
-    if (good) snapshot.idle.push(client);
-    else await client.end().catch(() => undefined);
+    giveBack(false);
+    await back;
   }
 }
 

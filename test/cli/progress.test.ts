@@ -52,7 +52,7 @@ t.test('what an export prints', async (t) => {
       const { code, stderr } = await runExport(url, join(root, 'json'), '--json');
       t.equal(code, 0, stderr);
       const told = lines(stderr);
-      t.same(told.filter(({ kind }) => kind !== 'progress' && kind !== 'part' && kind !== 'file').map(({ kind }) => kind), ['snapshot', 'started', 'planned', 'packaging', 'finished']);
+      t.same(told.filter(({ kind }) => kind !== 'progress' && kind !== 'part' && kind !== 'file').map(({ kind }) => kind), ['snapshot', 'started', 'planned', 'let-go', 'packaging', 'finished']);
       const rows = told.reduce((sum, each) => sum + (each.table === 'zerver_usermessage' ? (each.rows ?? 0) : 0), 0);
       const stats = told.filter(({ kind }) => kind === 'part').flatMap((each) => (each as unknown as { part: { rows?: Record<string, number> } }).part.rows?.zerver_usermessage ?? []);
       t.equal(rows, stats.reduce((sum, count) => sum + count, 0), 'progress adds up to the rows of the parts');

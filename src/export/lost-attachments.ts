@@ -1,0 +1,75 @@
+/**
+ * Attachments whose files did not come: their rows, which were copied before anybody could know, are taken out of the export
+ * (the import would stop half-way at a row without a file) and told in the report. The database is let go by then.
+ */
+import { join } from 'node:path';
+import { PartFile } from '../package/part-file.js';
+import type { JournalPart } from '../package/journal.js';
+import type { ExportPlan } from '../plan/plan-export.js';
+import { BARE, TableFile } from '../pipe/table-file.js';
+import { PARTS_DIRECTORY, ledgerPath, partPath } from './part-paths.js';
+
+const ATTACHMENTS = partPath('zerver_attachment');
+
+/** The view of the ledger that names them; its rows are taken out of those that were copied. */
+export const LOST_ATTACHMENTS = 'attachment_without_file';
+
+/**
+ * @param directory of the run
+ * @param copied the part with the rows of all attachments, which stays as it is for a run that resumes this one
+ * @returns by the path of a part that which takes its place, or is made here
+ */
+export async function withoutLostAttachments(directory: string, plan: ExportPlan, copied: JournalPart | undefined, lostIds: readonly string[]): Promise<Map<string, JournalPart>> {
+  const view = plan.compiled.ledger.find(({ name }) => name === LOST_ATTACHMENTS);
+  const columns = view?.columns ?? [];
+  const lost = new Set(lostIds);
+  const kept = new RowFile(join(directory, `${PARTS_DIRECTORY}/attachments-with-files.json`));
+  const told = new RowFile(join(directory, ledgerPath(LOST_ATTACHMENTS)));
+  try {
+    if (copied !== undefined) {
+      const file = TableFile.open(join(directory, copied.path), copied);
+      try {
+        for (const bytes of file.rows(BARE)) {
+          const row = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
+          if (!lost.has(String(row.id))) kept.add(bytes);
+          else told.add(Buffer.from(JSON.stringify(Object.fromEntries(columns.map((column) => [column, row[column]])))));
+        }
+      } finally {
+        file.close();
+      }
+    }
+    const parts = new Map<string, JournalPart>();
+    if (copied !== undefined) parts.set(ATTACHMENTS, { path: `${PARTS_DIRECTORY}/attachments-with-files.json`, ...(await kept.finish('zerver_attachment')) });
+    if (view !== undefined) parts.set(ledgerPath(LOST_ATTACHMENTS), { path: ledgerPath(LOST_ATTACHMENTS), ...(await told.finish(LOST_ATTACHMENTS)) });
+    return parts;
+  } finally {
+    kept.abandon();
+    told.abandon();
+  }
+}
+
+/** A bare array of rows. */
+class RowFile {
+  readonly #file: PartFile;
+  #rows = 0;
+
+  constructor(path: string) {
+    this.#file = new PartFile(path);
+    this.#file.writeText('[');
+  }
+
+  add(row: Uint8Array): void {
+    if (this.#rows > 0) this.#file.writeText(',');
+    this.#file.write(row);
+    this.#rows += 1;
+  }
+
+  async finish(table: string): Promise<Omit<JournalPart, 'path'>> {
+    this.#file.writeText(']');
+    return { ...(await this.#file.finish()), rows: { [table]: this.#rows } };
+  }
+
+  abandon(): void {
+    this.#file.abandon();
+  }
+}
