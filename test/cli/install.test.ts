@@ -1,9 +1,10 @@
 // `realmlift install`, and the source that is never written to.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type pg from 'pg';
 import t from 'tap';
+import { SIDE_FILES } from '../../src/package/side-files.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { withPostgres } from '../testbed/postgres-server.js';
 import { AVATAR_SALT, testData } from '../testbed/test-data.js';
@@ -18,7 +19,7 @@ const query = <R extends pg.QueryResultRow>(url: string, sql: string): Promise<R
 
 /** SHA-256 of every file, but of those that tell of the run itself. */
 function content(directory: string): Record<string, string> {
-  return Object.fromEntries(filesBelow(directory).filter((path) => !/(^|\/)(manifest|report)\.json$/.test(path)).sort()
+  return Object.fromEntries(filesBelow(directory).filter((path) => !['manifest.json', 'report.json', ...SIDE_FILES].includes(basename(path))).sort()
     .map((path) => [path, createHash('sha256').update(readFileSync(join(directory, path))).digest('hex')]));
 }
 

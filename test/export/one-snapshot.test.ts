@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
+import { SIDE_FILES } from '../../src/package/side-files.js';
 import { filesBelow } from '../files/pull-fixture.js';
 import { exportRealm, withSource, type Choices } from './test-source.js';
 
@@ -77,7 +78,7 @@ class Writer {
 
 /** SHA-256 of every file, but of those that tell of the run itself. */
 function content(directory: string): Record<string, string> {
-  return Object.fromEntries(filesBelow(directory).filter((path) => !['manifest.json', 'report.json'].includes(path)).sort()
+  return Object.fromEntries(filesBelow(directory).filter((path) => !['manifest.json', 'report.json', ...SIDE_FILES].includes(path)).sort()
     .map((path) => [path, createHash('sha256').update(readFileSync(join(directory, path))).digest('hex')]));
 }
 
