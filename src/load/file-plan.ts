@@ -136,10 +136,15 @@ export function movedKey(key: string, { oldRealm, newRealm }: Pick<FilePlanConte
   return key.startsWith(`${oldRealm}/`) ? `${newRealm}${key.slice(String(oldRealm).length)}` : key;
 }
 
-/** `3/HASH.original`; the picture itself has `.png` everywhere but in the buckets of older servers. */
-function avatarKey(userId: number, avatarVersion: number, path: string, { newRealm, salt, zerverMigration, place }: FilePlanContext): string {
-  const bare = place === 'buckets' && !followsRule('avatars named after user and version', zerverMigration);
-  return `${newRealm}/${avatarHash({ userId, avatarVersion, email: '' }, salt ?? '', zerverMigration)}${path.endsWith('.original') ? '.original' : bare ? '' : '.png'}`;
+/** In the buckets of older servers the picture itself has no `.png`. */
+export function hasBareAvatars({ place, zerverMigration }: Pick<FilePlanContext, 'place' | 'zerverMigration'>): boolean {
+  return place === 'buckets' && !followsRule('avatars named after user and version', zerverMigration);
+}
+
+/** `3/HASH.original` */
+function avatarKey(userId: number, avatarVersion: number, path: string, plan: FilePlanContext): string {
+  const { newRealm, salt, zerverMigration } = plan;
+  return `${newRealm}/${avatarHash({ userId, avatarVersion, email: '' }, salt ?? '', zerverMigration)}${path.endsWith('.original') ? '.original' : hasBareAvatars(plan) ? '' : '.png'}`;
 }
 
 function userOf(id: unknown, { users }: FilePlanContext): number | undefined {

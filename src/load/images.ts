@@ -8,8 +8,11 @@ export interface ImageSize {
   readonly frames: number;
 }
 
-/** Pixels of the larger avatar's sides (zerver/lib/thumbnail.py, MEDIUM_AVATAR_SIZE). */
-const MEDIUM = 500;
+/** Pixels of an avatar's sides (zerver/lib/thumbnail.py, DEFAULT_AVATAR_SIZE and MEDIUM_AVATAR_SIZE). */
+const SIDES = { '.png': 100, '-medium.png': 500 } as const;
+
+/** What stands behind the hash in the name of an avatar's file. */
+export type AvatarSize = keyof typeof SIDES;
 
 /** The library is loaded when there are images. */
 let loading: Promise<typeof Sharp> | undefined;
@@ -36,11 +39,11 @@ export async function imageSize(file: string): Promise<ImageSize | undefined> {
   }
 }
 
-/** `-medium.png`: a square out of the middle; undefined for what is no image. */
-export async function mediumAvatar(file: string): Promise<Buffer | undefined> {
+/** A square out of the middle; undefined for what is no image. */
+export async function avatarImage(file: string, size: AvatarSize): Promise<Buffer | undefined> {
   const library = await sharp();
   try {
-    return await library(file).rotate().resize(MEDIUM, MEDIUM, { fit: 'cover', position: 'centre' }).png().toBuffer();
+    return await library(file).rotate().resize(SIDES[size], SIDES[size], { fit: 'cover', position: 'centre' }).png().toBuffer();
   } catch {
     return undefined;
   }

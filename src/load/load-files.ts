@@ -7,8 +7,8 @@ import { RealmliftError } from '../errors.js';
 import { fileLines, type FileLine } from '../pipe/file-lines.js';
 import type { LoadableExport } from './loadable-export.js';
 import type { FileTarget } from './file-target.js';
-import { planFiles, type FilePlanContext, type PlannedFile } from './file-plan.js';
-import { imageSize, mediumAvatar, stillImage } from './images.js';
+import { hasBareAvatars, planFiles, type FilePlanContext, type PlannedFile } from './file-plan.js';
+import { avatarImage, imageSize, stillImage, type AvatarSize } from './images.js';
 import type { LoadJournal } from './load-journal.js';
 import type { LoadEvent } from './load-request.js';
 
@@ -78,14 +78,19 @@ async function copy({ source, target, plan, onEvent }: FileLoad, file: PlannedFi
   const { area, key, image, attributes } = file;
   const png = { ...attributes, contentType: 'image/png' };
   if (image?.kind === 'avatar') {
+    const base = from.replace(/\.(?:original|png)$/, '');
+    const isOriginal = from !== base && !from.endsWith('.png');
     // Only of an avatar that has lost its original is the small picture all there is.
-    const original = file.path.endsWith('.original');
-    if (!original && existsSync(`${from.replace(/\.png$/, '')}.original`)) return;
-    const medium = await mediumAvatar(from);
-    if (medium !== undefined) await target.write(area, `${key.replace(/\.(original|png)$/, '')}-medium.png`, medium, png, signal);
-    else {
-      onEvent({ kind: 'warning', text: `${file.path} is no image: its user gets a picture by address instead` });
-      found.brokenAvatars.add(image.user);
+    if (!isOriginal && existsSync(`${base}.original`)) return;
+    // Exports out of buckets have no small picture: Zulip leaves it out.
+    const made: AvatarSize[] = isOriginal && !existsSync(base) && !existsSync(`${base}.png`) ? ['.png', '-medium.png'] : ['-medium.png'];
+    for (const size of made) {
+      const content = await avatarImage(from, size);
+      if (content !== undefined) await target.write(area, avatarKeyOf(key, size, plan), content, png, signal);
+      else if (size === '-medium.png') {
+        onEvent({ kind: 'warning', text: `${file.path} is no image: its user gets a picture by address instead` });
+        found.brokenAvatars.add(image.user);
+      }
     }
   } else if (image?.kind === 'emoji' && !file.path.endsWith('.original')) {
     const size = await imageSize(from);
@@ -95,6 +100,12 @@ async function copy({ source, target, plan, onEvent }: FileLoad, file: PlannedFi
     const still = await stillImage(from);
     if (still !== undefined) await target.write(area, `${plan.newRealm}/emoji/images/still/${image.fileName.replace(/\.[^.]*$/, '')}.png`, still, png, signal);
   }
+}
+
+/** @param key of the original, or of the small picture */
+function avatarKeyOf(key: string, size: AvatarSize, plan: FilePlanContext): string {
+  const base = key.replace(/\.(?:original|png)$/, '');
+  return size === '.png' && hasBareAvatars(plan) ? base : `${base}${size}`;
 }
 
 async function note({ client, journal, plan }: FileLoad, { animated, brokenAvatars }: Found): Promise<void> {

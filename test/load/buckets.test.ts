@@ -1,0 +1,71 @@
+/** Files that go to the new server's buckets, with the attributes that its own uploads would have. */
+import { CreateBucketCommand, HeadObjectCommand, ListObjectsV2Command, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
+import t from 'tap';
+import { loadExport } from '../../src/load.js';
+import type { LoadRequest } from '../../src/load/load-request.js';
+import { exportFrom, only, type TestSource } from '../export/test-source.js';
+import { openS3Store } from '../../src/files/s3-store.js';
+import { withFaultyProxy } from '../files/faulty-proxy.js';
+import { withClient } from '../testbed/database-client.js';
+import { BUCKETS, withS3 } from '../testbed/s3-server.js';
+import { withTestDatabase } from '../testbed/test-database.js';
+import { digests, request, undo } from './new-server.js';
+
+const output = t.testdir();
+const NEW = { uploads: 'new-uploads', avatars: 'new-avatars' };
+const credentials = { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' };
+
+async function objects(client: S3Client, bucket: string, prefix = ''): Promise<Map<string, HeadObjectCommandOutput>> {
+  const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix }));
+  const found = new Map<string, HeadObjectCommandOutput>();
+  for (const { Key: key = '' } of Contents) found.set(key, await client.send(new HeadObjectCommand({ Bucket: bucket, Key: key })));
+  return found;
+}
+
+t.test('from bucket to bucket', async (t) => withS3(async ({ endpoint, client }) => {
+  const connection = { endpoint, region: 'us-east-1', credentials };
+  const acme = await withTestDatabase('zulip-11/s3', async (url) => {
+    const source: TestSource = { dataset: 'zulip-11/s3', url, openStore: () => openS3Store({ ...connection, uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars }) };
+    return only(await exportFrom(source, output, ['acme'])).directory;
+  });
+  for (const bucket of Object.values(NEW)) await client.send(new CreateBucketCommand({ Bucket: bucket }));
+  await withFaultyProxy(endpoint, () => undefined, async (proxy) => {
+  const files: LoadRequest['files'] = { kind: 'buckets', connection: { ...connection, endpoint: proxy.endpoint }, ...NEW };
+  for (const fromBuckets of [undefined, BUCKETS]) {
+    await t.test(fromBuckets === undefined ? 'sent' : 'copied by the provider', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+      const before = await digests(url);
+      const stop = new AbortController();
+      await t.rejects(loadExport(acme, request(url, '', { files, fromBuckets, onEvent: ({ kind }) => { if (kind === 'files') stop.abort(new Error('stopped')); } }), stop.signal));
+      t.ok((await objects(client, NEW.uploads)).size > 0);
+      t.ok((await undo(url, '', { files })).files > 0);
+      for (const bucket of Object.values(NEW)) t.equal((await objects(client, bucket)).size, 0, `${bucket} is empty again`);
+      t.same(await digests(url), before);
+
+      const earlier = proxy.seen.length;
+      await loadExport(acme, request(url, '', { files, fromBuckets }), new AbortController().signal);
+      const sent = proxy.seen.slice(earlier).filter(({ method, headers }) => method === 'PUT' && headers['x-amz-copy-source'] === undefined).map(({ path }) => path);
+      if (fromBuckets !== undefined) t.notOk(sent.some((path) => !/(?:-medium|[0-9a-f]{40})\.png/.test(path)), 'only what was made here is sent');
+      else t.ok(sent.length > 40);
+      const [uploads, avatars] = [await objects(client, NEW.uploads), await objects(client, NEW.avatars)];
+      await withClient(url, async (database) => {
+        const { rows: attachments } = await database.query<{ path: string; owner: number; type: string; size: number; name: string }>('SELECT path_id AS path, owner_id AS owner, content_type AS type, size, file_name AS name FROM zulip.zerver_attachment');
+        t.same([...uploads.keys()].sort(), attachments.map(({ path }) => path).sort());
+        for (const { path, owner, type, size, name } of attachments) {
+          const head = uploads.get(path);
+          t.match(head, { ContentType: type, ContentLength: size, Metadata: { user_profile_id: String(owner), realm_id: '3' } });
+          const quoted = /^[\x00-\x7f]*$/.test(name) ? `filename="${name}"` : `filename*=utf-8''${encodeURIComponent(name)}`;
+          t.equal(head?.ContentDisposition, `${type === 'image/png' ? 'inline' : 'attachment'}; ${quoted}`);
+        }
+        const { rows: users } = await database.query<{ id: number; version: number }>("SELECT id, avatar_version AS version FROM zulip.zerver_userprofile WHERE avatar_source = 'U' AND realm_id = 3");
+        const owners = [...avatars].filter(([key]) => /^3\/[0-9a-f]{40}-medium\.png$/.test(key)).map(([, { Metadata }]) => `${Metadata?.['user_profile_id'] ?? ''} ${Metadata?.['avatar_version'] ?? ''}`);
+        t.same(owners.sort(), users.map(({ id, version }) => `${id} ${version}`).sort());
+        for (const [key, { ContentType, Metadata }] of avatars) t.match({ key, ContentType, Metadata }, { ContentType: 'image/png', Metadata: { realm_id: '3', user_profile_id: /^\d+$/ } });
+      });
+      for (const kind of [/\.original$/, /[0-9a-f]{40}\.png$/, /emoji\/images\/\w+\.png$/, /realm\/icon\.png$/]) t.ok([...avatars.keys()].some((key) => kind.test(key)), String(kind));
+      // For the next round.
+      const { DeleteObjectCommand } = await import('@aws-sdk/client-s3');
+      for (const [bucket, all] of [[NEW.uploads, uploads], [NEW.avatars, avatars]] as const) for (const key of all.keys()) await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
+    }));
+  }
+  });
+}));
