@@ -169,6 +169,7 @@ function disposition(contentType: string, fileName: string): string {
 async function uploadRows(client: pg.Client, paths: readonly string[]): Promise<Map<string, UploadRow>> {
   if (paths.length === 0) return new Map();
   const { rows } = await client.query<{ path: string; name: string; type: string | null; owner: number }>(
-    'SELECT path_id AS path, file_name AS name, content_type AS type, owner_id::float8 AS owner FROM zerver_attachment WHERE path_id = ANY ($1)', [paths]);
+    // Older versions have no column for the type.
+    "SELECT path_id AS path, file_name AS name, to_jsonb(a) ->> 'content_type' AS type, owner_id::float8 AS owner FROM zerver_attachment a WHERE path_id = ANY ($1)", [paths]);
   return new Map(rows.map(({ path, name, type, owner }) => [path, { fileName: name, contentType: type, owner }]));
 }

@@ -29,6 +29,7 @@ import { messageTasks, tableTask } from './load-tasks.js';
 import { newClients } from './new-clients.js';
 import { realmRow, realmState } from './realm-state.js';
 import { ReservedIds, reserveIds } from './reserved-ids.js';
+import { sharedGroups } from './shared-groups.js';
 import { layoutOf, type Schema } from './table-layout.js';
 import { LISTS, TableLoader } from './table-loader.js';
 import { stepSession } from './target-session.js';
@@ -36,6 +37,8 @@ import { qualify } from './target-tables.js';
 
 /** Bytes of a records.json without records. */
 const NO_RECORDS = 4;
+/** The major version whose import was compared with a load, row for row. */
+const PROVED = 11;
 /** So many temporary files hold ids. */
 const SCRATCH_FILES = 4;
 
@@ -56,6 +59,9 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
   for (const file of source.files) for (const table of file.tables) if (!NOT_LOADED.has(table)) layoutOf(table, file, schema, {});
   const server = await readTarget(request.target, schema.registry);
   checkBots(server);
+  if (server.version.major !== PROVED) {
+    request.onEvent({ kind: 'warning', text: `what Zulip's import sets beside the rows was proved for Zulip ${PROVED}; on this server of Zulip ${server.version.release} a load does the same in the tables and columns that it has` });
+  }
   const identity = await identityOf(setup);
   if (request.salt === undefined && (source.source.records.get('avatars')?.size ?? 0) > NO_RECORDS) {
     throw new RealmliftError('SALT_MISSING', 'load', "the names of avatars are made with the new server's avatar_salt, which is not given", { hint: "--zulip-secrets with the new server's /etc/zulip/zulip-secrets.conf, or ZULIP_AVATAR_SALT", exit: EXIT.usage });
@@ -79,17 +85,18 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
   const { onEvent, salt } = request;
   const has = (table: string, column: string): boolean => schema.tables.columns.get(table)?.some(({ name }) => name === column) === true;
   const clients = await newClients(client, journal, source.files);
-  await reserveIds(client, journal, schema.tables, source.ids);
+  const known = await sharedGroups(client, source.files, server.bots);
+  await reserveIds(client, journal, schema.tables, new Map([...source.ids].map(([table, count]) => [table, count - (known[table]?.length ?? 0)])));
   const ids = new ReservedIds(await journal.ids(client), (table) => server.ids.limit(table));
   return withTemporaryDirectory('realmlift-load-', (scratch) => withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {
     onEvent({ kind: 'phase', name: 'ids' });
-    const survey = await surveyExport(source.source, source.files, { bots: server.bots, clients, nextClient: undefined, all: ids, usermessagesAsTheyCome: true }, undefined, fds);
+    const survey = await surveyExport(source.source, source.files, { bots: server.bots, clients, nextClient: undefined, all: ids, known, usermessagesAsTheyCome: true }, undefined, fds);
     const { realmName, subdomain } = journal.identity;
     const users = survey.spaces.get('zerver_userprofile') ?? UNCHANGED;
     const { zerverMigration } = server.version;
     const avatarNames = avatarRenames(source.source, { salt, users, zerverMigration });
     const rewrite = rewriteContext({ survey, references: new ReferenceCatalog(schema.registry, schema.catalog), outside: new Outside(), avatarNames, realmName, subdomain });
-    const loader = new TableLoader({ source, schema, rewrite, ids, bots: server.bots });
+    const loader = new TableLoader({ source, schema, rewrite, ids, bots: server.bots, known });
     const realm = realmState(source.files, ids.nth('zerver_realm', 1));
     await loadTables(setup, order, journal, loader);
     onEvent({ kind: 'phase', name: 'files' });

@@ -5,7 +5,7 @@ import { RealmliftError } from '../errors.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
-import type { BotIds } from '../remap/assignment.js';
+import type { BotIds, KnownIds } from '../remap/assignment.js';
 import { knownIds, type OwnIds } from '../remap/own-ids.js';
 import { Outside } from '../remap/outside.js';
 import { spaceOf } from '../remap/reference-catalog.js';
@@ -32,6 +32,8 @@ export interface LoaderContext {
   readonly ids: ReservedIds;
   /** The new server's. */
   readonly bots: ReadonlyMap<string, BotIds>;
+  /** Groups that the new server has. */
+  readonly known: KnownIds;
 }
 
 export class TableLoader {
@@ -39,6 +41,8 @@ export class TableLoader {
   readonly #rules: Rules;
   readonly #botUsers: ReadonlySet<number>;
   readonly #botRecipients: ReadonlySet<number>;
+  readonly #groups: ReadonlySet<number>;
+  readonly #groupRecipients: ReadonlySet<number>;
   /** Rows that were loaded, by table. */
   readonly rows = new Map<string, number>();
 
@@ -47,6 +51,8 @@ export class TableLoader {
     this.#rules = importRules(context.rewrite, context.source.files);
     this.#botUsers = new Set([...context.bots.values()].map(({ user }) => user));
     this.#botRecipients = new Set([...context.bots.values()].map(({ recipient }) => recipient));
+    const known = (table: string): Set<number> => new Set((context.known[table] ?? []).map(([, id]) => id));
+    [this.#groups, this.#groupRecipients] = [known('zerver_huddle'), known('zerver_recipient')];
   }
 
   /** All that the export holds of a table of the database but what is in messages files. */
@@ -103,11 +109,12 @@ export class TableLoader {
     this.rows.set(layout.table, (this.rows.get(layout.table) ?? 0) + rows);
   }
 
-  /** What belongs to a system bot alone the new server has, or keeps for itself. */
+  /** What belongs to system bots alone the new server has, or keeps for itself. */
   #isThere(table: string, id: number, fields: RowFields): boolean {
     switch (table) {
-      case 'zerver_recipient': return this.#botRecipients.has(id);
-      case 'zerver_subscription': return this.#botUsers.has(fields.integerOf('user_profile')) && this.#botRecipients.has(fields.integerOf('recipient'));
+      case 'zerver_huddle': return this.#groups.has(id);
+      case 'zerver_recipient': return this.#botRecipients.has(id) || this.#groupRecipients.has(id);
+      case 'zerver_subscription': return this.#groupRecipients.has(fields.integerOf('recipient')) || this.#botUsers.has(fields.integerOf('user_profile')) && this.#botRecipients.has(fields.integerOf('recipient'));
       case 'analytics_usercount': return this.#botUsers.has(fields.integerOf('user'));
       default: return false;
     }

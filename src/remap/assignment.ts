@@ -15,9 +15,14 @@ export interface Assignment {
   readonly nextClient: number | undefined;
   /** Give every row of every table a new id; undefined leaves all but bots and clients. */
   readonly all: NewIds | undefined;
+  /** Rows that the new server has already, beside those of bots and clients. */
+  readonly known?: KnownIds;
   /** Usermessages, which nothing refers to, are numbered as they come, by whoever reads them. */
   readonly usermessagesAsTheyCome?: boolean;
 }
+
+/** Old and new ids by table. */
+export type KnownIds = Readonly<Record<string, readonly (readonly [number, number])[]>>;
 
 export interface NewIds {
   /** The highest id that is taken: new ones begin above. */

@@ -93,7 +93,7 @@ class Surveyor {
   #tableSpace(table: string, bots: { readonly users: [number, number][]; readonly recipients: [number, number][] }): IdSpace {
     if (this.#recorded !== undefined) return this.#recorded.tableSpace(table);
     const { all, bots: mappedBots, clients } = this.#assignment;
-    const special = table === 'zerver_userprofile' ? bots.users : table === 'zerver_recipient' ? bots.recipients : [];
+    const special = [...(table === 'zerver_userprofile' ? bots.users : table === 'zerver_recipient' ? bots.recipients : []), ...(this.#assignment.known?.[table] ?? [])];
     if (table === 'zerver_client' && clients !== undefined) return this.#clients(clients);
     if (all === undefined && (mappedBots === undefined || special.length === 0)) return UNCHANGED;
     const space = new TableSpace(all === undefined);
