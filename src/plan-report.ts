@@ -2,6 +2,7 @@
  * `realmlift plan`: what an export would take, by which rules, what it would leave and what the schema has that nothing
  * classifies. It reads ids and counts, no message content.
  */
+import { areasOf, uploadsQuery } from './export/wanted.js';
 import { messageFiles } from './plan/message-files.js';
 import { holdExportedTables } from './plan/hold-tables.js';
 import { planExport, rulesOf, type ExportRequest } from './plan/plan-export.js';
@@ -82,9 +83,8 @@ export async function planReport(options: PlanOptions, onUnknown: (why: string) 
         const rows = await count(ledgerQuery(view, plan.compiled, plan.parameters));
         if (rows > 0) leftOut.push({ what: view.name, reason: view.view.loss?.reason ?? '', rows });
       }
-      const attachments = plan.tables.find((table) => table.name === 'zerver_attachment');
-      const sizes = attachments === undefined ? undefined
-        : (await session.query<{ n: string; bytes: string | null }>(`SELECT count(*) AS n, sum(q.size) AS bytes FROM (${queryOf(attachments, plan.compiled, plan.parameters)}) AS q`)).rows[0];
+      const sizes = !areasOf(plan, source).includes('uploads') ? undefined
+        : (await session.query<{ n: string; bytes: string | null }>(`SELECT count(*) AS n, sum(q.size) AS bytes FROM (${uploadsQuery(plan, source)}) AS q`)).rows[0];
       const bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
       const uploads = { uploads: Number(sizes?.n ?? 0), bytes: Number(sizes?.bytes ?? 0) };
       planned.push({

@@ -2,7 +2,8 @@
 -- @class disjoint_user
 -- @reason did not agree: shown with default settings, and as a mirror dummy if active
 
--- @select mode consent
+-- @select mode consent, release >= 10
+-- @select mode consent, approved users
 SELECT u.id
 FROM exported_user u
 WHERE NOT u.agrees

@@ -36,7 +36,7 @@ const MADE_ANEW: Readonly<Record<string, readonly string[]>> = {
   zerver_client: ['name'], zerver_huddle: ['huddle_hash'], zerver_realm: ['string_id'], zerver_userprofile: ['api_key', 'uuid'],
 };
 /** Exported, and not imported. */
-const STAYS = new Set(['zerver_realmexport', 'zerver_userprofile_crossrealm']);
+const STAYS = new Set(['zerver_analytics', 'zerver_realmexport', 'zerver_userprofile_crossrealm']);
 
 /** Rows that the new server is shown at once. */
 const BATCH = 1000;

@@ -45,12 +45,8 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
     }
   }
   async function* uploads(): AsyncGenerator<WantedUpload> {
-    const attachments = (whose: string): string => `SELECT a.id, a.path_id, a.owner_id, a.size FROM zerver_attachment a WHERE ${whose}`;
-    const query = userId !== undefined ? attachments(`a.owner_id = ${userId}`)
-      : holdsAllUploads(source) ? attachments(`a.realm_id = ${realmId}`)
-      : `SELECT q.id, q.path_id, q.owner_id, q.size FROM (${inline(withSelections(plan.compiled.tables.get('zerver_attachment') as CompiledView, plan.compiled.selections), parameters)}) AS q`;
     for await (const row of rows<{ id: string; path_id: string; owner_id: number; size: number | null }>(client, `
-      SELECT w.id::text AS id, w.path_id, w.owner_id::float8 AS owner_id, w.size::float8 AS size FROM (${query}) AS w ORDER BY w.path_id COLLATE "C"`)) {
+      SELECT w.id::text AS id, w.path_id, w.owner_id::float8 AS owner_id, w.size::float8 AS size FROM (${uploadsQuery(plan, source)}) AS w ORDER BY w.path_id COLLATE "C"`)) {
       yield { attachmentId: row.id, pathId: row.path_id, ownerId: row.owner_id, size: row.size };
     }
   }
@@ -86,6 +82,14 @@ export async function wantedFiles(client: pg.Client, plan: ExportPlan, source: S
     // An export of single or approved users leaves others' files on purpose: what it does not name is no orphan.
     ...(userId === undefined && owners === undefined ? { claimedUploads } : {}),
   };
+}
+
+/** Query of the uploads that the export holds: id, path_id, owner_id and size of each. */
+export function uploadsQuery({ request: { realm, userId }, compiled, parameters }: ExportPlan, source: Source): string {
+  const attachments = (whose: string): string => `SELECT a.id, a.path_id, a.owner_id, a.size FROM zerver_attachment a WHERE ${whose}`;
+  if (userId !== undefined) return attachments(`a.owner_id = ${userId}`);
+  if (holdsAllUploads(source)) return attachments(`a.realm_id = ${realm.id}`);
+  return `SELECT q.id, q.path_id, q.owner_id, q.size FROM (${inline(withSelections(compiled.tables.get('zerver_attachment') as CompiledView, compiled.selections), parameters)}) AS q`;
 }
 
 /** Does the export hold every upload of the realm, also those that only rows which stay name? */

@@ -11,7 +11,7 @@ import { spaceOf } from '../remap/reference-catalog.js';
  * Rows that the new server has or that no import takes: clients unite by name, system bots by address, and what was exported
  * before is no matter of the new server.
  */
-export const NOT_LOADED: ReadonlySet<string> = new Set(['zerver_client', 'zerver_realmexport', 'zerver_userprofile_crossrealm']);
+export const NOT_LOADED: ReadonlySet<string> = new Set(['zerver_analytics', 'zerver_client', 'zerver_realmexport', 'zerver_userprofile_crossrealm']);
 
 export const MESSAGES = 'zerver_message';
 export const USERMESSAGES = 'zerver_usermessage';

@@ -11,8 +11,8 @@ import { findRepeated, mergeRuns, IdSpool } from '../verify/id-spool.js';
 import type { Candidate } from './sorted-rows.js';
 
 /**
- * The unique constraints of Zulip's tables, under the keys of exports. Those of 8.4, 11.0-dev and 12.0-beta1 are held to real databases
- * by the tests; zerver_mutedtopic and zerver_userhotspot (older servers) are in none.
+ * The unique constraints of Zulip's tables, under the keys of exports. Those of 4.11, 8.4, 11.0-dev and 12.0-beta1 are held to real
+ * databases by the tests.
  */
 export const NATURAL_KEYS: Readonly<Record<string, readonly string[]>> = {
   analytics_realmcount: ['realm', 'property', 'subgroup', 'end_time'],
@@ -41,7 +41,8 @@ export const NATURAL_KEYS: Readonly<Record<string, readonly string[]>> = {
   zerver_usergroupmembership: ['user_group', 'user_profile'],
   zerver_userhotspot: ['user', 'hotspot'],
   zerver_usermessage: ['user_profile', 'message'],
-  zerver_userpresence: ['user_profile'],
+  // Until Zulip 6 one row a client; later rows have no such key.
+  zerver_userpresence: ['user_profile', 'client'],
   zerver_userstatus: ['user_profile'],
   zerver_usertopic: ['user_profile', 'stream', 'topic_name'],
 };

@@ -12,8 +12,8 @@ const SAME_IDS: Readonly<Record<string, string>> = {
   zerver_userprofile_mirrordummy: 'zerver_userprofile', zerver_userprofile_crossrealm: 'zerver_userprofile',
 };
 
-/** Folded into the rows of attachments as lists of ids. */
-const LISTS: Readonly<Record<string, readonly string[]>> = { zerver_attachment: ['zerver_message', 'zerver_scheduledmessage'] };
+/** Folded into the rows of attachments, and until Zulip 5 of groups, as lists of ids. */
+const LISTS: Readonly<Record<string, readonly string[]>> = { zerver_attachment: ['zerver_message', 'zerver_scheduledmessage'], zerver_usergroup: ['zerver_userprofile'] };
 
 /** True for a foreign key that may point to a row that comes later. */
 export function pointsForward(table: string, referenced: string): boolean {

@@ -11,6 +11,7 @@ import { REFERENCES, targetOf, type Target } from '../verify/references.js';
 /** Tables whose rows have the ids of another table's. */
 const SAME_IDS: Readonly<Record<string, string>> = {
   zerver_userprofile_mirrordummy: 'zerver_userprofile', zerver_userprofile_crossrealm: 'zerver_userprofile', zerver_namedusergroup: 'zerver_usergroup',
+  zerver_analytics: 'zerver_realm',
 };
 
 /** What verify calls the things that keys point to. */
@@ -24,7 +25,10 @@ const TABLE_OF: Readonly<Record<Target, string>> = {
 export const MESSAGE_NUMBERS = new Set(['first_message_id', 'first_visible_message_id', 'last_active_message_id', 'event_last_message_id', 'reminder_target_message_id']);
 
 /** Keys that exports have and no column. */
-export const ADDED = new Set(['id', 'groups', 'user_permissions', 'messages', 'scheduled_messages', 'flags', 'flags_mask', 'sending_client_name', 'recipient_name', '_max_invites', 'recipient_id', 'email']);
+export const ADDED = new Set([
+  'id', 'groups', 'user_permissions', 'messages', 'scheduled_messages', 'members', 'direct_members', 'direct_subgroups',
+  'flags', 'flags_mask', 'sending_client_name', 'recipient_name', 'display_recipient', '_max_invites', 'recipient_id', 'email',
+]);
 
 /** The table that owns the ids of `table`'s rows. */
 export function spaceOf(table: string): string {

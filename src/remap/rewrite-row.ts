@@ -1,6 +1,7 @@
 /** The rows of one table with new ids, as bytes: what each key holds is decided once, by its name. */
 import { createHash } from 'node:crypto';
 import { RowFields, integerIn } from '../pipe/row-fields.js';
+import { editJson } from './edit-json.js';
 import { UNCHANGED, type IdSpace } from './id-space.js';
 import type { Outside } from './outside.js';
 import type { OwnIds } from './own-ids.js';
@@ -101,6 +102,7 @@ const TEXTS: Readonly<Record<string, ReadonlySet<string>>> = {
   zerver_message: new Set(['content', 'rendered_content']),
   zerver_namedusergroup: new Set(['description']),
   zerver_navigationview: new Set(['fragment']),
+  zerver_analytics: new Set(['description']),
   zerver_realm: new Set(['description']),
   zerver_savedsnippet: new Set(['content']),
   zerver_scheduledmessage: new Set(['content', 'rendered_content']),
@@ -113,12 +115,14 @@ const SPECIAL: Readonly<Record<string, Readonly<Record<string, Rewrite>>>> = {
   zerver_attachment: { messages: list('zerver_message'), scheduled_messages: list('zerver_scheduledmessage'), path_id: uploadPath },
   zerver_customprofilefieldvalue: { value: profileValue },
   zerver_huddle: { huddle_hash: groupHash },
-  zerver_message: { edit_history: editHistory },
+  zerver_message: { edit_history: editHistory, display_recipient: displayRecipient },
   zerver_reaction: { emoji_code: emojiCode },
   zerver_realm: { name: realmName, string_id: subdomain },
+  zerver_analytics: { name: realmName, string_id: subdomain },
   zerver_realmauditlog: { extra_data: auditData },
   zerver_recipient: { type_id: recipientTarget },
   zerver_submessage: { content: widgetState },
+  zerver_usergroup: { members: list('zerver_userprofile'), direct_members: list('zerver_userprofile'), direct_subgroups: list('zerver_usergroup') },
   zerver_userprofile: { email: shownAddress },
   zerver_userprofile_mirrordummy: { email: shownAddress },
   zerver_userstatus: { emoji_code: emojiCode },
@@ -226,6 +230,19 @@ function widgetState(row: RowRewriter, fields: RowFields, field: number): string
   return to === text ? undefined : to;
 }
 
+/** Of Zulip 4 and older: the name of a channel, or a list of people with their ids. */
+function displayRecipient(row: RowRewriter, fields: RowFields, field: number): string | undefined {
+  const written = latin1(fields.bytes(field));
+  if (!written.startsWith('[')) return undefined;
+  return editJson(written, {
+    value: (path, token) => {
+      const to = path.at(-1) === 'id' ? row.replace('zerver_userprofile', Number(token), 'display_recipient') : undefined;
+      return to === undefined ? undefined : String(to);
+    },
+    key: () => undefined,
+  });
+}
+
 /** An object, or in older versions a text that holds one. */
 function auditData(row: RowRewriter, fields: RowFields, field: number): string | undefined {
   const written = latin1(fields.bytes(field));
@@ -241,10 +258,19 @@ function auditData(row: RowRewriter, fields: RowFields, field: number): string |
   }
   if (!written.startsWith('"{')) return undefined;
   const inner = JSON.parse(written) as string;
-  // Written again with the same escapes, or not at all.
-  if (JSON.stringify(inner) !== written) return undefined;
+  // Written again with the same escapes, or not at all; some rows of old servers are Python's, not JSON.
+  if (JSON.stringify(inner) !== written || !isJson(inner)) return undefined;
   const to = JSON.stringify(rewriteAuditData(inner, event, context));
   return to === written ? undefined : to;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function uploadPath({ context: { survey, space } }: RowRewriter, fields: RowFields, field: number): string | undefined {

@@ -24,6 +24,9 @@ const REFERRED = [
 const MESSAGES = 'zerver_message';
 const USERMESSAGES = 'zerver_usermessage';
 
+/** Their rows say again what rows of the table that owns their ids say. */
+const REPEATED = new Set(['zerver_userprofile_crossrealm', 'zerver_namedusergroup', 'zerver_analytics']);
+
 /** CustomProfileField.USER */
 const USER_FIELD = 6;
 /** Recipient.DIRECT_MESSAGE_GROUP */
@@ -136,7 +139,7 @@ class Surveyor {
     const ids: number[] = [];
     for (const file of this.#files) {
       for (const table of file.tables) {
-        if (spaceOf(table) !== space || table === 'zerver_userprofile_crossrealm' || table === 'zerver_namedusergroup') continue;
+        if (spaceOf(table) !== space || REPEATED.has(table)) continue;
         for (const row of file.rows(table)) ids.push(this.#fields.split(row).integerOf('id'));
       }
     }
