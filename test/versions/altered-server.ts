@@ -7,7 +7,7 @@ import type { Mode } from '../../src/plan/condition.js';
 import type { Row, Tables } from '../isolation/server-rows.js';
 import { exportOne, exportOptions, readTables } from '../isolation/whole-export.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
-import { AVATAR_SALT } from '../testbed/test-data.js';
+import { AVATAR_SALT, type Dataset } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 
 export interface Choices {
@@ -32,7 +32,7 @@ export interface Export {
 }
 
 /** Runs `work` with the sample's database, altered by `sql`. */
-export async function withServer(t: Test, dataset: 'zulip-4/local' | 'zulip-8/local' | 'zulip-11/local', sql: string, work: (server: Server) => Promise<void>): Promise<void> {
+export async function withServer(t: Test, dataset: Exclude<Dataset, 'zulip-11/s3'>, sql: string, work: (server: Server) => Promise<void>): Promise<void> {
   const uploads = await uploadsDirectory(dataset);
   const output = t.testdir({});
   await withTestDatabase(dataset, async (url) => {

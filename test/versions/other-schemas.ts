@@ -139,3 +139,34 @@ export const ZULIP_12_DEV = `
   ALTER TABLE zerver_scheduledmessage ADD COLUMN request_timestamp timestamptz NOT NULL DEFAULT '2025-06-01 00:00:00.25+00';
   ALTER TABLE zerver_realmauditlog ADD COLUMN modified_channel_folder_id bigint REFERENCES zerver_channelfolder (id);
   ${migratedTo(760, 'add_navigation_view')}`;
+
+/** Undoes the zerver migrations above `last` in what django_migrations records, but for the back-ports. */
+function without(last: number, backports: readonly number[] = []): string {
+  return `DELETE FROM django_migrations WHERE app = 'zerver' AND name !~ '^0001_' AND substr(name, 1, 4)::int > ${last} AND substr(name, 1, 4)::int <> ALL ('{${backports.join(',')}}')`;
+}
+
+/** 12.0-dev of December 2025, from the 12.0-beta1 sample: what the migrations after 0768 did is undone. */
+export const ZULIP_12_AT_0768 = `
+  ALTER TABLE zerver_realmemoji ALTER COLUMN author_id DROP NOT NULL;
+  ALTER TABLE zerver_realm RENAME COLUMN gif_rating_policy TO giphy_rating;
+  ALTER TABLE zerver_realm DROP COLUMN default_avatar_source, DROP COLUMN rendered_description, DROP COLUMN rendered_description_version, DROP COLUMN media_preview_size,
+    DROP COLUMN workplace_users_group_id CASCADE;
+  ALTER TABLE zerver_customprofilefield DROP COLUMN use_for_user_matching;
+  ALTER TABLE zerver_realmfilter DROP COLUMN example_input, DROP COLUMN reverse_template, DROP COLUMN alternative_url_templates;
+  DROP TABLE zerver_device CASCADE;
+  UPDATE zerver_userprofile SET avatar_source = 'G' WHERE avatar_source = 'J';
+  ${without(768)}`;
+
+/** 11.3 to 11.6: 0753 was taken from the work on 12, and 0752 not. The direct messages that 12 made groups stay, which 11 knows too. */
+export const ZULIP_11_6 = `
+  ${ZULIP_12_AT_0768};
+  ALTER TABLE zerver_stream ADD COLUMN is_in_zephyr_realm boolean NOT NULL DEFAULT false, DROP COLUMN can_create_topic_group_id CASCADE;
+  ALTER TABLE zerver_userprofile DROP COLUMN web_inbox_show_channel_folders, DROP COLUMN is_imported_stub;
+  ALTER TABLE zerver_userprofile RENAME COLUMN third_party_api_state TO zoom_token;
+  ALTER TABLE zerver_realmuserdefault DROP COLUMN web_inbox_show_channel_folders;
+  ALTER TABLE zerver_realm DROP COLUMN send_channel_events_messages, DROP COLUMN owner_full_content_access;
+  ALTER TABLE zerver_realmauditlog DROP COLUMN scrubbed;
+  ${without(751, [753])}`;
+
+/** 11.0 to 11.2. */
+export const ZULIP_11_2 = `${ZULIP_11_6}; ${without(751)}`;

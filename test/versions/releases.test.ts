@@ -5,7 +5,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import type { Row, Tables } from '../isolation/server-rows.js';
 import { ids, without, withServer, type Server } from './altered-server.js';
-import { ZULIP_12_DEV, ZULIP_6_2, ZULIP_7_5, ZULIP_9_DEV } from './other-schemas.js';
+import { ZULIP_11_2, ZULIP_11_6, ZULIP_12_AT_0768, ZULIP_12_DEV, ZULIP_6_2, ZULIP_7_5, ZULIP_9_DEV } from './other-schemas.js';
 
 /** Of acme in the 8.4 sample: who consents by reacting to the message. */
 const MESSAGE = 60;
@@ -130,3 +130,43 @@ t.test('Zulip 12.0-dev', async (t) => {
     t.notMatch(single.text('user.json'), /THIRD-PARTY-SECRET|third_party_api_state/);
   });
 });
+
+/** A message that nobody received, in a public channel whose history is protected. */
+const UNRECEIVED = `DELETE FROM zerver_usermessage WHERE message_id = (SELECT min(m.id) FROM zerver_message m JOIN zerver_recipient r ON r.id = m.recipient_id AND r.type = 2
+  JOIN zerver_stream s ON s.id = r.type_id WHERE m.realm_id = 2 AND NOT s.invite_only AND NOT s.history_public_to_subscribers)`;
+
+/** What 11.x, 12.0-dev and 12.0-beta1 do otherwise, on one and the same server's rows. */
+for (const [name, sql, release] of [['11.0 to 11.2', ZULIP_11_2, 11], ['11.3 to 11.6', ZULIP_11_6, 11], ['12.0-dev', ZULIP_12_AT_0768, 12], ['12.0-beta1+git', 'SELECT', 13]] as const) {
+  t.test(`Zulip ${name}, on the rows of 12.0-beta1`, async (t) => {
+    await withServer(t, 'zulip-12/local', `${sql}; ${UNRECEIVED}`, async ({ run, ids: select }) => {
+      const full = await run('full');
+      t.equal(full.report.zulip.release, name);
+      t.same([full.report.unknown_tables, full.report.unknown_columns], [[], []]);
+      const { import_source: source } = JSON.parse(full.text('realm.json')) as { import_source: string };
+      t.equal(source, 'zulip');
+      const groups = "SELECT DISTINCT s.recipient_id AS id FROM zerver_subscription s JOIN zerver_recipient r ON r.id = s.recipient_id WHERE r.type = 3";
+      const withBots = new Set(await select(`${groups} AND s.user_profile_id IN (SELECT id FROM zerver_userprofile WHERE delivery_email IN ('welcome-bot@zulip.com', 'notification-bot@zulip.com', 'emailgateway@zulip.com'))`));
+      const ofAcme = new Set(await select(`${groups} AND s.user_profile_id IN (SELECT id FROM zerver_userprofile WHERE realm_id = 2)`));
+      t.equal(ids(full.tables.zerver_recipient).filter((id) => withBots.has(id) && ofAcme.has(id)).length > 0, release >= 12, 'groups with system bots');
+      t.equal('zerver_submessage' in full.tables, release >= 12, 'polls');
+      const records = JSON.parse(full.text('uploads/records.json')) as Row[];
+      t.ok(records.length > 0 && records.every((record) => 'user_profile_email' in record === release < 12), 'addresses in records');
+      const [realm] = full.tables.zerver_realm as [Row];
+      t.equal(typeof realm.scheduled_deletion_date, release > 12 ? 'number' : 'string', 'dates of the realm');
+      t.notOk(full.report.stripped_columns.every((column) => !/zoom_token|third_party_api_state/.test(column)));
+
+      const consent = await run('consent');
+      t.equal(existsSync(join(consent.directory, 'consented_user_ids.json')), release < 12);
+      t.equal(existsSync(join(consent.directory, 'consent.json')), release >= 12, 'our own list is there for verify, merge and remap');
+      const closed = await select(`SELECT m.id FROM zerver_message m JOIN zerver_recipient r ON r.id = m.recipient_id AND r.type = 2 JOIN zerver_stream s ON s.id = r.type_id
+        WHERE m.realm_id = 2 AND NOT s.invite_only AND NOT s.history_public_to_subscribers`);
+      t.ok(closed.length > 0);
+      const travels = new Set(ids(consent.tables.zerver_message));
+      t.equal(closed.every((id) => travels.has(id)), release <= 12, 'public channels with a protected history are open up to 12.0-dev');
+
+      const user = await run('user', { user: 'owner@acme.example' });
+      const names = (user.tables.zerver_message ?? []).map((row) => row.recipient_name);
+      t.equal(names.includes('Owner Acme "Rockets", Ltd, Welcome Bot'), release < 12, 'a conversation of two is named after both, or after one');
+    });
+  });
+}
