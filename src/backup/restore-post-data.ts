@@ -11,6 +11,7 @@ import type { RestoreJournal } from './restore-journal.js';
 import { executeEntry, executeSettings } from './restore-schema.js';
 import { inOrder } from './schema-order.js';
 import type { SchemaEntry, SchemaScript } from './schema-script.js';
+import { tellPhase, tellProgress } from '../narration.js';
 
 export interface PostDataSessions {
   readonly jobs: number;
@@ -56,9 +57,11 @@ export async function restorePostData({ settings, entries }: SchemaScript, { job
       free.push(client);
       await executeSettings(client, settings);
     }
+    tellPhase('indexes and constraints', 'steps', entries.length);
     let refused: Refused[] = [];
     await inOrder(entries, jobs, (table) => sizes.get(table) ?? 0, async (entry) => {
       const refusal = await attempt(entry);
+      tellProgress(1);
       if (refusal !== undefined) refused.push(refusal);
     });
     for (let before = Infinity; refused.length > 0 && refused.length < before;) {

@@ -16,6 +16,7 @@ import { loadRows } from './load-rows.js';
 import type { RestoreJournal } from './restore-journal.js';
 import { runTasks } from './session-pool.js';
 import { qualified } from './source-catalog.js';
+import { tellPhase, tellProgress } from '../narration.js';
 
 interface Load {
   readonly part: Part;
@@ -33,6 +34,7 @@ export interface RowSessions {
 
 /** @throws RealmliftError ROWS_REFUSED naming the table, BACKUP_DAMAGED */
 export async function restoreRows(backup: OpenBackup, { jobs, connect, path }: RowSessions, journal: RestoreJournal, stop: AbortSignal): Promise<void> {
+  tellPhase('rows', 'bytes', loads(backup).reduce((sum, { part }) => sum + part.bytes, 0));
   for (let left = loads(backup); left.length > 0;) {
     const again: Load[] = [];
     const refusals: unknown[] = [];
@@ -42,6 +44,7 @@ export async function restoreRows(backup: OpenBackup, { jobs, connect, path }: R
           if (load.withPath) await client.query(`SET LOCAL search_path = pg_catalog, ${path}`);
           await load.run(client, load.part, signal);
         });
+        tellProgress(load.part.bytes);
       } catch (error) {
         if (!isRefusal(error)) throw error;
         refusals.push(error);

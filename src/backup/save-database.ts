@@ -28,6 +28,7 @@ import { qualified, sequenceValues, sourceTables, tablesToHold } from './source-
 import type { SourceTable } from './source-catalog.js';
 import { sourceProperties } from './source-properties.js';
 import { rangeConditions } from './table-ranges.js';
+import { tellPhase, tellProgress } from '../narration.js';
 
 export interface DatabaseSaving {
   readonly store: BackupStore;
@@ -63,6 +64,7 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
   const schema = {
     preData: saving.names.schema('pre-data'), ...(objects === undefined ? {} : { largeObjects: saving.names.schema('large-objects') }), postData: saving.names.schema('post-data'),
   };
+  tellPhase('rows', 'parts', tasks.length);
   await allOrNone(stop, (signal) => [
     ...(objects === undefined || schema.largeObjects === undefined ? [] : [sealPart(saving.store, schema.largeObjects, Readable.from([Buffer.from(objects)]), saving.sealing, signal).then((part) => parts.push(part))]),
     saveSchema(snapshot, saving, 'pre-data', source.encoding, schema.preData, signal).then((part) => parts.push(part)),
@@ -124,6 +126,7 @@ function rowTask(selection: RowSelection, partName: string, at: number, saved: T
     const saving = saveRows(client, selection, store, partName, sealing, signal);
     const rest = saving.saved.then(({ part, rows, digest }) => {
       parts.push(part);
+      tellProgress(1);
       saved[at] = { part: part.name, rows, digest };
     });
     await Promise.race([saving.sent, rest]);

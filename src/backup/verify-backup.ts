@@ -12,6 +12,7 @@ import { listProblems, strayObjects } from './part-list.js';
 import { partProblem } from './sealing.js';
 import { mark } from './verified-marks.js';
 import type { Level } from './verified-marks.js';
+import { tellPhase, tellProgress } from '../narration.js';
 
 export { isBackup } from './find-backup.js';
 
@@ -68,11 +69,13 @@ async function checkList({ store, list }: FoundBackup): Promise<void> {
  * @throws RealmliftError BACKUP_DAMAGED naming the parts
  */
 export async function checkParts(parts: readonly Part[], jobs: number, problemOf: (part: Part) => Promise<string | undefined>): Promise<void> {
+  tellPhase('parts', 'bytes', parts.reduce((sum, { bytes }) => sum + bytes, 0));
   const problems: string[] = [];
   const queue = parts.values();
   await Promise.all(Array.from({ length: jobs }, async () => {
     for (const part of queue) {
       const problem = await problemOf(part);
+      tellProgress(part.bytes);
       if (problem !== undefined) problems.push(`${part.name}: ${problem}`);
     }
   }));

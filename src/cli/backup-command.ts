@@ -12,8 +12,9 @@ import { collect } from './collect.js';
 import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
 import { size, thousands } from './summary.js';
 import { wholeNumber } from './whole-number.js';
+import { narrate, QUIET, type NarrationOptions } from './narrate.js';
 
-interface BackupArguments extends LockOptions {
+interface BackupArguments extends LockOptions, NarrationOptions {
   readonly to: string;
   readonly recipient: readonly string[];
   readonly recipients: readonly string[];
@@ -28,7 +29,6 @@ interface BackupArguments extends LockOptions {
   readonly privateNames?: true;
   readonly keep?: number;
   readonly prove?: string | true;
-  readonly json?: true;
 }
 
 export function backupCommand(): Command {
@@ -48,6 +48,7 @@ export function backupCommand(): Command {
     .option('--private-names', 'names of parts do not tell those of the tables')
     .option('--keep <n>', 'then remove all but the newest n backups, if the new one is good; never the last verified one', wholeNumber(1))
     .option('--prove [url]', 'restore it into a server started for the purpose, or into the empty database of the URL, and compare every table')
+    .addOption(QUIET)
     .option('--json', 'print the result as one JSON object')
     .addHelpText('after', `
 Examples:
@@ -58,14 +59,14 @@ Exit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a bac
             4 done, but for uploaded files that could not be read.`)
     .action(async (options: BackupArguments) => {
       const started = performance.now();
-      const result = await runBackup({
+      const result = await narrate(options, async () => runBackup({
         to: options.to, env: process.env, settings: connectionSettings(options.databaseUrl ?? process.env.DATABASE_URL, process.env),
         recipients: await recipientsOf(options), signKey: options.signKey === undefined ? undefined : await readSignKey(options.signKey), compression: options.compress, jobs: options.jobs, privateNames: options.privateNames === true,
         uploads: options.uploads === true || options.uploadsDir !== undefined ? uploadPlace(options.uploadsDir, process.env) : undefined,
         pgDump: options.pgDump, patience: lockPatience(options), keep: options.keep, prove: options.prove === true ? '' : options.prove,
-      });
+      }));
       const seconds = Math.round((performance.now() - started) / 100) / 10;
-      process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
+      if (options.quiet !== true) process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
       refuseLosses(result);
     });
 }

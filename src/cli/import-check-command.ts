@@ -3,40 +3,40 @@ import { Command } from 'commander';
 import { EXIT } from '../errors.js';
 import { checkImport, verdict, type ImportCheck } from '../import-check.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
+import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
 
-interface ImportCheckArguments {
+interface ImportCheckArguments extends NarrationOptions {
   readonly targetUrl?: string;
   readonly subdomain?: string;
   readonly allowReservedSubdomain?: true;
   readonly uploadsDir?: string;
-  readonly json?: true;
 }
 
 const SHOWN: Readonly<Record<ImportCheck['outcome'], string>> = { good: 'good', failed: 'FAILED', warned: 'WARNING', unknown: '-' };
 
 /** The command sets the exit code: 1 when a check failed, 0 otherwise. */
 export function importCheckCommand(): Command {
-  return new Command('import-check')
+  return addQuiet(new Command('import-check')
     .description("Rehearse what Zulip's import will demand of an export and of the new server. Writes nothing.")
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote)')
     .option('--target-url <url>', "the new server's database, which is only read")
     .option('--subdomain <name>', "the subdomain that the import will be given (default: the realm's own)")
     .option('--allow-reserved-subdomain', 'the import will be given the same')
     .option('--uploads-dir <dir>', "the new server's LOCAL_UPLOADS_DIR: is there room? (default: where the export lies)")
-    .option('--json', 'print the checks as JSON')
+    .option('--json', 'print the checks as JSON'))
     .addHelpText('after', `
 Example:
   realmlift import-check out/acme --target-url postgresql://zulip@new.example/zulip && manage.py import acme out/acme
 
 The last line is the verdict. Nothing is written, neither there nor here.
 Exit codes: 0 nothing speaks against it; 1 a check failed; 2 wrong usage, or no such export.`)
-    .action(async (directory: string, { targetUrl, subdomain, allowReservedSubdomain, uploadsDir, json }: ImportCheckArguments) => {
+    .action(async (directory: string, { targetUrl, subdomain, allowReservedSubdomain, uploadsDir, json, quiet }: ImportCheckArguments) => {
       const target = targetUrl === undefined ? undefined : connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE });
-      const checks = await checkImport(directory, { target, subdomain, allowReserved: allowReservedSubdomain === true, uploadsDir });
+      const checks = await narrate({ ...(json && { json }), ...(quiet && { quiet }) }, () => checkImport(directory, { target, subdomain, allowReserved: allowReservedSubdomain === true, uploadsDir }));
       const { good, line } = verdict(checks);
       // Names of files come from users: none may move the cursor.
       const lines = checks.map(({ name, outcome, what }) => `${SHOWN[outcome].padEnd(7)} ${name.padEnd(13)} ${what.replace(/\p{Cc}/gu, '\ufffd')}\n`);
-      process.stdout.write(json === true ? `${JSON.stringify({ directory, good, verdict: line, checks }, null, 2)}\n` : `${lines.join('')}${line}\n`);
+      if (quiet !== true || !good) process.stdout.write(json === true ? `${JSON.stringify({ directory, good, verdict: line, checks }, null, 2)}\n` : `${lines.join('')}${line}\n`);
       if (!good) process.exitCode = EXIT.failed;
     });
 }

@@ -7,8 +7,9 @@ import { avatarSalt } from '../plan/zulip-server-files.js';
 import { prepareRemap } from '../remap/remap-request.js';
 import { addIdOptions, asksForRemap, remapRequest, type RemapArguments } from './remap-options.js';
 import { thousands } from './summary.js';
+import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
 
-interface MergeArguments extends Pick<RemapArguments, 'targetUrl' | 'idMap' | 'idBase'> {
+interface MergeArguments extends Pick<RemapArguments, 'targetUrl' | 'idMap' | 'idBase'>, NarrationOptions {
   readonly output: string;
   readonly onConflict: 'later' | 'fail';
   readonly verify: boolean;
@@ -26,7 +27,8 @@ export function mergeCommand(): Command {
     .option('--remap', 'exports of different realms or servers: give all their rows ids of their own; clients unite by name, system bots by address');
   addIdOptions(command)
     .option('--zulip-secrets <file>', 'with --remap: zulip-secrets.conf of the old server (else ZULIP_AVATAR_SALT), to give avatars their new names')
-    .addHelpText('after', `
+    .option('--json', 'tell progress as JSON on standard error, and the result as one JSON object on standard output');
+  addQuiet(command).addHelpText('after', `
 Examples:
   realmlift merge monday/acme tuesday/acme --output acme
   realmlift merge east/acme west/globex --output both --remap
@@ -34,8 +36,10 @@ Examples:
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 these exports cannot be joined.`);
   return command.action(async (directories: string[], options: MergeArguments) => {
     const started = performance.now();
-    const result = await mergeExports(directories, { ...options, disjoin: await disjoin(options) });
-    process.stderr.write(summary(result, directories.length, (performance.now() - started) / 1000));
+    const result = await narrate(options, async () => mergeExports(directories, { ...options, disjoin: await disjoin(options) }));
+    const seconds = (performance.now() - started) / 1000;
+    if (options.json === true) process.stdout.write(`${JSON.stringify({ directory: result.directory, realm: result.header.realm, rows: Object.fromEntries(result.rows), seconds })}\n`);
+    else if (options.quiet !== true) process.stderr.write(summary(result, directories.length, seconds));
   });
 }
 

@@ -2,12 +2,13 @@
 import { Command } from 'commander';
 import { writeNdjson } from '../pipe/ndjson.js';
 import { thousands } from './summary.js';
+import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
 
 export function pipeCommand(): Command {
-  return new Command('pipe')
+  return addQuiet(new Command('pipe')
     .description('Write a finished export to standard output as lines of JSON, one a row, parents before children.')
     .argument('<directory>', 'a finished export')
-    .option('--files-dir <dir>', 'where the files go that its lines name')
+    .option('--files-dir <dir>', 'where the files go that its lines name'))
     .addHelpText('after', `
 Example:
   realmlift pipe out/acme --files-dir files | node load.js acme.sqlite
@@ -15,8 +16,8 @@ Example:
 The first line is a header, the last a trailer with counts and the SHA-256 of all lines before it: without it the stream was cut.
 \`realmlift export --format ndjson --output -\` writes the same lines.
 Exit codes: 0 done; 1 failed, or the reader went away; 2 wrong usage.`)
-    .action(async (directory: string, { filesDir }: { filesDir?: string }) => {
-      const { rows, files } = await writeNdjson(directory, process.stdout, { filesDirectory: filesDir });
-      process.stderr.write(`${thousands(Object.values(rows).reduce((sum, each) => sum + each, 0))} rows, ${thousands(files)} files\n`);
+    .action(async (directory: string, { filesDir, quiet }: { filesDir?: string } & NarrationOptions) => {
+      const { rows, files } = await narrate({ ...(quiet && { quiet }) }, () => writeNdjson(directory, process.stdout, { filesDirectory: filesDir }));
+      if (quiet !== true) process.stderr.write(`${thousands(Object.values(rows).reduce((sum, each) => sum + each, 0))} rows, ${thousands(files)} files\n`);
     });
 }

@@ -56,7 +56,7 @@ function json(event: ExportEvent): string {
 }
 
 function bars(stream: NodeJS.WritableStream): Display {
-  const multi = new MultiBar({ format: '{name} [{bar}] {percentage}% {detail}', stream, barsize: 24, autopadding: true, hideCursor: null, emptyOnZero: true });
+  const multi = new MultiBar({ format: '{name} [{bar}] {percentage}% {detail}', stream, barsize: 10, autopadding: true, hideCursor: null, emptyOnZero: true });
   const shown = new Map<string, SingleBar>();
   const line = multi.create(1, 0, { detail: '' }, { format: '{detail}' });
   return {
@@ -89,10 +89,11 @@ function log(out: NodeJS.WritableStream): Display {
 function detail({ unit, done, total, rows, bytes, rate, left }: ClassProgress): string {
   return [
     `${thousands(done)}${total === undefined ? '' : ` of ${thousands(total)}`} ${unit}`,
+    // Within 80 columns, whatever is cut behind it.
+    ...(left !== undefined && left >= 1 ? [`${time(left)} left`] : []),
     ...(rows > 0 ? [`${thousands(rows)} rows`] : []),
     ...(bytes > 0 ? [size(bytes)] : []),
     ...(rate >= 1 ? [`${size(rate)}/s`] : []),
-    ...(left !== undefined && left >= 1 ? [`${time(left)} left`] : []),
   ].join(', ');
 }
 
@@ -102,7 +103,7 @@ function ageText(tally: ProgressTally): string {
 }
 
 /** Seconds in words: `45 s`, `12 min`, `3 h 20 min`. */
-function time(seconds: number): string {
+export function time(seconds: number): string {
   if (seconds < 120) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
   return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;

@@ -4,8 +4,9 @@ import { avatarSalt } from '../plan/zulip-server-files.js';
 import { remapDirectory, type RemappedExport } from '../remap-directory.js';
 import { addRemapOptions, remapRequest, type RemapArguments } from './remap-options.js';
 import { thousands } from './summary.js';
+import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
 
-interface RemapCommandArguments extends RemapArguments {
+interface RemapCommandArguments extends RemapArguments, NarrationOptions {
   readonly output: string;
   readonly botsOnly?: true;
   readonly zulipSecrets?: string;
@@ -22,7 +23,8 @@ export function remapCommand(): Command {
     .option('--zulip-secrets <file>', 'zulip-secrets.conf of the old server (else ZULIP_AVATAR_SALT): without its avatar_salt avatars keep their names')
     .optionsGroup('Running:')
     .option('--no-verify', 'do not read the result again before it is published')
-    .addHelpText('after', `
+    .option('--json', 'tell progress as JSON on standard error, and the result as one JSON object on standard output');
+  addQuiet(command).addHelpText('after', `
 Examples:
   realmlift remap out/acme --output new/acme --target-url postgresql://zulip@new.example/zulip
   realmlift remap out/acme --output new/acme --id-map ids.json --id-base 100000 --subdomain acme2
@@ -32,8 +34,10 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the new server is of another vers
   return command.action(async (directory: string, options: RemapCommandArguments) => {
     const started = performance.now();
     const salt = avatarSalt({ secretsFile: options.zulipSecrets, env: process.env });
-    const result = await remapDirectory(directory, options.output, remapRequest(options, options.botsOnly !== true, salt), options.verify);
-    process.stderr.write(summary(result, (performance.now() - started) / 1000));
+    const result = await narrate(options, () => remapDirectory(directory, options.output, remapRequest(options, options.botsOnly !== true, salt), options.verify));
+    const seconds = (performance.now() - started) / 1000;
+    if (options.json === true) process.stdout.write(`${JSON.stringify({ directory: result.directory, realm: result.header.realm, rows: Object.fromEntries(result.rows), seconds })}\n`);
+    else if (options.quiet !== true) process.stderr.write(summary(result, seconds));
   });
 }
 

@@ -9,18 +9,19 @@ import { writePage } from '../report/finish-report.js';
 import { realmPage } from '../report/realm-page.js';
 import { readFacts } from '../report/realm-facts.js';
 import { verifyExport } from '../verify/verify-export.js';
+import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
 
-interface ReportArguments {
+interface ReportArguments extends Pick<NarrationOptions, 'quiet'> {
   readonly names?: true;
   readonly output?: string;
 }
 
 export function reportCommand(): Command {
-  return new Command('report')
+  return addQuiet(new Command('report')
     .description('Write the page of an export: what it holds, what stayed and why, whether it is whole. Reads the export again.')
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote)')
     .option('--names', 'show what people called things: the realm, its channels, its largest files')
-    .option('-o, --output <file>', 'where the page goes (default: report.html in the directory); - is standard output')
+    .option('-o, --output <file>', 'where the page goes (default: report.html in the directory); - is standard output'))
     .addHelpText('after', `
 Examples:
   realmlift report out/acme && xdg-open out/acme/report.html
@@ -28,10 +29,13 @@ Examples:
 
 The page is one file that fetches nothing. Without --names no addresses, names or contents are on it.
 Exit codes: 0 done; 1 the export is damaged, or the page cannot be written; 2 no such export.`)
-    .action(async (directory: string, { names, output }: ReportArguments) => {
-      const verified = await verifyExport(directory);
+    .action(async (directory: string, { names, output, quiet }: ReportArguments) => {
+      const verified = await narrate({ ...(quiet && { quiet }) }, () => verifyExport(directory));
       const known = names === true ? readNames(await openReadableExport(directory)) : undefined;
-      if (output === undefined) process.stdout.write(`${await writePage(directory, verified, known)}\n`);
+      if (output === undefined) {
+        const path = await writePage(directory, verified, known);
+        if (quiet !== true) process.stdout.write(`${path}\n`);
+      }
       else {
         const text = realmPage(await readFacts(directory, verified, known));
         if (output === '-') process.stdout.write(text);

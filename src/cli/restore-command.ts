@@ -16,8 +16,9 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { thousands } from './summary.js';
 import { wholeNumber } from './whole-number.js';
+import { narrate, QUIET, type NarrationOptions } from './narrate.js';
 
-interface RestoreArguments {
+interface RestoreArguments extends NarrationOptions {
   readonly identity?: string;
   readonly passphraseFile?: string;
   readonly verifyKey?: string;
@@ -29,7 +30,6 @@ interface RestoreArguments {
   readonly uploads?: true;
   readonly uploadsDir?: string;
   readonly prove?: true;
-  readonly json?: true;
 }
 
 export function restoreCommand(): Command {
@@ -47,6 +47,7 @@ export function restoreCommand(): Command {
     .option('--uploads', 'restore the uploaded files: into --uploads-dir, or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET, which must be empty')
     .option('--uploads-dir <dir>', 'the empty directory for the uploaded files; implies --uploads')
     .option('--prove', 'then read every table back and compare it with the source; without --database-url on a server started for the purpose')
+    .addOption(QUIET)
     .option('--json', 'print the result as one JSON object')
     .addHelpText('after', `
 Examples:
@@ -62,8 +63,10 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
       const files = options.uploads === true || options.uploadsDir !== undefined ? await uploadTarget(uploadPlace(options.uploadsDir, process.env)) : undefined;
       const backup = await openBackup(await findBackup(location, process.env, await verifyKeyOf(options.verifyKey)), { identityFile: options.identity, passphraseFile: options.passphraseFile }, signal);
 
-      const database = await restoredDatabase(backup, settings, files !== undefined, options, signal);
-      const uploads = files === undefined ? undefined : await restoreUploads(backup, files, options.jobs, signal);
+      const [database, uploads] = await narrate(options, async () => [
+        await restoredDatabase(backup, settings, files !== undefined, options, signal),
+        files === undefined ? undefined : await restoreUploads(backup, files, options.jobs, signal),
+      ] as const);
       const result = { location: backup.store.description, takenAt: backup.contents.takenAt, proved: options.prove === true, originProved: backup.originProved, ...database, ...uploads };
       const seconds = Math.round((performance.now() - started) / 100) / 10;
       for (const warning of database?.warnings ?? []) process.stderr.write(`realmlift: ${warning}\n`);
@@ -71,7 +74,7 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
       const lost = backup.contents.files?.lost ?? 0;
       if (files !== undefined && lost > 0) process.stderr.write(`realmlift: ${thousands(lost)} uploaded files are not in the backup: they could not be read when it was taken\n`);
       if (files === undefined && backup.contents.files !== undefined) process.stderr.write('realmlift: the uploaded files in the backup were not restored (--uploads does that)\n');
-      process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
+      if (options.quiet !== true) process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
     });
 }
 

@@ -8,25 +8,25 @@ import type { Finding } from '../verify/findings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
 import { originText, verifyKeyOf } from './restore-command.js';
 import { wholeNumber } from './whole-number.js';
+import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
 
-interface VerifyArguments {
+interface VerifyArguments extends NarrationOptions {
   jobs?: number;
   identity?: string;
   passphraseFile?: string;
   verifyKey?: string;
-  json?: true;
 }
 
 /** The command sets the exit code: 1 when an error was found, 0 otherwise. RealmliftErrors are left to the caller. */
 export function verifyCommand(): Command {
-  return new Command('verify')
+  return addQuiet(new Command('verify')
     .description('Re-read an export and check that it is whole, closed and without secrets; or check a backup.')
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote); or a backup, or the place where backups are kept')
     .option('--identity <file>', 'of a backup: the secret key, to decrypt it, count its rows and compare their digests')
     .option('--passphrase-file <file>', 'of a backup: the passphrase, likewise')
     .option('--verify-key <file>', 'of a backup: refuse what was not signed with the secret key that belongs to this public one (Ed25519, PEM)')
     .option('-j, --jobs <number>', 'worker threads (default: the processors)', wholeNumber(1))
-    .option('--json', 'print the whole report as JSON')
+    .option('--json', 'print the whole report as JSON'))
     .addHelpText('after', `
 Examples:
   realmlift verify out/acme
@@ -37,12 +37,12 @@ Exit codes: 0 good (there may be notes); 1 an error was found, or a file cannot 
       refusePacked(directory);
       // An export is not signed.
       if (given.verifyKey !== undefined || await isBackup(directory, process.env)) {
-        const verified = await verifyBackup(directory, process.env, { identityFile: given.identity, passphraseFile: given.passphraseFile, verifyKey: await verifyKeyOf(given.verifyKey) }, given.jobs ?? availableParallelism());
-        process.stdout.write(given.json === true ? `${JSON.stringify(verified, null, 2)}\n` : backupSummary(verified));
+        const verified = await narrate(given, async () => verifyBackup(directory, process.env, { identityFile: given.identity, passphraseFile: given.passphraseFile, verifyKey: await verifyKeyOf(given.verifyKey) }, given.jobs ?? availableParallelism()));
+        if (given.quiet !== true) process.stdout.write(given.json === true ? `${JSON.stringify(verified, null, 2)}\n` : backupSummary(verified));
         return;
       }
-      const report = await verifyExport(directory, given.jobs === undefined ? {} : { jobs: given.jobs });
-      process.stdout.write(given.json === true ? `${JSON.stringify(report, null, 2)}\n` : summary(report));
+      const report = await narrate(given, () => verifyExport(directory, given.jobs === undefined ? {} : { jobs: given.jobs }));
+      if (given.quiet !== true || report.totals.errors > 0) process.stdout.write(given.json === true ? `${JSON.stringify(report, null, 2)}\n` : summary(report));
       if (report.totals.errors > 0) process.exitCode = EXIT.failed;
     });
 }

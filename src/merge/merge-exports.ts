@@ -3,6 +3,7 @@
  * publish. Nothing is at the output path before all of it is.
  */
 import { basename, dirname, join, resolve } from 'node:path';
+import { tellPhase, tellProgress } from '../narration.js';
 import { rowsByTable, type JournalPart } from '../package/journal.js';
 import type { ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.js';
@@ -70,8 +71,14 @@ async function mergeInto(directory: string, inputs: readonly MergeInput[], fail:
   try {
     const context: MergeContext = { inputs, directory, differences, formerAccounts: new Set(), stayed: [] };
     const parts = new Map<string, JournalPart>();
+    tellPhase('tables', 'steps');
     for (const part of await mergeTables(context)) parts.set(part.path, part);
-    await mergeMessages(context, (part) => parts.set(part.path, part));
+    tellPhase('messages', 'files');
+    await mergeMessages(context, (part) => {
+      parts.set(part.path, part);
+      tellProgress(1);
+    });
+    tellPhase('uploaded files', 'files');
     const files: RecordCounts = new Map();
     const header = await writePackage(context, parts, mergeFiles(context, files), files);
     return { header, rows: rowsByTable(parts.values()), files, differences: differences.counts };

@@ -23,6 +23,7 @@ import { oneLine } from './one-line.js';
 import { eachTableFile } from './opened-tables.js';
 import { TableFile } from './table-file.js';
 import { parentsFirst } from './table-order.js';
+import { tellPhase, tellProgress } from '../narration.js';
 
 export interface NdjsonOptions {
   /** Where the files are put beside the stream; undefined only names them. */
@@ -86,6 +87,7 @@ class NdjsonStream {
 
   async *blocks(): AsyncGenerator<Buffer> {
     const { directory } = this.#source;
+    tellPhase('tables', 'files', this.#source.messages.length + tableFiles(this.#source).length);
     const small = tableFiles(this.#source).map((file) => TableFile.open(join(directory, file.path), file));
     try {
       const owner = new Map(small.flatMap((file) => file.tables.map((table) => [table, file] as const)));
@@ -116,7 +118,10 @@ class NdjsonStream {
 
   /** File by file, each with the usermessages of its messages behind them. */
   *#messages(): Generator<Buffer> {
-    for (const file of eachTableFile(this.#source, this.#source.messages)) for (const table of file.tables) yield* this.#table(file, table);
+    for (const file of eachTableFile(this.#source, this.#source.messages)) {
+      for (const table of file.tables) yield* this.#table(file, table);
+      tellProgress(1);
+    }
   }
 
   *#table(file: TableFile, table: string): Generator<Buffer> {

@@ -35,6 +35,7 @@ import { avatarNames, remapFiles, type FilesContext } from './remap-files.js';
 import { rewriteContext, RowRewriter } from './rewrite-row.js';
 import { withScratchFiles } from './scratch-files.js';
 import { surveyExport, type Survey } from './survey.js';
+import { tellPhase, tellProgress } from '../narration.js';
 
 export interface RemapOptions {
   readonly assignment: Assignment;
@@ -123,8 +124,15 @@ class Remapping {
 
   async run(): Promise<RemapResult> {
     try {
-      for (const file of this.#files) await this.#tables(file);
-      for (const file of eachTableFile(this.#source, this.#source.messages)) await this.#messages(file);
+      tellPhase('tables and messages', 'files', this.#files.length + this.#source.messages.length);
+      for (const file of this.#files) {
+        await this.#tables(file);
+        tellProgress(1);
+      }
+      for (const file of eachTableFile(this.#source, this.#source.messages)) {
+        await this.#messages(file);
+        tellProgress(1);
+      }
       for (const table of [MESSAGES, 'zerver_usermessage']) this.#writePairs(table);
       await this.#maps.finish();
     } catch (error) {
@@ -132,6 +140,7 @@ class Remapping {
       throw error;
     }
     const header = this.#header();
+    tellPhase('uploaded files', 'files');
     // The list of files is as long as the realm has files: it goes to disk, in the form that the manifest has anyway.
     const list = join(this.#scratch, 'files.json');
     await writeManifest(list, header, remapFiles(this.#context));

@@ -11,6 +11,7 @@ import { MESSAGE_FILE, type TableFileResult } from './table-file.js';
 import type { RowCounts } from './table-scanner.js';
 import type { WorkerPool } from './worker-pool.js';
 import type { HashedFile } from './worker-tasks.js';
+import { tellProgress } from '../narration.js';
 
 /** Small files go to a worker in one task: so many, or so many bytes, whichever is reached first. */
 const BATCH_FILES = 64;
@@ -187,6 +188,7 @@ export class FileChecks {
   #done(files: number, bytes: number): void {
     this.totals.files += files;
     this.totals.bytes += bytes;
+    tellProgress(bytes);
     this.#onFiles(this.totals);
   }
 

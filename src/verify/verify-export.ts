@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
-import { comparePaths, MANIFEST, type ManifestFile } from '../package/manifest.js';
+import { comparePaths, MANIFEST, readManifest, type ManifestFile } from '../package/manifest.js';
 import type { Census } from './census.js';
 import type { ExportKind, SharedContext } from './export-context.js';
 import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
@@ -22,6 +22,7 @@ import { withTemporaryFiles } from './temporary-files.js';
 import { checkIdsOverFiles, contextOf } from './whole-export.js';
 import { WorkerPool } from './worker-pool.js';
 import { SPOOLS_PER_WORKER } from './worker-tasks.js';
+import { tellPhase } from '../narration.js';
 
 export interface VerifyOptions {
   /** Worker threads; default: the processors. */
@@ -86,6 +87,7 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
       const { records, counts } = await checkAllRecords(opened, context, pool, findings);
       const files = new FileChecks(pool, opened, findings, records, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
       for (const [area, count] of counts) files.compareRecords(area, count);
+      tellPhase('reading all files', 'bytes', await listedBytes(opened));
       await checkAllFiles(opened, files, findings);
       checkIdsOverFiles(await pool.runOnAll('finish', undefined), context.kind, scratch, findings);
       return report(files.totals, files.census);
@@ -134,6 +136,18 @@ async function hasRecords(directory: string, area: Area, kind: ExportKind, findi
   const needed = ((area === 'uploads' || area === 'avatars') && !(kind.oneUser && kind.untilZulip4)) || await kindOf(join(directory, area)) === 'directory';
   if (needed) findings.add('error', `${area}/records.json`, undefined, 'the file is missing: the import stops without it');
   return false;
+}
+
+/** Undefined without a manifest, or with one that cannot be read: then nobody knows. */
+async function listedBytes({ directory, listed }: OpenedExport): Promise<number | undefined> {
+  if (listed === undefined) return undefined;
+  let bytes = 0;
+  try {
+    for await (const { size } of (await readManifest(join(directory, MANIFEST))).files) bytes += size;
+  } catch {
+    return undefined;
+  }
+  return bytes;
 }
 
 async function checkAllFiles(opened: OpenedExport, files: FileChecks, findings: FindingList): Promise<void> {
