@@ -1,21 +1,35 @@
 #!/usr/bin/env node
 /** argv -> call -> exit code. The only place that writes errors to stderr and ends the process. */
 import { CommanderError } from 'commander';
+import type { Command } from 'commander';
 import { realmliftCommand } from './cli/commands.js';
 import { errorJson } from './cli/conclude.js';
+import { requireOpenFiles } from './cli/open-files.js';
 import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
+import { streamError } from './package/stream-error.js';
+import { removeAbandoned } from './temporary-directory.js';
 
 // What is written holds private data: for its owner alone, whatever the caller's umask allows.
 process.umask(0o077);
 
 const named = process.argv.slice(2).find((word) => !word.startsWith('-')) ?? '';
-const program = await realmliftCommand(named);
+let program: Command | undefined;
 
-// The one line that says what is wrong comes from report().
-for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
+// Node ends the process with a stack where nobody listens. What cannot be told on standard error is told by the exit code.
+let unwritten: Error | undefined;
+process.stdout.on('error', (error) => { unwritten ??= error; });
+process.stderr.on('error', () => undefined);
 
 try {
+  requireOpenFiles();
+  program = await realmliftCommand(named);
+  program.hook('preAction', removeAbandoned);
+  // The one line that says what is wrong comes from report().
+  for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
   await program.parseAsync();
+  // Writes are made at once, but told of behind what is under way.
+  await new Promise(setImmediate);
+  if (unwritten !== undefined) throw unwritten;
 } catch (error) {
   // At once: what is still under way would only be resumed.
   process.exit(report(error));
@@ -29,15 +43,15 @@ function report(error: unknown): number {
     if (error.code !== 'commander.help') process.stderr.write(`${usageError(error).line}\n`);
     return EXIT.usage;
   }
-  const known = asRealmliftError(error);
+  const known = asRealmliftError(streamError(error));
   if (known.code === 'OUTPUT_CLOSED') return known.exit;
-  const json = named.startsWith('export') && program.commands.some((command) => command.opts<{ json?: true }>().json === true);
+  const json = named.startsWith('export') && program?.commands.some((command) => command.opts<{ json?: true }>().json === true);
   process.stderr.write(`${json ? errorJson(known) : process.argv.includes('--debug') ? chain(error) : known.line}\n`);
   return known.exit;
 }
 
 function usageError({ message }: CommanderError): RealmliftError {
-  return new RealmliftError('USAGE', 'usage', message.replace(/^error: /, ''), { hint: `realmlift ${program.commands.length > 1 ? '' : `${named} `}--help explains` });
+  return new RealmliftError('USAGE', 'usage', message.replace(/^error: /, ''), { hint: `realmlift ${program === undefined || program.commands.length > 1 ? '' : `${named} `}--help explains` });
 }
 
 function chain(error: unknown): string {

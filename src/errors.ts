@@ -83,5 +83,11 @@ export function asRealmliftError(error: unknown, stage: Stage = 'plan'): Realmli
   if (severity !== undefined && code !== undefined) {
     return new RealmliftError('SERVER_REFUSED', stage, `the server refused a query (${serverReason(code, message)})`, { cause: error });
   }
+  if (code === 'EMFILE' || code === 'ENFILE') {
+    return new RealmliftError('TOO_MANY_FILES', stage, `no more files or connections can be opened (${code})`, { hint: 'raise the limit (ulimit -n 1024), or take fewer --jobs and --file-jobs', cause: error });
+  }
+  if ((code === 'ENOSPC' || code === 'EDQUOT') && (error as { syscall?: string }).syscall !== undefined) {
+    return new RealmliftError('DISK_FULL', stage, 'no space left where files or temporary files are written', { hint: 'make room in the output directory and in TMPDIR', cause: error });
+  }
   return new RealmliftError('UNEXPECTED', stage, message.split('\n')[0] ?? '', { hint: '--debug shows where', cause: error });
 }

@@ -36,6 +36,7 @@ import { recoveryConflict } from './snapshot/recovery-conflict.js';
 import { prepareSessions, withLoan, withSnapshot } from './snapshot/snapshot.js';
 import type { LockPatience } from './snapshot/table-locks.js';
 import { ageOf } from './snapshot/take-snapshot.js';
+import { tryTemporaryDirectory } from './temporary-directory.js';
 import { VERSION } from './version.js';
 import { requireGood } from './verify/require-good.js';
 import type { VerifyReport } from './verify/verify-export.js';
@@ -127,6 +128,8 @@ export async function runExport(options: ExportOptions): Promise<Outcome[]> {
 
 async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const patience: LockPatience = { timeout: options.lockTimeout, onWait: (wait) => options.onEvent({ kind: 'waiting', ...wait }) };
+  // Verify needs it in the end, when hours may have passed.
+  if (options.verify) await tryTemporaryDirectory();
   return withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });

@@ -70,7 +70,7 @@ async function withLibpqEnvironment<T>(settings: ConnectionSettings, work: (env:
   if (ssl === undefined || ssl === false) return work({ ...env, PGSSLMODE: 'disable' });
 
   const options = ssl as ConnectionOptions;
-  return withTemporaryDirectory('realmlift-tls-', async (directory) => {
+  return withTemporaryDirectory('tls', async (directory) => {
     // The certificates were read from files that libpq may know by another name; the directory is private (0700).
     for (const [name, variable] of [['ca', 'PGSSLROOTCERT'], ['cert', 'PGSSLCERT'], ['key', 'PGSSLKEY'], ['crl', 'PGSSLCRL']] as const) {
       if (typeof options[name] !== 'string') continue;

@@ -56,7 +56,7 @@ interface Identity {
 export async function withScratchServer<T>(serverVersion: number, encoding: string, work: (settings: ConnectionSettings) => Promise<T>): Promise<T> {
   const programs = await findPrograms(Math.floor(serverVersion / 10000));
   const identity = await unprivileged();
-  return withTemporaryDirectory('realmlift-proof-', async (directory) => {
+  return withTemporaryDirectory('proof', async (directory) => {
     if (identity.uid !== undefined && identity.gid !== undefined) await chown(directory, identity.uid, identity.gid);
     const data = join(directory, 'data');
     await run(join(programs, 'initdb'), [`--pgdata=${data}`, `--username=${USER}`, '--auth=trust', `--encoding=${encoding}`, '--no-locale', '--no-sync', '--no-instructions'], { ...identity, cwd: directory })

@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { EXIT, RealmliftError } from '../errors.js';
 import type { ExportOptions, Outcome } from '../export.js';
 import { TarArchive } from '../package/tarball.js';
+import { streamError } from '../package/stream-error.js';
 import { writeNdjson } from '../pipe/ndjson.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 
@@ -17,10 +18,10 @@ export type RunInto = (into: Pick<ExportOptions, 'output' | 'archive'>) => Promi
 
 /**
  * @param filesDirectory of NDJSON: where the files go that its lines name
- * @throws RealmliftError OUTPUT_CLOSED when the reader went away, FORMAT_ONE_REALM; what an export failed with
+ * @throws RealmliftError OUTPUT_CLOSED when the reader went away, OUTPUT_FULL, FORMAT_ONE_REALM; what an export failed with
  */
 export async function exportToStandardOutput(format: StreamFormat, filesDirectory: string | undefined, run: RunInto): Promise<Outcome[]> {
-  const outcomes = await withTemporaryDirectory('realmlift-', (output) => (format === 'ndjson' ? asNdjson(output, filesDirectory, run) : asTar(output, run)));
+  const outcomes = await withTemporaryDirectory('stream', (output) => (format === 'ndjson' ? asNdjson(output, filesDirectory, run) : asTar(output, run)));
   return outcomes.map((outcome) => ('result' in outcome ? { ...outcome, result: { ...outcome.result, directory: 'standard output' } } : outcome));
 }
 
@@ -28,10 +29,10 @@ async function asTar(output: string, run: RunInto): Promise<Outcome[]> {
   let gone: unknown;
   const archive = new TarArchive((bytes) => pipeline(bytes, process.stdout).catch((error: unknown) => { throw gone = error; }));
   const outcomes = await run({ output, archive });
-  if (gone !== undefined) throw closed(gone);
+  if (gone !== undefined) throw streamError(gone);
   // What failed is not told as an end.
   if (outcomes.some((outcome) => 'error' in outcome)) archive.abandon();
-  else await archive.end().catch((error: unknown) => { throw closed(error); });
+  else await archive.end().catch((error: unknown) => { throw streamError(error); });
   return outcomes;
 }
 
@@ -43,11 +44,4 @@ async function asNdjson(output: string, filesDirectory: string | undefined, run:
   if (only === undefined || more.length > 0) throw new RealmliftError('FORMAT_ONE_REALM', 'usage', 'NDJSON is a stream of one export', { hint: 'name one realm', exit: EXIT.usage });
   await writeNdjson(only, process.stdout, { filesDirectory });
   return outcomes;
-}
-
-/** A reader that goes away is no fault of ours: the run ends without a word, and not with 0. */
-function closed(error: unknown): unknown {
-  const { code } = error as { code?: string };
-  const left = code === 'EPIPE' || code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ECONNRESET';
-  return left ? new RealmliftError('OUTPUT_CLOSED', 'package', 'the reader of standard output went away', { cause: error }) : error;
 }

@@ -53,7 +53,7 @@ export async function withUpload(options: UploadOptions, under: Under, work: (de
     ...(options.sse === undefined ? {} : { encryption: { kind: options.sse, keyId: options.sseKmsKeyId } }),
   };
   if (options.upload !== undefined) return exportAndStore(options, target, under, options.output, work);
-  return withTemporaryDirectory('realmlift-', (directory) => exportAndStore(options, target, under, directory, work)).catch((error: unknown) => {
+  return withTemporaryDirectory('upload', (directory) => exportAndStore(options, target, under, directory, work)).catch((error: unknown) => {
     throw under.signal.aborted ? stopped(error, undefined) : error;
   });
 }

@@ -88,7 +88,7 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
   const known = await sharedGroups(client, source.files, server.bots);
   await reserveIds(client, journal, schema.tables, new Map([...source.ids].map(([table, count]) => [table, count - (known[table]?.length ?? 0)])));
   const ids = new ReservedIds(await journal.ids(client), (table) => server.ids.limit(table));
-  return withTemporaryDirectory('realmlift-load-', (scratch) => withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {
+  return withTemporaryDirectory('load', (scratch) => withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {
     onEvent({ kind: 'phase', name: 'ids' });
     const survey = await surveyExport(source.source, source.files, { bots: server.bots, clients, nextClient: undefined, all: ids, known, usermessagesAsTheyCome: true }, undefined, fds);
     const { realmName, subdomain } = journal.identity;

@@ -51,7 +51,7 @@ export function takeOutputDirectory(output: string, name: string, leftovers: Lef
   const run = runDirectory(output, name);
   try {
     refuseFinished(final);
-    mkdirSync(output, { recursive: true, mode: 0o700 });
+    makeDirectories(output);
     for (const directory of [partial, run]) if (requireOwn(directory) === undefined) makeDirectory(directory);
     const unlock = lockRun(run, final);
     try {
@@ -79,6 +79,18 @@ export function takeOutputDirectory(output: string, name: string, leftovers: Lef
     }
   } catch (error) {
     throw diskError(error, final);
+  }
+}
+
+/** Not by mkdir's own recursion, which never ends where a file system answers ENOENT to whatever is made in it, as /proc does. */
+function makeDirectories(path: string): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeDirectories(parent);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 

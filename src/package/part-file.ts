@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, fdatasync, openSync, writeSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { RealmliftError } from '../errors.js';
+import { asRealmliftError, RealmliftError } from '../errors.js';
 
 const flush = promisify(fdatasync);
 
@@ -123,8 +123,9 @@ export function diskError(error: unknown, path: string): RealmliftError {
   if (code === 'EFBIG') {
     return new RealmliftError('DISK_FULL', 'package', `${path} is larger than this process or file system allows`, { hint: 'raise the limit (ulimit -f) and run again with --resume', cause: error });
   }
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || ((error as NodeJS.ErrnoException).syscall === 'mkdir' && code === 'ENOENT')) {
     return new RealmliftError('OUTPUT_UNWRITABLE', 'package', `${path} cannot be written (${code})`, { hint: 'choose another directory with --output', cause: error });
   }
+  if (code === 'EMFILE' || code === 'ENFILE') return asRealmliftError(error, 'package');
   return new RealmliftError('DISK_FAILED', 'package', `${path}: ${code}`, { cause: error });
 }

@@ -15,7 +15,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { RealmliftError } from '../errors.js';
+import { streamError } from '../package/stream-error.js';
 import { loadRegistry } from '../plan/registry.js';
 import { fileLines } from './file-lines.js';
 import { openWithoutOrphans, tableFiles, type FinishedExport } from './finished-export.js';
@@ -46,13 +46,10 @@ const ROW_END = Buffer.from('}\n');
 /** The table that stands for all messages files. */
 const MESSAGES = 'zerver_message';
 
-/** What writing to a reader that went away answers. */
-const READER_GONE = new Set(['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED', 'ECONNRESET']);
-
 /**
  * Streams a finished export into `out`, which is ended.
  *
- * @throws RealmliftError OUTPUT_CLOSED when the reader goes away, NOT_AN_EXPORT, EXPORT_CHANGED, JSON_DAMAGED; then there is no trailer
+ * @throws RealmliftError OUTPUT_CLOSED when the reader goes away, OUTPUT_FULL, NOT_AN_EXPORT, EXPORT_CHANGED, JSON_DAMAGED; then there is no trailer
  */
 export async function writeNdjson(exportDirectory: string, out: Writable, { filesDirectory }: NdjsonOptions): Promise<NdjsonCounts> {
   const source = await openWithoutOrphans(exportDirectory);
@@ -60,8 +57,7 @@ export async function writeNdjson(exportDirectory: string, out: Writable, { file
   try {
     await pipeline(Readable.from(stream.blocks(), { objectMode: false, highWaterMark: BLOCK }), out);
   } catch (error) {
-    if (!READER_GONE.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    throw new RealmliftError('OUTPUT_CLOSED', 'package', 'the reader of the stream went away', { cause: error });
+    throw streamError(error);
   }
   return stream.counts;
 }

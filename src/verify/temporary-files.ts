@@ -2,6 +2,7 @@
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { temporaryError } from '../temporary-directory.js';
 
 /**
  * Lets `use` open empty files in the system's directory for temporary files, any number at a time, and closes them after
@@ -23,11 +24,15 @@ export function withTemporaryFiles<T>(use: (open: (count: number) => number[]) =
 }
 
 function openInto(fds: number[], count: number): number[] {
-  const directory = mkdtempSync(join(tmpdir(), 'realmlift-verify-'));
   try {
-    for (let i = 0; i < count; i++) fds.push(openSync(join(directory, String(i)), 'wx+', 0o600));
-  } finally {
-    rmSync(directory, { recursive: true });
+    const directory = mkdtempSync(join(tmpdir(), 'realmlift-verify-'));
+    try {
+      for (let i = 0; i < count; i++) fds.push(openSync(join(directory, String(i)), 'wx+', 0o600));
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  } catch (error) {
+    throw temporaryError(error);
   }
   return fds.slice(-count);
 }

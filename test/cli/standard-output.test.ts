@@ -2,13 +2,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { extract } from 'tar-stream';
+import { thisProcess } from '../../src/process-owner.js';
 import { verifyExport } from '../../src/verify/verify-export.js';
 import { compareExports } from '../testbed/compare-export.js';
 import { expectedExport, uploadsDirectory } from '../testbed/expected-export.js';
@@ -80,5 +83,56 @@ t.test('a tar to standard output', async (t) => {
       t.equal(bytes, 0);
       t.same(await readdir(temporary), []);
     });
+
+    await t.test('a killed stream leaves nothing behind: a guard removes it, or the next start', async (t) => {
+      for (const format of ['directory', 'ndjson']) {
+        const uploads = await uploadsDirectory('zulip-11/local');
+        const child = spawn(process.execPath, [CLI, 'export', '--output', '-', '--uploads-dir', uploads, '--quiet', '--realm', 'acme', '--format', format], {
+          env: { ...process.env, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'], TMPDIR: temporary }, stdio: ['ignore', 'pipe', 'inherit'],
+        });
+        await until(async () => (await readdir(temporary, { recursive: true })).some((path) => path.includes('acme.partial')));
+        child.kill('SIGKILL');
+        await once(child, 'exit');
+        await until(async () => (await readdir(temporary)).length === 0);
+        t.pass(format);
+      }
+      const [left, used, others] = ['realmlift-stream-left', 'realmlift-stream-used', 'realmlift-of-another'].map((name) => join(temporary, name)) as [string, string, string];
+      for (const directory of [left, used, others]) {
+        await mkdir(directory);
+        await writeFile(join(directory, 'private'), 'private');
+      }
+      const { pid } = process;
+      await writeFile(join(left, '.realmlift-owner'), JSON.stringify({ ...thisProcess(), started: 'before the machine was started again' }));
+      await writeFile(join(used, '.realmlift-owner'), JSON.stringify({ pid, host: hostname() }));
+      t.equal((await stream(url, temporary, ['--realm', 'nowhere'], (tar) => Promise.resolve(void tar.resume()))).code, 3);
+      t.strictSame(await readdir(temporary), ['realmlift-of-another', 'realmlift-stream-used'], 'what a living process has, and what is nobody\'s, stays');
+      for (const directory of [used, others]) await rm(directory, { recursive: true });
+    });
+
+    await t.test('what cannot be written is said in one line', async (t) => {
+      const uploads = await uploadsDirectory('zulip-11/local');
+      const shell = async (script: string, env: Record<string, string> = {}): Promise<Ended> => {
+        const child = spawn('/bin/sh', ['-c', script, 'sh', process.execPath, CLI, 'export', '--uploads-dir', uploads, '--quiet', '--realm', 'acme', '--output'], {
+          env: { ...process.env, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'], TMPDIR: temporary, ...env }, stdio: ['ignore', 'ignore', 'pipe'],
+        });
+        const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close') as Promise<[number | null]>]);
+        return { code, stderr };
+      };
+      const out = join(root, 'out');
+      for (const more of ['', ' --format ndjson']) t.match(await shell(`"$@" -${more} >/dev/full`), { code: 1, stderr: /^realmlift: OUTPUT_FULL \[package\]: standard output [^\n]*ENOSPC[^\n]*\n$/ }, more);
+      t.match(await shell(`"$@" '${out}' 2>/dev/full`), { code: 0 }, 'a full standard error ends no export');
+      t.match(await shell(`"$@" '${out}-1'`, { TMPDIR: '/nowhere' }), { code: 1, stderr: /^realmlift: TMPDIR_UNUSABLE \[usage\]: [^\n]*\/nowhere \(ENOENT\) \([^\n]*TMPDIR\)\n$/ });
+      t.match(await shell(`"$@" -`, { TMPDIR: '/dev/null' }), { code: 1, stderr: /^realmlift: TMPDIR_UNUSABLE [^\n]*\n$/ });
+      t.match(await shell(`"$@" /proc/export`), { code: 1, stderr: /^realmlift: (OUTPUT_UNWRITABLE|DISK_FAILED) [^\n]*\n$/ });
+      t.match(await shell(`ulimit -n 64; "$@" '${out}-2'`), { code: 1, stderr: /^realmlift: TOO_MANY_FILES \[usage\]: [^\n]*ulimit -n[^\n]*\n$/ });
+      t.same(await readdir(temporary), []);
+    });
   });
 });
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 30_000; !(await holds());) {
+    if (Date.now() > deadline) throw new Error('it did not come about');
+    await sleep(20);
+  }
+}
