@@ -13,7 +13,7 @@ import { MESSAGE_REFERENCES, type CollectedIds, type TaskMessage, type TaskName,
 
 const scanner = new JsonScanner();
 const [messagesFd, userMessagesFd, ...referenceFds] = (workerData as { fds: [number, number, ...number[]] }).fds;
-const references = new Map(MESSAGE_REFERENCES.map((reference, i) => [reference as string, new IdSpool(referenceFds[i]!)]));
+const references = new Map(MESSAGE_REFERENCES.map((reference, i) => [reference, new IdSpool(referenceFds[i]!)]));
 const spools: Spools = { messages: new IdSpool(messagesFd), userMessages: new IdSpool(userMessagesFd), references };
 let context: Context | undefined;
 

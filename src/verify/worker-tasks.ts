@@ -3,6 +3,7 @@ import type { SharedContext } from './export-context.js';
 import type { IdRun } from './id-spool.js';
 import type { RealmIndex } from './realm-index.js';
 import type { Area, RecordsResult } from './records-file.js';
+import { REFERENCES } from './references.js';
 import type { TableFileResult } from './table-file.js';
 
 /** Each kind of task with its arguments and its result. */
@@ -42,9 +43,8 @@ export interface TaskMessage {
 export type TaskReply = { result: unknown } | { failure: { message: string; code: string | undefined; stack: string | undefined } };
 
 /** References to messages that are checked over all files, by `table.key`. */
-export const MESSAGE_REFERENCES = [
-  'zerver_attachment.messages', 'zerver_onboardingusermessage.message', 'zerver_reaction.message', 'zerver_scheduledmessage.delivered_message', 'zerver_submessage.message',
-] as const;
+export const MESSAGE_REFERENCES = Object.entries(REFERENCES)
+  .flatMap(([table, keys]) => Object.entries(keys).filter(([, target]) => target === 'message').map(([key]) => `${table}.${key}`));
 
 /** Temporary files that each worker writes: messages, usermessages, and one for each of {@link MESSAGE_REFERENCES}. */
 export const SPOOLS_PER_WORKER = 2 + MESSAGE_REFERENCES.length;
