@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import t from 'tap';
+import { loadExport } from '../../src/load.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withClient } from '../testbed/database-client.js';
 import { expectedExport } from '../testbed/expected-export.js';
@@ -11,7 +12,7 @@ import { readArchive } from '../testbed/tar-archive.js';
 import { testData } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { compareDatabases } from './compare-databases.js';
-import { digests, emptyUploads, load } from './new-server.js';
+import { digests, emptyUploads, load, request, undo } from './new-server.js';
 
 const output = t.testdir();
 const { acme, globex, closed, consent } = await withTestDatabase('zulip-11/local', async (url) => {
@@ -99,10 +100,25 @@ t.test("Zulip's own export arrives too, and a realm beside it with other ids", a
 })));
 
 t.test('into an empty server, indexes made afterwards are those that were there', async (t) => withTestDatabase('zulip-11/new-server', async (url) => withTestDatabase('zulip-11/after-import', async (real) => {
-  const { schema } = await digests(url);
+  const before = await digests(url);
+  const uploads = emptyUploads();
+  const stop = new AbortController();
+  const cut = request(url, uploads, { indexesLaterFrom: 0, onEvent: ({ kind }) => { if (kind === 'messages') stop.abort(new Error('stopped')); } });
+  await t.rejects(loadExport(acme, cut, stop.signal));
+  t.not((await digests(url)).schema, before['schema'], 'a run that was stopped leaves the tables bare');
+
   const phases: string[] = [];
-  await load(acme, url, emptyUploads(), { indexesLaterFrom: 0, onEvent: (event) => { if (event.kind === 'phase') phases.push(event.name); } });
+  await load(acme, url, uploads, { indexesLaterFrom: 0, resume: true, onEvent: (event) => { if (event.kind === 'phase') phases.push(event.name); } });
   t.ok(phases.includes('indexes'));
   t.same((await compareDatabases(real, url)).differences, []);
-  t.equal((await digests(url)).schema, schema);
+  t.equal((await digests(url)).schema, before['schema']);
 })));
+
+t.test('and removed, such a load leaves everything as it was', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+  const before = await digests(url);
+  const uploads = emptyUploads();
+  const stop = new AbortController();
+  await t.rejects(loadExport(acme, request(url, uploads, { indexesLaterFrom: 0, onEvent: ({ kind }) => { if (kind === 'messages') stop.abort(new Error('stopped')); } }), stop.signal));
+  await undo(url, uploads);
+  t.same(await digests(url), before);
+}));

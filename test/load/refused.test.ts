@@ -40,7 +40,10 @@ t.test('nothing is written', async (t) => withTestDatabase('zulip-11/new-server'
   await refused('a role without rights', { code: 'RIGHT_MISSING', hint: /^GRANT SELECT, INSERT, UPDATE, DELETE ON .*zulip\.zerver_message.* TO loader; GRANT SELECT, USAGE ON SEQUENCE .*zulip\.zerver_message_id_seq.* TO loader; GRANT CREATE ON DATABASE/ }, () => load(tiny, `postgresql://loader:l@${host}${pathname}`, uploads, { subdomain: 'tiny' }));
   await withClient(url, (client) => client.query('DROP OWNED BY loader; DROP ROLE loader'));
 
-  await change(url, "DELETE FROM zerver_userprofile WHERE delivery_email = 'welcome-bot@zulip.com'").catch(() => undefined);
+  await withClient(url, (client) => client.query(`ALTER DATABASE "${pathname.slice(1)}" SET default_transaction_read_only = on`));
+  t.match(await load(tiny, url, uploads, { subdomain: 'tiny' }).then(() => undefined, (error: unknown) => error), { code: 'TARGET_READ_ONLY', exit: 3 });
+  await withClient(url, (client) => client.query(`SET transaction_read_only = off; ALTER DATABASE "${pathname.slice(1)}" SET default_transaction_read_only = off`));
+
   await change(url, "UPDATE zerver_userprofile SET delivery_email = 'other@zulip.com' WHERE delivery_email = 'welcome-bot@zulip.com'");
   await t.rejects(load(tiny, url, uploads, { subdomain: 'tiny' }), { code: 'LOAD_REFUSED', message: /system bots/, exit: 3 });
 }));
