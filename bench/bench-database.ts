@@ -1,7 +1,7 @@
 /**
- * The databases of the bench: the sample data grown to one of two shapes. Built once and kept, in the server of DATABASE_URL
- * or else in an embedded one whose files lie in out/bench-SCALE (in /var/tmp/realmlift-bench-SCALE where the user that
- * PostgreSQL runs as cannot enter the clone).
+ * The databases of the benches: the sample data grown to one of two shapes, or to a server of many realms. Built once and kept, in
+ * the server of DATABASE_URL or else in an embedded one whose files lie in out/bench-SCALE or out/bench-server (in /var/tmp/realmlift-bench-…
+ * where the user that PostgreSQL runs as cannot enter the clone).
  */
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -20,8 +20,8 @@ import { testData } from '../test/testbed/test-data.js';
 
 /** What the sample data is grown to: by which file, and what the result is called. */
 export const SHAPES = {
-  interleaved: { file: 'grow-realms.sql', title: 'four equal realms, interleaved message by message' },
-  single: { file: 'multiply-sample.sql', title: 'one realm is most of the tables; short, awkward texts, twelve usermessages a message' },
+  interleaved: { files: ['message-bodies.sql', 'grow-realms.sql'], title: 'four equal realms, interleaved message by message' },
+  single: { files: ['multiply-sample.sql'], title: 'one realm is most of the tables; short, awkward texts, twelve usermessages a message' },
 } as const;
 export type Shape = keyof typeof SHAPES;
 
@@ -55,30 +55,59 @@ export interface BenchDatabase {
   readonly server: string;
 }
 
+/** What the sample data is grown to. */
+interface Grown {
+  readonly name: string;
+  readonly title: string;
+  /** Files of bench/, and the settings that they read. */
+  readonly files: readonly string[];
+  readonly settings: Readonly<Record<string, number>>;
+}
+
 /** Runs `work` with the database of each shape in turn, building it if it is not there. */
 export async function withBenchDatabase(scale: number, shapes: readonly Shape[], work: (database: BenchDatabase, shape: Shape) => Promise<void>): Promise<void> {
-  const each = async (maintenance: string, place: Omit<BenchDatabase, 'url'>): Promise<void> => {
-    for (const shape of shapes) await work({ url: await built(maintenance, shape, scale), ...place }, shape);
-  };
+  await withBenchServer(String(scale), async (maintenance, place) => {
+    for (const shape of shapes) {
+      const messages = MESSAGES * scale;
+      const { files, title } = SHAPES[shape];
+      const url = await built(maintenance, { name: `realmlift_bench_${shape}_${messages}`, title: `${title}; about ${1.5 * scale} GB`, files, settings: { 'bench.messages': messages } });
+      await work({ url, ...place }, shape);
+    }
+  });
+}
+
+/** Runs `work` with a database of so many realms beside the sample's. @param messages of each */
+export async function withManyRealms(realms: number, messages: number, work: (database: BenchDatabase) => Promise<void>): Promise<void> {
+  await withBenchServer('server', async (maintenance, place) => {
+    const url = await built(maintenance, {
+      name: `realmlift_bench_${realms}_realms_${messages}`, title: `${realms} realms of ${messages} messages, interleaved message by message`,
+      files: ['message-bodies.sql', 'many-realms.sql'], settings: { 'bench.realms': realms, 'bench.messages': messages },
+    });
+    await work({ url, ...place });
+  });
+}
+
+/** @param kept name of the directory, see benchDirectory */
+async function withBenchServer(kept: string, work: (maintenance: string, place: Omit<BenchDatabase, 'url'>) => Promise<void>): Promise<void> {
   const given = process.env.DATABASE_URL;
   if (given !== undefined && given !== '') {
-    const directory = benchDirectory(scale);
+    const directory = benchDirectory(kept);
     await mkdir(directory, { recursive: true });
-    await each(given, { directory, server: 'the server of DATABASE_URL' });
+    await work(given, { directory, server: 'the server of DATABASE_URL' });
     return;
   }
   const identity = await postgresIdentity();
-  const directory = await enterableDirectory(scale, identity);
-  await withEmbeddedServer(directory, identity, (maintenance) => each(maintenance, { directory, server: 'an embedded server' }));
+  const directory = await enterableDirectory(kept, identity);
+  await withEmbeddedServer(directory, identity, (maintenance) => work(maintenance, { directory, server: 'an embedded server' }));
 }
 
-/** Where the files of a scale are kept between runs. */
-export function benchDirectory(scale: number): string {
-  return join(ROOT, 'out', `bench-${scale}`);
+/** Where the files are kept between runs. @param kept a scale, or `server` */
+export function benchDirectory(kept: number | string): string {
+  return join(ROOT, 'out', `bench-${kept}`);
 }
 
-async function enterableDirectory(scale: number, identity: Identity): Promise<string> {
-  for (const directory of [benchDirectory(scale), `/var/tmp/realmlift-bench-${scale}`]) {
+async function enterableDirectory(kept: string, identity: Identity): Promise<string> {
+  for (const directory of [benchDirectory(kept), `/var/tmp/realmlift-bench-${kept}`]) {
     await mkdir(directory, { recursive: true });
     if (identity.uid !== undefined && identity.gid !== undefined) await chown(directory, identity.uid, identity.gid);
     if (await promisify(execFile)('test', ['-x', directory], identity).then(() => true, () => false)) return directory;
@@ -87,19 +116,17 @@ async function enterableDirectory(scale: number, identity: Identity): Promise<st
 }
 
 /** URL of the finished database; its name says that it is complete. */
-async function built(maintenance: string, shape: Shape, scale: number): Promise<string> {
-  const name = `realmlift_bench_${shape}_${MESSAGES * scale}`;
-  const { file, title } = SHAPES[shape];
+async function built(maintenance: string, { name, title, files, settings }: Grown): Promise<string> {
   await withClient(maintenance, async (client) => {
     if ((await client.query('SELECT FROM pg_database WHERE datname = $1', [name])).rowCount === 1) return;
-    console.log(`building ${name} (${title}), which takes minutes and about ${1.5 * scale} GB, once`);
+    console.log(`building ${name} (${title}), which takes minutes, once`);
     const building = `${name}_building`;
     await client.query(`DROP DATABASE IF EXISTS ${building}`);
     await client.query(`CREATE DATABASE ${building} TEMPLATE template0 ENCODING 'UTF8'`);
     await loadDump(sibling(maintenance, building), testData('zulip-11', 'local', 'database.sql.gz'));
     await withClient(sibling(maintenance, building), async (inside) => {
-      await inside.query(`SELECT set_config('bench.messages', $1, false)`, [MESSAGES * scale]);
-      for (const script of ['drop-indexes.sql', file, 'make-indexes.sql']) await inside.query(await readFile(join(ROOT, 'bench', script), 'utf8'));
+      for (const [setting, value] of Object.entries(settings)) await inside.query('SELECT set_config($1, $2, false)', [setting, value]);
+      for (const script of ['drop-indexes.sql', ...files, 'make-indexes.sql']) await inside.query(await readFile(join(ROOT, 'bench', script), 'utf8'));
       await inside.query('VACUUM ANALYZE');
     });
     await client.query(`ALTER DATABASE ${building} RENAME TO ${name}`);

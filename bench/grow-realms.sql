@@ -42,17 +42,6 @@ INSERT INTO zerver_subscription
 
 -- Message x is message x / 4 of slot x % 4; it goes to channel (x / 4) % 50, one in twenty to a user. Its parts are looked up
 -- by subqueries, not by joins, which the planner could turn round: the rows lie in the table in the order of their ids.
-CREATE TEMP TABLE body AS
-  SELECT number, content, '<p>' || replace(replace(content, '"', '&quot;'), E'\n', E'<br>\n') || '</p>' || E'\n' || format('<p><a href="https://chat.example/#narrow/near/%s">link</a></p>', number) AS rendered,
-         to_tsvector('simple', content) AS words
-  FROM (
-    SELECT number, string_agg(word || CASE WHEN k % 11 = 10 THEN E'\n' WHEN k % 7 = 6 THEN ', ' ELSE ' ' END, '' ORDER BY k) AS content
-    FROM generate_series(0, 996) number, generate_series(0, 47) k, LATERAL (SELECT (ARRAY[
-      'deploy', 'the', '"runbook"', 'first', 'then', 'naïve', 'café', 'Übersicht', '„Plan“', '日本語', '🎉', 'C:\temp', 'check', 'queue', 'and', 'logs', 'of', 'yesterday', 'with', '@**Ada**',
-      'release', 'notes', 'are', 'in', '#**general**', 'please', 'review', 'before', 'noon', 'it''s', '50%', 'faster', '`SELECT 1`', 'или', 'завтра', 'again', 'merge', 'branch', 'tests', 'pass', 'ship'
-    ])[1 + (number * 31 + k * k * 17 + k * 7) % 41] AS word) AS chosen
-    GROUP BY number) AS written;
-CREATE UNIQUE INDEX ON body (number);
 INSERT INTO zerver_message (id, type, subject, content, rendered_content, rendered_content_version, date_sent, has_attachment, has_image, has_link, search_tsvector, sender_id, sending_client_id, realm_id, recipient_id, is_channel_message)
   SELECT b.messages + x, 1, CASE WHEN x / 4 % 20 = 0 THEN '' ELSE format('topic %s – „release“', x / 4 % 300) END,
          (SELECT format(E'%s\n%s', content, x) FROM body WHERE number = x % 997), (SELECT rendered FROM body WHERE number = x % 997), 1,

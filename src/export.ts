@@ -5,10 +5,12 @@
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { ArchiveOutlet } from './export/outlet.js';
-import { exportRealm, type RealmResult, type RunContext } from './export/export-realm.js';
+import { exportRealm } from './export/export-realm.js';
 import type { ExportEvent } from './export/events.js';
+import type { RealmResult, RunContext } from './export/realm-run.js';
+import { exportSet, type SetExportOptions } from './export/set-export.js';
 import { refuseRemap, remapFinished } from './export/remap-finished.js';
-import { inTurns, TARGETS_AT_ONCE, type Turns } from './export/turns.js';
+import { inTurns, letGo, TARGETS_AT_ONCE, type Turns } from './export/turns.js';
 import { databaseIdentity } from './export/run-identity.js';
 import { snapshotsOfUnfinished } from './export/unfinished.js';
 import { WorkerPool } from './export/worker-pool.js';
@@ -24,6 +26,7 @@ import type { Decisions } from './plan/compile-view.js';
 import type { Mode } from './plan/condition.js';
 import { holdExportedTables } from './plan/hold-tables.js';
 import { planExport } from './plan/plan-export.js';
+import { canJoinSet } from './plan/plan-set.js';
 import type { Realm } from './plan/realm.js';
 import { useSchema } from './plan/search-path.js';
 import { readSource } from './plan/source.js';
@@ -157,13 +160,21 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
   const store = await options.openStore();
   const context: RunContext = { ...source, jobs, store, fileJobs, orphans, salt, avatars, migrationStatus, onEvent };
   try {
-    const outcomes = await inTurns(context, targets, async (target, turns): Promise<Outcome> => {
+    const together = targetsOfSet(targets, options);
+    const others = targets.filter((target) => !together.includes(target));
+    const outcomeOf = new Map<Target, Outcome>();
+    if (together.length > 0) {
+      const onCopied = (): void => { if (others.length === 0) letGo(context); };
+      for (const outcome of await exportSet(context, together, setOptions(options, onCopied))) outcomeOf.set(outcome.target, 'result' in outcome ? { ...outcome, result: { ...outcome.result, outside: undefined } } : outcome);
+    }
+    await inTurns(context, others, async (target, turns) => {
       try {
-        return { target, result: await exportTarget(context, target, options, turns) };
+        outcomeOf.set(target, { target, result: await exportTarget(context, target, options, turns) });
       } catch (error) {
-        return { target, error: recoveryConflict(error, 'plan') ?? asRealmliftError(error) };
+        outcomeOf.set(target, { target, error: recoveryConflict(error, 'plan') ?? asRealmliftError(error) });
       }
     });
+    const outcomes = targets.map((target) => outcomeOf.get(target) as Outcome);
     if (outcomes.length > 1) {
       const manifest = writeRunManifest(options.output, context.snapshot, VERSION, outcomes.map(runEntry));
       if (options.archive === undefined) writeIndex(options.output, outcomes);
@@ -173,6 +184,17 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
   } finally {
     store.close();
   }
+}
+
+/** Several full exports are one set, but for the realm of the system bots, a stream of files as they come, and new ids, which take one at a time. */
+function targetsOfSet(targets: readonly Target[], { mode, archive, remap }: ExportOptions): readonly Target[] {
+  const able = mode !== 'full' || archive !== undefined || remap !== undefined ? [] : targets.filter(({ realm, userId }) => userId === undefined && canJoinSet(realm));
+  return able.length > 1 ? able : [];
+}
+
+function setOptions(options: ExportOptions, onCopied: () => void): SetExportOptions {
+  const { output, resume, decisions, randomSeed: seed, verify } = options;
+  return { output, leftovers: resume ? 'resume' : 'refuse', decisions, seed, verify, onCopied, choices: choices(options, { userId: undefined, approved: undefined }) };
 }
 
 function runEntry(outcome: Outcome): RunEntry {
@@ -214,7 +236,7 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     const { remap, archive } = options;
     // Ids are rewritten in an export that is whole: such a one leaves after that.
     const outlet = archive === undefined || remap !== undefined ? undefined : new ArchiveOutlet(archive, target.directory, output.partial);
-    const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), outlet, turnOfFiles: turns.files }, copied);
+    const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files }, copied);
     await outlet?.sendRest((path) => journal.get(path) !== undefined);
     const remapped = remap === undefined ? undefined : await remapFinished(remap, output);
     const finished = remapped?.directory ?? output.partial;
@@ -232,7 +254,7 @@ function approvedFilesOnly(options: ExportOptions, target: Target): boolean {
 }
 
 /** The choices that shape an export, as the command line names them; the seed is none of anybody's business. */
-function choices(options: ExportOptions, target: Target): Record<string, unknown> {
+function choices(options: ExportOptions, target: Pick<Target, 'userId' | 'approved'>): Record<string, unknown> {
   return {
     mode: options.mode,
     ...(target.userId === undefined ? {} : { user: target.userId }),

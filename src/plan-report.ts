@@ -2,7 +2,8 @@
  * `realmlift plan`: what an export would take, by which rules, what it would leave and what the schema has that nothing
  * classifies. It reads ids and counts, no message content.
  */
-import { areasOf, uploadsQuery } from './export/wanted.js';
+import { areasOf } from './export/wanted.js';
+import { uploadsQuery } from './export/wanted-rows.js';
 import { messageFiles } from './plan/message-files.js';
 import { holdExportedTables } from './plan/hold-tables.js';
 import { planExport, rulesOf, type ExportRequest } from './plan/plan-export.js';

@@ -1,15 +1,17 @@
 /** What is refused or told before a row leaves: no salt for avatars or a wrong one, no migration status, files that nobody approved. */
+import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
 import { hasMigrationStatus, migrationStatus, type MigrationStatusResult } from '../package/migration-status.js';
 import { refuseWrongSalt } from './avatar-salt.js';
-import type { RealmRun, RunContext } from './export-realm.js';
-import { areasOf, holdsAllUploads, needsSalt } from './wanted.js';
+import type { RealmRun, RunContext } from './realm-run.js';
+import { areasOf, needsSalt } from './wanted.js';
+import { holdsAllUploads } from './wanted-rows.js';
 
 /**
  * @returns the migration status, of releases whose exports have one
  * @throws RealmliftError ORPHANS_UNAPPROVED, SALT_MISSING, AVATAR_SALT_WRONG
  */
-export async function checkBeforehand(context: RunContext, { plan, session }: RealmRun, signal: AbortSignal): Promise<MigrationStatusResult | undefined> {
+export async function checkBeforehand(context: RunContext, { plan }: Pick<RealmRun, 'plan'>, session: pg.Client, signal: AbortSignal): Promise<MigrationStatusResult | undefined> {
   const { salt, source, store, orphans } = context;
   const { mode, realm } = plan.request;
   if (orphans === 'copy' && mode !== 'full') {
@@ -26,7 +28,7 @@ export async function checkBeforehand(context: RunContext, { plan, session }: Re
 }
 
 /** What whoever asked for a part of the realm might not expect of its files. */
-export function filesWarnings({ source }: RunContext, { plan, owners }: RealmRun): string[] {
+export function filesWarnings({ source }: RunContext, { plan, owners }: Pick<RealmRun, 'plan' | 'owners'>): string[] {
   const { mode } = plan.request;
   if (!holdsAllUploads(source) || owners !== undefined || (mode !== 'consent' && mode !== 'public')) return [];
   return ['like Zulip until 4, the export holds every uploaded file of the realm, also those that only messages which stay name; --users FILE limits them'];

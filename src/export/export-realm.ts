@@ -1,113 +1,55 @@
 /** One realm (or one user) out of the run's snapshot into one directory: rows and files at the same time, then the package. */
 import { setMaxListeners } from 'node:events';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { copyError } from '../copy/copy-error.js';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
-import type { FileStore } from '../files/file-store.js';
-import type { OrphanChoice } from '../files/pull-files.js';
 import type { WantedFiles } from '../files/wanted-files.js';
-import { recordsOf } from '../files/records.js';
-import { AREAS } from '../files/wanted-files.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { Journal, JournalPart } from '../package/journal.js';
-import type { MigrationStatusOptions } from '../package/migration-status.js';
-import type { OutputDirectory } from '../package/output-directory.js';
-import { sweep } from '../package/sweep.js';
 import type { CompiledView } from '../plan/compile-view.js';
 import { messageFiles } from '../plan/message-files.js';
 import type { Parameters } from '../plan/parameters.js';
-import type { ExportPlan } from '../plan/plan-export.js';
 import { ledgerQuery, messageIdsQuery, messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
-import type { Source } from '../plan/source.js';
-import { cutConnection, type Snapshot } from '../snapshot/snapshot.js';
+import { cutConnection } from '../snapshot/snapshot.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
 import { LOST_ATTACHMENTS, withoutLostAttachments } from './lost-attachments.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
-import type { ExportEvent, TargetEvent } from './events.js';
+import type { TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
 import { messageSegments } from './message-segments.js';
 import type { ArchiveOutlet } from './outlet.js';
-import { packageRealm } from './package-realm.js';
-import { PARTS_DIRECTORY, isMessagesPath, ledgerPath, messagesPath, partPath } from './part-paths.js';
+import { isMessagesPath, ledgerPath, messagesPath, partPath } from './part-paths.js';
 import type { Parts } from './parts.js';
 import { planFiles, type PlannedFiles } from './planned-files.js';
-import { ledgerEntries, type LedgerEntry } from './report.js';
 import { pullRealmFiles, realmFiles, type Told } from './realm-files.js';
+import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext } from './realm-run.js';
 import { rowQuery, type RowQuery } from './row-query.js';
-import { refuseAnother, runIdentity } from './run-identity.js';
 import type { MessageSegment, Segment } from './segment.js';
 import { Totals } from './totals.js';
-import type { WorkerPool } from './worker-pool.js';
+import { wantedRows } from './wanted-rows.js';
 
-/** What a realm's export shares with the others of its run. */
-export interface RunContext {
-  readonly snapshot: Snapshot;
-  /** Which database it is, see databaseIdentity. */
-  readonly database: string;
-  readonly source: Source;
-  readonly pool: WorkerPool;
-  readonly jobs: number;
-  readonly store: FileStore;
-  readonly fileJobs: number | undefined;
-  readonly orphans: OrphanChoice;
-  /** The server's avatar_salt. */
-  readonly salt: string | undefined;
-  readonly avatars: boolean;
-  readonly migrationStatus: MigrationStatusOptions;
-  readonly onEvent: (event: ExportEvent) => void;
-}
-
-/** One target of the run. */
-export interface RealmRun {
-  /** For events and messages, e.g. `acme`. */
-  readonly target: string;
-  readonly plan: ExportPlan;
-  readonly output: OutputDirectory;
-  /** Of the output directory. */
-  readonly journal: Journal;
+/** A realm whose rows are copied for it alone. */
+export interface AloneRun extends RealmRun {
   /** A session in the snapshot, for this target alone until its rows are copied. */
   readonly session: pg.Client;
   /** Waits until files of this target may be pulled: other targets' may have to come first. */
   readonly turnOfFiles: () => Promise<void>;
-  /** Users whose files may travel; undefined for everybody in the export. */
-  readonly owners: ReadonlySet<number> | undefined;
-  /** The choices that shaped the export, for the manifest. */
-  readonly options: Readonly<Record<string, unknown>>;
   /** Takes finished files as they come, where the export is a stream. */
   readonly outlet: ArchiveOutlet | undefined;
 }
-
-export interface RealmResult {
-  readonly target: string;
-  readonly plan: ExportPlan;
-  /** Rows by table. */
-  readonly rows: ReadonlyMap<string, number>;
-  /** Bytes of JSON by data class. */
-  readonly bytes: ReadonlyMap<string, number>;
-  readonly files: FilesResult;
-  /** Everything of the files stage that the ledger must name. */
-  readonly losses: readonly FileEvent[];
-  readonly warnings: readonly string[];
-  /** Rows that stayed, by reason. */
-  readonly ledger: readonly LedgerEntry[];
-}
-
-/** Written by the files stage at the end of each area. */
-const RECORDS = new Set(AREAS.map(recordsOf));
 
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;
 
 /** Exports into `output.partial`; the caller verifies and publishes. @param onCopied told when the session is not needed any more, and whether it is still good */
-export async function exportRealm(context: RunContext, run: RealmRun, onCopied: (good: boolean) => void): Promise<RealmResult> {
+export async function exportRealm(context: RunContext, run: AloneRun, onCopied: (good: boolean) => void): Promise<RealmResult> {
   return new RealmExport(context, run, onCopied).run();
 }
 
 class RealmExport {
   readonly #context: RunContext;
-  readonly #run: RealmRun;
+  readonly #run: AloneRun;
   readonly #directory: string;
   readonly #totals: Totals;
   readonly #losses: FileEvent[] = [];
@@ -124,7 +66,7 @@ class RealmExport {
   /** In place of parts that the journal knows. */
   #replaced: ReadonlyMap<string, JournalPart> = new Map();
 
-  constructor(context: RunContext, run: RealmRun, onCopied: (good: boolean) => void) {
+  constructor(context: RunContext, run: AloneRun, onCopied: (good: boolean) => void) {
     this.#onCopied = onCopied;
     this.#context = context;
     this.#run = run;
@@ -136,37 +78,17 @@ class RealmExport {
   }
 
   async run(): Promise<RealmResult> {
-    const { plan, target, options } = this.#run;
-    const { snapshot, source } = this.#context;
-    const status = await checkBeforehand(this.#context, this.#run, this.#signal);
+    const { plan, session } = this.#run;
+    const status = await checkBeforehand(this.#context, this.#run, session, this.#signal);
     for (const text of [...(status?.warnings ?? []), ...filesWarnings(this.#context, this.#run)]) {
       this.#warnings.push(text);
       this.#tell({ kind: 'warning', text });
     }
-    this.#begin();
+    beginRun(this.#context, this.#run, plan.tables);
     const files = await this.#rowsAndFiles();
     this.#tell({ kind: 'packaging' });
-    // The journal names files; the records of an area, written anew by every run, are no part of it.
-    if (this.#run.output.resumed) await sweep(this.#directory, (path) => RECORDS.has(path) || this.#run.journal.get(path) !== undefined);
-    // Files are pulled many at once: the report names them in an order that does not depend on the moment.
-    this.#losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
     if (files.lostAttachmentIds.length > 0) this.#replaced = await this.#withoutLost(files);
-    const parts = this.#parts();
-    const { rows, bytes } = this.#totals;
-    await packageRealm({ directory: this.#directory, plan, source, snapshot, parts, files, status, options, rows, losses: this.#losses, warnings: this.#warnings });
-    return { target, plan, rows, bytes, files, losses: this.#losses, warnings: this.#warnings, ledger: ledgerEntries(plan, parts) };
-  }
-
-  /** From here on the run can be resumed, and by no other run than this. */
-  #begin(): void {
-    const { journal, plan, output, options } = this.#run;
-    const { snapshot, source, database } = this.#context;
-    const run = runIdentity(plan, source, database, options);
-    const { seed } = plan.request;
-    if (journal.head !== undefined) refuseAnother(journal.head, { run, seed }, output.partial);
-    const same = journal.begin({ run, seed }, snapshot);
-    mkdirSync(join(this.#directory, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
-    this.#tell({ kind: 'started', resumed: journal.head === undefined ? 'not' : same ? 'same snapshot' : 'new snapshot', tables: this.#tablesByClass() });
+    return concludeRun(this.#context, this.#run, { parts: this.#parts(), totals: this.#totals, files, losses: this.#losses, status, warnings: this.#warnings });
   }
 
   /** Rows and files at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
@@ -174,7 +96,8 @@ class RealmExport {
     const cut = (): void => cutConnection(this.#run.session);
     this.#signal.addEventListener('abort', cut, { once: true });
     const told = { event: (event: FileEvent) => this.#tell({ kind: 'file', event }), loss: (event: FileEvent) => void this.#losses.push(event) };
-    const wanted = realmFiles(this.#context, this.#run, told);
+    const { session, plan } = this.#run;
+    const wanted = realmFiles(this.#context, this.#run, wantedRows(session, plan, this.#context.source), told);
     const files = wanted.then((list) => this.#pullFiles(list, told));
     const clients = this.#table('zerver_client');
     const messages = this.#exportMessages();
@@ -196,12 +119,6 @@ class RealmExport {
     for (const each of settled) if (each.status === 'rejected') throw each.reason;
     await Promise.all(this.#leaving.splice(0));
     return files;
-  }
-
-  #tablesByClass(): Record<string, number> {
-    const tables: Record<string, number> = {};
-    for (const { dataClass } of this.#run.plan.tables) tables[dataClass] = (tables[dataClass] ?? 0) + 1;
-    return tables;
   }
 
   #table(name: string): PlannedTable | undefined {
@@ -291,6 +208,7 @@ class RealmExport {
       switch (message.kind) {
         case 'part': return this.#finished({ ...message.part, ...origin(message.part.path) }, message.kept);
         case 'damaged': return this.#tell({ kind: 'warning', text: `${message.path} is not what the earlier run finished: it is made again` });
+        case 'dealt': return undefined;
         case 'progress': return this.#tell({ ...message, dataClass: this.#totals.classOf(message.table) });
       }
     });
@@ -336,15 +254,13 @@ class RealmExport {
   #parts(): Parts {
     const { journal } = this.#run;
     const count = this.#messagesFiles;
+    const get = (path: string): JournalPart | undefined => this.#replaced.get(path) ?? journal.get(path);
     return {
-      get: (path) => this.#replaced.get(path) ?? journal.get(path),
+      get,
+      copy: (path, file) => file.append(join(this.#directory, get(path)?.path ?? path)),
       *messages() {
         for (let number = 1; number <= count; number++) yield journal.get(messagesPath(number)) as JournalPart;
       },
     };
   }
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -7,8 +7,8 @@ import { PARTS_DIRECTORY } from './part-paths.js';
 /** Relative to the run's directory. */
 export const ORPHANS_PATH = `${PARTS_DIRECTORY}/orphans.json`;
 
-/** Runs `work` with a list that is in the run's directory when it ends well. */
-export async function withOrphanList<T>(directory: string, work: (add: (orphan: Orphan) => void) => Promise<T>): Promise<T> {
+/** Runs `work` with a list that is in the run's directory when it ends well. @param flushed see PartFile.finish */
+export async function withOrphanList<T>(directory: string, flushed: boolean, work: (add: (orphan: Orphan) => void) => Promise<T>): Promise<T> {
   const file = new PartFile(join(directory, ORPHANS_PATH));
   let count = 0;
   try {
@@ -18,7 +18,7 @@ export async function withOrphanList<T>(directory: string, work: (add: (orphan: 
       count += 1;
     });
     file.writeText(']');
-    await file.finish();
+    await file.finish(flushed);
     return result;
   } catch (error) {
     file.abandon();

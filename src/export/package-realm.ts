@@ -49,16 +49,13 @@ async function writeFiles(given: Package): Promise<void> {
   await manifest(given, assembled);
 }
 
-async function assembleTables({ directory, plan, source, parts }: Package): Promise<Map<string, JournalPart>> {
+async function assembleTables({ directory, plan, source, parts, flushed }: Package): Promise<Map<string, JournalPart>> {
   const assembled = new Map<string, JournalPart>();
   for (const name of new Set(plan.tables.map((table) => table.file).filter((file) => file !== 'messages'))) {
     const members: Member[] = plan.tables.filter((table) => table.file === name)
-      .map((table) => {
-        const part = parts.get(partPath(table.name));
-        return { key: table.name, part: part?.path ?? partPath(table.name), rows: part?.rows?.[table.name] ?? 0 };
-      });
+      .map((table) => ({ key: table.name, copy: (file) => parts.copy(partPath(table.name), file), rows: parts.get(partPath(table.name))?.rows?.[table.name] ?? 0 }));
     if (name === 'realm.json') members.push(...constants(plan, source));
-    assembled.set(name, await assemble(directory, name, members));
+    assembled.set(name, await assemble(directory, name, members, 'compact', flushed));
   }
   return assembled;
 }
@@ -83,10 +80,10 @@ function records({ areas }: FilesResult): RecordCounts {
   return { avatars: areas.avatars.records, uploads: areas.uploads.records, emoji: areas.emoji.records, realm_icons: areas.realm_icons.records };
 }
 
-async function manifest({ directory, plan, snapshot, parts, status, options }: Package, assembled: ReadonlyMap<string, JournalPart>): Promise<void> {
+async function manifest({ directory, plan, snapshot, parts, status, options, flushed }: Package, assembled: ReadonlyMap<string, JournalPart>): Promise<void> {
   const { realm, mode } = plan.request;
   await writeManifest(join(directory, MANIFEST), {
     format: 1, realmlift: VERSION, realm: realm.stringId, realm_id: realm.id, mode, zulip_version: status?.content.zulip_version ?? null,
     snapshot: { taken_at: snapshot.takenAt, id: snapshot.id, server: String(snapshot.serverVersion) }, options: { ...options },
-  }, treeEntries(directory, (path) => assembled.get(path) ?? parts.get(path)));
+  }, treeEntries(directory, (path) => assembled.get(path) ?? parts.get(path)), flushed);
 }

@@ -1,10 +1,11 @@
 /** The files of a realm's export: what the rows want is pulled and journalled, and what becomes of the rest is told. */
 import type { FileEvent, FilesResult, Orphan } from '../files/file-events.js';
 import { pullFiles, type EarlierFile } from '../files/pull-files.js';
-import type { RealmRun, RunContext } from './export-realm.js';
 import type { WantedFiles } from '../files/wanted-files.js';
 import { withOrphanList } from './orphan-list.js';
+import type { RealmRun, RunContext } from './realm-run.js';
 import { wantedFiles } from './wanted.js';
+import type { WantedRows } from './wanted-rows.js';
 import { spoolWanted } from './wanted-spool.js';
 
 export interface Told {
@@ -17,15 +18,19 @@ export interface Told {
 }
 
 /** What is wanted, out of the snapshot, which is not needed after that. */
-export async function realmFiles({ source, salt, avatars, orphans }: RunContext, { session, plan, owners, output }: RealmRun, told: Pick<Told, 'event' | 'loss'>): Promise<WantedFiles> {
-  const wanted = await wantedFiles(session, plan, source, {
+export async function realmFiles(context: RunContext, run: RealmRun, rows: WantedRows, told: Pick<Told, 'event' | 'loss'>): Promise<WantedFiles> {
+  return spoolWanted(await wantedOf(context, run, rows, told), run.output.run, context.orphans !== 'ignore');
+}
+
+/** What is wanted, read as it is asked for. */
+export async function wantedOf({ source, salt, avatars }: RunContext, { plan, owners }: RealmRun, rows: WantedRows, told: Pick<Told, 'event' | 'loss'>): Promise<WantedFiles> {
+  return wantedFiles(rows, plan, source, {
     salt: avatars ? salt : undefined, owners,
     onSkipped: (event) => {
       told.event(event);
       told.loss(event);
     },
   });
-  return spoolWanted(wanted, output.run, orphans !== 'ignore');
 }
 
 export async function pullRealmFiles({ store, fileJobs, orphans }: RunContext, run: RealmRun, wanted: WantedFiles, signal: AbortSignal, told: Told): Promise<FilesResult> {
@@ -34,7 +39,7 @@ export async function pullRealmFiles({ store, fileJobs, orphans }: RunContext, r
     const part = journal.earlier(path)?.part;
     return part?.record === undefined ? undefined : part as unknown as EarlierFile;
   };
-  return withOrphanList(output.partial, (list) => pullFiles(store, wanted, output.partial, { jobs: fileJobs, signal, done: output.resumed ? done : undefined, orphans }, async (event) => {
+  return withOrphanList(output.partial, run.flushed, (list) => pullFiles(store, wanted, output.partial, { jobs: fileJobs, signal, done: output.resumed ? done : undefined, orphans, flushed: run.flushed }, async (event) => {
     told.event(event);
     if (event.kind === 'file') {
       const { path, size, sha256, record, oddMetadata } = event;

@@ -27,6 +27,8 @@ export interface Report {
   readonly losses: readonly FileEvent[];
   readonly status: MigrationStatusResult | undefined;
   readonly warnings: readonly string[];
+  /** See PartFile.finish. */
+  readonly flushed: boolean;
 }
 
 /** Rows of one kind that stay. */
@@ -69,22 +71,22 @@ export async function writeReport(report: Report): Promise<void> {
     { key: 'orphans', part: ORPHANS_PATH, rows: 0 },
     { key: 'rows_left_out', part: path, rows: 0 },
   ];
-  await assemble(directory, 'report.json', members, 'indented');
+  await assemble(directory, 'report.json', members, 'indented', report.flushed);
 }
 
 /** `[{"class":…,"reason":…,"count":…,"rows":[…]},…]` as a part of its own, since the lists of rows lie on disk. */
-async function ledgerPart({ directory, plan, parts }: Report): Promise<string> {
+async function ledgerPart({ directory, plan, parts, flushed }: Report): Promise<string> {
   const entries = ledgerEntries(plan, parts);
   const written: string[] = [];
   for (const { name, dataClass, reason, count } of entries) {
     const path = `${PARTS_DIRECTORY}/left-out-${name}.json`;
-    await assemble(directory, path, [{ key: 'class', value: dataClass }, { key: 'what', value: name }, { key: 'reason', value: reason }, { key: 'count', value: count }, { key: 'rows', part: ledgerPath(name), rows: count }]);
+    await assemble(directory, path, [{ key: 'class', value: dataClass }, { key: 'what', value: name }, { key: 'reason', value: reason }, { key: 'count', value: count }, { key: 'rows', copy: (file) => parts.copy(ledgerPath(name), file), rows: count }], 'compact', flushed);
     written.push(path);
   }
-  return joinParts(directory, written);
+  return joinParts(directory, written, flushed);
 }
 
-async function joinParts(directory: string, paths: readonly string[]): Promise<string> {
+async function joinParts(directory: string, paths: readonly string[], flushed: boolean): Promise<string> {
   const path = `${PARTS_DIRECTORY}/left-out.json`;
   const file = new PartFile(join(directory, path));
   try {
@@ -93,7 +95,7 @@ async function joinParts(directory: string, paths: readonly string[]): Promise<s
       await file.append(join(directory, each));
     }
     file.writeText(paths.length === 0 ? '[]' : '\n  ]');
-    await file.finish();
+    await file.finish(flushed);
     return path;
   } catch (error) {
     file.abandon();

@@ -9,6 +9,8 @@ import type pg from 'pg';
 import { isIntact, PartFile } from '../package/part-file.js';
 import { confirmMessages, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
 import { copyDigest, copyInto, describeQuery, type Progress, type RowQuery } from './row-query.js';
+import type { TargetMessages } from './set-messages-files.js';
+import { dealSegment, type AnySetSegment, type DealtRows } from './set-segments.js';
 import { SourceDigest } from './source-digest.js';
 
 export interface TableSegment {
@@ -25,7 +27,16 @@ export interface MessageSegment extends MessageQueries {
   readonly files: readonly MessageFile[];
 }
 
-export type Segment = TableSegment | MessageSegment;
+/** The messages files of one target of a set. */
+export interface SetFilesSegment {
+  readonly kind: 'set-files';
+  readonly set: TargetMessages;
+  readonly ordinal: number;
+  /** Number of its first file among those of the set. */
+  readonly first: number;
+}
+
+export type Segment = TableSegment | MessageSegment | AnySetSegment | SetFilesSegment;
 
 /** A finished file, safe on disk. */
 export interface FinishedPart {
@@ -34,8 +45,8 @@ export interface FinishedPart {
   readonly size: number;
   readonly sha256: string;
   readonly rows: Readonly<Record<string, number>>;
-  /** Digest of the rows' CSV. */
-  readonly source: string;
+  /** Digest of the rows' CSV; a set has none of a single target's. */
+  readonly source?: string | undefined;
   /** Of a messages file: ids of the clients that its messages were sent with. */
   readonly clients?: readonly number[] | undefined;
 }
@@ -53,12 +64,19 @@ export interface SegmentEvents {
   /** A file that an earlier run finished is not what it was. */
   readonly onDamaged: (path: string) => void;
   readonly onProgress: (progress: Progress) => void;
+  /** The rows of a set are in their spool. */
+  readonly onDealt: (dealt: DealtRows) => void;
 }
 
 /** Writes the segment's files under `directory`. */
 export async function exportSegment(client: pg.Client, segment: Segment, directory: string, events: SegmentEvents): Promise<void> {
-  if (segment.kind === 'table') await tableSegment(client, segment, directory, events);
-  else await messageSegment(client, segment, directory, events);
+  switch (segment.kind) {
+    case 'table': return tableSegment(client, segment, directory, events);
+    case 'messages': return messageSegment(client, segment, directory, events);
+    // It needs no session.
+    case 'set-files': return;
+    default: events.onDealt(await dealSegment(client, segment, events.onProgress));
+  }
 }
 
 async function tableSegment(client: pg.Client, { path, query, earlier }: TableSegment, directory: string, { onPart, onDamaged, onProgress }: SegmentEvents): Promise<void> {

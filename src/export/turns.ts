@@ -1,5 +1,5 @@
 /** In which order the targets of a run are worked on, and when the run lets its snapshot go. */
-import type { RunContext } from './export-realm.js';
+import type { RunContext } from './realm-run.js';
 import { Slots } from './slots.js';
 
 /** Targets whose rows are copied at once, and targets whose files are pulled: while one waits for its plan or its files, another's rows flow. */
@@ -13,12 +13,18 @@ export interface Turns {
   readonly files: () => Promise<void>;
 }
 
+/** Nothing more is read from the database. */
+export function letGo({ snapshot, pool, onEvent }: Pick<RunContext, 'snapshot' | 'pool' | 'onEvent'>): void {
+  pool.letGo();
+  void snapshot.letGo();
+  onEvent({ kind: 'let-go' });
+}
+
 /**
  * The outcome of each target, in their order. Rows of a few are copied at a time, and files of a few are pulled, however long these
  * take: when all rows are copied the snapshot is let go, which would hold back vacuum.
  */
 export async function inTurns<T, O>(context: Pick<RunContext, 'snapshot' | 'pool' | 'onEvent'>, targets: readonly T[], work: (target: T, turns: Turns) => Promise<O>): Promise<O[]> {
-  const { snapshot, pool, onEvent } = context;
   const [rows, rest] = [new Slots(TARGETS_AT_ONCE), new Slots(TARGETS_AT_ONCE)];
   let left = targets.length;
   return Promise.all(targets.map(async (target) => {
@@ -31,9 +37,7 @@ export async function inTurns<T, O>(context: Pick<RunContext, 'snapshot' | 'pool
       rowsDone();
       left -= 1;
       if (left > 0) return;
-      pool.letGo();
-      void snapshot.letGo();
-      onEvent({ kind: 'let-go' });
+      letGo(context);
     };
     try {
       return await work(target, { copied, files: async () => { restDone = await rest.take(); } });

@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { RealmliftError } from '../errors.js';
 import { THREAD_LIMITS } from '../thread-limits.js';
+import { RowFault } from './dealer.js';
 import { ABANDON, LET_GO, type Assignment, type SentError, type WorkerMessage, type WorkerSetup } from './worker.js';
 
 export type SegmentMessage = Exclude<WorkerMessage, { kind: 'opened' | 'done' | 'failed' }>;
@@ -136,18 +137,23 @@ export class WorkerPool {
 }
 
 function tableOf({ segment }: Assignment): string {
-  return segment.kind === 'table' ? segment.query.table : segment.messages.table;
+  switch (segment.kind) {
+    case 'messages': return segment.messages.table;
+    case 'set-files': return segment.set.tables[0];
+    default: return segment.query.table;
+  }
 }
 
 /** Which part of a table failed, where it is only a part. */
 function segmentOf({ segment }: Assignment): string {
-  if (segment.kind === 'table') return '';
+  if (segment.kind !== 'messages') return '';
   const [first, last] = [segment.files[0]?.path, segment.files.at(-1)?.path];
   return first === last ? ` (segment ${first})` : ` (segment ${first} to ${last})`;
 }
 
-function received({ code, stage, message, table, hint, exit, stack }: SentError, where: string): RealmliftError {
-  const error = new RealmliftError(code, stage, `${message}${where}`, { table, hint, exit });
+function received({ code, stage, message, table, hint, exit, stack, realmId }: SentError, where: string): RealmliftError {
+  const plain = new RealmliftError(code, stage, `${message}${where}`, { table, hint, exit });
+  const error = realmId === undefined ? plain : new RowFault(plain, realmId);
   if (stack !== undefined) error.stack = stack;
   return error;
 }

@@ -4,9 +4,12 @@ import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { useSchema } from '../plan/search-path.js';
 import type { Progress } from './row-query.js';
+import { RowFault } from './dealer.js';
+import type { DealtRows } from './set-segments.js';
+import { writeMessagesFiles } from './set-messages-files.js';
 import { UndecodableRows } from '../copy/copy-error.js';
 import { nameUndecodable } from './undecodable-rows.js';
-import { exportSegment, type FinishedPart, type Segment } from './segment.js';
+import { exportSegment, type FinishedPart, type Segment, type SetFilesSegment } from './segment.js';
 import { forCopying } from '../copy/copy-socket.js';
 import { cutConnection, joinSnapshot, type JoinedSnapshot } from '../snapshot/snapshot.js';
 
@@ -36,6 +39,7 @@ export type WorkerMessage =
   | { readonly kind: 'part'; readonly part: FinishedPart; readonly kept: boolean }
   | { readonly kind: 'damaged'; readonly path: string }
   | { readonly kind: 'progress' } & Progress
+  | { readonly kind: 'dealt'; readonly dealt: DealtRows }
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: SentError };
 
@@ -48,6 +52,8 @@ export interface SentError {
   readonly hint: string | undefined;
   readonly exit: RealmliftError['exit'];
   readonly stack: string | undefined;
+  /** Of a set, the realm whose row it is. */
+  readonly realmId: number | undefined;
 }
 
 /** Milliseconds between two progress messages of a segment. */
@@ -98,6 +104,7 @@ class SegmentWorker {
   }
 
   async work({ segment, directory, schema }: Assignment): Promise<void> {
+    if (segment.kind === 'set-files') return this.#filesOf(segment, directory);
     const progress = new Progressing((told) => this.#send({ kind: 'progress', ...told }));
     try {
       this.#session ??= this.#open();
@@ -108,6 +115,7 @@ class SegmentWorker {
         onPart: (part, kept) => this.#send({ kind: 'part', part, kept }),
         onDamaged: (path) => this.#send({ kind: 'damaged', path }),
         onProgress: (each) => progress.add(each),
+        onDealt: (dealt) => this.#send({ kind: 'dealt', dealt }),
       });
       progress.tell();
       this.#send({ kind: 'done' });
@@ -116,6 +124,16 @@ class SegmentWorker {
       this.#session = undefined;
       session?.then((client) => client.end()).catch(() => undefined);
       this.#send({ kind: 'failed', error: sendable(error instanceof UndecodableRows ? await this.#named(error, schema) : error) });
+    }
+  }
+
+  /** What is in the spools needs no session: the snapshot may have been let go. */
+  async #filesOf(segment: SetFilesSegment, directory: string): Promise<void> {
+    try {
+      for (const part of await writeMessagesFiles(segment.set, segment.ordinal, segment.first, directory)) this.#send({ kind: 'part', part, kept: false });
+      this.#send({ kind: 'done' });
+    } catch (error) {
+      this.#send({ kind: 'failed', error: sendable(error) });
     }
   }
 
@@ -161,5 +179,5 @@ if (port !== null) {
 function sendable(error: unknown): SentError {
   const known = error instanceof RealmliftError ? error
     : new RealmliftError('UNEXPECTED', 'copy', (error as Error).message, { cause: error });
-  return { code: known.code, stage: known.stage, message: known.message, table: known.table, hint: known.hint, exit: known.exit, stack: (error as Error).stack };
+  return { code: known.code, stage: known.stage, message: known.message, table: known.table, hint: known.hint, exit: known.exit, stack: (error as Error).stack, realmId: known instanceof RowFault ? known.realmId : undefined };
 }

@@ -33,6 +33,8 @@ export interface PullOptions {
   /** Default `report`. */
   readonly orphans?: OrphanChoice | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Of the records, see PartFile.finish. */
+  readonly flushed?: boolean | undefined;
 }
 
 /**
@@ -70,10 +72,10 @@ class Pull {
   }
 
   async run(directory: string): Promise<FilesResult> {
-    const { jobs = 32, orphans = 'report' } = this.#options;
+    const { jobs = 32, orphans = 'report', flushed = true } = this.#options;
     for (const area of this.#wanted.areas) {
       const records = inOrder(this.#candidates(area), jobs, WINDOW, async (candidate) => this.#pull(candidate));
-      this.#areas[area].records = await writeRecords(directory, area, present(records));
+      this.#areas[area].records = await writeRecords(directory, area, present(records), flushed);
     }
     if (orphans !== 'ignore') {
       await reconcile({

@@ -41,10 +41,10 @@ export class RecordsFile {
     this.#count += 1;
   }
 
-  /** Flushes it to the disk and closes. @returns how many records it holds */
-  async finish(): Promise<number> {
+  /** Closes it. @param flushed see PartFile.finish @returns how many records it holds */
+  async finish(flushed = true): Promise<number> {
     this.#file.writeText(this.#count === 0 ? '[]\n' : '\n]\n');
-    await this.#file.finish();
+    await this.#file.finish(flushed);
     return this.#count;
   }
 
@@ -57,14 +57,15 @@ export class RecordsFile {
 /**
  * Writes an area's records.json in the order in which the records come.
  *
+ * @param flushed see PartFile.finish
  * @returns how many there were
  */
-export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>): Promise<number> {
+export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>, flushed: boolean): Promise<number> {
   await mkdir(join(directory, area), { recursive: true, mode: 0o700 });
   const file = new RecordsFile(directory, area);
   try {
     for await (const record of records) file.write(Buffer.from(JSON.stringify(record)));
-    return await file.finish();
+    return await file.finish(flushed);
   } finally {
     file.abandon();
   }

@@ -95,9 +95,10 @@ export class Journal {
 
   /**
    * Runs `work` with the journal of the run whose own files lie in `directory`, and with what an earlier run wrote there.
+   * @param flushed false: when `work` ends well, nothing needs the journal any more
    * @throws RealmliftError as diskError, also when a line did not reach the disk
    */
-  static async with<T>(directory: string, work: (journal: Journal) => Promise<T>): Promise<T> {
+  static async with<T>(directory: string, work: (journal: Journal) => Promise<T>, flushed = true): Promise<T> {
     const journal = await Journal.#open(directory);
     let done = false;
     try {
@@ -106,7 +107,7 @@ export class Journal {
       return result;
     } finally {
       // What ended the work is more telling than that the journal could not be flushed either.
-      await journal.#close().catch((error: unknown) => {
+      await journal.#close(flushed || !done).catch((error: unknown) => {
         if (done) throw error;
       });
     }
@@ -129,9 +130,10 @@ export class Journal {
   /**
    * Says what is exported, where this is a new run, and out of which snapshot. Once this is done the run can be resumed.
    *
+   * @param flushed false: it need not survive a power cut before the first finished file does
    * @returns whether the snapshot is the one that the last lines of an earlier run belong to
    */
-  begin(head: JournalHead, { id, key, takenAt }: JournalSnapshot): boolean {
+  begin(head: JournalHead, { id, key, takenAt }: JournalSnapshot, flushed = true): boolean {
     try {
       this.#file ??= openSync(this.#path, 'wx+', 0o600);
     } catch (error) {
@@ -143,6 +145,7 @@ export class Journal {
       this.#present = this.#end;
       this.#write({ kind: 'snapshot', id, key, takenAt });
     }
+    if (!flushed) return same;
     try {
       fsyncSync(this.#file);
       // The path down to it as well.
@@ -181,9 +184,10 @@ export class Journal {
     return part?.path === path ? { part, present: place.offset >= this.#present } : undefined;
   }
 
-  async #close(): Promise<void> {
+  async #close(flushed: boolean): Promise<void> {
+    clearTimeout(this.#timer);
     if (this.#file !== undefined) {
-      await this.#flush();
+      await (flushed ? this.#flush() : this.#flushing);
       closeSync(this.#file);
       this.#file = undefined;
     }

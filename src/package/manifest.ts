@@ -88,14 +88,14 @@ export function comparePaths(a: string, b: string): number {
 }
 
 /**
- * Writes a manifest and flushes it to disk. `entries` must come sorted by {@link comparePaths}, each path once.
+ * Writes a manifest and, unless told otherwise, flushes it to disk. `entries` must come sorted by {@link comparePaths}, each path once.
  *
  * @throws RealmliftError `MANIFEST_ORDER` when they do not.
  */
 export async function writeManifest(
-  path: string, header: ManifestHeader, entries: AsyncIterable<ManifestFile> | Iterable<ManifestFile>,
+  path: string, header: ManifestHeader, entries: AsyncIterable<ManifestFile> | Iterable<ManifestFile>, flush = true,
 ): Promise<void> {
-  await pipeline(Readable.from(manifestText(header, entries)), createWriteStream(path, { flush: true, mode: 0o600 }));
+  await pipeline(Readable.from(manifestText(header, entries)), createWriteStream(path, { flush, mode: 0o600 }));
 }
 
 /** Writes the entry of one file anew, which was changed on purpose. */

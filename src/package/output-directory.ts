@@ -23,8 +23,11 @@ export interface OutputDirectory {
   readonly run: string;
   /** True when an earlier run's partial directory is being continued. */
   readonly resumed: boolean;
-  /** Moves the finished export to its final path: what lies in `partial`, or in another directory on the same file system, and then `partial` is removed. */
-  publish(from?: string): void;
+  /**
+   * Moves the finished export to its final path: what lies in `partial`, or in another directory on the same file system, and then `partial` is removed.
+   * @param flushed false where the caller flushes many exports at once
+   */
+  publish(from?: string, flushed?: boolean): void;
   /** Gives the directory free for another run, which may resume it; one in which nothing was begun is removed. */
   release(): void;
   /** Removes what was written and gives the directory free. */
@@ -69,7 +72,7 @@ export function takeOutputDirectory(output: string, name: string, leftovers: Lef
       if (leftovers === 'remove') clear(partial, run);
       return {
         final, partial, run, resumed: left,
-        publish: (from = partial) => publish(final, partial, run, from), release: () => release(partial, run, unlock),
+        publish: (from = partial, flushed = true) => publish(final, partial, run, from, flushed), release: () => release(partial, run, unlock),
         // With the lock, so that it is no other run's directory.
         discard: () => rmSync(partial, { recursive: true, force: true }),
       };
@@ -117,14 +120,14 @@ function clear(partial: string, run: string): void {
   for (const name of readdirSync(run)) if (!LOCKS.test(name)) rmSync(join(run, name), { recursive: true });
 }
 
-function publish(final: string, partial: string, run: string, from: string): void {
+function publish(final: string, partial: string, run: string, from: string, flushed: boolean): void {
   try {
-    flushDirectory(from);
+    if (flushed) flushDirectory(from);
     if (from === partial) rmSync(run, { recursive: true });
     if (existsSync(final)) rmdirSync(final);
     renameSync(from, final);
     if (from !== partial) rmSync(partial, { recursive: true });
-    flushDirectory(dirname(final));
+    if (flushed) flushDirectory(dirname(final));
   } catch (error) {
     throw diskError(error, final);
   }

@@ -57,11 +57,14 @@ export class PartFile {
     for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) this.write(chunk as Buffer);
   }
 
-  /** Writes what is held, flushes it to the disk and closes. */
-  async finish(): Promise<FinishedFile> {
+  /**
+   * Writes what is held, flushes it to the disk and closes.
+   * @param flushed false where the caller has many files flushed at once, before anybody relies on them
+   */
+  async finish(flushed = true): Promise<FinishedFile> {
     this.#drain();
     try {
-      await flush(this.#handle);
+      if (flushed) await flush(this.#handle);
     } catch (error) {
       throw diskError(error, this.#path);
     } finally {

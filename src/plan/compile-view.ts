@@ -10,6 +10,7 @@ import { requireColumn, requireColumnsOf } from './needed-columns.js';
 import { chooseSelect, expectedColumns, type Choice, type Registry } from './registry.js';
 import { looksSecret } from './secret-names.js';
 import { sourceOf, splitSelect, type SelectItem } from './select-list.js';
+import { setForm, TENANT } from './set-form.js';
 import type { NamedSelect, ViewFile } from './view-file.js';
 
 /** What the operator decided about columns, as `table.column`. */
@@ -47,13 +48,16 @@ export interface CompiledRegistry {
   readonly secrets: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
+/** Views as they are written, for one realm; or of all realms of a set at once, see setForm. */
+export type Form = 'realm' | 'set';
+
 /**
  * Compiles every table that travels under these circumstances and every selection that they read, and checks each.
  *
  * @throws RealmliftError SECRET_UNDECIDED when a column of an exported table looks secret and nobody decided; VIEW_REFUSED; SCHEMA_UNKNOWN
  */
-export function compileRegistry(registry: Registry, circumstances: Circumstances, decisions: Decisions): CompiledRegistry {
-  const compiler = new Compiler(registry, circumstances, decisions);
+export function compileRegistry(registry: Registry, circumstances: Circumstances, decisions: Decisions, form: Form = 'realm'): CompiledRegistry {
+  const compiler = new Compiler(registry, circumstances, decisions, form);
   const tables = new Map<string, CompiledView>();
   for (const view of registry.tables.values()) {
     const choice = circumstances.catalog.has(view.table) ? chooseSelect(view, circumstances) : undefined;
@@ -100,9 +104,11 @@ class Compiler {
   readonly #circumstances: Circumstances;
   readonly #catalog: Catalog;
   readonly #rules: ViewRules;
+  readonly #form: Form;
   readonly #expected: ExpectedColumns;
 
-  constructor(registry: Registry, circumstances: Circumstances, decisions: Decisions) {
+  constructor(registry: Registry, circumstances: Circumstances, decisions: Decisions, form: Form) {
+    this.#form = form;
     this.#registry = registry;
     this.#circumstances = circumstances;
     this.#catalog = circumstances.catalog;
@@ -114,9 +120,10 @@ class Compiler {
   }
 
   compile(view: ViewFile, { select, because }: Choice): CompiledView {
-    checkView(view.name, select.sql, this.#rules, view.shared);
-    const { items, rest } = splitSelect(select.sql, `${view.dataClass}/${view.name}.sql`);
-    const sources = [...new Set([...select.sql.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map((match) => match[1] as string))];
+    const text = this.#form === 'set' && view.name !== TENANT ? setForm(select.sql, this.#rules.selections) : select.sql;
+    checkView(view.name, text, this.#rules, view.shared);
+    const { items, rest } = splitSelect(text, `${view.dataClass}/${view.name}.sql`);
+    const sources = [...new Set([...text.matchAll(/\b(?:FROM|JOIN)\s+(\w+)/gi)].map((match) => match[1] as string))];
     const reads = sources.filter((name) => this.#registry.selections.has(name));
     const tables = sources.filter((name) => !this.#registry.selections.has(name));
     for (const name of reads) this.selection(name);

@@ -2,7 +2,10 @@
 import { RealmliftError } from '../errors.js';
 
 export interface Parameters {
-  readonly realm_id: number;
+  /** The exported realm; undefined in a plan of many. */
+  readonly realm_id: number | undefined;
+  /** The realms of a plan of many. */
+  readonly realm_ids: readonly number[];
   /** The single user, in user mode. */
   readonly user_id: number | undefined;
   /** The three system bots wherever they live: never rows of zerver_userprofile. */
@@ -15,6 +18,8 @@ export interface Parameters {
   readonly consenting_user_ids: readonly number[];
   /** Clients that the exported messages were sent with: known once these have been copied. */
   readonly message_client_ids: readonly number[];
+  /** In a plan of many realms: the realm of each of these clients. */
+  readonly message_client_realm_ids: readonly number[];
   /** Users with an uploaded avatar that does not travel. */
   readonly avatarless_user_ids: readonly number[];
   /** Attachments without a file in the export: known once the files have been pulled. */
@@ -26,8 +31,8 @@ export interface Parameters {
 type ParameterName = keyof Parameters | 'message_ids';
 
 const TYPES: Record<ParameterName, 'bigint' | 'bigint[]' | 'text'> = {
-  realm_id: 'bigint', user_id: 'bigint', system_bot_ids: 'bigint[]', cross_realm_bot_ids: 'bigint[]', bot_group_ids: 'bigint[]',
-  consenting_user_ids: 'bigint[]', avatarless_user_ids: 'bigint[]', message_client_ids: 'bigint[]', missing_attachment_ids: 'bigint[]', message_ids: 'bigint[]', seed: 'text',
+  realm_id: 'bigint', realm_ids: 'bigint[]', user_id: 'bigint', system_bot_ids: 'bigint[]', cross_realm_bot_ids: 'bigint[]', bot_group_ids: 'bigint[]',
+  consenting_user_ids: 'bigint[]', avatarless_user_ids: 'bigint[]', message_client_ids: 'bigint[]', message_client_realm_ids: 'bigint[]', missing_attachment_ids: 'bigint[]', message_ids: 'bigint[]', seed: 'text',
 };
 
 /** A `:name` that is not part of a `::cast`. */

@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
 import { columnNeeded } from './check-view.js';
-import { compileRegistry, type CompiledRegistry, type Decisions } from './compile-view.js';
+import { compileRegistry, type CompiledRegistry, type Decisions, type Form } from './compile-view.js';
 import type { Circumstances, Mode } from './condition.js';
 import { consentingUsers, refuseWithoutOwner } from './consent.js';
 import { fileRules } from './file-rules.js';
@@ -58,6 +58,7 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
   const crossRealm = request.realm.stringId !== SYSTEM_REALM;
   const parameters: Parameters = {
     realm_id: request.realm.id,
+    realm_ids: [request.realm.id],
     user_id: request.userId,
     system_bot_ids: bots,
     cross_realm_bot_ids: crossRealm ? bots : [],
@@ -65,6 +66,7 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
     consenting_user_ids: consenting,
     avatarless_user_ids: await avatarlessUsers(client, request, consenting),
     message_client_ids: [],
+    message_client_realm_ids: [],
     missing_attachment_ids: [],
     seed: request.seed,
   };
@@ -88,11 +90,12 @@ export function circumstancesOf({ mode, approved }: Pick<ExportRequest, 'mode' |
   return { mode, catalog, approved: approved !== undefined, zerverMigration: version.zerverMigration };
 }
 
-function compileOnce(source: Source, circumstances: Circumstances, decisions: Decisions): CompiledRegistry {
+/** The source's views, compiled when they are first asked for. */
+export function compileOnce(source: Source, circumstances: Circumstances, decisions: Decisions, form: Form = 'realm'): CompiledRegistry {
   const known = compiledOf.get(source) ?? new Map<string, CompiledRegistry>();
   compiledOf.set(source, known);
-  const key = JSON.stringify([circumstances.mode, circumstances.approved, [...decisions.strip], [...decisions.keep]]);
-  const compiled = known.get(key) ?? compileRegistry(source.registry, circumstances, decisions);
+  const key = JSON.stringify([form, circumstances.mode, circumstances.approved, [...decisions.strip], [...decisions.keep]]);
+  const compiled = known.get(key) ?? compileRegistry(source.registry, circumstances, decisions, form);
   known.set(key, compiled);
   return compiled;
 }

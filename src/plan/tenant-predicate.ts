@@ -8,7 +8,7 @@
 import { aliasOf, branches, columnName, conjuncts, functionName, qualifierOf, sources, subselect, type Node } from './sql-tree.js';
 
 /** Parameters that bind rows to the realm, its user, its bots, or to ids that the run has already selected. */
-const TENANT_PARAMETERS = new Set(['realm_id', 'user_id', 'cross_realm_bot_ids', 'bot_group_ids', 'message_ids', 'consenting_user_ids']);
+const TENANT_PARAMETERS = new Set(['realm_id', 'realm_ids', 'user_id', 'cross_realm_bot_ids', 'bot_group_ids', 'message_ids', 'consenting_user_ids']);
 
 /** A source that is always bound: a selection, or the table of a view that is shared by all realms. */
 export type AlwaysBound = (table: string) => boolean;
@@ -58,7 +58,7 @@ function binds(condition: Node, source: Node, known: ReadonlySet<string>, always
   switch (condition.operator) {
     case 'OR': return binds(left, source, known, always) && binds(right, source, known, always);
     case '=': return fits(left, right, source) || links(left, right, source, known) || links(right, left, source, known);
-    case 'IN': return isIdOf(left, source) && isBoundList(right, known, always);
+    case 'IN': return namesIdOf(left, source) && isBoundList(right, known, always);
     default: return false;
   }
 }
@@ -69,7 +69,7 @@ function fits(left: Node, right: Node, source: Node): boolean {
   const parameter = right.type === 'function' && functionName(right) === 'any' ? soleArgument(right) : right;
   if (parameter?.type !== 'param' || !TENANT_PARAMETERS.has(String(parameter.value))) return false;
   // Another table's id that happens to equal the realm's is no row of the realm.
-  return parameter.value !== 'realm_id' || columnName(left) === 'realm_id' || (columnName(left) === 'id' && source.table === 'zerver_realm');
+  return (parameter.value !== 'realm_id' && parameter.value !== 'realm_ids') || columnName(left) === 'realm_id' || (columnName(left) === 'id' && source.table === 'zerver_realm');
 }
 
 /** `alias.id = other.alias_id` with a bound other: one side is a key, or both are the same reference. */
@@ -81,6 +81,11 @@ function links(own: Node, other: Node, source: Node, known: ReadonlySet<string>)
 
 function isIdOf(node: Node, source: Node): boolean {
   return node.type === 'column_ref' && qualifierOf(node) === aliasOf(source) && isId(columnName(node));
+}
+
+/** An id, or `(tenant, id)` in the set form of a view. */
+function namesIdOf(node: Node, source: Node): boolean {
+  return isIdOf(node, source) || (node.type === 'expr_list' && (node.value as Node[]).some((each) => isIdOf(each, source)));
 }
 
 function isId(name: string): boolean {

@@ -43,6 +43,16 @@ export interface SegmentedSink extends RowSink {
   see(value: number): void;
 }
 
+/** A sink that takes row after row, without commas, and learns of each whose it is: the first column, an integer, is shown and not written. */
+export interface DealtSink extends RowSink {
+  /** Indexes of integer columns whose values in the current row the sink wants to see; the first column is the first of them, -1 stands for none. */
+  readonly shown: readonly number[];
+  /** Those values, in the same order: NaN for null. */
+  readonly values: Float64Array;
+  /** The row is complete: what write() took since the last call. */
+  endRow(): void;
+}
+
 /** Room that any field but a long one needs: a timestamp of 12 + 1 + 6 digits, an integer of 20, and the punctuation. */
 const FIELD_ROOM = 64;
 
@@ -57,6 +67,9 @@ export class CsvToJson {
   readonly #table: string;
   readonly #tape: Tape;
   readonly #segmented: SegmentedSink | undefined;
+  readonly #dealt: DealtSink | undefined;
+  /** Per column: its place among the shown ones, or -1. */
+  readonly #shownAt: readonly number[];
   /** Per column: how its field is read. */
   readonly #kinds: readonly number[];
   /** Per column: what goes before its value, e.g. `,"sender":`; nothing for a stripped one. */
@@ -78,7 +91,7 @@ export class CsvToJson {
    * @param table for error messages
    * @param stripped keys that must not be written
    */
-  constructor(columns: readonly OutputColumn[], sink: RowSink | SegmentedSink, table: string, stripped: ReadonlySet<string> = new Set()) {
+  constructor(columns: readonly OutputColumn[], sink: RowSink | SegmentedSink | DealtSink, table: string, stripped: ReadonlySet<string> = new Set()) {
     this.#columns = columns;
     this.#table = table;
     this.#tape = new Tape((bytes) => {
@@ -92,6 +105,12 @@ export class CsvToJson {
     this.#kinds = columns.map((column, index) => (travels[index] === true ? KIND[column.kind] : KIND.skip));
     this.#prefixes = columns.map((column, index) =>
       Buffer.from(travels[index] === true ? `${index === first ? '{' : ','}${JSON.stringify(column.key)}:` : ''));
+    this.#dealt = 'endRow' in sink ? sink : undefined;
+    this.#shownAt = columns.map((_, index) => this.#dealt?.shown.indexOf(index) ?? -1);
+    if (this.#dealt !== undefined) {
+      this.#kinds = [KIND.integer, ...this.#kinds.slice(1)];
+      if (travels[0] === true || this.#dealt.shown.some((index) => index >= 0 && this.#kinds[index] !== KIND.integer)) throw new RealmliftError('SEGMENT_COLUMN', 'transform', 'a shown column is not an integer, or whose rows they are would be written', { table });
+    }
     if ('startRow' in sink) {
       if (columns[0]?.kind !== 'integer') throw new RealmliftError('SEGMENT_COLUMN', 'transform', 'the first column of a segmented table is not an integer', { table });
       this.#segmented = sink;
@@ -190,6 +209,11 @@ export class CsvToJson {
       if (this.#column === 0) this.#startRow(this.#segmented);
       else if (this.#column === this.#watched && tape.count > 0) this.#segmented.see(integerValue(tape.out, tape.length - tape.count, tape.length));
     }
+    const shown = this.#shownAt[this.#column] as number;
+    if (this.#dealt !== undefined && shown >= 0) {
+      this.#dealt.values[shown] = tape.count === 0 ? NaN : integerValue(tape.out, tape.length - tape.count, tape.length);
+      if (this.#column === 0) tape.length = this.#rowStart;
+    }
     const delimiter = tape.source[tape.at++];
     this.#insideField = false;
     if (delimiter === COMMA) {
@@ -199,8 +223,12 @@ export class CsvToJson {
       tape.reserve(1);
       tape.out[tape.length++] = CLOSE;
       this.#column = 0;
-      this.#comma = 1;
       this.#rows++;
+      if (this.#dealt === undefined) this.#comma = 1;
+      else {
+        tape.flush();
+        this.#dealt.endRow();
+      }
     } else {
       this.#fail(OUTCOME.malformed);
     }

@@ -63,6 +63,12 @@ export class IdSpool {
     return runs;
   }
 
+  /** Forgets all ids, and what runs there are: the file is written anew. */
+  reset(): void {
+    this.finish();
+    this.#position = 0;
+  }
+
   #flush(): void {
     const ids = this.#batch.subarray(0, this.#count);
     if (!this.#rising) ids.sort();

@@ -27,6 +27,8 @@ import { tellPhase } from '../narration.js';
 export interface VerifyOptions {
   /** Worker threads; default: the processors. */
   jobs?: number;
+  /** Threads that are there already, instead. */
+  workers?: VerifyWorkers;
   /** After each file or small group of files. */
   onProgress?: (progress: VerifyProgress) => void;
 }
@@ -79,19 +81,33 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
   });
   if (opened.empty) return report({ files: 0, bytes: 0, rows: {} });
 
+  const check = async ({ pool, scratch }: VerifyWorkers): Promise<VerifyReport> => {
+    const context = await indexExport(opened, pool, findings);
+    if (context === undefined) return report({ files: 1, bytes: 0, rows: {} });
+    const { records, counts } = await checkAllRecords(opened, context, pool, findings);
+    const files = new FileChecks(pool, opened, findings, records, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
+    for (const [area, count] of counts) files.compareRecords(area, count);
+    // Of many exports at once nobody wants to see each.
+    if (options.workers === undefined) tellPhase('reading all files', 'bytes', await listedBytes(opened));
+    await checkAllFiles(opened, files, findings);
+    checkIdsOverFiles(await pool.runOnAll('finish', undefined), context.kind, new IdSpool(scratch), findings);
+    return report(files.totals, files.census);
+  };
+  return options.workers === undefined ? withVerifyWorkers(jobs, check) : check(options.workers);
+}
+
+/** What looks at one export at a time, and then at another. */
+export interface VerifyWorkers {
+  readonly pool: WorkerPool;
+  /** A temporary file. */
+  readonly scratch: number;
+}
+
+/** @param jobs worker threads */
+export function withVerifyWorkers<T>(jobs: number, work: (workers: VerifyWorkers) => Promise<T>): Promise<T> {
   return withTemporaryFiles((open) => {
-    const scratch = new IdSpool(open(1)[0]!);
-    return WorkerPool.with(jobs, () => open(SPOOLS_PER_WORKER), async (pool) => {
-      const context = await indexExport(opened, pool, findings);
-      if (context === undefined) return report({ files: 1, bytes: 0, rows: {} });
-      const { records, counts } = await checkAllRecords(opened, context, pool, findings);
-      const files = new FileChecks(pool, opened, findings, records, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
-      for (const [area, count] of counts) files.compareRecords(area, count);
-      tellPhase('reading all files', 'bytes', await listedBytes(opened));
-      await checkAllFiles(opened, files, findings);
-      checkIdsOverFiles(await pool.runOnAll('finish', undefined), context.kind, scratch, findings);
-      return report(files.totals, files.census);
-    });
+    const [scratch] = open(1) as [number];
+    return WorkerPool.with(jobs, () => open(SPOOLS_PER_WORKER), (pool) => work({ pool, scratch }));
   });
 }
 

@@ -32,6 +32,8 @@ const perform: { [Name in TaskName]: (given: Tasks[Name]['arguments']) => Tasks[
   },
   context(shared) {
     context = openContext(shared);
+    // What was gathered belongs to the export before.
+    for (const spool of [spools.messages, spools.userMessages, ...references.values()]) spool.reset();
     return undefined;
   },
   records: ({ area }) => checkRecords(area, scanner, known()),

@@ -5,7 +5,7 @@
  * costs PostgreSQL a tenth (planning is nearly all of it on a small server). whole-export.test.ts runs the queries as they are.
  */
 import type pg from 'pg';
-import { quote, type CompiledView } from '../../src/plan/compile-view.js';
+import { quote, type CompiledRegistry, type CompiledView } from '../../src/plan/compile-view.js';
 import { inline } from '../../src/plan/parameters.js';
 import { planExport, type ExportPlan, type ExportRequest } from '../../src/plan/plan-export.js';
 import type { Source } from '../../src/plan/source.js';
@@ -26,13 +26,8 @@ export const FREE_CHOICE = { decisions: { strip: new Set<string>(), keep: new Se
 /** Plans and runs one export in the open transaction of `client`. */
 export async function exportedRows(client: pg.Client, source: Source, request: ExportRequest): Promise<Exported> {
   const plan = await planExport(client, source, request);
-  const { compiled, parameters } = plan;
-  const views = [...compiled.tables.values(), ...compiled.ledger, compiled.messageIds];
-  const selects = views.map((view, index) => `SELECT ${index} AS view, (SELECT json_agg(row_to_json(q)) FROM (${sortedRows(view)}) AS q) AS rows`);
-  const selections = [...compiled.selections.values()].map(({ name, sql }) => `${name} AS MATERIALIZED (\n${sql}\n)`);
-  const statement = inline(given(`${selections.length === 0 ? '' : `WITH ${selections.join(', ')}\n`}${selects.join('\nUNION ALL\n')}`), parameters);
-  const { rows } = await client.query<{ view: number; rows: Row[] | null }>(statement);
-  const of = new Map(rows.map((each) => [views[each.view] as CompiledView, each.rows ?? []]));
+  const { compiled } = plan;
+  const of = await rowsOfViews(client, compiled, (sql) => inline(given(sql), plan.parameters));
   return {
     plan,
     tables: Object.fromEntries(plan.tables.map(({ name, columns, keys }) => [
@@ -41,6 +36,15 @@ export async function exportedRows(client: pg.Client, source: Source, request: E
     ledger: Object.fromEntries(compiled.ledger.map((view) => [view.name, of.get(view) ?? []])),
     messageIds: (of.get(compiled.messageIds) ?? []).map(({ id }) => id as number),
   };
+}
+
+/** The rows of every view of an export, in one statement. @param bound gives the text its parameters */
+export async function rowsOfViews(client: pg.Client, compiled: CompiledRegistry, bound: (sql: string) => string): Promise<Map<CompiledView, Row[]>> {
+  const views = [...compiled.tables.values(), ...compiled.ledger, compiled.messageIds];
+  const selects = views.map((view, index) => `SELECT ${index} AS view, (SELECT json_agg(row_to_json(q)) FROM (${sortedRows(view)}) AS q) AS rows`);
+  const selections = [...compiled.selections.values()].map(({ name, sql }) => `${name} AS MATERIALIZED (\n${sql}\n)`);
+  const { rows } = await client.query<{ view: number; rows: Row[] | null }>(bound(`WITH ${selections.join(', ')}\n${selects.join('\nUNION ALL\n')}`));
+  return new Map(rows.map((each) => [views[each.view] as CompiledView, each.rows ?? []]));
 }
 
 /** What an export learns from the messages that it has copied, asked of the selection of these messages. */

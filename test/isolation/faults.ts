@@ -9,6 +9,7 @@ import { leaks } from './leaks.js';
 import { ledgerGaps } from './ledger-gaps.js';
 import { oracle } from './oracle.js';
 import type { ServerSpec } from './server-arbitrary.js';
+import { setFaults } from './set-rows.js';
 import { rowsOf, type Row } from './server-rows.js';
 
 /** What is wrong with the exports of one server, in every mode; nothing is left in the database. */
@@ -36,6 +37,7 @@ export async function faults(database: IsolationDatabase, spec: ServerSpec): Pro
       const messages = (exported.tables.zerver_message ?? []).map(({ id }) => id);
       if (messages.join() !== exported.messageIds.join()) found.push(`${name}: ids of messages ${exported.messageIds.join()} instead of ${messages.join()}`);
       if (mode === 'user') continue;
+      if (mode === 'full') found.push(...(await setFaults(client, source, exported, spec.approved % 4)).map((line) => `set: ${line}`));
       found.push(...[...leaks(exported.tables, realm.id), ...ledgerGaps(server, exported, realm.id)].map((line) => `${name}: ${line}`));
     }
     return found;

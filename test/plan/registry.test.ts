@@ -26,7 +26,7 @@ const NO_DECISIONS: Decisions = { strip: new Set(), keep: new Set() };
 const FLAGS: Readonly<Record<string, string>> = { 'zerver_usermessage.flags': 'flags_mask', 'zerver_onboardingusermessage.flags': 'flags_mask' };
 const RELEASES = [['zulip-12', 'zulip-12/local', 792], ['zulip-11', 'zulip-11/local', 697], ['zulip-8', 'zulip-8/local', 517]] as const;
 const PARAMETERS: Parameters = {
-  realm_id: 2, user_id: 8, system_bot_ids: [1, 4, 5], cross_realm_bot_ids: [1, 4, 5], bot_group_ids: [7], consenting_user_ids: [], avatarless_user_ids: [], message_client_ids: [], missing_attachment_ids: [], seed: "quo'ted",
+  realm_id: 2, realm_ids: [2], user_id: 8, system_bot_ids: [1, 4, 5], cross_realm_bot_ids: [1, 4, 5], bot_group_ids: [7], consenting_user_ids: [], avatarless_user_ids: [], message_client_ids: [], message_client_realm_ids: [], missing_attachment_ids: [], seed: "quo'ted",
 };
 
 async function withCatalog<T>(dataset: Dataset, work: (client: pg.Client, catalog: Catalog) => Promise<T>): Promise<T> {

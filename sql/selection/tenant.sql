@@ -1,0 +1,5 @@
+-- The realms of a run that exports many at once. The set form of a view (src/plan/set-form.ts) reads it where rows belong to every realm.
+
+SELECT r.id
+FROM zerver_realm r
+WHERE r.id = ANY (:realm_ids)

@@ -1,0 +1,117 @@
+/** What the export of a realm is, whether its rows are copied for it alone or dealt out of a set: what it shares, how it begins, how it ends. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { FileEvent, FilesResult } from '../files/file-events.js';
+import type { FileStore } from '../files/file-store.js';
+import type { OrphanChoice } from '../files/pull-files.js';
+import { recordsOf } from '../files/records.js';
+import { AREAS } from '../files/wanted-files.js';
+import type { Journal } from '../package/journal.js';
+import type { MigrationStatusOptions, MigrationStatusResult } from '../package/migration-status.js';
+import type { OutputDirectory } from '../package/output-directory.js';
+import { sweep } from '../package/sweep.js';
+import type { PlannedTable } from '../plan/plan-tables.js';
+import type { ExportPlan } from '../plan/plan-export.js';
+import type { Source } from '../plan/source.js';
+import type { Snapshot } from '../snapshot/snapshot.js';
+import type { ExportEvent } from './events.js';
+import { packageRealm } from './package-realm.js';
+import { PARTS_DIRECTORY } from './part-paths.js';
+import type { Parts } from './parts.js';
+import { ledgerEntries, type LedgerEntry } from './report.js';
+import { refuseAnother, runIdentity } from './run-identity.js';
+import type { Totals } from './totals.js';
+import type { WorkerPool } from './worker-pool.js';
+
+/** What a realm's export shares with the others of its run. */
+export interface RunContext {
+  readonly snapshot: Snapshot;
+  /** Which database it is, see databaseIdentity. */
+  readonly database: string;
+  readonly source: Source;
+  readonly pool: WorkerPool;
+  readonly jobs: number;
+  readonly store: FileStore;
+  readonly fileJobs: number | undefined;
+  readonly orphans: OrphanChoice;
+  /** The server's avatar_salt. */
+  readonly salt: string | undefined;
+  readonly avatars: boolean;
+  readonly migrationStatus: MigrationStatusOptions;
+  readonly onEvent: (event: ExportEvent) => void;
+}
+
+/** One target of the run. */
+export interface RealmRun {
+  /** For events and messages, e.g. `acme`. */
+  readonly target: string;
+  readonly plan: ExportPlan;
+  readonly output: OutputDirectory;
+  /** Of the output directory. */
+  readonly journal: Journal;
+  /** Users whose files may travel; undefined for everybody in the export. */
+  readonly owners: ReadonlySet<number> | undefined;
+  /** The choices that shaped the export, for the manifest. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Each file is flushed to the disk when it is finished; else many exports are flushed at once before they are published. */
+  readonly flushed: boolean;
+}
+
+export interface RealmResult {
+  readonly target: string;
+  readonly plan: ExportPlan;
+  /** Rows by table. */
+  readonly rows: ReadonlyMap<string, number>;
+  /** Bytes of JSON by data class. */
+  readonly bytes: ReadonlyMap<string, number>;
+  readonly files: FilesResult;
+  /** Everything of the files stage that the ledger must name. */
+  readonly losses: readonly FileEvent[];
+  readonly warnings: readonly string[];
+  /** Rows that stayed, by reason. */
+  readonly ledger: readonly LedgerEntry[];
+}
+
+/** Written by the files stage at the end of each area. */
+const RECORDS = new Set(AREAS.map(recordsOf));
+
+/** From here on the run can be resumed, and by no other run than this. @param tables to be told */
+export function beginRun({ snapshot, source, database, onEvent }: RunContext, { journal, plan, output, options, target, flushed }: RealmRun, tables: readonly PlannedTable[]): void {
+  const run = runIdentity(plan, source, database, options);
+  const { seed } = plan.request;
+  if (journal.head !== undefined) refuseAnother(journal.head, { run, seed }, output.partial);
+  const same = journal.begin({ run, seed }, snapshot, flushed);
+  mkdirSync(join(output.partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
+  onEvent({ target, kind: 'started', resumed: journal.head === undefined ? 'not' : same ? 'same snapshot' : 'new snapshot', tables: tablesByClass(tables) });
+}
+
+export function tablesByClass(tables: readonly PlannedTable[]): Record<string, number> {
+  const count: Record<string, number> = {};
+  for (const { dataClass } of tables) count[dataClass] = (count[dataClass] ?? 0) + 1;
+  return count;
+}
+
+/** What an export has when its rows and files are there. */
+export interface Finished {
+  readonly parts: Parts;
+  readonly totals: Totals;
+  readonly files: FilesResult;
+  readonly losses: FileEvent[];
+  readonly status: MigrationStatusResult | undefined;
+  readonly warnings: readonly string[];
+}
+
+/** Packages it. */
+export async function concludeRun({ snapshot, source }: RunContext, { target, plan, options, output, journal, flushed }: RealmRun, finished: Finished): Promise<RealmResult> {
+  const { parts, totals: { rows, bytes }, files, losses, status, warnings } = finished;
+  // The journal names files; the records of an area, written anew by every run, are no part of it.
+  if (output.resumed) await sweep(output.partial, (path) => RECORDS.has(path) || journal.get(path) !== undefined);
+  // Files are pulled many at once: the report names them in an order that does not depend on the moment.
+  losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
+  await packageRealm({ directory: output.partial, plan, source, snapshot, parts, files, status, options, rows, losses, warnings, flushed });
+  return { target, plan, rows, bytes, files, losses, warnings, ledger: ledgerEntries(plan, parts) };
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,214 @@
+/**
+ * Many full exports at once. The unit of work is a table over the targets: rows of all of them are copied first, each table read once, then
+ * target after target is put together from what was dealt out to it, verified and published.
+ */
+import { randomBytes } from 'node:crypto';
+import { asRealmliftError, type RealmliftError } from '../errors.js';
+import { flushTogether } from '../package/flush-together.js';
+import { Journal } from '../package/journal.js';
+import type { MigrationStatusResult } from '../package/migration-status.js';
+import { takeOutputDirectory, type Leftovers, type OutputDirectory } from '../package/output-directory.js';
+import { withWorkspace } from '../package/workspace.js';
+import type { Decisions } from '../plan/compile-view.js';
+import { planExport, type ExportPlan } from '../plan/plan-export.js';
+import { planSet } from '../plan/plan-set.js';
+import type { Realm } from '../plan/realm.js';
+import type { Target } from '../plan/targets.js';
+import { finishReport } from '../report/finish-report.js';
+import { requireGood } from '../verify/require-good.js';
+import type { VerifyReport } from '../verify/verify-export.js';
+import { withVerifyLanes, type Lend } from '../verify/verify-lanes.js';
+import { inTurn } from './in-turn.js';
+import { checkBeforehand } from './check-beforehand.js';
+import { tablesByClass, type RealmResult, type RunContext } from './realm-run.js';
+import { SetRows } from './set-rows.js';
+import { exportSetTarget, type SetOfTargets } from './set-target.js';
+import { botRows, spoolsWanted } from './set-wanted.js';
+import { SpoolReader } from './spool-reader.js';
+
+/** Targets that are put together at once: while one waits for its files, another is verified. */
+const AT_ONCE = 8;
+/** Targets that are flushed to the disk and published together. */
+const PUBLISHED_AT_ONCE = 64;
+
+export interface SetExportOptions {
+  readonly output: string;
+  readonly leftovers: Leftovers;
+  readonly decisions: Decisions;
+  readonly seed: string | undefined;
+  readonly verify: boolean;
+  /** The choices that shape the exports, for their manifests. */
+  readonly choices: Readonly<Record<string, unknown>>;
+  /** Told when the database is not needed any more. */
+  readonly onCopied: () => void;
+}
+
+export interface SetResult extends RealmResult {
+  readonly directory: string;
+  readonly verified: VerifyReport | undefined;
+}
+
+export type SetOutcome = { readonly target: Target; readonly result: SetResult } | { readonly target: Target; readonly error: RealmliftError };
+
+interface Taken {
+  readonly target: Target;
+  readonly output: OutputDirectory;
+}
+
+/**
+ * @param targets realms that canJoinSet
+ * @returns the outcome of each, in the same order
+ * @throws RealmliftError what ends the run for all of them
+ */
+export async function exportSet(context: RunContext, targets: readonly Target[], options: SetExportOptions): Promise<SetOutcome[]> {
+  return new SetExport(context, options).run(targets);
+}
+
+class SetExport {
+  readonly #context: RunContext;
+  readonly #options: SetExportOptions;
+  readonly #outcomes = new Map<Target, SetOutcome>();
+
+  constructor(context: RunContext, options: SetExportOptions) {
+    this.#context = context;
+    this.#options = options;
+  }
+
+  async run(targets: readonly Target[]): Promise<SetOutcome[]> {
+    const taken = this.#take(targets);
+    try {
+      const { ready, status } = await this.#checkBeforehand(taken);
+      for (const text of status?.warnings ?? []) this.#context.onEvent({ target: '', kind: 'warning', text });
+      if (ready.length > 0) await withWorkspace(this.#options.output, (directory) => this.#export(ready, directory, status));
+    } finally {
+      for (const { target, output } of taken) if (!this.#published(target)) output.release();
+    }
+    return targets.map((target) => this.#outcomes.get(target) as SetOutcome);
+  }
+
+  #published(target: Target): boolean {
+    const outcome = this.#outcomes.get(target);
+    return outcome !== undefined && 'result' in outcome;
+  }
+
+  #fail(target: Target, error: unknown): void {
+    this.#outcomes.set(target, { target, error: asRealmliftError(error) });
+  }
+
+  /** All directories before the first row: one that is in the way is told at once. */
+  #take(targets: readonly Target[]): Taken[] {
+    const { output, leftovers } = this.#options;
+    return targets.flatMap((target) => {
+      try {
+        return [{ target, output: takeOutputDirectory(output, target.directory, leftovers) }];
+      } catch (error) {
+        this.#fail(target, error);
+        return [];
+      }
+    });
+  }
+
+  /** The salt is asked of realms with uploaded avatars, what concerns the server of one. */
+  async #checkBeforehand(taken: readonly Taken[]): Promise<{ ready: Taken[]; status: MigrationStatusResult | undefined }> {
+    const { snapshot: { client, lost } } = this.#context;
+    const { rows } = await client.query<{ id: number }>("SELECT DISTINCT realm_id::float8 AS id FROM zerver_userprofile WHERE avatar_source = 'U' AND realm_id = ANY ($1)", [taken.map(({ target }) => target.realm.id)]);
+    const uploaded = new Set(rows.map(({ id }) => id));
+    const ready: Taken[] = [];
+    let status: MigrationStatusResult | undefined;
+    for (const [index, each] of taken.entries()) {
+      try {
+        if (index === 0 || uploaded.has(each.target.realm.id)) status = await checkBeforehand(this.#context, { plan: await this.#plan(each.target, '') }, client, lost);
+        ready.push(each);
+      } catch (error) {
+        this.#fail(each.target, error);
+      }
+    }
+    return { ready, status };
+  }
+
+  async #plan({ realm }: Target, seed: string): Promise<ExportPlan> {
+    const { snapshot, source } = this.#context;
+    return planExport(snapshot.client, source, { realm, mode: 'full', userId: undefined, decisions: this.#options.decisions, consentMessage: undefined, approved: undefined, force: false, seed });
+  }
+
+  async #export(taken: readonly Taken[], directory: string, status: MigrationStatusResult | undefined): Promise<void> {
+    const { snapshot: { client }, source, jobs, onEvent } = this.#context;
+    const realms = taken.map(({ target }) => target.realm);
+    const plan = planSet(source, realms, this.#options.decisions, await this.#avatarless(realms));
+    onEvent({ target: '', kind: 'started', resumed: 'not', tables: tablesByClass(plan.tables) });
+    const bots = await botRows(client, plan.parameters.cross_realm_bot_ids);
+    const rows = await new SetRows(this.#context, plan, directory).run();
+    this.#options.onCopied();
+    for (const [ordinal, error] of rows.failed) this.#fail((taken[ordinal] as Taken).target, error);
+    const reader = new SpoolReader();
+    try {
+      const set: SetOfTargets = { context: this.#context, rows, wanted: { reader, bots, spools: spoolsWanted(rows.spools), unreadable: rows.unreadable }, reader, status, targets: taken.length };
+      const left = taken.map((each, ordinal) => ({ ...each, ordinal })).filter(({ ordinal }) => !rows.failed.has(ordinal));
+      const finish = (lend: Lend | undefined): Promise<void> => this.#finishAll(set, left, lend);
+      await (this.#options.verify ? withVerifyLanes(jobs, finish) : finish(undefined));
+    } finally {
+      reader.close();
+    }
+  }
+
+  /** Without avatars nobody has one. */
+  async #avatarless(realms: readonly Realm[]): Promise<number[]> {
+    const { snapshot: { client }, avatars } = this.#context;
+    if (avatars) return [];
+    const { rows } = await client.query<{ id: number }>("SELECT id::float8 AS id FROM zerver_userprofile WHERE avatar_source = 'U' AND realm_id = ANY ($1) ORDER BY id", [realms.map(({ id }) => id)]);
+    return rows.map(({ id }) => id);
+  }
+
+  /** While some are flushed and published, the next are put together. */
+  async #finishAll(set: SetOfTargets, left: readonly (Taken & { ordinal: number })[], lend: Lend | undefined): Promise<void> {
+    let publishing: Promise<void> = Promise.resolve();
+    for (let at = 0; at < left.length; at += PUBLISHED_AT_ONCE) {
+      const whole: { taken: Taken; result: SetResult }[] = [];
+      await inTurn(left.slice(at, at + PUBLISHED_AT_ONCE), AT_ONCE, async ({ ordinal, ...taken }) => {
+        try {
+          this.#context.snapshot.lost.throwIfAborted();
+          whole.push({ taken, result: await this.#finish(set, ordinal, taken, lend) });
+        } catch (error) {
+          this.#context.snapshot.lost.throwIfAborted();
+          this.#fail(taken.target, error);
+        }
+      });
+      await publishing;
+      publishing = this.#publish(whole);
+      // It is awaited a round later.
+      publishing.catch(() => undefined);
+    }
+    await publishing;
+  }
+
+  async #finish(set: SetOfTargets, ordinal: number, { target, output }: Taken, lend: Lend | undefined): Promise<SetResult> {
+    const started = performance.now();
+    return Journal.with(output.run, async (journal) => {
+      const plan = await this.#plan(target, this.#options.seed ?? journal.head?.seed ?? randomBytes(32).toString('hex'));
+      const result = await exportSetTarget(set, ordinal, { target: target.name, plan, output, journal, owners: undefined, options: this.#options.choices, flushed: false });
+      const hint = `realmlift verify ${output.partial} lists them; nothing was published`;
+      const verified = await lend?.((workers) => requireGood(output.partial, { workers }, hint));
+      const seconds = (performance.now() - started) / 1000;
+      await finishReport(output.partial, verified, { finished_at: new Date().toISOString(), seconds, verify_seconds: verified?.totals.seconds ?? null, jobs: this.#context.jobs }, output.final);
+      return { ...result, directory: output.final, verified };
+    }, false);
+  }
+
+  async #publish(whole: readonly { taken: Taken; result: SetResult }[]): Promise<void> {
+    if (whole.length === 0) return;
+    const { output: root } = this.#options;
+    await flushTogether(root, whole.map(({ taken }) => taken.output.partial));
+    this.#context.snapshot.lost.throwIfAborted();
+    for (const { taken: { target, output }, result } of whole) {
+      try {
+        output.publish(output.partial, false);
+        this.#outcomes.set(target, { target, result });
+        this.#context.onEvent({ target: target.name, kind: 'finished', directory: output.final });
+      } catch (error) {
+        this.#fail(target, error);
+      }
+    }
+    // The new names.
+    await flushTogether(root, []);
+  }
+}

@@ -1,0 +1,107 @@
+/** The messages files of one target of a set, put together from the spools of the ranges. */
+import { join } from 'node:path';
+import { MESSAGES_PER_FILE } from '../plan/message-files.js';
+import { PartFile } from '../package/part-file.js';
+import { indexedRows } from './message-index.js';
+import { messagesPath } from './part-paths.js';
+import type { FinishedPart } from './segment.js';
+import type { Spool } from './spool-format.js';
+import { SpoolReader, type SpooledGroup } from './spool-reader.js';
+import { mergeById } from './spool-merge.js';
+
+export interface TargetMessages {
+  /** Of consecutive ranges of ids. */
+  readonly messages: readonly Spool[];
+  readonly usermessages: readonly Spool[];
+  readonly targets: number;
+  /** Names of the two tables. */
+  readonly tables: readonly [messages: string, usermessages: string];
+}
+
+/** Spools stay open from one target to the next. */
+const reader = new SpoolReader();
+
+/**
+ * Writes the files under `directory`, an empty one where there is no message. They are flushed to the disk by the caller.
+ * @param ordinal of the target @param first number of its first file among those of the set
+ */
+export async function writeMessagesFiles(set: TargetMessages, ordinal: number, first: number, directory: string): Promise<FinishedPart[]> {
+  const parts: FinishedPart[] = [];
+  const rows = rowsOf(set, ordinal);
+  for (let more = true; more; ) {
+    const path = messagesPath(parts.length + 1);
+    const file = new PartFile(join(directory, path));
+    try {
+      file.writeText(`{"${set.tables[0]}":[`);
+      const count = rows.copy(file, MESSAGES_PER_FILE);
+      file.writeText(`],"${set.tables[1]}":[`);
+      const usermessages = count === 0 ? 0 : copyUsermessages(set, first + parts.length, file);
+      file.writeText(']}');
+      parts.push({ path, ...(await file.finish(false)), rows: { [set.tables[0]]: count, [set.tables[1]]: usermessages } });
+    } catch (error) {
+      file.abandon();
+      throw error;
+    }
+    more = rows.more();
+  }
+  return parts;
+}
+
+/** The target's messages as one stream that can be cut behind any row. */
+function rowsOf({ messages, targets }: TargetMessages, ordinal: number): { copy(file: PartFile, limit: number): number; more(): boolean } {
+  const lengths = (function* () {
+    for (const spool of messages) {
+      let inSpool = 0;
+      for (const { length } of indexedRows(reader, spool, targets, ordinal)) yield { length, first: inSpool++ === 0 };
+    }
+  })();
+  const pieces = (function* () {
+    for (const spool of messages) {
+      const found = reader.find(spool, ordinal);
+      if (found !== undefined) yield* reader.read(found);
+    }
+  })();
+  let next = lengths.next();
+  let piece: Buffer = Buffer.alloc(0);
+  /** Takes so many bytes of the stream. */
+  const take = (bytes: number, to: (part: Buffer) => void): void => {
+    for (let left = bytes; left > 0;) {
+      if (piece.length === 0) {
+        const read = pieces.next();
+        if (read.done === true) throw new Error('a spool of messages is cut short');
+        piece = read.value;
+      }
+      const part = piece.subarray(0, left);
+      to(part);
+      piece = piece.subarray(part.length);
+      left -= part.length;
+    }
+  };
+  return {
+    copy(file, limit) {
+      let count = 0;
+      for (; next.done !== true && count < limit; count++) {
+        // Within a spool rows have a comma before them, from one to the next they have none.
+        if (!next.value.first) take(1, () => undefined);
+        if (count > 0) file.writeText(',');
+        take(next.value.length, (part) => file.write(part));
+        next = lengths.next();
+      }
+      return count;
+    },
+    more: () => next.done !== true,
+  };
+}
+
+function copyUsermessages({ usermessages }: TargetMessages, group: number, file: PartFile): number {
+  const found = usermessages.map((spool) => reader.find(spool, group)).filter((each): each is SpooledGroup => each !== undefined);
+  const inOrder = found.every((each, index) => index === 0 || (found[index - 1] as SpooledGroup).lastId < each.firstId);
+  if (!inOrder) mergeById(reader, found, (bytes) => file.write(bytes));
+  else {
+    for (const [index, each] of found.entries()) {
+      if (index > 0) file.writeText(',');
+      for (const piece of reader.read(each)) file.write(piece);
+    }
+  }
+  return found.reduce((sum, { rows }) => sum + rows, 0);
+}

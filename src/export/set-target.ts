@@ -1,0 +1,129 @@
+/** One target of a set: its rows are in the spools; its files are pulled, and all of it is packaged as any other export. */
+import { setMaxListeners } from 'node:events';
+import { join } from 'node:path';
+import type { FileEvent, FilesResult } from '../files/file-events.js';
+import type { JournalPart } from '../package/journal.js';
+import type { MigrationStatusResult } from '../package/migration-status.js';
+import { PartFile } from '../package/part-file.js';
+import { withoutLostAttachments } from './lost-attachments.js';
+import { ledgerPath, messagesPath, partPath } from './part-paths.js';
+import type { Parts } from './parts.js';
+import { pullRealmFiles, wantedOf } from './realm-files.js';
+import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext } from './realm-run.js';
+import type { SetRowsResult } from './set-rows.js';
+import { spooledRows, type WantedSpools } from './set-wanted.js';
+import type { Spool } from './spool-format.js';
+import type { SpoolReader, SpooledGroup } from './spool-reader.js';
+import { Totals } from './totals.js';
+
+/** What the targets of a set share. */
+export interface SetOfTargets {
+  readonly context: RunContext;
+  readonly rows: SetRowsResult;
+  readonly wanted: WantedSpools;
+  readonly reader: SpoolReader;
+  readonly status: MigrationStatusResult | undefined;
+  readonly targets: number;
+}
+
+/** Exports into `run.output.partial`; the caller verifies, flushes and publishes. @param ordinal of the target in the set */
+export async function exportSetTarget(set: SetOfTargets, ordinal: number, run: RealmRun): Promise<RealmResult> {
+  const { context, status } = set;
+  const losses: FileEvent[] = [];
+  beginRun(context, run, []);
+  const signal = AbortSignal.any([context.snapshot.lost]);
+  setMaxListeners(0, signal);
+  const told = { event: (event: FileEvent) => context.onEvent({ target: run.target, kind: 'file', event }), loss: (event: FileEvent) => void losses.push(event), whole: () => Promise.resolve() };
+  const wanted = await wantedOf(context, run, spooledRows(set.wanted, ordinal), told);
+  const files = await pullRealmFiles(context, run, wanted, signal, told);
+  context.onEvent({ target: run.target, kind: 'packaging' });
+  const parts = new SetParts(set, ordinal, run);
+  if (files.lostAttachmentIds.length > 0) await parts.leaveOutLost(files);
+  await parts.writeMessages(signal);
+  const totals = new Totals(run.plan);
+  for (const [path, part] of parts.all()) totals.add({ ...part, path });
+  return concludeRun(context, run, { parts, totals, files, losses, status, warnings: status?.warnings ?? [] });
+}
+
+class SetParts implements Parts {
+  readonly #set: SetOfTargets;
+  readonly #ordinal: number;
+  readonly #run: RealmRun;
+  /** Path of a part -> name of its table or view. */
+  readonly #spooled: ReadonlyMap<string, string>;
+  readonly #messages: JournalPart[] = [];
+  /** Parts that are files of the target's own directory. */
+  readonly #own = new Map<string, JournalPart>();
+
+  constructor(set: SetOfTargets, ordinal: number, run: RealmRun) {
+    this.#set = set;
+    this.#ordinal = ordinal;
+    this.#run = run;
+    const { tables, compiled } = run.plan;
+    this.#spooled = new Map([
+      ...tables.filter(({ file }) => file !== 'messages').map(({ name }): [string, string] => [partPath(name), name]),
+      ...compiled.ledger.map(({ name }): [string, string] => [ledgerPath(name), name]),
+    ]);
+  }
+
+  get(path: string): JournalPart | undefined {
+    const name = this.#spooled.get(path);
+    return this.#own.get(path) ?? (name === undefined ? this.#run.journal.get(path) : this.#partOf(path, name));
+  }
+
+  copy(path: string, file: PartFile): Promise<void> | void {
+    const own = this.#own.get(path);
+    if (own !== undefined) return file.append(join(this.#run.output.partial, own.path));
+    file.writeText('[');
+    for (const [index, found] of this.#groups(path).entries()) {
+      if (index > 0) file.writeText(',');
+      for (const piece of this.#set.reader.read(found)) file.write(piece);
+    }
+    file.writeText(']');
+  }
+
+  messages(): Iterable<JournalPart> {
+    return this.#messages;
+  }
+
+  /** Parts of tables and messages files. */
+  * all(): Generator<[path: string, part: JournalPart]> {
+    for (const part of this.#messages) yield [part.path, part];
+    for (const [path, name] of this.#spooled) yield [path, this.#own.get(path) ?? this.#partOf(path, name)];
+  }
+
+  /** The rows of attachments without a file stay, which was not known when they were copied. */
+  async leaveOutLost({ lostAttachmentIds }: FilesResult): Promise<void> {
+    const { plan, output } = this.#run;
+    const path = partPath('zerver_attachment');
+    const file = new PartFile(join(output.partial, path));
+    await this.copy(path, file);
+    const copied = { ...this.#partOf(path, 'zerver_attachment'), ...(await file.finish(false)) };
+    for (const [at, part] of await withoutLostAttachments(output.partial, plan, copied, lostAttachmentIds)) this.#own.set(at, part);
+  }
+
+  async writeMessages(signal: AbortSignal): Promise<void> {
+    const { context, rows: { messages, usermessages, files: { first } }, targets } = this.#set;
+    const { output, journal } = this.#run;
+    const segment = {
+      kind: 'set-files', ordinal: this.#ordinal, first: first[this.#ordinal] as number,
+      set: { messages, usermessages, targets, tables: ['zerver_message', 'zerver_usermessage'] },
+    } as const;
+    await context.pool.run({ segment, directory: output.partial, schema: context.source.schema }, 0, signal, (message) => {
+      if (message.kind !== 'part') return;
+      this.#messages.push(message.part);
+      this.#own.set(messagesPath(this.#messages.length), message.part);
+      journal.append('part', message.part);
+    });
+  }
+
+  #partOf(path: string, name: string): JournalPart {
+    const found = this.#groups(path);
+    const sum = (of: (group: SpooledGroup) => number): number => found.reduce((total, group) => total + of(group), 0);
+    return { path, size: 2 + Math.max(0, found.length - 1) + sum(({ bytes }) => bytes), sha256: '', rows: { [name]: sum(({ rows }) => rows) } };
+  }
+
+  #groups(path: string): SpooledGroup[] {
+    return (this.#set.rows.spools.get(path) ?? []).map((spool: Spool) => this.#set.reader.find(spool, this.#ordinal)).filter((found) => found !== undefined);
+  }
+}

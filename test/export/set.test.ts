@@ -1,0 +1,100 @@
+/** Several full exports in one run: each table is read once for all, and what comes out is what each realm's own export is. */
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { uploadsDirectory } from '../testbed/expected-export.js';
+import { runExport, startExport } from './export-process.js';
+import { query, withGrownDatabase } from './grown-database.js';
+import { differingPaths } from './same-tree.js';
+
+const REALMS = ['acme', 'closed', 'globex', 'tiny'];
+const ALL = REALMS.flatMap((realm) => ['--realm', realm]);
+
+/** Usermessages that were made long after their messages, and one of another realm's message. */
+const LATE = `
+  UPDATE zerver_usermessage SET id = id + 100000000 WHERE id % 7 = 3;
+  INSERT INTO zerver_usermessage (id, flags, message_id, user_profile_id)
+    SELECT 300000000, 1, (SELECT min(m.id) FROM zerver_message m JOIN zerver_realm r ON r.id = m.realm_id WHERE r.string_id = 'acme'),
+      (SELECT min(u.id) FROM zerver_userprofile u JOIN zerver_realm r ON r.id = u.realm_id WHERE r.string_id = 'globex' AND NOT u.is_bot AND NOT u.is_mirror_dummy)`;
+
+async function alone(t: Test, url: string, output: string, ...words: string[]): Promise<void> {
+  for (const realm of REALMS) t.match(await runExport(url, output, '--realm', realm, ...words), { code: 0 }, `${realm} alone`);
+}
+
+function same(t: Test, expected: string, output: string, realms: readonly string[], what: string): void {
+  for (const realm of realms) t.same(differingPaths(join(expected, realm), join(output, realm)), [], `${realm}: ${what}`);
+}
+
+const published = (output: string): string[] => readdirSync(output).filter((name) => !name.includes('.')).sort();
+
+t.test('several realms in one run', async (t) => {
+  const root = t.testdir({});
+  await withGrownDatabase(async (url) => {
+    await query(url, LATE);
+    const expected = join(root, 'alone');
+    await alone(t, url, expected);
+
+    for (const jobs of ['1', '3']) {
+      const output = join(root, `jobs-${jobs}`);
+      t.match(await runExport(url, output, ...ALL, '--realm', 'acme', '--jobs', jobs), { code: 0 });
+      same(t, expected, output, REALMS, `the same bytes with ${jobs} workers`);
+      t.same(readdirSync(output).sort(), [...REALMS, 'manifest.json', 'report.html'].sort(), 'and nothing beside');
+    }
+
+    await t.test('killed at any moment they go on', async (t) => {
+      const output = join(root, 'killed');
+      for (const moment of [400, 900, 1400, 2000]) {
+        const running = await startExport(url, output, ...ALL, '--resume');
+        await Promise.race([sleep(moment), running.ended]);
+        running.process.kill('SIGKILL');
+        await running.ended;
+      }
+      for (const realm of REALMS) {
+        if (!existsSync(join(output, realm))) t.match(await runExport(url, output, '--realm', realm, '--resume'), { code: 0 });
+      }
+      same(t, expected, output, REALMS, 'the same bytes, finished alone');
+      rmSync(output, { recursive: true });
+      const running = await startExport(url, output, ...ALL);
+      await Promise.race([sleep(1200), running.ended]);
+      running.process.kill('SIGTERM');
+      t.match(await running.ended, { code: 143, stderr: /^realmlift: STOPPED / });
+      t.same(published(output), []);
+      t.match(await runExport(url, output, ...ALL, '--resume'), { code: 0 });
+      same(t, expected, output, REALMS, 'the same bytes, finished together');
+      t.same(readdirSync(output).filter((name) => name.startsWith('.')), [], 'what the killed runs left is gone');
+    });
+
+    await t.test('a row that JSON cannot hold, and a directory that is in the way, are the fault of one realm', async (t) => {
+      const output = join(root, 'faults');
+      mkdirSync(join(output, 'tiny'), { recursive: true });
+      writeFileSync(join(output, 'tiny', 'something'), '');
+      const where = "WHERE id = (SELECT max(m.id) FROM zerver_message m JOIN zerver_realm r ON r.id = m.realm_id JOIN zerver_recipient c ON c.id = m.recipient_id WHERE r.string_id = 'globex' AND c.type = 2)";
+      const { rows } = await query(url, `SELECT date_sent::text AS date FROM zerver_message ${where}`);
+      await query(url, `UPDATE zerver_message SET date_sent = 'infinity' ${where}`);
+      const { code, stderr } = await runExport(url, output, ...ALL);
+      await query(url, `UPDATE zerver_message SET date_sent = '${String(rows[0]?.date)}' ${where}`);
+      t.equal(code, 1);
+      t.match(stderr, /^globex: realmlift: TIMESTAMP_NOT_JSON \[transform, zerver_message\]/m);
+      t.match(stderr, /^tiny: realmlift: OUTPUT_EXISTS \[package\]/m);
+      t.notMatch(stderr, /infinity/, 'no content');
+      same(t, expected, output, ['acme', 'closed'], 'the others are whole');
+      rmSync(join(output, 'tiny'), { recursive: true });
+      t.match(await runExport(url, output, '--realm', 'globex', '--realm', 'tiny', '--resume'), { code: 0 }, 'and those that failed can be made good');
+      same(t, expected, output, REALMS, 'the same bytes');
+    });
+
+    await t.test('lost files take their rows with them, in the realm that lost them', async (t) => {
+      const uploads = join(root, 'uploads');
+      cpSync(await uploadsDirectory('zulip-11/local'), uploads, { recursive: true });
+      const { rows } = await query(url, "SELECT a.path_id FROM zerver_attachment a JOIN zerver_realm r ON r.id = a.realm_id WHERE r.string_id = 'globex' ORDER BY a.id LIMIT 1");
+      rmSync(join(uploads, 'files', String(rows[0]?.path_id)));
+      const lost = join(root, 'alone-lost');
+      await alone(t, url, lost, '--uploads-dir', uploads);
+      const output = join(root, 'lost');
+      t.match(await runExport(url, output, ...ALL, '--uploads-dir', uploads), { code: 0 });
+      same(t, lost, output, REALMS, 'the same bytes');
+      t.not(differingPaths(join(expected, 'globex'), join(output, 'globex')).length, 0);
+    });
+  });
+});
