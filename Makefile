@@ -11,7 +11,7 @@ SERVER := $(if $(DATABASE_URL)$(PGHOST)$(PGHOSTADDR)$(PGDATABASE)$(PGSERVICE),,$
 SOURCES := $(shell find src test bench sample examples docs -name '*.ts' 2>/dev/null)
 need = $(or $($(1)),$(error $(1) is missing: make $@ $(2)))
 
-.PHONY: export load backup test test-kill demo bench bench-files bench-backup bench-load lint build clean
+.PHONY: export load backup test test-kill demo bench bench-files bench-backup bench-load bench-server lint build clean
 
 export: build
 	@$(SERVER) $(CLI) export --realm $(call need,REALM,REALM=name) --output '$(OUT)' \
@@ -38,7 +38,7 @@ demo: build
 bench: build
 	@node dist/bench/bench.js
 
-bench-files bench-backup bench-load: bench-%: build
+bench-files bench-backup bench-load bench-server: bench-%: build
 	@node dist/bench/bench-$*.js
 
 lint: node_modules/.package-lock.json

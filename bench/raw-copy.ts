@@ -35,7 +35,11 @@ function queries(realm: number): [string, string] {
 
 /** @param realm id of the realm */
 export function rawCopy(url: string, realm: number): RawCopy {
-  const both = queries(realm);
+  return rawCopyOf(url, queries(realm));
+}
+
+/** Of these two queries. */
+export function rawCopyOf(url: string, both: RawCopy['queries']): RawCopy {
   const psql = hasPsql();
   const copy = psql ? copyByPsql : copyByDriver;
   return {
