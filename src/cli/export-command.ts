@@ -6,6 +6,7 @@ import { runExport } from '../export.js';
 import { readUserList } from '../plan/user-list.js';
 import { prepareRemap } from '../remap/remap-request.js';
 import { collect } from './collect.js';
+import { isGiven, refuseContradictions } from './contradictions.js';
 import { addRunOptions, runAndConclude, sharedOptions, type RunArguments } from './run-options.js';
 import { addRemapOptions, asksForRemap, remapRequest, type RemapArguments } from './remap-options.js';
 import { wholeNumber } from './whole-number.js';
@@ -30,7 +31,7 @@ export function exportCommand(): Command {
     .optionsGroup('Whom:')
     .option('--realm <name>', 'subdomain of the realm; may be repeated', collect)
     .option('--realms <file>', 'file that names one subdomain a line')
-    .option('--all-realms', 'all realms but the one of the system bots')
+    .addOption(new Option('--all-realms', 'all realms but the one of the system bots').conflicts(['realm', 'realms']))
     .option('--exclude <name>', 'a realm to leave out; may be repeated', collect)
     .optionsGroup('What:')
     .addOption(new Option('--mode <mode>', 'whose private data travels').choices(['full', 'consent', 'public']).default('full'))
@@ -53,6 +54,12 @@ Examples:
 The server is found as psql finds it (DATABASE_URL, PGHOST, PGUSER …): see realmlift --help.
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under --strict.`);
   return command.action(async (options: ExportArguments) => {
+    refuseContradictions([
+      { when: options.exclude?.some((name) => options.realm?.includes(name) === true) === true, message: '--exclude leaves out a realm that --realm names', hint: 'leave out one of them' },
+      { when: options.users !== undefined && isGiven(command, 'mode') && options.mode !== 'consent', message: `--users makes a consent export of the approved users, and not one of mode ${options.mode}`, hint: 'leave out --mode, or --users' },
+      { when: options.users === undefined && isGiven(command, 'files'), message: '--files says whose files travel beside those of --users', hint: 'add --users FILE, or leave out --files' },
+      { when: options.consentMessage !== undefined && (options.users !== undefined || options.mode !== 'consent'), message: '--consent-message says who consented, which only --mode consent asks', hint: 'add --mode consent, or leave out --consent-message' },
+    ]);
     const approved = options.users === undefined ? undefined : readUserList(options.users);
     const shared = sharedOptions(options);
     const request = remapRequest(options, options.remap === true, shared.salt);

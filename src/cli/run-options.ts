@@ -2,13 +2,13 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
-import { EXIT, RealmliftError } from '../errors.js';
 import type { ExportOptions, Outcome, Target } from '../export.js';
 import { refuseTarball, writeTarball } from '../package/tarball.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
 import { conclude } from './conclude.js';
+import { refuseContradictions } from './contradictions.js';
 import { duration } from './duration.js';
 import { addLockOptions, type LockOptions } from './lock-options.js';
 import { progressMode, withProgress } from './progress.js';
@@ -84,12 +84,14 @@ export function sharedOptions(options: RunArguments): SharedOptions {
 /** Runs exports so that ^C stops them cleanly, shows their progress, and sums up what became of them. */
 export async function runAndConclude(options: RunArguments, run: (under: Pick<ExportOptions, 'signal' | 'onEvent' | 'archive'> & Destination) => Promise<Outcome[]>): Promise<void> {
   const started = performance.now();
-  if (options.format === 'ndjson' && options.output !== '-') {
-    throw new RealmliftError('USAGE', 'usage', '--format ndjson writes to standard output', { hint: 'add --output -', exit: EXIT.usage });
-  }
-  if (options.upload !== undefined && options.output === '-') {
-    throw new RealmliftError('USAGE', 'usage', 'what goes to standard output is not stored', { hint: 'give a directory with --output, or leave out --upload', exit: EXIT.usage });
-  }
+  const streams = options.output === '-';
+  refuseContradictions([
+    { when: options.format !== undefined && !streams, message: `--format ${options.format} writes to standard output`, hint: 'add --output -' },
+    { when: options.filesDir !== undefined && options.format !== 'ndjson', message: '--files-dir takes the files that lines of JSON name', hint: 'add --output - --format ndjson, or leave out --files-dir' },
+    { when: options.upload !== undefined && streams, message: 'what goes to standard output is not stored', hint: 'give a directory with --output, or leave out --upload' },
+    { when: options.tarball === true && streams, message: 'what goes to standard output is a tar already, and no file is written', hint: 'give a directory with --output, or leave out --tarball' },
+    { when: options.resume === true && streams, message: 'what went to standard output cannot be gone on with', hint: 'give a directory with --output, or leave out --resume' },
+  ]);
   const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), async (onEvent) => {
     if (options.output === '-') return exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, ...into }));
     return withUpload(options, { signal, onEvent }, async (destination) => {

@@ -26,12 +26,14 @@ export interface PlannedFiles {
 export async function planFiles(path: string, files: AsyncIterable<PlannedMessageFile>): Promise<PlannedFiles> {
   let count = 0;
   let messages = 0;
+  let first = 0;
   try {
     const handle = await open(path, 'w', 0o600);
     try {
       const batch = Buffer.alloc(BATCH * ENTRY);
       let held = 0;
-      for await (const { until, rows } of files) {
+      for await (const { after, until, rows } of files) {
+        if (count === 0) first = after;
         batch.writeDoubleLE(until, held);
         batch.writeDoubleLE(rows, held + 8);
         held += ENTRY;
@@ -49,12 +51,12 @@ export async function planFiles(path: string, files: AsyncIterable<PlannedMessag
     // What the server says has a SQLSTATE for its code, and is not the disk's.
     throw (error as { syscall?: string }).syscall === undefined ? error : diskError(error, path);
   }
-  return { count, messages, read: () => read(path) };
+  return { count, messages, read: () => read(path, first) };
 }
 
-async function* read(path: string): AsyncGenerator<PlannedMessageFile> {
+async function* read(path: string, first: number): AsyncGenerator<PlannedMessageFile> {
   let number = 0;
-  let after = 0;
+  let after = first;
   // The reads are of 64 KiB, a whole number of entries, and the file is a regular one.
   for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
     for (let at = 0; at < chunk.length; at += ENTRY) {

@@ -29,14 +29,16 @@ export interface PlannedMessageFile {
 export async function* messageFiles(client: pg.Client, ids: string): AsyncGenerator<PlannedMessageFile> {
   await client.query(`
     DECLARE message_files NO SCROLL CURSOR FOR
-    SELECT max(id)::float8 AS until, count(*)::int AS rows
+    SELECT min(id)::float8 AS first, max(id)::float8 AS until, count(*)::int AS rows
     FROM (SELECT q.id, (row_number() OVER (ORDER BY q.id) - 1) / ${MESSAGES_PER_FILE} AS file FROM (${ids}) AS q) AS numbered
     GROUP BY file ORDER BY file`);
   let number = 0;
   let after = 0;
   for (;;) {
-    const { rows } = await client.query<{ until: number; rows: number }>(`FETCH ${FETCH} FROM message_files`);
+    const { rows } = await client.query<{ first: number; until: number; rows: number }>(`FETCH ${FETCH} FROM message_files`);
     for (const row of rows) {
+      // Ids begin with 1, but for rows that somebody inserted by hand.
+      if (number === 0) after = Math.min(0, row.first - 1);
       yield { number: ++number, after, until: row.until, rows: row.rows };
       after = row.until;
     }

@@ -48,8 +48,11 @@ export function reviewSchema(registry: Registry, catalog: Catalog, compiled: Com
   const omitted = new Set([...views, ...registry.selections.values()].flatMap((view) => [...view.omit].map((column) => `${view.table}.${column}`)));
   const stripped = [...compiled.secrets].flatMap(([table, columns]) => [...columns].filter((column) => present(table, column)).map((column) => `${table}.${column}`))
     .filter((each) => !omitted.has(each));
-  const kept = new Map([...decisions.keep].map((column) => [column, 'asked for with --keep']));
+  const travels = new Set([...compiled.tables.values()].map(({ view }) => view.table));
+  const kept = new Map([...decisions.keep].filter((column) => travels.has(column.replace(/\..*/, ''))).map((column) => [column, 'asked for with --keep']));
   for (const { table, keep } of views) {
+    // A single user's export has not all tables.
+    if (!travels.has(table)) continue;
     for (const [column, reason] of keep) if (present(table, column) && compiled.secrets.get(table)?.has(column) !== true) kept.set(`${table}.${column}`, reason);
   }
   return { unknownTables, unknownColumns, unboundReferences, notExported, stripped, kept };

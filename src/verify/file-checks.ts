@@ -49,7 +49,7 @@ export class FileChecks {
   readonly #waiting = new Map<number, TableFileResult>();
   #sequence = 0;
   #nextResult = 1;
-  #lastMessage = -1;
+  #lastMessage = -Infinity;
 
   constructor(pool: WorkerPool, opened: OpenedExport, findings: FindingList, records: ReadonlyMap<Area, IdTable>, onFiles: (totals: Totals) => void) {
     this.#pool = pool;

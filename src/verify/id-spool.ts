@@ -37,7 +37,7 @@ export class IdSpool {
   /** Made with the first id: most exports have none for most spools. */
   #batch = new Float64Array(0);
   #count = 0;
-  #last = -1;
+  #last = -Infinity;
   #rising = true;
   #position = 0;
   #runs: IdRun[] = [];
@@ -88,7 +88,7 @@ export class IdSpool {
     this.#position += bytes;
     this.#count = 0;
     this.#rising = true;
-    this.#last = -1;
+    this.#last = -Infinity;
   }
 }
 
@@ -176,7 +176,7 @@ class MergedRuns implements SortedIds {
   readonly #waiting: IdRun[];
   readonly #heap: RunReader[] = [];
   /** The lowest id of all runs but the first of the heap, which may give its ids up to there without another look. */
-  #limit = -1;
+  #limit = -Infinity;
 
   constructor(runs: readonly IdRun[]) {
     this.#waiting = [...runs].sort((a, b) => b.min - a.min);
@@ -255,7 +255,7 @@ export function mergeRuns(runs: readonly IdRun[], scratch: IdSpool): SortedIds {
 
 /** Calls `twice` for each id that comes more than once, once per repetition. */
 export function findRepeated(ids: SortedIds, twice: (id: number) => void): void {
-  let last = -1;
+  let last = -Infinity;
   for (let id = ids.next(); id !== Infinity; id = ids.next()) {
     if (id === last) twice(id);
     last = id;

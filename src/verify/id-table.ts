@@ -5,7 +5,7 @@
  * the usual fill, where a Set takes 40 and would have to be copied into every worker.
  */
 
-const FREE = -1;
+const FREE = -Infinity;
 const FIRST_CAPACITY = 64;
 
 const shared = (length: number): Float64Array => new Float64Array(new SharedArrayBuffer(length * 8));
@@ -17,7 +17,7 @@ export interface SharedIds {
   size: number;
 }
 
-/** Open addressing with linear probing over a power of two, at most half full. Ids are integers from 0 to 2^53. */
+/** Open addressing with linear probing over a power of two, at most half full. Ids are integers up to 2^53, also below 0. */
 export class IdTable {
   #keys: Float64Array;
   #values: Float64Array | undefined;
@@ -51,7 +51,7 @@ export class IdTable {
 
   /** False for anything that is no id. */
   has(id: number): boolean {
-    return id >= 0 && this.#keys[this.#place(id)] === id;
+    return id > FREE && this.#keys[this.#place(id)] === id;
   }
 
   /** The value of `id`; undefined when it is not in the table. */

@@ -26,7 +26,7 @@ export class MessageRows {
   #complete = false;
   /** Some usermessages came before the messages and were not checked. */
   #tooEarly = false;
-  #cached = -1;
+  #cached = NaN;
   #messageSlot: number | undefined;
 
   constructor(spools: Spools) {
@@ -50,7 +50,7 @@ export class MessageRows {
   }
 
   #addMessage(id: number): void {
-    if (!Number.isSafeInteger(id) || id < 0) return;
+    if (!Number.isSafeInteger(id)) return;
     if (this.#count === this.#ids.length) {
       const longer = new Float64Array(this.#ids.length * 2);
       longer.set(this.#ids);
@@ -62,7 +62,7 @@ export class MessageRows {
   }
 
   #checkUserMessage(check: RowCheck, id: number): void {
-    if (Number.isSafeInteger(id) && id >= 0) this.#spools.userMessages.add(id);
+    if (Number.isSafeInteger(id)) this.#spools.userMessages.add(id);
     this.#messageSlot ??= check.slotOf('message');
     const message = this.#messageSlot === undefined ? ABSENT : check.values[this.#messageSlot]!;
     if (!this.#complete) this.#tooEarly = true;

@@ -41,7 +41,7 @@ export function indexRealm(scanner: JsonScanner, oneUser: boolean): RealmIndex {
     const values = new Float64Array(5);
     const texts: (string | undefined)[] = [undefined];
     const add = (target: HeldTarget, id: number, value?: number): void => {
-      if (Number.isSafeInteger(id) && id >= 0) targets[target].add(id, value);
+      if (Number.isSafeInteger(id)) targets[target].add(id, value);
     };
     return {
       values,

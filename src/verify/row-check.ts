@@ -56,7 +56,7 @@ export class RowCheck implements TablePlan {
   readonly #secrets: Secret[] = [];
   readonly #required: readonly string[];
   #nextSlot = 1;
-  #lastId = -1;
+  #lastId = -Infinity;
   #id = -1;
 
   /** `spoolFor` gives the spool of a reference to messages, by `table.key`. */
@@ -176,7 +176,7 @@ export class RowCheck implements TablePlan {
 
   #follow(reference: Reference, value: number): void {
     if (reference.ids?.has(value) === true) return;
-    if (reference.spool !== undefined && Number.isSafeInteger(value) && value >= 0) reference.spool.add(value);
+    if (reference.spool !== undefined && Number.isSafeInteger(value)) reference.spool.add(value);
     else {
       const reason = reference.reason === undefined ? '' : `: ${reference.reason}`;
       this.report(reference.severity, `${reference.key} points outside the export${reason}`, `row ${exampleId(this.#id)} -> ${value}`);
@@ -184,7 +184,7 @@ export class RowCheck implements TablePlan {
   }
 
   #outOfOrder(id: number): void {
-    if (!Number.isSafeInteger(id) || id < 0) {
+    if (!Number.isSafeInteger(id)) {
       this.report('error', 'a row has no id');
       return;
     }

@@ -85,7 +85,7 @@ function findRepeatedRows(path: string, file: string, table: string, scanner: Js
       texts: [],
       read: (key) => (key === 'id' ? { reading: 'number', slot: 0 } : { reading: 'skip', slot: 0 }),
       row() {
-        if (Number.isSafeInteger(values[0]) && values[0]! >= 0) spool.add(values[0]!);
+        if (Number.isSafeInteger(values[0])) spool.add(values[0]!);
       },
     };
     readFile(path, (source) => {

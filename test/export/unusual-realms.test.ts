@@ -122,3 +122,17 @@ t.test('whose picture stays has none that needs a file, and messages whose files
 function leftOut(directory: string): { what: string; rows: Record<string, unknown>[] }[] {
   return tableFile(directory, 'report.json').rows_left_out as { what: string; rows: Record<string, unknown>[] }[] | undefined ?? [];
 }
+
+t.test('messages whose ids are 0 or below travel', async (t) => {
+  await withAcme(async (source) => {
+    const directory = await exportRealm(source, t.testdir(), 'acme', { verify: true });
+    const { zerver_message: messages = [], zerver_usermessage: read = [] } = tableFile(directory, 'messages-000001.json');
+    t.strictSame(messages.slice(0, 3).map(({ id }) => id), [-4711, -1, 0]);
+    t.ok(read.some(({ message }) => message === -4711));
+  }, ...[-4711, -1, 0].flatMap((id, n) => {
+    const old = `(SELECT id FROM zerver_message m ${OF_ACME} AND id > 0 AND NOT EXISTS (SELECT FROM zerver_attachment_messages a WHERE a.message_id = m.id)
+                  AND EXISTS (SELECT FROM zerver_usermessage u WHERE u.message_id = m.id) ORDER BY id OFFSET ${n} LIMIT 1)`;
+    return [`CREATE TEMP TABLE moved_${n} AS SELECT ${old} AS id`, ...['zerver_usermessage', 'zerver_reaction', 'zerver_onboardingusermessage'].map((table) => `UPDATE ${table} SET message_id = ${id} WHERE message_id = (SELECT id FROM moved_${n})`),
+      `UPDATE zerver_message SET id = ${id} WHERE id = (SELECT id FROM moved_${n})`];
+  }));
+});

