@@ -14,7 +14,7 @@ import { servers } from './server-arbitrary.js';
 const SERVERS = Number(process.env.ISOLATION_SERVERS ?? 120);
 const SEED = process.env.ISOLATION_SEED === undefined ? {} : { seed: Number(process.env.ISOLATION_SEED) };
 
-for (const release of [11, 12] as const) {
+for (const release of [4, 11, 12] as const) {
   t.test(`${SERVERS} random servers of Zulip ${release}`, async (t) => {
     await withIsolationDatabase(release, async (database) => {
       let runs = 0;

@@ -5,7 +5,7 @@
 import type { Tables } from './server-rows.js';
 
 /** Values that server-rows.ts gives to secret columns. */
-const SECRET = /PASSWORD-|APIKEY-|ZOOM-TOKEN|SERVICE-TOKEN|CONFIG-SECRET/;
+const SECRET = /PASSWORD-|APIKEY-|ZOOM-TOKEN|SERVICE-TOKEN|EMAIL-TOKEN|CONFIG-SECRET/;
 
 export function leaks(tables: Tables, realmId: number): string[] {
   const lines: string[] = [];

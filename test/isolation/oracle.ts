@@ -5,16 +5,22 @@
  *
  * Beyond Zulip's rules, in this order: no row of another realm's people leaves, and what would point to nobody stays.
  */
+import { singleUserOf4, wholeRealmOf4 } from './oracle-4.js';
 import type { Row, Tables } from './server-rows.js';
+
+/** Major versions whose rules the oracle knows. */
+export type Release = 4 | 11 | 12;
 
 export interface OracleRequest {
   /** Whose rules: of a server of this major version. */
-  readonly release: 11 | 12;
+  readonly release: Release;
   readonly realmId: number;
   readonly mode: 'full' | 'consent' | 'public' | 'user';
   /** Ids of the approved users, who then take the place of those who consented. */
   readonly approved?: readonly number[];
   readonly userId?: number;
+  /** Ids of the users who agreed by a reaction, until Zulip 9. */
+  readonly reacted?: readonly number[];
 }
 
 /** Tables of the export by name; `C` is the set of those whose private data travels. */
@@ -49,6 +55,10 @@ const FLAGS = [
 ];
 
 export function oracle(server: Tables, request: OracleRequest): Expected {
+  if (request.release === 4) {
+    const { tables, consenting } = request.mode === 'user' ? singleUserOf4(server, request) : wholeRealmOf4(server, systemBots(server), request);
+    return { tables: shaped(tables), consenting };
+  }
   return request.mode === 'user' ? singleUser(server, request) : wholeRealm(server, request);
 }
 
@@ -227,7 +237,7 @@ function conversation(people: readonly Row[], sender: unknown): string {
 }
 
 /** Without the tables that only 12 has. */
-function inRelease(tables: Tables, release: 11 | 12): Tables {
+function inRelease(tables: Tables, release: Release): Tables {
   return Object.fromEntries(Object.entries(tables).filter(([table]) => release >= 12 || !SINCE_12.includes(table)));
 }
 
@@ -244,7 +254,7 @@ function shaped(tables: Tables): Tables {
   const references = new Set(['path_id', 'type_id', 'string_id', 'last_update_id', 'first_message_id', 'first_visible_message_id', 'event_last_message_id', 'last_active_message_id', 'reminder_target_message_id', 'external_auth_id']);
   const secrets: Record<string, readonly string[]> = {
     zerver_userprofile: USER_SECRETS, zerver_userprofile_mirrordummy: USER_SECRETS,
-    zerver_service: ['token'], zerver_botconfigdata: ['value'], zerver_realmexport: ['export_path'],
+    zerver_service: ['token'], zerver_botconfigdata: ['value'], zerver_stream: ['email_token'], zerver_realmexport: ['export_path'],
   };
   const shape = (table: string, row: Row): Row => {
     const out: Record<string, unknown> = {};

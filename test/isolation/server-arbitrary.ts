@@ -22,7 +22,7 @@ const user = fc.record({
   personal: rarely(12).map((missing) => !missing),
   settings: fc.nat({ max: 7 }),
   /** Bit n: has a row in the n-th table of BY_USER. */
-  data: fc.nat({ max: 2 ** 16 - 1 }),
+  data: fc.nat({ max: 2 ** 18 - 1 }),
 });
 
 const channel = fc.record({

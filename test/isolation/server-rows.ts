@@ -41,6 +41,11 @@ const BY_USER: readonly ((user: User, realm: Realm, id: number) => [table: strin
     const channel = realm.channels[id % Math.max(realm.channels.length, 1)];
     return channel && ['zerver_usertopic', { id, user_profile_id: user.id, stream_id: channel.stream, recipient_id: channel.recipient, topic_name: `topic ${id}` }];
   },
+  (user, realm, id) => {
+    const channel = realm.channels[id % Math.max(realm.channels.length, 1)];
+    return channel && ['zerver_mutedtopic', { id, user_profile_id: user.id, stream_id: channel.stream, recipient_id: channel.recipient, topic_name: `topic ${id}` }];
+  },
+  (user, _, id) => ['zerver_userhotspot', { id, user_id: user.id, hotspot: `hotspot ${id}` }],
   (user, _, id) => ['zerver_service', { id, user_profile_id: user.id, token: `SERVICE-TOKEN-${id}` }],
   (user, _, id) => ['zerver_botstoragedata', { id, bot_profile_id: user.id, key: `key ${id}` }],
   (user, _, id) => ['zerver_botconfigdata', { id, bot_profile_id: user.id, key: `key ${id}`, value: `CONFIG-SECRET-${id}` }],
@@ -142,7 +147,7 @@ class Builder {
       const id = this.#next('zerver_stream');
       const recipient = this.#add('zerver_recipient', { type: 2, type_id: id });
       this.#groupRow('zerver_stream', {
-        realm_id: realm.id, name: `channel ${id}`, recipient_id: recipient, invite_only: channel.inviteOnly, history_public_to_subscribers: channel.historyPublic,
+        realm_id: realm.id, name: `channel ${id}`, email_token: `EMAIL-TOKEN-${id}`, recipient_id: recipient, invite_only: channel.inviteOnly, history_public_to_subscribers: channel.historyPublic,
         is_web_public: channel.webPublic && !channel.inviteOnly, deactivated: channel.archived, creator_id: null, first_message_id: null,
       }, realm.everyone);
       const members = channel.members.map((member) => ({ ...member, user: this.#person(member.who, realm) }));
@@ -190,7 +195,7 @@ class Builder {
     spec.reactions.forEach(({ message, who }, index) => {
       const id = pick(realm.messages, message);
       if (id === undefined) return;
-      this.#add('zerver_reaction', { message_id: id, user_profile_id: this.#person(who, realm).id, emoji_code: `${index}` });
+      this.#add('zerver_reaction', { message_id: id, user_profile_id: this.#person(who, realm).id, emoji_code: `${index}`, emoji_name: `emoji ${index}` });
       this.#add('zerver_submessage', { message_id: id, sender_id: this.#person(who, realm).id, content: `vote ${index}` });
     });
     for (const { sender, target, delivered } of spec.scheduled) {
