@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import pg from 'pg';
 import { expectedExport, uploadsDirectory } from '../testbed/expected-export.js';
+import type { Dataset } from '../testbed/test-data.js';
 import { filesBelow } from '../files/pull-fixture.js';
 
 /** Where a canary was planted. */
@@ -21,6 +22,7 @@ export interface Cell {
 const SECRETS: ReadonlySet<string> = new Set([
   'zerver_userprofile.password', 'zerver_userprofile.api_key', 'zerver_userprofile.uuid', 'zerver_userprofile.zoom_token',
   'zerver_userprofile.third_party_api_state', 'zerver_service.token', 'zerver_botconfigdata.value', 'zerver_stream.email_token',
+  'zerver_realmexport.export_path',
 ]);
 
 /** Cells that decide what an export selects, or where it finds a file. */
@@ -34,10 +36,15 @@ const REALMS: Readonly<Record<string, string>> = {
   zerver_realm: 't.id',
   zerver_client: '0',
   zerver_reaction: '(SELECT m.realm_id FROM zerver_message m WHERE m.id = t.message_id)',
+  zerver_submessage: '(SELECT m.realm_id FROM zerver_message m WHERE m.id = t.message_id)',
   // A group with people of several realms belongs to none of them: no export may show it.
   zerver_huddle: `(SELECT CASE WHEN min(u.realm_id) = max(u.realm_id) THEN min(u.realm_id) END
     FROM zerver_recipient r JOIN zerver_subscription s ON s.recipient_id = r.id JOIN zerver_userprofile u ON u.id = s.user_profile_id WHERE r.type = 3 AND r.type_id = t.id)`,
 };
+/** Since Zulip 12, where polls travel, the system bots do not count: a group of theirs alone belongs to everybody. */
+const HUDDLE_WITH_BOTS = `(SELECT CASE WHEN count(u.id) = 0 THEN 0 WHEN min(u.realm_id) = max(u.realm_id) THEN min(u.realm_id) END
+    FROM zerver_recipient r JOIN zerver_subscription s ON s.recipient_id = r.id
+    LEFT JOIN zerver_userprofile u ON u.id = s.user_profile_id AND NOT (${SYSTEM_BOTS.replace('t.', 'u.')}) WHERE r.type = 3 AND r.type_id = t.id)`;
 const OWNERS = ['user_profile_id', 'bot_profile_id', 'user_id'];
 
 /** `ZQ` and six digits to the base of 36, or a uuid as it is. Short enough for all but a few columns of a letter or four. */
@@ -74,7 +81,8 @@ export class Canaries {
       for (const column of await columns(client)) tables.set(column.table, [...(tables.get(column.table) ?? []), column]);
       for (const [table, of] of tables) await fillEmpty(client, table, of);
       for (const [table, of] of tables) {
-        const realm = travelling.has(table) ? realmOf(table, of) : undefined;
+        const withBots = table === 'zerver_huddle' && travelling.has('zerver_submessage');
+        const realm = withBots ? HUDDLE_WITH_BOTS : travelling.has(table) ? realmOf(table, of) : undefined;
         for (const column of of) await this.#plantColumn(client, column, SECRETS.has(`${table}.${column.name}`) ? undefined : realm);
       }
       const { rows } = await client.query<{ canary: string; place: string; realm: number | null }>('SELECT pg_temp.canary(n) AS canary, place, realm FROM canary');
@@ -104,7 +112,7 @@ export class Canaries {
   }
 
   /** A copy of an uploads directory in which every file ends with a canary of its realm. */
-  async plantFiles(dataset: 'zulip-11/local' | 'zulip-8/local', directory: string): Promise<void> {
+  async plantFiles(dataset: Exclude<Dataset, 'zulip-11/s3'>, directory: string): Promise<void> {
     cpSync(await uploadsDirectory(dataset), directory, { recursive: true });
     for (const path of filesBelow(directory)) {
       const canary = `ZQ${(FILES + this.#files++).toString(36)}`;
@@ -139,7 +147,7 @@ export class Canaries {
 }
 
 /** The tables whose rows Zulip's own export of the data set holds. */
-export async function travellingTables(dataset: 'zulip-11/local' | 'zulip-8/local'): Promise<Set<string>> {
+export async function travellingTables(dataset: Exclude<Dataset, 'zulip-11/s3'>): Promise<Set<string>> {
   const directory = await expectedExport(dataset, 'acme-full');
   const files = readdirSync(directory).filter((name) => /^(realm|analytics|attachment|messages-\d+)\.json$/.test(name));
   return new Set(files.flatMap((name) => Object.keys(JSON.parse(readFileSync(join(directory, name), 'utf8')) as object)));
