@@ -25,6 +25,7 @@ const DEFINITIONS = ([
   ['load', 'Onto a server', async () => (await import('./load-command.js')).loadCommand()],
   ['backup', 'Whole databases', async () => (await import('./backup-command.js')).backupCommand()],
   ['restore', 'Whole databases', async () => (await import('./restore-command.js')).restoreCommand()],
+  ['demo', 'Help', async () => (await import('./demo-command.js')).demoCommand()],
   ['completion', 'Help', async () => (await import('./completion-command.js')).completionCommand()],
 ] satisfies [string, string, () => Promise<Command>][]).map(([name, group, define]): Definition => ({ name, group, define }));
 

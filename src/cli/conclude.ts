@@ -1,19 +1,21 @@
 /** The end of an export on the command line: a summary of each target, and the exit code that the worst of them asks for. */
 import { EXIT, RealmliftError } from '../errors.js';
 import type { ExportResult, Outcome } from '../export.js';
-import { summary, thousands } from './summary.js';
+import { lossLines, summary, thousands } from './summary.js';
 
 /**
- * @param json the summary is left to the events
+ * @param told what standard error gets: a summary, with --quiet only what was lost, with --json the events alone
  * @throws RealmliftError what the only target failed with; TARGETS_FAILED; LOSSES under --strict
  */
-export function conclude(outcomes: readonly Outcome[], seconds: number, strict: boolean, json: boolean): void {
+export function conclude(outcomes: readonly Outcome[], seconds: number, strict: boolean, told: 'summary' | 'losses' | 'events'): void {
+  const json = told === 'events';
   const failed = outcomes.filter((each) => 'error' in each);
   if (outcomes.length === 1 && failed[0] !== undefined) throw failed[0].error;
   let lost = 0;
   for (const outcome of outcomes) {
     if ('result' in outcome) {
-      if (!json) process.stderr.write(summary(outcome.result, seconds));
+      if (told === 'summary') process.stderr.write(summary(outcome.result, seconds));
+      if (told === 'losses') for (const line of lossLines(outcome.result)) process.stderr.write(`${outcome.target.name}: ${line}\n`);
       lost += lossesOf(outcome.result);
     } else {
       const { error } = outcome;
@@ -21,7 +23,7 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
       else process.stderr.write(`${outcome.target.name}: ${error.line}\n`);
     }
   }
-  if (!json && outcomes.length > 1) process.stderr.write(table(outcomes));
+  if (told === 'summary' && outcomes.length > 1) process.stderr.write(table(outcomes));
   if (failed.length > 0) {
     throw new RealmliftError('TARGETS_FAILED', 'package', `${failed.length} of ${outcomes.length} exports failed: ${failed.map((each) => each.target.name).join(', ')}`, {
       hint: 'the others are complete; run again with --resume for these',
@@ -35,6 +37,18 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
 /** Files that are not whole in the export. One with odd metadata is, and one whose owner may not travel is not meant to be. */
 function lossesOf({ losses }: ExportResult): number {
   return losses.filter(({ kind }) => kind === 'lost' || kind === 'other-size').length;
+}
+
+/** The one object that --json writes to standard output: what became of each export. */
+export function resultJson(outcomes: readonly Outcome[], seconds: number): string {
+  return JSON.stringify({
+    exports: outcomes.map((outcome) => {
+      if ('error' in outcome) return { target: outcome.target.name, error: outcome.error.code };
+      const { directory, rows, files, verified } = outcome.result;
+      const found = Object.values(files.areas).reduce((sum, area) => sum + area.found, 0);
+      return { target: outcome.target.name, directory, rows: Object.fromEntries(rows), files: found, lost: lossesOf(outcome.result), verified: verified !== undefined };
+    }), seconds,
+  });
 }
 
 /** One line a target, for runs of several. */

@@ -7,7 +7,7 @@ import { refuseTarball, writeTarball } from '../package/tarball.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
-import { conclude } from './conclude.js';
+import { conclude, resultJson } from './conclude.js';
 import { refuseContradictions } from './contradictions.js';
 import { duration } from './duration.js';
 import { addLockOptions, type LockOptions } from './lock-options.js';
@@ -58,8 +58,8 @@ export function addRunOptions(command: Command): Command {
     .addOption(new Option('--format <format>', 'with --output -: a tar of the directory, or one line of JSON a row').choices(['directory', 'ndjson']))
     .option('--files-dir <dir>', 'with --format ndjson: where the files go that its lines name')
     .optionsGroup('Running:')
-    .option('--quiet', 'show no progress')
-    .addOption(new Option('--json', 'tell progress as JSON on standard error, one object a line').conflicts('quiet'))
+    .option('--quiet', 'show no progress, and nothing when all is well')
+    .addOption(new Option('--json', 'tell progress as JSON on standard error, one object a line, and the result as one on standard output').conflicts('quiet'))
     .addOption(new Option('--random-seed <text>', 'make random colours and addresses repeatable'));
   return addUploadOptions(addFilesOptions(command));
 }
@@ -88,6 +88,7 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
   refuseContradictions([
     { when: options.format !== undefined && !streams, message: `--format ${options.format} writes to standard output`, hint: 'add --output -' },
     { when: options.filesDir !== undefined && options.format !== 'ndjson', message: '--files-dir takes the files that lines of JSON name', hint: 'add --output - --format ndjson, or leave out --files-dir' },
+    { when: streams && process.stdout.isTTY, message: 'standard output is a terminal, which shows no archive', hint: 'pipe it on: --output - | ssh new tar x' },
     { when: options.upload !== undefined && streams, message: 'what goes to standard output is not stored', hint: 'give a directory with --output, or leave out --upload' },
     { when: options.tarball === true && streams, message: 'what goes to standard output is a tar already, and no file is written', hint: 'give a directory with --output, or leave out --tarball' },
     { when: options.resume === true && streams, message: 'what went to standard output cannot be gone on with', hint: 'give a directory with --output, or leave out --resume' },
@@ -104,5 +105,7 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
       return done;
     });
   }));
-  conclude(outcomes, (performance.now() - started) / 1000, options.strict === true, options.json === true);
+  const seconds = (performance.now() - started) / 1000;
+  if (options.json === true && options.output !== '-') process.stdout.write(`${resultJson(outcomes, seconds)}\n`);
+  conclude(outcomes, seconds, options.strict === true, options.json === true ? 'events' : options.quiet === true ? 'losses' : 'summary');
 }

@@ -50,7 +50,7 @@ function nextStep({ plan, directory }: ExportResult): string[] {
 }
 
 /** Files that should have travelled: the last lines, which nobody must overlook. */
-function lossLines({ files }: ExportResult): string[] {
+export function lossLines({ files }: ExportResult): string[] {
   return AREAS.flatMap((area) => {
     const { missing, failed } = files.areas[area];
     const told = [...(missing > 0 ? [`${thousands(missing)} missing`] : []), ...(failed > 0 ? [`${thousands(failed)} failed`] : [])];

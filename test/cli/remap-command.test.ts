@@ -18,7 +18,7 @@ const realmJson = (directory: string): Record<string, Row[]> => JSON.parse(readF
 
 t.test('from one server to another', (t) => withTestDatabase('zulip-11/local', (source) => withNewServer(async (target) => {
   const env = { DATABASE_URL: source, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] };
-  const exporting = (...words: string[]): ReturnType<typeof realmlift> => realmlift(['export', '--uploads-dir', uploads, '--quiet', '--jobs', '1', ...words], { env });
+  const exporting = (...words: string[]): ReturnType<typeof realmlift> => realmlift(['export', '--uploads-dir', uploads, '--jobs', '1', ...words], { env });
 
   await t.test('export --remap', async (t) => {
     const { code, stderr } = await exporting('--realm', 'acme', '--output', at('there'), '--remap', '--target-url', target, '--subdomain', 'acme2', '--realm-name', 'Two');
