@@ -65,6 +65,7 @@ export interface Manifest extends ManifestHeader {
 export const MANIFEST = 'manifest.json';
 
 const FILES_START = '  "files": [';
+const LONGEST_LINE = 1024 * 1024;
 const FILES_END = '  ]';
 /** Lines are joined to blocks of about this many characters: one write per line would be most of the cost. */
 const BLOCK = 64 * 1024;
@@ -200,6 +201,8 @@ async function* lines(path: string): AsyncGenerator<string> {
   for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: BLOCK })) {
     const parts = (rest + (chunk as string)).split('\n');
     rest = parts.pop() ?? '';
+    // The longest path takes a few thousand.
+    if (rest.length > LONGEST_LINE) throw damaged('a line is too long');
     yield* parts;
   }
   if (rest !== '') yield rest;

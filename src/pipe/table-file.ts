@@ -8,7 +8,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
 import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../verify/json-bytes.js';
-import { readOpened } from '../verify/file-input.js';
+import { ORDINARY, readOpened } from '../verify/file-input.js';
 import { JsonScanner, type ByteSource } from '../verify/json-scanner.js';
 import { another, eachElement, eachMember } from '../verify/json-walk.js';
 
@@ -140,7 +140,7 @@ function section(scanner: JsonScanner): Section {
 
 function openFile(file: string, path: string): number {
   try {
-    return openSync(file, 'r');
+    return openSync(file, ORDINARY);
   } catch (cause) {
     throw changed(path, `it cannot be opened (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, cause);
   }

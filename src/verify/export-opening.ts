@@ -6,13 +6,14 @@ import { CONSENT_FILES } from '../package/consent-files.js';
 import { MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { refusePacked } from '../package/packed-export.js';
 import type { FindingList } from './findings.js';
+import { allOrdinary } from './ordinary-files.js';
 import { parseStatsJson, parseStatsText, type Statistics } from './statistics.js';
 
 export interface OpenedExport {
   directory: string;
   /** It has user.json instead of realm.json. */
   oneUser: boolean;
-  /** It has neither. */
+  /** It has neither, or not all of it can be read. */
   empty: boolean;
   /** It has a manifest.json, readable or not. */
   ours: boolean;
@@ -39,6 +40,9 @@ export async function openExport(directory: string, findings: FindingList): Prom
     throw new RealmliftError('EXPORT_MISSING', 'verify', `${directory} is not a directory`, {
       hint: 'give the directory of an export, unpacked', exit: EXIT.usage,
     });
+  }
+  if (!allOrdinary(directory, findings)) {
+    return { directory, oneUser: false, empty: true, ours: false, listed: undefined, header: undefined, statistics: undefined, statisticsFile: undefined, consented: undefined, zulipVersion: undefined };
   }
   const has = async (name: string): Promise<boolean> => await kindOf(join(directory, name)) === 'file';
   const oneUser = !(await has('realm.json')) && await has('user.json');

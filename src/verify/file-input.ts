@@ -1,7 +1,7 @@
 /** Files read once for everything: their size, their SHA-256, whether they are UTF-8, and what a scanner makes of them. */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
 import type { ByteSource } from './json-scanner.js';
 
@@ -14,6 +14,9 @@ export interface ReadFile<T> {
   damage: string | undefined;
 }
 
+/** For reading, without following a link, nor waiting for a writer where the file has become a FIFO since it was looked at. */
+export const ORDINARY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
 const drainBuffer = Buffer.alloc(256 * 1024);
 
 /**
@@ -23,7 +26,7 @@ const drainBuffer = Buffer.alloc(256 * 1024);
  * @throws the system's error when the file cannot be opened or read.
  */
 export function readFile<T>(path: string, use: (source: ByteSource) => T): ReadFile<T> {
-  const fd = openSync(path, 'r');
+  const fd = openSync(path, ORDINARY);
   try {
     const utf8 = new Utf8Check();
     const read = readOpened(fd, (source) => ({ result: use(source), valid: utf8.finish() }), (chunk) => utf8.update(chunk));
@@ -59,7 +62,7 @@ export function readOpened<T>(fd: number, use: (source: ByteSource) => T, seen?:
 
 /** Size and SHA-256 of a file whose content is of no concern. */
 export function hashFile(path: string): { size: number; sha256: string } {
-  const fd = openSync(path, 'r');
+  const fd = openSync(path, ORDINARY);
   try {
     const hash = createHash('sha256');
     let size = 0;
