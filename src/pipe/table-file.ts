@@ -10,7 +10,7 @@ import { RealmliftError } from '../errors.js';
 import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../verify/json-bytes.js';
 import { ORDINARY, readOpened } from '../verify/file-input.js';
 import { JsonScanner, type ByteSource } from '../verify/json-scanner.js';
-import { another, eachElement, eachMember } from '../verify/json-walk.js';
+import { another, eachElement, eachMember, refuseName } from '../verify/json-walk.js';
 
 /** What the manifest says of a file. */
 export interface Expected {
@@ -124,6 +124,7 @@ function index(source: ByteSource): Index {
   if (scanner.next() === OPEN_ARRAY) sections.set(BARE, section(scanner));
   else {
     eachMember(scanner, (name, first) => {
+      refuseName(scanner, name);
       if (sections.has(name) || constants.has(name)) scanner.fail('a table that comes twice');
       if (first === OPEN_ARRAY) sections.set(name, section(scanner));
       else constants.set(name, scanner.takeValue(first).toString('utf8'));

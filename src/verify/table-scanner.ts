@@ -5,7 +5,7 @@
 import { ExpectedBytes } from './expected-bytes.js';
 import { CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from './json-bytes.js';
 import { type JsonScanner } from './json-scanner.js';
-import { eachElement, eachMember } from './json-walk.js';
+import { eachElement, eachMember, refuseName } from './json-walk.js';
 
 /** How the value of a key is read. */
 export type Reading =
@@ -64,6 +64,7 @@ export function scanTables(scanner: JsonScanner, planFor: (table: string) => Tab
   if (first === OPEN_ARRAY) counts.set('', scanRows(scanner, planFor('')));
   else {
     eachMember(scanner, (table, start) => {
+      refuseName(scanner, table);
       if (start === OPEN_ARRAY) counts.set(table, scanRows(scanner, planFor(table)));
       else if (start === QUOTE) counts.set(table, scanner.string().length);
       else {
