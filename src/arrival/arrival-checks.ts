@@ -3,7 +3,6 @@
  * export and from the new server's database, which is only read, before a row is written.
  */
 import type pg from 'pg';
-import { EXIT, RealmliftError } from '../errors.js';
 import { hasMigrationStatus } from '../package/migration-status.js';
 import { readTop, type ReadableExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
@@ -79,20 +78,6 @@ export async function checkArrival(arrival: Arrival, server: NewServer | undefin
   const announced = announcementFault(files, source.header.zulip_version);
   checks.push({ name: 'announcements', outcome: announced === undefined ? 'good' : 'warned', what: announced ?? "the realm's level of Zulip's update announcements stops nothing" });
   return checks;
-}
-
-/**
- * For whoever writes rows next.
- * @param matters the checks that decide; the others are left to the caller
- * @throws RealmliftError ARRIVAL_REFUSED naming the first check that failed
- */
-export function refuseFailed(checks: readonly Check<ArrivalName>[], matters: (name: ArrivalName) => boolean = () => true): void {
-  const failed = checks.filter(({ name, outcome }) => outcome === 'failed' && matters(name));
-  const [first] = failed;
-  if (first === undefined) return;
-  throw new RealmliftError('ARRIVAL_REFUSED', 'remap', `${first.name}: ${first.what}${failed.length === 1 ? '' : `; ${failed.length - 1} more`}`, {
-    hint: 'realmlift import-check DIR --target-url URL lists all; nothing was written', exit: EXIT.nothingExported,
-  });
 }
 
 /** From the version on that writes it, the import stops without it. */
