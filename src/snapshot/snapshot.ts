@@ -91,8 +91,8 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
       return await Promise.race([working, rejectWhenAborted(lost.signal)]);
     } catch (error) {
       // A backend that is terminated at work says so to its query, and closes the connection a moment later.
-      if (isFatal(error)) await Promise.race([rejectWhenAborted(lost.signal).catch(() => undefined), sleep(CLOSING)]);
-      if (!lost.signal.aborted) throw error;
+      if (isFatal(error) || isCut(error)) await Promise.race([rejectWhenAborted(lost.signal).catch(() => undefined), sleep(CLOSING)]);
+      if (!lost.signal.aborted) throw connectionLost(error);
       await settled(working);
       // Whatever work made of it, the reason is the lost snapshot.
       throw lost.signal.reason;
@@ -199,7 +199,7 @@ export async function withLoan<T>(snapshot: Snapshot, role: string, onBack: () =
     return await work(client, giveBack);
   } catch (error) {
     lost.throwIfAborted();
-    throw error;
+    throw connectionLost(error);
   } finally {
     giveBack(false);
     await back;
@@ -215,6 +215,20 @@ export function cutConnection(client: pg.Client): void {
 function isFatal(error: unknown): boolean {
   const { severity, cause } = (error ?? {}) as { severity?: string; cause?: unknown };
   return severity === 'FATAL' || severity === 'PANIC' || (cause !== undefined && isFatal(cause));
+}
+
+const CUT = new Set(['ECONNRESET', 'ECONNABORTED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ENETRESET']);
+
+/** True of what the driver says when its connection was cut: the socket's own error, or its own. Readers of our output fail in writing. */
+function isCut(error: unknown): boolean {
+  const { syscall, code = '', message = '', severity } = (error ?? {}) as { syscall?: string; code?: string; message?: string; severity?: string };
+  if (error instanceof RealmliftError || severity !== undefined) return false;
+  return (syscall === 'read' && CUT.has(code)) || message.startsWith('Connection terminated');
+}
+
+function connectionLost(error: unknown): unknown {
+  if (!isCut(error)) return error;
+  return new RealmliftError('CONNECTION_LOST', 'plan', 'the connection to the server ended', { hint: 'was the server restarted, the backend terminated or the network cut? Run again', cause: error });
 }
 
 function rejectWhenAborted(signal: AbortSignal): Promise<never> {

@@ -143,6 +143,10 @@ t.test('a connection that is cut fails the run too', async (t) => {
       for (const socket of sockets) socket.resetAndDestroy();
       await told;
     }), { code: 'SNAPSHOT_LOST' });
+    await t.rejects(withSnapshot(connectionSettings(through.href, {}), ({ client }) => {
+      setTimeout(() => { for (const socket of sockets) socket.resetAndDestroy(); }, 100);
+      return client.query('SELECT pg_sleep(60)');
+    }), { code: 'SNAPSHOT_LOST' }, 'also in the midst of a query');
     proxy.close();
   });
 });
