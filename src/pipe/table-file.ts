@@ -8,7 +8,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
 import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../verify/json-bytes.js';
-import { ORDINARY, readOpened } from '../verify/file-input.js';
+import { ORDINARY, Utf8Check, readOpened } from '../verify/file-input.js';
 import { JsonScanner, type ByteSource } from '../verify/json-scanner.js';
 import { another, eachElement, eachMember, refuseName } from '../verify/json-walk.js';
 
@@ -55,9 +55,12 @@ export class TableFile {
   static open(file: string, expected: Expected): TableFile {
     const fd = openFile(file, expected.path);
     try {
-      const { size, sha256, value, damage = '' } = readOpened(fd, index);
+      const utf8 = new Utf8Check();
+      const { size, sha256, value, damage = '' } = readOpened(fd, index, (chunk) => utf8.update(chunk));
       // The hash explains most damage better than the scanner's complaint.
       if (size !== expected.size || (expected.sha256 !== undefined && sha256 !== expected.sha256)) throw changed(expected.path, 'its content is another');
+      // A loader behind the pipe would take it for something else, or stop half-way.
+      if (!utf8.finish()) throw new RealmliftError('JSON_DAMAGED', 'verify', `${expected.path}: not valid UTF-8`);
       if (value === undefined) throw new RealmliftError('JSON_DAMAGED', 'verify', `${expected.path}: ${damage}`);
       return new TableFile(fd, expected.path, value.sections, value.constants);
     } catch (error) {

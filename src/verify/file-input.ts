@@ -77,7 +77,7 @@ export function hashFile(path: string): { size: number; sha256: string } {
 }
 
 /** UTF-8 over chunks cut anywhere. PostgreSQL hands out nothing else, and Python's JSON reader takes nothing else. */
-class Utf8Check {
+export class Utf8Check {
   #rest: Buffer = Buffer.alloc(0);
   #valid = true;
 
