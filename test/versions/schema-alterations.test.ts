@@ -123,7 +123,7 @@ function unexpected(change: Alteration, mode: Mode, old: ExportPlan, rows: Table
   return [...lines, ...differing];
 }
 
-for (const dataset of ['zulip-11/local', 'zulip-8/local'] satisfies Dataset[]) {
+for (const dataset of ['zulip-11/local', 'zulip-8/local', 'zulip-4/local'] satisfies Dataset[]) {
   t.test(`${RUNS} alterations of ${dataset}`, async (t) => {
     await withTestDatabase(dataset, async (url) => {
       const client = new pg.Client({ connectionString: url });
