@@ -158,6 +158,12 @@ function refusal(error: unknown): 'login' | 'database' | 'password' | undefined 
   return message.startsWith('SASL') || message.includes('password must be') ? 'password' : undefined;
 }
 
+/** A wrong password and a host that may not come at all are mended at different ends; the server says which it was. */
+function loginHint({ message }: Error): string {
+  if (message.includes('pg_hba.conf')) return 'no password was looked at: pg_hba.conf on the server needs a line for this host, user and database, or sslmode has to be another';
+  return 'check the user, the password (PGPASSWORD or ~/.pgpass) and the method that pg_hba.conf asks for';
+}
+
 function connectionError(failures: readonly Failure[]): RealmliftError {
   const refused = failures.find(({ error }) => refusal(error) !== undefined);
   const kind = failures.find(({ error }) => error instanceof RealmliftError)?.error as RealmliftError | undefined;
@@ -169,7 +175,7 @@ function connectionError(failures: readonly Failure[]): RealmliftError {
     case 'database':
       return new RealmliftError('DATABASE_UNKNOWN', 'snapshot', `no such database: ${where}`, { hint: 'set PGDATABASE or DATABASE_URL', cause });
     case 'login':
-      return new RealmliftError('LOGIN_REFUSED', 'snapshot', `the server refused the login of ${where}`, { hint: 'check the user, the password (PGPASSWORD or ~/.pgpass), sslmode and pg_hba.conf', cause });
+      return new RealmliftError('LOGIN_REFUSED', 'snapshot', `the server refused the login of ${where}: ${(cause as Error).message}`, { hint: loginHint(cause as Error), cause });
     case 'password':
       return new RealmliftError('LOGIN_REFUSED', 'snapshot', `the server asks ${where} for a password and none was given`, { hint: 'set PGPASSWORD or use ~/.pgpass', cause });
     case undefined: {
