@@ -85,7 +85,7 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
   const { onEvent, salt } = request;
   const has = (table: string, column: string): boolean => schema.tables.columns.get(table)?.some(({ name }) => name === column) === true;
   const clients = await newClients(client, journal, source.files);
-  const known = await sharedGroups(client, source.files, server.bots);
+  const known = await sharedGroups(client, source.files, server.bots, await journal.ids(client));
   await reserveIds(client, journal, schema.tables, new Map([...source.ids].map(([table, count]) => [table, count - (known[table]?.length ?? 0)])));
   const ids = new ReservedIds(await journal.ids(client), (table) => server.ids.limit(table));
   return withTemporaryDirectory('load', (scratch) => withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {

@@ -8,12 +8,17 @@ import { RowFields } from '../pipe/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import type { BotIds, KnownIds } from '../remap/assignment.js';
 import { namesOf } from '../remap/remap-request.js';
+import type { IdRange } from './load-journal.js';
 
 /** Recipient.DIRECT_MESSAGE_GROUP */
 const GROUP = 3;
 
-/** @param bots the new server's */
-export async function sharedGroups(client: pg.Client, files: readonly TableFile[], bots: ReadonlyMap<string, BotIds>): Promise<KnownIds> {
+/**
+ * @param bots the new server's
+ * @param taken ids that an earlier run of this load took: groups among them are the load's own
+ */
+export async function sharedGroups(client: pg.Client, files: readonly TableFile[], bots: ReadonlyMap<string, BotIds>, taken: readonly IdRange[]): Promise<KnownIds> {
+  const isOwn = (id: number): boolean => taken.some(({ table, first, count }) => table === 'zerver_huddle' && id >= first && id < first + count);
   const users = new Map([...namesOf(files).bots].map(([email, { user }]) => [user, bots.get(email)?.user ?? NaN]));
   const recipients = new Map<number, number>();
   const members = new Map<number, number[]>();
@@ -28,7 +33,7 @@ export async function sharedGroups(client: pg.Client, files: readonly TableFile[
     const hash = createHash('sha1').update([...new Set(ids)].sort((a, b) => a - b).join(',')).digest('hex');
     const { rows: [there] } = await client.query<{ group: number; recipient: number | null }>(`
       SELECT h.id::float8 AS group, (SELECT r.id::float8 FROM zerver_recipient r WHERE r.type = ${GROUP} AND r.type_id = h.id) AS recipient FROM zerver_huddle h WHERE h.huddle_hash = $1`, [hash]);
-    if (there?.recipient === undefined || there.recipient === null) continue;
+    if (there?.recipient === undefined || there.recipient === null || isOwn(there.group)) continue;
     known.zerver_huddle.push([recipients.get(recipient) as number, there.group]);
     known.zerver_recipient.push([recipient, there.recipient]);
   }
