@@ -23,6 +23,7 @@ const DEFINITIONS = ([
   ['pipe', 'Of exports that are there', async () => (await import('./pipe-command.js')).pipeCommand()],
   ['import-check', 'Onto a server', async () => (await import('./import-check-command.js')).importCheckCommand()],
   ['load', 'Onto a server', async () => (await import('./load-command.js')).loadCommand()],
+  ['split', 'Onto a server', async () => (await import('./split-command.js')).splitCommand()],
   ['backup', 'Whole databases', async () => (await import('./backup-command.js')).backupCommand()],
   ['restore', 'Whole databases', async () => (await import('./restore-command.js')).restoreCommand()],
   ['demo', 'Help', async () => (await import('./demo-command.js')).demoCommand()],

@@ -1,0 +1,109 @@
+/**
+ * One realm, or some, as a database of its own: schema, rows with their ids, and what a server needs to run, out of one snapshot.
+ *
+ * 1. The schema comes from the server's own pg_dump in the snapshot; nobody's role and no right is taken along.
+ * 2. Rows flow from COPY to COPY, table by table, by the views of an export (split-rows.ts).
+ * 3. What refers to rows that stayed is nulled, or left out where it must refer to something, and counted.
+ * 4. Sequences stand as at the source; indexes and constraints follow, and event triggers last.
+ */
+import { randomBytes } from 'node:crypto';
+import type pg from 'pg';
+import { checkPgDump } from '../backup/pg-dump.js';
+import type { Decisions } from '../plan/compile-view.js';
+import type { Mode } from '../plan/condition.js';
+import { holdExportedTables } from '../plan/hold-tables.js';
+import { planExport, type ExportPlan } from '../plan/plan-export.js';
+import { messageIdsQuery } from '../plan/plan-tables.js';
+import { findRealm, SYSTEM_REALM, type Realm } from '../plan/realm.js';
+import { useSchema } from '../plan/search-path.js';
+import { readSource, type Source } from '../plan/source.js';
+import { findTargets, type TargetRequest } from '../plan/targets.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { withSession, withSnapshot, type Snapshot } from '../snapshot/snapshot.js';
+import type { LockPatience } from '../snapshot/table-locks.js';
+import { usersSchemas } from '../snapshot/unqualified-names.js';
+import type { CutReference } from './cut-references.js';
+import { intoDatabase } from './into-database.js';
+import { intoScript, type Write } from './into-script.js';
+import { references, tableShapes, type Reference } from './split-columns.js';
+import { splitFiles, type FilesRequest, type SplitFiles } from './split-files.js';
+import { splitRows, type SplitRows } from './split-rows.js';
+
+export interface SplitRequest {
+  readonly settings: ConnectionSettings;
+  /** The empty database, or what takes a script for one. */
+  readonly to: { readonly kind: 'database'; readonly settings: ConnectionSettings } | { readonly kind: 'script'; readonly write: Write };
+  readonly files: FilesRequest | undefined;
+  readonly patience: LockPatience;
+  readonly signal: AbortSignal | undefined;
+  readonly targets: TargetRequest;
+  readonly mode: Mode;
+  readonly consentMessage: number | undefined;
+  readonly force: boolean;
+  readonly decisions: Decisions;
+  readonly zulipVersion: string | undefined;
+  readonly jobs: number;
+  readonly pgDump: string;
+}
+
+/** What a split consists of, before it goes anywhere. */
+export interface PreparedSplit {
+  readonly snapshot: Snapshot;
+  readonly source: Source;
+  readonly pgDump: string;
+  /** Of the source. */
+  readonly encoding: string;
+  /** Schemas in which the database's functions find what they name without one. */
+  readonly path: readonly string[];
+  readonly rows: readonly SplitRows[];
+  readonly references: readonly Reference[];
+}
+
+/** What came of it where it went. */
+export interface SplitOutcome {
+  readonly tables: number;
+  readonly rows: number;
+  /** References to rows that stayed. */
+  readonly cut: readonly CutReference[];
+  /** What needs a superuser, and was left out. */
+  readonly warnings: readonly string[];
+}
+
+export interface SplitResult extends SplitOutcome {
+  readonly realms: readonly string[];
+  /** Undefined when nobody asked for files. */
+  readonly files: SplitFiles | undefined;
+}
+
+/** @throws RealmliftError REALM_UNKNOWN, NO_OWNER, PG_DUMP_MISSING, DATABASE_NOT_EMPTY, … */
+export async function splitRealms(request: SplitRequest): Promise<SplitResult> {
+  return withSnapshot(request.settings, async (snapshot) => {
+    await Promise.all([holdExportedTables(snapshot, request.patience), checkPgDump(request.pgDump, snapshot.serverVersion)]);
+    const source = await readSource(snapshot.client, request.zulipVersion, request.decisions.strip);
+    const targets = await findTargets(snapshot.client, request.targets, () => undefined);
+    return withSession(snapshot, 'plan', async (session) => {
+      await useSchema(session, source.schema);
+      const seed = randomBytes(32).toString('hex');
+      const plans: ExportPlan[] = [];
+      for (const { realm, approved } of targets) plans.push(await planned(session, source, request, seed, realm, request.mode, approved));
+      const system = await planned(session, source, request, seed, await findRealm(session, SYSTEM_REALM), 'full', undefined);
+      const { rows: [server] } = await session.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
+      const split: PreparedSplit = {
+        snapshot, source, pgDump: request.pgDump, encoding: server?.encoding ?? 'UTF8', path: await usersSchemas(session),
+        rows: await splitRows(session, source, plans, system, await tableShapes(session, source.schema)), references: await references(session, source.schema),
+      };
+      const outcome = request.to.kind === 'database' ? await intoDatabase(split, request.to.settings, request.jobs) : await intoScript(split, request.to.write);
+      const files = request.files === undefined ? undefined : await splitFiles(session, source, plans, request.files, snapshot.lost);
+      return { realms: targets.map(({ name }) => name), ...outcome, files };
+    });
+  }, { signal: request.signal });
+}
+
+async function planned(session: pg.Client, source: Source, request: SplitRequest, seed: string, realm: Realm, mode: Mode, approved: readonly number[] | undefined): Promise<ExportPlan> {
+  const plan = await planExport(session, source, {
+    realm, mode, userId: undefined, decisions: request.decisions, consentMessage: request.consentMessage, approved: mode === 'consent' ? approved : undefined, force: request.force, seed,
+  });
+  const ids = messageIdsQuery(plan.compiled, plan.parameters);
+  const { rows } = await session.query<{ id: number }>(`SELECT DISTINCT m.sending_client_id::float8 AS id FROM zerver_message m WHERE m.id IN (${ids})`);
+  return { ...plan, parameters: { ...plan.parameters, message_client_ids: rows.map(({ id }) => id) } };
+}
