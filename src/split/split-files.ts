@@ -3,6 +3,7 @@
  * server's salt, which changes only where the new server has a salt of its own.
  */
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
@@ -41,7 +42,10 @@ export interface SplitFiles {
 const WINDOW = 1000;
 
 /** @param client a session in the snapshot, used by nobody else meanwhile */
-export async function splitFiles(client: pg.Client, source: Source, plans: readonly ExportPlan[], request: FilesRequest, signal: AbortSignal): Promise<SplitFiles> {
+export async function splitFiles(client: pg.Client, source: Source, plans: readonly ExportPlan[], request: FilesRequest, stop: AbortSignal): Promise<SplitFiles> {
+  // Each file under way listens.
+  const signal = AbortSignal.any([stop]);
+  setMaxListeners(0, signal);
   await mkdir(request.directory, { recursive: true, mode: 0o700 });
   const target = new DirectoryFiles(request.directory);
   await target.open();

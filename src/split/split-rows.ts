@@ -10,7 +10,6 @@ import { quote, type CompiledView } from '../plan/compile-view.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { bindMessageRange } from '../plan/parameters.js';
 import { messageIdsQuery, messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
-import { looksSecret } from '../plan/secret-names.js';
 import type { Source } from '../plan/source.js';
 import { freshValue, neutralValue } from './fresh-values.js';
 import type { SplitColumn, SplitTableShape } from './split-columns.js';
@@ -82,9 +81,10 @@ function valueOf(column: SplitColumn, { name: table }: SplitTableShape, plan: Ex
 
 /** Secrets, and what identifies a user to other servers. */
 function isSecret(plan: ExportPlan, table: string, column: string): boolean {
-  return plan.compiled.secrets.get(table)?.has(column) === true && !HARMLESS.has(column) || (looksSecret(column) && plan.compiled.secrets.get(table)?.has(column) === true);
+  return plan.compiled.secrets.get(table)?.has(column) === true && !HARMLESS.has(column);
 }
 
+/** What an export leaves out because the new server makes it, and nobody's secret. */
 const HARMLESS = new Set(['search_tsvector']);
 
 function rowsQuery(plan: ExportPlan, planned: PlannedTable): string {
