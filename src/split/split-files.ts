@@ -7,6 +7,7 @@ import { setMaxListeners } from 'node:events';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
+import { wantedRows } from '../export/wanted-rows.js';
 import { wantedFiles } from '../export/wanted.js';
 import { Lost, type Candidate, type FileStore } from '../files/file-store.js';
 import { inOrder } from '../files/ordered-pool.js';
@@ -57,7 +58,7 @@ export async function splitFiles(client: pg.Client, source: Source, plans: reado
     return await withTemporaryDirectory('realmlift-split-', async (temporary) => {
       for (const plan of plans) {
         const owners = plan.request.approved !== undefined && request.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
-        const of = (salt: string | undefined): Promise<WantedFiles> => wantedFiles(client, plan, source, { salt, owners, onSkipped: () => undefined });
+        const of = (salt: string | undefined): Promise<WantedFiles> => wantedFiles(wantedRows(client, plan, source), plan, source, { salt, owners, onSkipped: () => undefined });
         const wanted = await of(request.salt);
         const renamed = request.newSalt === undefined ? new Map<string, string>() : await newHashes(wanted, await of(request.newSalt));
         for (const area of AREAS.filter((each) => wanted.areas.includes(each))) {
