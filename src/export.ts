@@ -160,6 +160,7 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
   const store = await options.openStore();
   const context: RunContext = { ...source, jobs, store, fileJobs, orphans, salt, avatars, migrationStatus, onEvent };
   try {
+    if (targets.length > 1) onEvent({ kind: 'targets', count: targets.length });
     const together = targetsOfSet(targets, options);
     const others = targets.filter((target) => !together.includes(target));
     const outcomeOf = new Map<Target, Outcome>();

@@ -3,6 +3,12 @@ import { EXIT, RealmliftError } from '../errors.js';
 import type { ExportResult, Outcome } from '../export.js';
 import { lossLines, summary, thousands } from './summary.js';
 
+/** Exports of one run of which each is summed up; of more there is a line each. */
+const SUMMARIES = 8;
+
+/** Failed exports that the last line names. */
+const NAMED = 10;
+
 /**
  * @param told what standard error gets: a summary, with --quiet only what was lost, with --json the events alone
  * @throws RealmliftError what the only target failed with; TARGETS_FAILED; LOSSES under --strict
@@ -14,7 +20,7 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
   let lost = 0;
   for (const outcome of outcomes) {
     if ('result' in outcome) {
-      if (told === 'summary') process.stderr.write(summary(outcome.result, seconds));
+      if (told === 'summary' && outcomes.length <= SUMMARIES) process.stderr.write(summary(outcome.result, seconds));
       if (told === 'losses') for (const line of lossLines(outcome.result)) process.stderr.write(`${outcome.target.name}: ${line}\n`);
       lost += lossesOf(outcome.result);
     } else {
@@ -23,9 +29,10 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
       else process.stderr.write(`${outcome.target.name}: ${error.line}\n`);
     }
   }
-  if (told === 'summary' && outcomes.length > 1) process.stderr.write(table(outcomes));
+  if (told === 'summary' && outcomes.length > SUMMARIES) process.stderr.write(`${table([...outcomes].sort((a, b) => rowsOf(b) - rowsOf(a)))}${totals(outcomes, seconds)}`);
+  else if (told === 'summary' && outcomes.length > 1) process.stderr.write(table(outcomes));
   if (failed.length > 0) {
-    throw new RealmliftError('TARGETS_FAILED', 'package', `${failed.length} of ${outcomes.length} exports failed: ${failed.map((each) => each.target.name).join(', ')}`, {
+    throw new RealmliftError('TARGETS_FAILED', 'package', `${failed.length} of ${outcomes.length} exports failed: ${failed.slice(0, NAMED).map((each) => each.target.name).join(', ')}${failed.length > NAMED ? ` and ${failed.length - NAMED} more` : ''}`, {
       hint: 'the others are complete; run again with --resume for these',
     });
   }
@@ -61,6 +68,17 @@ function table(outcomes: readonly Outcome[]): string {
     const count = (numbers: Iterable<number>): string => thousands([...numbers].reduce((sum, each) => sum + each, 0));
     return `${lossesOf(outcome.result) > 0 ? '!' : ' '} ${name}  ${count(rows.values()).padStart(14)} rows  ${count(Object.values(files.areas).map(({ found }) => found)).padStart(9)} files  ${lossesOf(outcome.result)} losses\n`;
   }).join('');
+}
+
+function rowsOf(outcome: Outcome): number {
+  return 'error' in outcome ? 0 : [...outcome.result.rows.values()].reduce((sum, each) => sum + each, 0);
+}
+
+function totals(outcomes: readonly Outcome[], seconds: number): string {
+  const done = outcomes.flatMap((each) => ('result' in each ? [each.result] : []));
+  const sum = (of: (result: ExportResult) => number): number => done.reduce((total, result) => total + of(result), 0);
+  const files = sum((result) => Object.values(result.files.areas).reduce((total, { found }) => total + found, 0));
+  return `${thousands(done.length)} of ${thousands(outcomes.length)} exported in ${seconds.toFixed(1)} s: ${thousands(outcomes.reduce((total, each) => total + rowsOf(each), 0))} rows, ${thousands(files)} files, ${thousands(sum(lossesOf))} losses; what stayed is in each report.json, and report.html is the page to look at\n`;
 }
 
 /** An error as the one line that --json writes of it. */

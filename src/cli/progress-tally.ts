@@ -5,7 +5,7 @@ import { DATA_CLASSES } from '../plan/registry.js';
 export interface ClassProgress {
   readonly name: string;
   /** What is counted. */
-  readonly unit: 'messages' | 'tables' | 'files';
+  readonly unit: 'messages' | 'tables' | 'files' | 'realms';
   readonly done: number;
   /** Undefined while it is not known. */
   readonly total: number | undefined;
@@ -51,7 +51,7 @@ class Tally {
 }
 
 export class ProgressTally {
-  readonly #classes = new Map<string, Tally>([...DATA_CLASSES, 'files', 'upload'].map((name) => [name, new Tally()]));
+  readonly #classes = new Map<string, Tally>([...DATA_CLASSES, 'files', 'realms', 'upload'].map((name) => [name, new Tally()]));
   /** `performance.now()` when the snapshot was taken. */
   #takenAt: number | undefined;
 
@@ -59,6 +59,12 @@ export class ProgressTally {
     switch (event.kind) {
       case 'snapshot':
         this.#takenAt = performance.now() - event.age * 1000;
+        break;
+      case 'targets':
+        this.#expect('realms', event.count);
+        break;
+      case 'finished':
+        if (this.#of('realms').total !== undefined) this.#of('realms').done += 1;
         break;
       case 'let-go':
         this.#takenAt = undefined;
@@ -98,7 +104,7 @@ export class ProgressTally {
     const now = performance.now();
     return [...this.#classes].filter(([, { total, done, bytes }]) => total !== undefined || done > 0 || bytes > 0).map(([name, tally]) => {
       const { done, total, rows, bytes } = tally;
-      return { name, unit: name === 'message' ? 'messages' : name === 'files' || name === 'upload' ? 'files' : 'tables', done, total, rows, bytes, ...tally.progress(now) };
+      return { name, unit: name === 'message' ? 'messages' : name === 'realms' ? 'realms' : name === 'files' || name === 'upload' ? 'files' : 'tables', done, total, rows, bytes, ...tally.progress(now) };
     });
   }
 

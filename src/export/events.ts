@@ -6,6 +6,8 @@ import type { LockWait } from '../snapshot/lock-watch.js';
 /** Of the whole run. */
 export type RunEvent =
   | { readonly kind: 'snapshot'; readonly id: string; readonly takenAt: string; /** Seconds. */ readonly age: number; /** Another session holds it. */ readonly joined: boolean }
+  /** How many exports the run is to make. */
+  | { readonly kind: 'targets'; readonly count: number }
   /** The snapshot is let go, for all rows are copied. */
   | { readonly kind: 'let-go' }
   /** For a lock on a table that somebody changes. */

@@ -100,6 +100,7 @@ export class SetRows {
   async #table(key: string, query: (realmIds: readonly number[]) => DealtQuery): Promise<void> {
     const { spools } = await this.#deal((ids) => ({ kind: 'set-table', realmIds: this.#realmIds, query: query(ids), path: this.#path() }));
     this.#spools.set(key, spools);
+    this.#finished(key, spools);
   }
 
   async #messages(): Promise<Pick<SetRowsResult, 'messages' | 'usermessages' | 'files'>> {
@@ -184,6 +185,14 @@ export class SetRows {
   /** Of no target alone. */
   #tell(event: TargetEvent): void {
     this.#context.onEvent({ target: '', ...event });
+  }
+
+  /** A table is one part of all targets. */
+  #finished(path: string, spools: readonly Spool[]): void {
+    const table = this.#plan.tables.find(({ name }) => partPath(name) === path);
+    if (table === undefined) return;
+    const rows = spools.reduce((sum, each) => sum + each.rows, 0);
+    this.#tell({ kind: 'part', part: { path, size: 0, sha256: '', rows: { [table.name]: rows } }, dataClass: table.dataClass, kept: false });
   }
 
   #path(): string {
