@@ -27,7 +27,7 @@ import { botRows, spoolsWanted } from './set-wanted.js';
 import { SpoolReader } from './spool-reader.js';
 
 /** Targets that are put together at once: while one waits for its files, another is verified. */
-const AT_ONCE = 8;
+const AT_ONCE = 4;
 /** Targets that are flushed to the disk and published together. */
 const PUBLISHED_AT_ONCE = 64;
 

@@ -52,6 +52,8 @@ export class SetRows {
   readonly #spools = new Map<string, readonly Spool[]>();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
+  /** The set has most of the server's messages, see #ranges. */
+  #most = false;
   #sequence = 0;
 
   /** @param directory for the spools */
@@ -69,7 +71,9 @@ export class SetRows {
     const { tables, compiled } = this.#plan;
     const { snapshot: { client }, source } = this.#context;
     const unreadable = await unreadableClaims(client, source);
-    const messages = this.#messages();
+    const { ranges, most } = await this.#ranges();
+    this.#most = most;
+    const messages = this.#messages(ranges);
     const pieces: Promise<unknown>[] = [
       messages,
       ...tables.filter(({ name, file }) => file !== 'messages' && name !== 'zerver_client').map((table) => this.#view(partPath(table.name), compiled.tables.get(table.name) as CompiledView, table)),
@@ -94,22 +98,24 @@ export class SetRows {
   /** @param written how the rows of the view are written */
   #view(key: string, view: CompiledView, written: { keys: readonly string[]; stripped: readonly string[] }, found?: Parameters<typeof setQuery>[2]): Promise<void> {
     const columns = view.columns.filter((column) => column !== TENANT);
-    return this.#table(key, (ids) => ({ table: view.name, columns, keys: written.keys, stripped: written.stripped, select: `${setQuery(view, this.#of(ids), found)} ORDER BY t.id` }));
+    // A loop over all ids of messages, for each reaction anew, is what the planner makes of thousands of realms.
+    const off = this.#most && view.reads.includes('exported_message_id') ? 'enable_nestloop' : undefined;
+    return this.#table(key, (ids) => ({ table: view.name, columns, keys: written.keys, stripped: written.stripped, select: `${setQuery(view, this.#of(ids), found)} ORDER BY t.id` }), off);
   }
 
-  async #table(key: string, query: (realmIds: readonly number[]) => DealtQuery): Promise<void> {
-    const { spools } = await this.#deal((ids) => ({ kind: 'set-table', realmIds: this.#realmIds, query: query(ids), path: this.#path() }));
+  async #table(key: string, query: (realmIds: readonly number[]) => DealtQuery, off?: AnySetSegment['off']): Promise<void> {
+    const { spools } = await this.#deal((ids) => ({ kind: 'set-table', realmIds: this.#realmIds, query: query(ids), path: this.#path(), off }));
     this.#spools.set(key, spools);
     this.#finished(key, spools);
   }
 
-  async #messages(): Promise<Pick<SetRowsResult, 'messages' | 'usermessages' | 'files'>> {
+  async #messages(ranges: readonly { after: number; until: number }[]): Promise<Pick<SetRowsResult, 'messages' | 'usermessages' | 'files'>> {
     const { tables, compiled } = this.#plan;
     const query = (name: string, end: string): ((ids: readonly number[]) => DealtQuery) => {
       const { columns, keys, stripped } = tables.find((table) => table.name === name) as (typeof tables)[number];
       return (ids) => ({ table: name, columns, keys, stripped, select: `${setQuery(compiled.tables.get(name) as CompiledView, this.#of(ids))} ${end}` });
     };
-    const { ranges, most } = await this.#ranges();
+    const most = this.#most;
     const dealt = await Promise.all(ranges.map(({ after, until }) => {
       const messages = query('zerver_message', `WHERE t.id > ${after} AND t.id <= ${until} ORDER BY t.id`);
       return this.#deal((ids) => ({ kind: 'set-messages', realmIds: this.#realmIds, query: messages(ids), path: this.#path(), off: most ? 'enable_sort' : undefined }));

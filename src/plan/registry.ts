@@ -47,7 +47,14 @@ export function packageRoot(): string {
 }
 
 /** Reads all of sql/. @throws RealmliftError VIEW_FILE when a file cannot be read */
-export function loadRegistry(directory = join(packageRoot(), 'sql')): Registry {
+export function loadRegistry(directory?: string): Registry {
+  return directory === undefined ? shipped ??= readRegistry(join(packageRoot(), 'sql')) : readRegistry(directory);
+}
+
+/** The package's own, which every page of a report asks for. */
+let shipped: Registry | undefined;
+
+function readRegistry(directory: string): Registry {
   const folder = (name: string): ViewFile[] =>
     readdirSync(join(directory, name)).filter((file) => file.endsWith('.sql')).sort()
       .map((file) => parseViewFile(readFileSync(join(directory, name, file), 'utf8'), name, file.slice(0, -'.sql'.length)));
