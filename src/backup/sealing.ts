@@ -100,7 +100,8 @@ class PipelineEnd {
       await pipeline;
     } catch (error) {
       const reason = await this.#taking?.then(() => undefined, (own: unknown) => own);
-      throw isAbort(error) ? (reason ?? error) : error;
+      // What it made of a failure of its own is the better word for it, though the pipeline may be told of the failure first.
+      throw isAbort(error) || reason instanceof RealmliftError ? (reason ?? error) : error;
     }
   }
 }
