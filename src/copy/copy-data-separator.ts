@@ -8,6 +8,7 @@
  * (104 MB) 0.17 s against 0.09 s, all else being equal; psql needs 0.42 s for either. Its highWaterMark makes no difference.
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY
  */
+import { isBroken, protocolBroken } from '../snapshot/protocol-guard.js';
 
 const COPY_DATA = 0x64;
 /** Message type and length; the length counts itself but not the type. */
@@ -36,7 +37,7 @@ export class CopyDataSeparator {
     this.#to = to;
   }
 
-  /** Takes what was read from the socket; the chunk is changed and handed on in parts. */
+  /** Takes what was read from the socket; the chunk is changed and handed on in parts. @throws RealmliftError PROTOCOL_BROKEN */
   push(chunk: Buffer): void {
     const end = chunk.length;
     const view = new DataView(chunk.buffer, chunk.byteOffset, end);
@@ -77,8 +78,7 @@ export class CopyDataSeparator {
   /** Reads a message's header, or as much of it as there is: then #headerLength is above 0. Returns where it ends. */
   #readHeader(chunk: Buffer, start: number): number {
     if (this.#headerLength === 0 && start + HEADER_LENGTH <= chunk.length) {
-      this.#isPayload = chunk[start] === COPY_DATA;
-      this.#left = chunk.readUInt32BE(start + 1) - LENGTH_LENGTH;
+      this.#begin(chunk[start] as number, chunk.readUInt32BE(start + 1));
       return start + HEADER_LENGTH;
     }
     const header = this.#header;
@@ -86,10 +86,15 @@ export class CopyDataSeparator {
     while (at < chunk.length && this.#headerLength < HEADER_LENGTH) header[this.#headerLength++] = chunk[at++] as number;
     if (this.#headerLength === HEADER_LENGTH) {
       this.#headerLength = 0;
-      this.#isPayload = header[0] === COPY_DATA;
-      this.#left = header.readUInt32BE(1) - LENGTH_LENGTH;
+      this.#begin(header[0] as number, header.readUInt32BE(1));
     }
     return at;
+  }
+
+  #begin(code: number, length: number): void {
+    if (isBroken(code, length)) throw protocolBroken('copy');
+    this.#isPayload = code === COPY_DATA;
+    this.#left = length - LENGTH_LENGTH;
   }
 }
 

@@ -32,7 +32,7 @@ export interface CopyResult {
  * @param select a query without parameters (COPY takes none)
  * @param table for error messages
  * @param encoding of the text, if not that of the session
- * @throws RealmliftError COPY_FAILED, RIGHT_MISSING, CONNECTION_LOST, RECOVERY_CONFLICT; what `consume` throws
+ * @throws RealmliftError COPY_FAILED, RIGHT_MISSING, CONNECTION_LOST, CONNECTION_STALLED, PROTOCOL_BROKEN, RECOVERY_CONFLICT; what `consume` throws
  */
 export async function copyRows(client: pg.Client, select: string, consume: (chunk: Buffer) => void | Promise<void>, table: string, format: CopyFormat = 'csv', encoding?: string): Promise<CopyResult> {
   const copy = new CopyOut(`COPY (${select}) TO STDOUT (${copyOptions(format, encoding)})`, consume);
@@ -84,7 +84,14 @@ class CopyOut implements pg.Submittable {
     // The driver keeps what is not yet a whole message, and the chunk may be filled anew.
     const separator = new CopyDataSeparator({ payload: (bytes) => this.#payload(bytes), other: (bytes) => driver(Buffer.from(bytes)) });
     this.#stream = stream;
-    this.#giveBack = divert(stream, driver, (chunk) => separator.push(chunk));
+    this.#giveBack = divert(stream, driver, (chunk) => {
+      if (stream.destroyed) return;
+      try {
+        separator.push(chunk);
+      } catch (error) {
+        stream.destroy(error as Error);
+      }
+    });
     connection.query(this.#text);
   }
 

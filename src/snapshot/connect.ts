@@ -2,11 +2,12 @@
  * One connection to the source database, set up so that what it sends does not depend on the server's or the role's
  * configuration: time zone, date style, encoding, search path.
  */
-import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
-import './navigator.js';
-import pg from 'pg';
-import { RealmliftError } from '../errors.js';
+import type pg from 'pg';
+import { RealmliftError, type Stage } from '../errors.js';
 import type { ConnectionSettings, TargetServer } from './connection-settings.js';
+import { driverClient } from './driver-client.js';
+import { ProtocolGuard } from './protocol-guard.js';
+import { backendOf, StallWatch } from './stall-watch.js';
 
 /** The oldest server whose behaviour is relied on (inlined CTEs, generated columns). */
 const OLDEST_SERVER = 120000;
@@ -40,6 +41,12 @@ const LATER_SETTINGS = [[140000, 'SET idle_session_timeout = 0'], [170000, 'SET 
 /** Milliseconds after which a server in the midst of a query notices that we are gone, and gives the snapshot free. */
 const CONNECTION_CHECK = 2_000;
 
+/** What a session is in when its connection breaks, by its role. */
+const STAGES: Readonly<Record<string, Stage>> = { worker: 'copy', backup: 'backup', restore: 'restore', proof: 'restore', load: 'load', target: 'remap' };
+
+/** Of a server that is good for nothing: the next of the settings may be better. */
+const NEXT = new Set(['SERVER_KIND', 'PROTOCOL_BROKEN', 'CONNECTION_STALLED']);
+
 interface Failure {
   readonly settings: ConnectionSettings;
   readonly error: unknown;
@@ -56,7 +63,8 @@ interface Server {
  * ends it. With row_security off, a policy that would hide rows from this role is an error and not a silent gap.
  *
  * @param role what the session is for, shown in pg_stat_activity as `realmlift ROLE`
- * @throws RealmliftError SERVER_UNREACHABLE, LOGIN_REFUSED, DATABASE_UNKNOWN, SERVER_TOO_OLD, SERVER_KIND
+ * @throws RealmliftError SERVER_UNREACHABLE, LOGIN_REFUSED, DATABASE_UNKNOWN, SERVER_TOO_OLD, SERVER_KIND; of this and of all that is asked later
+ *   CONNECTION_STALLED, PROTOCOL_BROKEN
  */
 export async function connect(settings: ConnectionSettings, role: string): Promise<pg.Client> {
   const tries = [settings, ...(settings.alternatives ?? [])];
@@ -71,10 +79,11 @@ export async function connect(settings: ConnectionSettings, role: string): Promi
 
 /** The settings under which `client` was opened, without alternatives: for further sessions on the very same server. */
 export function settingsOf(client: pg.Client, settings: ConnectionSettings): ConnectionSettings {
+  const { silence } = settings;
   const { config, description, serverName } = [settings, ...(settings.alternatives ?? [])].find(
     (each) => each.config.host === client.host && each.config.port === client.port && (each.config.ssl === false) === ((client.ssl as unknown) === false),
   ) ?? settings;
-  return { config, description, ...(serverName === undefined ? {} : { serverName }) };
+  return { config, description, ...(serverName === undefined ? {} : { serverName }), ...(silence === undefined ? {} : { silence }) };
 }
 
 async function connectToOne(tries: readonly ConnectionSettings[], role: string, target: TargetServer): Promise<pg.Client> {
@@ -86,7 +95,7 @@ async function connectToOne(tries: readonly ConnectionSettings[], role: string, 
       return await open(settings, role, target);
     } catch (error) {
       failures.push({ settings, error });
-      if (error instanceof RealmliftError && error.code !== 'SERVER_KIND') throw error;
+      if (error instanceof RealmliftError && !NEXT.has(error.code)) throw error;
       // Of the same server only the other way of connecting is worth a try, and only when the way was what failed. When it
       // answers and refuses, the other servers are not asked: that is libpq's rule.
       if (!dependsOnTls(error)) skipped = settings.description;
@@ -98,11 +107,11 @@ async function connectToOne(tries: readonly ConnectionSettings[], role: string, 
 }
 
 async function open(settings: ConnectionSettings, role: string, target: TargetServer): Promise<pg.Client> {
-  const client = new pg.Client({ ...settings.config, ssl: ssl(settings), application_name: `realmlift ${role}` });
-  // A connection lost between two queries is an error event; it reaches the caller through its next query.
-  client.on('error', () => undefined);
+  const client = driverClient(settings, role);
   try {
     await client.connect();
+    const stage = STAGES[role] ?? 'plan';
+    const watch = new StallWatch(client, settings, new ProtocolGuard((client as unknown as { connection: pg.Connection }).connection.stream, stage), stage);
     const server = await serverOf(client);
     if (server.version < OLDEST_SERVER) {
       throw new RealmliftError('SERVER_TOO_OLD', 'snapshot', `PostgreSQL ${Math.floor(server.version / 10000)} is too old`, { hint: 'PostgreSQL 12 or later is needed' });
@@ -113,17 +122,12 @@ async function open(settings: ConnectionSettings, role: string, target: TargetSe
     // Servers on systems that cannot watch a connection refuse this; they then notice at the next row.
     if (server.version >= 140000) await client.query(`SET client_connection_check_interval = ${CONNECTION_CHECK}`).catch(() => undefined);
     await client.query([SESSION, ...LATER_SETTINGS.filter(([since]) => server.version >= since).map(([, sql]) => sql)].join(';'));
+    watch.backend = await backendOf(client);
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);
     throw error;
   }
-}
-
-/** A new object each time: the driver changes the one it is given. */
-function ssl({ config, serverName }: ConnectionSettings): ConnectionOptions | false {
-  if (typeof config.ssl !== 'object') return false;
-  return { ...config.ssl, checkServerIdentity: (_, certificate) => (serverName === undefined ? undefined : checkServerIdentity(serverName, certificate)) };
 }
 
 async function serverOf(client: pg.Client): Promise<Server> {

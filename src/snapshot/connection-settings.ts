@@ -26,6 +26,8 @@ export interface ConnectionSettings {
   readonly alternatives?: readonly ConnectionSettings[];
   /** The kind of server that is wanted; `any` unless said otherwise. */
   readonly target?: TargetServer;
+  /** Milliseconds without an answer after which a connection is looked into, see StallWatch; 20 s unless said otherwise. */
+  readonly silence?: number;
 }
 
 const TARGETS = ['any', 'read-write', 'read-only', 'primary', 'standby', 'prefer-standby'] as const;

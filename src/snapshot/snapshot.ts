@@ -62,7 +62,7 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
     if (!finished && !lost.signal.aborted) lost.abort(reason);
   };
   let letGo = false;
-  const fail = (cause: unknown): void => letGo ? undefined : end(recoveryConflict(cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
+  const fail = (cause: unknown): void => letGo ? undefined : end(named(cause) ?? recoveryConflict(cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
     hint: 'was the server restarted, or the backend terminated? Nothing was published; run again with --resume', cause,
   }));
   const obey = (): void => end(options.signal?.reason);
@@ -224,6 +224,11 @@ function isCut(error: unknown): boolean {
   const { syscall, code = '', message = '', severity } = (error ?? {}) as { syscall?: string; code?: string; message?: string; severity?: string };
   if (error instanceof RealmliftError || severity !== undefined) return false;
   return (syscall === 'read' && CUT.has(code)) || message.startsWith('Connection terminated');
+}
+
+/** What the connection itself knows of its end. */
+function named(cause: unknown): RealmliftError | undefined {
+  return cause instanceof RealmliftError ? cause : undefined;
 }
 
 function connectionLost(error: unknown): unknown {

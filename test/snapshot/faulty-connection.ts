@@ -1,0 +1,76 @@
+/** A TCP proxy before a real PostgreSQL server that, when a test says so, says nothing any more or something else. */
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+
+export class FaultyConnection {
+  /** URL of the database through the proxy, without TLS. */
+  readonly url: string;
+  /** Whether new connections pass on what they are sent. */
+  deaf = false;
+  /** Told of what a client sends, before it is passed on. */
+  onSent: (bytes: Buffer) => void = () => undefined;
+  readonly #server = createServer((inside) => this.#join(inside));
+  readonly #target: URL;
+  #pairs: { readonly inside: Socket; readonly outside: Socket }[] = [];
+
+  /** Opens a proxy to the database at `url`. */
+  static async open(url: string, parameters = ''): Promise<FaultyConnection> {
+    const proxy = new FaultyConnection(url);
+    proxy.#server.listen(0, '127.0.0.1');
+    await once(proxy.#server, 'listening');
+    const through = new URL(url);
+    through.host = `127.0.0.1:${(proxy.#server.address() as AddressInfo).port}`;
+    through.search = `sslmode=disable${parameters}`;
+    return Object.assign(proxy, { url: through.href });
+  }
+
+  private constructor(url: string) {
+    this.url = url;
+    this.#target = new URL(url);
+  }
+
+  /** The connections that there are stay open and carry nothing any more, in neither direction. */
+  hang(): void {
+    for (const { inside, outside } of this.#pairs) {
+      inside.removeAllListeners('data').resume();
+      outside.removeAllListeners('data').pause();
+    }
+  }
+
+  /** Sends the clients something that is not from the server, and what this says afterwards no more. */
+  inject(bytes: Buffer): void {
+    this.hang();
+    for (const { inside } of this.#pairs) inside.write(bytes);
+  }
+
+  /** Takes no new connections. */
+  refuse(): void {
+    this.#server.close();
+  }
+
+  close(): void {
+    this.refuse();
+    for (const { inside, outside } of this.#pairs) {
+      inside.destroy();
+      outside.destroy();
+    }
+  }
+
+  #join(inside: Socket): void {
+    const outside = connect(Number(this.#target.port), this.#target.hostname);
+    for (const socket of [inside, outside]) socket.on('error', () => undefined);
+    this.#pairs.push({ inside, outside });
+    if (this.deaf) return void inside.resume();
+    inside.on('data', (bytes: Buffer) => {
+      this.onSent(bytes);
+      if (inside.listenerCount('data') > 0) outside.write(bytes);
+    });
+    outside.on('data', (bytes: Buffer) => {
+      if (inside.write(bytes)) return;
+      outside.pause();
+      inside.once('drain', () => outside.resume());
+    });
+    inside.on('close', () => outside.destroy());
+    outside.on('close', () => inside.destroy());
+  }
+}
