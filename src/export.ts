@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
+import { closeReferences } from './export/close-references.js';
 import { ArchiveOutlet } from './export/outlet.js';
 import { exportRealm } from './export/export-realm.js';
 import type { ExportEvent } from './export/events.js';
@@ -229,10 +230,10 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
   const { snapshot, source } = context;
   return Journal.with(output.run, (journal) => withLoan(snapshot, 'plan', turns.copied, async (session, copied) => {
     await useSchema(session, source.schema);
-    const plan = await planExport(session, source, {
+    const plan = await closeReferences(session, await planExport(session, source, {
       realm: target.realm, mode: options.mode, userId: target.userId, decisions: options.decisions, consentMessage: options.consentMessage,
       approved: target.approved, avatars: !options.avatars ? 'none' : approvedFilesOnly(options, target) ? 'consenting' : 'all', force: options.force, seed: options.randomSeed ?? journal.head?.seed ?? randomBytes(32).toString('hex'),
-    });
+    }), source);
     const owners = approvedFilesOnly(options, target) ? new Set(plan.parameters.consenting_user_ids) : undefined;
     const { remap, archive } = options;
     // Ids are rewritten in an export that is whole: such a one leaves after that.

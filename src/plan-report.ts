@@ -2,6 +2,7 @@
  * `realmlift plan`: what an export would take, by which rules, what it would leave and what the schema has that nothing
  * classifies. It reads ids and counts, no message content.
  */
+import { closeReferences } from './export/close-references.js';
 import { areasOf } from './export/wanted.js';
 import { uploadsQuery } from './export/wanted-rows.js';
 import { messageFiles } from './plan/message-files.js';
@@ -56,7 +57,7 @@ export async function planReport(options: PlanOptions, onUnknown: (why: string) 
     await useSchema(session, source.schema);
     const planned: PlannedExport[] = [];
     for (const target of await findTargets(snapshot.client, options.targets, onUnknown)) {
-      const plan = await planExport(session, source, { ...options.request, realm: target.realm, userId: target.userId, approved: target.approved, seed: '' });
+      const plan = await closeReferences(session, await planExport(session, source, { ...options.request, realm: target.realm, userId: target.userId, approved: target.approved, seed: '' }), source);
       const count = async (query: string): Promise<number> => Number((await session.query<{ n: string }>(`SELECT count(*) AS n FROM (${query}) AS q`)).rows[0]?.n);
       const width = (name: string): number => {
         const table = source.catalog.get(plan.compiled.tables.get(name)?.view.table ?? name);

@@ -9,7 +9,7 @@ import { Journal } from '../package/journal.js';
 import type { MigrationStatusResult } from '../package/migration-status.js';
 import { takeOutputDirectory, type Leftovers, type OutputDirectory } from '../package/output-directory.js';
 import { withWorkspace } from '../package/workspace.js';
-import type { Decisions } from '../plan/compile-view.js';
+import type { CompiledView, Decisions } from '../plan/compile-view.js';
 import { planExport, type ExportPlan } from '../plan/plan-export.js';
 import { planSet } from '../plan/plan-set.js';
 import type { Realm } from '../plan/realm.js';
@@ -20,6 +20,7 @@ import type { VerifyReport } from '../verify/verify-export.js';
 import { withVerifyLanes, type Lend } from '../verify/verify-lanes.js';
 import { inTurn } from './in-turn.js';
 import { checkBeforehand } from './check-beforehand.js';
+import { closeSet } from './close-references.js';
 import { tablesByClass, type RealmResult, type RunContext } from './realm-run.js';
 import { SetRows } from './set-rows.js';
 import { exportSetTarget, type SetOfTargets } from './set-target.js';
@@ -68,6 +69,8 @@ class SetExport {
   readonly #context: RunContext;
   readonly #options: SetExportOptions;
   readonly #outcomes = new Map<Target, SetOutcome>();
+  /** What stays of the set. */
+  #ledger: readonly CompiledView[] = [];
 
   constructor(context: RunContext, options: SetExportOptions) {
     this.#context = context;
@@ -134,7 +137,14 @@ class SetExport {
   async #export(taken: readonly Taken[], directory: string, status: MigrationStatusResult | undefined): Promise<void> {
     const { snapshot: { client }, source, jobs, onEvent } = this.#context;
     const realms = taken.map(({ target }) => target.realm);
-    const plan = planSet(source, realms, this.#options.decisions, await this.#avatarless(realms));
+    const { plan, refused } = await closeSet(client, planSet(source, realms, this.#options.decisions, await this.#avatarless(realms)), source);
+    if (refused.size > 0) {
+      for (const { target } of taken) if (refused.has(target.realm.id)) this.#fail(target, refused.get(target.realm.id));
+      const rest = taken.filter(({ target }) => !refused.has(target.realm.id));
+      if (rest.length > 0) await this.#export(rest, directory, status);
+      return;
+    }
+    this.#ledger = plan.compiled.ledger;
     onEvent({ target: '', kind: 'started', resumed: 'not', tables: tablesByClass(plan.tables) });
     const bots = await botRows(client, plan.parameters.cross_realm_bot_ids);
     const rows = await new SetRows(this.#context, plan, directory).run();
@@ -184,7 +194,8 @@ class SetExport {
   async #finish(set: SetOfTargets, ordinal: number, { target, output }: Taken, lend: Lend | undefined): Promise<SetResult> {
     const started = performance.now();
     return Journal.with(output.run, async (journal) => {
-      const plan = await this.#plan(target, this.#options.seed ?? journal.head?.seed ?? randomBytes(32).toString('hex'));
+      const planned = await this.#plan(target, this.#options.seed ?? journal.head?.seed ?? randomBytes(32).toString('hex'));
+      const plan = { ...planned, compiled: { ...planned.compiled, ledger: this.#ledger } };
       const result = await exportSetTarget(set, ordinal, { target: target.name, plan, output, journal, owners: undefined, options: this.#options.choices, flushed: false });
       const hint = `realmlift verify ${output.partial} lists them; nothing was published`;
       const verified = await lend?.((workers) => requireGood(output.partial, { workers }, hint));

@@ -11,6 +11,7 @@ export interface CatalogColumn {
   readonly type: number;
   /** Table that a single-column foreign key points to. */
   readonly references: string | undefined;
+  readonly nullable: boolean;
   /** May this role read it? */
   readonly readable: boolean;
 }
@@ -57,8 +58,8 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
            row_security_active(c.oid) AS policed
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY c.relname`, [schema]);
-  const columns = await client.query<{ table: string; name: string; type: number; references: string | null; readable: boolean }>(`
-    SELECT c.relname AS table, a.attname AS name,
+  const columns = await client.query<{ table: string; name: string; type: number; references: string | null; nullable: boolean; readable: boolean }>(`
+    SELECT c.relname AS table, a.attname AS name, NOT a.attnotnull AS nullable,
            has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
            CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::int8::int4 AS type,
            (SELECT f.relname FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
@@ -70,10 +71,10 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY c.relname, a.attnum`, [schema]);
   const byTable = new Map<string, Map<string, CatalogColumn>>();
-  for (const { table, name, type, references, readable } of columns.rows) {
+  for (const { table, name, type, references, nullable, readable } of columns.rows) {
     let of = byTable.get(table);
     if (of === undefined) byTable.set(table, (of = new Map<string, CatalogColumn>()));
-    of.set(name, { name, type, references: references ?? undefined, readable });
+    of.set(name, { name, type, references: references ?? undefined, nullable, readable });
   }
   return new Map(tables.rows.map(({ name, rows, bytes, policed }) => [
     name, { name, columns: byTable.get(name) ?? new Map<string, CatalogColumn>(), estimatedRows: rows, bytes: Number(bytes), policed },

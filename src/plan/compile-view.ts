@@ -27,6 +27,8 @@ export interface CompiledView {
   readonly rule: string;
   /** One SELECT, columns expanded, parameters as `:name`. */
   readonly sql: string;
+  /** The same rows without references that would point outside the export, where it has such: see src/export/close-references.ts. */
+  readonly closed?: string;
   readonly columns: readonly string[];
   /** Selections that it reads, directly. */
   readonly reads: readonly string[];
@@ -87,7 +89,7 @@ export function withSelections(compiled: CompiledView, selections: ReadonlyMap<s
   };
   gather(compiled);
   const ctes = [...needed.values()].map(({ name, sql }) => `${name} AS (\n${sql}\n)`);
-  return `${ctes.length === 0 ? '' : `WITH ${ctes.join(', ')}\n`}SELECT ${compiled.columns.map(quote).join(', ')} FROM (\n${compiled.sql}\n) AS t`;
+  return `${ctes.length === 0 ? '' : `WITH ${ctes.join(', ')}\n`}SELECT ${compiled.columns.map(quote).join(', ')} FROM (\n${compiled.closed ?? compiled.sql}\n) AS t`;
 }
 
 export function quote(name: string): string {

@@ -17,7 +17,7 @@ const NAMED: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** OIDs of int2, int4 and int8 in pg_type.dat. */
-const INTEGERS = new Set([20, 21, 23]);
+export const INTEGERS = new Set([20, 21, 23]);
 
 /** Zulip's columns that end in _id and are texts. */
 const TEXTS = new Set(['string_id', 'path_id']);

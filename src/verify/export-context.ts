@@ -63,6 +63,7 @@ export function openContext(shared: SharedContext): Context {
 /** Whether a reference is checked at all, and how it is reported when it points outside the export. */
 export function openSeverity(kind: ExportKind, table: string, key: string, target: Target): { severity: 'error' | 'note'; reason: string | undefined } | undefined {
   if (kind.oneUser && CLOSED_FOR_ONE_USER[table]?.includes(key) !== true) return undefined;
+  if (kind.oneUser && target === 'realm') return { severity: 'note', reason: "Zulip's rules export what is the user's own, whichever realm it names" };
   if (kind.systemRealm && (target === 'user' || target === 'account' || target === 'recipient')) {
     return { severity: 'note', reason: 'system bots are never rows of an export' };
   }
