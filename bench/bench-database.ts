@@ -12,10 +12,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { withClient } from '../test/testbed/database-client.js';
-import { loadDump } from '../test/testbed/dump-loader.js';
-import { postgresBinaries, postgresIdentity } from '../test/testbed/postgres-binaries.js';
-import type { Identity } from '../test/testbed/postgres-binaries.js';
-import { freePort } from '../test/testbed/postgres-server.js';
+import { loadDump } from '../src/demo/dump-loader.js';
+import { postgresBinaries, postgresIdentity } from '../src/demo/postgres-binaries.js';
+import type { Identity } from '../src/demo/postgres-binaries.js';
+import { freePort } from '../src/demo/postgres-server.js';
 import { testData } from '../test/testbed/test-data.js';
 
 /** What the sample data is grown to: by which file, and what the result is called. */

@@ -13,7 +13,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { withClient } from '../test/testbed/database-client.js';
-import { loadDump } from '../test/testbed/dump-loader.js';
+import { loadDump } from '../src/demo/dump-loader.js';
 import { unpackArchive } from '../test/testbed/tar-archive.js';
 import { AVATAR_SALT, NEW_SALT, testData } from '../test/testbed/test-data.js';
 import { withBenchDatabase, type BenchDatabase } from './bench-database.js';

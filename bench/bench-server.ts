@@ -39,7 +39,7 @@ async function bench(database: BenchDatabase, realms: number, messages: number):
       await rm(output, { recursive: true, force: true });
       const { seconds, peak, allProcessorSeconds } = await measure(
         [process.execPath, CLI, 'export', '--all-realms', '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--quiet', ...words],
-        { DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] as string },
+        { DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] },
       );
       lines.push(`  ${words.length > 0 ? 'export --no-verify' : 'export, with verify'}: ${seconds.toFixed(1)} s, ${(seconds / limit).toFixed(2)} x raw COPY, ${(seconds * 1000 / all).toFixed(1)} ms a realm, peak ${peak.toFixed(0)} MiB, ${allProcessorSeconds.toFixed(1)} s of processor`);
     }

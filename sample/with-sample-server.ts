@@ -11,7 +11,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
-import { withPostgres } from '../test/testbed/postgres-server.js';
+import { withPostgres } from '../src/demo/postgres-server.js';
 import { withS3 } from '../test/testbed/s3-server.js';
 import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
 import { createDatabaseFromDump } from '../test/testbed/test-database.js';

@@ -3,7 +3,7 @@ import type { SpooledGroup, SpoolReader } from './spool-reader.js';
 
 const [QUOTE, BACKSLASH, OPEN, CLOSE, COMMA] = [0x22, 0x5c, 0x7b, 0x7d, 0x2c];
 
-/** What every row begins with. */
+/** What rows begin with where the table's first column is its id, as Zulip makes them; upgraded servers may have it later. */
 const ID = '{"id":';
 
 interface Run {
@@ -33,9 +33,13 @@ function advance(run: Run): boolean {
   const next = run.rows.next();
   if (next.done === true) return false;
   run.row = next.value;
-  if (run.row.toString('latin1', 0, ID.length) !== ID) throw new Error('a row does not begin with its id');
-  run.id = parseInt(run.row.toString('latin1', ID.length, ID.length + 20), 10);
+  run.id = idOf(run.row);
   return true;
+}
+
+function idOf(row: Buffer): number {
+  if (row.toString('latin1', 0, ID.length) === ID) return parseInt(row.toString('latin1', ID.length, ID.length + 20), 10);
+  return (JSON.parse(row.toString()) as { id: number }).id;
 }
 
 /** The rows one by one; pieces of the reader cut them anywhere. */

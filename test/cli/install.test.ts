@@ -6,7 +6,7 @@ import type pg from 'pg';
 import t from 'tap';
 import { SIDE_FILES } from '../../src/package/side-files.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
-import { withPostgres } from '../testbed/postgres-server.js';
+import { withPostgres } from '../../src/demo/postgres-server.js';
 import { AVATAR_SALT, testData } from '../testbed/test-data.js';
 import { withClient } from '../testbed/database-client.js';
 import { createDatabaseFromDump } from '../testbed/test-database.js';

@@ -5,7 +5,7 @@ import pg from 'pg';
 import t from 'tap';
 import type { RealmliftError } from '../../src/errors.js';
 import { openLocalStore } from '../../src/files/local-store.js';
-import { loadDump } from '../testbed/dump-loader.js';
+import { loadDump } from '../../src/demo/dump-loader.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { testData } from '../testbed/test-data.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';

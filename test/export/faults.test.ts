@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { startPostgres } from '../testbed/postgres-server.js';
+import { startPostgres } from '../../src/demo/postgres-server.js';
 import { createDatabaseFromDump, withTestDatabase } from '../testbed/test-database.js';
 import { testData } from '../testbed/test-data.js';
 import { sessionsLeft, withBlockedExport } from './blocked-export.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { PRIMARY, startStandby } from '../testbed/standby-server.js';
 import { createDatabaseFromDump } from '../testbed/test-database.js';
-import { startPostgres } from '../testbed/postgres-server.js';
+import { startPostgres } from '../../src/demo/postgres-server.js';
 import { testData } from '../testbed/test-data.js';
 import { runExport, startExport } from './export-process.js';
 import { query } from './grown-database.js';

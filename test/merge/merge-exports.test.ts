@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, writeFileSy
 import { join, relative } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
+import { SIDE_FILES } from '../../src/package/side-files.js';
 import { mergeExports } from '../../src/merge/merge-exports.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change } from '../testbed/database-client.js';
@@ -67,7 +68,7 @@ function tablesOf(directory: string): Tables {
 }
 
 function contents(directory: string): Record<string, string> {
-  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && !SIDE_FILES.has(entry.name)).map((entry) => join(entry.parentPath, entry.name));
   return Object.fromEntries(files.sort().map((file) => [relative(directory, file), createHash('sha256').update(readFileSync(file)).digest('hex')]));
 }
 

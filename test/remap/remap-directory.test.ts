@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import t from 'tap';
+import { SIDE_FILES } from '../../src/package/side-files.js';
 import { takeOutputDirectory } from '../../src/package/output-directory.js';
 import { journalPath } from '../../src/package/journal.js';
 import { loadRegistry } from '../../src/plan/registry.js';
@@ -34,7 +35,7 @@ function tablesOf(directory: string): Tables {
 
 /** All files but those that speak of the run. */
 function data(directory: string): Record<string, string> {
-  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)).sort();
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && !SIDE_FILES.has(entry.name)).map((entry) => join(entry.parentPath, entry.name)).sort();
   const told = files.map((file) => [relative(directory, file), createHash('sha256').update(readFileSync(file)).digest('hex')] as const);
   return Object.fromEntries(told.filter(([path]) => !/^(manifest|report|id_maps)\.json$/.test(path)));
 }

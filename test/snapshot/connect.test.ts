@@ -5,8 +5,8 @@ import pg from 'pg';
 import t from 'tap';
 import { connect, settingsOf } from '../../src/snapshot/connect.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
-import { postgresIdentity, sharedTemporaryDirectory } from '../testbed/postgres-binaries.js';
-import { startPostgres, type PostgresServer } from '../testbed/postgres-server.js';
+import { postgresIdentity, sharedTemporaryDirectory } from '../../src/demo/postgres-binaries.js';
+import { startPostgres, type PostgresServer } from '../../src/demo/postgres-server.js';
 
 // Neither certificates nor passwords of whoever runs the tests.
 process.env.HOME = t.testdir({});

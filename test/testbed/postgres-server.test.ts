@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import t from 'tap';
-import { startPostgres, withPostgres } from './postgres-server.js';
+import { startPostgres, withPostgres } from '../../src/demo/postgres-server.js';
 
 async function setting(config: pg.ClientConfig, name: string): Promise<string | undefined> {
   const client = new pg.Client(config);
@@ -43,7 +43,7 @@ t.test('a server that cannot start says why and leaves nothing', async (t) => {
 });
 
 t.test('killing its owner stops the server and removes its files', async (t) => {
-  const module = JSON.stringify(new URL('postgres-server.js', import.meta.url).href);
+  const module = JSON.stringify(new URL('../../src/demo/postgres-server.js', import.meta.url).href);
   const owner = spawn(process.execPath, ['--input-type=module', '-e', `
     import { startPostgres } from ${module};
     const server = await startPostgres();

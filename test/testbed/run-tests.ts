@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { withPostgres } from './postgres-server.js';
+import { withPostgres } from '../../src/demo/postgres-server.js';
 import { runTestFile } from './run-test-file.js';
 import { TapOutcome } from './tap-outcome.js';
 import { SHARED_SERVER_VARIABLE } from './test-database.js';

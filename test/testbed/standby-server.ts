@@ -4,7 +4,7 @@ import { chown, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { startPostgres, type PostgresServer } from './postgres-server.js';
+import { startPostgres, type PostgresServer } from '../../src/demo/postgres-server.js';
 
 /** What a server needs to have a standby. */
 export const PRIMARY = { wal_level: 'replica', max_wal_senders: '4' } as const;

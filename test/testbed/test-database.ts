@@ -7,8 +7,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { withClient } from './database-client.js';
-import { loadDump } from './dump-loader.js';
-import { startPostgres } from './postgres-server.js';
+import { loadDump } from '../../src/demo/dump-loader.js';
+import { startPostgres } from '../../src/demo/postgres-server.js';
 import { testData } from './test-data.js';
 import type { Dataset, NewServer } from './test-data.js';
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { uploadsDirectory } from '../testbed/expected-export.js';
-import { startPostgres } from '../testbed/postgres-server.js';
+import { startPostgres } from '../../src/demo/postgres-server.js';
 import { AVATAR_SALT, testData } from '../testbed/test-data.js';
 import { createDatabaseFromDump, testServerUrl } from '../testbed/test-database.js';
 import { query } from '../export/grown-database.js';

@@ -1,2 +1,0 @@
-/** The demo has it too: see src/demo/dump-loader.ts. */
-export * from '../../src/demo/dump-loader.js';
