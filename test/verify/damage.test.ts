@@ -79,7 +79,7 @@ damageOfFiles('a file that is not listed', (d) => { writeFileSync(join(d, 'extra
 damageOfFiles('a link in the place of a file', (d) => {
   rmSync(join(d, 'migration_status.json'));
   symlinkSync(join(d, 'analytics.json'), join(d, 'migration_status.json'));
-}, [['migration_status.json', undefined, /not the status of migrations/], ['migration_status.json', undefined, 'neither a file nor a folder']]);
+}, [['migration_status.json', undefined, 'it is no ordinary file but a link, a FIFO or a device']]);
 damageOfFiles('a manifest cut short', (d) => {
   const path = join(d, 'manifest.json');
   writeFileSync(path, readFileSync(path, 'utf8').slice(0, -200));
