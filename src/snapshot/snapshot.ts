@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import { connect, settingsOf } from './connect.js';
+import { lossOf } from './driver-client.js';
 import type { ConnectionSettings } from './connection-settings.js';
 import { recoveryConflict } from './recovery-conflict.js';
 import { holdAgain } from './table-locks.js';
@@ -199,7 +200,7 @@ export async function withLoan<T>(snapshot: Snapshot, role: string, onBack: () =
     return await work(client, giveBack);
   } catch (error) {
     lost.throwIfAborted();
-    throw connectionLost(error);
+    throw connectionLost(lossOf(client, error));
   } finally {
     giveBack(false);
     await back;

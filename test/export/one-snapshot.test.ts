@@ -20,7 +20,7 @@ const CHANGES = [
   `UPDATE zerver_userprofile SET avatar_version = avatar_version + 1, avatar_source = 'U' WHERE id % 5 = $1 % 5`,
   `UPDATE zerver_realm SET name = 'EDITED' WHERE $1 > 0`,
   ...['zerver_message', 'zerver_reaction', 'zerver_subscription', 'zerver_usermessage', 'zerver_attachment_messages'].map((table) => `DELETE FROM ${table} WHERE id % 23 = $1 % 23`),
-  `DELETE FROM zerver_userprofile WHERE id % 23 = $1 % 23 AND NOT is_bot`,
+  `DELETE FROM zerver_userprofile WHERE id % 23 = $1 % 23 AND NOT is_bot AND id NOT IN (SELECT sender_id FROM zerver_scheduledmessage)`,
 ];
 
 /** Copies of some rows under new ids. Columns that must be unique are told apart. */
