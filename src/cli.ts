@@ -12,7 +12,8 @@ import { removeAbandoned } from './temporary-directory.js';
 // What is written holds private data: for its owner alone, whatever the caller's umask allows.
 process.umask(0o077);
 
-const named = process.argv.slice(2).find((word) => !word.startsWith('-')) ?? '';
+const words = process.argv.slice(2).filter((word) => !word.startsWith('-'));
+const named = (words[0] === 'help' ? words[1] : words[0]) ?? '';
 let program: Command | undefined;
 
 // Node ends the process with a stack where nobody listens. What cannot be told on standard error is told by the exit code.

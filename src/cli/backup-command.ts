@@ -33,7 +33,6 @@ interface BackupArguments extends LockOptions, NarrationOptions {
 
 export function backupCommand(): Command {
   return addLockOptions(new Command('backup'))
-    .description('Save the whole database out of one snapshot, encrypted with age before it touches a disk.')
     .requiredOption('--to <place>', 'where backups are kept: a directory, or s3://bucket/prefix; each is a directory of its own in it')
     .option('--recipient <key>', 'public key (age1…) that can open it; may be repeated', collect, [])
     .option('--recipients <file>', 'file of public keys, one per line; may be repeated', collect, [])

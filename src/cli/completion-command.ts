@@ -5,7 +5,6 @@ import { describe } from '../docs/described.js';
 
 export function completionCommand(): Command {
   return new Command('completion')
-    .description('Print the completion of commands and options for a shell.')
     .addArgument(new Argument('<shell>', 'bash, zsh or fish').choices(SHELLS))
     .addHelpText('after', `
 Examples:
@@ -15,7 +14,7 @@ Examples:
 
 Exit codes: 0 done; 2 wrong usage.`)
     .action(async (shell: Shell) => {
-      const { realmliftCommand } = await import('./commands.js');
-      process.stdout.write(completion(shell, (await realmliftCommand('')).commands.map(describe)));
+      const { wholeProgram } = await import('./commands.js');
+      process.stdout.write(completion(shell, (await wholeProgram()).commands.map(describe)));
     });
 }

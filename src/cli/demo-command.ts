@@ -7,7 +7,6 @@ import { REPORT_PAGE } from '../package/side-files.js';
 
 export function demoCommand(): Command {
   return new Command('demo')
-    .description('Export a realm of a built-in sample server, to see what an export is. Needs no database.')
     .option('--output <dir>', 'directory under which acme is made', 'realmlift-demo')
     .addHelpText('after', `
 Examples:

@@ -27,7 +27,6 @@ interface ExportArguments extends RunArguments, RemapArguments {
 
 export function exportCommand(): Command {
   const command = new Command('export')
-    .description('Export realms as the directories that manage.py import reads, all out of one snapshot.')
     .optionsGroup('Whom:')
     .option('--realm <name>', 'subdomain of the realm; may be repeated', collect)
     .option('--realms <file>', 'file that names one subdomain a line')

@@ -15,7 +15,6 @@ interface ExportUserArguments extends RunArguments {
 
 export function exportUserCommand(): Command {
   const command = new Command('export-user')
-    .description("Export single users as Zulip's export_single_user does: own messages and those received directly, settings, files.")
     .optionsGroup('Whom:')
     .option('--realm <name>', "subdomain of the users' realm; without one, all realms", collect)
     .option('--user <email>', 'address or id of a user; may be repeated', collect)

@@ -17,7 +17,6 @@ const SHOWN: Readonly<Record<ImportCheck['outcome'], string>> = { good: 'good', 
 /** The command sets the exit code: 1 when a check failed, 0 otherwise. */
 export function importCheckCommand(): Command {
   return addQuiet(new Command('import-check')
-    .description("Rehearse what Zulip's import will demand of an export and of the new server. Writes nothing.")
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote)')
     .option('--target-url <url>', "the new server's database, which is only read")
     .option('--subdomain <name>', "the subdomain that the import will be given (default: the realm's own)")

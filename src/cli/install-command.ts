@@ -7,7 +7,6 @@ import { decisionsOf, type ColumnOptions } from './schema-options.js';
 
 export function installCommand(): Command {
   return new Command('install')
-    .description("Make views of Zulip's tables without their secret columns (schema realmlift), and a role that can read nothing else.")
     .option('--role <name>', 'name of the role', 'realmlift')
     .option('--dry-run', 'print the SQL and change nothing')
     .option('--strip <table.column>', 'leave a column out of the views', collect)

@@ -35,7 +35,6 @@ const INTERVAL = 10_000;
 
 export function loadCommand(): Command {
   return new Command('load')
-    .description("Load a finished export into a new server's database, with new ids, and its files to that server's uploads. Until the last step nobody sees the realm.")
     .argument('<directory>', 'a finished export, or an unpacked one of manage.py export')
     .requiredOption('--target-url <url>', "the new server's database")
     .requiredOption('--subdomain <name>', 'the subdomain of the realm there')

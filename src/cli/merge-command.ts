@@ -19,7 +19,6 @@ interface MergeArguments extends Pick<RemapArguments, 'targetUrl' | 'idMap' | 'i
 
 export function mergeCommand(): Command {
   const command = new Command('merge')
-    .description('Join exports to one: of one realm of one server, made at different moments or for different people; or of several realms, with --remap.')
     .argument('<directory...>', 'finished exports')
     .requiredOption('--output <dir>', 'directory to make')
     .addOption(new Option('--on-conflict <what>', 'where exports differ: the later snapshot wins, or the merge stops').choices(['later', 'fail']).default('later'))

@@ -6,7 +6,6 @@ import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
 
 export function pipeCommand(): Command {
   return addQuiet(new Command('pipe')
-    .description('Write a finished export to standard output as lines of JSON, one a row, parents before children.')
     .argument('<directory>', 'a finished export')
     .option('--files-dir <dir>', 'where the files go that its lines name'))
     .addHelpText('after', `

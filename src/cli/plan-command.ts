@@ -25,7 +25,6 @@ interface PlanArguments extends SchemaOptions, LockOptions {
 
 export function planCommand(): Command {
   const command = new Command('plan')
-    .description('Tell what an export would take, by which rules, and what it would leave. Reads no message content.')
     .optionsGroup('Whom:')
     .option('--realm <name>', 'subdomain of the realm; may be repeated; without one, all realms', collect)
     .optionsGroup('What:')

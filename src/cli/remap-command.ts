@@ -15,7 +15,6 @@ interface RemapCommandArguments extends RemapArguments, NarrationOptions {
 
 export function remapCommand(): Command {
   const command = new Command('remap')
-    .description('Write an export with the ids of another server: a new id for every row, in every place that names it.')
     .argument('<directory>', 'a finished export')
     .requiredOption('--output <dir>', 'directory to make');
   addRemapOptions(command)

@@ -18,7 +18,6 @@ interface ReportArguments extends Pick<NarrationOptions, 'quiet'> {
 
 export function reportCommand(): Command {
   return addQuiet(new Command('report')
-    .description('Write the page of an export: what it holds, what stayed and why, whether it is whole. Reads the export again.')
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote)')
     .option('--names', 'show what people called things: the realm, its channels, its largest files')
     .option('-o, --output <file>', 'where the page goes (default: report.html in the directory); - is standard output'))

@@ -34,7 +34,6 @@ interface RestoreArguments extends NarrationOptions {
 
 export function restoreCommand(): Command {
   return new Command('restore')
-    .description('Restore a backup into an empty database; run again, it goes on where it stopped. Uploaded files go into an empty place of theirs.')
     .argument('<backup>', 'a backup, or the place where backups are kept (the newest is taken): a directory or s3://bucket/prefix')
     .option('--identity <file>', 'the secret key, as age-keygen wrote it')
     .option('--passphrase-file <file>', 'the passphrase, where the backup is under one')

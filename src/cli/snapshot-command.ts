@@ -10,7 +10,6 @@ import { withStopSignals } from './stop-signals.js';
 
 export function snapshotCommand(): Command {
   return addLockOptions(new Command('snapshot'))
-    .description('Hold a snapshot of the database until ^C, for `realmlift export --snapshot ID` and for resuming after that.')
     .option('--max-snapshot-age <duration>', 'let go when it is so old (90s, 30m, 6h, 2d), rather than hold back vacuum', duration)
     .addHelpText('after', `
 Examples:

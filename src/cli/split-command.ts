@@ -39,7 +39,6 @@ interface SplitArguments extends FilesOptions, SchemaOptions, LockOptions {
 
 export function splitCommand(): Command {
   const command = new Command('split')
-    .description("Split realms off as a database of their own, ids unchanged and without anybody's secrets: for Zulip's own upgrade, or for staging.")
     .requiredOption('--realm <name>', 'subdomain of the realm; may be repeated', collect)
     .option('--target-url <url>', 'the empty database')
     .option('--output <file>', 'instead: a script that psql loads into one; - writes it to standard output')

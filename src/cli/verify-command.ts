@@ -20,7 +20,6 @@ interface VerifyArguments extends NarrationOptions {
 /** The command sets the exit code: 1 when an error was found, 0 otherwise. RealmliftErrors are left to the caller. */
 export function verifyCommand(): Command {
   return addQuiet(new Command('verify')
-    .description('Re-read an export and check that it is whole, closed and without secrets; or check a backup.')
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote); or a backup, or the place where backups are kept')
     .option('--identity <file>', 'of a backup: the secret key, to decrypt it, count its rows and compare their digests')
     .option('--passphrase-file <file>', 'of a backup: the passphrase, likewise')

@@ -1,11 +1,11 @@
 /** All that is made of the definitions, by its path below docs/. */
-import { realmliftCommand } from '../cli/commands.js';
+import { wholeProgram } from '../cli/commands.js';
 import { describe } from './described.js';
 import { manPage } from './man-page.js';
 import { commandPage, commandsIndex } from './markdown.js';
 
 export async function generatedPages(): Promise<Map<string, string>> {
-  const program = await realmliftCommand('');
+  const program = await wholeProgram();
   const commands = program.commands.map(describe);
   const names = commands.map(({ name }) => `realmlift-${name}`);
   const whole = describe(program);

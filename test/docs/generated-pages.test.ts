@@ -2,9 +2,10 @@ import { execFile } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { Help } from 'commander';
 import t from 'tap';
 import { errorsPage } from '../../docs/generate/error-codes.js';
-import { realmliftCommand } from '../../src/cli/commands.js';
+import { realmliftCommand, wholeProgram } from '../../src/cli/commands.js';
 import { describe } from '../../src/docs/described.js';
 import { completion } from '../../src/docs/completion.js';
 import { generatedPages } from '../../src/docs/generated-pages.js';
@@ -23,7 +24,7 @@ t.test('the generated pages are current', async (t) => {
 });
 
 t.test('every command has examples, and every option a meaning', async (t) => {
-  for (const command of (await realmliftCommand('')).commands) {
+  for (const command of (await wholeProgram()).commands) {
     const { name, after, groups } = describe(command);
     t.match(after, /^Examples?:$/m, `${name}: examples`);
     t.match(after, /Exit codes: 0 /, `${name}: exit codes`);
@@ -31,8 +32,16 @@ t.test('every command has examples, and every option a meaning', async (t) => {
   }
 });
 
+t.test('the list of commands, made without them, is that of the commands', async (t) => {
+  const commands = (await wholeProgram()).commands;
+  const program = await realmliftCommand('');
+  const help = program.createHelp();
+  t.same(program.commands.map((command) => help.subcommandTerm(command)), commands.map((command) => new Help().subcommandTerm(command)));
+  t.equal(program.helpInformation(), (await wholeProgram()).helpInformation());
+});
+
 t.test('completion is what the shell takes', async (t) => {
-  const commands = (await realmliftCommand('')).commands.map(describe);
+  const commands = (await wholeProgram()).commands.map(describe);
   const script = join(t.testdir(), 'realmlift.bash');
   writeFileSync(script, completion('bash', commands));
   const complete = async (...words: string[]): Promise<string[]> => {
