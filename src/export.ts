@@ -34,6 +34,8 @@ import { readSource } from './plan/source.js';
 import { findTargets, type Target, type TargetRequest } from './plan/targets.js';
 import type { PreparedRemap } from './remap/remap-request.js';
 import { finishReport } from './report/finish-report.js';
+import type { Place } from './report/place.js';
+import type { Times } from './report/realm-facts.js';
 import { writeIndex } from './report/write-index.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { recoveryConflict } from './snapshot/recovery-conflict.js';
@@ -91,6 +93,8 @@ export interface ExportOptions {
   readonly onEvent: (event: ExportEvent) => void;
   /** Told what will be exported, before anything is; refuses by throwing. */
   readonly checkTargets?: ((targets: readonly Target[]) => Promise<void>) | undefined;
+  /** Where the export of that directory will be for who reads its page, if not there. */
+  readonly placeOf?: ((directory: string) => Place) | undefined;
 }
 
 export interface ExportResult extends RealmResult {
@@ -179,8 +183,8 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
     const outcomes = targets.map((target) => outcomeOf.get(target) as Outcome);
     if (outcomes.length > 1) {
       const manifest = writeRunManifest(options.output, context.snapshot, VERSION, outcomes.map(runEntry));
-      if (options.archive === undefined) writeIndex(options.output, outcomes);
-      else await options.archive.add(basename(manifest), manifest);
+      const index = writeIndex(options.output, outcomes);
+      for (const path of [index, manifest]) await options.archive?.add(basename(path), path);
     }
     return outcomes;
   } finally {
@@ -195,8 +199,8 @@ function targetsOfSet(targets: readonly Target[], { mode, archive, remap }: Expo
 }
 
 function setOptions(options: ExportOptions, onCopied: () => void): SetExportOptions {
-  const { output, resume, decisions, randomSeed: seed, verify } = options;
-  return { output, leftovers: resume ? 'resume' : 'refuse', decisions, seed, verify, onCopied, choices: choices(options, { userId: undefined, approved: undefined }) };
+  const { output, resume, decisions, randomSeed: seed, verify, placeOf } = options;
+  return { output, placeOf, leftovers: resume ? 'resume' : 'refuse', decisions, seed, verify, onCopied, choices: choices(options, { userId: undefined, approved: undefined }) };
 }
 
 function runEntry(outcome: Outcome): RunEntry {
@@ -210,12 +214,7 @@ async function exportTarget(context: RunContext, target: Target, options: Export
   context.snapshot.lost.throwIfAborted();
   const output = takeOutputDirectory(options.output, target.directory, options.resume ? 'resume' : 'refuse');
   try {
-    const { result, finished, verified, outside } = await exportInto(output, context, target, options, turns);
-    const seconds = (performance.now() - started) / 1000;
-    // A stream has left by now.
-    if (options.archive === undefined) {
-      await finishReport(finished, verified, { finished_at: new Date().toISOString(), seconds, verify_seconds: verified?.totals.seconds ?? null, jobs: options.jobs }, output.final);
-    }
+    const { result, finished, verified, outside } = await exportInto(output, context, target, options, turns, started);
     context.snapshot.lost.throwIfAborted();
     output.publish(finished);
     options.onEvent({ target: target.name, kind: 'finished', directory: output.final });
@@ -226,7 +225,7 @@ async function exportTarget(context: RunContext, target: Target, options: Export
   }
 }
 
-async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions, turns: Turns): Promise<Pick<ExportResult, 'verified' | 'outside'> & { result: RealmResult; finished: string }> {
+async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions, turns: Turns, started: number): Promise<Pick<ExportResult, 'verified' | 'outside'> & { result: RealmResult; finished: string }> {
   const { snapshot, source } = context;
   return Journal.with(output.run, (journal) => withLoan(snapshot, 'plan', turns.copied, async (session, copied) => {
     await useSchema(session, source.schema);
@@ -239,13 +238,15 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     // Ids are rewritten in an export that is whole: such a one leaves after that.
     const outlet = archive === undefined || remap !== undefined ? undefined : new ArchiveOutlet(archive, target.directory, output.partial);
     const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files }, copied);
-    await outlet?.sendRest((path) => journal.get(path) !== undefined);
     const remapped = remap === undefined ? undefined : await remapFinished(remap, output);
     const finished = remapped?.directory ?? output.partial;
     const verify = options.verify && outlet === undefined;
     if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
     const hint = `realmlift verify ${finished} lists them; nothing was published`;
     const verified = verify ? await requireGood(finished, { jobs: options.jobs }, hint) : undefined;
+    const times: Times = { finished_at: new Date().toISOString(), seconds: (performance.now() - started) / 1000, verify_seconds: verified?.totals.seconds ?? null, jobs: options.jobs };
+    await finishReport(finished, { verified, times, place: options.placeOf?.(target.directory) ?? { directory: output.final }, gone: outlet !== undefined });
+    await outlet?.sendRest((path) => journal.get(path) !== undefined);
     if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, finished).sendRest(() => false);
     return { result, finished, verified, outside: remapped?.outside };
   }));

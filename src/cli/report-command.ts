@@ -3,8 +3,6 @@ import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { EXIT } from '../errors.js';
 import { diskError } from '../package/part-file.js';
-import { openReadableExport } from '../pipe/readable-export.js';
-import { readNames } from '../report/read-names.js';
 import { writePage } from '../report/finish-report.js';
 import { realmPage } from '../report/realm-page.js';
 import { readFacts } from '../report/realm-facts.js';
@@ -30,13 +28,13 @@ The page is one file that fetches nothing. Without --names no addresses, names o
 Exit codes: 0 done; 1 the export is damaged, or the page cannot be written; 2 no such export.`)
     .action(async (directory: string, { names, output, quiet }: ReportArguments) => {
       const verified = await narrate({ ...(quiet && { quiet }) }, () => verifyExport(directory));
-      const known = names === true ? readNames(await openReadableExport(directory)) : undefined;
+      const request = { verified, names: names === true, place: { directory } };
       if (output === undefined) {
-        const path = await writePage(directory, verified, known);
+        const path = await writePage(directory, request);
         if (quiet !== true) process.stdout.write(`${path}\n`);
       }
       else {
-        const text = realmPage(await readFacts(directory, verified, known));
+        const text = realmPage(await readFacts(directory, request));
         if (output === '-') process.stdout.write(text);
         else await writeFile(output, text, { mode: 0o600 }).catch((error: unknown) => { throw diskError(error, output); });
       }

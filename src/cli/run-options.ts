@@ -5,6 +5,7 @@ import { Option, type Command } from 'commander';
 import type { ExportOptions, Outcome, Target } from '../export.js';
 import { refuseTarball, writeTarball } from '../package/tarball.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
+import { inStream } from '../report/place.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
 import { conclude, resultJson } from './conclude.js';
@@ -94,7 +95,7 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
     { when: options.resume === true && streams, message: 'what went to standard output cannot be gone on with', hint: 'give a directory with --output, or leave out --resume' },
   ]);
   const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), async (onEvent) => {
-    if (options.output === '-') return exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, ...into }));
+    if (options.output === '-') return exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, placeOf: inStream, ...into }));
     return withUpload(options, { signal, onEvent }, async (destination) => {
       const checkTargets = async (targets: readonly Target[]): Promise<void> => {
         if (options.tarball === true) for (const { directory } of targets) refuseTarball(join(destination.output, directory));

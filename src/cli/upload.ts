@@ -9,6 +9,8 @@ import { s3Settings } from '../files/s3-settings.js';
 import type { UploadTarget } from '../files/upload-export.js';
 import { MANIFEST } from '../package/manifest.js';
 import { RUN_MANIFEST } from '../package/run-manifest.js';
+import { REPORT_PAGE } from '../package/side-files.js';
+import { inBucket } from '../report/place.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 
 export interface UploadOptions {
@@ -33,7 +35,7 @@ export function addUploadOptions(command: Command): Command {
 }
 
 /** How an export runs: where its output goes, and what may refuse its targets. */
-export type Destination = Required<Pick<ExportOptions, 'output'>> & Pick<ExportOptions, 'checkTargets'>;
+export type Destination = Required<Pick<ExportOptions, 'output'>> & Pick<ExportOptions, 'checkTargets' | 'placeOf'>;
 
 type Under = Pick<ExportOptions, 'onEvent'> & { readonly signal: AbortSignal };
 
@@ -73,11 +75,14 @@ function destinationUrl({ output, upload, overwrite, sse, sseKmsKeyId, resume }:
 async function exportAndStore(options: UploadOptions, target: UploadTarget, { signal, onEvent }: Under, output: string, work: (destination: Destination) => Promise<Outcome[]>): Promise<Outcome[]> {
   const { checkUpload, uploadDirectory, uploadStream } = await import('../files/upload-export.js');
   const prefix = `s3://${target.bucket}/${target.prefix === '' ? '' : `${target.prefix}/`}`;
+  const placed = (name: string): string => `${prefix}${options.tarball === true ? `${name}.tar.gz` : name}`;
   const exported = await work({
     output,
+    // Below TMPDIR nothing of it stays.
+    ...(options.upload === undefined && { placeOf: (name: string) => inBucket(placed(name)) }),
     checkTargets: async (targets) => {
       const names = targets.flatMap(({ directory }) => (options.tarball === true ? tarballOf(directory) : [`${directory}/`]));
-      await checkUpload(target, targets.length > 1 ? [...names, RUN_MANIFEST] : names, signal);
+      await checkUpload(target, targets.length > 1 ? [...names, REPORT_PAGE, RUN_MANIFEST] : names, signal);
     },
   });
   const file = async (name: string, onStored: Parameters<typeof uploadStream>[5]): Promise<void> =>
@@ -95,7 +100,7 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
     }
     const { result } = outcome;
     const name = basename(result.directory);
-    const place = `${prefix}${options.tarball === true ? `${name}.tar.gz` : name}`;
+    const place = placed(name);
     try {
       await store(name, result);
       outcomes.push({ ...outcome, result: { ...result, directory: options.upload === undefined ? place : `${result.directory} and ${place}` } });
@@ -105,7 +110,7 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
     }
   }
   // It binds the others: last, and only where all that it names are there.
-  if (outcomes.length > 1 && outcomes.every((outcome, index) => 'result' in outcome || exported[index] === outcome)) await file(RUN_MANIFEST, () => undefined);
+  if (outcomes.length > 1 && outcomes.every((outcome, index) => 'result' in outcome || exported[index] === outcome)) for (const name of [REPORT_PAGE, RUN_MANIFEST]) await file(name, () => undefined);
   return outcomes;
 }
 

@@ -15,6 +15,7 @@ import { planSet } from '../plan/plan-set.js';
 import type { Realm } from '../plan/realm.js';
 import type { Target } from '../plan/targets.js';
 import { finishReport } from '../report/finish-report.js';
+import type { Place } from '../report/place.js';
 import { requireGood } from '../verify/require-good.js';
 import type { VerifyReport } from '../verify/verify-export.js';
 import { withVerifyLanes, type Lend } from '../verify/verify-lanes.js';
@@ -40,6 +41,8 @@ export interface SetExportOptions {
   readonly verify: boolean;
   /** The choices that shape the exports, for their manifests. */
   readonly choices: Readonly<Record<string, unknown>>;
+  /** Where the export of that directory will be for who reads its page, if not there. */
+  readonly placeOf: ((directory: string) => Place) | undefined;
   /** Told when the database is not needed any more. */
   readonly onCopied: () => void;
 }
@@ -200,7 +203,8 @@ class SetExport {
       const hint = `realmlift verify ${output.partial} lists them; nothing was published`;
       const verified = await lend?.((workers) => requireGood(output.partial, { workers }, hint));
       const seconds = (performance.now() - started) / 1000;
-      await finishReport(output.partial, verified, { finished_at: new Date().toISOString(), seconds, verify_seconds: verified?.totals.seconds ?? null, jobs: this.#context.jobs }, output.final);
+      const times = { finished_at: new Date().toISOString(), seconds, verify_seconds: verified?.totals.seconds ?? null, jobs: this.#context.jobs };
+      await finishReport(output.partial, { verified, times, place: this.#options.placeOf?.(target.directory) ?? { directory: output.final } });
       return { ...result, directory: output.final, verified };
     }, false);
   }

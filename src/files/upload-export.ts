@@ -19,7 +19,6 @@ import { S3Access, describeServer, newS3Client } from './s3-client.js';
 import { particulars } from './s3-fault.js';
 import { listObjects } from './s3-listing.js';
 import { sortedWalk } from './sorted-walk.js';
-import { SIDE_FILES } from '../package/side-files.js';
 
 export interface UploadTarget {
   readonly connection: S3Connection;
@@ -216,5 +215,5 @@ function failed({ bucket }: UploadTarget, path: string, error: unknown, signal: 
 }
 
 async function* filesOf(directory: string, which: (file: StoredFile) => boolean): AsyncGenerator<StoredFile> {
-  for await (const file of sortedWalk(directory, '')) if (!SIDE_FILES.has(file.key) && which(file)) yield file;
+  for await (const file of sortedWalk(directory, '')) if (which(file)) yield file;
 }

@@ -7,6 +7,7 @@ import { tellPhase, tellProgress } from '../narration.js';
 import { rowsByTable, type JournalPart } from '../package/journal.js';
 import type { ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.js';
+import { finishReport } from '../report/finish-report.js';
 import { requireGood } from '../verify/require-good.js';
 import { Differences, type Disagreement } from './differences.js';
 import { mergeFiles, type RecordCounts } from './merge-files.js';
@@ -55,7 +56,8 @@ export async function mergeExports(directories: readonly string[], options: Merg
       const joined = (of: readonly MergeInput[]): Promise<Omit<MergeResult, 'directory'>> => mergeInto(output.partial, of, onConflict === 'fail');
       const result = disjoin === undefined ? await joined(inputs) : await withInputs(await disjoin(inputs, join(output.run, 'remapped')), true, joined);
       // What verify knows of single users' exports is that they have one user.
-      if (options.verify && !severalUsers(inputs)) await requireGood(output.partial, {}, 'nothing was published; --no-verify publishes all the same');
+      const verified = options.verify && !severalUsers(inputs) ? await requireGood(output.partial, {}, 'nothing was published; --no-verify publishes all the same') : undefined;
+      await finishReport(output.partial, { verified, place: { directory: output.final } });
       output.publish();
       return { ...result, directory: output.final };
     } catch (error) {

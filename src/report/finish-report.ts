@@ -11,26 +11,30 @@ import { diskError } from '../package/part-file.js';
 import { REPORT_PAGE, TIMES } from '../package/side-files.js';
 import { emptyCensus, MESSAGE_KINDS, type Census } from '../verify/census.js';
 import type { VerifyReport } from '../verify/verify-export.js';
-import { readFacts, type Names, type Times } from './realm-facts.js';
+import type { Place } from './place.js';
+import { readFacts, type FactsRequest, type Times } from './realm-facts.js';
 import { realmPage } from './realm-page.js';
 
-/**
- * @param verified what verify found in this very directory; undefined where it was not asked
- * @param shownAs where the export will be
- * @throws RealmliftError as {@link diskError}
- */
-export async function finishReport(directory: string, verified: VerifyReport | undefined, times: Times, shownAs: string): Promise<void> {
-  if (verified !== undefined) await addContents(directory, verified);
-  await writeFile(join(directory, TIMES), `${JSON.stringify(times, null, 2)}\n`, { mode: 0o600 }).catch((error: unknown) => { throw diskError(error, directory); });
-  await writePage(directory, verified, undefined, shownAs);
+export interface Finished extends Pick<FactsRequest, 'verified' | 'gone'> {
+  /** Undefined for what was made of other exports. */
+  readonly times?: Times | undefined;
+  /** Where the export will be. */
+  readonly place: Place;
+}
+
+/** @throws RealmliftError as {@link diskError} */
+export async function finishReport(directory: string, { times, ...request }: Finished): Promise<void> {
+  if (request.verified !== undefined) await addContents(directory, request.verified);
+  if (times !== undefined) await writeFile(join(directory, TIMES), `${JSON.stringify(times, null, 2)}\n`, { mode: 0o600 }).catch((error: unknown) => { throw diskError(error, directory); });
+  await writePage(directory, request);
 }
 
 /** Writes report.html, over the one that is there. @returns its path */
-export async function writePage(directory: string, verified: VerifyReport | undefined, names: Names | undefined, shownAs = directory): Promise<string> {
+export async function writePage(directory: string, request: FactsRequest): Promise<string> {
   const path = join(directory, REPORT_PAGE);
-  const facts = await readFacts(directory, verified, names);
+  const text = realmPage(await readFacts(directory, request));
   try {
-    await writeFile(`${path}.partial`, realmPage({ ...facts, directory: shownAs }), { mode: 0o600 });
+    await writeFile(`${path}.partial`, text, { mode: 0o600 });
     await rename(`${path}.partial`, path);
   } catch (error) {
     throw diskError(error, path);

@@ -47,6 +47,19 @@ ${body}
 </html>`.text}\n`;
 }
 
+/** A part of the page with its heading. */
+export function section(title: string, body: Html): Html {
+  return html`<section><h2>${title}</h2>
+${body}
+</section>`;
+}
+
+/** What to know first. The sign says the same as the colour. */
+export function verdictBox({ kind, line, details }: { readonly kind: 'good' | 'warn' | 'bad'; readonly line: string; readonly details: readonly string[] }): Html {
+  const sign = { good: '✓', warn: '!', bad: '✕' }[kind];
+  return html`<div class="verdict ${kind}" role="status"><i aria-hidden="true">${sign}</i><div><strong>${line}</strong>${details.length === 0 ? undefined : html`<ul>${details.map((each) => html`<li>${each}</li>`)}</ul>`}</div></div>`;
+}
+
 /** @param rows of cells; the first cell is the row's heading, the others are numbers or short texts */
 export function table(caption: string, heads: readonly string[], rows: readonly (readonly (string | Html)[])[]): Html {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table>

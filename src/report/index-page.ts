@@ -1,11 +1,12 @@
 /** The page of a run of several exports: one line each, the troubled ones first. */
-import { thousands } from '../cli/summary.js';
-import { html, page, table } from './html.js';
+import { counted, thousands } from '../cli/summary.js';
+import { html, page, table, verdictBox } from './html.js';
 
 export interface IndexEntry {
   readonly name: string;
-  /** Of its page, relative to the index; undefined for one that failed. */
+  /** Of its page, relative to the index; undefined where there is none, or where the path would name somebody. */
   readonly link: string | undefined;
+  readonly failed: boolean;
   readonly verdict: string;
   readonly rows: number;
   readonly files: number;
@@ -13,14 +14,18 @@ export interface IndexEntry {
 }
 
 export function indexPage(entries: readonly IndexEntry[]): string {
-  const failed = entries.filter(({ link }) => link === undefined).length;
-  const lost = entries.reduce((sum, each) => sum + each.lost, 0);
-  const kind = failed > 0 || lost > 0 ? 'bad' : 'good';
-  const line = failed > 0 ? `${failed} of ${entries.length} exports failed` : lost > 0 ? `All ${entries.length} exports are there, but ${thousands(lost)} files are lost` : `All ${entries.length} exports are there`;
-  const sorted = [...entries].sort((a, b) => Number(b.link === undefined) - Number(a.link === undefined) || b.lost - a.lost || (a.name < b.name ? -1 : 1));
-  return page('Exports of one run', html`<h1>Exports of one run</h1>
-<div class="verdict ${kind}" role="status"><strong>${line}</strong></div>
-${table('The exports', ['Realm', 'state', 'rows', 'files', 'lost'], sorted.map(({ name, link, verdict, rows, files, lost }) => [
-    link === undefined ? name : html`<a href="${link}">${name}</a>`, verdict, thousands(rows), thousands(files), thousands(lost),
-  ]))}`);
+  const failed = entries.filter((each) => each.failed).length;
+  const sum = (of: (entry: IndexEntry) => number): number => entries.reduce((total, each) => total + of(each), 0);
+  const lost = sum((each) => each.lost);
+  const line = failed > 0 ? `${failed} of ${entries.length} exports failed` : lost > 0 ? `All ${entries.length} exports are there, but ${counted(lost, 'file')} ${lost === 1 ? 'is' : 'are'} lost` : `All ${entries.length} exports are there`;
+  const details = [
+    `${thousands(sum(({ rows }) => rows))} rows and ${counted(sum(({ files }) => files), 'file')}, all out of one snapshot.`,
+    ...(failed > 0 ? ['The others are whole; run the same command with --resume for those that failed.'] : []),
+  ];
+  const sorted = [...entries].sort((a, b) => Number(b.failed) - Number(a.failed) || b.lost - a.lost || (a.name < b.name ? -1 : 1));
+  return page('Exports of one run', html`<header><p class="kind">realmlift · exports</p><h1>Exports of one run</h1></header>
+${verdictBox({ kind: failed > 0 || lost > 0 ? 'bad' : 'good', line, details })}
+<section>${table('The exports, the troubled ones first', ['Realm', 'state', 'rows', 'files', 'lost'], sorted.map(({ name, link, failed: bad, verdict, rows, files, lost: gone }) => [
+    link === undefined ? name : html`<a href="${link}">${name}</a>`, bad ? html`<span class="lost">${verdict}</span>` : verdict, thousands(rows), thousands(files), gone === 0 ? '0' : html`<span class="lost">${thousands(gone)}</span>`,
+  ]))}</section>`);
 }

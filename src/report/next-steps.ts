@@ -1,15 +1,45 @@
 /** What to do with an export now, with its own names, to be copied. */
 import { subdomainFault } from '../arrival/subdomain.js';
 import { html, type Html } from './html.js';
+import { shellWord } from './place.js';
 import type { RealmFacts } from './realm-facts.js';
 
-export function nextSteps({ directory, realm, mode, version, verified }: RealmFacts): Html {
-  if (mode === 'user') return html`<p>This is the copy that one user asked for; it is not imported anywhere.</p><pre>tar -czf ${realm}-user.tar.gz ${directory}</pre>`;
-  const subdomain = subdomainFault(realm, false) === undefined ? realm : `${realm}-chat`;
-  return html`${verified === undefined || verified.totals.errors > 0 ? html`<p>Read it again:</p><pre>realmlift verify ${directory}</pre>` : undefined}
-<p>On the new server, of the same Zulip version${version === undefined ? undefined : ` (${version})`}: ask first whether the import will go through, then import.${subdomain === realm ? undefined : ` "${realm}" is no subdomain that Zulip gives out.`}</p>
-<pre>realmlift import-check ${directory} --target-url postgresql://zulip@new.example/zulip --subdomain ${subdomain}
-manage.py import ${subdomain} ${directory}</pre>
-<p>When the realm is there and its owner is content, deactivate it on the old server; a backup from before stays your way back.</p>
-<pre>manage.py deactivate_realm -r ${realm}</pre>`;
+interface Step {
+  readonly what: Html;
+  /** Each a command; its further lines are its options. */
+  readonly commands: readonly (readonly string[])[];
+}
+
+export function nextSteps(facts: RealmFacts): Html {
+  return html`<ol class="steps">${steps(facts).map(({ what, commands }) => html`<li><p>${what}</p>${commands.length === 0 ? undefined : html`<pre>${commands.map((lines) => lines.join(' \\\n  ')).join('\n')}</pre>`}</li>`)}</ol>`;
+}
+
+function steps(facts: RealmFacts): Step[] {
+  const { place, mode, verified } = facts;
+  const directory = shellWord(place.directory);
+  const fetch: Step[] = place.fetch === undefined ? [] : [{ what: html`Bring it to a directory, where there is room.`, commands: [[place.fetch]] }];
+  // The directory is named after the user's address.
+  if (mode === 'user') return [{ what: html`This is the copy that one user asked for; it is imported nowhere. Hand over the directory that holds this page as a whole.`, commands: [] }];
+  const again: Step[] = verified !== undefined && verified.totals.errors === 0 ? [] : [{
+    what: verified === undefined ? html`Read it again, which makes this page anew, with all that can be counted.` : html`See all that is wrong with it, and export it again: do not import it.`,
+    commands: [[verified === undefined ? `realmlift report ${directory}` : `realmlift verify ${directory}`]],
+  }];
+  if (verified !== undefined && verified.totals.errors > 0) return [...fetch, ...again];
+  return [...fetch, ...again, ...arrival(facts, directory)];
+}
+
+function arrival({ realm, version, report: { written } }: RealmFacts, directory: string): Step[] {
+  const several = (written.merged?.length ?? 0) > 0 && realm.includes('+');
+  const taken = realm !== '' && subdomainFault(realm, false) !== undefined;
+  const subdomain = realm === '' || several ? 'SUBDOMAIN' : taken ? `${realm}-chat` : realm;
+  const renamed = !taken || several ? undefined : html` The name ${realm} is one that Zulip gives to nobody: ${subdomain} stands for the one that you choose.`;
+  const name = shellWord(subdomain);
+  return [
+    { what: html`On the new server, of the same Zulip version${version === undefined ? undefined : ` (${version})`}: ask whether the import will go through. It changes nothing.${renamed}`,
+      commands: [[`realmlift import-check ${directory}`, '--target-url postgresql://zulip@new.example/zulip', `--subdomain ${name}`]] },
+    { what: html`Import it.`, commands: [[`manage.py import ${name} ${directory}`]] },
+    ...(several || realm === '' ? [] : [{
+      what: html`When its owner has seen that all is there, deactivate the realm on the old server. A backup from before stays your way back.`, commands: [[`manage.py deactivate_realm -r ${shellWord(realm)}`]],
+    }]),
+  ];
 }

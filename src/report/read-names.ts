@@ -4,7 +4,7 @@ import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
 import type { Names } from './realm-facts.js';
 
-export function readNames(source: ReadableExport): Names {
+export function readNames(source: Pick<ReadableExport, 'directory' | 'top'> & { readonly header: { readonly realm: string } }): Names {
   let realm = source.header.realm;
   const channels = new Map<string, string>();
   const fields = new RowFields();

@@ -1,37 +1,21 @@
-/** What a report tells of an export that is there: out of report.json, out of what verify counted, and out of the manifest. */
-import { existsSync, readFileSync } from 'node:fs';
+/** What a report tells of an export that is there: out of report.json, out of what verify counted, and out of the files themselves. */
+import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { RealmliftError } from '../errors.js';
-import type { AreaTally } from '../files/file-events.js';
+import { EXIT, RealmliftError } from '../errors.js';
+import { recordsOf } from '../files/records.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
+import { walk } from '../package/directory-walk.js';
+import { MANIFEST, readManifest } from '../package/manifest.js';
 import { TIMES } from '../package/side-files.js';
-import { areaOf } from '../pipe/finished-export.js';
+import { areaOf, type ReadableExport } from '../pipe/finished-export.js';
 import { openReadableExport } from '../pipe/readable-export.js';
-import { RowFields } from '../pipe/row-fields.js';
+import type { Expected } from '../pipe/table-file.js';
 import type { Census } from '../verify/census.js';
-import { readFile } from '../verify/file-input.js';
-import { JsonScanner } from '../verify/json-scanner.js';
-import { eachElement, eachMember } from '../verify/json-walk.js';
 import type { VerifyReport } from '../verify/verify-export.js';
 import { fileType, LargestFiles, type LargeFile } from './file-types.js';
-
-/** Rows that stayed, of one kind. */
-export interface LeftOut {
-  readonly dataClass: string;
-  readonly what: string;
-  readonly reason: string;
-  readonly count: number;
-  /** Of messages: by month, as far as their ids tell. */
-  readonly months: Record<string, number>;
-}
-
-/** Files that stayed, by what became of them. */
-export interface LostFiles {
-  readonly area: string;
-  readonly kind: string;
-  readonly reason: string | undefined;
-  count: number;
-}
+import type { Place } from './place.js';
+import { readNames } from './read-names.js';
+import { readReport, type ReadReport } from './read-report.js';
 
 export interface FileCount {
   files: number;
@@ -48,29 +32,13 @@ export interface Times {
   readonly jobs: number;
 }
 
-/** The members of report.json that a page shows. */
-export interface WrittenReport {
-  readonly mode?: string;
-  readonly rows?: Readonly<Record<string, number>>;
-  readonly files?: Readonly<Record<Area, AreaTally>>;
-  readonly zulip?: { readonly release: string; readonly evidence: string };
-  readonly snapshot?: { readonly taken_at: string };
-  readonly stripped_columns?: readonly string[];
-  readonly kept_columns?: Readonly<Record<string, string>>;
-  readonly unknown_tables?: readonly string[];
-  readonly tables_not_exported?: Readonly<Record<string, string>>;
-  readonly warnings?: readonly string[];
-}
-
 export interface RealmFacts {
-  readonly directory: string;
+  readonly place: Place;
   readonly realm: string;
   readonly mode: string | undefined;
   readonly version: string | undefined;
   readonly takenAt: string | undefined;
-  readonly written: WrittenReport;
-  readonly leftOut: readonly LeftOut[];
-  readonly lost: readonly LostFiles[];
+  readonly report: ReadReport;
   /** Undefined where the export was not read again. */
   readonly verified: Pick<VerifyReport, 'totals' | 'findings' | 'manifest'> | undefined;
   readonly census: Census | undefined;
@@ -87,26 +55,83 @@ export interface Names {
   readonly channels: ReadonlyMap<string, string>;
 }
 
-/**
- * @param verified what verify found just now; undefined tells less
- * @throws RealmliftError NOT_AN_EXPORT, EXPORT_CHANGED, MANIFEST_DAMAGED
- */
-export async function readFacts(directory: string, verified: VerifyReport | undefined, names: Names | undefined): Promise<RealmFacts> {
-  const source = await openReadableExport(directory);
+export interface FactsRequest {
+  /** What verify found just now; undefined tells less. */
+  readonly verified?: VerifyReport | undefined;
+  readonly names?: boolean | undefined;
+  /** The files have left already, as the stream that they are part of: report.json alone knows of them. */
+  readonly gone?: boolean | undefined;
+  readonly place: Place;
+}
+
+/** @throws RealmliftError NOT_AN_EXPORT, EXPORT_CHANGED, MANIFEST_DAMAGED; of an export in which verify found errors only the first */
+export async function readFacts(directory: string, { verified, names = false, gone = false, place }: FactsRequest): Promise<RealmFacts> {
+  const source = gone ? await withoutFiles(directory) : await open(directory, verified);
+  const report = readReport(directory, verified?.census);
+  const { written } = report;
+  const { areas, types, largest } = gone ? countedByReport(report) : await countFiles(source.areaFiles());
+  return {
+    place, realm: source.header.realm, mode: source.header.mode ?? written.mode, version: written.zulip?.release ?? source.header.zulip_version ?? undefined,
+    takenAt: written.snapshot?.taken_at ?? written.merged?.map(({ taken_at: at }) => at).sort().at(-1),
+    report, verified, census: verified?.census, areas, types, largest, times: readTimes(directory), names: names ? namesOf(source) : undefined,
+  };
+}
+
+type Opened = Pick<ReadableExport, 'areaFiles'> & Partial<Pick<ReadableExport, 'directory' | 'top'>> & { readonly header: Pick<ReadableExport['header'], 'realm' | 'zulip_version' | 'mode'> };
+
+/** An export that is not what its manifest says has a page too, which says so first. */
+async function open(directory: string, verified: VerifyReport | undefined): Promise<Opened> {
+  try {
+    return await openReadableExport(directory);
+  } catch (error) {
+    if (verified === undefined || verified.totals.errors === 0 || !(error instanceof RealmliftError)) throw error;
+    requireTraces(directory);
+    const rows = lstatSync(join(directory, 'realm.json'), { throwIfNoEntry: false });
+    const top = new Map(rows?.isFile() === true ? [['realm.json', { path: 'realm.json', size: rows.size }]] : []);
+    return { directory, top, header: await manifestHeader(directory), areaFiles: () => asFound(directory) };
+  }
+}
+
+/** @throws RealmliftError NOT_AN_EXPORT */
+function requireTraces(directory: string): void {
+  if ([MANIFEST, 'realm.json', 'user.json'].some((name) => existsSync(join(directory, name)))) return;
+  throw new RealmliftError('NOT_AN_EXPORT', 'usage', `${directory} has none of manifest.json, realm.json and user.json`, { hint: 'name the directory of an export, unpacked', exit: EXIT.usage });
+}
+
+async function withoutFiles(directory: string): Promise<Opened> {
+  return { header: await manifestHeader(directory), areaFiles: () => [] };
+}
+
+async function manifestHeader(directory: string): Promise<Opened['header']> {
+  const unknown = { realm: '', zulip_version: null };
+  if (!existsSync(join(directory, MANIFEST))) return unknown;
+  return readManifest(join(directory, MANIFEST)).then(({ header }): Opened['header'] => header, () => unknown);
+}
+
+function* asFound(directory: string): Generator<Expected> {
+  for (const { path, isFile } of walk(directory)) {
+    const area = areaOf(path);
+    if (isFile && area !== undefined && path !== recordsOf(area)) yield { path, size: lstatSync(join(directory, path)).size };
+  }
+}
+
+type Files = Pick<RealmFacts, 'areas' | 'types' | 'largest'>;
+
+async function countFiles(files: AsyncIterable<Expected> | Iterable<Expected>): Promise<Files> {
   const areas = new Map<Area, FileCount>(AREAS.map((area) => [area, { files: 0, bytes: 0 }]));
   const types = new Map<string, FileCount>();
   const largest = new LargestFiles();
-  for await (const { path, size } of source.areaFiles()) {
+  for await (const { path, size } of files) {
     const area = areaOf(path) as Area;
     add(areas, area, size);
     if (area === 'uploads') add(types, fileType(path), size);
     largest.add({ path, size });
   }
-  const { written, leftOut, lost } = readReport(directory, verified?.census);
-  return {
-    directory, realm: source.header.realm, mode: source.header.mode ?? written.mode, version: written.zulip?.release ?? source.header.zulip_version ?? undefined,
-    takenAt: written.snapshot?.taken_at, written, leftOut, lost, verified, census: verified?.census, areas, types, largest: largest.list, times: readTimes(directory), names,
-  };
+  return { areas, types, largest: largest.list };
+}
+
+function countedByReport({ written: { files } }: ReadReport): Files {
+  return { areas: new Map(AREAS.map((area) => [area, { files: files?.[area].found ?? 0, bytes: files?.[area].bytes ?? 0 }])), types: new Map(), largest: [] };
 }
 
 function add<Key>(counts: Map<Key, FileCount>, key: Key, bytes: number): void {
@@ -114,62 +139,21 @@ function add<Key>(counts: Map<Key, FileCount>, key: Key, bytes: number): void {
   counts.set(key, { files: count.files + 1, bytes: count.bytes + bytes });
 }
 
+/** Of a damaged export not all may be readable. */
+function namesOf({ directory, top, header }: Opened): Names {
+  const unread: Names = { realm: header.realm === '' ? 'a realm' : header.realm, channels: new Map() };
+  if (directory === undefined || top === undefined) return unread;
+  try {
+    return readNames({ directory, top, header });
+  } catch {
+    return unread;
+  }
+}
+
 function readTimes(directory: string): Times | undefined {
-  const path = join(directory, TIMES);
-  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) as Times : undefined;
-}
-
-type ReadReport = Pick<RealmFacts, 'leftOut' | 'lost'> & { readonly written: WrittenReport };
-
-/** Lists of ids may be longer than memory: they pass by. */
-function readReport(directory: string, census: Census | undefined): ReadReport {
-  const path = join(directory, 'report.json');
-  if (!existsSync(path)) return { written: {}, leftOut: [], lost: [] };
-  const members: Record<string, unknown> = {};
-  const leftOut: LeftOut[] = [];
-  const lost = new Map<string, LostFiles>();
-  const { damage } = readFile(path, (source) => {
-    const scanner = new JsonScanner();
-    scanner.open(source);
-    eachMember(scanner, (key, first) => {
-      if (key === 'rows_left_out') eachElement(scanner, () => { leftOut.push(readLeftOut(scanner, census)); });
-      else if (key === 'files_left_out') eachElement(scanner, (begin) => { countLost(lost, JSON.parse(scanner.takeValue(begin).toString('utf8')) as LostFiles); });
-      else if (key === 'orphans') scanner.skipValue(first);
-      else members[key] = JSON.parse(scanner.takeValue(first).toString('utf8'));
-    });
-    scanner.finish();
-  });
-  if (damage !== undefined) throw new RealmliftError('REPORT_DAMAGED', 'verify', `report.json: ${damage}`, { hint: 'realmlift verify tells what else is damaged' });
-  return { written: members, leftOut, lost: [...lost.values()] };
-}
-
-function countLost(lost: Map<string, LostFiles>, { area, kind, reason }: LostFiles): void {
-  const key = `${area} ${kind} ${reason ?? ''}`;
-  const known = lost.get(key) ?? { area, kind, reason, count: 0 };
-  known.count++;
-  lost.set(key, known);
-}
-
-function readLeftOut(scanner: JsonScanner, census: Census | undefined): LeftOut {
-  const entry: Record<string, unknown> = {};
-  const months: Record<string, number> = {};
-  const monthOf = monthsById(census);
-  const fields = new RowFields();
-  eachMember(scanner, (key, first) => {
-    if (key !== 'rows') entry[key] = JSON.parse(scanner.takeValue(first).toString('utf8'));
-    else {
-      const dated = entry['class'] === 'message' && String(entry['what']).endsWith('_message');
-      eachElement(scanner, (begin) => {
-        const month = dated ? monthOf(fields.split(scanner.takeValue(begin)).integerOf('id')) : (scanner.skipValue(begin), undefined);
-        if (month !== undefined) months[month] = (months[month] ?? 0) + 1;
-      });
-    }
-  });
-  return { dataClass: String(entry['class']), what: String(entry['what']), reason: String(entry['reason']), count: Number(entry['count']), months };
-}
-
-/** Ids rise with time: a message that stayed is of the month of the next one that travels. */
-function monthsById(census: Census | undefined): (id: number) => string | undefined {
-  const months = Object.entries(census?.months ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  return (id) => (months.find(([, { lastId }]) => lastId >= id) ?? months.at(-1))?.[0];
+  try {
+    return JSON.parse(readFileSync(join(directory, TIMES), 'utf8')) as Times;
+  } catch {
+    return undefined;
+  }
 }

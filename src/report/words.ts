@@ -10,10 +10,40 @@ export const MODE_NAMES: Readonly<Record<string, string>> = {
   full: 'everything (full)', consent: 'what those who agreed may take (consent)', public: 'public data (public)', user: "one user's data (user)",
 };
 
-export const TABLE_NAMES: Readonly<Record<string, string>> = {
-  zerver_usermessage: 'read marks and flags', zerver_message: 'messages', zerver_realmauditlog: 'audit log', zerver_subscription: 'subscriptions',
-  zerver_userprofile: 'users', zerver_userprofile_mirrordummy: 'placeholders of users', zerver_reaction: 'reactions', zerver_usertopic: 'topic settings',
-  zerver_stream: 'channels', zerver_recipient: 'conversations', zerver_huddle: 'groups of direct messages', zerver_attachment: 'attachments',
-  zerver_userpresence: 'presence', zerver_useractivity: 'activity', zerver_useractivityinterval: 'times of activity', zerver_namedusergroup: 'user groups',
-  zerver_scheduledmessage: 'scheduled messages', zerver_realm: 'settings of the realm', zerver_userstatus: 'statuses', zerver_alertword: 'alert words',
+export const AREA_NAMES: Readonly<Record<string, string>> = { uploads: 'uploads', avatars: 'avatars', emoji: 'emoji', realm_icons: 'icons and logos' };
+
+const TABLE_NAMES: Readonly<Record<string, string>> = {
+  analytics_realmcount: 'statistics of the realm', analytics_streamcount: 'statistics of channels', analytics_usercount: 'statistics of users', zerver_analytics: 'statistics',
+  zerver_alertword: 'alert words', zerver_attachment: 'attachments', zerver_botconfigdata: 'settings of bots', zerver_botstoragedata: 'storage of bots',
+  zerver_channelfolder: 'channel folders', zerver_client: 'clients', zerver_customprofilefield: 'profile fields', zerver_customprofilefieldvalue: 'values of profile fields',
+  zerver_defaultstream: 'default channels', zerver_externalauthid: 'ids at login services', zerver_groupgroupmembership: 'groups in groups', zerver_huddle: 'groups of direct messages',
+  zerver_message: 'messages', zerver_mutedtopic: 'muted topics', zerver_muteduser: 'muted users', zerver_namedusergroup: 'user groups', zerver_navigationview: 'navigation views',
+  zerver_onboardingstep: 'onboarding steps', zerver_onboardingusermessage: 'onboarding messages', zerver_presencesequence: 'counter of presence', zerver_reaction: 'reactions',
+  zerver_realm: 'settings of the realm', zerver_realmauditlog: 'audit log', zerver_realmauthenticationmethod: 'login methods', zerver_realmdomain: 'domains', zerver_realmemoji: 'custom emoji',
+  zerver_realmexport: 'earlier exports', zerver_realmfilter: 'linkifiers', zerver_realmplayground: 'code playgrounds', zerver_realmuserdefault: 'defaults of new users',
+  zerver_recipient: 'conversations', zerver_savedsnippet: 'saved snippets', zerver_scheduledmessage: 'scheduled messages', zerver_service: 'services of bots', zerver_stream: 'channels',
+  zerver_submessage: 'polls and to-do lists', zerver_subscription: 'subscriptions', zerver_useractivity: 'activity', zerver_useractivityinterval: 'times of activity',
+  zerver_usergroup: 'groups with system groups', zerver_usergroupmembership: 'members of groups', zerver_userhotspot: 'hints that were seen', zerver_usermessage: 'read marks and flags',
+  zerver_userpresence: 'presence', zerver_userprofile: 'users', zerver_userprofile_crossrealm: 'system bots', zerver_userprofile_mirrordummy: 'placeholders of users',
+  zerver_userstatus: 'statuses', zerver_usertopic: 'topic settings',
 };
+
+/** Of a table that no release has, its own name. */
+export function tableName(table: string): string {
+  return TABLE_NAMES[table] ?? table;
+}
+
+/** Why a file stayed. */
+const LOSS_REASONS: Readonly<Record<string, string>> = {
+  absent: 'it is not where its row says', forbidden: 'the store refuses to hand it out', unreadable: 'it cannot be read', outside: 'a link leads out of the uploads',
+  'unsafe-name': 'its name cannot be a path', collision: 'its path is taken by another file', changed: 'it kept changing', corrupt: 'its bytes do not match its checksum',
+  fault: 'the store failed each time', timeout: 'no bytes came for too long',
+};
+
+export function lossReason(kind: string, reason: string | undefined): string {
+  if (kind === 'skipped') return 'the owner may not travel';
+  if (kind === 'other-size') return 'another size than the row says';
+  if (kind === 'metadata') return 'its metadata are missing or wrong: its record says what the database says';
+  if (kind === 'orphans-unknown') return 'not all files without a row could be listed';
+  return LOSS_REASONS[reason ?? ''] ?? reason ?? kind;
+}

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -56,7 +56,9 @@ t.test('a tar to standard output', async (t) => {
         t.same(compareExports(await expectedExport('zulip-11/local', `${realm}-full`), join(unpacked, realm)), []);
         t.equal((await verifyExport(join(unpacked, realm))).totals.errors, 0);
         t.equal(names.filter((name) => name.startsWith(`${realm}/`)).at(-1), `${realm}/manifest.json`);
+        t.match(await readFile(join(unpacked, realm, 'report.html'), 'utf8'), new RegExp(`Finished, but not read again.*<pre>tar -xf ${realm}\\.tar</pre>.*realmlift report ${realm}<`, 's'), 'its page says how to go on');
       }
+      t.same(names.slice(-2), ['report.html', 'manifest.json'], 'and the page of all');
       t.equal(new Set(names).size, names.length, 'no file twice');
       t.equal(names.at(-1), 'manifest.json', 'the manifest of the run');
       t.ok((await stat(join(unpacked, 'manifest.json'))).size > 0);

@@ -47,7 +47,8 @@ t.test('exports in S3', async (t) => {
       nothingLeft();
       const stored = await keys('exports/');
       const { files } = JSON.parse((await content('exports/tiny/manifest.json')).toString()) as { files: { path: string; sha256: string; size: number }[] };
-      t.strictSame(stored, [...files.map(({ path }) => `exports/tiny/${path}`), 'exports/tiny/manifest.json'].sort());
+      t.strictSame(stored, [...[...files.map(({ path }) => path), 'manifest.json', 'report.html', 'times.json'].map((path) => `exports/tiny/${path}`)].sort());
+      t.match((await content('exports/tiny/report.html')).toString(), /<pre>aws s3 sync s3:\/\/zulip-avatars\/exports\/tiny tiny<\/pre>.*import-check tiny /s, 'its page is there, and says how to get it');
       for (const { path, sha256 } of files) t.equal(createHash('sha256').update(await content(`exports/tiny/${path}`)).digest('hex'), sha256, path);
 
       const again = await run(['--output', place('exports')]);
@@ -78,7 +79,7 @@ t.test('exports in S3', async (t) => {
       const { code, stderr } = await run(['--realm', 'closed', '--no-verify', '--output', place('several')]);
       t.equal(code, 0, stderr);
       const stored = await keys('several/');
-      for (const name of ['several/manifest.json', 'several/closed/manifest.json', 'several/tiny/manifest.json']) t.ok(stored.includes(name), name);
+      for (const name of ['several/manifest.json', 'several/report.html', 'several/closed/manifest.json', 'several/tiny/manifest.json']) t.ok(stored.includes(name), name);
     });
 
     await t.test('^C while it is stored: no manifest there, the export whole here', async (t) => {

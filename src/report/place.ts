@@ -1,0 +1,26 @@
+/** Where an export is when somebody reads its page, and how its commands name it. */
+import { basename } from 'node:path';
+
+export interface Place {
+  /** The directory, as commands on the page name it. */
+  readonly directory: string;
+  /** What brings the export there first, where it was stored or sent elsewhere. */
+  readonly fetch?: string | undefined;
+}
+
+/** @param url of the directory below the bucket, or of the tarball */
+export function inBucket(url: string): Place {
+  const name = basename(url).replace(/\.tar\.gz$/, '');
+  const fetch = url.endsWith('.tar.gz') ? `aws s3 cp ${shellWord(url)} - | tar -xz` : `aws s3 sync ${shellWord(url)} ${shellWord(name)}`;
+  return { directory: name, fetch };
+}
+
+/** @param name of the export's directory in the archive that went to standard output */
+export function inStream(name: string): Place {
+  return { directory: name, fetch: `tar -xf ${shellWord(`${name}.tar`)}` };
+}
+
+/** A word as a POSIX shell reads it: quoted only where it must be. */
+export function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) && !word.startsWith('-') ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
