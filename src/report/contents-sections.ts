@@ -13,7 +13,7 @@ import { AREA_NAMES, tableName } from './words.js';
 const SHOWN_TABLES = 15;
 const SHOWN_CHANNELS = 12;
 
-export function historySection({ census, report: { leftOut } }: RealmFacts): Html {
+export function historySection({ census, report: { leftOut, state, written } }: RealmFacts): Html {
   const title = 'Messages by month';
   if (census === undefined) return section(title, html`<p>They were not counted, since the export was not read again.</p>`);
   const months = Object.entries(census.months);
@@ -23,7 +23,7 @@ export function historySection({ census, report: { leftOut } }: RealmFacts): Htm
   const of = (kind: 'channel' | 'direct' | 'group'): Record<string, number> => Object.fromEntries(months.map(([month, counts]) => [month, counts[kind]]));
   const series: Series[] = [
     { name: 'in channels', colour: 1, months: of('channel') }, { name: 'direct', colour: 2, months: of('direct') },
-    { name: 'in groups', colour: 3, months: of('group') }, { name: 'left out', colour: 4, months: stays },
+    { name: 'in groups', colour: 3, months: of('group') }, ...(state === 'whole' && written.merged === undefined ? [{ name: 'left out', colour: 4, months: stays }] : []),
   ];
   const years = [...new Set([...months.map(([month]) => month), ...Object.keys(stays)].map((month) => month.slice(0, 4)))].sort();
   const inYear = (counts: Readonly<Record<string, number>>, year: string): string => thousands(Object.entries(counts).reduce((sum, [month, count]) => sum + (month.startsWith(year) ? count : 0), 0));

@@ -62,7 +62,7 @@ function picture(facts: RealmFacts): Html {
     const stays = facts.report.leftOut.reduce((sum, each) => sum + (each.dataClass === dataClass ? each.count : 0), 0);
     return { name: CLASS_NAMES[dataClass], parts: [{ value: goes, colour: 1 }, { value: stays, colour: 4 }], told: stays === 0 ? thousands(goes) : `${thousands(goes)}, ${thousands(stays)} ${stays === 1 ? 'stays' : 'stay'}` };
   });
-  return barChart('Rows by kind', bars, [{ name: 'travel', colour: 1 }, { name: 'stay', colour: 4 }]);
+  return barChart('Rows by kind', bars, [{ name: 'travel', colour: 1 }, ...(facts.report.leftOut.length === 0 ? [] : [{ name: 'stay', colour: 4 }])]);
 }
 
 function joined({ report: { written: { merged, disagreements = {} } } }: RealmFacts): Html | undefined {
