@@ -1,5 +1,6 @@
 /** One realm (or one user) out of the run's snapshot into one directory: rows and files at the same time, then the package. */
 import { setMaxListeners } from 'node:events';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { copyError } from '../copy/copy-error.js';
@@ -19,7 +20,7 @@ import type { TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
 import { messageSegments } from './message-segments.js';
 import type { ArchiveOutlet } from './outlet.js';
-import { isMessagesPath, ledgerPath, messagesPath, partPath } from './part-paths.js';
+import { isMessagesPath, ledgerPath, messagesPath, PARTS_DIRECTORY, partPath } from './part-paths.js';
 import type { Parts } from './parts.js';
 import { planFiles, type PlannedFiles } from './planned-files.js';
 import { pullRealmFiles, realmFiles, type Told } from './realm-files.js';
@@ -85,6 +86,7 @@ class RealmExport {
       this.#tell({ kind: 'warning', text });
     }
     beginRun(this.#context, this.#run, plan.tables);
+    mkdirSync(join(this.#directory, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
     const files = await this.#rowsAndFiles();
     this.#tell({ kind: 'packaging' });
     if (files.lostAttachmentIds.length > 0) this.#replaced = await this.#withoutLost(files);

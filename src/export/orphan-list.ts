@@ -1,27 +1,31 @@
 /** The files that no row claims, as a part of the report: there may be more of them than memory should hold. */
-import { join } from 'node:path';
+import { mkdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Orphan } from '../files/file-events.js';
 import { PartFile } from '../package/part-file.js';
 import { PARTS_DIRECTORY } from './part-paths.js';
 
-/** Relative to the run's directory. */
+/** Relative to the run's directory; where there are none, there is no such file. */
 export const ORPHANS_PATH = `${PARTS_DIRECTORY}/orphans.json`;
 
 /** Runs `work` with a list that is in the run's directory when it ends well. @param flushed see PartFile.finish */
 export async function withOrphanList<T>(directory: string, flushed: boolean, work: (add: (orphan: Orphan) => void) => Promise<T>): Promise<T> {
-  const file = new PartFile(join(directory, ORPHANS_PATH));
-  let count = 0;
+  const path = join(directory, ORPHANS_PATH);
+  let file: PartFile | undefined;
   try {
-    file.writeText('[');
+    // An earlier run's.
+    rmSync(path, { force: true });
     const result = await work(({ area, key, size, copy, notCopied }) => {
-      file.writeText(`${count === 0 ? '' : ','}${JSON.stringify({ area, key, size, copy: copy?.path, not_copied: notCopied })}`);
-      count += 1;
+      const first = file === undefined;
+      if (first) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      file ??= new PartFile(path);
+      file.writeText(`${first ? '[' : ','}${JSON.stringify({ area, key, size, copy: copy?.path, not_copied: notCopied })}`);
     });
-    file.writeText(']');
-    await file.finish(flushed);
+    file?.writeText(']');
+    await file?.finish(flushed);
     return result;
   } catch (error) {
-    file.abandon();
+    file?.abandon();
     throw error;
   }
 }

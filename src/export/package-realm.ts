@@ -1,5 +1,4 @@
 /** The last stage of a realm's export: from the parts on disk to the files that the import reads, with manifest and report. */
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FilesResult } from '../files/file-events.js';
 import { assemble, type Member } from '../package/assemble.js';
@@ -7,7 +6,7 @@ import type { JournalPart } from '../package/journal.js';
 import { OUR_CONSENT, ZULIP_CONSENT } from '../package/consent-files.js';
 import { MANIFEST, writeManifest } from '../package/manifest.js';
 import { hasMigrationStatus } from '../package/migration-status.js';
-import { diskError } from '../package/part-file.js';
+import { diskError, PartFile } from '../package/part-file.js';
 import { statsJson, statsText, type FileCounts, type RecordCounts } from '../package/stats.js';
 import { treeEntries } from '../package/tree-entries.js';
 import { hold } from '../plan/condition.js';
@@ -35,18 +34,30 @@ export async function packageRealm(given: Package): Promise<void> {
 }
 
 async function writeFiles(given: Package): Promise<void> {
-  const { directory, plan, source, files, status } = given;
-  const assembled = await assembleTables(given);
+  const { plan, source, files, status } = given;
+  const written = await assembleTables(given);
   const { mode } = plan.request;
   if (mode !== 'user') {
-    const write = (name: string, content: string | Iterable<string>): Promise<void> => writeFile(join(directory, name), content, { mode: 0o600 });
+    const write = async (name: string, content: string | Iterable<string>): Promise<void> => void written.set(name, await writeTexts(given, name, content));
+    const counts = countsOf(written, given.parts);
+    if (hasMigrationStatus(source.version)) await write('stats.json', statsJson(counts, records(files)));
+    else await write('stats.txt', statsText(counts, records(files)));
     if (status !== undefined) await write('migration_status.json', JSON.stringify(status.content, null, 2));
-    if (hasMigrationStatus(source.version)) await write('stats.json', statsJson(countsOf(assembled, given.parts), records(files)));
-    else await write('stats.txt', statsText(countsOf(assembled, given.parts), records(files)));
     const consent = followsRule('no consented_user_ids.json', source.version.zerverMigration) ? OUR_CONSENT : ZULIP_CONSENT;
     if (mode === 'consent') await write(consent, JSON.stringify(plan.parameters.consenting_user_ids));
   }
-  await manifest(given, assembled);
+  await manifest(given, written);
+}
+
+async function writeTexts({ directory, flushed }: Package, name: string, content: string | Iterable<string>): Promise<JournalPart> {
+  const file = new PartFile(join(directory, name));
+  try {
+    for (const text of typeof content === 'string' ? [content] : content) file.writeText(text);
+    return { path: name, ...(await file.finish(flushed)) };
+  } catch (error) {
+    file.abandon();
+    throw error;
+  }
 }
 
 async function assembleTables({ directory, plan, source, parts, flushed }: Package): Promise<Map<string, JournalPart>> {

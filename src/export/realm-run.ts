@@ -1,6 +1,4 @@
 /** What the export of a realm is, whether its rows are copied for it alone or dealt out of a set: what it shares, how it begins, how it ends. */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
 import type { OrphanChoice } from '../files/pull-files.js';
@@ -16,7 +14,6 @@ import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import type { ExportEvent } from './events.js';
 import { packageRealm } from './package-realm.js';
-import { PARTS_DIRECTORY } from './part-paths.js';
 import type { Parts } from './parts.js';
 import { ledgerEntries, type LedgerEntry } from './report.js';
 import { refuseAnother, runIdentity } from './run-identity.js';
@@ -81,7 +78,6 @@ export function beginRun({ snapshot, source, database, onEvent }: RunContext, { 
   const { seed } = plan.request;
   if (journal.head !== undefined) refuseAnother(journal.head, { run, seed }, output.partial);
   const same = journal.begin({ run, seed }, snapshot, flushed);
-  mkdirSync(join(output.partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
   onEvent({ target, kind: 'started', resumed: journal.head === undefined ? 'not' : same ? 'same snapshot' : 'new snapshot', tables: tablesByClass(tables) });
 }
 

@@ -2,18 +2,19 @@
  * report.json, the loss ledger: what was exported by which rules, and for each class how many rows and files stayed, why, and
  * which. Ids are streamed from disk, so the report may be as long as it must.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { AREAS } from '../files/wanted-files.js';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { MigrationStatusResult } from '../package/migration-status.js';
-import { PartFile } from '../package/part-file.js';
+import type { PartFile } from '../package/part-file.js';
 import { rulesOf, type ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
 import { ORPHANS_PATH } from './orphan-list.js';
-import { PARTS_DIRECTORY, ledgerPath } from './part-paths.js';
+import { ledgerPath } from './part-paths.js';
 import type { Parts } from './parts.js';
 
 export interface Report {
@@ -49,7 +50,6 @@ export function ledgerEntries(plan: ExportPlan, parts: Parts): LedgerEntry[] {
 export async function writeReport(report: Report): Promise<void> {
   const { directory, plan, source, snapshot, files, losses, status, warnings } = report;
   const { request, review } = plan;
-  const path = await ledgerPart(report);
   const members: Member[] = [
     { key: 'realmlift', value: VERSION },
     { key: 'realm', value: request.realm.stringId },
@@ -68,37 +68,19 @@ export async function writeReport(report: Report): Promise<void> {
     { key: 'tables_not_exported', value: Object.fromEntries(review.notExported) },
     { key: 'warnings', value: warnings },
     { key: 'files_left_out', value: losses },
-    { key: 'orphans', part: ORPHANS_PATH, rows: 0 },
-    { key: 'rows_left_out', part: path, rows: 0 },
+    existsSync(join(directory, ORPHANS_PATH)) ? { key: 'orphans', part: ORPHANS_PATH, rows: 0 } : { key: 'orphans', value: [] },
+    { key: 'rows_left_out', copy: (file) => writeLedger(file, report), rows: 0 },
   ];
   await assemble(directory, 'report.json', members, 'indented', report.flushed);
 }
 
-/** `[{"class":…,"reason":…,"count":…,"rows":[…]},…]` as a part of its own, since the lists of rows lie on disk. */
-async function ledgerPart({ directory, plan, parts, flushed }: Report): Promise<string> {
+/** `[{"class":…,"reason":…,"count":…,"rows":[…]},…]`, an entry a line. */
+async function writeLedger(file: PartFile, { plan, parts }: Report): Promise<void> {
   const entries = ledgerEntries(plan, parts);
-  const written: string[] = [];
-  for (const { name, dataClass, reason, count } of entries) {
-    const path = `${PARTS_DIRECTORY}/left-out-${name}.json`;
-    await assemble(directory, path, [{ key: 'class', value: dataClass }, { key: 'what', value: name }, { key: 'reason', value: reason }, { key: 'count', value: count }, { key: 'rows', copy: (file) => parts.copy(ledgerPath(name), file), rows: count }], 'compact', flushed);
-    written.push(path);
+  for (const [index, { name, dataClass, reason, count }] of entries.entries()) {
+    file.writeText(`${index === 0 ? '[\n    ' : ',\n    '}${JSON.stringify({ class: dataClass, what: name, reason, count }).slice(0, -1)},"rows":`);
+    await parts.copy(ledgerPath(name), file);
+    file.writeText('}');
   }
-  return joinParts(directory, written, flushed);
-}
-
-async function joinParts(directory: string, paths: readonly string[], flushed: boolean): Promise<string> {
-  const path = `${PARTS_DIRECTORY}/left-out.json`;
-  const file = new PartFile(join(directory, path));
-  try {
-    for (const [index, each] of paths.entries()) {
-      file.writeText(index === 0 ? '[\n    ' : ',\n    ');
-      await file.append(join(directory, each));
-    }
-    file.writeText(paths.length === 0 ? '[]' : '\n  ]');
-    await file.finish(flushed);
-    return path;
-  } catch (error) {
-    file.abandon();
-    throw error;
-  }
+  file.writeText(entries.length === 0 ? '[]' : '\n  ]');
 }

@@ -26,10 +26,21 @@ export function runIdentity({ request, tables, compiled }: ExportPlan, source: S
     'realmlift version': VERSION, realm: request.realm.stringId, 'realm id': request.realm.id, database, schema: source.schema,
     'Zulip version': source.version.release, 'Zulip migration': source.version.zerverMigration,
     ...Object.fromEntries(Object.entries(options).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)])),
-    // What a part holds depends on the columns, keys and rule of its table.
+    ...rulesOf(tables, compiled),
+  };
+}
+
+/** The same for all realms of a run. */
+const known = new WeakMap<ExportPlan['tables'], RunIdentity>();
+
+/** What a part holds depends on the columns, keys and rule of its table. */
+function rulesOf(tables: ExportPlan['tables'], compiled: ExportPlan['compiled']): RunIdentity {
+  const rules = known.get(tables) ?? {
     ...Object.fromEntries(tables.map(({ name, keys, stripped }) => [`${RULES}${name}`, digest([keys, stripped, compiled.tables.get(name)?.sql])])),
     [`${RULES}the selections`]: digest([...compiled.selections.values()].map(({ name, sql }) => [name, sql])),
   };
+  known.set(tables, rules);
+  return rules;
 }
 
 const RULES = 'the rules of ';

@@ -8,6 +8,7 @@ import { flushTogether } from '../package/flush-together.js';
 import { Journal } from '../package/journal.js';
 import type { MigrationStatusResult } from '../package/migration-status.js';
 import { takeOutputDirectory, type Leftovers, type OutputDirectory } from '../package/output-directory.js';
+import { ownerFile } from '../package/run-lock.js';
 import { withWorkspace } from '../package/workspace.js';
 import type { CompiledView, Decisions } from '../plan/compile-view.js';
 import { planExport, type ExportPlan } from '../plan/plan-export.js';
@@ -72,6 +73,7 @@ class SetExport {
   readonly #context: RunContext;
   readonly #options: SetExportOptions;
   readonly #outcomes = new Map<Target, SetOutcome>();
+  #first: Promise<ExportPlan> | undefined;
   /** What stays of the set. */
   #ledger: readonly CompiledView[] = [];
 
@@ -81,14 +83,16 @@ class SetExport {
   }
 
   async run(targets: readonly Target[]): Promise<SetOutcome[]> {
-    const taken = this.#take(targets);
-    try {
-      const { ready, status } = await this.#checkBeforehand(taken);
-      for (const text of status?.warnings ?? []) this.#context.onEvent({ target: '', kind: 'warning', text });
-      if (ready.length > 0) await withWorkspace(this.#options.output, (directory) => this.#export(ready, directory, status));
-    } finally {
-      for (const { target, output } of taken) if (!this.#published(target)) output.release();
-    }
+    await withWorkspace(this.#options.output, async (directory) => {
+      const taken = this.#take(targets, ownerFile(directory));
+      try {
+        const { ready, status } = await this.#checkBeforehand(taken);
+        for (const text of status?.warnings ?? []) this.#context.onEvent({ target: '', kind: 'warning', text });
+        if (ready.length > 0) await this.#export(ready, directory, status);
+      } finally {
+        for (const { target, output } of taken) if (!this.#published(target)) output.release();
+      }
+    });
     return targets.map((target) => this.#outcomes.get(target) as SetOutcome);
   }
 
@@ -102,11 +106,11 @@ class SetExport {
   }
 
   /** All directories before the first row: one that is in the way is told at once. */
-  #take(targets: readonly Target[]): Taken[] {
+  #take(targets: readonly Target[], owner: string): Taken[] {
     const { output, leftovers } = this.#options;
     return targets.flatMap((target) => {
       try {
-        return [{ target, output: takeOutputDirectory(output, target.directory, leftovers) }];
+        return [{ target, output: takeOutputDirectory(output, target.directory, leftovers, owner) }];
       } catch (error) {
         this.#fail(target, error);
         return [];
@@ -132,9 +136,12 @@ class SetExport {
     return { ready, status };
   }
 
+  /** Full exports of one run differ in their realms alone. */
   async #plan({ realm }: Target, seed: string): Promise<ExportPlan> {
     const { snapshot, source } = this.#context;
-    return planExport(snapshot.client, source, { realm, mode: 'full', userId: undefined, decisions: this.#options.decisions, consentMessage: undefined, approved: undefined, force: false, seed });
+    this.#first ??= planExport(snapshot.client, source, { realm, mode: 'full', userId: undefined, decisions: this.#options.decisions, consentMessage: undefined, approved: undefined, force: false, seed });
+    const first = await this.#first;
+    return { ...first, request: { ...first.request, realm, seed }, parameters: { ...first.parameters, realm_id: realm.id, realm_ids: [realm.id], seed } };
   }
 
   async #export(taken: readonly Taken[], directory: string, status: MigrationStatusResult | undefined): Promise<void> {
@@ -204,7 +211,7 @@ class SetExport {
       const verified = await lend?.((workers) => requireGood(output.partial, { workers }, hint));
       const seconds = (performance.now() - started) / 1000;
       const times = { finished_at: new Date().toISOString(), seconds, verify_seconds: verified?.totals.seconds ?? null, jobs: this.#context.jobs };
-      await finishReport(output.partial, { verified, times, place: this.#options.placeOf?.(target.directory) ?? { directory: output.final } });
+      await finishReport(output.partial, { verified, times, place: this.#options.placeOf?.(target.directory) ?? { directory: output.final }, flushed: false });
       return { ...result, directory: output.final, verified };
     }, false);
   }

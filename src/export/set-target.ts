@@ -1,12 +1,13 @@
 /** One target of a set: its rows are in the spools; its files are pulled, and all of it is packaged as any other export. */
 import { setMaxListeners } from 'node:events';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { JournalPart } from '../package/journal.js';
 import type { MigrationStatusResult } from '../package/migration-status.js';
 import { PartFile } from '../package/part-file.js';
 import { withoutLostAttachments } from './lost-attachments.js';
-import { ledgerPath, messagesPath, partPath } from './part-paths.js';
+import { ledgerPath, messagesPath, PARTS_DIRECTORY, partPath } from './part-paths.js';
 import type { Parts } from './parts.js';
 import { pullRealmFiles, wantedOf } from './realm-files.js';
 import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext } from './realm-run.js';
@@ -96,6 +97,7 @@ class SetParts implements Parts {
   async leaveOutLost({ lostAttachmentIds }: FilesResult): Promise<void> {
     const { plan, output } = this.#run;
     const path = partPath('zerver_attachment');
+    mkdirSync(join(output.partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
     const file = new PartFile(join(output.partial, path));
     await this.copy(path, file);
     const copied = { ...this.#partOf(path, 'zerver_attachment'), ...(await file.finish(false)) };

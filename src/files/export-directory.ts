@@ -4,7 +4,7 @@
  * this file system holds to be the same (case, normalisation), so no file ever replaces another.
  */
 import { createHash } from 'node:crypto';
-import { linkSync, mkdirSync, unlinkSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, unlinkSync } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { RealmliftError } from '../errors.js';
@@ -28,6 +28,7 @@ export class ExportDirectory {
   readonly #directory: string;
   readonly #scratch: string;
   readonly #resume: boolean;
+  #made = false;
 
   /** @param resume whether files of an earlier run may lie here, and be replaced where they were not journalled */
   private constructor(directory: string, resume: boolean) {
@@ -38,8 +39,7 @@ export class ExportDirectory {
 
   static async open(directory: string, resume: boolean): Promise<ExportDirectory> {
     const opened = new ExportDirectory(directory, resume);
-    if (!resume) await rm(opened.#scratch, { recursive: true, force: true });
-    await mkdir(opened.#scratch, { recursive: true, mode: 0o700 });
+    if (!resume) await opened.#clear();
     return opened;
   }
 
@@ -48,6 +48,9 @@ export class ExportDirectory {
    * go on with what an earlier one left.
    */
   partial(path: string): string {
+    // Most of a thousand realms have no files.
+    if (!this.#made) mkdirSync(this.#scratch, { recursive: true, mode: 0o700 });
+    this.#made = true;
     return join(this.#scratch, createHash('sha256').update(path).digest('hex').slice(0, 32));
   }
 
@@ -80,7 +83,11 @@ export class ExportDirectory {
 
   /** Removes what is left of unfinished files. */
   async close(): Promise<void> {
-    await rm(this.#scratch, { recursive: true, force: true });
+    await this.#clear();
+  }
+
+  async #clear(): Promise<void> {
+    if (existsSync(this.#scratch)) await rm(this.#scratch, { recursive: true, force: true });
   }
 }
 

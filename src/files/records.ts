@@ -2,7 +2,7 @@
  * records.json of one area: what the import reads to place the files. One array, sorted by path, written as the files
  * become whole, so that a million records are never held in memory.
  */
-import { mkdir } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PartFile } from '../package/part-file.js';
 import type { Area, WantedFiles } from './wanted-files.js';
@@ -61,7 +61,7 @@ export class RecordsFile {
  * @returns how many there were
  */
 export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>, flushed: boolean): Promise<number> {
-  await mkdir(join(directory, area), { recursive: true, mode: 0o700 });
+  mkdirSync(join(directory, area), { recursive: true, mode: 0o700 });
   const file = new RecordsFile(directory, area);
   try {
     for await (const record of records) file.write(Buffer.from(JSON.stringify(record)));

@@ -7,18 +7,22 @@
  * - What cannot be looked at, for whatever reason, is never taken for what is not there.
  */
 import type { Stats } from 'node:fs';
-import { constants } from 'node:fs';
+import { constants, lstatSync, statSync } from 'node:fs';
 import { access, lstat, open, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { diskFault } from './export-directory.js';
 import { Lost } from './file-store.js';
+import { ShortCalls } from './short-calls.js';
 
 /** Directories below the root that may be links: an area and a realm. */
 const LINKED_LEVELS = 2;
 
 const HINT = "give Zulip's LOCAL_UPLOADS_DIR (usually /home/zulip/uploads) with --uploads-dir, or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET";
+
+/** The disk of the uploads. */
+const uploadsDisk = new ShortCalls();
 
 /** What a path of the tree leads to. */
 export interface Found {
@@ -97,6 +101,7 @@ export class UploadsTree {
 
   /** The real path of a directory; undefined when it is not there. @throws Lost */
   async findDirectory(path: string): Promise<string | undefined> {
+    if (await this.#hasNothingOf(path)) return undefined;
     try {
       const { real, stats } = await this.find(path);
       if (!stats.isDirectory()) throw new Lost('unreadable', 'it is not a directory');
@@ -106,6 +111,20 @@ export class UploadsTree {
       if ((error.cause as NodeJS.ErrnoException).code === 'ENOTDIR') throw new Lost('unreadable', 'a part of its path is not a directory', error);
       return undefined;
     }
+  }
+
+  /** Whether the area is there and nothing in it has the realm's name: that is so of most realms, and quickly told. */
+  async #hasNothingOf(path: string): Promise<boolean> {
+    const [area, realm = ''] = path.split('/');
+    const place = join(this.directory, area as string);
+    if (realm === '' || realm === '..') return false;
+    let nothing = false;
+    const look = (there: Stats | undefined, named: Stats | undefined): void => { nothing = there?.isDirectory() === true && named === undefined; };
+    await uploadsDisk.run(
+      () => look(statSync(place, { throwIfNoEntry: false }), lstatSync(join(place, realm), { throwIfNoEntry: false })),
+      async () => look(await stat(place).catch(() => undefined), await lstat(join(place, realm)).catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? undefined : {} as Stats))),
+    ).catch(() => undefined);
+    return nothing;
   }
 
   async #lost(path: string, error: unknown): Promise<unknown> {

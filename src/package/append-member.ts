@@ -1,5 +1,5 @@
 /** Adds a member to a report, which may be too long for memory: its last brace is moved behind the new member. */
-import { createReadStream, openSync, readSync, closeSync, fstatSync } from 'node:fs';
+import { openSync, readSync, closeSync, fstatSync } from 'node:fs';
 import { indented } from './assemble.js';
 import { PartFile, type FinishedFile } from './part-file.js';
 
@@ -8,17 +8,17 @@ const SPACE = 0x20;
 /** The last brace is among these bytes. */
 const TAIL = 64;
 
-/** @param from the report to add to, an object with members; undefined begins one */
-export async function appendToReport(from: string | undefined, to: string, key: string, value: unknown): Promise<FinishedFile> {
+/** @param from the report to add to, an object with members; undefined begins one @param flushed see PartFile.finish */
+export async function appendToReport(from: string | undefined, to: string, key: string, value: unknown, flushed = true): Promise<FinishedFile> {
   const file = new PartFile(to);
   try {
     if (from === undefined) file.writeText('{\n');
     else {
-      for await (const chunk of createReadStream(from, { end: lastMember(from) })) file.write(chunk as Buffer);
+      await file.append(from, lastMember(from) + 1);
       file.writeText(',\n');
     }
     file.writeText(`  ${JSON.stringify(key)}: ${indented(value)}\n}\n`);
-    return await file.finish();
+    return await file.finish(flushed);
   } catch (error) {
     file.abandon();
     throw error;

@@ -15,11 +15,10 @@
  * }
  * ```
  */
-import { createReadStream, createWriteStream } from 'node:fs';
-import { rename } from 'node:fs/promises';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { closeSync, openSync, readSync, renameSync } from 'node:fs';
+import { StringDecoder } from 'node:string_decoder';
 import { RealmliftError } from '../errors.js';
+import { PartFile } from './part-file.js';
 
 /** One file of an export. */
 export interface ManifestFile {
@@ -96,18 +95,25 @@ export function comparePaths(a: string, b: string): number {
 export async function writeManifest(
   path: string, header: ManifestHeader, entries: AsyncIterable<ManifestFile> | Iterable<ManifestFile>, flush = true,
 ): Promise<void> {
-  await pipeline(Readable.from(manifestText(header, entries)), createWriteStream(path, { flush, mode: 0o600 }));
+  const file = new PartFile(path);
+  try {
+    for await (const text of manifestText(header, entries)) file.writeText(text);
+    await file.finish(flush);
+  } catch (error) {
+    file.abandon();
+    throw error;
+  }
 }
 
-/** Writes the entry of one file anew, which was changed on purpose. */
-export async function amendManifest(path: string, changed: ManifestFile): Promise<void> {
+/** Writes the entry of one file anew, which was changed on purpose. @param flush as of writeManifest */
+export async function amendManifest(path: string, changed: ManifestFile, flush = true): Promise<void> {
   const { header, files } = await readManifest(path);
   const entries = async function* (): AsyncGenerator<ManifestFile> {
     for await (const file of files) yield file.path === changed.path ? changed : file;
   };
   const partial = `${path}.partial`;
-  await writeManifest(partial, header, entries());
-  await rename(partial, path);
+  await writeManifest(partial, header, entries(), flush);
+  renameSync(partial, path);
 }
 
 async function* manifestText(
@@ -135,9 +141,10 @@ async function* manifestText(
  *
  * @throws RealmliftError `MANIFEST_DAMAGED`, from the call or from the iteration, when it is not such a file or is cut short.
  */
+// eslint-disable-next-line @typescript-eslint/require-await -- the same
 export async function readManifest(path: string): Promise<{ header: ManifestHeader; files: AsyncGenerator<ManifestFile> }> {
   let text = '';
-  for await (const line of lines(path)) {
+  for (const line of lines(path)) {
     if (line === FILES_START) return { header: parseHeader(text), files: manifestFiles(path) };
     text += line;
     // A file without line breaks is no manifest of ours: do not gather it.
@@ -146,10 +153,11 @@ export async function readManifest(path: string): Promise<{ header: ManifestHead
   throw damaged('it has no list of files');
 }
 
+// eslint-disable-next-line @typescript-eslint/require-await -- what comes from the disk needs no waiting
 async function* manifestFiles(path: string): AsyncGenerator<ManifestFile> {
   let inside = false;
   let last: string | undefined;
-  for await (const line of lines(path)) {
+  for (const line of lines(path)) {
     if (!inside) inside = line === FILES_START;
     else if (line === FILES_END) return;
     else {
@@ -196,14 +204,22 @@ function damaged(why: string): RealmliftError {
 }
 
 /** Lines by `\n` alone: node:readline also breaks at U+2028, which JSON strings, and so paths, may hold as it is. */
-async function* lines(path: string): AsyncGenerator<string> {
-  let rest = '';
-  for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: BLOCK })) {
-    const parts = (rest + (chunk as string)).split('\n');
-    rest = parts.pop() ?? '';
-    // The longest path takes a few thousand.
-    if (rest.length > LONGEST_LINE) throw damaged('a line is too long');
-    yield* parts;
+function* lines(path: string): Generator<string> {
+  const file = openSync(path, 'r');
+  try {
+    const block = Buffer.allocUnsafe(BLOCK);
+    const decoder = new StringDecoder('utf8');
+    let rest = '';
+    for (let read = readSync(file, block); read > 0; read = readSync(file, block)) {
+      const parts = (rest + decoder.write(block.subarray(0, read))).split('\n');
+      rest = parts.pop() ?? '';
+      // The longest path takes a few thousand.
+      if (rest.length > LONGEST_LINE) throw damaged('a line is too long');
+      yield* parts;
+    }
+    rest += decoder.end();
+    if (rest !== '') yield rest;
+  } finally {
+    closeSync(file);
   }
-  if (rest !== '') yield rest;
 }

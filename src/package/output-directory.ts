@@ -45,10 +45,11 @@ export function runDirectory(output: string, name: string): string {
 /**
  * Takes possession of OUT/NAME.
  *
+ * @param owner see lockRun
  * @throws RealmliftError OUTPUT_EXISTS, OUTPUT_BUSY (another live run), OUTPUT_RESUMABLE (an export stopped half-way, and is not
  * to be gone on with), OUTPUT_UNSAFE (others made what is there), OUTPUT_UNWRITABLE
  */
-export function takeOutputDirectory(output: string, name: string, leftovers: Leftovers): OutputDirectory {
+export function takeOutputDirectory(output: string, name: string, leftovers: Leftovers, owner?: string): OutputDirectory {
   const final = join(output, name);
   const partial = `${final}.partial`;
   const run = runDirectory(output, name);
@@ -56,7 +57,7 @@ export function takeOutputDirectory(output: string, name: string, leftovers: Lef
     refuseFinished(final);
     makeDirectories(output);
     for (const directory of [partial, run]) if (requireOwn(directory) === undefined) makeDirectory(directory);
-    const unlock = lockRun(run, final);
+    const unlock = lockRun(run, final, owner);
     try {
       // Between the first look and the lock, the run that had it may have finished.
       refuseFinished(final);
@@ -85,8 +86,8 @@ export function takeOutputDirectory(output: string, name: string, leftovers: Lef
   }
 }
 
-/** Not by mkdir's own recursion, which never ends where a file system answers ENOENT to whatever is made in it, as /proc does. */
-function makeDirectories(path: string): void {
+/** A directory and those above it. Not by mkdir's own recursion, which never ends where a file system answers ENOENT to whatever is made in it, as /proc does. */
+export function makeDirectories(path: string): void {
   if (existsSync(path)) return;
   const parent = dirname(path);
   if (parent !== path) makeDirectories(parent);

@@ -1,6 +1,6 @@
 /**
- * Where in a journal each path was last told, looked up without holding the paths in memory: a hash table in a file, so that
- * a realm of a hundred million messages or of a million uploads needs no more memory than a small one.
+ * Where in a journal each path was last told, looked up without holding many paths in memory: beyond the first few hundred a hash table in
+ * a file, so that a realm of a hundred million messages or of a million uploads needs no more memory than a small one.
  *
  * The file is derived from the journal and made anew by each run; nothing relies on it after a crash. A look-up reads from
  * the operating system's cache: 5 µs, measured over a million paths.
@@ -14,6 +14,9 @@ const HASH = 16;
 
 const FIRST_CAPACITY = 4096;
 
+/** Paths held in memory: most realms have fewer, and the file of each of thousands costs more than all look-ups. */
+const IN_MEMORY = 512;
+
 /** Slots read at once while the table grows. */
 const BATCH = 4096;
 
@@ -25,38 +28,56 @@ export interface Place {
 
 export class PathIndex {
   readonly #path: string;
+  readonly #few = new Map<string, Place>();
   readonly #slot = Buffer.alloc(SLOT);
-  #file: number;
+  /** Undefined as long as there are few. */
+  #file: number | undefined;
   /** Slots, a power of two. */
   #capacity = FIRST_CAPACITY;
   #count = 0;
 
-  /** Makes an empty index in the file. */
+  /** An empty index, which makes the file when it needs it. */
   constructor(path: string) {
     this.#path = path;
-    this.#file = emptyTable(path, FIRST_CAPACITY);
   }
 
   set(path: string, place: Place): void {
+    if (this.#file === undefined) {
+      this.#few.set(path, place);
+      if (this.#few.size > IN_MEMORY) this.#spill();
+      return;
+    }
     if (this.#count * 2 >= this.#capacity) this.#grow();
     if (this.#put(hashOf(path), place)) this.#count++;
   }
 
   get(path: string): Place | undefined {
+    if (this.#file === undefined) return this.#few.get(path);
     this.#find(hashOf(path));
     return this.#slot.readUInt32LE(24) === 0 ? undefined : { offset: this.#slot.readDoubleLE(16), length: this.#slot.readUInt32LE(24) };
   }
 
   close(): void {
+    if (this.#file === undefined) return;
     closeSync(this.#file);
     rmSync(this.#path, { force: true });
+  }
+
+  #spill(): void {
+    this.#file = emptyTable(this.#path, FIRST_CAPACITY);
+    for (const [path, place] of this.#few) this.set(path, place);
+    this.#few.clear();
+  }
+
+  get #opened(): number {
+    return this.#file as number;
   }
 
   /** Puts the slot of this hash, or the empty one where it belongs, into `#slot`; its position in the file. */
   #find(hash: Buffer): number {
     for (let index = hash.readUInt32LE(0) & (this.#capacity - 1); ; index = (index + 1) & (this.#capacity - 1)) {
       const position = index * SLOT;
-      readSync(this.#file, this.#slot, 0, SLOT, position);
+      readSync(this.#opened, this.#slot, 0, SLOT, position);
       if (this.#slot.readUInt32LE(24) === 0 || this.#slot.compare(hash, 0, HASH, 0, HASH) === 0) return position;
     }
   }
@@ -68,12 +89,12 @@ export class PathIndex {
     hash.copy(this.#slot, 0, 0, HASH);
     this.#slot.writeDoubleLE(offset, 16);
     this.#slot.writeUInt32LE(length, 24);
-    writeSync(this.#file, this.#slot, 0, SLOT, position);
+    writeSync(this.#opened, this.#slot, 0, SLOT, position);
     return fresh;
   }
 
   #grow(): void {
-    const old = this.#file;
+    const old = this.#opened;
     const slots = this.#capacity;
     rmSync(this.#path);
     this.#capacity = slots * 4;

@@ -16,28 +16,47 @@ export const LOCKS = /^(?:lock|owner)-/;
 /**
  * @param directory of the run's own files
  * @param name of the export, for the error
+ * @param owner a file on the same file system that names this process already, see ownerFile: who locks thousands of directories writes one
  * @returns what gives the lock back
  * @throws RealmliftError OUTPUT_BUSY
  */
-export function lockRun(directory: string, name: string): () => void {
-  const me = thisProcess();
-  const mine = join(directory, `owner-${process.pid}-${me.host}`);
-  // Linked and not written: a lock is whole as soon as it can be seen.
-  writeFileSync(mine, JSON.stringify(me), { mode: 0o600 });
-  try {
-    for (;;) {
-      const last = Math.max(0, ...readdirSync(directory).map((file) => Number(NAME.exec(file)?.[1] ?? 0)));
-      if (last > 0) refuseAlive(join(directory, `lock-${last}`), name);
-      const lock = join(directory, `lock-${last + 1}`);
-      try {
-        linkSync(mine, lock);
-        return () => rmSync(lock, { force: true });
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
+export function lockRun(directory: string, name: string, owner?: string): () => void {
+  if (owner !== undefined) {
+    try {
+      return lockBy(owner, directory, name);
+    } catch (error) {
+      // A file has a limit of links (65,000 of ext4), and some file systems have none.
+      if (error instanceof RealmliftError) throw error;
     }
+  }
+  const mine = ownerFile(directory);
+  try {
+    return lockBy(mine, directory, name);
   } finally {
     rmSync(mine, { force: true });
+  }
+}
+
+/** Writes a file that names this process, for locks. @returns its path */
+export function ownerFile(directory: string): string {
+  const me = thisProcess();
+  const path = join(directory, `owner-${process.pid}-${me.host}`);
+  writeFileSync(path, JSON.stringify(me), { mode: 0o600 });
+  return path;
+}
+
+/** Linked and not written: a lock is whole as soon as it can be seen. */
+function lockBy(mine: string, directory: string, name: string): () => void {
+  for (;;) {
+    const last = Math.max(0, ...readdirSync(directory).map((file) => Number(NAME.exec(file)?.[1] ?? 0)));
+    if (last > 0) refuseAlive(join(directory, `lock-${last}`), name);
+    const lock = join(directory, `lock-${last + 1}`);
+    try {
+      linkSync(mine, lock);
+      return () => rmSync(lock, { force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 /** A directory beside the exports of a run for what all of them come from, gone when the run ends however it ends but by a kill; then the next run removes it. */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
-import { RUN_DIRECTORY } from './output-directory.js';
+import { makeDirectories, RUN_DIRECTORY } from './output-directory.js';
 import { diskError } from './part-file.js';
 import { LOCKS, lockRun } from './run-lock.js';
 
@@ -26,7 +26,7 @@ function take(output: string): { directory: string; unlock: () => void } {
     // No realm's directory begins with a point.
     const directory = join(output, number === 1 ? RUN_DIRECTORY : `${RUN_DIRECTORY}-${number}`);
     try {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      makeDirectories(directory);
       const unlock = lockRun(directory, output);
       for (const name of readdirSync(directory)) if (!LOCKS.test(name)) rmSync(join(directory, name), { recursive: true, force: true });
       return { directory, unlock };

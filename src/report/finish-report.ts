@@ -2,8 +2,7 @@
  * The last step of whatever makes an export: what verify counted goes into report.json, and the page beside it is written. Times
  * go to a file of their own, so that two exports of the same rows differ in nothing else.
  */
-import { existsSync } from 'node:fs';
-import { rename, writeFile } from 'node:fs/promises';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendToReport } from '../package/append-member.js';
 import { amendManifest, MANIFEST } from '../package/manifest.js';
@@ -20,12 +19,18 @@ export interface Finished extends Pick<FactsRequest, 'verified' | 'gone'> {
   readonly times?: Times | undefined;
   /** Where the export will be. */
   readonly place: Place;
+  /** See PartFile.finish; default true. */
+  readonly flushed?: boolean | undefined;
 }
 
 /** @throws RealmliftError as {@link diskError} */
-export async function finishReport(directory: string, { times, ...request }: Finished): Promise<void> {
-  if (request.verified !== undefined) await addContents(directory, request.verified);
-  if (times !== undefined) await writeFile(join(directory, TIMES), `${JSON.stringify(times, null, 2)}\n`, { mode: 0o600 }).catch((error: unknown) => { throw diskError(error, directory); });
+export async function finishReport(directory: string, { times, flushed, ...request }: Finished): Promise<void> {
+  if (request.verified !== undefined) await addContents(directory, request.verified, flushed);
+  try {
+    if (times !== undefined) writeFileSync(join(directory, TIMES), `${JSON.stringify(times, null, 2)}\n`, { mode: 0o600 });
+  } catch (error) {
+    throw diskError(error, directory);
+  }
   await writePage(directory, request);
 }
 
@@ -34,8 +39,8 @@ export async function writePage(directory: string, request: FactsRequest): Promi
   const path = join(directory, REPORT_PAGE);
   const text = realmPage(await readFacts(directory, request));
   try {
-    await writeFile(`${path}.partial`, text, { mode: 0o600 });
-    await rename(`${path}.partial`, path);
+    writeFileSync(`${path}.partial`, text, { mode: 0o600 });
+    renameSync(`${path}.partial`, path);
   } catch (error) {
     throw diskError(error, path);
   }
@@ -43,13 +48,13 @@ export async function writePage(directory: string, request: FactsRequest): Promi
 }
 
 /** report.json with what an owner counts; the manifest's entry follows. */
-async function addContents(directory: string, { totals, census }: VerifyReport): Promise<void> {
+async function addContents(directory: string, { totals, census }: VerifyReport, flushed = true): Promise<void> {
   const path = join(directory, 'report.json');
   if (!existsSync(path)) return;
   const { errors, notes, files, bytes } = totals;
-  const finished = await appendToReport(path, `${path}.partial`, 'contents', { verified: { files, bytes, errors, notes }, ...sorted(census ?? emptyCensus()) });
-  await rename(`${path}.partial`, path);
-  await amendManifest(join(directory, MANIFEST), { path: 'report.json', ...finished });
+  const finished = await appendToReport(path, `${path}.partial`, 'contents', { verified: { files, bytes, errors, notes }, ...sorted(census ?? emptyCensus()) }, flushed);
+  renameSync(`${path}.partial`, path);
+  await amendManifest(join(directory, MANIFEST), { path: 'report.json', ...finished }, flushed);
 }
 
 /** In an order that does not depend on which worker was first. */
