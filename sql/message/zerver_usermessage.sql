@@ -5,4 +5,4 @@
 SELECT um.*
 FROM zerver_usermessage um
 JOIN usermessage_user u ON u.id = um.user_profile_id
-WHERE um.message_id IN (SELECT unnest(:message_ids))
+WHERE um.message_id = ANY (:message_ids)

@@ -1,10 +1,9 @@
 /** Deals the rows of one COPY out to the targets of a set, or to their messages files, while they stream. */
 import type pg from 'pg';
-import { copyRows } from '../copy/copy-rows.js';
 import { RealmliftError } from '../errors.js';
 import { TENANT } from '../plan/set-form.js';
-import type { DealtSink } from '../transform/csv-to-json.js';
-import { describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
+import type { DealtSink } from '../transform/row-sinks.js';
+import { copyEncoded, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
 import type { SpoolSeries } from './spool-series.js';
 
 /** Places of a row's shown values. */
@@ -58,16 +57,10 @@ export async function deal(
   const sink = new Dealt(query, ordinals, spools, group, further, onRow);
   const encoder = encoderOf({ ...query, keys: [TENANT, ...query.keys], stripped: [...query.stripped, TENANT] }, fields, sink);
   if (columns.length !== fields.length - 1) throw new RealmliftError('UNEXPECTED', 'copy', 'the query has other columns than the plan', { table });
-  let rows = 0;
   try {
-    await copyRows(client, query.select, (chunk) => {
-      encoder.push(chunk);
-      onProgress({ table, rows: encoder.rows - rows, bytes: chunk.length });
-      rows = encoder.rows;
-    }, table);
-    encoder.end();
+    await copyEncoded(client, query, fields, encoder, (chunk) => encoder.push(chunk), onProgress);
   } catch (error) {
-    throw error instanceof RealmliftError && error.stage === 'transform' && error.code !== 'CSV_MALFORMED' ? new RowFault(error, sink.tenant) : error;
+    throw error instanceof RealmliftError && error.stage === 'transform' && error.code !== 'COPY_MALFORMED' ? new RowFault(error, sink.tenant) : error;
   }
 }
 

@@ -19,7 +19,7 @@ export type TargetEvent =
   | { readonly kind: 'started'; readonly resumed: 'not' | 'same snapshot' | 'new snapshot'; readonly tables: Readonly<Record<string, number>> }
   /** The plan's counts: what progress is measured against. */
   | { readonly kind: 'planned'; readonly messages: number; readonly messageFiles: number }
-  /** Rows, and bytes of CSV, that have come since the last time. */
+  /** Rows, and bytes of COPY, that have come since the last time. */
   | { readonly kind: 'progress'; readonly table: string; readonly dataClass: string; readonly rows: number; readonly bytes: number }
   /** `kept`: an earlier run had finished it. */
   | { readonly kind: 'part'; readonly part: JournalPart; readonly dataClass: string; readonly kept: boolean }

@@ -1,11 +1,11 @@
 /** A run of messages files: their messages out of one query, dealt out by id, each file with the usermessages of its messages behind them. */
 import { join } from 'node:path';
 import type pg from 'pg';
-import { copyRows } from '../copy/copy-rows.js';
 import { RealmliftError } from '../errors.js';
 import { PartFile, type FinishedFile } from '../package/part-file.js';
 import { bindMessageIds, bindMessageRange } from '../plan/parameters.js';
-import { copyDigest, copyInto, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
+import { copyDigest, copyEncoded, copyInto, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
+import type { SegmentedSink } from '../transform/row-sinks.js';
 import type { EarlierPart, FinishedPart } from './segment.js';
 import { SourceDigest, SplitDigest } from './source-digest.js';
 
@@ -96,15 +96,14 @@ async function copyMessages<O extends Out>(
   const fields = await describeQuery(client, query);
   const dealt = new DealtMessages(files, fields, open);
   const encoder = encoderOf(query, fields, dealt);
-  let rows = 0;
-  await copyRows(client, query.select, (chunk) => {
+  // An index yields the messages in their order; to fetch them in another and sort them, with their texts, only seems cheaper to the planner.
+  await client.query('SET LOCAL enable_sort = off');
+  await copyEncoded(client, query, fields, encoder, (chunk) => {
     dealt.digests.push(chunk);
     encoder.push(chunk);
     dealt.digests.settle(encoder.unannounced);
-    onProgress({ table: query.table, rows: encoder.rows - rows, bytes: chunk.length });
-    rows = encoder.rows;
-  }, query.table);
-  encoder.end();
+  }, onProgress);
+  await client.query('SET LOCAL enable_sort = on');
   return dealt.finish(query.table);
 }
 
@@ -124,9 +123,7 @@ interface DealtFile<O extends Out> {
 }
 
 /** Deals the messages of a segment out to its files by id, and remembers the ids of each. */
-class DealtMessages<O extends Out> {
-  /** The row just begun: the transform announces each row beyond it, so that every id is seen. */
-  boundary = -Infinity;
+class DealtMessages<O extends Out> implements SegmentedSink {
   readonly watched: number;
   readonly digests: SplitDigest;
   readonly #planned: readonly MessageFile[];
@@ -146,19 +143,19 @@ class DealtMessages<O extends Out> {
     this.#files.at(-1)?.out.write(bytes);
   }
 
-  startRow(id: number, at: number): void {
-    if (id > this.#until) {
-      while (id > this.#until) this.#next();
-      this.digests.cut(at);
-    }
-    const { ids, out } = this.#files.at(-1) as DealtFile<O>;
-    if (ids.length > 0) out.writeText(',');
-    ids.push(id);
-    this.boundary = id;
+  get boundary(): number {
+    return this.#planned[this.#files.length - 1]?.until ?? -Infinity;
   }
 
-  see(client: number): void {
-    this.#files.at(-1)?.clients.add(client);
+  startFile(id: number, at: number): void {
+    while (id > this.boundary) this.#next();
+    this.digests.cut(at);
+  }
+
+  see(id: number, client: number): void {
+    const { ids, clients } = this.#files.at(-1) as DealtFile<O>;
+    ids.push(id);
+    if (!Number.isNaN(client)) clients.add(client);
   }
 
   /** All files, once the last row is there. @throws RealmliftError ROWS_LOST when it is not what the plan counted */
@@ -170,10 +167,6 @@ class DealtMessages<O extends Out> {
       }
     }
     return this.#files;
-  }
-
-  get #until(): number {
-    return this.#planned[this.#files.length - 1]?.until ?? -Infinity;
   }
 
   #next(): void {

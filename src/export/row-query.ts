@@ -3,8 +3,9 @@ import type pg from 'pg';
 import { copyError } from '../copy/copy-error.js';
 import { copyRows } from '../copy/copy-rows.js';
 import type { PlannedTable } from '../plan/plan-tables.js';
-import { columnsOf } from '../transform/columns-of.js';
-import { CsvToJson, type RowSink } from '../transform/csv-to-json.js';
+import { columnsOf, copyableSelect } from '../transform/columns-of.js';
+import { CopyToJson } from '../transform/copy-to-json.js';
+import type { DealtSink, RowSink, SegmentedSink } from '../transform/row-sinks.js';
 import type { SourceDigest } from './source-digest.js';
 
 /** A query and how its rows are written. */
@@ -24,7 +25,7 @@ export function rowQuery({ name, keys, stripped }: PlannedTable, select: string)
 export interface Progress {
   readonly table: string;
   readonly rows: number;
-  /** Of CSV. */
+  /** Of COPY. */
   readonly bytes: number;
 }
 
@@ -34,30 +35,39 @@ export async function copyInto(
 ): Promise<number> {
   source.begin(fields);
   const encoder = encoderOf(query, fields, sink);
-  let rows = 0;
-  await copyRows(client, query.select, (chunk) => {
+  await copyEncoded(client, query, fields, encoder, (chunk) => {
     source.update(chunk);
     encoder.push(chunk);
-    onProgress({ table: query.table, rows: encoder.rows - rows, bytes: chunk.length });
-    rows = encoder.rows;
-  }, query.table);
-  encoder.end();
+  }, onProgress);
   return encoder.rows;
+}
+
+/** Copies the rows to `take`, which pushes each chunk to the encoder. */
+export async function copyEncoded(
+  client: pg.Client, { select, table }: RowQuery, fields: readonly pg.FieldDef[], encoder: CopyToJson, take: (chunk: Buffer) => void, onProgress: (progress: Progress) => void,
+): Promise<void> {
+  let rows = 0;
+  await copyRows(client, copyableSelect(select, fields), (chunk) => {
+    take(chunk);
+    onProgress({ table, rows: encoder.rows - rows, bytes: chunk.length });
+    rows = encoder.rows;
+  }, table, 'binary');
+  encoder.end();
 }
 
 /** Digest of the query's rows, which go nowhere. */
 export async function copyDigest(
-  client: pg.Client, query: RowQuery, fields: readonly pg.FieldDef[], source: SourceDigest, onProgress: (progress: Progress) => void,
+  client: pg.Client, { select, table }: RowQuery, fields: readonly pg.FieldDef[], source: SourceDigest, onProgress: (progress: Progress) => void,
 ): Promise<void> {
   source.begin(fields);
-  await copyRows(client, query.select, (chunk) => {
+  await copyRows(client, copyableSelect(select, fields), (chunk) => {
     source.update(chunk);
-    onProgress({ table: query.table, rows: 0, bytes: chunk.length });
-  }, query.table);
+    onProgress({ table, rows: 0, bytes: chunk.length });
+  }, table, 'binary');
 }
 
-export function encoderOf({ keys, table, stripped }: RowQuery, fields: readonly pg.FieldDef[], sink: RowSink): CsvToJson {
-  return new CsvToJson(columnsOf(fields, keys, table), sink, table, new Set(stripped));
+export function encoderOf({ keys, table, stripped }: RowQuery, fields: readonly pg.FieldDef[], sink: RowSink | SegmentedSink | DealtSink): CopyToJson {
+  return new CopyToJson(columnsOf(fields, keys, table), sink, table, new Set(stripped));
 }
 
 /** Names and types of the query's columns. */

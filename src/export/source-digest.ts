@@ -1,5 +1,5 @@
 /**
- * Digest of the rows that a part was made of: of the CSV as the server sent it, with names and types of its columns. When the
+ * Digest of the rows that a part was made of: of what COPY sent, with names and types of its columns. When the
  * same query yields it again in another snapshot, the part still holds. SHA-256 here takes 0.6 s for each GB, on processors
  * with instructions for it no more than SHA-1 and half of BLAKE2b.
  */
@@ -23,12 +23,12 @@ export class SourceDigest {
   }
 }
 
-/** Deals the CSV of one COPY out to several digests, cut before given rows, although chunks may cut a row anywhere. */
+/** Deals the bytes of one COPY out to several digests, cut before given rows, although chunks may cut a row anywhere. */
 export class SplitDigest {
   /** Begun in the midst of a COPY for the rows of the next part. */
   readonly #next: () => SourceDigest;
   #current: SourceDigest | undefined;
-  /** Bytes not yet given to a digest, and their offset in the CSV. */
+  /** Bytes not yet given to a digest, and their offset in the COPY. */
   #bytes: Buffer = Buffer.alloc(0);
   #offset = 0;
 
@@ -41,7 +41,7 @@ export class SplitDigest {
     this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
   }
 
-  /** From here on, an offset in the CSV, the rows are the next part's. */
+  /** From here on, an offset in the COPY, the rows are the next part's. */
   cut(offset: number): void {
     this.#give(offset - this.#offset);
     this.#current = this.#next();

@@ -1,6 +1,6 @@
 /**
- * What the field writers share: the chunk of CSV being read, the buffer of JSON being filled, and what is remembered of
- * a field that the end of a chunk has cut. Plain fields, not accessors: they are read and written once per field.
+ * What the field writers share: the bytes of COPY being read, and the buffer of JSON being filled. Plain fields, not
+ * accessors: they are read and written once per field.
  */
 
 /** Size of the output buffer in bytes. It stays in a core's cache between being filled here and being read by the sink. */
@@ -8,46 +8,29 @@ const OUTPUT_SIZE = 128 * 1024;
 
 const EMPTY = new Uint8Array(0);
 
-export const COMMA = 0x2c;
-export const NEWLINE = 0x0a;
-export const QUOTE = 0x22;
-export const MINUS = 0x2d;
-export const ZERO = 0x30;
-
-/** What a field writer says when it returns. Numbers: they are compared for every field. */
-export const OUTCOME = {
-  /** The chunk ended inside the field: call again with the next chunk. */
-  cut: 0,
-  /** The field is written; the next byte must be its delimiter. */
-  done: 1,
-  /** Not what the server writes for this kind of column. */
-  malformed: 2,
-  /** A value that JSON cannot hold. */
-  notJson: 3,
-} as const;
-
-export type Outcome = (typeof OUTCOME)[keyof typeof OUTCOME];
+/** Bytes that are appended over and over, to be written four at a time. */
+export interface Stamp {
+  readonly words: Int32Array;
+  readonly length: number;
+}
 
 export class Tape {
   source: Uint8Array = EMPTY;
+  /** The source, for reading several bytes at a time. */
+  words: DataView = new DataView(EMPTY.buffer);
   /** Next byte of the source to be read. */
   at = 0;
   /** End of the source. */
   end = 0;
-  #sourceWords: DataView | undefined;
 
   readonly out: Uint8Array = new Uint8Array(OUTPUT_SIZE);
-  /** `out` for writing four bytes at a time. */
-  readonly outWords = new DataView(this.out.buffer);
+  /** `out`, for writing several bytes at a time. */
+  readonly outWords: DataView = new DataView(this.out.buffer);
   /** Bytes of `out` that are filled. */
   length = 0;
 
-  /** The field writer's own state; 0 at the start of a field. */
+  /** What is remembered of a field that comes in several pieces; 0 at its start. */
   state = 0;
-  /** Bytes of the field seen so far, where a field writer counts them; 0 at the start of a field. */
-  count = 0;
-  /** Where a field too short to stream is gathered before it is converted. */
-  readonly scratch = new Uint8Array(40);
 
   readonly #write: (bytes: Uint8Array) => void;
 
@@ -55,17 +38,12 @@ export class Tape {
     this.#write = write;
   }
 
-  /** Takes the next chunk. */
-  load(chunk: Uint8Array): void {
-    this.source = chunk;
+  /** Takes the next bytes of COPY. */
+  load(source: Uint8Array): void {
+    this.source = source;
+    this.words = new DataView(source.buffer, source.byteOffset, source.byteLength);
     this.at = 0;
-    this.end = chunk.length;
-    this.#sourceWords = undefined;
-  }
-
-  /** The source for reading four bytes at a time. */
-  get sourceWords(): DataView {
-    return this.#sourceWords ??= new DataView(this.source.buffer, this.source.byteOffset, this.source.byteLength);
+    this.end = source.length;
   }
 
   /** Makes room for `bytes` more bytes of output. */
@@ -80,11 +58,17 @@ export class Tape {
     this.#write(bytes);
   }
 
-  /** Appends bytes for which room has been reserved. */
-  append(bytes: Uint8Array): void {
-    const { out } = this;
-    let to = this.length;
-    for (let k = 0; k < bytes.length; k++) out[to++] = bytes[k] as number;
-    this.length = to;
+  /** Appends a stamp, for which room has been reserved up to the next multiple of four. */
+  stamp({ words, length }: Stamp): void {
+    const { outWords } = this;
+    for (let k = 0, to = this.length; k < words.length; k++, to += 4) outWords.setInt32(to, words[k] as number, true);
+    this.length += length;
   }
+}
+
+export function stampOf(text: string): Stamp {
+  const bytes = Buffer.from(text);
+  const padded = Buffer.alloc(Math.ceil(bytes.length / 4) * 4);
+  bytes.copy(padded);
+  return { words: Int32Array.from({ length: padded.length / 4 }, (_, k) => padded.readInt32LE(k * 4)), length: bytes.length };
 }

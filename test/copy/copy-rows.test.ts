@@ -6,8 +6,8 @@ import { copyRows } from '../../src/copy/copy-rows.js';
 import { CopySocket } from '../../src/copy/copy-socket.js';
 import { connect } from '../../src/snapshot/connect.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
-import { CsvToJson } from '../../src/transform/csv-to-json.js';
-import type { OutputColumn } from '../../src/transform/output-column.js';
+import { columnsOf, copyableSelect } from '../../src/transform/columns-of.js';
+import { CopyToJson } from '../../src/transform/copy-to-json.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 
 /** Rows enough for several hundred socket reads, so that a copy is in full flow when it is disturbed. */
@@ -36,27 +36,27 @@ async function isUsable(client: pg.Client): Promise<boolean> {
   return within(client.query('SELECT 1').then(() => true, () => false));
 }
 
-t.test('every kind of column, as the server writes it', (t) => withEmptyDatabase((url) => withSession(url, async (client) => {
+t.test('every kind of column, as the server sends it', (t) => withEmptyDatabase((url) => withSession(url, async (client) => {
   const texts = [
     '', ' ', 'plain', 'a "quoted" one', '"', '""', ',', ',,', '\n', '\r\n', '\r', 'a\nb\r\nc', '\\', '\\.', '\\.\n', '\\N', '\\n', 'null', 'NULL', '\t\b\f\v\u0001\u001f\u007f', '\u2028\u2029', 'é', '日本語', '🎉👩‍👩‍👧',
     '</script><!--', 'x'.repeat(10_000), '"\n'.repeat(10_000), '🎉"\\'.repeat(30_000),
   ];
-  await client.query(`CREATE TABLE public.every_kind (id bigint, text text, small smallint, float double precision, exact numeric, yes boolean, moment timestamptz, document jsonb, raw json, ids int[], key uuid, words tsvector)`);
+  await client.query(`CREATE TABLE public.every_kind (id bigint, text text, small smallint, float double precision, exact numeric, yes boolean, moment timestamptz, document jsonb, raw json, ids int[], key uuid, words tsvector,
+    address inet, padded char(5), letter "char", span interval, day date, "a ""b""" varchar)`);
   await client.query('INSERT INTO public.every_kind (id, text) SELECT ordinality, text FROM unnest($1::text[]) WITH ORDINALITY AS t(text, ordinality)', [texts]);
-  await client.query(`INSERT INTO public.every_kind VALUES
+  await client.query(`INSERT INTO public.every_kind (id, text, small, float, exact, yes, moment, document, raw, ids, key, words) VALUES
     (101, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
     (9223372036854775807, 'x', -32768, 1e300, 123456789012345678901234567890.123456789, true, '2026-11-22 17:09:00.123456+00', '{"n": 12345678901234567890123, "s": "\\"\\\\\\u0001\\n"}', E'{\\n  "a" : [1.0e5] }', '{1,-2,3}', '7c9e6679-7425-40de-944b-e07fc1f90ae7', $$'it''s':1 'a,b':2 '"q"':3A$$),
     (-9223372036854775808, 'x', 0, 5e-324, 0.10, false, '1969-12-31 23:59:59.25+00', '[]', '"x"', '{}', NULL, ''),
     (103, 'x', 1, -0.1, -1, true, '0001-01-01 00:00:00+00', 'null', '1', '{7}', NULL, 'a'),
     (104, 'x', 1, 1e-7, 1e20, true, '9999-12-31 23:59:59.999999+00', to_jsonb(repeat('long "text" ', 100000)), '1', '{7}', NULL, 'a')`);
+  await client.query(`INSERT INTO public.every_kind (id, address, padded, letter, span, day, "a ""b""") VALUES (106, '192.168.1.5', 'ab', 'c', '1 year 2 days 03:04:05.6', '0044-03-15 BC', 'x')`);
   await client.query(`INSERT INTO public.every_kind (id, document) SELECT 105, (repeat('[', 3000) || repeat(']', 3000))::jsonb`);
-  const kinds: OutputColumn[] = [
-    { key: 'id', kind: 'integer' }, { key: 'text', kind: 'text' }, { key: 'small', kind: 'integer' }, { key: 'float', kind: 'number' }, { key: 'exact', kind: 'number' }, { key: 'yes', kind: 'boolean' },
-    { key: 'moment', kind: 'timestamp' }, { key: 'document', kind: 'json' }, { key: 'raw', kind: 'json' }, { key: 'ids', kind: 'integer-array' }, { key: 'key', kind: 'text' }, { key: 'words', kind: 'text' },
-  ];
   let written = '';
-  const transform = new CsvToJson(kinds, { write: (bytes) => { written += Buffer.from(bytes).toString('latin1'); } }, 'every_kind');
-  const result = await copyRows(client, 'SELECT * FROM public.every_kind ORDER BY id', (chunk) => transform.push(chunk), 'every_kind');
+  const select = 'SELECT * FROM public.every_kind ORDER BY id';
+  const { fields } = await client.query(`${select} LIMIT 0`);
+  const transform = new CopyToJson(columnsOf(fields, fields.map(({ name }) => name), 'every_kind'), { write: (bytes) => { written += Buffer.from(bytes).toString('latin1'); } }, 'every_kind');
+  const result = await copyRows(client, copyableSelect(select, fields), (chunk) => transform.push(chunk), 'every_kind', 'binary');
   transform.end();
   const json = Buffer.from(written, 'latin1').toString('utf8');
   t.match(result, { rows: transform.rows, bytes: transform.bytesIn });
@@ -64,15 +64,21 @@ t.test('every kind of column, as the server writes it', (t) => withEmptyDatabase
   // The server's own JSON of the same rows, with the timestamp as a number.
   const expected = await client.query<{ json: string }>(`
     SELECT json_build_object('id', id, 'text', text, 'small', small, 'float', float, 'exact', exact, 'yes', yes, 'moment', trim_scale(extract(epoch FROM moment)),
-      'document', document, 'raw', raw, 'ids', ids, 'key', key, 'words', words::text)::text AS json FROM public.every_kind ORDER BY id`);
+      'document', document, 'raw', raw, 'ids', ids, 'key', key, 'words', words::text,
+      'address', address, 'padded', padded, 'letter', letter, 'span', span, 'day', day::text, 'a "b"', "a ""b""")::text AS json FROM public.every_kind ORDER BY id`);
   t.equal(JSON.stringify(JSON.parse(`[${json}]`)), JSON.stringify(JSON.parse(`[${expected.rows.map((row) => row.json).join(',')}]`)));
   for (const exact of ['"id":9223372036854775807,', '"id":-9223372036854775808,', '123456789012345678901234567890.123456789', '{"n": 12345678901234567890123, "s": "\\"\\\\\\u0001\\n"}', '"moment":1795367340.123456,',
-    '"moment":-0.75,', '"moment":-62135596800.0,', '"moment":253402300799.999999,', '"exact":0.10,', '"raw":{\n  "a" : [1.0e5] },', '"ids":[1,-2,3],', '"ids":[],', '"text":"",', '"id":101,"text":null,', '['.repeat(3000)]) {
+    '"moment":-0.75,', '"moment":-62135596800.0,', '"moment":253402300799.999999,', '"exact":0.10,', '"raw":{\n  "a" : [1.0e5] },', '"ids":[1,-2,3],', '"ids":[],', '"text":"",', '"id":101,"text":null,', '"address":"192.168.1.5","padded":"ab   ","letter":"c",', '"day":"0044-03-15 BC"', '['.repeat(3000)]) {
     t.ok(json.includes(exact), exact.slice(0, 60));
   }
-  for (const [code, kind, select] of [['TIMESTAMP_NOT_JSON', 'timestamp', `'infinity'::timestamptz`], ['TIMESTAMP_NOT_JSON', 'timestamp', `'0044-03-15 BC'::timestamptz`], ['TIMESTAMP_NOT_JSON', 'timestamp', `'10000-01-01'::timestamptz`],
-    ['COLUMN_NOT_JSON', 'number', `'NaN'::float8`], ['COLUMN_NOT_JSON', 'number', `'-Infinity'::float8`], ['COLUMN_NOT_JSON', 'number', `'Infinity'::numeric`]] as const) {
-    await withSession(url, (other) => t.rejects(copyRows(other, `SELECT ${select}`, (chunk) => new CsvToJson([{ key: 'x', kind }], { write: () => undefined }, 'z').push(chunk), 'z'), { code, table: 'z' }));
+  for (const [code, select] of [['TIMESTAMP_NOT_JSON', `'infinity'::timestamptz`], ['TIMESTAMP_NOT_JSON', `'0044-03-15 BC'::timestamptz`], ['TIMESTAMP_NOT_JSON', `'10000-01-01'::timestamptz`],
+    ['COLUMN_NOT_JSON', `'NaN'::float8`], ['COLUMN_NOT_JSON', `'-Infinity'::float8`], ['COLUMN_NOT_JSON', `'Infinity'::numeric`]] as const) {
+    await withSession(url, async (other) => {
+      const query = `SELECT ${select} AS x`;
+      const { fields: [x] } = await other.query(query);
+      const rows = new CopyToJson(columnsOf([x as pg.FieldDef], ['x'], 'z'), { write: () => undefined }, 'z');
+      await t.rejects(copyRows(other, copyableSelect(query, [x as pg.FieldDef]), (chunk) => rows.push(chunk), 'z', 'binary'), { code, table: 'z' });
+    });
   }
 })));
 

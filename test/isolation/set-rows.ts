@@ -40,6 +40,6 @@ export async function setFaults(client: pg.Client, source: Source, exported: Exp
 
 /** What the run learns of the messages that it has copied, asked of the selection of these messages. */
 function given(sql: string): string {
-  return sql.replaceAll('SELECT unnest(:message_ids)', 'SELECT id FROM exported_message')
+  return sql.replaceAll('= ANY (:message_ids)', 'IN (SELECT id FROM exported_message)')
     .replaceAll('SELECT unnest(:message_client_realm_ids), unnest(:message_client_ids)', 'SELECT tenant, sending_client_id FROM exported_message');
 }

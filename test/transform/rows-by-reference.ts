@@ -1,35 +1,57 @@
-/** The slow and obvious way from COPY's CSV to the export's rows, which the row path is compared with. */
+/** The slow and obvious way to rows of binary COPY, and from the same values to the export's rows: what the row path is compared with. */
 import type { ColumnKind, OutputColumn } from '../../src/transform/output-column.js';
 
-/** Fields of the CSV; null is an unquoted empty field. */
-export function parseCsv(csv: string): (string | null)[][] {
-  const rows: (string | null)[][] = [];
-  let row: (string | null)[] = [];
-  for (let at = 0; at < csv.length;) {
-    let field: string | null;
-    if (csv[at] === '"') {
-      const end = /"(?:[^"]|"")*"/y;
-      end.lastIndex = at;
-      const quoted = (end.exec(csv) as RegExpExecArray)[0];
-      field = quoted.slice(1, -1).replaceAll('""', '"');
-      at += quoted.length;
-    } else {
-      const bare = /[^,\n]*/y;
-      bare.lastIndex = at;
-      const text = (bare.exec(csv) as RegExpExecArray)[0];
-      field = text === '' ? null : text;
-      at += text.length;
+/** A value as the server would print it; null is NULL. */
+export type Printed = string | null;
+
+const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
+export const TRAILER = Buffer.from([0xff, 0xff]);
+
+/** Microseconds since 1970 of `YYYY-MM-DD HH:MM:SS[.ffffff]+00`. */
+function microseconds(text: string): bigint {
+  const [, seconds, fraction = ''] = /^(.{19})(?:\.(\d+))?\+00$/.exec(text) as unknown as [string, string, string?];
+  return BigInt(Date.parse(`${seconds.replace(' ', 'T')}Z`)) * 1000n + BigInt(fraction.padEnd(6, '0'));
+}
+
+export function bigint(value: bigint, length: 2 | 4 | 8 = 8): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigInt64BE(value);
+  return bytes.subarray(8 - length);
+}
+
+/** Bytes of a field, in the shortest type that holds an integer. */
+function fieldBytes(kind: ColumnKind, text: string): Buffer {
+  switch (kind) {
+    case 'integer': {
+      const value = BigInt(text);
+      return bigint(value, value === BigInt.asIntN(16, value) ? 2 : value === BigInt.asIntN(32, value) ? 4 : 8);
     }
-    row.push(field);
-    if (csv[at] === '\n') {
-      rows.push(row);
-      row = [];
-    } else if (at + 1 === csv.length) {
-      throw new Error('the CSV ends inside a row');
-    }
-    at++;
+    case 'boolean': return Buffer.from([text === 't' ? 1 : 0]);
+    case 'timestamp': return bigint(microseconds(text) - 946_684_800_000_000n);
+    default: return Buffer.from(text);
   }
-  return rows;
+}
+
+export function field(bytes: Buffer | null): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(bytes === null ? -1 : bytes.length);
+  return bytes === null ? length : Buffer.concat([length, bytes]);
+}
+
+/** One row, whatever its fields are. */
+export function rowOf(fields: readonly (Buffer | null)[], count = fields.length): Buffer {
+  return Buffer.concat([bigint(BigInt(count), 2), ...fields.map(field)]);
+}
+
+/** What the server sends before the first row and behind the last. */
+export function copyOf(...rows: readonly Buffer[]): Buffer {
+  return Buffer.concat([SIGNATURE, ...rows, TRAILER]);
+}
+
+/** Rows as the server sends them. */
+export function copied(columns: readonly OutputColumn[], rows: readonly (readonly Printed[])[]): Buffer {
+  const all = rows.map((row) => rowOf(row.map((value, index) => (value === null ? null : fieldBytes((columns[index] as OutputColumn).kind, value)))));
+  return copyOf(Buffer.concat(all));
 }
 
 /** JSON of one value. Not through JSON.parse where a number would lose digits. */
@@ -42,8 +64,7 @@ function json(kind: ColumnKind, text: string): string {
     case 'json': return text;
     case 'integer-array': return `[${text.slice(1, -1)}]`;
     case 'timestamp': {
-      const [, seconds, fraction = ''] = /^(.{19})(?:\.(\d+))?\+00$/.exec(text) as unknown as [string, string, string?];
-      const micros = BigInt(Date.parse(`${seconds.replace(' ', 'T')}Z`)) * 1000n + BigInt(fraction.padEnd(6, '0'));
+      const micros = microseconds(text);
       const digits = String(micros < 0n ? -micros : micros).padStart(7, '0');
       return `${micros < 0n ? '-' : ''}${digits.slice(0, -6)}.${digits.slice(-6).replace(/0{1,5}$/, '')}`;
     }
@@ -51,10 +72,9 @@ function json(kind: ColumnKind, text: string): string {
 }
 
 /** The rows as the transform writes them: compact objects with commas between them. */
-export function rowsByReference(columns: readonly OutputColumn[], csv: string): string {
-  const member = (column: OutputColumn, value: string | null | undefined): string => {
-    if (value === undefined) throw new Error('a row has too few columns');
-    return `${JSON.stringify(column.key)}:${value === null ? 'null' : json(column.kind, value)}`;
-  };
-  return parseCsv(csv).map((row) => `{${columns.map((column, index) => member(column, row[index])).join(',')}}`).join(',');
+export function rowsByReference(columns: readonly OutputColumn[], rows: readonly (readonly Printed[])[]): string {
+  return rows.map((row) => `{${columns.map(({ key, kind }, index) => {
+    const value = row[index] as Printed;
+    return `${JSON.stringify(key)}:${value === null ? 'null' : json(kind, value)}`;
+  }).join(',')}}`).join(',');
 }

@@ -5,8 +5,10 @@ import { readCatalog } from '../../src/plan/catalog.js';
 import { compileRegistry } from '../../src/plan/compile-view.js';
 import { planTables } from '../../src/plan/plan-tables.js';
 import { loadRegistry } from '../../src/plan/registry.js';
-import { CsvToJson } from '../../src/transform/csv-to-json.js';
+import { CopyToJson } from '../../src/transform/copy-to-json.js';
+import type { OutputColumn } from '../../src/transform/output-column.js';
 import { withTestDatabase } from '../testbed/test-database.js';
+import { copied } from './rows-by-reference.js';
 
 /** What must not be written, whatever the query yields. Said here once more, and not taken from sql/. */
 const USER = ['password', 'api_key', 'uuid', 'zoom_token', 'third_party_api_state'];
@@ -32,8 +34,9 @@ for (const [dataset, zerverMigration] of [['zulip-12/local', 792], ['zulip-11/lo
         for (const { name, stripped } of planTables(compiled, registry, catalog, mode)) {
           const columns = [...new Set([...(catalog.get(compiled.tables.get(name)?.view.table ?? name)?.columns.keys() ?? []), ...(SECRETS[name] ?? [])])];
           let written = '';
-          const encoder = new CsvToJson(columns.map((key) => ({ key, kind: 'text' })), { write: (bytes) => { written += Buffer.from(bytes).toString(); } }, name, new Set(stripped));
-          for (const row of ['1', '2']) encoder.push(Buffer.from(`${columns.map((column) => `"${column} of ${row}"`).join(',')}\n`));
+          const texts = columns.map((key): OutputColumn => ({ key, kind: 'text' }));
+          const encoder = new CopyToJson(texts, { write: (bytes) => { written += Buffer.from(bytes).toString(); } }, name, new Set(stripped));
+          encoder.push(copied(texts, ['1', '2'].map((row) => columns.map((column) => `${column} of ${row}`))));
           encoder.end();
 
           const secrets = [...(SECRETS[name] ?? []), ...(name === 'zerver_realm' ? ['uuid_owner_secret'] : [])];
