@@ -12,6 +12,8 @@ import type { RealmResult, RunContext } from './export/realm-run.js';
 import { exportSet, type SetExportOptions } from './export/set-export.js';
 import { refuseRemap, remapFinished } from './export/remap-finished.js';
 import { inTurns, letGo, TARGETS_AT_ONCE, type Turns } from './export/turns.js';
+import { Base } from './export/base.js';
+import { sealCatchUp, writeCatchUp } from './export/catch-up-file.js';
 import { databaseIdentity } from './export/run-identity.js';
 import { snapshotsOfUnfinished } from './export/unfinished.js';
 import { WorkerPool } from './export/worker-pool.js';
@@ -86,6 +88,8 @@ export interface ExportOptions {
   readonly avatars: boolean;
   /** Makes the random parts repeatable. */
   readonly randomSeed: string | undefined;
+  /** Directory of an earlier export of the same realm, whose files are taken over as far as they still hold. */
+  readonly base?: string | undefined;
   /** Publish the export with the ids of another server. */
   readonly remap?: PreparedRemap | undefined;
   /** Read the export again and check it before it is published. */
@@ -147,6 +151,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
       const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
       const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
       if (options.remap !== undefined) refuseRemap(options.remap, source, targets.length);
+      if (options.base !== undefined && targets.length > 1) throw new RealmliftError('BASE_OF_MANY', 'usage', '--base is for one realm', { hint: 'export one realm at a time with --base', exit: EXIT.usage });
       await options.checkTargets?.(targets);
       const database = await databaseIdentity(snapshot.client, snapshot.settings);
       await Promise.all([pool.opened, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE))]);
@@ -227,7 +232,7 @@ async function exportTarget(context: RunContext, target: Target, options: Export
 
 async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions, turns: Turns, started: number): Promise<Pick<ExportResult, 'verified' | 'outside'> & { result: RealmResult; finished: string }> {
   const { snapshot, source } = context;
-  return Journal.with(output.run, (journal) => withLoan(snapshot, 'plan', turns.copied, async (session, copied) => {
+  return Journal.with(output.run, (journal) => Base.with(options.base, output.run, (base) => withLoan(snapshot, 'plan', turns.copied, async (session, copied) => {
     await useSchema(session, source.schema);
     const plan = await closeReferences(session, await planExport(session, source, {
       realm: target.realm, mode: options.mode, userId: target.userId, decisions: options.decisions, consentMessage: options.consentMessage,
@@ -237,7 +242,8 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     const { remap, archive } = options;
     // Ids are rewritten in an export that is whole: such a one leaves after that.
     const outlet = archive === undefined || remap !== undefined ? undefined : new ArchiveOutlet(archive, target.directory, output.partial);
-    const result = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files }, copied);
+    const { result, origin } = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files, base }, copied);
+    if (origin !== undefined && archive === undefined && remap === undefined) await writeCatchUp(output.partial, origin, journal.finished());
     const remapped = remap === undefined ? undefined : await remapFinished(remap, output);
     const finished = remapped?.directory ?? output.partial;
     const verify = options.verify && outlet === undefined;
@@ -246,10 +252,11 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     const verified = verify ? await requireGood(finished, { jobs: options.jobs }, hint) : undefined;
     const times: Times = { finished_at: new Date().toISOString(), seconds: (performance.now() - started) / 1000, verify_seconds: verified?.totals.seconds ?? null, jobs: options.jobs };
     await finishReport(finished, { verified, times, place: options.placeOf?.(target.directory) ?? { directory: output.final }, gone: outlet !== undefined });
+    await sealCatchUp(finished);
     await outlet?.sendRest((path) => journal.get(path) !== undefined);
     if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, finished).sendRest(() => false);
     return { result, finished, verified, outside: remapped?.outside };
-  }));
+  })));
 }
 
 function approvedFilesOnly(options: ExportOptions, target: Target): boolean {

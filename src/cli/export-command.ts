@@ -23,6 +23,7 @@ interface ExportArguments extends RunArguments, RemapArguments {
   readonly consentMessage?: number;
   readonly force?: true;
   readonly remap?: true;
+  readonly base?: string;
 }
 
 export function exportCommand(): Command {
@@ -39,7 +40,9 @@ export function exportCommand(): Command {
     .option('--allow-unknown', 'skip users that the realm does not have')
     .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
     .option('--force', 'export although nobody could administer the result');
-  addRunOptions(command).optionsGroup('Ids of the new server:').option('--remap', 'give every row an id of its own on the new server; without it only system bots and clients get theirs');
+  addRunOptions(command).optionsGroup('Running:')
+    .option('--base <dir>', 'an earlier, finished export of the same realm out of the same server: what has not changed since is taken over from there')
+    .optionsGroup('Ids of the new server:').option('--remap', 'give every row an id of its own on the new server; without it only system bots and clients get theirs');
   addRemapOptions(command);
   command.addHelpText('after', `
 Examples:
@@ -47,6 +50,7 @@ Examples:
   realmlift export --realm acme --uploads-dir /home/zulip/uploads --zulip-secrets /etc/zulip/zulip-secrets.conf
   realmlift export --realm acme --mode consent
   realmlift export --realm acme --users approved.txt --files approved
+  realmlift export --realm acme --base /srv/rehearsal/acme --output /srv/move
   realmlift export --all-realms --exclude test --output /srv/exports
   realmlift export --realm acme --remap --target-url postgresql://zulip@new.example/zulip --subdomain acme2
 
@@ -57,11 +61,13 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
       { when: options.exclude?.some((name) => options.realm?.includes(name) === true) === true, message: '--exclude leaves out a realm that --realm names', hint: 'leave out one of them' },
       { when: options.users !== undefined && isGiven(command, 'mode') && options.mode !== 'consent', message: `--users makes a consent export of the approved users, and not one of mode ${options.mode}`, hint: 'leave out --mode, or --users' },
       { when: options.users === undefined && isGiven(command, 'files'), message: '--files says whose files travel beside those of --users', hint: 'add --users FILE, or leave out --files' },
+      { when: options.base !== undefined && options.output === '-', message: '--base takes over files of a directory, and --output - makes none', hint: 'give a directory with --output, or leave out --base' },
       { when: options.consentMessage !== undefined && (options.users !== undefined || options.mode !== 'consent'), message: '--consent-message says who consented, which only --mode consent asks', hint: 'add --mode consent, or leave out --consent-message' },
     ]);
     const approved = options.users === undefined ? undefined : readUserList(options.users);
     const shared = sharedOptions(options);
     const request = remapRequest(options, options.remap === true, shared.salt);
+    refuseContradictions([{ when: options.base !== undefined && asksForRemap(request), message: '--base takes over files that have the ids of the old server', hint: 'leave out --base; or export without new ids, and give them by realmlift remap' }]);
     const remap = asksForRemap(request) ? await prepareRemap(request) : undefined;
     await runAndConclude(options, (under) => runExport({
       ...shared, ...under, remap,
@@ -69,7 +75,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
       // Approved users take the place of those who consented.
       mode: approved === undefined ? options.mode : 'consent',
       approvedFilesOnly: options.files === 'approved',
-      consentMessage: options.consentMessage, force: options.force === true,
+      consentMessage: options.consentMessage, force: options.force === true, base: options.base,
     }));
   });
 }

@@ -18,7 +18,8 @@ import { LOST_ATTACHMENTS, withoutLostAttachments } from './lost-attachments.js'
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
-import { messageSegments } from './message-segments.js';
+import { messageSegments, type RunBase } from './message-segments.js';
+import { readOrigin, type Origin } from './origin.js';
 import type { ArchiveOutlet } from './outlet.js';
 import { isMessagesPath, ledgerPath, messagesPath, PARTS_DIRECTORY, partPath } from './part-paths.js';
 import type { Parts } from './parts.js';
@@ -27,6 +28,8 @@ import { pullRealmFiles, realmFiles, type Told } from './realm-files.js';
 import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext } from './realm-run.js';
 import { rowQuery, type RowQuery } from './row-query.js';
 import type { MessageSegment, Segment } from './segment.js';
+import type { BaseReport } from './report.js';
+import { runBase } from './run-base.js';
 import { Totals } from './totals.js';
 import { wantedRows } from './wanted-rows.js';
 
@@ -43,8 +46,13 @@ export interface AloneRun extends RealmRun {
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;
 
-/** Exports into `output.partial`; the caller verifies and publishes. @param onCopied told when the session is not needed any more, and whether it is still good */
-export async function exportRealm(context: RunContext, run: AloneRun, onCopied: (good: boolean) => void): Promise<RealmResult> {
+/**
+ * Exports into `output.partial`; the caller verifies and publishes.
+ *
+ * @param onCopied told when the session is not needed any more, and whether it is still good
+ * @returns with what a later run must know to catch up with the server; a single user's has none
+ */
+export async function exportRealm(context: RunContext, run: AloneRun, onCopied: (good: boolean) => void): Promise<{ result: RealmResult; origin: Origin | undefined }> {
   return new RealmExport(context, run, onCopied).run();
 }
 
@@ -64,6 +72,8 @@ class RealmExport {
   /** Messages files on their way out. */
   readonly #leaving: Promise<void>[] = [];
   readonly #onCopied: (good: boolean) => void;
+  #base: RunBase | undefined;
+  #filesOfBase = 0;
   /** In place of parts that the journal knows. */
   #replaced: ReadonlyMap<string, JournalPart> = new Map();
 
@@ -78,26 +88,40 @@ class RealmExport {
     setMaxListeners(0, this.#signal);
   }
 
-  async run(): Promise<RealmResult> {
+  async run(): Promise<{ result: RealmResult; origin: Origin | undefined }> {
     const { plan, session } = this.#run;
     const status = await checkBeforehand(this.#context, this.#run, session, this.#signal);
-    for (const text of [...(status?.warnings ?? []), ...filesWarnings(this.#context, this.#run)]) {
-      this.#warnings.push(text);
-      this.#tell({ kind: 'warning', text });
-    }
-    beginRun(this.#context, this.#run, plan.tables);
+    for (const text of [...(status?.warnings ?? []), ...filesWarnings(this.#context, this.#run)]) this.#warn(text);
+    const identity = beginRun(this.#context, this.#run, plan.tables);
     mkdirSync(join(this.#directory, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
+    const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, this.#context.snapshot, plan, this.#context.source, identity);
+    this.#base = await runBase(session, plan, this.#run.base, origin);
+    if (this.#base?.compared !== undefined) this.#tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${this.#base.compared}` });
     const files = await this.#rowsAndFiles();
     this.#tell({ kind: 'packaging' });
     if (files.lostAttachmentIds.length > 0) this.#replaced = await this.#withoutLost(files);
-    return concludeRun(this.#context, this.#run, { parts: this.#parts(), totals: this.#totals, files, losses: this.#losses, status, warnings: this.#warnings });
+    const parts = this.#parts();
+    const result = await concludeRun(this.#context, this.#run, { parts, totals: this.#totals, files, losses: this.#losses, status, warnings: this.#warnings, base: this.#baseReport(parts) });
+    return { result, origin };
+  }
+
+  #warn(text: string): void {
+    this.#warnings.push(text);
+    this.#tell({ kind: 'warning', text });
+  }
+
+  #baseReport(parts: Parts): BaseReport | undefined {
+    if (this.#base === undefined) return undefined;
+    let messagesFiles = 0;
+    for (const part of parts.messages()) if (part.base === true) messagesFiles += 1;
+    return { name: this.#base.base.name, compared: this.#base.compared, messagesFiles, files: this.#filesOfBase };
   }
 
   /** Rows and files at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
   async #rowsAndFiles(): Promise<FilesResult> {
     const cut = (): void => cutConnection(this.#run.session);
     this.#signal.addEventListener('abort', cut, { once: true });
-    const told = { event: (event: FileEvent) => this.#tell({ kind: 'file', event }), loss: (event: FileEvent) => void this.#losses.push(event) };
+    const told = { event: (event: FileEvent) => this.#toldOfFile(event), loss: (event: FileEvent) => void this.#losses.push(event) };
     const { session, plan } = this.#run;
     const wanted = realmFiles(this.#context, this.#run, wantedRows(session, plan, this.#context.source), told);
     const files = wanted.then((list) => this.#pullFiles(list, told));
@@ -121,6 +145,11 @@ class RealmExport {
     for (const each of settled) if (each.status === 'rejected') throw each.reason;
     await Promise.all(this.#leaving.splice(0));
     return files;
+  }
+
+  #toldOfFile(event: FileEvent): void {
+    if (event.kind === 'file' && event.base === true) this.#filesOfBase += 1;
+    this.#tell({ kind: 'file', event });
   }
 
   #table(name: string): PlannedTable | undefined {
@@ -174,7 +203,7 @@ class RealmExport {
   /** No more segments exist at a time than keep all workers busy. */
   async #messageSegments(planned: PlannedFiles, queries: MessageQueries, journal: Journal): Promise<void> {
     const { jobs } = this.#context;
-    const segments = messageSegments(planned, queries, journal, jobs);
+    const segments = messageSegments(planned, queries, journal, this.#base, jobs);
     const query = digestOfQueries(queries.messages, queries.usermessages);
     const work = async (segment: MessageSegment): Promise<void> => {
       const ranges = new Map(segment.files.map(({ path, after, until }) => [path, { after, until }]));
@@ -209,11 +238,15 @@ class RealmExport {
     return this.#context.pool.run({ segment, directory: this.#directory, schema: this.#context.source.schema }, weight, this.#signal, (message) => {
       switch (message.kind) {
         case 'part': return this.#finished({ ...message.part, ...origin(message.part.path) }, message.kept);
-        case 'damaged': return this.#tell({ kind: 'warning', text: `${message.path} is not what the earlier run finished: it is made again` });
+        case 'damaged': return this.#damaged(message.path);
         case 'dealt': return undefined;
         case 'progress': return this.#tell({ ...message, dataClass: this.#totals.classOf(message.table) });
       }
     });
+  }
+
+  #damaged(path: string): void {
+    this.#tell({ kind: 'warning', text: `${path} is not what the earlier run finished: it is made again` });
   }
 
   #finished(part: JournalPart, kept: boolean): void {
@@ -231,7 +264,7 @@ class RealmExport {
 
   async #pullFiles(wanted: WantedFiles, told: Pick<Told, 'event' | 'loss'>): Promise<FilesResult> {
     await this.#run.turnOfFiles();
-    return pullRealmFiles(this.#context, this.#run, wanted, this.#signal, { ...told, whole: (path) => this.#leave(path) });
+    return pullRealmFiles(this.#context, this.#run, wanted, this.#signal, { ...told, whole: (path) => this.#leave(path), damaged: (path) => this.#damaged(path) });
   }
 
   /** The rows of attachments without a file stay, which was not known when they were copied. */

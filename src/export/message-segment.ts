@@ -1,4 +1,5 @@
 /** A run of messages files: their messages out of one query, dealt out by id, each file with the usermessages of its messages behind them. */
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
@@ -17,6 +18,13 @@ export interface MessageFile {
   /** Messages that the plan counted there. */
   readonly rows: number;
   readonly earlier: EarlierPart | undefined;
+  /** What a base has in its place; its path is there. */
+  readonly base?: BasePart | undefined;
+}
+
+export interface BasePart extends FinishedPart {
+  /** Made by the same queries as now. */
+  readonly sameQuery: boolean;
 }
 
 export interface MessageQueries {
@@ -53,7 +61,7 @@ export async function exportMessages(
       }
       out.writeText('}');
       // The flush runs beside the next file's rows: it waits for the disk, not for us.
-      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, source: source.hex(), clients: [...clients].sort((a, b) => a - b) })));
+      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, source: source.hex(), ids: digestOfIds(ids), clients: [...clients].sort((a, b) => a - b) })));
     }
     await Promise.all(flushing);
   } catch (error) {
@@ -63,9 +71,26 @@ export async function exportMessages(
   }
 }
 
-/** Copies the rows of files that an earlier run finished, and tells those whose rows are the same. */
+/** SHA-256 of the ids in their order. */
+export function digestOfIds(ids: readonly number[]): string {
+  return createHash('sha256').update(ids.join()).digest('hex');
+}
+
+/** The longest runs of neighbours that `belongs` takes: each is one query. */
+export function consecutive<T>(all: readonly T[], belongs: (each: T) => boolean): T[][] {
+  const runs: T[][] = [];
+  let open: T[] | undefined;
+  for (const each of all) {
+    if (!belongs(each)) open = undefined;
+    else if (open !== undefined) open.push(each);
+    else runs.push(open = [each]);
+  }
+  return runs;
+}
+
+/** Copies the rows of files that an earlier run finished, and tells those whose rows are the same. @param known digest of the rows of then */
 export async function confirmMessages(
-  client: pg.Client, queries: MessageQueries, files: readonly MessageFile[], onSame: (file: MessageFile) => void, onProgress: OnProgress,
+  client: pg.Client, queries: MessageQueries, files: readonly MessageFile[], known: (file: MessageFile) => string | undefined, onSame: (file: MessageFile) => void, onProgress: OnProgress,
 ): Promise<void> {
   const nowhere: Out = { write: () => undefined, writeText: () => undefined };
   const messages = await copyMessages(client, queries.messages, files, () => nowhere, onProgress);
@@ -73,7 +98,7 @@ export async function confirmMessages(
   for (const { planned, source, ids } of messages) {
     const usermessages = usermessagesOf(queries, ids);
     if (usermessages !== undefined) await copyDigest(client, usermessages, fields, source, onProgress);
-    if (source.hex() === planned.earlier?.source) onSame(planned);
+    if (source.hex() === known(planned)) onSame(planned);
   }
 }
 

@@ -91,10 +91,11 @@ function records({ areas }: FilesResult): RecordCounts {
   return { avatars: areas.avatars.records, uploads: areas.uploads.records, emoji: areas.emoji.records, realm_icons: areas.realm_icons.records };
 }
 
-async function manifest({ directory, plan, snapshot, parts, status, options, flushed }: Package, assembled: ReadonlyMap<string, JournalPart>): Promise<void> {
+async function manifest({ directory, plan, snapshot, parts, status, options, flushed, base }: Package, assembled: ReadonlyMap<string, JournalPart>): Promise<void> {
   const { realm, mode } = plan.request;
   await writeManifest(join(directory, MANIFEST), {
     format: 1, realmlift: VERSION, realm: realm.stringId, realm_id: realm.id, mode, zulip_version: status?.content.zulip_version ?? null,
     snapshot: { taken_at: snapshot.takenAt, id: snapshot.id, server: String(snapshot.serverVersion) }, options: { ...options },
+    ...(base === undefined ? {} : { base: { ...base.name } }),
   }, treeEntries(directory, (path) => assembled.get(path) ?? parts.get(path)), flushed);
 }

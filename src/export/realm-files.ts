@@ -1,7 +1,10 @@
 /** The files of a realm's export: what the rows want is pulled and journalled, and what becomes of the rest is told. */
+import { join } from 'node:path';
 import type { FileEvent, FilesResult, Orphan } from '../files/file-events.js';
-import { pullFiles, type EarlierFile } from '../files/pull-files.js';
+import { pullFiles, type EarlierFile, type FilesOfBase } from '../files/pull-files.js';
 import type { WantedFiles } from '../files/wanted-files.js';
+import { takeOver } from '../package/take-over.js';
+import type { Base } from './base.js';
 import { withOrphanList } from './orphan-list.js';
 import type { RealmRun, RunContext } from './realm-run.js';
 import { wantedFiles } from './wanted.js';
@@ -15,6 +18,8 @@ export interface Told {
   loss(event: FileEvent): void;
   /** A file that is whole and journalled, by its path in the export. */
   whole(path: string): Promise<void>;
+  /** A file of the base that is not what it was. */
+  damaged(path: string): void;
 }
 
 /** What is wanted, out of the snapshot, which is not needed after that. */
@@ -39,15 +44,31 @@ export async function pullRealmFiles({ store, fileJobs, orphans }: RunContext, r
     const part = journal.earlier(path)?.part;
     return part?.record === undefined ? undefined : part as unknown as EarlierFile;
   };
-  return withOrphanList(output.partial, run.flushed, (list) => pullFiles(store, wanted, output.partial, { jobs: fileJobs, signal, done: output.resumed ? done : undefined, orphans, flushed: run.flushed }, async (event) => {
+  const base = run.base && filesOfBase(run.base, (text) => told.damaged(text));
+  return withOrphanList(output.partial, run.flushed, (list) => pullFiles(store, wanted, output.partial, { jobs: fileJobs, signal, done: output.resumed ? done : undefined, base, orphans, flushed: run.flushed }, async (event) => {
     told.event(event);
     if (event.kind === 'file') {
-      const { path, size, sha256, record, oddMetadata } = event;
-      journal.append('file', { path, size, sha256, record, oddMetadata });
+      const { path, size, sha256, record, oddMetadata, identity } = event;
+      journal.append('file', { path, size, sha256, record, oddMetadata, identity, base: event.base === true ? true : undefined });
       await told.whole(path);
     } else if (event.kind === 'orphan') await keepOrphan(run, event, list, told);
     else told.loss(event);
   }));
+}
+
+function filesOfBase(base: Base, onDamaged: (path: string) => void): FilesOfBase {
+  return {
+    find: (path) => {
+      const part = base.file(path);
+      return part?.record === undefined ? undefined : part as unknown as EarlierFile;
+    },
+    take: async (path, partial, file) => {
+      const from = join(base.directory, path);
+      const whole = await takeOver(from, partial, file, true);
+      if (!whole) onDamaged(from);
+      return whole;
+    },
+  };
 }
 
 async function keepOrphan({ journal, plan }: RealmRun, orphan: Orphan, list: (orphan: Orphan) => void, told: Told): Promise<void> {

@@ -12,11 +12,12 @@ import type { PlannedTable } from '../plan/plan-tables.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
+import type { Base } from './base.js';
 import type { ExportEvent } from './events.js';
 import { packageRealm } from './package-realm.js';
 import type { Parts } from './parts.js';
-import { ledgerEntries, type LedgerEntry } from './report.js';
-import { refuseAnother, runIdentity } from './run-identity.js';
+import { ledgerEntries, type BaseReport, type LedgerEntry } from './report.js';
+import { refuseAnother, runIdentity, type RunIdentity } from './run-identity.js';
 import type { Totals } from './totals.js';
 import type { WorkerPool } from './worker-pool.js';
 
@@ -52,6 +53,8 @@ export interface RealmRun {
   readonly options: Readonly<Record<string, unknown>>;
   /** Each file is flushed to the disk when it is finished; else many exports are flushed at once before they are published. */
   readonly flushed: boolean;
+  /** An earlier export, whose files are taken over as far as they still hold. */
+  readonly base?: Base | undefined;
 }
 
 export interface RealmResult {
@@ -65,6 +68,7 @@ export interface RealmResult {
   /** Everything of the files stage that the ledger must name. */
   readonly losses: readonly FileEvent[];
   readonly warnings: readonly string[];
+  readonly base: BaseReport | undefined;
   /** Rows that stayed, by reason. */
   readonly ledger: readonly LedgerEntry[];
 }
@@ -72,13 +76,16 @@ export interface RealmResult {
 /** Written by the files stage at the end of each area. */
 const RECORDS = new Set(AREAS.map(recordsOf));
 
-/** From here on the run can be resumed, and by no other run than this. @param tables to be told */
-export function beginRun({ snapshot, source, database, onEvent }: RunContext, { journal, plan, output, options, target, flushed }: RealmRun, tables: readonly PlannedTable[]): void {
-  const run = runIdentity(plan, source, database, options);
+/** From here on the run can be resumed, and by no other run than this. @param tables to be told @returns what it exports, whatever its base */
+export function beginRun({ snapshot, source, database, onEvent }: RunContext, { journal, plan, output, options, target, flushed, base }: RealmRun, tables: readonly PlannedTable[]): RunIdentity {
+  const identity = runIdentity(plan, source, database, options);
+  base?.refuseAnother(identity);
+  const run = base === undefined ? identity : { ...identity, base: base.name.manifest_sha256 };
   const { seed } = plan.request;
   if (journal.head !== undefined) refuseAnother(journal.head, { run, seed }, output.partial);
   const same = journal.begin({ run, seed }, snapshot, flushed);
   onEvent({ target, kind: 'started', resumed: journal.head === undefined ? 'not' : same ? 'same snapshot' : 'new snapshot', tables: tablesByClass(tables) });
+  return identity;
 }
 
 export function tablesByClass(tables: readonly PlannedTable[]): Record<string, number> {
@@ -95,17 +102,18 @@ export interface Finished {
   readonly losses: FileEvent[];
   readonly status: MigrationStatusResult | undefined;
   readonly warnings: readonly string[];
+  readonly base?: BaseReport | undefined;
 }
 
 /** Packages it. */
 export async function concludeRun({ snapshot, source }: RunContext, { target, plan, options, output, journal, flushed }: RealmRun, finished: Finished): Promise<RealmResult> {
-  const { parts, totals: { rows, bytes }, files, losses, status, warnings } = finished;
+  const { parts, totals: { rows, bytes }, files, losses, status, warnings, base } = finished;
   // The journal names files; the records of an area, written anew by every run, are no part of it.
   if (output.resumed) await sweep(output.partial, (path) => RECORDS.has(path) || journal.get(path) !== undefined);
   // Files are pulled many at once: the report names them in an order that does not depend on the moment.
   losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
-  await packageRealm({ directory: output.partial, plan, source, snapshot, parts, files, status, options, rows, losses, warnings, flushed });
-  return { target, plan, rows, bytes, files, losses, warnings, ledger: ledgerEntries(plan, parts) };
+  await packageRealm({ directory: output.partial, plan, source, snapshot, parts, files, status, options, rows, losses, warnings, flushed, base });
+  return { target, plan, rows, bytes, files, losses, warnings, base, ledger: ledgerEntries(plan, parts) };
 }
 
 function compare(a: string, b: string): number {

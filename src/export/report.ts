@@ -13,6 +13,7 @@ import { rulesOf, type ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
+import type { BaseName } from './base.js';
 import { ORPHANS_PATH } from './orphan-list.js';
 import { ledgerPath } from './part-paths.js';
 import type { Parts } from './parts.js';
@@ -30,6 +31,17 @@ export interface Report {
   readonly warnings: readonly string[];
   /** See PartFile.finish. */
   readonly flushed: boolean;
+  readonly base?: BaseReport | undefined;
+}
+
+/** What came of the base of a run. */
+export interface BaseReport {
+  readonly name: BaseName;
+  /** Why its rows were compared one by one; undefined where the server told by their versions which are new. */
+  readonly compared: string | undefined;
+  /** Messages files and pulled files that were taken over. */
+  readonly messagesFiles: number;
+  readonly files: number;
 }
 
 /** Rows of one kind that stay. */
@@ -55,6 +67,7 @@ export async function writeReport(report: Report): Promise<void> {
     { key: 'realm', value: request.realm.stringId },
     { key: 'mode', value: request.mode },
     { key: 'snapshot', value: { taken_at: snapshot.takenAt, id: snapshot.id, server_version_num: snapshot.serverVersion } },
+    ...(report.base === undefined ? [] : [{ key: 'base', value: baseMember(report.base) }]),
     { key: 'zulip', value: { release: source.version.release, newest_migration: source.version.newestMigrationName, rules_of_migration: source.version.zerverMigration, evidence: source.version.evidence, migration_status: status?.source ?? null } },
     { key: 'rules', value: Object.fromEntries(rulesOf(plan, source.version)) },
     { key: 'rows', value: Object.fromEntries(report.rows) },
@@ -72,6 +85,10 @@ export async function writeReport(report: Report): Promise<void> {
     { key: 'rows_left_out', copy: (file) => writeLedger(file, report), rows: 0 },
   ];
   await assemble(directory, 'report.json', members, 'indented', report.flushed);
+}
+
+function baseMember({ name, compared, messagesFiles, files }: BaseReport): object {
+  return { ...name, rows: compared === undefined ? 'by their versions' : `compared one by one: ${compared}`, taken_over: { messages_files: messagesFiles, files } };
 }
 
 /** `[{"class":…,"reason":…,"count":…,"rows":[…]},…]`, an entry a line. */

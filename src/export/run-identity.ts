@@ -48,13 +48,18 @@ const RULES = 'the rules of ';
 /** How many differences an error tells at most. */
 const TOLD = 5;
 
+/** What differs, in words; undefined where nothing does but what `may`. */
+export function differences(earlier: RunIdentity, now: RunIdentity, may: (name: string) => boolean = () => false, more: readonly string[] = []): string | undefined {
+  const names = [...new Set([...Object.keys(earlier), ...Object.keys(now)])].filter((name) => earlier[name] !== now[name] && !may(name));
+  const told = [...names.map((name) => (name.startsWith(RULES) ? `${name} differ` : `${name} was ${show(earlier[name])} and is ${show(now[name])}`)), ...more];
+  return told.length === 0 ? undefined : `${told.slice(0, TOLD).join('; ')}${told.length > TOLD ? `; ${told.length - TOLD} more differences` : ''}`;
+}
+
 /** @throws RealmliftError RESUME_MISMATCH naming what differs */
 export function refuseAnother(earlier: JournalHead, now: JournalHead, directory: string): void {
-  const names = [...new Set([...Object.keys(earlier.run), ...Object.keys(now.run)])].filter((name) => earlier.run[name] !== now.run[name]);
-  const told = names.map((name) => (name.startsWith(RULES) ? `${name} differ` : `${name} was ${show(earlier.run[name])} and is ${show(now.run[name])}`));
-  if (earlier.seed !== now.seed) told.push('--random-seed differs');
-  if (told.length === 0) return;
-  throw new RealmliftError('RESUME_MISMATCH', 'package', `${directory} holds another export: ${told.slice(0, TOLD).join('; ')}${told.length > TOLD ? `; ${told.length - TOLD} more differences` : ''}`, {
+  const told = differences(earlier.run, now.run, undefined, earlier.seed === now.seed ? [] : ['--random-seed differs']);
+  if (told === undefined) return;
+  throw new RealmliftError('RESUME_MISMATCH', 'package', `${directory} holds another export: ${told}`, {
     hint: 'repeat the command that began it with --resume, or remove that directory',
   });
 }

@@ -7,7 +7,8 @@
 import { join } from 'node:path';
 import type pg from 'pg';
 import { isIntact, PartFile } from '../package/part-file.js';
-import { confirmMessages, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
+import { takeFromBase, type SegmentBase } from './base-files.js';
+import { confirmMessages, consecutive, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
 import { copyDigest, copyInto, describeQuery, type Progress, type RowQuery } from './row-query.js';
 import type { TargetMessages } from './set-messages-files.js';
 import { dealSegment, type AnySetSegment, type DealtRows } from './set-segments.js';
@@ -25,6 +26,7 @@ export interface MessageSegment extends MessageQueries {
   readonly kind: 'messages';
   /** Consecutive. */
   readonly files: readonly MessageFile[];
+  readonly base: SegmentBase | undefined;
 }
 
 /** The messages files of one target of a set. */
@@ -49,6 +51,10 @@ export interface FinishedPart {
   readonly source?: string | undefined;
   /** Of a messages file: ids of the clients that its messages were sent with. */
   readonly clients?: readonly number[] | undefined;
+  /** Of a messages file: digest of the ids of its messages. */
+  readonly ids?: string | undefined;
+  /** Taken over from the base of the run. */
+  readonly base?: true | undefined;
 }
 
 /** What the journal says of a file that an earlier run finished. */
@@ -118,20 +124,12 @@ async function messageSegment(client: pg.Client, segment: MessageSegment, direct
     if (file.earlier === undefined) continue;
     if (!(await isIntact(join(directory, file.path), file.earlier))) onDamaged(file.path);
     else if (file.earlier.certain) keep(file);
-    else doubtful.add(file);
+    else if (file.base === undefined) doubtful.add(file);
   }
-  for (const run of consecutive(segment.files, (file) => doubtful.has(file))) await confirmMessages(client, segment, run, keep, onProgress);
+  if (segment.base !== undefined) {
+    const wanted = new Set(segment.files.filter((file) => file.base !== undefined && !kept.has(file)));
+    for (const file of await takeFromBase(client, segment.base, segment, segment.files, wanted, directory, events)) kept.add(file);
+  }
+  for (const run of consecutive(segment.files, (file) => doubtful.has(file))) await confirmMessages(client, segment, run, (file) => file.earlier?.source, keep, onProgress);
   for (const run of consecutive(segment.files, (file) => !kept.has(file))) await exportMessages(client, segment, run, directory, (part) => onPart(part, false), onProgress);
-}
-
-/** The longest runs of neighbours that `belongs` takes: each is one query. */
-function consecutive<T>(all: readonly T[], belongs: (each: T) => boolean): T[][] {
-  const runs: T[][] = [];
-  let open: T[] | undefined;
-  for (const each of all) {
-    if (!belongs(each)) open = undefined;
-    else if (open !== undefined) open.push(each);
-    else runs.push(open = [each]);
-  }
-  return runs;
 }

@@ -34,7 +34,7 @@ export async function exportSetTarget(set: SetOfTargets, ordinal: number, run: R
   beginRun(context, run, []);
   const signal = AbortSignal.any([context.snapshot.lost]);
   setMaxListeners(0, signal);
-  const told = { event: (event: FileEvent) => context.onEvent({ target: run.target, kind: 'file', event }), loss: (event: FileEvent) => void losses.push(event), whole: () => Promise.resolve() };
+  const told = { event: (event: FileEvent) => context.onEvent({ target: run.target, kind: 'file', event }), loss: (event: FileEvent) => void losses.push(event), whole: () => Promise.resolve(), damaged: () => undefined };
   const wanted = await wantedOf(context, run, spooledRows(set.wanted, ordinal), told);
   const files = await pullRealmFiles(context, run, wanted, signal, told);
   context.onEvent({ target: run.target, kind: 'packaging' });

@@ -38,6 +38,10 @@ export interface FileDone {
   readonly oddMetadata?: { readonly problem: MetadataProblem; readonly ownerFrom: OwnerSource } | undefined;
   /** True when an earlier run fetched it and it was not fetched again. */
   readonly resumed: boolean;
+  /** What tells it from another file of its name, see FetchedOnce. */
+  readonly identity?: string | undefined;
+  /** True when it was taken over from the base of the run. */
+  readonly base?: boolean | undefined;
 }
 
 export interface FileLost {

@@ -39,13 +39,15 @@ export interface Candidate {
   readonly optional?: boolean | undefined;
   /** Decided without asking for it: its row's owner may not travel, or a listing showed that it is not there. */
   readonly refused?: 'owner' | 'absent' | undefined;
-  /** The ETag of a listing, with quotes: tells whether what an earlier run fetched is still current. */
-  readonly etag?: string | undefined;
+  /** As a listing shows it: tells whether what an earlier run fetched is still current. */
+  readonly listed?: StoredFile | undefined;
   readonly judge: (info: ObjectInfo) => Verdict;
 }
 
+export type Taken = Extract<Verdict, { take: true }>;
+
 export type Fetched =
-  | { readonly taken: true; readonly verdict: Extract<Verdict, { take: true }>; readonly size: number; readonly sha256: string }
+  | { readonly taken: true; readonly verdict: Taken; readonly size: number; readonly sha256: string; readonly identity?: string | undefined }
   | { readonly taken: false };
 
 /** A file that cannot be had: every attempt was made. Never ends the run. */
@@ -63,8 +65,8 @@ export interface FileStore {
   readonly kind: 'local' | 's3';
   /** For the summary, e.g. `S3 buckets zulip-uploads and zulip-avatars at https://s3.example`. */
   readonly description: string;
-  /** What is wanted of an area, by the bytes of `path`. */
-  candidates(area: Area, wanted: WantedFiles, signal: AbortSignal): AsyncIterable<Candidate>;
+  /** What is wanted of an area, by the bytes of `path`. @param listed with what listings show of each, where the store has such */
+  candidates(area: Area, wanted: WantedFiles, signal: AbortSignal, listed?: boolean): AsyncIterable<Candidate>;
   /**
    * Writes the candidate's bytes to `partial`, checked for length and, where a checksum is known, for content.
    *
@@ -73,9 +75,19 @@ export interface FileStore {
   fetch(candidate: Candidate, partial: string, signal: AbortSignal): Promise<Fetched>;
   /** Whether the record that an earlier run made of the candidate would be made again, as far as can be told without reading it. */
   unchanged(candidate: Candidate, record: FileRecord): Promise<boolean>;
+  /** What would be taken, if the candidate is the very file that was fetched once, as far as can be told without reading it: what has only its name is not. */
+  stillThere(candidate: Candidate, earlier: FetchedOnce): Promise<Taken | undefined>;
   /** Everything below the realm's prefix of an area, by the bytes of its key as far as the store keeps that order. */
   list(area: Area, realmId: number, signal: AbortSignal): AsyncIterable<StoredFile>;
   close(): void;
+}
+
+/** What is remembered of a file that was fetched. */
+export interface FetchedOnce {
+  readonly record: FileRecord;
+  readonly oddMetadata?: Taken['oddMetadata'];
+  /** Local: size, inode and times of the file. S3 needs none: the record has ETag, size and time. */
+  readonly identity?: string | undefined;
 }
 
 /** A file as a listing shows it. */
@@ -86,4 +98,6 @@ export interface StoredFile {
   readonly size: number;
   /** S3 only: with its quotes. */
   readonly etag?: string | undefined;
+  /** S3 only: ISO 8601 in UTC. */
+  readonly lastModified?: string | undefined;
 }

@@ -14,7 +14,7 @@ import { pipeline } from 'node:stream/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { RealmliftError } from '../errors.js';
 import { digestOf } from '../package/part-file.js';
-import type { Candidate, Fetched, FileStore, ObjectInfo, StoredFile } from './file-store.js';
+import type { Candidate, Fetched, FetchedOnce, FileStore, ObjectInfo, StoredFile, Taken } from './file-store.js';
 import { Lost } from './file-store.js';
 import { localCandidates } from './local-candidates.js';
 import type { FileRecord } from './records.js';
@@ -78,7 +78,7 @@ class LocalStore implements FileStore {
         await rm(partial, { force: true });
         const copied = await this.#copy(handle, candidate, partial, signal);
         const after = await handle.stat({ bigint: true });
-        if (copied.size === info.size && sameVersion(before, after)) return { taken: true, verdict, ...copied };
+        if (copied.size === info.size && sameVersion(before, after)) return { taken: true, verdict, ...copied, identity: identityOf(after) };
       } finally {
         await handle.close();
       }
@@ -92,6 +92,18 @@ class LocalStore implements FileStore {
     try {
       const verdict = candidate.judge(infoOf(await found.stat({ bigint: true })));
       return verdict.take && isDeepStrictEqual(verdict.record, record);
+    } finally {
+      await found.close();
+    }
+  }
+
+  async stillThere(candidate: Candidate, { identity }: FetchedOnce): Promise<Taken | undefined> {
+    const found = await this.#tree.openFile(placeOf(candidate)).catch(() => undefined);
+    if (found === undefined) return undefined;
+    try {
+      const stats = await found.stat({ bigint: true });
+      const verdict = candidate.judge(infoOf(stats));
+      return identity === identityOf(stats) && verdict.take ? verdict : undefined;
     } finally {
       await found.close();
     }
@@ -168,6 +180,11 @@ async function copyBytes(handle: FileHandle, partial: string, signal: AbortSigna
 function infoOf(stats: BigIntStats): ObjectInfo & { lastModified: number } {
   const seconds = stats.mtimeNs / 1_000_000_000n;
   return { size: Number(stats.size), lastModified: Number(seconds) + 1e-9 * Number(stats.mtimeNs % 1_000_000_000n), contentType: null, metadata: {} };
+}
+
+/** The time of its last change by anybody (ctime) cannot be set. Devices get other numbers when a server is started. */
+function identityOf({ size, ino, mtimeNs, ctimeNs }: BigIntStats): string {
+  return `${size} ${ino} ${mtimeNs} ${ctimeNs}`;
 }
 
 function sameVersion(before: BigIntStats, after: BigIntStats): boolean {

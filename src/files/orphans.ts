@@ -69,10 +69,11 @@ async function orphansOf(run: Reconciliation, area: Area, orphans: AsyncIterable
   }
 }
 
-async function copyOrphan({ store, wanted, done, signal }: Reconciliation, target: ExportDirectory, area: Area, { key, etag }: StoredFile): Promise<Pick<Orphan, 'copy' | 'notCopied'>> {
+async function copyOrphan({ store, wanted, done, signal }: Reconciliation, target: ExportDirectory, area: Area, listed: StoredFile): Promise<Pick<Orphan, 'copy' | 'notCopied'>> {
+  const { key } = listed;
   const path = `${ORPHANS_DIRECTORY}/${area}/${key}`;
   const candidate: Candidate = {
-    area, key, path, etag,
+    area, key, path, listed,
     // Where the metadata names an owner or a realm, it must be one that travels; the local disk has no metadata.
     judge: ({ size, lastModified, contentType, etag: md5 = null, bucket = '', metadata: { user_profile_id: user, realm_id: realm } }) => {
       const foreign = (user !== undefined && !wanted.isRealmUser(Number(user))) || (realm !== undefined && realm !== String(wanted.realmId));

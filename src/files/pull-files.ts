@@ -20,7 +20,15 @@ import { AREAS } from './wanted-files.js';
 const WINDOW = 20_000;
 
 /** A file that an earlier run told with a `file` event, of which these members must be kept. */
-export type EarlierFile = Pick<FileDone, 'size' | 'sha256' | 'record' | 'oddMetadata'>;
+export type EarlierFile = Pick<FileDone, 'size' | 'sha256' | 'record' | 'oddMetadata' | 'identity' | 'base'>;
+
+/** An earlier export, whose files are taken over where the store has them as they were. */
+export interface FilesOfBase {
+  /** What it has at a path of the export. */
+  readonly find: (path: string) => EarlierFile | undefined;
+  /** Puts it at `partial`; false when it is damaged there. */
+  readonly take: (path: string, partial: string, file: EarlierFile) => Promise<boolean>;
+}
 
 /** What becomes of files below the realm's prefixes that no row claims: `copy` also puts them in `orphans/`. */
 export type OrphanChoice = 'report' | 'copy' | 'ignore';
@@ -30,6 +38,7 @@ export interface PullOptions {
   readonly jobs?: number | undefined;
   /** What the journal of an earlier run says of a path such as `uploads/2/ab/x.png`; given, the run resumes. */
   readonly done?: ((path: string) => EarlierFile | undefined) | undefined;
+  readonly base?: FilesOfBase | undefined;
   /** Default `report`. */
   readonly orphans?: OrphanChoice | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -89,7 +98,7 @@ class Pull {
   /** A directory or listing that cannot be read is told like a file. */
   async* #candidates(area: Area): AsyncGenerator<Candidate> {
     try {
-      yield* this.#store.candidates(area, this.#wanted, this.#signal);
+      yield* this.#store.candidates(area, this.#wanted, this.#signal, this.#options.base !== undefined);
     } catch (error) {
       if (!(error instanceof Lost)) throw error;
       this.#areas[area].failed += 1;
@@ -105,7 +114,7 @@ class Pull {
       if (candidate.refused === 'absent') throw new Lost('absent', 'there is no such file');
       const problem = unsafe(candidate.path) ?? (candidate.path === 'records.json' ? 'the key is that of the records' : undefined);
       if (problem !== undefined) throw new Lost('unsafe-name', problem);
-      return (await this.#resumed(candidate)) ?? (await this.#fetched(candidate)) ?? (await this.#skip(candidate));
+      return (await this.#resumed(candidate)) ?? (await this.#takenOver(candidate)) ?? (await this.#fetched(candidate)) ?? (await this.#skip(candidate));
     } catch (error) {
       // What fails once the run is being stopped fails for that reason.
       if (this.#signal.aborted) throw this.#signal.reason;
@@ -125,6 +134,21 @@ class Pull {
     return trusted ? this.#tell(candidate, earlier, true) : undefined;
   }
 
+  /** Takes the file of the base, if the store's is that very file. */
+  async #takenOver(candidate: Candidate): Promise<FileRecord | undefined> {
+    const { base } = this.#options;
+    const path = pathOf(candidate);
+    const earlier = base?.find(path);
+    if (base === undefined || earlier === undefined) return undefined;
+    const verdict = await this.#store.stillThere(candidate, earlier);
+    if (verdict === undefined) return undefined;
+    const partial = this.#target.partial(path);
+    if (!(await base.take(path, partial, earlier))) return undefined;
+    await this.#target.publish(partial, path);
+    const { size, sha256, identity } = earlier;
+    return this.#tell(candidate, { size, sha256, identity, record: verdict.record, oddMetadata: verdict.oddMetadata, base: true }, false);
+  }
+
   /** @returns undefined when the object's owner may not travel */
   async #fetched(candidate: Candidate): Promise<FileRecord | undefined> {
     const path = pathOf(candidate);
@@ -132,11 +156,11 @@ class Pull {
     const fetched = await this.#store.fetch(candidate, partial, this.#signal);
     if (!fetched.taken) return undefined;
     await this.#target.publish(partial, path);
-    const { size, sha256, verdict: { record, oddMetadata } } = fetched;
-    return this.#tell(candidate, { size, sha256, record, oddMetadata }, false);
+    const { size, sha256, identity, verdict: { record, oddMetadata } } = fetched;
+    return this.#tell(candidate, { size, sha256, record, oddMetadata, identity }, false);
   }
 
-  async #tell(candidate: Candidate, { size, sha256, record, oddMetadata }: EarlierFile, resumed: boolean): Promise<FileRecord> {
+  async #tell(candidate: Candidate, { size, sha256, record, oddMetadata, identity, base = false }: EarlierFile, resumed: boolean): Promise<FileRecord> {
     const { area, key, attachmentId, rowSize } = candidate;
     const tally = this.#areas[area];
     tally.found += 1;
@@ -150,7 +174,7 @@ class Pull {
       tally.otherSize += 1;
       await this.#onEvent({ kind: 'other-size', area, key, row: rowSize, file: size, attachmentId });
     }
-    await this.#onEvent({ kind: 'file', area, path: pathOf(candidate), size, sha256, record, oddMetadata, resumed });
+    await this.#onEvent({ kind: 'file', area, path: pathOf(candidate), size, sha256, record, oddMetadata, identity, base, resumed });
     return record;
   }
 

@@ -19,10 +19,11 @@ export type ListAvatarsBucket = (prefix: string, directOnly: boolean) => AsyncIt
  */
 const LISTING_PAYS_FROM = 8;
 
-export function s3Candidates(area: Area, wanted: WantedFiles, list: ListAvatarsBucket): AsyncIterable<Candidate> {
+/** @param listed whether each is to have what a listing shows of it, also where to ask for it would cost less */
+export function s3Candidates(area: Area, wanted: WantedFiles, list: ListAvatarsBucket, listed: boolean): AsyncIterable<Candidate> {
   switch (area) {
     case 'uploads': return uploads(wanted);
-    case 'avatars': return avatars(wanted, list);
+    case 'avatars': return avatars(wanted, list, listed);
     case 'emoji': return emoji(wanted);
     case 'realm_icons': return realmIcons(wanted, list);
   }
@@ -39,13 +40,13 @@ async function* uploads(wanted: WantedFiles): AsyncGenerator<Candidate> {
   }
 }
 
-async function* avatars(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGenerator<Candidate> {
+async function* avatars(wanted: WantedFiles, list: ListAvatarsBucket, always: boolean): AsyncGenerator<Candidate> {
   const users = new Map<string, WantedAvatar>();
   const travels = (user: WantedAvatar): boolean => wanted.isRealmUser(user.userId) && (user.avatarSource === 'U' || !wanted.rules.uploadedAvatarsAlone);
   for await (const user of wanted.avatars?.() ?? []) if (travels(user)) users.set(user.hash, user);
 
   const { realmId, rules } = wanted;
-  const listed = users.size < LISTING_PAYS_FROM ? undefined : await listAvatars(users, `${realmId}/`, list);
+  const listed = users.size < LISTING_PAYS_FROM && !always ? undefined : await listAvatars(users, `${realmId}/`, list);
   const candidates: Candidate[] = [];
   for (const user of users.values()) {
     // Up to 9.x HASH was the picture shown; later it is HASH.png, which Zulip does not export.
@@ -56,7 +57,7 @@ async function* avatars(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGene
       if (listed !== undefined && object === undefined && !uploaded) continue;
       const key = `${realmId}/${name}`;
       candidates.push({
-        area: 'avatars', key, path: key, etag: object?.etag,
+        area: 'avatars', key, path: key, listed: object,
         optional: !uploaded,
         judge: (info) => judge(wanted, key, info, user.userId, 'avatar hash', rules.avatarVersions ? { avatar_version: user.avatarVersion } : {}),
       });
@@ -95,8 +96,9 @@ async function* emoji(wanted: WantedFiles): AsyncGenerator<Candidate> {
 
 async function* realmIcons(wanted: WantedFiles, list: ListAvatarsBucket): AsyncGenerator<Candidate> {
   const candidates: Candidate[] = [];
-  for await (const { key, etag } of list(`${wanted.realmId}/realm/`, false)) {
-    if (!key.endsWith('/')) candidates.push({ area: 'realm_icons', key, path: key, etag, judge: (info) => judge(wanted, key, info, undefined, 'nobody') });
+  for await (const listed of list(`${wanted.realmId}/realm/`, false)) {
+    const { key } = listed;
+    if (!key.endsWith('/')) candidates.push({ area: 'realm_icons', key, path: key, listed, judge: (info) => judge(wanted, key, info, undefined, 'nobody') });
   }
   yield* candidates.sort((a, b) => byBytes(a.path, b.path));
 }

@@ -1,7 +1,7 @@
 /** Listing of a bucket by prefix: page after page, and where there are many pages, several parts of the prefix at once. */
 import type { ListObjectsV2CommandInput } from '@aws-sdk/client-s3';
 import { Lost } from './file-store.js';
-import type { StoredFile } from './file-store.js';
+import type { Candidate, StoredFile } from './file-store.js';
 import { inOrder } from './ordered-pool.js';
 import { byBytes } from './records.js';
 import type { S3Access } from './s3-client.js';
@@ -88,6 +88,29 @@ export class Turns {
   }
 }
 
+/** Candidates, by the bytes of their keys, with what a listing shows of them: none of it where the listing ends early or has another order. */
+export async function* withListing(candidates: AsyncIterable<Candidate>, listing: AsyncIterable<StoredFile>): AsyncGenerator<Candidate> {
+  const objects = listing[Symbol.asyncIterator]();
+  const next = async (): Promise<StoredFile | undefined> => {
+    try {
+      const { done, value } = await objects.next() as IteratorResult<StoredFile, undefined>;
+      return done === true ? undefined : value;
+    } catch (error) {
+      if (error instanceof Lost) return undefined;
+      throw error;
+    }
+  };
+  try {
+    let object = await next();
+    for await (const candidate of candidates) {
+      while (object !== undefined && byBytes(object.key, candidate.key) < 0) object = await next();
+      yield object?.key === candidate.key ? { ...candidate, listed: object } : candidate;
+    }
+  } finally {
+    await objects.return?.();
+  }
+}
+
 type Position = Pick<ListObjectsV2CommandInput, 'ContinuationToken' | 'StartAfter'>;
 interface Page { readonly objects: StoredFile[]; readonly next: Position | undefined }
 
@@ -98,7 +121,7 @@ async function page({ access, bucket, prefix, directOnly, pageSize = 1000, signa
     if ((page.KeyCount ?? 0) > (page.Contents?.length ?? 0) + (page.CommonPrefixes?.length ?? 0)) throw new BadResponse('a page of the listing is not whole');
     return page;
   });
-  const objects = (answer.Contents ?? []).flatMap(({ Key: key, Size: size, ETag: etag }) => (key === undefined ? [] : [{ key, size: size ?? 0, etag }]));
+  const objects = (answer.Contents ?? []).flatMap(({ Key: key, Size: size, ETag: etag, LastModified: at }) => (key === undefined ? [] : [{ key, size: size ?? 0, etag, lastModified: at?.toISOString() }]));
   const last = objects.at(-1)?.key;
   if (answer.IsTruncated !== true) return { objects, next: undefined };
   if (answer.NextContinuationToken !== undefined) return { objects, next: { ContinuationToken: answer.NextContinuationToken } };

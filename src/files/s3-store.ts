@@ -1,13 +1,13 @@
 /** Files in S3: one bucket of uploads, and one of avatars, which also holds emoji, icons and logos. */
 import { isDeepStrictEqual } from 'node:util';
-import type { Candidate, Fetched, FileStore, StoredFile } from './file-store.js';
+import type { Candidate, Fetched, FetchedOnce, FileStore, StoredFile, Taken } from './file-store.js';
 import type { FileRecord } from './records.js';
 import { checkBucket } from './s3-bucket-check.js';
 import { infoOfRecord, s3Candidates } from './s3-candidates.js';
 import type { S3Connection } from './s3-client.js';
 import { S3Access, describeServer } from './s3-client.js';
 import { download } from './s3-download.js';
-import { listObjects } from './s3-listing.js';
+import { listObjects, withListing } from './s3-listing.js';
 import type { Area, WantedFiles } from './wanted-files.js';
 
 export interface S3StoreSettings extends S3Connection {
@@ -52,8 +52,10 @@ class S3Store implements FileStore {
     this.description = `S3 buckets ${settings.uploadsBucket} and ${settings.avatarsBucket} at ${where}`;
   }
 
-  candidates(area: Area, wanted: WantedFiles, signal: AbortSignal): AsyncIterable<Candidate> {
-    return s3Candidates(area, wanted, (prefix, directOnly) => this.#list(this.#settings.avatarsBucket, prefix, directOnly, signal));
+  candidates(area: Area, wanted: WantedFiles, signal: AbortSignal, listed = false): AsyncIterable<Candidate> {
+    const candidates = s3Candidates(area, wanted, (prefix, directOnly) => this.#list(this.#settings.avatarsBucket, prefix, directOnly, signal), listed);
+    // The others are listed anyway.
+    return listed && (area === 'uploads' || area === 'emoji') ? withListing(candidates, this.list(area, wanted.realmId, signal)) : candidates;
   }
 
   async fetch(candidate: Candidate, partial: string, signal: AbortSignal): Promise<Fetched> {
@@ -66,10 +68,14 @@ class S3Store implements FileStore {
 
   unchanged(candidate: Candidate, record: FileRecord): Promise<boolean> {
     // Keys of uploads hold random text and are never used again; where a listing gave an ETag it costs nothing to look.
-    if (candidate.etag !== undefined && candidate.etag !== record.md5) return Promise.resolve(false);
-    // The rows may have changed since: the record must be the one that would be made now.
-    const verdict = candidate.judge(infoOfRecord(record));
-    return Promise.resolve(verdict.take && isDeepStrictEqual(verdict.record, record));
+    if (candidate.listed !== undefined && candidate.listed.etag !== record.md5) return Promise.resolve(false);
+    return Promise.resolve(isMadeAgain(candidate, record));
+  }
+
+  stillThere(candidate: Candidate, { record, oddMetadata }: FetchedOnce): Promise<Taken | undefined> {
+    const { etag, size, lastModified } = candidate.listed ?? {};
+    const same = etag !== undefined && etag === record.md5 && size === record.size && inSeconds(lastModified) === inSeconds(record.last_modified);
+    return Promise.resolve(same && isMadeAgain(candidate, record) ? { take: true, record, oddMetadata } : undefined);
   }
 
   list(area: Area, realmId: number, signal: AbortSignal): AsyncIterable<StoredFile> {
@@ -89,4 +95,15 @@ class S3Store implements FileStore {
   close(): void {
     this.#access.close();
   }
+}
+
+/** The rows may have changed since: the record must be the one that would be made now. */
+function isMadeAgain(candidate: Candidate, record: FileRecord): boolean {
+  const verdict = candidate.judge(infoOfRecord(record));
+  return verdict.take && isDeepStrictEqual(verdict.record, record);
+}
+
+/** A listing tells milliseconds, which the answer to a request lacks. */
+function inSeconds(time: unknown): number {
+  return Math.floor(Date.parse(String(time)) / 1000);
 }

@@ -8,10 +8,10 @@
  * A line is given to the operating system at once, which keeps it when this process is killed, and flushed to the disk
  * within {@link FLUSH_INTERVAL}, after the file that it names. The journal holds the run's seed, so only its owner reads it.
  */
-import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, existsSync, fdatasync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fdatasync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { journalLine, journalLines, parseLine } from './journal-lines.js';
 import { diskError } from './part-file.js';
 import { PathIndex } from './path-index.js';
 
@@ -19,9 +19,6 @@ const flush = promisify(fdatasync);
 
 /** Milliseconds that lines may wait for the next flush: a flush costs the disk, and what is lost is only done again. */
 const FLUSH_INTERVAL = 100;
-
-/** Hexadecimal digits of the SHA-256 in front of a line. */
-const SUM = 16;
 
 /** A finished file of the run. */
 export interface JournalPart {
@@ -39,9 +36,14 @@ export interface JournalPart {
   readonly until?: number | undefined;
   /** Of a messages file: ids of the clients that its messages were sent with. */
   readonly clients?: readonly number[] | undefined;
-  /** Of a pulled file: its entry in records.json, and what was odd of it. */
+  /** Of a messages file: digest of the ids of its messages, see digestOfIds. */
+  readonly ids?: string | undefined;
+  /** Of a pulled file: its entry in records.json, what tells it from another of its name, and what was odd of it. */
   readonly record?: unknown;
+  readonly identity?: string | undefined;
   readonly oddMetadata?: unknown;
+  /** Taken over from the base of the run. */
+  readonly base?: true | undefined;
 }
 
 /** The snapshot that lines come out of. */
@@ -180,8 +182,17 @@ export class Journal {
     if (place === undefined) return undefined;
     const line = Buffer.allocUnsafe(place.length);
     readSync(this.#opened, line, 0, place.length, place.offset);
-    const part = parse(line.toString()) as JournalPart | undefined;
+    const part = parseLine<JournalPart>(line.toString());
     return part?.path === path ? { part, present: place.offset >= this.#present } : undefined;
+  }
+
+  /** What was finished out of the present snapshot, each path once, in the order in which it was. */
+  async* finished(): AsyncGenerator<JournalPart> {
+    for await (const { text, offset } of journalLines(this.#path)) {
+      if (offset < this.#present) continue;
+      const line = parseLine<Line>(text);
+      if ((line?.kind === 'part' || line?.kind === 'file') && this.#index.get(line.path)?.offset === offset) yield line;
+    }
   }
 
   async #close(flushed: boolean): Promise<void> {
@@ -200,8 +211,7 @@ export class Journal {
   }
 
   #write(line: Line): { offset: number; length: number } {
-    const json = JSON.stringify(line);
-    const bytes = Buffer.from(`${sumOf(json)} ${json}\n`);
+    const bytes = Buffer.from(journalLine(line));
     const offset = this.#end;
     try {
       for (let at = 0; at < bytes.length;) at += writeSync(this.#opened, bytes, at, bytes.length - at, offset + at);
@@ -243,8 +253,8 @@ export async function readJournal(path: string, onPart: (part: JournalPart, plac
   let snapshotAt = 0;
   let end = 0;
   if (existsSync(path)) {
-    for await (const { text, offset, length } of lines(path)) {
-      const line = parse(text);
+    for await (const { text, offset, length } of journalLines(path)) {
+      const line = parseLine<Line>(text);
       if (offset === 0 && line?.kind !== 'run') break;
       end = offset + length + 1;
       if (line?.kind === 'run') head = { run: line.run, seed: line.seed };
@@ -257,30 +267,6 @@ export async function readJournal(path: string, onPart: (part: JournalPart, plac
     }
   }
   return { head, snapshot, snapshotAt, end };
-}
-
-async function* lines(path: string): AsyncGenerator<{ text: string; offset: number; length: number }> {
-  let rest: Buffer = Buffer.alloc(0);
-  let offset = 0;
-  for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
-    let bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    for (let length = bytes.indexOf(0x0a); length !== -1; length = bytes.indexOf(0x0a)) {
-      yield { text: bytes.toString('utf8', 0, length), offset, length };
-      offset += length + 1;
-      bytes = bytes.subarray(length + 1);
-    }
-    rest = bytes;
-  }
-}
-
-/** Undefined for a damaged line. */
-function parse(text: string): Line | undefined {
-  const json = text.slice(SUM + 1);
-  return text.slice(0, SUM) === sumOf(json) ? JSON.parse(json) as Line : undefined;
-}
-
-function sumOf(json: string): string {
-  return createHash('sha256').update(json).digest('hex').slice(0, SUM);
 }
 
 /** A new name is safe from a power cut only when its directory is flushed. */

@@ -54,6 +54,8 @@ export interface ManifestHeader {
   };
   /** The choices that shaped the export, as the command line names them. */
   options: Record<string, unknown>;
+  /** The earlier export that unchanged files were taken over from: its snapshot, and the SHA-256 of its manifest. */
+  base?: { taken_at: string; snapshot: string; manifest_sha256: string };
 }
 
 export interface Manifest extends ManifestHeader {

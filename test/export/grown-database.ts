@@ -6,7 +6,7 @@ import { withTestDatabase } from '../testbed/test-database.js';
 const COPIES = 6;
 
 /** Each message again with its usermessages, the copies interleaved as if all realms went on writing. */
-const GROW = `
+export const GROW = `
   CREATE TEMP TABLE copy AS
     SELECT m.id AS old, (SELECT max(id) FROM zerver_message) + row_number() OVER (ORDER BY k, m.id) AS new
     FROM generate_series(2, ${COPIES}) k, zerver_message m;

@@ -5,11 +5,11 @@ import { SIDE_FILES } from '../../src/package/side-files.js';
 
 /** What names the run and not the rows. */
 const OF_THE_RUN: Readonly<Record<string, RegExp>> = {
-  'manifest.json': /"snapshot": \{[^}]*\}|\{"path":"(report\.json)",[^}]*\}/g,
-  'report.json': /"snapshot": \{[^}]*\}|"resumed": \d+/g,
+  'manifest.json': /"snapshot": \{[^}]*\}|\{"path":"(report\.json)",[^}]*\}|,\s+"base": \{[^}]*\}/g,
+  'report.json': /"snapshot": \{[^}]*\}|"resumed": \d+|^ {2}"base": \{[^]*?^ {2}\},\n/gm,
 };
 
-/** The paths at which the two differ; the snapshot that manifest and report name does not count. */
+/** The paths at which the two differ; the snapshot and the base that manifest and report name do not count. */
 export function differingPaths(expected: string, actual: string): string[] {
   const paths = new Set([...files(expected), ...files(actual)]);
   return [...paths].filter((path) => content(expected, path) !== content(actual, path)).sort();

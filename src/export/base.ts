@@ -1,0 +1,107 @@
+/** The base of an export (`--base`): an earlier, finished one of the same realm, whose files are taken over as far as they still hold. */
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { EXIT, RealmliftError } from '../errors.js';
+import { parseLine } from '../package/journal-lines.js';
+import type { JournalPart } from '../package/journal.js';
+import { MANIFEST } from '../package/manifest.js';
+import { digestOf } from '../package/part-file.js';
+import { PathIndex } from '../package/path-index.js';
+import { CATCH_UP } from '../package/side-files.js';
+import { readCatchUp } from './catch-up-file.js';
+import type { Origin } from './origin.js';
+import { isMessagesPath } from './part-paths.js';
+import { differences, type RunIdentity } from './run-identity.js';
+
+/** What manifest and report say of the base. */
+export interface BaseName {
+  readonly taken_at: string;
+  readonly snapshot: string;
+  readonly manifest_sha256: string;
+}
+
+/** What may differ: whose rows travel is asked of the server for each file, and other files are pulled. */
+const MAY_DIFFER = new Set(['approved_users', 'files', 'consent_message', 'avatars', 'orphans']);
+
+export class Base {
+  readonly directory: string;
+  readonly origin: Origin;
+  readonly name: BaseName;
+  readonly #file: number;
+  readonly #index: PathIndex;
+
+  private constructor(directory: string, origin: Origin, manifest: string, index: PathIndex) {
+    [this.directory, this.origin, this.#index] = [directory, origin, index];
+    this.name = { taken_at: origin.snapshot.takenAt, snapshot: origin.snapshot.id, manifest_sha256: manifest };
+    this.#file = openSync(join(directory, CATCH_UP), 'r');
+  }
+
+  /**
+   * Runs `work` with the base.
+   *
+   * @param directory of a finished export; undefined where there is no base
+   * @param scratch a directory of the run
+   * @throws RealmliftError BASE_UNFIT, BASE_DAMAGED
+   */
+  static async with<T>(directory: string | undefined, scratch: string, work: (base: Base | undefined) => Promise<T>): Promise<T> {
+    if (directory === undefined) return work(undefined);
+    refuseUnfinished(directory);
+    const index = new PathIndex(join(scratch, 'base-index'));
+    try {
+      const read = await readCatchUp(join(directory, CATCH_UP), (part, place) => index.set(isMessagesPath(part.path) ? messagesKey(part.until ?? NaN) : part.path, place));
+      if (read === undefined) throw damaged(directory, `its ${CATCH_UP} is damaged or cut`);
+      if ((await digestOf(join(directory, MANIFEST))).sha256 !== read.manifest) throw damaged(directory, `its ${MANIFEST} is not the one that ${CATCH_UP} was written for`);
+      const base = new Base(directory, read.origin, read.manifest, index);
+      try {
+        return await work(base);
+      } finally {
+        closeSync(base.#file);
+      }
+    } finally {
+      index.close();
+    }
+  }
+
+  /** The messages file that ends with this message. */
+  messages(until: number): JournalPart | undefined {
+    return this.#read(messagesKey(until), (part) => part.until === until);
+  }
+
+  /** The pulled file at this path of the export. */
+  file(path: string): JournalPart | undefined {
+    return this.#read(path, (part) => part.path === path);
+  }
+
+  /** @throws RealmliftError BASE_OF_ANOTHER naming what differs */
+  refuseAnother(run: RunIdentity): void {
+    const told = differences(this.origin.run, run, (name) => MAY_DIFFER.has(name));
+    if (told === undefined) return;
+    throw new RealmliftError('BASE_OF_ANOTHER', 'package', `${this.directory} is no base for this export: ${told}`, {
+      hint: 'the base must be of the same realm, server and mode, by the same version; leave out --base for a whole export', exit: EXIT.nothingExported,
+    });
+  }
+
+  #read(key: string, fits: (part: JournalPart) => boolean): JournalPart | undefined {
+    const place = this.#index.get(key);
+    if (place === undefined) return undefined;
+    const line = Buffer.allocUnsafe(place.length);
+    readSync(this.#file, line, 0, place.length, place.offset);
+    const part = parseLine<JournalPart>(line.toString());
+    return part !== undefined && fits(part) ? part : undefined;
+  }
+}
+
+function messagesKey(until: number): string {
+  return `messages until ${until}`;
+}
+
+function refuseUnfinished(directory: string): void {
+  const unfit = (why: string, hint: string): never => { throw new RealmliftError('BASE_UNFIT', 'package', `${directory} ${why}`, { hint, exit: EXIT.nothingExported }); };
+  if (existsSync(join(directory, '.realmlift'))) unfit('is an export that stopped half-way', 'finish it with --resume first, or leave out --base');
+  if (!existsSync(join(directory, MANIFEST))) unfit(`is no finished export: it has no ${MANIFEST}`, 'name the directory of one, such as out/acme');
+  if (!existsSync(join(directory, CATCH_UP))) unfit(`has no ${CATCH_UP}`, 'a base is an export of one realm, named alone, with the ids that it has on the server; make one, or leave out --base');
+}
+
+function damaged(directory: string, why: string): RealmliftError {
+  return new RealmliftError('BASE_DAMAGED', 'package', `${directory} cannot be believed: ${why}`, { hint: 'restore it from where it was copied, or leave out --base', exit: EXIT.nothingExported });
+}

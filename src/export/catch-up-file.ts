@@ -1,0 +1,48 @@
+/** `catch-up.journal` beside an export: its origin, the files that a later export can take over, and which manifest they belong to. */
+import { createWriteStream, existsSync } from 'node:fs';
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { journalLine, journalLines, parseLine } from '../package/journal-lines.js';
+import type { JournalPart } from '../package/journal.js';
+import { MANIFEST } from '../package/manifest.js';
+import { diskError, digestOf } from '../package/part-file.js';
+import type { Place } from '../package/path-index.js';
+import { CATCH_UP } from '../package/side-files.js';
+import type { Origin } from './origin.js';
+import { isMessagesPath } from './part-paths.js';
+
+type Line = { readonly kind: 'origin' } & Origin | { readonly kind: 'part' | 'file' } & JournalPart | { readonly kind: 'end'; readonly manifest: string };
+
+/** Writes all but the last line. @param parts what the run has finished */
+export async function writeCatchUp(directory: string, origin: Origin, parts: AsyncIterable<JournalPart>): Promise<void> {
+  const path = join(directory, CATCH_UP);
+  const lines = async function* (): AsyncGenerator<string> {
+    yield journalLine({ kind: 'origin', ...origin });
+    for await (const part of parts) if (isMessagesPath(part.path) || part.record !== undefined) yield journalLine({ ...part, base: undefined });
+  };
+  await pipeline(Readable.from(lines()), createWriteStream(path, { mode: 0o600 })).catch((error: unknown) => { throw diskError(error, path); });
+}
+
+/** Binds it to the manifest, once that is final: one without this line is not whole. */
+export async function sealCatchUp(directory: string): Promise<void> {
+  const path = join(directory, CATCH_UP);
+  if (!existsSync(path)) return;
+  const { sha256 } = await digestOf(join(directory, MANIFEST));
+  await appendFile(path, journalLine({ kind: 'end', manifest: sha256 })).catch((error: unknown) => { throw diskError(error, path); });
+}
+
+/** What a catch-up file says; undefined where it is damaged or not whole. */
+export async function readCatchUp(path: string, onPart: (part: JournalPart, place: Place) => void): Promise<{ origin: Origin; manifest: string } | undefined> {
+  let origin: Origin | undefined;
+  let manifest: string | undefined;
+  for await (const { text, offset, length } of journalLines(path)) {
+    const line = parseLine<Line>(text);
+    if (line === undefined || manifest !== undefined || (origin === undefined) !== (line.kind === 'origin')) return undefined;
+    if (line.kind === 'origin') origin = line;
+    else if (line.kind === 'end') ({ manifest } = line);
+    else onPart(line, { offset, length });
+  }
+  return origin === undefined || manifest === undefined ? undefined : { origin, manifest };
+}

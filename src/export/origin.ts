@@ -1,0 +1,108 @@
+/**
+ * Where an export came from: what a later run (`--base`) must know to find on the server what has changed since. It lies beside the
+ * export in `catch-up.journal`: this first, then the lines of the run's journal for files that a later export can take over, and
+ * at the end the SHA-256 of the manifest that they belong to.
+ */
+import type pg from 'pg';
+import { withSelections, type CompiledView } from '../plan/compile-view.js';
+import { inline, MESSAGE_RANGE } from '../plan/parameters.js';
+import type { ExportPlan } from '../plan/plan-export.js';
+import type { Source } from '../plan/source.js';
+import { versionForm } from '../plan/version-form.js';
+import type { Snapshot } from '../snapshot/snapshot.js';
+import { factsWithChildren, type TableFact } from '../snapshot/table-facts.js';
+import type { RunIdentity } from './run-identity.js';
+
+export interface Origin {
+  readonly format: 1;
+  readonly run: RunIdentity;
+  readonly snapshot: { readonly id: string; /** ISO 8601. */ readonly takenAt: string };
+  readonly server: OriginServer;
+  /** The tables of the messages files, with their partitions. */
+  readonly tables: readonly TableFact[];
+  /** Users whose usermessages travel. */
+  readonly receivers: readonly number[];
+}
+
+/** A server at the moment of a snapshot. Transaction ids are of 64 bits, in decimal. */
+export interface OriginServer {
+  /** All transactions before it had ended. */
+  readonly xmin: string;
+  /** None from it on had. */
+  readonly xmax: string;
+  /** Those in between that had not; a standby does not tell them. */
+  readonly running: readonly string[];
+  readonly recovering: boolean;
+  /** Of the cluster and of its history; null where the role may not ask. */
+  readonly system: string | null;
+  readonly timeline: number | null;
+  /** When it was started, and where it listens, by its own account. */
+  readonly started: string;
+  readonly address: string;
+}
+
+/** Tables whose rows go to the messages files. */
+export const MESSAGE_TABLES = ['zerver_message', 'zerver_usermessage'] as const;
+
+/** Selection of the users whose usermessages travel. */
+const RECEIVERS = 'usermessage_user';
+
+export async function readOrigin(client: pg.Client, { id, takenAt }: Pick<Snapshot, 'id' | 'takenAt'>, plan: ExportPlan, { schema }: Source, run: RunIdentity): Promise<Origin> {
+  const { rows } = await client.query<{ oid: number }>(`
+    SELECT c.oid::int8::float8 AS oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)`, [schema, MESSAGE_TABLES]);
+  return {
+    format: 1, run, snapshot: { id, takenAt }, server: await originServer(client),
+    tables: await factsWithChildren(client, rows.map(({ oid }) => oid)), receivers: await receivers(client, plan),
+  };
+}
+
+async function receivers(client: pg.Client, { compiled, parameters }: ExportPlan): Promise<number[]> {
+  const selection = compiled.selections.get(RECEIVERS);
+  if (selection === undefined) return [];
+  const { rows } = await client.query<{ id: number }>(`SELECT q.id::float8 AS id FROM (${inline(withSelections(selection, compiled.selections), parameters)}) AS q ORDER BY q.id`);
+  return rows.map(({ id }) => id);
+}
+
+async function originServer(client: pg.Client): Promise<OriginServer> {
+  const { rows: [known] } = await client.query<{ xmin: string; xmax: string; running: string[]; recovering: boolean; started: string; address: string; permitted: boolean }>(`
+    SELECT txid_snapshot_xmin(s.taken)::text AS xmin, txid_snapshot_xmax(s.taken)::text AS xmax, ARRAY(SELECT x::text FROM txid_snapshot_xip(s.taken) x ORDER BY x) AS running,
+           pg_is_in_recovery() AS recovering, pg_postmaster_start_time()::text AS started,
+           coalesce(host(inet_server_addr()), 'socket') || ' ' || current_setting('port') AS address,
+           (SELECT bool_and(has_function_privilege(f, 'EXECUTE')) FROM unnest('{pg_control_system(),pg_control_checkpoint(),pg_control_recovery()}'::text[]) f) AS permitted
+    FROM (SELECT txid_current_snapshot() AS taken) AS s`);
+  const { permitted = false, ...server } = known ?? { xmin: '0', xmax: '0', running: [], recovering: true, started: '', address: '' };
+  return { ...server, ...(permitted ? await history(client, server.recovering) : { system: null, timeline: null }) };
+}
+
+/** A promoted server is at a new timeline at once, while its control file learns of it with the next checkpoint; a standby follows by its recovery. */
+async function history(client: pg.Client, recovering: boolean): Promise<Pick<OriginServer, 'system' | 'timeline'>> {
+  const timeline = recovering
+    ? 'greatest((SELECT timeline_id FROM pg_control_checkpoint()), (SELECT min_recovery_end_timeline FROM pg_control_recovery()), (SELECT max(received_tli) FROM pg_stat_wal_receiver))'
+    : "('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int";
+  const { rows: [row] } = await client.query<{ system: string; timeline: number }>(`SELECT system_identifier::text AS system, ${timeline} AS timeline FROM pg_control_system()`);
+  return { system: row?.system ?? null, timeline: row?.timeline ?? null };
+}
+
+/** Texts that ask the server of the versions of rows, see changed-files.ts. */
+export interface VersionQueries {
+  /** Ends in the range of ids, see bindMessageRange. */
+  readonly messages: string;
+  /** Holds `:message_ids`. */
+  readonly usermessages: string;
+}
+
+/** @returns undefined where one version does not tell that a row changed */
+export function versionQueries({ compiled, parameters }: ExportPlan): VersionQueries | undefined {
+  const [messages, usermessages] = MESSAGE_TABLES.map((table) => {
+    const view = compiled.tables.get(table);
+    const form = view === undefined ? undefined : versionForm(view, compiled.selections);
+    return form === undefined ? undefined : inline(withSelections(form.view, form.selections), parameters);
+  });
+  if (messages === undefined || usermessages === undefined || !chosenByReceivers(compiled.tables.get('zerver_usermessage'))) return undefined;
+  return { messages: `${messages} WHERE ${MESSAGE_RANGE}`, usermessages };
+}
+
+/** Is whose usermessages travel decided by the receivers alone? */
+function chosenByReceivers(view: CompiledView | undefined): boolean {
+  return view?.reads.join() === RECEIVERS && view.tables.join() === 'zerver_usermessage';
+}

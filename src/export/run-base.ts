@@ -1,0 +1,23 @@
+/** What the base of a run is good for. */
+import type pg from 'pg';
+import type { ExportPlan } from '../plan/plan-export.js';
+import type { Base } from './base.js';
+import type { RunBase } from './message-segments.js';
+import { versionQueries, type Origin } from './origin.js';
+import { distrust, firstNew } from './trust-base.js';
+
+/** @param client a session in the snapshot @param now where the run comes from */
+export async function runBase(client: pg.Client, plan: ExportPlan, base: Base | undefined, now: Origin | undefined): Promise<RunBase | undefined> {
+  if (base === undefined || now === undefined) return undefined;
+  const queries = versionQueries(plan);
+  const compared = distrust(base.origin, now) ?? (queries === undefined ? 'a row of a messages file is made of several rows here' : await unreadable(client, now));
+  if (queries === undefined || compared !== undefined) return { base, compared, versions: undefined };
+  const known = new Set(base.origin.receivers);
+  return { base, compared, versions: { ...queries, firstNew: firstNew(base.origin.server), joined: now.receivers.filter((id) => !known.has(id)) } };
+}
+
+/** A role that may read single columns alone has none on the versions of rows. */
+async function unreadable(client: pg.Client, { tables }: Origin): Promise<string | undefined> {
+  const { rows: [row] } = await client.query<{ may: boolean | null }>("SELECT bool_and(has_column_privilege(oid, 'xmin', 'SELECT')) AS may FROM unnest($1::oid[]) AS t(oid)", [tables.map(({ oid }) => oid)]);
+  return row?.may === true ? undefined : 'the role may not read the versions of rows (GRANT SELECT on the whole tables of messages)';
+}

@@ -1,0 +1,53 @@
+/**
+ * May the versions of rows be believed: is every row that this snapshot sees, written by a transaction that had ended when the base
+ * was taken, the row that the base saw? Only then, and the reason is told where not; the rows are then compared one by one.
+ *
+ * - Transactions are numbered within one history: the same cluster on the same timeline. A copy of its disk that was started
+ *   elsewhere has the same numbers for other transactions: it is told by its address, unless a standby, which has no history of its own, is asked.
+ * - This snapshot must see whatever the base's did: a standby may lag.
+ * - `xmin` of a row lacks the upper half of the number: nothing is told of bases older than half of the space of the lower half. Rows
+ *   keep it when they are frozen (since PostgreSQL 9.4), also by COPY FREEZE and VACUUM FULL.
+ * - Transactions that were under way at the base are not believed, nor is any that began behind the oldest of them: subtransactions are
+ *   not listed, and are younger than the one that they belong to.
+ * - A column with a default may have come and gone without a new version of any row: the tables must have the same columns. A table that
+ *   has another file was written anew, by whatever means.
+ */
+import { difference } from '../snapshot/table-facts.js';
+import type { Origin, OriginServer } from './origin.js';
+
+/** Half of the transaction ids, less what may begin while we ask. */
+const FARTHEST = 2n ** 31n - 10_000_000n;
+
+/** @returns why the versions cannot be believed; undefined where they can */
+export function distrust(base: Origin, now: Origin): string | undefined {
+  const [then, server] = [base.server, now.server];
+  if (server.system === null || then.system === null) return 'the role may not ask which cluster it is (pg_control_system)';
+  if (server.system !== then.system) return 'it is another cluster';
+  if (server.timeline === null || server.timeline !== then.timeline) return `the server was promoted or restored since: timeline ${then.timeline ?? 'unknown'} then, ${server.timeline ?? 'unknown'} now`;
+  if (!then.recovering && !server.recovering && then.started !== server.started && then.address !== server.address) return 'the server was restarted and has another address since: it may be a copy with a history of its own';
+  if (!seesAll(server, then)) return 'this snapshot does not see all that the base saw, or a transaction of then is still under way';
+  if (BigInt(server.xmax) - BigInt(then.xmin) > FARTHEST) return 'the base is older than half of the transaction ids';
+  return changedTable(base, now);
+}
+
+/** Every transaction that had ended for `then` has ended for `now`. */
+function seesAll(now: OriginServer, then: OriginServer): boolean {
+  if (BigInt(now.xmin) >= BigInt(then.xmax)) return true;
+  if (now.recovering || BigInt(now.xmax) < BigInt(then.xmax)) return false;
+  return now.running.every((each) => BigInt(each) >= BigInt(then.xmax) || then.running.includes(each));
+}
+
+function changedTable(base: Origin, now: Origin): string | undefined {
+  if (now.tables.some(({ relkind }) => relkind === 'v')) return 'the tables are read through views, which do not show the versions of rows';
+  const found = new Map(now.tables.map((fact) => [fact.oid, fact]));
+  for (const fact of base.tables) {
+    const { what } = difference(fact, found.get(fact.oid)) ?? {};
+    if (what !== undefined) return `${fact.name} ${what} since`;
+  }
+  return now.tables.length === base.tables.length ? undefined : 'the tables got partitions since';
+}
+
+/** The oldest transaction whose rows may be new, as 32 bits: a snapshot's never has one of the three reserved numbers. */
+export function firstNew({ xmin }: OriginServer): string {
+  return String(BigInt.asUintN(32, BigInt(xmin)));
+}

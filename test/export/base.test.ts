@@ -1,0 +1,72 @@
+/**
+ * An export that catches up with its base, against a fresh one of the same moment: the same bytes, whatever has happened to the realm.
+ *
+ *   CATCH_UP_HISTORIES=1000   how many histories of each server and mode (see below)
+ *   CATCH_UP_SEED=12345       repeats a run; a failure names its seed and what happened
+ */
+import { cpSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { openLocalStore } from '../../src/files/local-store.js';
+import { uploadsDirectory } from '../testbed/expected-export.js';
+import { withTestDatabase } from '../testbed/test-database.js';
+import { GROW, query } from './grown-database.js';
+import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, randomFrom } from './realm-history.js';
+import { differingPaths } from './same-tree.js';
+import { exportRealm, type TestSource } from './test-source.js';
+
+t.setTimeout(540_000);
+
+const SEED = Number(process.env.CATCH_UP_SEED ?? Math.floor(Math.random() * 1e9));
+
+type LocalDataset = Exclude<TestSource['dataset'], 'zulip-11/s3'>;
+
+/** Runs `work` with a grown database and uploads of its own. */
+async function withGrown<T>(t: Test, dataset: LocalDataset, work: (source: TestSource, uploadsDir: string) => Promise<T>): Promise<T> {
+  const uploadsDir = join(t.testdir({}), 'uploads');
+  cpSync(await uploadsDirectory(dataset), uploadsDir, { recursive: true, preserveTimestamps: true });
+  return withTestDatabase(dataset, async (url) => {
+    await query(url, GROW);
+    await query(url, HISTORY_FUNCTIONS);
+    return work({ dataset, url, openStore: () => openLocalStore({ uploadsDir }) }, uploadsDir);
+  });
+}
+
+interface BaseMember { readonly rows: string; readonly taken_over: { readonly messages_files: number; readonly files: number } }
+
+function baseOf(directory: string): BaseMember {
+  return (JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as { base: BaseMember }).base;
+}
+
+for (const [dataset, mode, usual] of [['zulip-11/local', 'full', 40], ['zulip-11/local', 'consent', 25], ['zulip-12/local', 'full', 15], ['zulip-4/local', 'full', 15], ['zulip-4/local', 'public', 10]] as const) {
+  const histories = Number(process.env.CATCH_UP_HISTORIES ?? usual);
+  t.test(`${histories} histories of ${dataset}, ${mode}`, async (t) => {
+    await withGrown(t, dataset, async (source, uploadsDir) => {
+      const random = randomFrom(SEED);
+      const root = join(uploadsDir, '..');
+      const happenings = Object.entries({ ...HAPPENINGS, ...(mode === 'consent' ? CONSENT : {}) });
+      const choices = { mode, randomSeed: 'test', verify: false, force: true };
+      let base = await exportRealm(source, join(root, '0'), 'acme', choices);
+      let kept = 0;
+      let compared = 0;
+      for (let history = 1; history <= histories; history++) {
+        const told: string[] = [];
+        for (let count = 1 + random(3); count > 0; count--) {
+          const [name, statements] = happenings[random(happenings.length)] as (typeof happenings)[number];
+          told.push(name);
+          for (const statement of statements(random)) await query(source.url, statement);
+        }
+        const fresh = await exportRealm(source, join(root, 'fresh'), 'acme', choices);
+        const caught = await exportRealm(source, join(root, String(history)), 'acme', { ...choices, base });
+        const differing = differingPaths(fresh, caught);
+        if (differing.length > 0) return t.fail(`history ${history} of seed ${SEED}: ${told.join(', ')}: ${differing.join()}`);
+        kept += baseOf(caught).taken_over.messages_files;
+        if (baseOf(caught).rows !== 'by their versions') compared += 1;
+        for (const old of [fresh, base]) rmSync(old, { recursive: true });
+        base = caught;
+      }
+      t.comment(`${kept} messages files were taken over; ${compared} times rows were compared`);
+      return t.ok(kept > 0, 'files were taken over');
+    });
+  });
+}
