@@ -5,6 +5,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { parseLine } from '../package/journal-lines.js';
 import type { JournalPart } from '../package/journal.js';
 import { MANIFEST } from '../package/manifest.js';
+import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { digestOf } from '../package/part-file.js';
 import { PathIndex } from '../package/path-index.js';
 import { CATCH_UP } from '../package/side-files.js';
@@ -96,10 +97,12 @@ function messagesKey(until: number): string {
 }
 
 function refuseUnfinished(directory: string): void {
-  const unfit = (why: string, hint: string): never => { throw new RealmliftError('BASE_UNFIT', 'package', `${directory} ${why}`, { hint, exit: EXIT.nothingExported }); };
-  if (existsSync(join(directory, '.realmlift'))) unfit('is an export that stopped half-way', 'finish it with --resume first, or leave out --base');
-  if (!existsSync(join(directory, MANIFEST))) unfit(`is no finished export: it has no ${MANIFEST}`, 'name the directory of one, such as out/acme');
-  if (!existsSync(join(directory, CATCH_UP))) unfit(`has no ${CATCH_UP}`, 'a base is an export of one realm, named alone, with the ids that it has on the server; make one, or leave out --base');
+  const has = (name: string): boolean => existsSync(join(directory, name));
+  if (has(RUN_DIRECTORY)) throw new RealmliftError('BASE_UNFIT', 'package', `${directory} is an export that stopped half-way`, { hint: 'finish it with --resume first, or leave out --base', exit: EXIT.nothingExported });
+  if (!has(MANIFEST)) throw new RealmliftError('BASE_UNFIT', 'package', `${directory} is no finished export: it has no ${MANIFEST}`, { hint: 'name the directory of one, such as out/acme', exit: EXIT.nothingExported });
+  if (!has(CATCH_UP)) {
+    throw new RealmliftError('BASE_UNFIT', 'package', `${directory} has no ${CATCH_UP}`, { hint: 'a base is an export of one realm, named alone, with the ids that it has on the server; make one, or leave out --base', exit: EXIT.nothingExported });
+  }
 }
 
 function damaged(directory: string, why: string): RealmliftError {
