@@ -47,7 +47,7 @@ t.test('exports in S3', async (t) => {
       nothingLeft();
       const stored = await keys('exports/');
       const { files } = JSON.parse((await content('exports/tiny/manifest.json')).toString()) as { files: { path: string; sha256: string; size: number }[] };
-      t.strictSame(stored, [...[...files.map(({ path }) => path), 'manifest.json', 'report.html', 'times.json'].map((path) => `exports/tiny/${path}`)].sort());
+      t.strictSame(stored, [...[...files.map(({ path }) => path), 'manifest.json', 'catch-up.journal', 'report.html', 'times.json'].map((path) => `exports/tiny/${path}`)].sort());
       t.match((await content('exports/tiny/report.html')).toString(), /<pre>aws s3 sync s3:\/\/zulip-avatars\/exports\/tiny tiny<\/pre>.*import-check tiny /s, 'its page is there, and says how to get it');
       for (const { path, sha256 } of files) t.equal(createHash('sha256').update(await content(`exports/tiny/${path}`)).digest('hex'), sha256, path);
 
