@@ -5,7 +5,7 @@
 
 /** The part of the run in which an error arose, in the order of a run. */
 export type Stage =
-  | 'usage' | 'plan' | 'snapshot' | 'copy' | 'transform' | 'package' | 'files' | 'verify' | 'backup' | 'restore' | 'merge' | 'remap' | 'load';
+  | 'usage' | 'plan' | 'snapshot' | 'copy' | 'transform' | 'package' | 'files' | 'verify' | 'backup' | 'restore' | 'merge' | 'remap' | 'load' | 'queue';
 
 /** Exit codes of the command line, documented in every command's help. */
 export const EXIT = {

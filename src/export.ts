@@ -39,6 +39,7 @@ import { finishReport } from './report/finish-report.js';
 import type { Place } from './report/place.js';
 import type { Times } from './report/realm-facts.js';
 import { writeIndex } from './report/write-index.js';
+import type { Coordinator, QueueOptions } from './queue/coordinator.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
 import { recoveryConflict } from './snapshot/recovery-conflict.js';
 import { prepareSessions, withLoan, withSnapshot } from './snapshot/snapshot.js';
@@ -58,8 +59,10 @@ export interface ExportOptions {
   readonly output: string;
   /** Takes each file, under the target's directory, as soon as it is finished, instead of the output; such an export is not verified. */
   readonly archive?: TarArchive | undefined;
-  /** Worker threads, each with a session of its own. */
+  /** Worker threads, each with a session of its own; with a queue, of the verification alone. */
   readonly jobs: number;
+  /** The work is done by others, who take it from this queue. */
+  readonly queue?: QueueOptions | undefined;
   /** Go on with unfinished exports, in their snapshot if another session still holds it. */
   readonly resume: boolean;
   /** A snapshot that another session holds, to export from. */
@@ -142,11 +145,12 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const patience: LockPatience = { timeout: options.lockTimeout, onWait: (wait) => options.onEvent({ kind: 'waiting', ...wait }) };
   // Verify needs it in the end, when hours may have passed.
   if (options.verify) await tryTemporaryDirectory();
-  return withSnapshot(options.settings, async (snapshot) => {
+  return withQueue(options, (queue) => withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
+    await queue?.refuseSource(snapshot);
     await holdExportedTables(snapshot, patience);
-    const pool = new WorkerPool(options.jobs, { snapshot: { settings: snapshot.settings, id, held: snapshot.held } });
+    const pool = queue ?? new WorkerPool(options.jobs, { snapshot: { settings: snapshot.settings, id, held: snapshot.held } });
     try {
       const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
       const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
@@ -154,52 +158,65 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
       if (options.base !== undefined && targets.length > 1) throw new RealmliftError('BASE_OF_MANY', 'usage', '--base is for one realm', { hint: 'export one realm at a time with --base', exit: EXIT.usage });
       await options.checkTargets?.(targets);
       const database = await databaseIdentity(snapshot.client, snapshot.settings);
-      await Promise.all([pool.opened, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE))]);
-      return await exportTargets(options, targets, { snapshot, database, source, pool });
+      const opened = await options.openStore();
+      try {
+        const store = await queue?.announce(snapshot, opened) ?? opened;
+        await Promise.all([pool.opened, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE))]);
+        return await exportTargets(options, targets, { snapshot, database, source, pool, store, fileJobs: queue?.filesAtOnce ?? options.fileJobs });
+      } finally {
+        opened.close();
+      }
     } finally {
       await pool.close();
     }
   }, {
-    join: options.snapshot, maxAge: options.maxSnapshotAge, signal: options.signal,
+    join: options.snapshot, maxAge: options.maxSnapshotAge, signal: signalOf(options.signal, queue?.lost),
     held: options.resume ? (client) => snapshotsOfUnfinished(client, options.settings, patience, options.output, options.targets) : undefined,
-  });
+  }));
 }
 
-async function exportTargets(options: ExportOptions, targets: readonly Target[], source: Pick<RunContext, 'snapshot' | 'database' | 'source' | 'pool'>): Promise<Outcome[]> {
-  const { jobs, fileJobs, orphans = 'report', salt, avatars, migrationStatus, onEvent } = options;
-  const store = await options.openStore();
-  const context: RunContext = { ...source, jobs, store, fileJobs, orphans, salt, avatars, migrationStatus, onEvent };
-  try {
-    if (targets.length > 1) onEvent({ kind: 'targets', count: targets.length });
-    const together = targetsOfSet(targets, options);
-    const others = targets.filter((target) => !together.includes(target));
-    const outcomeOf = new Map<Target, Outcome>();
-    if (together.length > 0) {
-      const onCopied = (): void => { if (others.length === 0) letGo(context); };
-      for (const outcome of await exportSet(context, together, setOptions(options, onCopied))) outcomeOf.set(outcome.target, 'result' in outcome ? { ...outcome, result: { ...outcome.result, outside: undefined } } : outcome);
-    }
-    await inTurns(context, others, async (target, turns) => {
-      try {
-        outcomeOf.set(target, { target, result: await exportTarget(context, target, options, turns) });
-      } catch (error) {
-        outcomeOf.set(target, { target, error: recoveryConflict(error, 'plan') ?? asRealmliftError(error) });
-      }
-    });
-    const outcomes = targets.map((target) => outcomeOf.get(target) as Outcome);
-    if (outcomes.length > 1) {
-      const manifest = writeRunManifest(options.output, context.snapshot, VERSION, outcomes.map(runEntry));
-      const index = writeIndex(options.output, outcomes);
-      for (const path of [index, manifest]) await options.archive?.add(basename(path), path);
-    }
-    return outcomes;
-  } finally {
-    store.close();
+/** Nothing of the queue is loaded where there is none. */
+async function withQueue<T>({ queue, output, salt, avatars, onEvent }: ExportOptions, work: (coordinator: Coordinator | undefined) => Promise<T>): Promise<T> {
+  if (queue === undefined) return work(undefined);
+  const { Coordinator } = await import('./queue/coordinator.js');
+  return Coordinator.with({ ...queue, output, salt: avatars ? salt : undefined, onWarning: (text) => onEvent({ target: '', kind: 'warning', text }) }, work);
+}
+
+function signalOf(...signals: readonly (AbortSignal | undefined)[]): AbortSignal | undefined {
+  const given = signals.filter((signal) => signal !== undefined);
+  return given.length > 1 ? AbortSignal.any(given) : given[0];
+}
+
+async function exportTargets(options: ExportOptions, targets: readonly Target[], source: Pick<RunContext, 'snapshot' | 'database' | 'source' | 'pool' | 'store' | 'fileJobs'>): Promise<Outcome[]> {
+  const { jobs, orphans = 'report', salt, avatars, migrationStatus, onEvent } = options;
+  const context: RunContext = { ...source, jobs, orphans, salt, avatars, migrationStatus, onEvent };
+  if (targets.length > 1) onEvent({ kind: 'targets', count: targets.length });
+  const together = targetsOfSet(targets, options);
+  const others = targets.filter((target) => !together.includes(target));
+  const outcomeOf = new Map<Target, Outcome>();
+  if (together.length > 0) {
+    const onCopied = (): void => { if (others.length === 0) letGo(context); };
+    for (const outcome of await exportSet(context, together, setOptions(options, onCopied))) outcomeOf.set(outcome.target, 'result' in outcome ? { ...outcome, result: { ...outcome.result, outside: undefined } } : outcome);
   }
+  await inTurns(context, others, async (target, turns) => {
+    try {
+      outcomeOf.set(target, { target, result: await exportTarget(context, target, options, turns) });
+    } catch (error) {
+      outcomeOf.set(target, { target, error: recoveryConflict(error, 'plan') ?? asRealmliftError(error) });
+    }
+  });
+  const outcomes = targets.map((target) => outcomeOf.get(target) as Outcome);
+  if (outcomes.length > 1) {
+    const manifest = writeRunManifest(options.output, context.snapshot, VERSION, outcomes.map(runEntry));
+    const index = writeIndex(options.output, outcomes);
+    for (const path of [index, manifest]) await options.archive?.add(basename(path), path);
+  }
+  return outcomes;
 }
 
-/** Several full exports are one set, but for the realm of the system bots, a stream of files as they come, and new ids, which take one at a time. */
-function targetsOfSet(targets: readonly Target[], { mode, archive, remap }: ExportOptions): readonly Target[] {
-  const able = mode !== 'full' || archive !== undefined || remap !== undefined ? [] : targets.filter(({ realm, userId }) => userId === undefined && canJoinSet(realm));
+/** Several full exports are one set, but for the realm of the system bots, and where a stream of files, new ids or the workers of a queue take one at a time. */
+function targetsOfSet(targets: readonly Target[], { mode, archive, remap, queue }: ExportOptions): readonly Target[] {
+  const able = mode !== 'full' || archive !== undefined || remap !== undefined || queue !== undefined ? [] : targets.filter(({ realm, userId }) => userId === undefined && canJoinSet(realm));
   return able.length > 1 ? able : [];
 }
 

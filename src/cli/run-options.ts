@@ -25,6 +25,8 @@ export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, 
   readonly jobs: number;
   readonly resume?: true;
   readonly snapshot?: string;
+  readonly queue?: string;
+  readonly workerTimeout: number;
   readonly maxSnapshotAge?: number;
   readonly strict?: true;
   readonly verify: boolean;
@@ -47,6 +49,8 @@ export function addRunOptions(command: Command): Command {
     .option('--resume', 'go on with a run that stopped half-way')
     .option('--snapshot <id>', 'export out of the snapshot that `realmlift snapshot` holds')
     .option('--max-snapshot-age <duration>', 'stop, resumably, when the snapshot is so old (90s, 30m, 6h, 2d)', duration)
+    .option('--queue <url>', 'have it done by the machines that run `realmlift worker` with this database, which is for nothing else')
+    .addOption(new Option('--worker-timeout <duration>', 'with --queue: give the work of a machine that is not heard of for so long to another').argParser(duration).default(30_000, '30s'))
     .option('--strict', 'exit with 4 when something that should travel was lost')
     .option('--no-verify', 'do not read the finished export again to check it');
   addSchemaOptions(addLockOptions(command).optionsGroup('What the database does not say:'))
@@ -72,6 +76,7 @@ export function sharedOptions(options: RunArguments): SharedOptions {
   const { env } = process;
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
+    queue: options.queue === undefined ? undefined : { settings: connectionSettings(options.queue, env), silence: Math.ceil(options.workerTimeout / 1000) },
     jobs: options.jobs, resume: options.resume === true,
     snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge, lockTimeout: options.lockTimeout,
     decisions: decisionsOf(options),
@@ -92,6 +97,7 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
     { when: streams && process.stdout.isTTY, message: 'standard output is a terminal, which shows no archive', hint: 'pipe it on: --output - | ssh new tar x' },
     { when: options.upload !== undefined && streams, message: 'what goes to standard output is not stored', hint: 'give a directory with --output, or leave out --upload' },
     { when: options.tarball === true && streams, message: 'what goes to standard output is a tar already, and no file is written', hint: 'give a directory with --output, or leave out --tarball' },
+    { when: options.queue !== undefined && (streams || options.output.startsWith('s3://')), message: '--queue needs a directory that all machines share', hint: 'give it with --output; --upload stores what is finished there' },
     { when: options.resume === true && streams, message: 'what went to standard output cannot be gone on with', hint: 'give a directory with --output, or leave out --resume' },
   ]);
   const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), async (onEvent) => {

@@ -202,8 +202,8 @@ class RealmExport {
 
   /** No more segments exist at a time than keep all workers busy. */
   async #messageSegments(planned: PlannedFiles, queries: MessageQueries, journal: Journal): Promise<void> {
-    const { jobs } = this.#context;
-    const segments = messageSegments(planned, queries, journal, this.#base, jobs);
+    const { pool: { threads, backlog } } = this.#context;
+    const segments = messageSegments(planned, queries, journal, this.#base, threads);
     const query = digestOfQueries(queries.messages, queries.usermessages);
     const work = async (segment: MessageSegment): Promise<void> => {
       const ranges = new Map(segment.files.map(({ path, after, until }) => [path, { after, until }]));
@@ -218,7 +218,7 @@ class RealmExport {
       }
     };
     try {
-      await Promise.all(Array.from({ length: jobs + 1 }, runner));
+      await Promise.all(Array.from({ length: backlog }, runner));
     } finally {
       await segments.return(undefined);
     }

@@ -18,8 +18,8 @@ import { packageRealm } from './package-realm.js';
 import type { Parts } from './parts.js';
 import { ledgerEntries, type BaseReport, type LedgerEntry } from './report.js';
 import { refuseAnother, runIdentity, type RunIdentity } from './run-identity.js';
+import type { SegmentWorkers } from './segment-workers.js';
 import type { Totals } from './totals.js';
-import type { WorkerPool } from './worker-pool.js';
 
 /** What a realm's export shares with the others of its run. */
 export interface RunContext {
@@ -27,7 +27,7 @@ export interface RunContext {
   /** Which database it is, see databaseIdentity. */
   readonly database: string;
   readonly source: Source;
-  readonly pool: WorkerPool;
+  readonly pool: SegmentWorkers;
   readonly jobs: number;
   readonly store: FileStore;
   readonly fileJobs: number | undefined;

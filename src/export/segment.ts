@@ -74,26 +74,34 @@ export interface SegmentEvents {
   readonly onDealt: (dealt: DealtRows) => void;
 }
 
-/** Writes the segment's files under `directory`. */
-export async function exportSegment(client: pg.Client, segment: Segment, directory: string, events: SegmentEvents): Promise<void> {
+/** The directories of a segment's files, mostly the same one. */
+export interface SegmentPlaces {
+  /** Where those lie that an earlier run finished. */
+  readonly finished: string;
+  /** Where those are written that are made now. */
+  readonly fresh: string;
+}
+
+/** Writes the segment's files. */
+export async function exportSegment(client: pg.Client, segment: Segment, places: SegmentPlaces, events: SegmentEvents): Promise<void> {
   switch (segment.kind) {
-    case 'table': return tableSegment(client, segment, directory, events);
-    case 'messages': return messageSegment(client, segment, directory, events);
+    case 'table': return tableSegment(client, segment, places, events);
+    case 'messages': return messageSegment(client, segment, places, events);
     // It needs no session.
     case 'set-files': return;
     default: events.onDealt(await dealSegment(client, segment, events.onProgress));
   }
 }
 
-async function tableSegment(client: pg.Client, { path, query, earlier }: TableSegment, directory: string, { onPart, onDamaged, onProgress }: SegmentEvents): Promise<void> {
+async function tableSegment(client: pg.Client, { path, query, earlier }: TableSegment, { finished, fresh }: SegmentPlaces, { onPart, onDamaged, onProgress }: SegmentEvents): Promise<void> {
   if (earlier !== undefined) {
-    if (!(await isIntact(join(directory, path), earlier))) onDamaged(path);
+    if (!(await isIntact(join(finished, path), earlier))) onDamaged(path);
     else if (earlier.certain || (await sourceOf(client, query, onProgress)) === earlier.source) {
       onPart(earlier, true);
       return;
     }
   }
-  const file = new PartFile(join(directory, path));
+  const file = new PartFile(join(fresh, path));
   try {
     const source = new SourceDigest();
     file.writeText('[');
@@ -112,7 +120,7 @@ async function sourceOf(client: pg.Client, query: RowQuery, onProgress: SegmentE
   return source.hex();
 }
 
-async function messageSegment(client: pg.Client, segment: MessageSegment, directory: string, events: SegmentEvents): Promise<void> {
+async function messageSegment(client: pg.Client, segment: MessageSegment, { finished, fresh }: SegmentPlaces, events: SegmentEvents): Promise<void> {
   const { onPart, onDamaged, onProgress } = events;
   const kept = new Set<MessageFile>();
   const doubtful = new Set<MessageFile>();
@@ -122,14 +130,14 @@ async function messageSegment(client: pg.Client, segment: MessageSegment, direct
   };
   for (const file of segment.files) {
     if (file.earlier === undefined) continue;
-    if (!(await isIntact(join(directory, file.path), file.earlier))) onDamaged(file.path);
+    if (!(await isIntact(join(finished, file.path), file.earlier))) onDamaged(file.path);
     else if (file.earlier.certain) keep(file);
     else if (file.base === undefined) doubtful.add(file);
   }
   if (segment.base !== undefined) {
     const wanted = new Set(segment.files.filter((file) => file.base !== undefined && !kept.has(file)));
-    for (const file of await takeFromBase(client, segment.base, segment, segment.files, wanted, directory, events)) kept.add(file);
+    for (const file of await takeFromBase(client, segment.base, segment, segment.files, wanted, finished, events)) kept.add(file);
   }
   for (const run of consecutive(segment.files, (file) => doubtful.has(file))) await confirmMessages(client, segment, run, (file) => file.earlier?.source, keep, onProgress);
-  for (const run of consecutive(segment.files, (file) => !kept.has(file))) await exportMessages(client, segment, run, directory, (part) => onPart(part, false), onProgress);
+  for (const run of consecutive(segment.files, (file) => !kept.has(file))) await exportMessages(client, segment, run, fresh, (part) => onPart(part, false), onProgress);
 }

@@ -5,10 +5,9 @@
 import { Worker } from 'node:worker_threads';
 import { RealmliftError } from '../errors.js';
 import { THREAD_LIMITS } from '../thread-limits.js';
-import { RowFault } from './dealer.js';
-import { ABANDON, LET_GO, type Assignment, type SentError, type WorkerMessage, type WorkerSetup } from './worker.js';
-
-export type SegmentMessage = Exclude<WorkerMessage, { kind: 'opened' | 'done' | 'failed' }>;
+import type { SegmentMessage, SegmentWorkers } from './segment-workers.js';
+import { received } from './sent-error.js';
+import { ABANDON, LET_GO, type Assignment, type WorkerMessage, type WorkerSetup } from './worker.js';
 
 interface Job {
   readonly assignment: Assignment;
@@ -22,9 +21,11 @@ interface Job {
   stop: (() => void) | undefined;
 }
 
-export class WorkerPool {
+export class WorkerPool implements SegmentWorkers {
   /** All threads have their sessions; rejects with why one has none. */
   readonly opened: Promise<void>;
+  readonly threads: number;
+  readonly backlog: number;
   readonly #workers = new Set<Worker>();
   readonly #idle: Worker[] = [];
   readonly #running = new Map<Worker, Job>();
@@ -39,7 +40,8 @@ export class WorkerPool {
   /** Starts the threads; each connects at once, while the plan is still being made. */
   constructor(jobs: number, setup: WorkerSetup) {
     this.#setup = setup;
-    this.#opening = jobs;
+    this.threads = this.#opening = jobs;
+    this.backlog = jobs + 1;
     this.opened = new Promise((resolve, reject) => {
       this.#allOpened = resolve;
       this.#notOpened = reject;
@@ -149,11 +151,4 @@ function segmentOf({ segment }: Assignment): string {
   if (segment.kind !== 'messages') return '';
   const [first, last] = [segment.files[0]?.path, segment.files.at(-1)?.path];
   return first === last ? ` (segment ${first})` : ` (segment ${first} to ${last})`;
-}
-
-function received({ code, stage, message, table, hint, exit, stack, realmId }: SentError, where: string): RealmliftError {
-  const plain = new RealmliftError(code, stage, `${message}${where}`, { table, hint, exit });
-  const error = realmId === undefined ? plain : new RowFault(plain, realmId);
-  if (stack !== undefined) error.stack = stack;
-  return error;
 }

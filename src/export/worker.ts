@@ -1,14 +1,13 @@
 /** A worker thread: one session in the run's snapshot, which takes segment after segment from the coordinator. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
-import { RealmliftError } from '../errors.js';
 import { useSchema } from '../plan/search-path.js';
 import type { Progress } from './row-query.js';
-import { RowFault } from './dealer.js';
 import type { DealtRows } from './set-segments.js';
 import { writeMessagesFiles } from './set-messages-files.js';
 import { UndecodableRows } from '../copy/copy-error.js';
 import { nameUndecodable } from './undecodable-rows.js';
+import { sendable, type SentError } from './sent-error.js';
 import { exportSegment, type FinishedPart, type Segment, type SetFilesSegment } from './segment.js';
 import { forCopying } from '../copy/copy-socket.js';
 import { cutConnection, joinSnapshot, type JoinedSnapshot } from '../snapshot/snapshot.js';
@@ -20,7 +19,10 @@ export interface WorkerSetup {
 /** To the worker. */
 export interface Assignment {
   readonly segment: Segment;
+  /** Where finished parts lie. */
   readonly directory: string;
+  /** Where parts are written; undefined where they may stay at once, in `directory`. */
+  readonly attempt?: string | undefined;
   /** Search path for inline text. */
   readonly schema: string;
 }
@@ -42,19 +44,6 @@ export type WorkerMessage =
   | { readonly kind: 'dealt'; readonly dealt: DealtRows }
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: SentError };
-
-/** An error on its way between threads: the clone of an Error would lose its fields. */
-export interface SentError {
-  readonly code: string;
-  readonly stage: RealmliftError['stage'];
-  readonly message: string;
-  readonly table: string | undefined;
-  readonly hint: string | undefined;
-  readonly exit: RealmliftError['exit'];
-  readonly stack: string | undefined;
-  /** Of a set, the realm whose row it is. */
-  readonly realmId: number | undefined;
-}
 
 /** Milliseconds between two progress messages of a segment. */
 const PROGRESS = 200;
@@ -103,7 +92,7 @@ class SegmentWorker {
     this.#session.then(() => send({ kind: 'opened', error: undefined }), (error: unknown) => send({ kind: 'opened', error: sendable(error) }));
   }
 
-  async work({ segment, directory, schema }: Assignment): Promise<void> {
+  async work({ segment, directory, attempt = directory, schema }: Assignment): Promise<void> {
     if (segment.kind === 'set-files') return this.#filesOf(segment, directory);
     const progress = new Progressing((told) => this.#send({ kind: 'progress', ...told }));
     try {
@@ -111,7 +100,7 @@ class SegmentWorker {
       const client = await this.#session;
       if (this.#placed !== client) await useSchema(client, schema);
       this.#placed = client;
-      await exportSegment(client, segment, directory, {
+      await exportSegment(client, segment, { finished: directory, fresh: attempt }, {
         onPart: (part, kept) => this.#send({ kind: 'part', part, kept }),
         onDamaged: (path) => this.#send({ kind: 'damaged', path }),
         onProgress: (each) => progress.add(each),
@@ -174,10 +163,4 @@ if (port !== null) {
     else if (message === LET_GO) worker.letGo();
     else void worker.work(message);
   });
-}
-
-function sendable(error: unknown): SentError {
-  const known = error instanceof RealmliftError ? error
-    : new RealmliftError('UNEXPECTED', 'copy', (error as Error).message, { cause: error });
-  return { code: known.code, stage: known.stage, message: known.message, table: known.table, hint: known.hint, exit: known.exit, stack: (error as Error).stack, realmId: known instanceof RowFault ? known.realmId : undefined };
 }

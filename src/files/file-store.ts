@@ -42,6 +42,8 @@ export interface Candidate {
   /** As a listing shows it: tells whether what an earlier run fetched is still current. */
   readonly listed?: StoredFile | undefined;
   readonly judge: (info: ObjectInfo) => Verdict;
+  /** It travels whatever `judge` is shown: it may be fetched before that. */
+  readonly travels?: boolean | undefined;
 }
 
 export type Taken = Extract<Verdict, { take: true }>;
@@ -65,6 +67,8 @@ export interface FileStore {
   readonly kind: 'local' | 's3';
   /** For the summary, e.g. `S3 buckets zulip-uploads and zulip-avatars at https://s3.example`. */
   readonly description: string;
+  /** The same for everybody who means the same place, whatever path or address leads there. */
+  readonly name: string;
   /** What is wanted of an area, by the bytes of `path`. @param listed with what listings show of each, where the store has such */
   candidates(area: Area, wanted: WantedFiles, signal: AbortSignal, listed?: boolean): AsyncIterable<Candidate>;
   /**

@@ -26,6 +26,7 @@ async function* uploads(wanted: WantedFiles): AsyncGenerator<Candidate> {
       area: 'uploads', key: pathId, path: pathId, attachmentId,
       ...(size === null ? {} : { rowSize: size }),
       ...(mayOwnUpload(ownerId) ? {} : { refused: 'owner' }),
+      travels: true,
       judge: (info) => ({
         take: true,
         record: {
@@ -66,6 +67,7 @@ async function* avatars(wanted: WantedFiles, tree: UploadsTree): AsyncGenerator<
     const version = wanted.rules.avatarVersions ? { avatar_version: user.avatarVersion } : {};
     yield {
       area: 'avatars', key: path, path,
+      travels: true,
       judge: (info) => ({
         take: true,
         record: {
@@ -84,7 +86,7 @@ async function* emoji({ realmId, rules, emoji: rows }: WantedFiles): AsyncGenera
     for (const suffix of rules.emojiOriginals ? ['', '.original'] : ['']) {
       const path = `${realmId}/emoji/images/${fileName}${suffix}`;
       const record = { realm_id: realmId, author: authorId, path, s3_path: path, file_name: fileName, name, deactivated };
-      candidates.set(path, { area: 'emoji', key: path, path, judge: () => ({ take: true, record }) });
+      candidates.set(path, { area: 'emoji', key: path, path, travels: true, judge: () => ({ take: true, record }) });
     }
   }
   yield* [...candidates.values()].sort((a, b) => byBytes(a.path, b.path));
@@ -96,7 +98,7 @@ async function* realmIcons({ realmId }: WantedFiles, tree: UploadsTree): AsyncGe
   for (const name of names.sort(byBytes)) {
     const path = `${realmId}/${name}`;
     const record = { realm_id: realmId, path, s3_path: path };
-    yield { area: 'realm_icons', key: `${realmId}/realm/${name}`, path, judge: () => ({ take: true, record }) };
+    yield { area: 'realm_icons', key: `${realmId}/realm/${name}`, path, travels: true, judge: () => ({ take: true, record }) };
   }
 }
 

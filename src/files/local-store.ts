@@ -53,10 +53,12 @@ export async function openLocalStore(settings: LocalStoreSettings): Promise<File
 class LocalStore implements FileStore {
   readonly kind = 'local';
   readonly description: string;
+  readonly name: string;
   readonly #copyMode: CopyMode;
   readonly #tree: UploadsTree;
 
   constructor(settings: LocalStoreSettings, tree: UploadsTree) {
+    this.name = 'an uploads directory';
     this.description = `uploads directory ${settings.uploadsDir}`;
     this.#copyMode = settings.copyMode ?? 'copy';
     this.#tree = tree;

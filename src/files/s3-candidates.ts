@@ -35,6 +35,7 @@ async function* uploads(wanted: WantedFiles): AsyncGenerator<Candidate> {
       area: 'uploads', key: pathId, path: pathId, attachmentId,
       ...(size === null ? {} : { rowSize: size }),
       ...(wanted.mayOwnUpload(ownerId) ? {} : { refused: 'owner' }),
+      travels: true,
       judge: (info) => judge(wanted, pathId, info, ownerId, 'attachment row'),
     };
   }
@@ -58,7 +59,7 @@ async function* avatars(wanted: WantedFiles, list: ListAvatarsBucket, always: bo
       const key = `${realmId}/${name}`;
       candidates.push({
         area: 'avatars', key, path: key, listed: object,
-        optional: !uploaded,
+        optional: !uploaded, travels: true,
         judge: (info) => judge(wanted, key, info, user.userId, 'avatar hash', rules.avatarVersions ? { avatar_version: user.avatarVersion } : {}),
       });
     }
@@ -88,7 +89,7 @@ async function* emoji(wanted: WantedFiles): AsyncGenerator<Candidate> {
     for (const suffix of wanted.rules.emojiOriginals ? ['', '.original'] : ['']) {
       const key = `${wanted.realmId}/emoji/images/${fileName}${suffix}`;
       const author = authorId !== null && wanted.isRealmUser(authorId) ? authorId : undefined;
-      candidates.set(key, { area: 'emoji', key, path: key, judge: (info) => judge(wanted, key, info, author, 'emoji row', { file_name: fileName }) });
+      candidates.set(key, { area: 'emoji', key, path: key, travels: author !== undefined, judge: (info) => judge(wanted, key, info, author, 'emoji row', { file_name: fileName }) });
     }
   }
   yield* [...candidates.values()].sort((a, b) => byBytes(a.path, b.path));

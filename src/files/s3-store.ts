@@ -43,12 +43,14 @@ export async function openS3Store(settings: S3StoreSettings): Promise<FileStore>
 class S3Store implements FileStore {
   readonly kind = 's3';
   readonly description: string;
+  readonly name: string;
   readonly #access: S3Access;
   readonly #settings: S3StoreSettings;
 
   constructor(access: S3Access, settings: S3StoreSettings, where: string) {
     this.#access = access;
     this.#settings = settings;
+    this.name = `the buckets ${settings.uploadsBucket} and ${settings.avatarsBucket}`;
     this.description = `S3 buckets ${settings.uploadsBucket} and ${settings.avatarsBucket} at ${where}`;
   }
 

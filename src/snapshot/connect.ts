@@ -42,7 +42,7 @@ const LATER_SETTINGS = [[140000, 'SET idle_session_timeout = 0'], [170000, 'SET 
 const CONNECTION_CHECK = 2_000;
 
 /** What a session is in when its connection breaks, by its role. */
-const STAGES: Readonly<Record<string, Stage>> = { worker: 'copy', backup: 'backup', restore: 'restore', proof: 'restore', load: 'load', target: 'remap' };
+const STAGES: Readonly<Record<string, Stage>> = { worker: 'copy', backup: 'backup', restore: 'restore', proof: 'restore', load: 'load', target: 'remap', queue: 'queue' };
 
 /** Of a server that is good for nothing: the next of the settings may be better. */
 const NEXT = new Set(['SERVER_KIND', 'PROTOCOL_BROKEN', 'CONNECTION_STALLED']);

@@ -1,0 +1,114 @@
+/** The jobs of a run as its coordinator sees them: sent, and heard of again when they are done or have failed everywhere. */
+import { randomUUID } from 'node:crypto';
+import type PgBoss from 'pg-boss';
+import { RealmliftError } from '../errors.js';
+import { received } from '../export/sent-error.js';
+import type { JobFailed } from './jobs.js';
+import { JOBS, WORK_CHANNEL } from './queue-schema.js';
+import type { QueueSession } from './queue-session.js';
+import { JOB_KINDS, queueName, type JobKind } from './runs.js';
+
+interface Pending {
+  readonly resolve: (output: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+type Ended = { readonly id: string; readonly state: 'completed' | 'failed'; readonly output: unknown };
+
+export class JobBoard {
+  readonly #session: QueueSession;
+  readonly #boss: PgBoss;
+  readonly #run: string;
+  readonly #silence: number;
+  readonly #pending = new Map<string, Pending>();
+  #calling = false;
+  #gathering = false;
+  #again = false;
+
+  /** @param silence seconds, for what is told of workers that vanished */
+  constructor(session: QueueSession, boss: PgBoss, run: string, silence: number) {
+    this.#session = session;
+    this.#boss = boss;
+    this.#run = run;
+    this.#silence = silence;
+  }
+
+  /**
+   * @param weight expected bytes: the largest goes first
+   * @param signal drops the job
+   * @returns what the worker says that did it
+   * @throws RealmliftError what the last try failed with; WORKERS_VANISHED
+   */
+  async send<T>(kind: JobKind, job: object, weight: number, signal: AbortSignal): Promise<T> {
+    signal.throwIfAborted();
+    const [id, queue] = [randomUUID(), queueName(kind, this.#run)];
+    const done = new Promise<unknown>((resolve, reject) => this.#pending.set(id, { resolve, reject }));
+    const drop = (): void => {
+      this.#take(id)?.reject(signal.reason);
+      this.#boss.deleteJob(queue, id).catch(() => undefined);
+    };
+    signal.addEventListener('abort', drop, { once: true });
+    try {
+      // Not before the job: the abortion of one that is still on its way is told by the same promise.
+      await Promise.race([this.#boss.send(queue, job, { id, priority: Math.min(2 ** 31 - 1, Math.round(weight / 1024)) }), done]);
+      this.#call();
+      return await done as T;
+    } finally {
+      signal.removeEventListener('abort', drop);
+      this.#pending.delete(id);
+    }
+  }
+
+  /** Looks for jobs that have come to their end. */
+  async gather(): Promise<void> {
+    if (this.#gathering) {
+      this.#again = true;
+      return;
+    }
+    this.#gathering = true;
+    try {
+      do {
+        this.#again = false;
+        const { rows } = await this.#session.executeSql<Ended>(`
+          DELETE FROM ${JOBS}.job WHERE name = ANY ($1) AND state IN ('completed', 'failed') RETURNING id, state, output`, [JOB_KINDS.map((kind) => queueName(kind, this.#run))]);
+        for (const each of rows) this.#ended(each);
+      } while (this.#again as boolean);
+    } finally {
+      this.#gathering = false;
+    }
+  }
+
+  /** Gives jobs back that nobody has been heard of for too long. */
+  async expire(): Promise<void> {
+    await this.#boss.expire();
+  }
+
+  #ended({ id, state, output }: Ended): void {
+    const job = this.#take(id);
+    if (state === 'completed') job?.resolve(output);
+    else job?.reject(this.#failure(output as Partial<JobFailed> | null));
+  }
+
+  #failure(output: Partial<JobFailed> | null): RealmliftError {
+    if (output?.error !== undefined) return received(output.error, '');
+    return new RealmliftError('WORKERS_VANISHED', 'queue', `every worker that had this piece of work was not heard of for ${this.#silence} s`, {
+      hint: 'do they run out of memory? Look at their own output; then run again with --resume',
+    });
+  }
+
+  #take(id: string): Pending | undefined {
+    const job = this.#pending.get(id);
+    this.#pending.delete(id);
+    return job;
+  }
+
+  /** Tells the workers that there is work, once for all that is sent at a time. */
+  #call(): void {
+    if (this.#calling) return;
+    this.#calling = true;
+    setImmediate(() => {
+      this.#calling = false;
+      this.#session.executeSql(`NOTIFY ${WORK_CHANNEL}`).catch(() => undefined);
+    });
+  }
+}

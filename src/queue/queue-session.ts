@@ -1,0 +1,97 @@
+/** A session in the queue's database, which does one thing after the other and hears what others notify. */
+import type pg from 'pg';
+import { RealmliftError } from '../errors.js';
+import { databaseIdentity } from '../export/run-identity.js';
+import { connect } from '../snapshot/connect.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+
+/** What runs statements: a session, or a transaction of it. In pg-boss's words, which runs its own on it. */
+export interface Statements {
+  executeSql<T extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: T[] }>;
+}
+
+export class QueueSession implements Statements {
+  /** Aborts when the session ends by itself; its reason is the error. */
+  readonly lost: AbortSignal;
+  readonly #client: pg.Client;
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(client: pg.Client, lost: AbortSignal) {
+    this.#client = client;
+    this.lost = lost;
+  }
+
+  /**
+   * @param channel whose notifications `onNotice` is told of
+   * @throws RealmliftError QUEUE_UNREACHABLE
+   */
+  static async open(settings: ConnectionSettings, channel: string, onNotice: () => void): Promise<QueueSession> {
+    const client = await connect(settings, 'queue').catch((cause: unknown) => {
+      throw new RealmliftError('QUEUE_UNREACHABLE', 'queue', (cause as Error).message, { hint: 'check the URL of --queue: a database of its own, in which the queue is kept', cause });
+    });
+    const lost = new AbortController();
+    let ending: unknown;
+    client.on('error', (error) => { ending ??= error; });
+    client.on('end', () => lost.abort(queueLost(ending)));
+    client.on('notification', onNotice);
+    await client.query(`LISTEN ${channel}`);
+    return new QueueSession(client, lost.signal);
+  }
+
+  executeSql<T extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: T[] }> {
+    return this.#inTurn(() => this.#run<T>(text, values));
+  }
+
+  /** Runs `work` in one transaction, with nothing else of this session in between. */
+  transaction<T>(work: (statements: Statements) => Promise<T>): Promise<T> {
+    return this.#inTurn(async () => {
+      await this.#run('BEGIN');
+      try {
+        const result = await work({ executeSql: (text, values) => this.#run(text, values) });
+        await this.#run('COMMIT');
+        return result;
+      } catch (error) {
+        await this.#client.query('ROLLBACK').catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  /** Which database it is in, see databaseIdentity. */
+  identity(settings: ConnectionSettings): Promise<string> {
+    return this.#inTurn(() => databaseIdentity(this.#client, settings));
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end().catch(() => undefined);
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #run<T extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: T[] }> {
+    try {
+      return await this.#client.query<T>(text, values as unknown[]);
+    } catch (error) {
+      this.lost.throwIfAborted();
+      throw queueError(error);
+    }
+  }
+}
+
+function queueLost(cause: unknown): RealmliftError {
+  return new RealmliftError('QUEUE_LOST', 'queue', `the session in the queue's database ended${cause === undefined ? '' : `: ${(cause as Error).message}`}`, {
+    hint: 'was that server restarted? Nothing was published; run again with --resume', cause,
+  });
+}
+
+/** An error of the server names objects of the queue, never what is in it. */
+function queueError(cause: unknown): unknown {
+  const { severity, code } = cause as { severity?: string; code?: string };
+  if (code === '42501') return new RealmliftError('QUEUE_FORBIDDEN', 'queue', `the role may not use the queue's database (${(cause as Error).message})`, { hint: 'give it a database that it owns', cause });
+  if (severity !== undefined) return cause;
+  return /Connection terminated|not queryable/.test((cause as Error).message) ? queueLost(cause) : cause;
+}

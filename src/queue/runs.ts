@@ -1,0 +1,79 @@
+/**
+ * The runs of a queue. A coordinator shows that it lives by a lock of its session, which the server gives free when it is gone; a worker by
+ * telling now and then that it is there. All times are the queue's server's: whose clock goes wrong makes no difference.
+ */
+import type PgBoss from 'pg-boss';
+import type { Expected } from './expected.js';
+import { RUN_LOCK } from './queue-schema.js';
+import type { QueueSession } from './queue-session.js';
+
+export interface AnnouncedRun {
+  readonly id: string;
+  readonly expected: Expected;
+  /** The snapshot is needed no more: only files are left. */
+  readonly letGo: boolean;
+}
+
+/** Kinds of jobs of a run, each in a queue of its own. */
+export const JOB_KINDS = ['rows', 'files'] as const;
+
+export type JobKind = (typeof JOB_KINDS)[number];
+
+export function queueName(kind: JobKind, run: string): string {
+  return `${kind}-${run}`;
+}
+
+const ALIVE = `EXISTS (
+  SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = ${RUN_LOCK} AND l.objid = r.number AND l.objsubid = 2 AND l.granted
+    AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))`;
+
+/** @param retry how often a job is tried again @param silence seconds after which a worker that is not heard of has lost its jobs */
+export async function announceRun(session: QueueSession, boss: PgBoss, id: string, expected: Expected, retry: number, silence: number): Promise<void> {
+  for (const kind of JOB_KINDS) await boss.createQueue(queueName(kind, id), { name: queueName(kind, id), retryLimit: retry, retryDelay: 1, retryBackoff: true, expireInSeconds: silence });
+  await session.transaction(async (statements) => {
+    const { rows: [run] } = await statements.executeSql<{ number: number }>('INSERT INTO realmlift_queue.run (id, expected) VALUES ($1, $2) RETURNING number', [id, JSON.stringify(expected)]);
+    await statements.executeSql(`SELECT pg_advisory_lock(${RUN_LOCK}, $1)`, [run?.number]);
+  });
+}
+
+/** Those whose coordinators live. */
+export async function livingRuns(session: QueueSession): Promise<AnnouncedRun[]> {
+  const { rows } = await session.executeSql<{ id: string; expected: Expected; let_go: boolean }>(`SELECT r.id, r.expected, r.let_go FROM realmlift_queue.run r WHERE ${ALIVE} ORDER BY r.number`);
+  return rows.map(({ id, expected, let_go: letGo }) => ({ id, expected, letGo }));
+}
+
+/** Removes runs whose coordinators are gone, with their jobs. @returns how many */
+export async function removeDeadRuns(session: QueueSession, boss: PgBoss): Promise<number> {
+  const { rows } = await session.executeSql<{ id: string }>(`DELETE FROM realmlift_queue.run r WHERE NOT ${ALIVE} RETURNING r.id`);
+  for (const { id } of rows) await removeJobs(boss, id);
+  return rows.length;
+}
+
+export async function removeRun(session: QueueSession, boss: PgBoss, id: string): Promise<void> {
+  await session.executeSql('DELETE FROM realmlift_queue.run WHERE id = $1', [id]);
+  await removeJobs(boss, id);
+}
+
+async function removeJobs(boss: PgBoss, run: string): Promise<void> {
+  for (const kind of JOB_KINDS) await boss.deleteQueue(queueName(kind, run));
+}
+
+export interface SeenWorker {
+  readonly name: string;
+  readonly threads: number;
+  /** Why it takes no part. */
+  readonly refused: string | null;
+}
+
+/** Who was heard of within so many seconds. */
+export async function workersOf(session: QueueSession, run: string, silence: number): Promise<SeenWorker[]> {
+  return (await session.executeSql<SeenWorker & { [column: string]: unknown }>(`
+    SELECT name, threads, refused FROM realmlift_queue.worker WHERE run = $1 AND seen > now() - $2 * interval '1 second' ORDER BY name`, [run, silence])).rows;
+}
+
+/** Tells the run that this worker is there. Of a run that is gone, nothing. */
+export async function tellWorker(session: QueueSession, run: string, { name, threads, refused }: SeenWorker): Promise<void> {
+  await session.executeSql(`
+    INSERT INTO realmlift_queue.worker (run, name, threads, refused) SELECT id, $2, $3, $4 FROM realmlift_queue.run WHERE id = $1
+    ON CONFLICT (run, name) DO UPDATE SET threads = excluded.threads, refused = excluded.refused, seen = now()`, [run, name, threads, refused]);
+}

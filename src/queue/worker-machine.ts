@@ -1,0 +1,177 @@
+/** A machine that works for the runs of a queue: it finds them, joins those it may, and leaves them when they are over. */
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type PgBoss from 'pg-boss';
+import { asRealmliftError, RealmliftError } from '../errors.js';
+import { WorkerPool } from '../export/worker-pool.js';
+import type { FileStore } from '../files/file-store.js';
+import { connect, settingsOf } from '../snapshot/connect.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { mismatch, sourceMarks, versionMismatch } from './expected.js';
+import { openQueue, WORK_CHANNEL } from './queue-schema.js';
+import { QueueSession } from './queue-session.js';
+import { RunPart } from './run-part.js';
+import { livingRuns, tellWorker, type AnnouncedRun } from './runs.js';
+
+/** Milliseconds after which it looks again for runs and jobs, although nobody says anything. */
+const LOOK = 1000;
+
+/** Milliseconds between two attempts to reach a queue that is gone. */
+const RECONNECT = 5000;
+
+export interface MachineOptions {
+  readonly queue: ConnectionSettings;
+  /** The source, by this machine's own settings. */
+  readonly source: ConnectionSettings;
+  /** Threads for the rows of each run. */
+  readonly jobs: number;
+  readonly fileJobs: number;
+  readonly openStore: () => Promise<FileStore>;
+  readonly salt: string | undefined;
+  /** Its path of the directory that all share; undefined where that is the coordinator's. */
+  readonly output: string | undefined;
+  /** End when the first run that it took part in is over. */
+  readonly oneRun: boolean;
+  readonly signal: AbortSignal;
+  /** What it does, in one line. */
+  readonly onEvent: (text: string) => void;
+}
+
+/**
+ * Works until the signal aborts, or the one run is over.
+ * @throws RealmliftError QUEUE_UNREACHABLE, QUEUE_VERSION, QUEUE_FORBIDDEN when the queue cannot be used at the beginning; the reason of the signal
+ */
+export async function workForQueue(options: MachineOptions): Promise<void> {
+  const machine = new WorkerMachine(options);
+  for (let first = true; ; first = false) {
+    try {
+      if (await machine.serve()) return;
+    } catch (error) {
+      options.signal.throwIfAborted();
+      const { code } = asRealmliftError(error);
+      if (code !== 'QUEUE_LOST' && (first || code !== 'QUEUE_UNREACHABLE')) throw error;
+      options.onEvent(`${asRealmliftError(error).message}: trying again`);
+      await sleep(RECONNECT, undefined, { signal: options.signal }).catch(() => options.signal.throwIfAborted());
+    }
+  }
+}
+
+class WorkerMachine {
+  readonly #options: MachineOptions;
+  readonly #name = `${hostname()}-${process.pid}`;
+  readonly #parts = new Map<string, RunPart>();
+  /** Runs that it is about to join, or has looked at not long ago. */
+  readonly #looked = new Set<string>();
+  readonly #told = new Map<string, string>();
+  #wake: () => void = () => undefined;
+  #finished = 0;
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+  }
+
+  /** @returns true when the one run is over */
+  async serve(): Promise<boolean> {
+    const { queue, signal, oneRun } = this.#options;
+    const session = await QueueSession.open(queue, WORK_CHANNEL, () => this.#wake());
+    try {
+      const boss = await openQueue(session);
+      const ended = AbortSignal.any([signal, session.lost]);
+      ended.addEventListener('abort', () => this.#wake(), { once: true });
+      while (!ended.aborted) {
+        const awake = new Promise<void>((resolve) => { this.#wake = resolve; });
+        await this.#look(session, boss);
+        if (oneRun && this.#finished > 0 && this.#parts.size === 0) return true;
+        const timer = setTimeout(() => this.#wake(), LOOK);
+        await awake;
+        clearTimeout(timer);
+      }
+      throw ended.reason;
+    } finally {
+      await Promise.all([...this.#parts.values()].map((part) => part.leave()));
+      this.#parts.clear();
+      this.#looked.clear();
+      await session.close();
+    }
+  }
+
+  async #look(session: QueueSession, boss: PgBoss): Promise<void> {
+    const living = await livingRuns(session);
+    for (const run of living) {
+      const part = this.#parts.get(run.id);
+      if (part === undefined) this.#consider(run, session, boss);
+      else {
+        if (run.letGo) part.letGo();
+        part.take();
+      }
+    }
+    for (const [id, part] of this.#parts) {
+      if (living.some((run) => run.id === id)) continue;
+      this.#parts.delete(id);
+      this.#finished += 1;
+      await part.leave();
+      this.#options.onEvent(`the run ${short(id)} is over`);
+    }
+  }
+
+  /** Joins the run, or tells why not and looks again later: what was wrong may be mended. */
+  #consider(run: AnnouncedRun, session: QueueSession, boss: PgBoss): void {
+    if (this.#looked.has(run.id)) return;
+    this.#looked.add(run.id);
+    this.#join(run, session, boss).catch(async (error: unknown) => {
+      if (session.lost.aborted) return;
+      const { message } = asRealmliftError(error);
+      if (this.#told.get(run.id) !== message) this.#options.onEvent(`takes no part in the run ${short(run.id)}: ${message}`);
+      this.#told.set(run.id, message);
+      await tellWorker(session, run.id, { name: this.#name, threads: 0, refused: message });
+      setTimeout(() => this.#looked.delete(run.id), run.expected.silence * 1000 / 3);
+    }).catch(() => undefined);
+  }
+
+  async #join(run: AnnouncedRun, session: QueueSession, boss: PgBoss): Promise<void> {
+    const { source, salt, jobs, fileJobs, openStore, onEvent } = this.#options;
+    const output = this.#options.output ?? run.expected.output;
+    const other = versionMismatch(run.expected);
+    if (other !== undefined) throw refused(other);
+    const store = await openStore();
+    let threads: WorkerPool | undefined;
+    try {
+      const client = await connect(source, 'worker');
+      let settings: ConnectionSettings;
+      try {
+        settings = settingsOf(client, source);
+        const wrong = mismatch(run.id, run.expected, { marks: await sourceMarks(client, source, run.id), salt, store, output });
+        if (wrong !== undefined) throw refused(wrong);
+      } finally {
+        await client.end().catch(() => undefined);
+      }
+      if (!run.letGo) {
+        const { id, held } = run.expected.snapshot;
+        threads = new WorkerPool(jobs, { snapshot: { settings, id, held: [...held] } });
+        await threads.opened;
+      }
+      const part = new RunPart(run, session, boss, threads, {
+        name: this.#name, output, store, fileJobs,
+        onFailed: (error) => onEvent(`a piece of the run ${short(run.id)} failed here: ${error.code}: ${error.message}`),
+      });
+      this.#parts.set(run.id, part);
+      this.#told.delete(run.id);
+      onEvent(`takes part in the run ${short(run.id)}`);
+      await part.begin();
+    } catch (error) {
+      if (!this.#parts.has(run.id)) {
+        store.close();
+        await threads?.close();
+      }
+      throw error;
+    }
+  }
+}
+
+function refused(why: string): RealmliftError {
+  return new RealmliftError('WORKER_REFUSED', 'queue', why);
+}
+
+function short(id: string): string {
+  return id.slice(0, 8);
+}
