@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { realmliftCommand } from './cli/commands.js';
 import { errorJson } from './cli/conclude.js';
 import { requireOpenFiles } from './cli/open-files.js';
+import { usageError } from './cli/usage-error.js';
 import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
 import { streamError } from './package/stream-error.js';
 import { removeAbandoned } from './temporary-directory.js';
@@ -41,7 +42,7 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.done;
     // Without any word the help itself was printed.
-    if (error.code !== 'commander.help') process.stderr.write(`${usageError(error).line}\n`);
+    if (error.code !== 'commander.help') process.stderr.write(`${usageError(error, program === undefined || program.commands.length > 1 ? '' : named).line}\n`);
     return EXIT.usage;
   }
   const known = asRealmliftError(streamError(error));
@@ -49,10 +50,6 @@ function report(error: unknown): number {
   const json = named.startsWith('export') && program?.commands.some((command) => command.opts<{ json?: true }>().json === true);
   process.stderr.write(`${json ? errorJson(known) : process.argv.includes('--debug') ? chain(error) : known.line}\n`);
   return known.exit;
-}
-
-function usageError({ message }: CommanderError): RealmliftError {
-  return new RealmliftError('USAGE', 'usage', message.replace(/^error: /, ''), { hint: `realmlift ${program === undefined || program.commands.length > 1 ? '' : `${named} `}--help explains` });
 }
 
 function chain(error: unknown): string {
