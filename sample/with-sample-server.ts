@@ -48,7 +48,7 @@ async function run(command: string, parameters: readonly string[], environment: 
 /** A shell gets the terminal's own signals: those that reach this process are its too. */
 async function runShell(environment: NodeJS.ProcessEnv): Promise<number> {
   console.error(`
-A shell with the sample server, which only you can reach and which ends with the shell: change what you like.
+A shell with the sample server, on this machine alone, which ends with the shell: change what you like.
   DATABASE_URL  ${environment.DATABASE_URL ?? ''}
   S3_ENDPOINT   ${environment.S3_ENDPOINT ?? ''} (with S3_UPLOADS_BUCKET, S3_AVATARS_BUCKET and keys)
 Try: realmlift plan --realm acme

@@ -61,6 +61,37 @@ t.test('the command finds the database and the buckets; its exit code is passed 
   t.same(leftovers, []);
 });
 
+t.test('a shell gets the settings, and however it ends the servers end with it and all is well', async (t) => {
+  const child = spawn(process.execPath, [SCRIPT, '--shell'], { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, SHELL: '/bin/sh', PGDATABASE: 'other' }, cwd: join(SCRIPT, '..', '..', '..') });
+  child.stdin.end('echo "$DATABASE_URL $S3_UPLOADS_BUCKET ${PGDATABASE-none}"; exit 7\n');
+  const [output, errors, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit') as Promise<[number | null]>]);
+  t.match(output, /^postgresql:\/\/postgres:\w+@127\.0\.0\.1:\d+\/zulip zulip-uploads none\n$/);
+  t.equal(code, 0);
+  t.match(errors, /A shell with the sample server.*DATABASE_URL.*Try: realmlift plan --realm acme.*\^D, ends it/s);
+});
+
+t.test('make says what is wrong before it builds or starts anything', async (t) => {
+  const directory = t.testdir({ out: { acme: { 'manifest.json': '{}' } } });
+  const make = async (...words: string[]): Promise<{ code: number | null; errors: string }> => {
+    const child = spawn('make', [...words, `OUT=${join(directory, 'out')}`], { stdio: ['ignore', 'ignore', 'pipe'], cwd: join(SCRIPT, '..', '..', '..'), env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(PG|DATABASE_URL|MAKE|MFLAGS)/.test(name))) });
+    const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit') as Promise<[number | null]>]);
+    return { code, errors };
+  };
+  for (const [words, problem] of [
+    [['export'], /REALM= is missing: make export REALM=name/], [['export', 'REALM=acme', 'MODE=all'], /MODE= is full, consent or public, and not all/],
+    [['export', 'REALM=acme', 'UPLOADS=/srv'], /are of your own server/], [['load', 'DIR=x'], /TARGET= is missing/], [['backup', 'TO=x'], /RECIPIENT= is missing/],
+  ] as const) t.match(await make(...words), { code: 2, errors: problem }, words.join(' '));
+  // Built it is, as tests run.
+  for (const [words, problem] of [
+    [['export', 'REALM=acme'], /acme is there already: look at .*report\.html; rm -r .*makes room/], [['export', 'REALM=tiny', 'ARGS=--bogus'], /unknown option '--bogus' \(realmlift export --help explains\)/],
+  ] as const) {
+    const { code, errors } = await make(...words, '-o', 'build');
+    t.equal(code, 2);
+    t.match(errors, problem);
+    t.notMatch(errors, /sample server/, 'no server was started');
+  }
+});
+
 t.test('signals reach the command, each once, and nothing stays', async (t) => {
   let seen = '';
   const { code, leftovers } = await run(t, `
