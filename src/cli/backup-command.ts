@@ -12,7 +12,7 @@ import { collect } from './collect.js';
 import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
 import { size, thousands } from './summary.js';
 import { wholeNumber } from './whole-number.js';
-import { narrate, QUIET, type NarrationOptions } from './narrate.js';
+import { narrate, quietOption, type NarrationOptions } from './narrate.js';
 
 interface BackupArguments extends LockOptions, NarrationOptions {
   readonly to: string;
@@ -47,7 +47,7 @@ export function backupCommand(): Command {
     .option('--private-names', 'names of parts do not tell those of the tables')
     .option('--keep <n>', 'then remove all but the newest n backups, if the new one is good; never the last verified one', wholeNumber(1))
     .option('--prove [url]', 'restore it into a server started for the purpose, or into the empty database of the URL, and compare every table')
-    .addOption(QUIET)
+    .addOption(quietOption())
     .option('--json', 'print the result as one JSON object')
     .addHelpText('after', `
 Examples:

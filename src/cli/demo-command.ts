@@ -1,6 +1,8 @@
 /** `realmlift demo`. */
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Command } from 'commander';
 import { RealmliftError } from '../errors.js';
 import { REPORT_PAGE } from '../package/side-files.js';
@@ -8,17 +10,35 @@ import { REPORT_PAGE } from '../package/side-files.js';
 export function demoCommand(): Command {
   return new Command('demo')
     .option('--output <dir>', 'directory under which acme is made', 'realmlift-demo')
+    .option('--no-open', 'do not show its page in a browser')
     .addHelpText('after', `
 Examples:
-  npx realmlift demo && xdg-open realmlift-demo/acme/report.html
+  npx realmlift demo
+  npx realmlift demo --output /tmp/demo --no-open
+
+The first time npm fetches a PostgreSQL server (58 MB). A browser is opened where there is a terminal and a screen.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage.`)
-    .action(async ({ output }: { output: string }) => {
+    .action(async ({ output, open }: { output: string; open: boolean }) => {
       const made = join(output, 'acme');
       if (existsSync(made)) throw new RealmliftError('OUTPUT_EXISTS', 'usage', `${made} is there already`, { hint: `look at ${join(made, REPORT_PAGE)}, or choose another --output` });
       const { runDemo } = await import('../demo/demo.js');
       const code = await runDemo(output, (text) => { process.stderr.write(`demo: ${text}\n`); });
-      if (code === 0) process.stdout.write(`file://${resolve(made, REPORT_PAGE)}\n`);
-      else process.exitCode = code;
+      if (code !== 0) {
+        process.exitCode = code;
+        return;
+      }
+      const { href } = pathToFileURL(resolve(made, REPORT_PAGE));
+      process.stdout.write(`${href}\n`);
+      if (open && process.stdout.isTTY) show(href);
     });
+}
+
+/** Where there is no screen, or nothing that shows pages, the address was printed. */
+function show(href: string): void {
+  const { DISPLAY = '', WAYLAND_DISPLAY = '' } = process.env;
+  if (process.platform !== 'darwin' && DISPLAY === '' && WAYLAND_DISPLAY === '') return;
+  const opener = spawn(process.platform === 'darwin' ? 'open' : 'xdg-open', [href], { detached: true, stdio: 'ignore' });
+  opener.on('error', () => undefined);
+  opener.unref();
 }

@@ -17,10 +17,13 @@ const INTERVAL: Readonly<Record<ProgressMode, number>> = { bars: 250, log: 10_00
 /** A rate looks so far back. */
 const LOOK_BACK = 30_000;
 
-export const QUIET = new Option('--quiet', 'tell nothing while it works, and nothing when all is well').conflicts('json');
+/** An option of its own for each command: the heading that it stands under in the help becomes part of it. */
+export function quietOption(): Option {
+  return new Option('--quiet', 'tell nothing while it works, and nothing when all is well').conflicts('json');
+}
 
 export function addQuiet(command: Command): Command {
-  return command.addOption(QUIET);
+  return command.addOption(quietOption());
 }
 
 /** Runs `work` and shows what it tells. @param out where; standard error */

@@ -16,7 +16,7 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { thousands } from './summary.js';
 import { wholeNumber } from './whole-number.js';
-import { narrate, QUIET, type NarrationOptions } from './narrate.js';
+import { narrate, quietOption, type NarrationOptions } from './narrate.js';
 
 interface RestoreArguments extends NarrationOptions {
   readonly identity?: string;
@@ -46,7 +46,7 @@ export function restoreCommand(): Command {
     .option('--uploads', 'restore the uploaded files: into --uploads-dir, or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET, which must be empty')
     .option('--uploads-dir <dir>', 'the empty directory for the uploaded files; implies --uploads')
     .option('--prove', 'then read every table back and compare it with the source; without --database-url on a server started for the purpose')
-    .addOption(QUIET)
+    .addOption(quietOption())
     .option('--json', 'print the result as one JSON object')
     .addHelpText('after', `
 Examples:
