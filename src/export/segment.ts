@@ -10,7 +10,6 @@ import { isIntact, PartFile } from '../package/part-file.js';
 import { takeFromBase, type SegmentBase } from './base-files.js';
 import { confirmMessages, consecutive, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
 import { copyDigest, copyInto, describeQuery, type Progress, type RowQuery } from './row-query.js';
-import type { TargetMessages } from './set-messages-files.js';
 import { dealSegment, type AnySetSegment, type DealtRows } from './set-segments.js';
 import { SourceDigest } from './source-digest.js';
 
@@ -29,16 +28,7 @@ export interface MessageSegment extends MessageQueries {
   readonly base: SegmentBase | undefined;
 }
 
-/** The messages files of one target of a set. */
-export interface SetFilesSegment {
-  readonly kind: 'set-files';
-  readonly set: TargetMessages;
-  readonly ordinal: number;
-  /** Number of its first file among those of the set. */
-  readonly first: number;
-}
-
-export type Segment = TableSegment | MessageSegment | AnySetSegment | SetFilesSegment;
+export type Segment = TableSegment | MessageSegment | AnySetSegment;
 
 /** A finished file, safe on disk. */
 export interface FinishedPart {
@@ -87,8 +77,6 @@ export async function exportSegment(client: pg.Client, segment: Segment, places:
   switch (segment.kind) {
     case 'table': return tableSegment(client, segment, places, events);
     case 'messages': return messageSegment(client, segment, places, events);
-    // It needs no session.
-    case 'set-files': return;
     default: events.onDealt(await dealSegment(client, segment, events.onProgress));
   }
 }

@@ -15,14 +15,12 @@ import { planExport, type ExportPlan } from '../plan/plan-export.js';
 import { planSet } from '../plan/plan-set.js';
 import type { Realm } from '../plan/realm.js';
 import type { Target } from '../plan/targets.js';
-import { finishReport } from '../report/finish-report.js';
 import type { Place } from '../report/place.js';
-import { requireGood } from '../verify/require-good.js';
 import type { VerifyReport } from '../verify/verify-export.js';
-import { withVerifyLanes, type Lend } from '../verify/verify-lanes.js';
 import { inTurn } from './in-turn.js';
 import { checkBeforehand } from './check-beforehand.js';
 import { closeSet } from './close-references.js';
+import { FinisherPool } from './finisher-pool.js';
 import { tablesByClass, type RealmResult, type RunContext } from './realm-run.js';
 import { SetRows } from './set-rows.js';
 import { exportSetTarget, type SetOfTargets } from './set-target.js';
@@ -161,11 +159,13 @@ class SetExport {
     this.#options.onCopied();
     for (const [ordinal, error] of rows.failed) this.#fail((taken[ordinal] as Taken).target, error);
     const reader = new SpoolReader();
+    const messages = { messages: rows.messages, usermessages: rows.usermessages, targets: taken.length, tables: ['zerver_message', 'zerver_usermessage'] } as const;
     try {
-      const set: SetOfTargets = { context: this.#context, rows, wanted: { reader, bots, spools: spoolsWanted(rows.spools), unreadable: rows.unreadable }, reader, status, targets: taken.length };
-      const left = taken.map((each, ordinal) => ({ ...each, ordinal })).filter(({ ordinal }) => !rows.failed.has(ordinal));
-      const finish = (lend: Lend | undefined): Promise<void> => this.#finishAll(set, left, lend);
-      await (this.#options.verify ? withVerifyLanes(jobs, finish) : finish(undefined));
+      await FinisherPool.with(jobs, { set: messages }, async (finishers) => {
+        const set: SetOfTargets = { context: this.#context, rows, wanted: { reader, bots, spools: spoolsWanted(rows.spools), unreadable: rows.unreadable }, reader, status, finishers };
+        const left = taken.map((each, ordinal) => ({ ...each, ordinal })).filter(({ ordinal }) => !rows.failed.has(ordinal));
+        await this.#finishAll(set, left);
+      });
     } finally {
       reader.close();
     }
@@ -180,14 +180,14 @@ class SetExport {
   }
 
   /** While some are flushed and published, the next are put together. */
-  async #finishAll(set: SetOfTargets, left: readonly (Taken & { ordinal: number })[], lend: Lend | undefined): Promise<void> {
+  async #finishAll(set: SetOfTargets, left: readonly (Taken & { ordinal: number })[]): Promise<void> {
     let publishing: Promise<void> = Promise.resolve();
     for (let at = 0; at < left.length; at += PUBLISHED_AT_ONCE) {
       const whole: { taken: Taken; result: SetResult }[] = [];
       await inTurn(left.slice(at, at + PUBLISHED_AT_ONCE), AT_ONCE, async ({ ordinal, ...taken }) => {
         try {
           this.#context.snapshot.lost.throwIfAborted();
-          whole.push({ taken, result: await this.#finish(set, ordinal, taken, lend) });
+          whole.push({ taken, result: await this.#finish(set, ordinal, taken) });
         } catch (error) {
           this.#context.snapshot.lost.throwIfAborted();
           this.#fail(taken.target, error);
@@ -201,17 +201,17 @@ class SetExport {
     await publishing;
   }
 
-  async #finish(set: SetOfTargets, ordinal: number, { target, output }: Taken, lend: Lend | undefined): Promise<SetResult> {
-    const started = performance.now();
+  async #finish(set: SetOfTargets, ordinal: number, { target, output }: Taken): Promise<SetResult> {
+    const { choices, verify, placeOf } = this.#options;
+    const began = Date.now();
     return Journal.with(output.run, async (journal) => {
       const planned = await this.#plan(target, this.#options.seed ?? journal.head?.seed ?? randomBytes(32).toString('hex'));
       const plan = { ...planned, compiled: { ...planned.compiled, ledger: this.#ledger } };
-      const result = await exportSetTarget(set, ordinal, { target: target.name, plan, output, journal, owners: undefined, options: this.#options.choices, flushed: false });
-      const hint = `realmlift verify ${output.partial} lists them; nothing was published`;
-      const verified = await lend?.((workers) => requireGood(output.partial, { workers }, hint));
-      const seconds = (performance.now() - started) / 1000;
-      const times = { finished_at: new Date().toISOString(), seconds, verify_seconds: verified?.totals.seconds ?? null, jobs: this.#context.jobs };
-      await finishReport(output.partial, { verified, times, place: this.#options.placeOf?.(target.directory) ?? { directory: output.final }, flushed: false });
+      const result = await exportSetTarget(set, ordinal, { target: target.name, plan, output, journal, owners: undefined, options: choices, flushed: false });
+      const verified = await set.finishers.run('conclude', {
+        directory: output.partial, place: placeOf?.(target.directory) ?? { directory: output.final }, began, jobs: this.#context.jobs,
+        hint: verify ? `realmlift verify ${output.partial} lists them; nothing was published` : undefined,
+      });
       return { ...result, directory: output.final, verified };
     }, false);
   }

@@ -6,8 +6,9 @@ import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { JournalPart } from '../package/journal.js';
 import type { MigrationStatusResult } from '../package/migration-status.js';
 import { PartFile } from '../package/part-file.js';
+import type { FinisherPool } from './finisher-pool.js';
 import { withoutLostAttachments } from './lost-attachments.js';
-import { ledgerPath, messagesPath, PARTS_DIRECTORY, partPath } from './part-paths.js';
+import { ledgerPath, PARTS_DIRECTORY, partPath } from './part-paths.js';
 import type { Parts } from './parts.js';
 import { pullRealmFiles, wantedOf } from './realm-files.js';
 import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext } from './realm-run.js';
@@ -24,7 +25,7 @@ export interface SetOfTargets {
   readonly wanted: WantedSpools;
   readonly reader: SpoolReader;
   readonly status: MigrationStatusResult | undefined;
-  readonly targets: number;
+  readonly finishers: FinisherPool;
 }
 
 /** Exports into `run.output.partial`; the caller verifies, flushes and publishes. @param ordinal of the target in the set */
@@ -40,7 +41,7 @@ export async function exportSetTarget(set: SetOfTargets, ordinal: number, run: R
   context.onEvent({ target: run.target, kind: 'packaging' });
   const parts = new SetParts(set, ordinal, run);
   if (files.lostAttachmentIds.length > 0) await parts.leaveOutLost(files);
-  await parts.writeMessages(signal);
+  await parts.writeMessages();
   const totals = new Totals(run.plan);
   for (const [path, part] of parts.all()) totals.add({ ...part, path });
   return concludeRun(context, run, { parts, totals, files, losses, status, warnings: status?.warnings ?? [] });
@@ -104,19 +105,15 @@ class SetParts implements Parts {
     for (const [at, part] of await withoutLostAttachments(output.partial, plan, copied, lostAttachmentIds)) this.#own.set(at, part);
   }
 
-  async writeMessages(signal: AbortSignal): Promise<void> {
-    const { context, rows: { messages, usermessages, files: { first } }, targets } = this.#set;
+  async writeMessages(): Promise<void> {
+    const { finishers, rows: { files: { first } } } = this.#set;
     const { output, journal } = this.#run;
-    const segment = {
-      kind: 'set-files', ordinal: this.#ordinal, first: first[this.#ordinal] as number,
-      set: { messages, usermessages, targets, tables: ['zerver_message', 'zerver_usermessage'] },
-    } as const;
-    await context.pool.run({ segment, directory: output.partial, schema: context.source.schema }, 0, signal, (message) => {
-      if (message.kind !== 'part') return;
-      this.#messages.push(message.part);
-      this.#own.set(messagesPath(this.#messages.length), message.part);
-      journal.append('part', message.part);
-    });
+    const written = await finishers.run('messages', { ordinal: this.#ordinal, first: first[this.#ordinal] as number, directory: output.partial });
+    for (const part of written) {
+      this.#messages.push(part);
+      this.#own.set(part.path, part);
+      journal.append('part', part);
+    }
   }
 
   #partOf(path: string, name: string): JournalPart {

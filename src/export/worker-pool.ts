@@ -64,8 +64,9 @@ export class WorkerPool implements SegmentWorkers {
     });
   }
 
-  /** Has all threads end their sessions: no segment will need one any more. */
+  /** Has all threads end their sessions, and themselves: there will be no segment any more. */
   letGo(): void {
+    this.#closing = true;
     for (const worker of this.#workers) worker.postMessage(LET_GO);
   }
 
@@ -141,7 +142,6 @@ export class WorkerPool implements SegmentWorkers {
 function tableOf({ segment }: Assignment): string {
   switch (segment.kind) {
     case 'messages': return segment.messages.table;
-    case 'set-files': return segment.set.tables[0];
     default: return segment.query.table;
   }
 }

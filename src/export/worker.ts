@@ -4,11 +4,10 @@ import type pg from 'pg';
 import { useSchema } from '../plan/search-path.js';
 import type { Progress } from './row-query.js';
 import type { DealtRows } from './set-segments.js';
-import { writeMessagesFiles } from './set-messages-files.js';
 import { UndecodableRows } from '../copy/copy-error.js';
 import { nameUndecodable } from './undecodable-rows.js';
 import { sendable, type SentError } from './sent-error.js';
-import { exportSegment, type FinishedPart, type Segment, type SetFilesSegment } from './segment.js';
+import { exportSegment, type FinishedPart, type Segment } from './segment.js';
 import { forCopying } from '../copy/copy-socket.js';
 import { cutConnection, joinSnapshot, type JoinedSnapshot } from '../snapshot/snapshot.js';
 
@@ -93,7 +92,6 @@ class SegmentWorker {
   }
 
   async work({ segment, directory, attempt = directory, schema }: Assignment): Promise<void> {
-    if (segment.kind === 'set-files') return this.#filesOf(segment, directory);
     const progress = new Progressing((told) => this.#send({ kind: 'progress', ...told }));
     try {
       this.#session ??= this.#open();
@@ -116,16 +114,6 @@ class SegmentWorker {
     }
   }
 
-  /** What is in the spools needs no session: the snapshot may have been let go. */
-  async #filesOf(segment: SetFilesSegment, directory: string): Promise<void> {
-    try {
-      for (const part of await writeMessagesFiles(segment.set, segment.ordinal, segment.first, directory)) this.#send({ kind: 'part', part, kept: false });
-      this.#send({ kind: 'done' });
-    } catch (error) {
-      this.#send({ kind: 'failed', error: sendable(error) });
-    }
-  }
-
   async #named(error: UndecodableRows, schema: string): Promise<unknown> {
     const client = await this.#open();
     try {
@@ -136,8 +124,8 @@ class SegmentWorker {
   }
 
   /** Ends the session. */
-  letGo(): void {
-    this.#session?.then((client) => client.end()).catch(() => undefined);
+  async letGo(): Promise<void> {
+    await this.#session?.then((client) => client.end()).catch(() => undefined);
     this.#session = undefined;
   }
 
@@ -160,7 +148,7 @@ if (port !== null) {
   const worker = new SegmentWorker(workerData as WorkerSetup, (message) => port.postMessage(message));
   port.on('message', (message: Assignment | typeof ABANDON | typeof LET_GO) => {
     if (message === ABANDON) worker.abandon();
-    else if (message === LET_GO) worker.letGo();
+    else if (message === LET_GO) void worker.letGo().then(() => port.close());
     else void worker.work(message);
   });
 }

@@ -9,8 +9,7 @@ import { pathId, type IdTable } from './id-table.js';
 import { AREAS, type Area } from './records-file.js';
 import { MESSAGE_FILE, type TableFileResult } from './table-file.js';
 import type { RowCounts } from './table-scanner.js';
-import type { WorkerPool } from './worker-pool.js';
-import type { HashedFile } from './worker-tasks.js';
+import type { HashedFile, TaskRunner } from './worker-tasks.js';
 import { tellProgress } from '../narration.js';
 
 /** Small files go to a worker in one task: so many, or so many bytes, whichever is reached first. */
@@ -33,7 +32,7 @@ export interface Totals {
 export class FileChecks {
   readonly totals: Totals = { files: 0, bytes: 0, rows: {} };
   readonly census = emptyCensus();
-  readonly #pool: WorkerPool;
+  readonly #pool: TaskRunner;
   readonly #opened: OpenedExport;
   readonly #findings: FindingList;
   /** The paths that have a record, by area. */
@@ -51,7 +50,7 @@ export class FileChecks {
   #nextResult = 1;
   #lastMessage = -Infinity;
 
-  constructor(pool: WorkerPool, opened: OpenedExport, findings: FindingList, records: ReadonlyMap<Area, IdTable>, onFiles: (totals: Totals) => void) {
+  constructor(pool: TaskRunner, opened: OpenedExport, findings: FindingList, records: ReadonlyMap<Area, IdTable>, onFiles: (totals: Totals) => void) {
     this.#pool = pool;
     this.#opened = opened;
     this.#findings = findings;

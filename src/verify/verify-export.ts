@@ -20,8 +20,9 @@ import { compareWithManifest } from './manifest-comparison.js';
 import { AREAS, type Area } from './records-file.js';
 import { withTemporaryFiles } from './temporary-files.js';
 import { checkIdsOverFiles, contextOf } from './whole-export.js';
+import { TasksHere } from './tasks-here.js';
 import { WorkerPool } from './worker-pool.js';
-import { SPOOLS_PER_WORKER } from './worker-tasks.js';
+import { SPOOLS_PER_WORKER, type TaskRunner } from './worker-tasks.js';
 import { tellPhase } from '../narration.js';
 
 export interface VerifyOptions {
@@ -98,13 +99,21 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
 
 /** What looks at one export at a time, and then at another. */
 export interface VerifyWorkers {
-  readonly pool: WorkerPool;
+  readonly pool: TaskRunner;
   /** A temporary file. */
   readonly scratch: number;
 }
 
+/** In this very thread. */
+export function withVerifyHere<T>(work: (workers: VerifyWorkers) => Promise<T>): Promise<T> {
+  return withTemporaryFiles((open) => {
+    const [scratch] = open(1) as [number];
+    return work({ pool: new TasksHere(open(SPOOLS_PER_WORKER)), scratch });
+  });
+}
+
 /** @param jobs worker threads */
-export function withVerifyWorkers<T>(jobs: number, work: (workers: VerifyWorkers) => Promise<T>): Promise<T> {
+function withVerifyWorkers<T>(jobs: number, work: (workers: VerifyWorkers) => Promise<T>): Promise<T> {
   return withTemporaryFiles((open) => {
     const [scratch] = open(1) as [number];
     return WorkerPool.with(jobs, () => open(SPOOLS_PER_WORKER), (pool) => work({ pool, scratch }));
@@ -112,7 +121,7 @@ export function withVerifyWorkers<T>(jobs: number, work: (workers: VerifyWorkers
 }
 
 /** Undefined when realm.json or user.json cannot be read: nothing can be checked against it then. */
-async function indexExport(opened: OpenedExport, pool: WorkerPool, findings: FindingList): Promise<SharedContext | undefined> {
+async function indexExport(opened: OpenedExport, pool: TaskRunner, findings: FindingList): Promise<SharedContext | undefined> {
   const file = opened.oneUser ? 'user.json' : 'realm.json';
   const { index, damage } = await pool.run('index', { path: join(opened.directory, file), oneUser: opened.oneUser });
   if (damage !== undefined) findings.add('error', file, undefined, damage);
@@ -130,7 +139,7 @@ interface AllRecords {
 }
 
 /** Tells the workers the context, has the records read, and tells them of the uploads. */
-async function checkAllRecords(opened: OpenedExport, context: SharedContext, pool: WorkerPool, findings: FindingList): Promise<AllRecords> {
+async function checkAllRecords(opened: OpenedExport, context: SharedContext, pool: TaskRunner, findings: FindingList): Promise<AllRecords> {
   await pool.runOnAll('context', context);
   const all: AllRecords = { records: new Map(), counts: new Map() };
   await Promise.all(AREAS.map(async (area) => {

@@ -1,55 +1,14 @@
-/** The worker thread of verify: reads files with synchronous calls and answers one task after the other. */
-import { join } from 'node:path';
+/** The worker thread of verify: answers one task after the other. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { openContext, type Context } from './export-context.js';
-import { hashFile, readFile } from './file-input.js';
-import { IdSpool } from './id-spool.js';
-import { JsonScanner } from './json-scanner.js';
-import type { Spools } from './message-rows.js';
-import { indexRealm } from './realm-index.js';
-import { checkRecords } from './records-file.js';
-import { checkTableFile } from './table-file.js';
-import { MESSAGE_REFERENCES, type CollectedIds, type TaskMessage, type TaskName, type TaskReply, type Tasks } from './worker-tasks.js';
+import { taskPerformer } from './perform-task.js';
+import type { TaskMessage, TaskReply } from './worker-tasks.js';
 
-const scanner = new JsonScanner();
-const [messagesFd, userMessagesFd, ...referenceFds] = (workerData as { fds: [number, number, ...number[]] }).fds;
-const references = new Map(MESSAGE_REFERENCES.map((reference, i) => [reference, new IdSpool(referenceFds[i]!)]));
-const spools: Spools = { messages: new IdSpool(messagesFd), userMessages: new IdSpool(userMessagesFd), references };
-let context: Context | undefined;
-
-function known(): Context {
-  if (context === undefined) throw new Error('a task came before its context');
-  return context;
-}
-
-const perform: { [Name in TaskName]: (given: Tasks[Name]['arguments']) => Tasks[Name]['result'] } = {
-  index({ path, oneUser }) {
-    const { value, damage } = readFile(path, (source) => {
-      scanner.open(source);
-      return indexRealm(scanner, oneUser);
-    });
-    return { index: value, damage };
-  },
-  context(shared) {
-    context = openContext(shared);
-    // What was gathered belongs to the export before.
-    for (const spool of [spools.messages, spools.userMessages, ...references.values()]) spool.reset();
-    return undefined;
-  },
-  records: ({ area }) => checkRecords(area, scanner, known()),
-  tables: ({ file }) => checkTableFile(file, scanner, known(), spools),
-  hash: ({ files }) => files.map((file) => ({ file, ...hashFile(join(known().directory, file)) })),
-  finish: (): CollectedIds => ({
-    messages: spools.messages.finish(),
-    userMessages: spools.userMessages.finish(),
-    references: new Map([...references].map(([reference, spool]) => [reference, spool.finish()])),
-  }),
-};
+const perform = taskPerformer((workerData as { fds: number[] }).fds);
 
 parentPort?.on('message', ({ name, arguments: given }: TaskMessage) => {
   let reply: TaskReply;
   try {
-    reply = { result: (perform[name] as (given: unknown) => unknown)(given) };
+    reply = { result: perform(name, given) };
   } catch (error) {
     const { message, code, stack } = error as NodeJS.ErrnoException;
     reply = { failure: { message, code, stack } };

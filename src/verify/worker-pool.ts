@@ -5,7 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { RealmliftError } from '../errors.js';
 import { THREAD_LIMITS } from '../thread-limits.js';
-import type { TaskMessage, TaskName, TaskReply, Tasks } from './worker-tasks.js';
+import type { TaskMessage, TaskName, TaskReply, TaskRunner, Tasks } from './worker-tasks.js';
 
 interface Waiting {
   message: TaskMessage;
@@ -46,13 +46,13 @@ class PooledWorker {
 }
 
 /** A file that cannot be read (EACCES, EIO, …) ends verify: what it could not look at it cannot vouch for. */
-function failed(message: string, { code, stack }: { code?: string | undefined; stack?: string | undefined }): RealmliftError {
+export function failed(message: string, { code, stack }: { code?: string | undefined; stack?: string | undefined }): RealmliftError {
   return new RealmliftError(code !== undefined && /^E[A-Z0-9]+$/.test(code) ? 'VERIFY_READ' : 'VERIFY_FAILED', 'verify', message, {
     cause: stack, hint: code === 'ENOSPC' ? 'ids are sorted in temporary files: set TMPDIR to a directory with more room' : undefined,
   });
 }
 
-export class WorkerPool {
+export class WorkerPool implements TaskRunner {
   readonly #workers: PooledWorker[] = [];
   readonly #queue: Waiting[] = [];
   readonly #most: number;
@@ -76,16 +76,10 @@ export class WorkerPool {
     }
   }
 
-  /** How many tasks can be under way at once. */
   get capacity(): number {
     return this.#most * TASKS_PER_WORKER;
   }
 
-  /**
-   * Has any worker do the task.
-   *
-   * @throws RealmliftError `VERIFY_READ` when a file cannot be read, `VERIFY_FAILED` otherwise.
-   */
   run<Name extends TaskName>(name: Name, given: Tasks[Name]['arguments']): Promise<Tasks[Name]['result']> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ message: { name, arguments: given }, resolve, reject });
@@ -93,7 +87,6 @@ export class WorkerPool {
     });
   }
 
-  /** Has every worker do the task, after those that it has already. */
   runOnAll<Name extends TaskName>(name: Name, given: Tasks[Name]['arguments']): Promise<Tasks[Name]['result'][]> {
     if (name === 'context') this.#context = { name, arguments: given };
     return Promise.all(this.#workers.map((worker) => new Promise<Tasks[Name]['result']>((resolve, reject) => {

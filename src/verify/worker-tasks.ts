@@ -48,3 +48,17 @@ export const MESSAGE_REFERENCES = Object.entries(REFERENCES)
 
 /** Temporary files that each worker writes: messages, usermessages, and one for each of {@link MESSAGE_REFERENCES}. */
 export const SPOOLS_PER_WORKER = 2 + MESSAGE_REFERENCES.length;
+
+/** Whoever performs tasks: threads, or the caller's own. */
+export interface TaskRunner {
+  /** How many tasks can be under way at once. */
+  readonly capacity: number;
+  /**
+   * Has any worker do the task.
+   *
+   * @throws RealmliftError `VERIFY_READ` when a file cannot be read, `VERIFY_FAILED` otherwise.
+   */
+  run<Name extends TaskName>(name: Name, given: Tasks[Name]['arguments']): Promise<Tasks[Name]['result']>;
+  /** Has every worker do the task, after those that it has already. */
+  runOnAll<Name extends TaskName>(name: Name, given: Tasks[Name]['arguments']): Promise<Tasks[Name]['result'][]>;
+}
