@@ -145,12 +145,13 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const patience: LockPatience = { timeout: options.lockTimeout, onWait: (wait) => options.onEvent({ kind: 'waiting', ...wait }) };
   // Verify needs it in the end, when hours may have passed.
   if (options.verify) await tryTemporaryDirectory();
-  return withQueue(options, (queue) => withSnapshot(options.settings, async (snapshot) => {
+  return withQueue(options, (queue) => withThreads(queue === undefined ? options.jobs : 0, (threads) => withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
     await queue?.refuseSource(snapshot);
     await holdExportedTables(snapshot, patience);
-    const pool = queue ?? new WorkerPool(options.jobs, { snapshot: { settings: snapshot.settings, id, held: snapshot.held } });
+    threads.join({ settings: snapshot.settings, id, held: snapshot.held });
+    const pool = queue ?? threads;
     try {
       const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
       const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
@@ -172,7 +173,17 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   }, {
     join: options.snapshot, maxAge: options.maxSnapshotAge, signal: signalOf(options.signal, queue?.lost),
     held: options.resume ? (client) => snapshotsOfUnfinished(client, options.settings, patience, options.output, options.targets) : undefined,
-  }));
+  })));
+}
+
+/** Starts them at once, so that they are there when the snapshot is. @param jobs 0 where others do the work */
+async function withThreads<T>(jobs: number, work: (threads: WorkerPool) => Promise<T>): Promise<T> {
+  const threads = new WorkerPool(jobs);
+  try {
+    return await work(threads);
+  } finally {
+    await threads.close();
+  }
 }
 
 /** Nothing of the queue is loaded where there is none. */

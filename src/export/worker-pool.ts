@@ -7,7 +7,8 @@ import { RealmliftError } from '../errors.js';
 import { THREAD_LIMITS } from '../thread-limits.js';
 import type { SegmentMessage, SegmentWorkers } from './segment-workers.js';
 import { received } from './sent-error.js';
-import { ABANDON, LET_GO, type Assignment, type WorkerMessage, type WorkerSetup } from './worker.js';
+import { ABANDON, LET_GO, type Assignment, type Joining, type WorkerMessage } from './worker.js';
+import type { JoinedSnapshot } from '../snapshot/snapshot.js';
 
 interface Job {
   readonly assignment: Assignment;
@@ -30,16 +31,15 @@ export class WorkerPool implements SegmentWorkers {
   readonly #idle: Worker[] = [];
   readonly #running = new Map<Worker, Job>();
   readonly #queue: Job[] = [];
-  readonly #setup: WorkerSetup;
+  #joining: Joining | undefined;
   /** Workers that have not yet told of their first session. */
   #opening: number;
   #allOpened!: () => void;
   #notOpened!: (error: unknown) => void;
   #closing = false;
 
-  /** Starts the threads; each connects at once, while the plan is still being made. */
-  constructor(jobs: number, setup: WorkerSetup) {
-    this.#setup = setup;
+  /** Starts the threads, which load their code meanwhile. */
+  constructor(jobs: number) {
     this.threads = this.#opening = jobs;
     this.backlog = jobs + 1;
     this.opened = new Promise((resolve, reject) => {
@@ -49,6 +49,12 @@ export class WorkerPool implements SegmentWorkers {
     // Perhaps nobody waits for it, since the run has come to its end before.
     this.opened.catch(() => undefined);
     for (let started = 0; started < jobs; started++) this.#start();
+  }
+
+  /** Has every thread open its session, while the plan is still being made. */
+  join(snapshot: JoinedSnapshot): void {
+    this.#joining = { join: snapshot };
+    for (const worker of this.#workers) worker.postMessage(this.#joining);
   }
 
   /**
@@ -77,7 +83,8 @@ export class WorkerPool implements SegmentWorkers {
   }
 
   #start(): void {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: this.#setup, resourceLimits: THREAD_LIMITS });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { resourceLimits: THREAD_LIMITS });
+    if (this.#joining !== undefined) worker.postMessage(this.#joining);
     this.#workers.add(worker);
     this.#idle.push(worker);
     worker.on('message', (message: WorkerMessage) => this.#received(worker, message));

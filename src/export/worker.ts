@@ -1,5 +1,5 @@
 /** A worker thread: one session in the run's snapshot, which takes segment after segment from the coordinator. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import type pg from 'pg';
 import { useSchema } from '../plan/search-path.js';
 import type { Progress } from './row-query.js';
@@ -11,8 +11,9 @@ import { exportSegment, type FinishedPart, type Segment } from './segment.js';
 import { forCopying } from '../copy/copy-socket.js';
 import { cutConnection, joinSnapshot, type JoinedSnapshot } from '../snapshot/snapshot.js';
 
-export interface WorkerSetup {
-  readonly snapshot: JoinedSnapshot;
+/** To the worker, before all else: the threads load their code while the snapshot is still being taken. */
+export interface Joining {
+  readonly join: JoinedSnapshot;
 }
 
 /** To the worker. */
@@ -77,15 +78,15 @@ class Progressing {
 }
 
 class SegmentWorker {
-  readonly #setup: WorkerSetup;
+  readonly #snapshot: JoinedSnapshot;
   readonly #send: (message: WorkerMessage) => void;
   /** Opened beforehand; a failed segment leaves it unusable, and the next one opens another. */
   #session: Promise<pg.Client> | undefined;
   /** The session that has its search path. */
   #placed: pg.Client | undefined;
 
-  constructor(setup: WorkerSetup, send: (message: WorkerMessage) => void) {
-    this.#setup = setup;
+  constructor(snapshot: JoinedSnapshot, send: (message: WorkerMessage) => void) {
+    this.#snapshot = snapshot;
     this.#send = send;
     this.#session = this.#open();
     this.#session.then(() => send({ kind: 'opened', error: undefined }), (error: unknown) => send({ kind: 'opened', error: sendable(error) }));
@@ -135,8 +136,7 @@ class SegmentWorker {
   }
 
   #open(): Promise<pg.Client> {
-    const { snapshot } = this.#setup;
-    const opening = joinSnapshot({ ...snapshot, settings: forCopying(snapshot.settings) }, 'worker');
+    const opening = joinSnapshot({ ...this.#snapshot, settings: forCopying(this.#snapshot.settings) }, 'worker');
     // The first assignment reports why there is no session.
     opening.catch(() => undefined);
     return opening;
@@ -145,10 +145,11 @@ class SegmentWorker {
 
 const port = parentPort;
 if (port !== null) {
-  const worker = new SegmentWorker(workerData as WorkerSetup, (message) => port.postMessage(message));
-  port.on('message', (message: Assignment | typeof ABANDON | typeof LET_GO) => {
-    if (message === ABANDON) worker.abandon();
-    else if (message === LET_GO) void worker.letGo().then(() => port.close());
-    else void worker.work(message);
+  let worker: SegmentWorker | undefined;
+  port.on('message', (message: Joining | Assignment | typeof ABANDON | typeof LET_GO) => {
+    if (message === ABANDON) worker?.abandon();
+    else if (message === LET_GO) void Promise.resolve(worker?.letGo()).then(() => port.close());
+    else if ('join' in message) worker = new SegmentWorker(message.join, (told) => port.postMessage(told));
+    else void worker?.work(message);
   });
 }

@@ -147,7 +147,8 @@ class WorkerMachine {
       }
       if (!run.letGo) {
         const { id, held } = run.expected.snapshot;
-        threads = new WorkerPool(jobs, { snapshot: { settings, id, held: [...held] } });
+        threads = new WorkerPool(jobs);
+        threads.join({ settings, id, held: [...held] });
         await threads.opened;
       }
       const part = new RunPart(run, session, boss, threads, {
