@@ -4,7 +4,7 @@
  */
 import type PgBoss from 'pg-boss';
 import type { Expected } from './expected.js';
-import { RUN_LOCK } from './queue-schema.js';
+import { JOBS, RUN_LOCK } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
 
 export interface AnnouncedRun {
@@ -45,17 +45,21 @@ export async function livingRuns(session: QueueSession): Promise<AnnouncedRun[]>
 /** Removes runs whose coordinators are gone, with their jobs. @returns how many */
 export async function removeDeadRuns(session: QueueSession, boss: PgBoss): Promise<number> {
   const { rows } = await session.executeSql<{ id: string }>(`DELETE FROM realmlift_queue.run r WHERE NOT ${ALIVE} RETURNING r.id`);
-  for (const { id } of rows) await removeJobs(boss, id);
+  for (const { id } of rows) await removeJobs(session, boss, id);
   return rows.length;
 }
 
 export async function removeRun(session: QueueSession, boss: PgBoss, id: string): Promise<void> {
   await session.executeSql('DELETE FROM realmlift_queue.run WHERE id = $1', [id]);
-  await removeJobs(boss, id);
+  await removeJobs(session, boss, id);
 }
 
-async function removeJobs(boss: PgBoss, run: string): Promise<void> {
-  for (const kind of JOB_KINDS) await boss.deleteQueue(queueName(kind, run));
+/** pg-boss deletes no queue that has jobs. */
+async function removeJobs(session: QueueSession, boss: PgBoss, run: string): Promise<void> {
+  for (const name of JOB_KINDS.map((kind) => queueName(kind, run))) {
+    await session.executeSql(`DELETE FROM ${JOBS}.job WHERE name = $1`, [name]);
+    await boss.deleteQueue(name);
+  }
 }
 
 export interface SeenWorker {

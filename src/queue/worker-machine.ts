@@ -17,7 +17,7 @@ import { livingRuns, tellWorker, type AnnouncedRun } from './runs.js';
 const LOOK = 1000;
 
 /** Milliseconds between two attempts to reach a queue that is gone. */
-const RECONNECT = 5000;
+const RECONNECT = 2000;
 
 export interface MachineOptions {
   readonly queue: ConnectionSettings;

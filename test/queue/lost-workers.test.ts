@@ -1,0 +1,120 @@
+// What becomes of an export when its workers are killed, frozen or cut off in the midst of a segment, or when it is itself.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { withBlockedExport, type BlockedExport } from '../export/blocked-export.js';
+import type { Ended } from '../export/export-process.js';
+import { query, withGrownDatabase } from '../export/grown-database.js';
+import { exported } from '../export/killed-export.js';
+import { differingPaths } from '../export/same-tree.js';
+import { withEmptyDatabase } from '../testbed/test-database.js';
+import { startWorker, untilSaid, withWorkers, type WorkerProcess } from './worker-process.js';
+
+/** Seconds. */
+const TIMEOUT = 3;
+
+interface Case {
+  readonly output: string;
+  /** The first worker, which waits in the midst of a segment. */
+  readonly first: WorkerProcess;
+  /** Starts the other two. */
+  readonly others: () => Promise<readonly WorkerProcess[]>;
+  readonly run: BlockedExport;
+}
+
+t.test('an export whose workers are lost', async (t) => {
+  const root = t.testdir({});
+  await withGrownDatabase((url) => withEmptyDatabase(async (queue) => {
+    const alone = await exported(t, url, join(root, 'alone'));
+    /** Whether the work of the first worker is another's, or waits for one: the others may all be waiting in segments of their own. */
+    const again = async (): Promise<boolean> => ((await query(queue, "SELECT FROM realmlift_jobs.job WHERE name LIKE 'rows-%' AND (state = 'retry' OR retry_count > 0)")).rowCount ?? 0) > 0;
+    const untilAgain = async (): Promise<void> => {
+      for (let tries = 0; !(await again()); tries++) {
+        if (tries > 600) throw new Error('nobody took the work again');
+        await sleep(50);
+      }
+    };
+    const whole = (t: Test, output: string, { code, stderr }: Ended): void => {
+      t.equal(code, 0, stderr);
+      t.same(differingPaths(alone, join(output, 'acme')), [], 'the same bytes');
+      t.notOk(existsSync(join(output, 'acme', '.realmlift')), 'and nothing of the attempts');
+    };
+    const withFirst = async (name: string, work: (given: Case) => Promise<void>): Promise<{ ended: Ended; output: string }> => {
+      const output = join(root, name);
+      return withWorkers(1, url, queue, async ([first]) => {
+        const others: WorkerProcess[] = [];
+        try {
+          const ended = await withBlockedExport(url, output, ['--queue', queue, '--worker-timeout', `${TIMEOUT}s`], (run) => work({
+            output, first: first as WorkerProcess, run,
+            others: async () => {
+              others.push(...await Promise.all([startWorker(url, queue), startWorker(url, queue)]));
+              await Promise.all(others.map((worker) => untilSaid(worker, /takes part/)));
+              return others;
+            },
+          }));
+          return { ended, output };
+        } finally {
+          await Promise.all(others.map((worker) => worker.kill()));
+        }
+      });
+    };
+
+    await t.test('of which one is killed: the others do its work', async (t) => {
+      const { ended, output } = await withFirst('killed', async ({ first, others, run }) => {
+        await others();
+        await first.kill();
+        await untilAgain();
+        await run.unblock();
+      });
+      whole(t, output, ended);
+    });
+
+    await t.test('of which one is frozen and wakes up when another has its work: what it made does not count', async (t) => {
+      const { ended, output } = await withFirst('frozen', async ({ first, others, run }) => {
+        first.process.kill('SIGSTOP');
+        await others();
+        await untilAgain();
+        await run.unblock();
+        first.process.kill('SIGCONT');
+      });
+      whole(t, output, ended);
+    });
+
+    await t.test('of which one is cut off from the queue: it comes back, and its work is done once', async (t) => {
+      const { ended, output } = await withFirst('cut', async ({ first, others, run }) => {
+        await others();
+        // Only a coordinator holds an advisory lock.
+        await query(queue, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'realmlift queue' AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')`);
+        await untilSaid(first, /trying again/);
+        await untilAgain();
+        await run.unblock();
+      });
+      whole(t, output, ended);
+    });
+
+    await t.test('whose sessions in the source end: the work is done by others', async (t) => {
+      const { ended, output } = await withFirst('source', async ({ first, others, run }) => {
+        await others();
+        await query(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'realmlift worker' AND wait_event_type = 'Lock'");
+        await untilSaid(first, /failed here: CONNECTION_LOST/);
+        await run.unblock();
+      });
+      whole(t, output, ended);
+    });
+
+    await t.test('that is killed itself goes on with --resume, and what it left in the queue is removed', async (t) => {
+      const { output } = await withFirst('coordinator', async ({ first, others, run }) => {
+        await others();
+        run.process.kill('SIGKILL');
+        await run.ended;
+        await run.unblock();
+        await untilSaid(first, /the run \w+ is over/);
+        t.equal((await query(queue, 'SELECT FROM realmlift_queue.run')).rowCount, 1, 'the run is left in the queue');
+        await exported(t, url, join(root, 'coordinator'), '--queue', queue, '--resume');
+        t.equal((await query(queue, 'SELECT FROM realmlift_queue.run UNION ALL SELECT FROM realmlift_jobs.job')).rowCount, 0, 'nothing is');
+      });
+      t.same(differingPaths(alone, join(output, 'acme')), [], 'the same bytes');
+    });
+  }));
+});
