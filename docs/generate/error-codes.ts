@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
+import { ERROR_NOTES } from './error-notes.js';
 
 interface Raised {
   readonly stage: string;
@@ -15,7 +16,9 @@ export function errorsPage(source: string): string {
   const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts')).sort();
   for (const file of files) {
     const visit = (node: ts.Node): void => {
-      if (ts.isNewExpression(node) && node.expression.getText() === 'RealmliftError') note(codes, node);
+      if (ts.isNewExpression(node) && node.expression.getText() === 'RealmliftError') note(codes, node.arguments ?? [], undefined);
+      else if (ts.isCallExpression(node) && /^(refuse|misfit)$/.test(node.expression.getText())) note(codes, node.arguments, file);
+      else if (ts.isArrayLiteralExpression(node) && node.elements.length === 2) note(codes, node.elements, file);
       ts.forEachChild(node, visit);
     };
     visit(ts.createSourceFile(file, readFileSync(join(source, file), 'utf8'), ts.ScriptTarget.ES2022, true));
@@ -29,15 +32,26 @@ An error is one line on standard error: \`realmlift: CODE [stage, table]: what i
 of the case at hand. Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 finished, but with losses that \`--strict\` forbids; 130 and 143 stopped by ^C or SIGTERM.
 See also [troubleshooting](troubleshooting.md).
 
-${entries.map(([code, raised]) => `## ${code}\n\n${unique(raised).map(({ stage, message, hint }) => `- [${stage}] ${message}${hint === undefined ? '' : `\n  **What helps:** ${hint}`}`).join('\n')}\n`).join('\n')}`;
+${entries.map(([code, raised]) => section(code, unique(raised))).join('\n')}`;
 }
 
-function note(codes: Map<string, Raised[]>, { arguments: given }: ts.NewExpression): void {
-  const [code, stage, message, detail] = given ?? [];
-  if (code === undefined || !ts.isStringLiteral(code) || message === undefined) return;
-  const hint = detail !== undefined && ts.isObjectLiteralExpression(detail)
+function section(code: string, raised: readonly Raised[]): string {
+  const known = ERROR_NOTES[code];
+  const intro = known === undefined ? '' : `${escaped(known[0])} **What helps:** ${escaped(known[1])}.\n\n`;
+  const said = raised.filter(({ message }) => /[a-z]/.test(message));
+  return `## ${code}\n\n${intro}${said.map(({ stage, message, hint }) => `- [${stage}] ${message}${hint === undefined ? '' : `\n  **What helps:** ${hint}`}\n`).join('')}`;
+}
+
+const CODE = /^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/;
+
+/** @param folder of what raises it through a function of its own; undefined where the stage is the second word */
+function note(codes: Map<string, Raised[]>, given: readonly ts.Expression[], folder: string | undefined): void {
+  const [code, second, third, fourth] = given;
+  const [stage, message, detail] = folder === undefined ? [second, third, fourth] : [undefined, folder.startsWith('load/') ? third : second, folder.startsWith('load/') ? undefined : third];
+  if (code === undefined || !ts.isStringLiteral(code) || !CODE.test(code.text) || message === undefined || (folder !== undefined && !code.text.includes('_'))) return;
+  const hint = detail === undefined ? undefined : folder !== undefined ? detail : ts.isObjectLiteralExpression(detail)
     ? detail.properties.find((each): each is ts.PropertyAssignment => ts.isPropertyAssignment(each) && each.name.getText() === 'hint')?.initializer : undefined;
-  const raised = { stage: stage !== undefined && ts.isStringLiteral(stage) ? stage.text : 'any stage', message: words(message), hint: hint === undefined ? undefined : words(hint) };
+  const raised = { stage: stage !== undefined && ts.isStringLiteral(stage) ? stage.text : folder?.split('/')[0] ?? 'any stage', message: words(message), hint: hint === undefined ? undefined : words(hint) };
   codes.set(code.text, [...codes.get(code.text) ?? [], { ...raised, hint: raised.hint === '…' ? undefined : raised.hint }]);
 }
 
@@ -55,7 +69,5 @@ function escaped(text: string): string {
 }
 
 function unique(raised: readonly Raised[]): Raised[] {
-  const told = [...new Map(raised.map((each) => [JSON.stringify(each), each])).values()];
-  const known = told.filter(({ message }) => message !== '…');
-  return known.length === 0 ? told.map((each) => ({ ...each, message: 'what it says depends on the case' })) : known;
+  return [...new Map(raised.map((each) => [JSON.stringify(each), each])).values()];
 }

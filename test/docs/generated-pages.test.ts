@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { Help } from 'commander';
 import t from 'tap';
 import { errorsPage } from '../../docs/generate/error-codes.js';
+import { ERROR_NOTES } from '../../docs/generate/error-notes.js';
 import { realmliftCommand, wholeProgram } from '../../src/cli/commands.js';
 import { describe } from '../../src/docs/described.js';
 import { completion } from '../../src/docs/completion.js';
@@ -21,6 +22,22 @@ t.test('the generated pages are current', async (t) => {
   for (const [path, text] of pages) t.ok(existsSync(join(docs, path)) && readFileSync(join(docs, path), 'utf8') === text, `${path}: ${CURE}`);
   for (const directory of ['commands', 'man']) t.same(readdirSync(join(docs, directory)).filter((name) => !pages.has(`${directory}/${name}`)), [], `nothing else is in ${directory}`);
   t.ok(readFileSync(join(docs, 'errors.md'), 'utf8') === errorsPage(join(root, 'src')), `errors.md: ${CURE}`);
+});
+
+/** Words in capitals that are no codes of errors: settings, and what Node and S3 call things. */
+const NO_CODES = /^(S3_REGION|S3_ADDRESSING_STYLE|PGCONNECT_TIMEOUT|REALMLIFT_\w+|ERR_\w+|QUEUE_URL|SQL_ASCII|WHEN_REQUIRED)$/;
+
+t.test('every code of an error has a cause and a cure', (t) => {
+  const page = readFileSync(join(docs, 'errors.md'), 'utf8');
+  const sections = new Map(page.split(/^## /m).slice(1).map((text) => [text.slice(0, text.indexOf('\n')), text.slice(text.indexOf('\n')).trim()]));
+  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts')).map((path) => readFileSync(join(root, 'src', path), 'utf8'));
+  const codes = new Set(sources.flatMap((text) => [...text.matchAll(/'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'|RealmliftError\('([A-Z]+)'/g)].map(([, code, other]) => code ?? other ?? '')).filter((code) => !NO_CODES.test(code)));
+  t.ok(codes.size > 150, String(codes.size));
+  t.same([...codes].filter((code) => !sections.has(code)).sort(), [], 'all are on the page');
+  t.same([...sections.keys()].filter((code) => !codes.has(code)), [], 'and no others');
+  t.same([...sections].filter(([, text]) => !text.includes('**What helps:**') || text.replace(/\*\*What helps:.*$/gm, '').replace(/\[[a-z ]+\]/g, '').match(/[a-z]{2}/) === null).map(([code]) => code), [], 'each with cause and cure');
+  t.same(Object.keys(ERROR_NOTES).filter((code) => !codes.has(code)), [], 'no notes of codes that are gone');
+  t.end();
 });
 
 t.test('every command has examples, and every option a meaning', async (t) => {
