@@ -3,7 +3,7 @@
 import { CommanderError } from 'commander';
 import type { Command } from 'commander';
 import { realmliftCommand } from './cli/commands.js';
-import { errorJson } from './cli/conclude.js';
+import { errorJson } from './cli/error-json.js';
 import { requireOpenFiles } from './cli/open-files.js';
 import { usageError } from './cli/usage-error.js';
 import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
@@ -47,7 +47,7 @@ function report(error: unknown): number {
   }
   const known = asRealmliftError(streamError(error));
   if (known.code === 'OUTPUT_CLOSED') return known.exit;
-  const json = named.startsWith('export') && program?.commands.some((command) => command.opts<{ json?: true }>().json === true);
+  const json = program?.commands.some((command) => command.opts<{ json?: true }>().json === true);
   process.stderr.write(`${json ? errorJson(known) : process.argv.includes('--debug') ? chain(error) : known.line}\n`);
   return known.exit;
 }

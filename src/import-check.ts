@@ -11,6 +11,7 @@ import { MANIFEST } from './package/manifest.js';
 import { areaOf, type ReadableExport } from './pipe/finished-export.js';
 import { withTableFiles } from './pipe/opened-tables.js';
 import { openReadableExport } from './pipe/readable-export.js';
+import { tellPhase } from './narration.js';
 import { loadRegistry } from './plan/registry.js';
 import { withTarget } from './remap/target-server.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
@@ -36,6 +37,7 @@ export type ImportCheck = Check<'manifest' | 'rows' | 'files' | 'kind' | 'disk' 
  */
 export async function checkImport(directory: string, options: ImportCheckOptions): Promise<ImportCheck[]> {
   const report = await verifyExport(directory);
+  tellPhase('checks', 'steps');
   const checks: ImportCheck[] = [];
   const add = (name: ImportCheck['name'], failure: string | undefined, what: string): void => {
     checks.push({ name, outcome: failure === undefined ? 'good' : 'failed', what: failure ?? what });

@@ -5,6 +5,7 @@ import { checkExport } from './load/check-load.js';
 import { LoadJournal, lockLoad } from './load/load-journal.js';
 import { openLoadable } from './load/loadable-export.js';
 import type { LoadRequest, LoadResult } from './load/load-request.js';
+import { tellLoadAhead } from './load/load-steps.js';
 import { runLoad } from './load/load-run.js';
 import { readLoadSource } from './load/load-source.js';
 import type { Schema } from './load/table-layout.js';
@@ -25,7 +26,7 @@ export async function loadExport(directory: string, request: LoadRequest, stop: 
     const schemaName = await findSchema(client);
     await useTarget(client, schemaName);
     const found = await unfinished(client, request);
-    request.onEvent({ kind: 'phase', name: 'checks' });
+    tellLoadAhead(request.dryRun);
     await checkExport(directory, request, found !== undefined);
     const source = await openLoadable(directory);
     return await withTableFiles(async (open) => {

@@ -3,14 +3,32 @@
  * nobody has to hand it on: it belongs to the asynchronous work that withNarrator began. Without a narrator nothing happens.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { LockWait } from './snapshot/lock-watch.js';
 
-export type Unit = 'bytes' | 'rows' | 'files' | 'parts' | 'steps';
+export type Unit = 'bytes' | 'rows' | 'messages' | 'files' | 'tables' | 'parts' | 'steps' | 'realms' | 'checks';
+
+/** The step in which a finished export is read again. */
+export const VERIFICATION = 'verification';
+
+/** A step that is to come. */
+export interface StepAhead {
+  readonly name: string;
+  /** Its share of the work, in whatever measure all steps of the command have in common; bytes, mostly. */
+  readonly weight: number;
+}
 
 export interface Narrator {
-  /** What begins now; what was before is done. @param total undefined where nobody knows */
+  /** Which steps there will be, in order; of one that is known already the weight. */
+  ahead(steps: readonly StepAhead[]): void;
+  /** What begins now; what was before is done. One that is under way or done already gets `total` on top. @param total undefined where nobody knows */
   phase(name: string, unit: Unit, total: number | undefined): void;
-  /** So much more of it is done. */
-  advance(count: number): void;
+  /** Of a step that is ahead or under way. */
+  total(name: string, total: number): void;
+  /** So much more of it is done. @param bytes of what is not counted in bytes */
+  advance(count: number, bytes: number): void;
+  warning(text: string): void;
+  /** For a lock that somebody else holds. */
+  waiting(wait: LockWait): void;
 }
 
 const current = new AsyncLocalStorage<Narrator>();
@@ -19,10 +37,46 @@ export function withNarrator<T>(narrator: Narrator, work: () => Promise<T>): Pro
   return current.run(narrator, work);
 }
 
+/** Is anybody told? */
+export function isNarrated(): boolean {
+  return current.getStore() !== undefined;
+}
+
+export function tellAhead(steps: readonly StepAhead[]): void {
+  current.getStore()?.ahead(steps);
+}
+
 export function tellPhase(name: string, unit: Unit, total?: number): void {
   current.getStore()?.phase(name, unit, total);
 }
 
-export function tellProgress(count: number): void {
-  current.getStore()?.advance(count);
+/** Of a step that is ahead or under way: how much of it there is. */
+export function tellTotal(name: string, total: number): void {
+  current.getStore()?.total(name, total);
+}
+
+export function tellProgress(count: number, bytes = 0): void {
+  current.getStore()?.advance(count, bytes);
+}
+
+/**
+ * A piece of a step whose size is only guessed: what is done of it counts up to nearly all, and all of it when it is done.
+ * @param size in the step's unit
+ */
+export function tellPiece(size: number): { readonly more: (count: number) => void; readonly done: () => void } {
+  let told = 0;
+  const upTo = (sum: number): void => {
+    if (sum <= told) return;
+    tellProgress(sum - told);
+    told = sum;
+  };
+  return { more: (count) => upTo(Math.min(told + count, size * 0.95)), done: () => upTo(size) };
+}
+
+export function tellWarning(text: string): void {
+  current.getStore()?.warning(text);
+}
+
+export function tellWaiting(wait: LockWait): void {
+  current.getStore()?.waiting(wait);
 }

@@ -4,13 +4,18 @@
  */
 import { createPublicKey } from 'node:crypto';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { headerOpener } from './age-keys.js';
 import { takeBackup } from './backup.js';
 import type { BackupRequest, BackupResult } from './backup.js';
-import { openStore } from './backup-store.js';
+import { openStore, type BackupStore } from './backup-store.js';
 import { withCollectionLock } from './collection-lock.js';
+import { isNarrated, tellTotal } from '../narration.js';
+import { BackupSteps } from './backup-steps.js';
+import { countUploads } from './count-uploads.js';
 import { findBackup, openContents } from './find-backup.js';
+import { UPLOADED_FILES } from './save-uploads.js';
 import { removeUnfinished, rotate } from './rotation.js';
 import { refuseTargetWithin } from './upload-place.js';
 import { verifyBackup } from './verify-backup.js';
@@ -36,30 +41,59 @@ export interface BackupRunResult extends BackupResult {
   readonly unfinished: readonly string[];
 }
 
-/** @throws RealmliftError; old backups are then still there */
+/**
+ * @throws RealmliftError; old backups are then still there. STOPPED of a backup that is whole says so
+ */
 export async function runBackup(request: BackupRun): Promise<BackupRunResult> {
   const target = await openStore(request.to, request.env);
   if (request.uploads !== undefined) refuseTargetWithin(request.uploads, request.to);
-  return withCollectionLock(target, async () => {
-    const unfinished = await removeUnfinished(target);
-    // The key of the proof exists in this process alone, and ends with it.
-    const identity = request.prove === undefined ? undefined : await generateX25519Identity();
-    const recipients = identity === undefined ? request.recipients : request.recipients.with(await identityToRecipient(identity));
-    const verifyKey = request.signKey === undefined ? undefined : createPublicKey(request.signKey);
-    const result = await takeBackup({ ...request, target, recipients });
+  const stop = request.stop ?? new AbortController().signal;
+  const ended = new AbortController();
+  try {
+    const steps = new BackupSteps({ uploads: request.uploads !== undefined, prove: request.prove !== undefined, verify: request.prove === undefined && request.keep !== undefined });
+    if (request.uploads !== undefined && isNarrated()) {
+      void countUploads(request.uploads, AbortSignal.any([stop, ended.signal]), (files, bytes) => {
+        steps.files(files, bytes);
+        tellTotal(UPLOADED_FILES, files);
+      });
+    }
+    return await withCollectionLock(target, () => run({ ...request, onSize: (bytes) => steps.rows(bytes) }, target, stop));
+  } finally {
+    ended.abort();
+  }
+}
 
+async function run(request: BackupRun, target: BackupStore, stop: AbortSignal): Promise<BackupRunResult> {
+  const unfinished = await removeUnfinished(target);
+  // The key of the proof exists in this process alone, and ends with it.
+  const identity = request.prove === undefined ? undefined : await generateX25519Identity();
+  const recipients = identity === undefined ? request.recipients : request.recipients.with(await identityToRecipient(identity));
+  const verifyKey = request.signKey === undefined ? undefined : createPublicKey(request.signKey);
+  const result = await takeBackup({ ...request, target, recipients });
+  try {
     if (identity !== undefined) {
-      const signal = new AbortController().signal;
-      const backup = await openContents(await findBackup(result.location, request.env, verifyKey), headerOpener([identity]), signal);
+      const backup = await openContents(await findBackup(result.location, request.env, verifyKey), headerOpener([identity]), stop);
       const settings = request.prove === '' ? undefined : connectionSettings(request.prove, request.env);
       const { restoreAndProve } = await import('./restore-run.js');
-      await restoreAndProve({ backup, settings, jobs: request.jobs, createRoles: false, leftOut: { owners: false, privileges: false } }, signal);
+      await restoreAndProve({ backup, settings, jobs: request.jobs, createRoles: false, leftOut: { owners: false, privileges: false } }, stop);
       await mark(target, result.name, 'restored');
     } else if (request.keep !== undefined) {
-      await verifyBackup(result.location, request.env, { verifyKey }, request.jobs);
+      await verifyBackup(result.location, request.env, { verifyKey }, request.jobs, stop);
     }
-    // What this one lacks, an old one may have.
-    const isWhole = (result.lostFiles ?? 0) === 0;
-    return { ...result, proved: identity !== undefined, unfinished, removed: request.keep === undefined || !isWhole ? [] : await rotate(target, request.keep) };
+    stop.throwIfAborted();
+  } catch (error) {
+    throw stop.aborted ? stoppedAfter(stop.reason, result.location, request.prove) : error;
+  }
+  // What this one lacks, an old one may have.
+  const isWhole = (result.lostFiles ?? 0) === 0;
+  return { ...result, proved: identity !== undefined, unfinished, removed: request.keep === undefined || !isWhole ? [] : await rotate(target, request.keep) };
+}
+
+/** The backup is whole: only what was to follow is not done. */
+function stoppedAfter(reason: unknown, location: string, prove: string | undefined): unknown {
+  if (!(reason instanceof RealmliftError)) return reason;
+  const left = `the backup ${location} is whole, but was not ${prove === undefined ? 'read again' : 'proved'}, and no old one was removed`;
+  return new RealmliftError(reason.code, 'backup', reason.message.replace(/;.*/, `; ${left}`), {
+    hint: `realmlift verify ${location} reads it again${prove === undefined || prove === '' ? '' : '; the database of the proof is unfinished'}`, exit: reason.exit, cause: reason,
   });
 }

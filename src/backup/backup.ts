@@ -44,6 +44,10 @@ export interface BackupRequest {
   readonly pgDump: string;
   /** Where the uploaded files are, if they are to be saved too. */
   readonly uploads: UploadPlace | undefined;
+  /** Ends the backup; what was written of it is removed. */
+  readonly stop?: AbortSignal | undefined;
+  /** Told how many bytes the tables have on the server's disk. */
+  readonly onSize?: (bytes: number) => void;
 }
 
 export interface BackupResult {
@@ -80,6 +84,7 @@ export async function takeBackup(request: BackupRequest): Promise<BackupResult> 
 
 async function takeOnce(request: BackupRequest): Promise<BackupResult> {
   const id = randomBytes(16).toString('hex');
+  const stop = request.stop ?? new AbortController().signal;
   let begun: BackupStore | undefined;
   try {
     const names = new PartNames(request.privateNames);
@@ -89,12 +94,12 @@ async function takeOnce(request: BackupRequest): Promise<BackupResult> {
     const { takenAt, name, database } = await withSnapshot(request.settings, async (snapshot) => {
       const name = backupName(snapshot.takenAt, id);
       begun = request.target.within(name);
-      return { takenAt: snapshot.takenAt, name, database: await saveDatabase(snapshot, { store: begun, names, sealing, pgDump: request.pgDump, jobs, patience: request.patience }, snapshot.lost) };
-    });
+      return { takenAt: snapshot.takenAt, name, database: await saveDatabase(snapshot, { store: begun, names, sealing, pgDump: request.pgDump, jobs, patience: request.patience, onSize: request.onSize }, snapshot.lost) };
+    }, { signal: stop });
     const store = request.target.within(name);
     const identity = await saveIdentity(store, request.recipients);
     // After the rows, so that each file that they name was there; and without the snapshot, which would keep the server from cleaning up.
-    const signal = new AbortController().signal;
+    const signal = stop;
     const uploads = request.uploads === undefined ? undefined
       : await withUploadSource(request.uploads, async (source) => (await import('./save-uploads.js')).saveUploads(source, { store, names, sealing, jobs }, signal));
 
@@ -107,6 +112,7 @@ async function takeOnce(request: BackupRequest): Promise<BackupResult> {
     return resultOf(name, store, contents, [...parts, sealed]);
   } catch (error) {
     await begun?.clear().catch(() => undefined);
+    stop.throwIfAborted();
     throw (error as { code?: string }).code === NOT_UTF8 ? badName(error) : asRealmliftError(error, 'backup');
   }
 }

@@ -4,11 +4,12 @@
  */
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
+import { tellPhase, tellProgress } from '../narration.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { BEGIN } from '../snapshot/take-snapshot.js';
 import { addSchemas, schemasForPlanning } from '../snapshot/unqualified-names.js';
-import type { Contents, SavedTable, TablePart } from './backup-contents.js';
+import { partNamed, type Contents, type SavedTable, type TablePart } from './backup-contents.js';
 import { LARGE_OBJECT_PIECES } from './load-large-objects.js';
 import type { CopyFormat, RowCount } from './row-counter.js';
 import { EMPTY_DIGEST, addDigests } from './row-hash.js';
@@ -19,6 +20,9 @@ import { runTasks } from './session-pool.js';
 import type { SessionTask } from './session-pool.js';
 import { qualified, sequenceValues } from './source-catalog.js';
 import type { SequenceValue } from './source-catalog.js';
+
+/** The step's name. */
+export const COMPARISON = 'comparison';
 
 export interface Proof {
   readonly tables: number;
@@ -32,10 +36,12 @@ export interface Proof {
 export async function prove(contents: Contents, settings: ConnectionSettings, jobs: number, stop: AbortSignal): Promise<Proof> {
   const differences: string[] = [];
   let rows = 0;
+  const bytesOf = (parts: readonly TablePart[]): number => parts.reduce((sum, { part }) => sum + partNamed(contents, part).bytes, 0);
   const compare = (selection: RowSelection | ((client: pg.Client) => RowSelection), parts: readonly TablePart[], what: string): SessionTask => async (client, signal) => {
     const found = await countRows(client, typeof selection === 'function' ? selection(client) : selection, signal);
     const expected = sumOf(parts);
     rows += found.rows;
+    tellProgress(bytesOf(parts));
     if (found.rows !== expected.rows) differences.push(`${what}: ${found.rows} rows instead of ${expected.rows}`);
     else if (found.digest !== expected.digest) differences.push(`${what}: other values`);
   };
@@ -43,6 +49,7 @@ export async function prove(contents: Contents, settings: ConnectionSettings, jo
   const pages = contents.largeObjects.length === 0 ? [] : [compare({ table: 'pg_largeobject', select: LARGE_OBJECT_PIECES, format: 'binary', encoding: undefined }, contents.largeObjects, 'large objects')];
   const sequences: SessionTask = async (client) => void differences.push(...differentSequences(contents.sequences, await sequenceValues(client)));
 
+  tellPhase(COMPARISON, 'bytes', bytesOf([...contents.tables.flatMap((table) => table.parts), ...contents.largeObjects]));
   await runTasks([...tables, ...pages, sequences], jobs, () => reader(settings), stop);
   if (differences.length > 0) {
     const shown = differences.sort().slice(0, 5).join('; ');

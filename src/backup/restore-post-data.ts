@@ -13,6 +13,9 @@ import { inOrder } from './schema-order.js';
 import type { SchemaEntry, SchemaScript } from './schema-script.js';
 import { tellPhase, tellProgress } from '../narration.js';
 
+/** The step's name. */
+export const INDEXES = 'indexes and constraints';
+
 export interface PostDataSessions {
   readonly jobs: number;
   readonly connect: () => Promise<pg.Client>;
@@ -57,7 +60,7 @@ export async function restorePostData({ settings, entries }: SchemaScript, { job
       free.push(client);
       await executeSettings(client, settings);
     }
-    tellPhase('indexes and constraints', 'steps', entries.length);
+    tellPhase(INDEXES, 'steps', entries.length);
     let refused: Refused[] = [];
     await inOrder(entries, jobs, (table) => sizes.get(table) ?? 0, async (entry) => {
       const refusal = await attempt(entry);

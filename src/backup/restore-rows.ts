@@ -18,6 +18,9 @@ import { runTasks } from './session-pool.js';
 import { qualified } from './source-catalog.js';
 import { tellPhase, tellProgress } from '../narration.js';
 
+/** The step's name. */
+export const RESTORED_ROWS = 'restored rows';
+
 interface Load {
   readonly part: Part;
   readonly run: (client: pg.Client, part: Part, signal: AbortSignal) => Promise<void>;
@@ -34,7 +37,7 @@ export interface RowSessions {
 
 /** @throws RealmliftError ROWS_REFUSED naming the table, BACKUP_DAMAGED */
 export async function restoreRows(backup: OpenBackup, { jobs, connect, path }: RowSessions, journal: RestoreJournal, stop: AbortSignal): Promise<void> {
-  tellPhase('rows', 'bytes', loads(backup).reduce((sum, { part }) => sum + part.bytes, 0));
+  tellPhase(RESTORED_ROWS, 'bytes', loads(backup).reduce((sum, { part }) => sum + part.bytes, 0));
   for (let left = loads(backup); left.length > 0;) {
     const again: Load[] = [];
     const refusals: unknown[] = [];

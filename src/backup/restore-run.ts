@@ -3,17 +3,36 @@ import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { partNamed } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
 import { partChecker } from './part-checker.js';
-import { prove } from './prove.js';
+import { tellAhead } from '../narration.js';
+import { COMPARISON, prove } from './prove.js';
 import type { Proof } from './prove.js';
+import { INDEXES } from './restore-post-data.js';
+import { RESTORED_ROWS } from './restore-rows.js';
+import { RESTORED_FILES } from './restore-uploads.js';
 import { restoreDatabase } from './restore.js';
 import type { RestoreRequest, RestoreResult } from './restore.js';
 import { withScratchServer } from './scratch-server.js';
-import { checkParts } from './verify-backup.js';
+import { checkParts, PARTS } from './verify-backup.js';
 
 export interface ProveRequest extends Omit<RestoreRequest, 'settings'> {
   /** An empty database; undefined for a server that is started for the purpose and removed afterwards. */
   readonly settings: ConnectionSettings | undefined;
 }
+
+/** What a restore will do: indexes cost about as much as rows. @param into whether rows, and whether files, are restored; or whether rows are compared too */
+export function tellRestoreAhead({ contents }: OpenBackup, into: { readonly rows: boolean; readonly files: boolean; readonly proof: boolean }): void {
+  const stored = (parts: readonly { readonly part: string }[]): number => parts.reduce((sum, { part }) => sum + partNamed(contents, part).bytes, 0);
+  const rows = stored([...contents.tables.flatMap((table) => table.parts), ...contents.largeObjects]);
+  tellAhead([
+    ...(into.rows ? [{ name: 'schema', weight: SCHEMA }, { name: RESTORED_ROWS, weight: rows }, { name: INDEXES, weight: rows }] : []),
+    ...(into.proof ? [{ name: COMPARISON, weight: rows / 2 }] : []),
+    ...(into.proof && contents.files !== undefined ? [{ name: PARTS, weight: stored(contents.files.parts) / 2 }] : []),
+    ...(into.files ? [{ name: RESTORED_FILES, weight: stored(contents.files?.parts ?? []) }] : []),
+  ]);
+}
+
+/** In bytes, as it were. */
+const SCHEMA = 100_000;
 
 /**
  * Restores the database, reads everything back and compares it with the source. Uploaded files are opened and counted.
@@ -34,5 +53,5 @@ export async function restoreAndProve(request: ProveRequest, stop: AbortSignal):
 
 async function checkUploads(backup: OpenBackup, jobs: number, stop: AbortSignal): Promise<void> {
   const parts = backup.contents.files?.parts.map(({ part }) => partNamed(backup.contents, part)) ?? [];
-  await checkParts(parts, jobs, partChecker(backup, stop));
+  if (parts.length > 0) await checkParts(parts, jobs, partChecker(backup, stop));
 }

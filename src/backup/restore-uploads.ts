@@ -5,11 +5,15 @@
  * note is somebody else's, and refused.
  */
 import { RealmliftError } from '../errors.js';
+import { tellPhase, tellProgress } from '../narration.js';
 import { partNamed, totalFiles } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
 import { openPart } from './sealing.js';
 import { visitArchive } from './upload-archive.js';
 import type { ArchivedFile, Visit } from './upload-archive.js';
+
+/** The step's name. */
+export const RESTORED_FILES = 'restored files';
 
 /** Where files go. */
 export interface UploadTarget {
@@ -43,6 +47,7 @@ export async function restoreUploads({ contents, store, open }: OpenBackup, targ
     throw new RealmliftError('UPLOADS_KIND', 'restore', `the files were saved from ${there} and cannot go into ${here}`, { hint: 'Zulip lays the two out differently; its transfer-uploads-to-s3 moves files to S3' });
   }
   const done = await begin(target, contents.id);
+  tellPhase(RESTORED_FILES, 'files', totalFiles(contents));
   const queue = files.parts.filter(({ part }) => !done.has(part)).values();
   const failed = new AbortController();
   const signal = AbortSignal.any([stop, failed.signal]);
@@ -52,7 +57,10 @@ export async function restoreUploads({ contents, store, open }: OpenBackup, targ
     try {
       for (const saved of queue) {
         signal.throwIfAborted();
-        await openPart(store, partNamed(contents, saved.part), open, signal, (plain) => visitArchive(plain, saved, (file, content) => target.put(file, content)));
+        await openPart(store, partNamed(contents, saved.part), open, signal, (plain) => visitArchive(plain, saved, async (file, content) => {
+          await target.put(file, content);
+          tellProgress(1, file.size);
+        }));
         done.add(saved.part);
         // One after the other: each note holds what those before it held.
         noted = noted.then(note);

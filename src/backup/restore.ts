@@ -11,6 +11,7 @@
  */
 import type pg from 'pg';
 import { RealmliftError, asRealmliftError } from '../errors.js';
+import { tellPhase } from '../narration.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { asPath } from '../snapshot/unqualified-names.js';
@@ -70,6 +71,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
   const holder = await session();
   try {
     await refuseOtherEncoding(holder, contents);
+    tellPhase('schema', 'steps');
     const schema = await readSchema(backup, request.leftOut, holder, stop);
     await prepareRoles(holder, schema.roles, request.createRoles);
     const journal = await RestoreJournal.open(holder, contents.id);

@@ -38,6 +38,7 @@ export interface DatabaseSaving {
   /** Sessions that copy at once. */
   readonly jobs: number;
   readonly patience: LockPatience;
+  readonly onSize: ((bytes: number) => void) | undefined;
 }
 
 export type SavedDatabase = Pick<Contents, 'source' | 'schema' | 'tables' | 'sequences' | 'largeObjects'> & { readonly parts: readonly Part[] };
@@ -64,7 +65,9 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
   const schema = {
     preData: saving.names.schema('pre-data'), ...(objects === undefined ? {} : { largeObjects: saving.names.schema('large-objects') }), postData: saving.names.schema('post-data'),
   };
-  tellPhase('rows', 'parts', tasks.length);
+  const size = tasks.reduce((sum, task) => sum + task.size, 0);
+  saving.onSize?.(size);
+  tellPhase('rows', 'bytes', size);
   await allOrNone(stop, (signal) => [
     ...(objects === undefined || schema.largeObjects === undefined ? [] : [sealPart(saving.store, schema.largeObjects, Readable.from([Buffer.from(objects)]), saving.sealing, signal).then((part) => parts.push(part))]),
     saveSchema(snapshot, saving, 'pre-data', source.encoding, schema.preData, signal).then((part) => parts.push(part)),
@@ -107,8 +110,9 @@ function tableTasks(client: pg.Client, table: SourceTable, number: number, rowsI
   const conditions = rangeConditions(table, (column) => client.escapeIdentifier(column));
   const tasks = conditions.map((range, at): Task => {
     const partName = saving.names.rows(number + 1, table, at + 1);
+    const size = table.size / conditions.length;
     const selection = { table: `${schema}.${name}`, select: rowQuery(client, table, range), format, encoding: rowsIn };
-    return { size: table.size / conditions.length, run: rowTask(selection, partName, at, saved, saving, parts) };
+    return { size, run: rowTask(selection, partName, at, saved, saving, parts, size) };
   });
   return { saved: { schema, name, format, columns, ...(condition === undefined ? {} : { condition }), ...(root === undefined ? {} : { root }), parts: saved }, tasks };
 }
@@ -121,12 +125,12 @@ export function rowQuery(client: pg.Client, table: Pick<SourceTable, 'schema' | 
   return `SELECT ${columns} FROM ONLY ${qualified(client, table)}${conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`}`;
 }
 
-function rowTask(selection: RowSelection, partName: string, at: number, saved: TablePart[], { store, sealing }: DatabaseSaving, parts: Part[]): SessionTask {
+function rowTask(selection: RowSelection, partName: string, at: number, saved: TablePart[], { store, sealing }: DatabaseSaving, parts: Part[], size: number): SessionTask {
   return async (client, signal) => {
     const saving = saveRows(client, selection, store, partName, sealing, signal);
     const rest = saving.saved.then(({ part, rows, digest }) => {
       parts.push(part);
-      tellProgress(1);
+      tellProgress(size);
       saved[at] = { part: part.name, rows, digest };
     });
     await Promise.race([saving.sent, rest]);
@@ -148,7 +152,8 @@ async function largeObjectTasks(client: pg.Client, saving: DatabaseSaving, parts
   const tasks = conditions.map((range, at): Task => {
     const select = range === '' ? LARGE_OBJECT_PIECES : `${LARGE_OBJECT_PIECES} WHERE ${range}`;
     const selection = { table: 'pg_largeobject', select, format: 'binary', encoding: undefined } as const;
-    return { size: measured.size / conditions.length, run: rowTask(selection, saving.names.largeObjects(at + 1), at, saved, saving, parts) };
+    const size = measured.size / conditions.length;
+    return { size, run: rowTask(selection, saving.names.largeObjects(at + 1), at, saved, saving, parts, size) };
   });
   return { parts: saved, tasks };
 }

@@ -8,6 +8,7 @@ import { pack as newPack } from 'tar-stream';
 import type { Header, Pack } from 'tar-stream';
 import { Lost } from '../files/file-store.js';
 import { inOrder } from '../files/ordered-pool.js';
+import { tellPhase, tellProgress } from '../narration.js';
 import type { Contents, FilesPart, Part } from './backup-contents.js';
 import type { BackupStore } from './backup-store.js';
 import type { PartNames } from './part-names.js';
@@ -21,6 +22,9 @@ const PACK_FILES = 2000;
 /** Files of up to so many bytes are read ahead, so that the next ones are on their way while one is written. */
 const SMALL = 1024 * 1024;
 const READ_AHEAD = 8;
+
+/** The step's name. */
+export const UPLOADED_FILES = 'uploaded files';
 
 /** Key of the record in a tar entry's extended header. */
 export const ATTRIBUTES_RECORD = 'REALMLIFT.attributes';
@@ -63,6 +67,7 @@ export async function saveUploads(source: UploadSource, { store, names, sealing,
   const parts: Part[] = [];
   const saved: FilesPart[] = [];
   const losses = new Losses();
+  tellPhase(UPLOADED_FILES, 'files');
   const queue = packs(source.files(losses.add));
   const work = async (): Promise<void> => {
     try {
@@ -158,6 +163,7 @@ async function fill(tar: Pack, files: readonly UploadedFile[], onLost: OnLostUpl
     });
     count++;
     bytes += found.size;
+    tellProgress(1, found.size);
   }
   tar.finalize();
   return { files: count, bytes };

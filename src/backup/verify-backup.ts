@@ -16,6 +16,9 @@ import { tellPhase, tellProgress } from '../narration.js';
 
 export { isBackup } from './find-backup.js';
 
+/** The step's name. */
+export const PARTS = 'stored parts';
+
 export interface VerifiedBackup {
   readonly location: string;
   readonly takenAt: string;
@@ -41,15 +44,15 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * @param jobs parts that are read at once
  * @throws RealmliftError BACKUP_DAMAGED naming the parts, BACKUP_MISSING, KEY_WRONG
  */
-export async function verifyBackup(location: string, env: Environment, { verifyKey, ...keys }: Keys & { readonly verifyKey?: KeyObject | undefined }, jobs: number): Promise<VerifiedBackup> {
+export async function verifyBackup(location: string, env: Environment, { verifyKey, ...keys }: Keys & { readonly verifyKey?: KeyObject | undefined }, jobs: number, stop?: AbortSignal): Promise<VerifiedBackup> {
   const found = await findBackup(location, env, verifyKey);
   const withKey = keys.identityFile !== undefined || keys.passphraseFile !== undefined;
   const level = withKey ? 'contents' : 'checksums';
-  const signal = new AbortController().signal;
+  const signal = stop ?? new AbortController().signal;
   // With the key, the sealed list must agree with the clear one before either is believed.
   const open = withKey ? await openBackup(found, keys, signal) : undefined;
   await checkList(found);
-  await checkParts(found.list.parts, jobs, open === undefined ? (part) => partProblem(found.store, part) : partChecker(open, signal));
+  await checkParts(found.list.parts, jobs, open === undefined ? (part) => partProblem(found.store, part) : partChecker(open, signal), signal);
   // The mark is a convenience for rotation; a backup that can only be read is as good without it.
   if (found.kept !== undefined) await mark(found.kept.collection, found.kept.name, level).catch(() => undefined);
   return {
@@ -68,12 +71,13 @@ async function checkList({ store, list }: FoundBackup): Promise<void> {
  * @param problemOf tells what is wrong with a part
  * @throws RealmliftError BACKUP_DAMAGED naming the parts
  */
-export async function checkParts(parts: readonly Part[], jobs: number, problemOf: (part: Part) => Promise<string | undefined>): Promise<void> {
-  tellPhase('parts', 'bytes', parts.reduce((sum, { bytes }) => sum + bytes, 0));
+export async function checkParts(parts: readonly Part[], jobs: number, problemOf: (part: Part) => Promise<string | undefined>, stop?: AbortSignal): Promise<void> {
+  tellPhase(PARTS, 'bytes', parts.reduce((sum, { bytes }) => sum + bytes, 0));
   const problems: string[] = [];
   const queue = parts.values();
   await Promise.all(Array.from({ length: jobs }, async () => {
     for (const part of queue) {
+      stop?.throwIfAborted();
       const problem = await problemOf(part);
       tellProgress(part.bytes);
       if (problem !== undefined) problems.push(`${part.name}: ${problem}`);

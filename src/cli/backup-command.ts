@@ -10,9 +10,11 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
 import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
-import { size, thousands } from './summary.js';
+import { counted, size, thousands } from '../numbers.js';
+import type { StopWords } from './stop-signals.js';
 import { wholeNumber } from './whole-number.js';
-import { narrate, quietOption, type NarrationOptions } from './narrate.js';
+import { longCommand } from './long-command.js';
+import { addNarrationOptions, type NarrationOptions } from './narrate.js';
 
 interface BackupArguments extends LockOptions, NarrationOptions {
   readonly to: string;
@@ -32,23 +34,26 @@ interface BackupArguments extends LockOptions, NarrationOptions {
 }
 
 export function backupCommand(): Command {
-  return addLockOptions(new Command('backup'))
-    .requiredOption('--to <place>', 'where backups are kept: a directory, or s3://bucket/prefix; each is a directory of its own in it')
+  const command = new Command('backup')
+    .optionsGroup('What:')
+    .option('--database-url <url>', 'the database (else DATABASE_URL, or the PG* variables)')
+    .option('--uploads', 'also save all uploaded files: of --uploads-dir, or of S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET')
+    .option('--uploads-dir <dir>', "Zulip's LOCAL_UPLOADS_DIR; implies --uploads")
+    .optionsGroup('Whom:')
     .option('--recipient <key>', 'public key (age1…) that can open it; may be repeated', collect, [])
     .option('--recipients <file>', 'file of public keys, one per line; may be repeated', collect, [])
     .option('--passphrase-file <file>', 'a passphrase instead of keys: the first line of the file')
     .option('--sign-key <file>', 'also sign it: a secret Ed25519 key in PEM')
-    .option('--database-url <url>', 'the database (else DATABASE_URL, or the PG* variables)')
-    .option('--pg-dump <program>', 'the pg_dump that writes the schema', 'pg_dump')
-    .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
-    .option('--compress <level>', 'of gzip, 0 to 9', compressionLevel, DEFAULT_LEVEL)
-    .option('--uploads', 'also save all uploaded files: of --uploads-dir, or of S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET')
-    .option('--uploads-dir <dir>', "Zulip's LOCAL_UPLOADS_DIR; implies --uploads")
+    .optionsGroup('Where to:')
+    .requiredOption('--to <place>', 'where backups are kept: a directory, or s3://bucket/prefix; each is a directory of its own in it')
     .option('--private-names', 'names of parts do not tell those of the tables')
     .option('--keep <n>', 'then remove all but the newest n backups, if the new one is good; never the last verified one', wholeNumber(1))
+    .optionsGroup('Running:')
+    .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
+    .option('--compress <level>', 'of gzip, 0 to 9', compressionLevel, DEFAULT_LEVEL)
     .option('--prove [url]', 'restore it into a server started for the purpose, or into the empty database of the URL, and compare every table')
-    .addOption(quietOption())
-    .option('--json', 'print the result as one JSON object')
+    .option('--pg-dump <program>', 'the pg_dump that writes the schema', 'pg_dump');
+  return addNarrationOptions(addLockOptions(command))
     .addHelpText('after', `
 Examples:
   realmlift backup --to /backups --recipient age1… --keep 7
@@ -58,17 +63,20 @@ Exit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a bac
             4 done, but for uploaded files that could not be read.`)
     .action(async (options: BackupArguments) => {
       const started = performance.now();
-      const result = await narrate(options, async () => runBackup({
+      const result = await longCommand(options, STOPPED, async (stop) => runBackup({
         to: options.to, env: process.env, settings: connectionSettings(options.databaseUrl ?? process.env.DATABASE_URL, process.env),
         recipients: await recipientsOf(options), signKey: options.signKey === undefined ? undefined : await readSignKey(options.signKey), compression: options.compress, jobs: options.jobs, privateNames: options.privateNames === true,
         uploads: options.uploads === true || options.uploadsDir !== undefined ? uploadPlace(options.uploadsDir, process.env) : undefined,
-        pgDump: options.pgDump, patience: lockPatience(options), keep: options.keep, prove: options.prove === true ? '' : options.prove,
+        pgDump: options.pgDump, patience: lockPatience(options), keep: options.keep, prove: options.prove === true ? '' : options.prove, stop,
       }));
       const seconds = Math.round((performance.now() - started) / 100) / 10;
       if (options.quiet !== true) process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
       refuseLosses(result);
     });
 }
+
+/** Of an unfinished backup all parts are removed; of one that is whole the run says so itself. */
+const STOPPED: StopWords = { stage: 'backup', left: () => 'nothing is left of the unfinished backup, and older ones are as they were', hint: () => 'run it again from the start' };
 
 /** Lost files told by name; the sealed list of the backup has more. */
 const SHOWN = 20;
@@ -78,7 +86,7 @@ function refuseLosses({ lostFiles = 0, lost = [] }: BackupRunResult): void {
   if (lostFiles === 0) return;
   for (const { name, reason, detail } of lost.slice(0, SHOWN)) process.stderr.write(`realmlift: lost: ${name === '' ? 'all files' : printable(name)}: ${reason}: ${detail}\n`);
   if (lostFiles > SHOWN) process.stderr.write(`realmlift: lost: and ${thousands(lostFiles - SHOWN)} more\n`);
-  throw new RealmliftError('LOSSES', 'files', `the backup is complete but for ${thousands(lostFiles)} uploaded files or directories that could not be read`, { hint: 'mend what the lines above say, and run again', exit: EXIT.losses });
+  throw new RealmliftError('LOSSES', 'files', `the backup is complete but for ${lostFiles === 1 ? 'an uploaded file or directory' : `${thousands(lostFiles)} uploaded files or directories`} that could not be read`, { hint: 'mend what the lines above say, and run again', exit: EXIT.losses });
 }
 
 /** A name that others chose, without what would move the cursor of a terminal. */
@@ -105,11 +113,11 @@ async function recipientsOf({ recipient, recipients, passphraseFile }: BackupArg
 function summary(result: BackupRunResult, seconds: number): string {
   const notes = [
     ...(result.proved ? ['restored and compared'] : []),
-    ...((result.vanishedFiles ?? 0) > 0 ? [`${result.vanishedFiles} files were deleted meanwhile`] : []),
+    ...((result.vanishedFiles ?? 0) > 0 ? [`${counted(result.vanishedFiles ?? 0, 'file')} deleted meanwhile`] : []),
     ...(result.removed.length > 0 ? [`${result.removed.length} old removed`] : []),
     ...(result.unfinished.length > 0 ? [`${result.unfinished.length} unfinished removed`] : []),
   ];
-  const files = result.files === undefined ? '' : ` ${thousands(result.files)} files,`;
-  const counts = `${result.tables} tables, ${thousands(result.rows)} rows,${files} ${size(result.bytes)} in ${result.parts} parts`;
+  const files = result.files === undefined ? '' : ` ${counted(result.files, 'file')},`;
+  const counts = `${counted(result.tables, 'table')}, ${counted(result.rows, 'row')},${files} ${size(result.bytes)} in ${counted(result.parts, 'part')}`;
   return `backup of ${result.takenAt.slice(0, 19)}Z: ${counts}, ${seconds} s${notes.map((note) => `, ${note}`).join('')}: ${result.location}`;
 }

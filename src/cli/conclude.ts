@@ -1,7 +1,9 @@
 /** The end of an export on the command line: a summary of each target, and the exit code that the worst of them asks for. */
 import { EXIT, RealmliftError } from '../errors.js';
 import type { ExportResult, Outcome } from '../export.js';
-import { lossLines, summary, thousands } from './summary.js';
+import { thousands } from '../numbers.js';
+import { errorJson } from './error-json.js';
+import { lossLines, summary } from './summary.js';
 
 /** Exports of one run of which each is summed up; of more there is a line each. */
 const SUMMARIES = 8;
@@ -46,16 +48,16 @@ function lossesOf({ losses }: ExportResult): number {
   return losses.filter(({ kind }) => kind === 'lost' || kind === 'other-size').length;
 }
 
-/** The one object that --json writes to standard output: what became of each export. */
-export function resultJson(outcomes: readonly Outcome[], seconds: number): string {
-  return JSON.stringify({
+/** The one object that --json makes of a run: what became of each export. */
+export function resultOf(outcomes: readonly Outcome[], seconds: number): Record<string, unknown> {
+  return {
     exports: outcomes.map((outcome) => {
       if ('error' in outcome) return { target: outcome.target.name, error: outcome.error.code };
       const { directory, rows, files, verified } = outcome.result;
       const found = Object.values(files.areas).reduce((sum, area) => sum + area.found, 0);
       return { target: outcome.target.name, directory, rows: Object.fromEntries(rows), files: found, lost: lossesOf(outcome.result), verified: verified !== undefined };
     }), seconds,
-  });
+  };
 }
 
 /** One line a target, for runs of several. */
@@ -79,9 +81,4 @@ function totals(outcomes: readonly Outcome[], seconds: number): string {
   const sum = (of: (result: ExportResult) => number): number => done.reduce((total, result) => total + of(result), 0);
   const files = sum((result) => Object.values(result.files.areas).reduce((total, { found }) => total + found, 0));
   return `${thousands(done.length)} of ${thousands(outcomes.length)} exported in ${seconds.toFixed(1)} s: ${thousands(outcomes.reduce((total, each) => total + rowsOf(each), 0))} rows, ${thousands(files)} files, ${thousands(sum(lossesOf))} losses; what stayed is in each report.json, and report.html is the page to look at\n`;
-}
-
-/** An error as the one line that --json writes of it. */
-export function errorJson({ code, stage, table, message, hint }: RealmliftError, target?: string): string {
-  return JSON.stringify({ time: new Date().toISOString(), target, kind: 'failed', code, stage, table, message, hint });
 }

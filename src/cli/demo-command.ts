@@ -9,6 +9,7 @@ import { REPORT_PAGE } from '../package/side-files.js';
 
 export function demoCommand(): Command {
   return new Command('demo')
+    .optionsGroup('Where to:')
     .option('--output <dir>', 'directory under which acme is made', 'realmlift-demo')
     .option('--no-open', 'do not show its page in a browser')
     .addHelpText('after', `

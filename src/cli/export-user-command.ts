@@ -22,7 +22,7 @@ export function exportUserCommand(): Command {
     .option('--allow-unknown', 'skip users that are not there');
   addRunOptions(command);
   command.addHelpText('after', `
-Example:
+Examples:
   realmlift export-user --realm acme --user ann@example.com --user bob@example.com --uploads-dir /home/zulip/uploads
 
 Each user's export is made under OUTPUT/REALM-user-EMAIL.

@@ -3,7 +3,9 @@ import { Command } from 'commander';
 import { EXIT } from '../errors.js';
 import { checkImport, verdict, type ImportCheck } from '../import-check.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
+import { longSteps, nothingLeft } from './long-command.js';
+import { tellAhead, VERIFICATION } from '../narration.js';
+import { addNarrationOptions, type NarrationOptions } from './narrate.js';
 
 interface ImportCheckArguments extends NarrationOptions {
   readonly targetUrl?: string;
@@ -16,22 +18,26 @@ const SHOWN: Readonly<Record<ImportCheck['outcome'], string>> = { good: 'good', 
 
 /** The command sets the exit code: 1 when a check failed, 0 otherwise. */
 export function importCheckCommand(): Command {
-  return addQuiet(new Command('import-check')
+  return addNarrationOptions(new Command('import-check')
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote)')
+    .optionsGroup('Where to:')
     .option('--target-url <url>', "the new server's database, which is only read")
     .option('--subdomain <name>', "the subdomain that the import will be given (default: the realm's own)")
     .option('--allow-reserved-subdomain', 'the import will be given the same')
-    .option('--uploads-dir <dir>', "the new server's LOCAL_UPLOADS_DIR: is there room? (default: where the export lies)")
-    .option('--json', 'print the checks as JSON'))
+    .option('--uploads-dir <dir>', "the new server's LOCAL_UPLOADS_DIR: is there room? (default: where the export lies)"))
     .addHelpText('after', `
-Example:
+Examples:
+  realmlift import-check out/acme
   realmlift import-check out/acme --target-url postgresql://zulip@new.example/zulip && manage.py import acme out/acme
 
 The last line is the verdict. Nothing is written, neither there nor here.
 Exit codes: 0 nothing speaks against it; 1 a check failed; 2 wrong usage, or no such export.`)
     .action(async (directory: string, { targetUrl, subdomain, allowReservedSubdomain, uploadsDir, json, quiet }: ImportCheckArguments) => {
       const target = targetUrl === undefined ? undefined : connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE });
-      const checks = await narrate({ ...(json && { json }), ...(quiet && { quiet }) }, () => checkImport(directory, { target, subdomain, allowReserved: allowReservedSubdomain === true, uploadsDir }));
+      const checks = await longSteps({ ...(json && { json }), ...(quiet && { quiet }) }, nothingLeft('verify'), () => {
+        tellAhead([{ name: VERIFICATION, weight: 95 }, { name: 'checks', weight: 5 }]);
+        return checkImport(directory, { target, subdomain, allowReserved: allowReservedSubdomain === true, uploadsDir });
+      });
       const { good, line } = verdict(checks);
       // Names of files come from users: none may move the cursor.
       const lines = checks.map(({ name, outcome, what }) => `${SHOWN[outcome].padEnd(7)} ${name.padEnd(13)} ${what.replace(/\p{Cc}/gu, '\ufffd')}\n`);

@@ -7,10 +7,14 @@ import { decisionsOf, type ColumnOptions } from './schema-options.js';
 
 export function installCommand(): Command {
   return new Command('install')
+    .optionsGroup('Whom:')
     .option('--role <name>', 'name of the role', 'realmlift')
-    .option('--dry-run', 'print the SQL and change nothing')
+    .optionsGroup('What:')
     .option('--strip <table.column>', 'leave a column out of the views', collect)
     .option('--keep <table.column>', 'show a column although its name looks like a secret', collect)
+    .optionsGroup('Running:')
+    .option('--dry-run', 'print the SQL and change nothing')
+    .option('--quiet', 'tell nothing when all is well')
     .addHelpText('after', `
 Examples:
   realmlift install --dry-run
@@ -20,12 +24,12 @@ Run it again after each Zulip upgrade. The role can log in once it has a passwor
 Everything is undone by: DROP SCHEMA realmlift CASCADE; DROP ROLE realmlift;
 
 Exit codes: 0 done; 1 failed; 2 wrong usage.`)
-    .action(async (options: ColumnOptions & { role: string; dryRun?: true }) => {
+    .action(async (options: ColumnOptions & { role: string; dryRun?: true; quiet?: true }) => {
       const sql = await install({
         settings: connectionSettings(process.env.DATABASE_URL, process.env), role: options.role,
         decisions: decisionsOf(options), dryRun: options.dryRun === true,
       });
       if (options.dryRun === true) process.stdout.write(sql);
-      else process.stderr.write(`realmlift: views made in the schema realmlift; ${options.role} may read them\n`);
+      else if (options.quiet !== true) process.stderr.write(`realmlift: views made in the schema realmlift; ${options.role} may read them\n`);
     });
 }

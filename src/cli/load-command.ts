@@ -5,15 +5,17 @@ import { uploadPlace } from '../backup/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { loadExport } from '../load.js';
 import { WORTH_WHILE } from '../load/bare-tables.js';
-import type { LoadEvent, LoadRequest, LoadResult } from '../load/load-request.js';
+import type { LoadRequest, LoadResult } from '../load/load-request.js';
 import { undoLoad, type UndoResult } from '../load/undo-load.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { withStopSignals } from './stop-signals.js';
-import { thousands } from './summary.js';
+import { longCommand } from './long-command.js';
+import { addNarrationOptions, type NarrationOptions } from './narrate.js';
+import type { StopWords } from './stop-signals.js';
+import { thousands } from '../numbers.js';
 import { wholeNumber } from './whole-number.js';
 
-interface LoadArguments {
+interface LoadArguments extends NarrationOptions {
   readonly targetUrl: string;
   readonly subdomain: string;
   readonly realmName?: string;
@@ -27,29 +29,28 @@ interface LoadArguments {
   readonly fromAvatarsBucket?: string;
   readonly zulipSecrets?: string;
   readonly fileJobs: number;
-  readonly quiet?: true;
 }
 
-/** Milliseconds between two lines about the same phase. */
-const INTERVAL = 10_000;
-
 export function loadCommand(): Command {
-  return new Command('load')
+  const command = new Command('load')
     .argument('<directory>', 'a finished export, or an unpacked one of manage.py export')
+    .optionsGroup('Where to:')
     .requiredOption('--target-url <url>', "the new server's database")
     .requiredOption('--subdomain <name>', 'the subdomain of the realm there')
     .option('--realm-name <text>', "the name of the realm there (default: the subdomain, as Zulip's import names it)")
     .option('--allow-reserved-subdomain', 'take a subdomain that Zulip keeps for itself')
-    .option('--jobs <n>', 'sessions that load at once', wholeNumber(1), availableParallelism())
+    .optionsGroup('Files:')
     .option('--uploads-dir <dir>', "the new server's LOCAL_UPLOADS_DIR (with files/ and avatars/); else its buckets are used, by the S3 settings")
     .option('--zulip-secrets <file>', 'zulip-secrets.conf of the new server (else ZULIP_AVATAR_SALT), for the names of avatars')
     .option('--file-jobs <n>', 'files copied at once', wholeNumber(1), 32)
     .option('--from-uploads-bucket <name>', "the old server's bucket at the same provider: objects that are the export's are copied there and not sent")
     .option('--from-avatars-bucket <name>', 'the same for avatars, emoji and icons')
+    .optionsGroup('Running:')
+    .option('--jobs <n>', 'sessions that load at once', wholeNumber(1), availableParallelism())
     .option('--dry-run', 'check everything and write nothing')
     .addOption(new Option('--resume', 'go on with a load that stopped half-way').conflicts(['undo', 'dryRun']))
-    .addOption(new Option('--undo', 'remove every row and file of a load that stopped half-way').conflicts('dryRun'))
-    .option('--quiet', 'tell nothing while it works')
+    .addOption(new Option('--undo', 'remove every row and file of a load that stopped half-way').conflicts('dryRun'));
+  return addNarrationOptions(command)
     .addHelpText('after', `
 Examples:
   realmlift load out/acme --target-url postgresql://zulip@new.example/zulip --subdomain acme --realm-name 'Acme' \\
@@ -61,39 +62,33 @@ Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume 
     .action(async (directory: string, options: LoadArguments) => {
       const started = performance.now();
       const request = requestOf(options);
-      const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
-      if (options.undo === true) process.stderr.write(undone(request, await withStopSignals((stop) => undoLoad(request, stop)), seconds()));
-      else process.stderr.write(summary(request, await withStopSignals((stop) => loadExport(directory, request, stop)), seconds()));
+      const tell = (result: Readonly<Record<string, unknown>>, text: (seconds: string) => string): void => {
+        const seconds = (performance.now() - started) / 1000;
+        if (options.json === true) process.stdout.write(`${JSON.stringify({ ...result, seconds })}\n`);
+        else if (options.quiet !== true) process.stderr.write(text(`${seconds.toFixed(1)} s`));
+      };
+      if (options.undo === true) {
+        const result = await longCommand(options, UNDO_STOPPED, (stop) => undoLoad(request, stop));
+        tell({ ...result }, (seconds) => undone(request, result, seconds));
+      } else {
+        const result = await longCommand(options, LOAD_STOPPED, (stop) => loadExport(directory, request, stop));
+        tell({ ...result, rows: Object.fromEntries(result.rows), realmId: request.dryRun ? null : result.realmId, dryRun: request.dryRun }, (seconds) => summary(request, result, seconds));
+      }
     });
 }
 
+/** Before the first row is written; after that the load says itself what is left. */
+const LOAD_STOPPED: StopWords = { stage: 'load', left: () => 'nothing was written yet', hint: () => 'run it again from the start' };
+const UNDO_STOPPED: StopWords = { stage: 'load', left: () => 'what is left of the load is deactivated, and nobody sees it', hint: () => 'run --undo again, which goes on' };
+
 function requestOf(options: LoadArguments): LoadRequest {
-  const { targetUrl, subdomain, realmName, allowReservedSubdomain, jobs, dryRun, resume, uploadsDir, fromUploadsBucket: uploads, fromAvatarsBucket: avatars, zulipSecrets, fileJobs, quiet } = options;
+  const { targetUrl, subdomain, realmName, allowReservedSubdomain, jobs, dryRun, resume, uploadsDir, fromUploadsBucket: uploads, fromAvatarsBucket: avatars, zulipSecrets, fileJobs } = options;
   if ((uploads === undefined) !== (avatars === undefined)) throw new RealmliftError('USAGE', 'usage', '--from-uploads-bucket and --from-avatars-bucket go together', { hint: 'name both buckets of the old server', exit: EXIT.usage });
   return {
     // The PG* variables of the environment are those of the server that is left.
     target: connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE }), subdomain, allowReserved: allowReservedSubdomain === true, realmName, jobs, indexesLaterFrom: WORTH_WHILE, dryRun: dryRun === true, resume: resume === true,
     files: uploadPlace(uploadsDir, process.env), fromBuckets: uploads === undefined || avatars === undefined ? undefined : { uploads, avatars },
-    fileJobs, salt: avatarSalt({ secretsFile: zulipSecrets, env: process.env }), onEvent: quiet === true ? onWarning : narrator(),
-  };
-}
-
-function onWarning(event: LoadEvent): void {
-  // Names of files come from users: none may move the cursor.
-  if (event.kind === 'warning') process.stderr.write(`realmlift: ${event.text.replace(/\p{Cc}/gu, '\ufffd')}\n`);
-}
-
-/** A line for each phase, and one every ten seconds while it lasts. */
-function narrator(): (event: LoadEvent) => void {
-  let told = performance.now();
-  return (event) => {
-    onWarning(event);
-    const now = performance.now();
-    if (event.kind === 'phase') process.stderr.write(`realmlift: ${event.name}\n`);
-    else if (event.kind === 'warning' || now - told < INTERVAL) return;
-    else if (event.kind === 'messages') process.stderr.write(`realmlift: ${thousands(event.files)} of ${thousands(event.of)} messages files\n`);
-    else process.stderr.write(`realmlift: ${thousands(event.files)} files\n`);
-    told = now;
+    fileJobs, salt: avatarSalt({ secretsFile: zulipSecrets, env: process.env }),
   };
 }
 

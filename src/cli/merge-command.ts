@@ -6,8 +6,9 @@ import { giveIdsOfTheirOwn } from '../merge-realms.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { prepareRemap } from '../remap/remap-request.js';
 import { addIdOptions, asksForRemap, remapRequest, type RemapArguments } from './remap-options.js';
-import { thousands } from './summary.js';
-import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
+import { thousands } from '../numbers.js';
+import { directoryLeft, longSteps } from './long-command.js';
+import { addNarrationOptions, type NarrationOptions } from './narrate.js';
 
 interface MergeArguments extends Pick<RemapArguments, 'targetUrl' | 'idMap' | 'idBase'>, NarrationOptions {
   readonly output: string;
@@ -20,14 +21,17 @@ interface MergeArguments extends Pick<RemapArguments, 'targetUrl' | 'idMap' | 'i
 export function mergeCommand(): Command {
   const command = new Command('merge')
     .argument('<directory...>', 'finished exports')
-    .requiredOption('--output <dir>', 'directory to make')
+    .optionsGroup('What:')
     .addOption(new Option('--on-conflict <what>', 'where exports differ: the later snapshot wins, or the merge stops').choices(['later', 'fail']).default('later'))
+    .optionsGroup('Where to:')
+    .requiredOption('--output <dir>', 'directory to make')
+    .optionsGroup('Running:')
     .option('--no-verify', 'do not read the result again before it is published')
+    .optionsGroup('Ids of the new server:')
     .option('--remap', 'exports of different realms or servers: give all their rows ids of their own; clients unite by name, system bots by address');
   addIdOptions(command)
-    .option('--zulip-secrets <file>', 'with --remap: zulip-secrets.conf of the old server (else ZULIP_AVATAR_SALT), to give avatars their new names')
-    .option('--json', 'tell progress as JSON on standard error, and the result as one JSON object on standard output');
-  addQuiet(command).addHelpText('after', `
+    .option('--zulip-secrets <file>', 'with --remap: zulip-secrets.conf of the old server (else ZULIP_AVATAR_SALT), to give avatars their new names');
+  addNarrationOptions(command).addHelpText('after', `
 Examples:
   realmlift merge monday/acme tuesday/acme --output acme
   realmlift merge east/acme west/globex --output both --remap
@@ -35,7 +39,7 @@ Examples:
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 these exports cannot be joined.`);
   return command.action(async (directories: string[], options: MergeArguments) => {
     const started = performance.now();
-    const result = await narrate(options, async () => mergeExports(directories, { ...options, disjoin: await disjoin(options) }));
+    const result = await longSteps(options, directoryLeft('merge', options.output), async () => mergeExports(directories, { ...options, disjoin: await disjoin(options) }));
     const seconds = (performance.now() - started) / 1000;
     if (options.json === true) process.stdout.write(`${JSON.stringify({ directory: result.directory, realm: result.header.realm, rows: Object.fromEntries(result.rows), seconds })}\n`);
     else if (options.quiet !== true) process.stderr.write(summary(result, directories.length, seconds));

@@ -9,7 +9,7 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
 import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
-import { size, thousands } from './summary.js';
+import { size, thousands } from '../numbers.js';
 import { wholeNumber } from './whole-number.js';
 
 interface PlanArguments extends SchemaOptions, LockOptions {

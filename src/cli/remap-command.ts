@@ -3,8 +3,9 @@ import { Command } from 'commander';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { remapDirectory, type RemappedExport } from '../remap-directory.js';
 import { addRemapOptions, remapRequest, type RemapArguments } from './remap-options.js';
-import { thousands } from './summary.js';
-import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
+import { thousands } from '../numbers.js';
+import { directoryLeft, longSteps } from './long-command.js';
+import { addNarrationOptions, type NarrationOptions } from './narrate.js';
 
 interface RemapCommandArguments extends RemapArguments, NarrationOptions {
   readonly output: string;
@@ -16,14 +17,14 @@ interface RemapCommandArguments extends RemapArguments, NarrationOptions {
 export function remapCommand(): Command {
   const command = new Command('remap')
     .argument('<directory>', 'a finished export')
+    .optionsGroup('Where to:')
     .requiredOption('--output <dir>', 'directory to make');
   addRemapOptions(command)
     .option('--bots-only', 'only the ids of system bots and clients; all others stay')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf of the old server (else ZULIP_AVATAR_SALT): without its avatar_salt avatars keep their names')
     .optionsGroup('Running:')
-    .option('--no-verify', 'do not read the result again before it is published')
-    .option('--json', 'tell progress as JSON on standard error, and the result as one JSON object on standard output');
-  addQuiet(command).addHelpText('after', `
+    .option('--no-verify', 'do not read the result again before it is published');
+  addNarrationOptions(command).addHelpText('after', `
 Examples:
   realmlift remap out/acme --output new/acme --target-url postgresql://zulip@new.example/zulip
   realmlift remap out/acme --output new/acme --id-map ids.json --id-base 100000 --subdomain acme2
@@ -33,7 +34,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the new server is of another vers
   return command.action(async (directory: string, options: RemapCommandArguments) => {
     const started = performance.now();
     const salt = avatarSalt({ secretsFile: options.zulipSecrets, env: process.env });
-    const result = await narrate(options, () => remapDirectory(directory, options.output, remapRequest(options, options.botsOnly !== true, salt), options.verify));
+    const result = await longSteps(options, directoryLeft('remap', options.output), () => remapDirectory(directory, options.output, remapRequest(options, options.botsOnly !== true, salt), options.verify));
     const seconds = (performance.now() - started) / 1000;
     if (options.json === true) process.stdout.write(`${JSON.stringify({ directory: result.directory, realm: result.header.realm, rows: Object.fromEntries(result.rows), seconds })}\n`);
     else if (options.quiet !== true) process.stderr.write(summary(result, seconds));

@@ -7,17 +7,21 @@ import { writePage } from '../report/finish-report.js';
 import { realmPage } from '../report/realm-page.js';
 import { readFacts } from '../report/realm-facts.js';
 import { verifyExport } from '../verify/verify-export.js';
-import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
+import { longSteps, nothingLeft } from './long-command.js';
+import { addNarrationOptions, jsonLine, type NarrationOptions } from './narrate.js';
+import { refuseTerminal } from './refuse-terminal.js';
 
-interface ReportArguments extends Pick<NarrationOptions, 'quiet'> {
+interface ReportArguments extends NarrationOptions {
   readonly names?: true;
   readonly output?: string;
 }
 
 export function reportCommand(): Command {
-  return addQuiet(new Command('report')
+  return addNarrationOptions(new Command('report')
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote)')
+    .optionsGroup('What:')
     .option('--names', 'show what people called things: the realm, its channels, its largest files')
+    .optionsGroup('Where to:')
     .option('-o, --output <file>', 'where the page goes (default: report.html in the directory); - is standard output'))
     .addHelpText('after', `
 Examples:
@@ -26,18 +30,20 @@ Examples:
 
 The page is one file that fetches nothing. Without --names no addresses, names or contents are on it.
 Exit codes: 0 done; 1 the export is damaged, or the page cannot be written; 2 no such export.`)
-    .action(async (directory: string, { names, output, quiet }: ReportArguments) => {
-      const verified = await narrate({ ...(quiet && { quiet }) }, () => verifyExport(directory));
+    .action(async (directory: string, { names, output, ...told }: ReportArguments) => {
+      if (output === '-') refuseTerminal('a page', 'give a file with --output, or redirect it: > report.html');
+      const verified = await longSteps(told, nothingLeft('verify'), () => verifyExport(directory));
       const request = { verified, names: names === true, place: { directory } };
-      if (output === undefined) {
-        const path = await writePage(directory, request);
-        if (quiet !== true) process.stdout.write(`${path}\n`);
-      }
+      let page = output;
+      if (output === undefined) page = await writePage(directory, request);
       else {
         const text = realmPage(await readFacts(directory, request));
         if (output === '-') process.stdout.write(text);
         else await writeFile(output, text, { mode: 0o600 }).catch((error: unknown) => { throw diskError(error, output); });
       }
+      const result = { page, errors: verified.totals.errors };
+      if (told.json === true) (output === '-' ? process.stderr : process.stdout).write(output === '-' ? `${jsonLine({ kind: 'result', ...result })}\n` : `${JSON.stringify(result)}\n`);
+      else if (told.quiet !== true && output === undefined) process.stdout.write(`${page}\n`);
       if (verified.totals.errors > 0) process.exitCode = EXIT.failed;
     });
 }

@@ -6,7 +6,7 @@ import { findBackup, openBackup } from '../backup/find-backup.js';
 import type { OpenBackup } from '../backup/find-backup.js';
 import { restoreDatabase } from '../backup/restore.js';
 import type { RestoreResult } from '../backup/restore.js';
-import { restoreAndProve } from '../backup/restore-run.js';
+import { restoreAndProve, tellRestoreAhead } from '../backup/restore-run.js';
 import { restoreUploads } from '../backup/restore-uploads.js';
 import { readVerifyKey } from '../backup/signature.js';
 import { uploadPlace, uploadTarget } from '../backup/upload-place.js';
@@ -14,9 +14,11 @@ import { mark } from '../backup/verified-marks.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { thousands } from './summary.js';
+import { counted } from '../numbers.js';
 import { wholeNumber } from './whole-number.js';
-import { narrate, quietOption, type NarrationOptions } from './narrate.js';
+import { longCommand } from './long-command.js';
+import { addNarrationOptions, type NarrationOptions } from './narrate.js';
+import type { StopWords } from './stop-signals.js';
 
 interface RestoreArguments extends NarrationOptions {
   readonly identity?: string;
@@ -33,21 +35,24 @@ interface RestoreArguments extends NarrationOptions {
 }
 
 export function restoreCommand(): Command {
-  return new Command('restore')
+  const command = new Command('restore')
     .argument('<backup>', 'a backup, or the place where backups are kept (the newest is taken): a directory or s3://bucket/prefix')
+    .optionsGroup('What:')
     .option('--identity <file>', 'the secret key, as age-keygen wrote it')
     .option('--passphrase-file <file>', 'the passphrase, where the backup is under one')
     .option('--verify-key <file>', 'refuse what was not signed with the secret key that belongs to this public one (Ed25519, PEM)')
-    .option('--database-url <url>', 'the empty database to restore into')
-    .option('--jobs <n>', 'sessions that load rows and build indexes at once', wholeNumber(1), availableParallelism())
-    .option('--create-roles', 'create the roles that the schema names and the server lacks, without login')
     .option('--no-owner', 'all objects belong to the role that restores, which need not be a superuser')
     .option('--no-privileges', 'rights on objects (GRANT, REVOKE) are not restored')
+    .optionsGroup('Where to:')
+    .option('--database-url <url>', 'the empty database to restore into')
+    .option('--create-roles', 'create the roles that the schema names and the server lacks, without login')
+    .optionsGroup('Files:')
     .option('--uploads', 'restore the uploaded files: into --uploads-dir, or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET, which must be empty')
     .option('--uploads-dir <dir>', 'the empty directory for the uploaded files; implies --uploads')
-    .option('--prove', 'then read every table back and compare it with the source; without --database-url on a server started for the purpose')
-    .addOption(quietOption())
-    .option('--json', 'print the result as one JSON object')
+    .optionsGroup('Running:')
+    .option('--jobs <n>', 'sessions that load rows and build indexes at once', wholeNumber(1), availableParallelism())
+    .option('--prove', 'then read every table back and compare it with the source; without --database-url on a server started for the purpose');
+  return addNarrationOptions(command)
     .addHelpText('after', `
 Examples:
   realmlift restore /backups --identity key.txt --database-url postgresql://localhost/empty
@@ -57,24 +62,30 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
             4 restored, but for what stderr names.`)
     .action(async (location: string, options: RestoreArguments) => {
       const started = performance.now();
-      const signal = new AbortController().signal;
       const settings = options.databaseUrl === undefined ? undefined : connectionSettings(options.databaseUrl, process.env);
       const files = options.uploads === true || options.uploadsDir !== undefined ? await uploadTarget(uploadPlace(options.uploadsDir, process.env)) : undefined;
-      const backup = await openBackup(await findBackup(location, process.env, await verifyKeyOf(options.verifyKey)), { identityFile: options.identity, passphraseFile: options.passphraseFile }, signal);
-
-      const [database, uploads] = await narrate(options, async () => [
-        await restoredDatabase(backup, settings, files !== undefined, options, signal),
-        files === undefined ? undefined : await restoreUploads(backup, files, options.jobs, signal),
-      ] as const);
+      const { backup, database, uploads } = await longCommand(options, stopWords(settings, files !== undefined), async (signal) => {
+        const backup = await openBackup(await findBackup(location, process.env, await verifyKeyOf(options.verifyKey)), { identityFile: options.identity, passphraseFile: options.passphraseFile }, signal);
+        const proof = options.prove === true;
+        tellRestoreAhead(backup, { rows: settings !== undefined || proof, files: files !== undefined, proof });
+        const database = await restoredDatabase(backup, settings, files !== undefined, options, signal);
+        return { backup, database, uploads: files === undefined ? undefined : await restoreUploads(backup, files, options.jobs, signal) };
+      });
       const result = { location: backup.store.description, takenAt: backup.contents.takenAt, proved: options.prove === true, originProved: backup.originProved, ...database, ...uploads };
       const seconds = Math.round((performance.now() - started) / 100) / 10;
       for (const warning of database?.warnings ?? []) process.stderr.write(`realmlift: ${warning}\n`);
       if ((database?.warnings ?? []).length > 0) process.exitCode = EXIT.losses;
       const lost = backup.contents.files?.lost ?? 0;
-      if (files !== undefined && lost > 0) process.stderr.write(`realmlift: ${thousands(lost)} uploaded files are not in the backup: they could not be read when it was taken\n`);
+      if (files !== undefined && lost > 0) process.stderr.write(`realmlift: ${counted(lost, 'uploaded file')} not in the backup: unreadable when it was taken\n`);
       if (files === undefined && backup.contents.files !== undefined) process.stderr.write('realmlift: the uploaded files in the backup were not restored (--uploads does that)\n');
       if (options.quiet !== true) process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
     });
+}
+
+/** Where a restore stops, it can be gone on with; a server that was started for a proof is gone. */
+function stopWords(settings: ConnectionSettings | undefined, files: boolean): StopWords {
+  if (settings === undefined && !files) return { stage: 'restore', left: () => 'the server of the proof is removed', hint: () => 'run it again from the start' };
+  return { stage: 'restore', left: () => `${settings === undefined ? 'the place of the files' : 'the database'} is unfinished and says so`, hint: () => 'run the same command again: it goes on where it stopped' };
 }
 
 async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings | undefined, filesAlone: boolean, options: RestoreArguments, signal: AbortSignal): Promise<RestoreResult | undefined> {
@@ -91,9 +102,9 @@ async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings
 function summary(result: { location: string; proved: boolean; originProved: boolean; files?: number } & Partial<RestoreResult>, seconds: number): string {
   const { location, tables, rows, files, resumed = 0, proved, originProved } = result;
   const counts = [
-    ...(tables === undefined || rows === undefined ? [] : [`${tables} tables`, `${thousands(rows)} rows`]),
-    ...(files === undefined ? [] : [`${thousands(files)} files`]),
-    `${seconds} s`, ...(resumed > 0 ? [`${resumed} steps were done before`] : []), ...(proved ? ['equal to the source'] : []), originText(originProved),
+    ...(tables === undefined || rows === undefined ? [] : [counted(tables, 'table'), counted(rows, 'row')]),
+    ...(files === undefined ? [] : [counted(files, 'file')]),
+    `${seconds} s`, ...(resumed > 0 ? [`${counted(resumed, 'step')} done before`] : []), ...(proved ? ['equal to the source'] : []), originText(originProved),
   ];
   return `restored ${location}: ${counts.join(', ')}`;
 }

@@ -3,23 +3,27 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { ExportOptions, Outcome, Target } from '../export.js';
-import { refuseTarball, writeTarball } from '../package/tarball.js';
+import { tellPhase, tellProgress } from '../narration.js';
+import { bytesBelow, refuseTarball, writeTarball } from '../package/tarball.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { inStream } from '../report/place.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
-import { conclude, resultJson } from './conclude.js';
+import { conclude, resultOf } from './conclude.js';
 import { refuseContradictions } from './contradictions.js';
 import { duration } from './duration.js';
 import { addLockOptions, type LockOptions } from './lock-options.js';
-import { progressMode, withProgress } from './progress.js';
+import { addNarrationOptions, jsonLine, type NarrationOptions } from './narrate.js';
+import { withProgress } from './progress.js';
+import { refuseTerminal } from './refuse-terminal.js';
+import { progressMode } from './show-story.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
 import { exportToStandardOutput, type StreamFormat } from './standard-output.js';
 import { withStopSignals } from './stop-signals.js';
 import { addUploadOptions, withUpload, type Destination, type UploadOptions } from './upload.js';
 import { wholeNumber } from './whole-number.js';
 
-export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'> {
+export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, NarrationOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'> {
   readonly format?: StreamFormat;
   readonly filesDir?: string;
   readonly jobs: number;
@@ -35,8 +39,6 @@ export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, 
   readonly zulipSecrets?: string;
   readonly migrationStatus?: string;
   readonly randomSeed?: string;
-  readonly quiet?: true;
-  readonly json?: true;
 }
 
 export function addRunOptions(command: Command): Command {
@@ -63,9 +65,8 @@ export function addRunOptions(command: Command): Command {
     .addOption(new Option('--format <format>', 'with --output -: a tar of the directory, or one line of JSON a row').choices(['directory', 'ndjson']))
     .option('--files-dir <dir>', 'with --format ndjson: where the files go that its lines name')
     .optionsGroup('Running:')
-    .option('--quiet', 'show no progress, and nothing when all is well')
-    .addOption(new Option('--json', 'tell progress as JSON on standard error, one object a line, and the result as one on standard output').conflicts('quiet'))
     .addOption(new Option('--random-seed <text>', 'make random colours and addresses repeatable'));
+  addNarrationOptions(command);
   return addUploadOptions(addFilesOptions(command));
 }
 
@@ -94,13 +95,14 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
   refuseContradictions([
     { when: options.format !== undefined && !streams, message: `--format ${options.format} writes to standard output`, hint: 'add --output -' },
     { when: options.filesDir !== undefined && options.format !== 'ndjson', message: '--files-dir takes the files that lines of JSON name', hint: 'add --output - --format ndjson, or leave out --files-dir' },
-    { when: streams && process.stdout.isTTY, message: 'standard output is a terminal, which shows no archive', hint: 'pipe it on: --output - | ssh new tar x' },
     { when: options.upload !== undefined && streams, message: 'what goes to standard output is not stored', hint: 'give a directory with --output, or leave out --upload' },
     { when: options.tarball === true && streams, message: 'what goes to standard output is a tar already, and no file is written', hint: 'give a directory with --output, or leave out --tarball' },
     { when: options.queue !== undefined && (streams || options.output.startsWith('s3://')), message: '--queue needs a directory that all machines share', hint: 'give it with --output; --upload stores what is finished there' },
     { when: options.resume === true && streams, message: 'what went to standard output cannot be gone on with', hint: 'give a directory with --output, or leave out --resume' },
   ]);
-  const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), async (onEvent) => {
+  if (streams) refuseTerminal(options.format === 'ndjson' ? 'a stream of rows' : 'an archive', `pipe it on: --output - | ${options.format === 'ndjson' ? 'less' : 'ssh new tar x'}`);
+  const asked = { verify: options.verify && !streams, tarball: options.tarball === true, upload: options.upload !== undefined || options.output.startsWith('s3://') };
+  const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), asked, async (onEvent) => {
     if (options.output === '-') return exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, placeOf: inStream, ...into }));
     return withUpload(options, { signal, onEvent }, async (destination) => {
       const checkTargets = async (targets: readonly Target[]): Promise<void> => {
@@ -108,11 +110,18 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
         await destination.checkTargets?.(targets);
       };
       const done = await run({ signal, onEvent, ...destination, checkTargets, archive: undefined });
-      if (options.tarball === true) for (const outcome of done) if ('result' in outcome) await writeTarball(outcome.result.directory);
+      if (options.tarball === true) await writeTarballs(done);
       return done;
     });
   }));
   const seconds = (performance.now() - started) / 1000;
-  if (options.json === true && options.output !== '-') process.stdout.write(`${resultJson(outcomes, seconds)}\n`);
+  if (options.json === true && !streams) process.stdout.write(`${JSON.stringify(resultOf(outcomes, seconds))}\n`);
+  else if (options.json === true) process.stderr.write(`${jsonLine({ kind: 'result', ...resultOf(outcomes, seconds) })}\n`);
   conclude(outcomes, seconds, options.strict === true, options.json === true ? 'events' : options.quiet === true ? 'losses' : 'summary');
+}
+
+async function writeTarballs(outcomes: readonly Outcome[]): Promise<void> {
+  const directories = outcomes.flatMap((outcome) => ('result' in outcome ? [outcome.result.directory] : []));
+  tellPhase('tarball', 'bytes', directories.reduce((sum, directory) => sum + bytesBelow(directory), 0));
+  for (const directory of directories) await writeTarball(directory, tellProgress);
 }

@@ -10,6 +10,7 @@ import { withStopSignals } from './stop-signals.js';
 
 export function snapshotCommand(): Command {
   return addLockOptions(new Command('snapshot'))
+    .optionsGroup('Running:')
     .option('--max-snapshot-age <duration>', 'let go when it is so old (90s, 30m, 6h, 2d), rather than hold back vacuum', duration)
     .addHelpText('after', `
 Examples:

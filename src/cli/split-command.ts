@@ -15,11 +15,14 @@ import { collect } from './collect.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
 import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
-import { withStopSignals } from './stop-signals.js';
-import { size, thousands } from './summary.js';
+import { longCommand } from './long-command.js';
+import { addNarrationOptions, jsonLine, type NarrationOptions } from './narrate.js';
+import { refuseTerminal } from './refuse-terminal.js';
+import type { StopWords } from './stop-signals.js';
+import { size, thousands } from '../numbers.js';
 import { wholeNumber } from './whole-number.js';
 
-interface SplitArguments extends FilesOptions, SchemaOptions, LockOptions {
+interface SplitArguments extends FilesOptions, SchemaOptions, LockOptions, NarrationOptions {
   readonly realm: string[];
   readonly targetUrl?: string;
   readonly output?: string;
@@ -39,22 +42,28 @@ interface SplitArguments extends FilesOptions, SchemaOptions, LockOptions {
 
 export function splitCommand(): Command {
   const command = new Command('split')
+    .optionsGroup('Whom:')
     .requiredOption('--realm <name>', 'subdomain of the realm; may be repeated', collect)
-    .option('--target-url <url>', 'the empty database')
-    .option('--output <file>', 'instead: a script that psql loads into one; - writes it to standard output')
-    .option('--files-dir <dir>', 'also copy the uploaded files, into files/ and avatars/ below it')
+    .optionsGroup('What:')
     .addOption(new Option('--mode <mode>', 'whose private data travels, as for export').choices(['full', 'consent', 'public']).default('full'))
     .option('--users <file>', 'users whose transfer was approved: as under consent')
     .addOption(new Option('--files <which>', 'with --users: files that these users own, or of everybody').choices(['approved', 'all']).default('approved'))
     .option('--allow-unknown', 'skip users that the realm does not have')
     .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
     .option('--force', 'split although nobody could administer the result')
+    .optionsGroup('Where to:')
+    .option('--target-url <url>', 'the empty database')
+    .option('--output <file>', 'instead: a script that psql loads into one; - writes it to standard output')
+    .optionsGroup('Files:')
+    .option('--files-dir <dir>', 'also copy the uploaded files, into files/ and avatars/ below it')
     .option('--zulip-secrets <file>', "zulip-secrets.conf of this server, for the avatar_salt (else ZULIP_AVATAR_SALT)")
     .option('--new-zulip-secrets <file>', 'that of the new server: avatars get the names that they have there; else it must take over avatar_salt')
     .option('--no-avatars', 'leave the avatars out, when the salt is not known')
+    .optionsGroup('Running:')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
     .option('--pg-dump <program>', 'the pg_dump that writes the schema', 'pg_dump');
-  addFilesOptions(addSchemaOptions(addLockOptions(command)));
+  addFilesOptions(addLockOptions(command)).optionsGroup('What the database does not say:');
+  addNarrationOptions(addSchemaOptions(command));
   command.addHelpText('after', `
 Examples:
   realmlift split --realm acme --target-url postgresql://zulip@new.example/zulip --uploads-dir /home/zulip/uploads --files-dir /srv/acme-uploads \\
@@ -64,10 +73,24 @@ Examples:
 Exit codes: 0 done; 1 failed: a database is unfinished and says so, create it anew; 2 wrong usage; 3 unknown realm, or refused; 4 done, but for files that are named.`);
   return command.action(async (options: SplitArguments) => {
     const started = performance.now();
-    const result = await withStopSignals((signal) => withDestination(options, (to) => splitRealms({ ...requestOf(options), to, signal })));
-    process.stderr.write(summary(result, (performance.now() - started) / 1000));
+    if (options.output === '-') refuseTerminal('a script', 'pipe it on: --output - | psql --dbname NAME');
+    const result = await longCommand(options, stopWords(options), (signal) => withDestination(options, (to) => splitRealms({ ...requestOf(options), to, signal })));
+    const seconds = (performance.now() - started) / 1000;
+    if (options.json === true) tellJson({ ...result, seconds }, options.output === '-');
+    else if (options.quiet !== true || (result.files?.lost.length ?? 0) > 0) process.stderr.write(summary(result, seconds));
     if ((result.files?.lost.length ?? 0) > 0) process.exitCode = EXIT.losses;
   });
+}
+
+function stopWords({ targetUrl, output }: SplitArguments): StopWords {
+  const left = targetUrl !== undefined ? 'the database is unfinished and says so' : output === '-' ? 'the script has no COMMIT, so that nothing of it is kept' : `there is no ${output ?? 'script'}`;
+  return { stage: 'restore', left: () => left, hint: () => (targetUrl === undefined ? 'run it again from the start' : 'create the database anew, and run it again') };
+}
+
+/** What went to standard output is told beside it. */
+function tellJson(result: Readonly<Record<string, unknown>>, streamed: boolean): void {
+  if (streamed) process.stderr.write(`${jsonLine({ kind: 'result', ...result })}\n`);
+  else process.stdout.write(`${JSON.stringify(result)}\n`);
 }
 
 function requestOf(options: SplitArguments): Omit<SplitRequest, 'to' | 'signal'> {

@@ -1,27 +1,56 @@
-/** ^C and `kill`: the run stops cleanly and can be resumed. A second signal ends the process at once. */
-import { EXIT, RealmliftError } from '../errors.js';
+/** ^C and `kill`: the work stops cleanly, and what is left of it is told. A second signal ends the process at once. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EXIT, RealmliftError, type Stage } from '../errors.js';
 
 const EXITS = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 
+/** What a command says when it was stopped. */
+export interface StopWords {
+  readonly stage: Stage;
+  /** What is left of it, looked up when it has stopped. */
+  readonly left: () => string;
+  /** How to go on. */
+  readonly hint: () => string;
+}
+
+const OF_EXPORT: StopWords = { stage: 'copy', left: () => 'nothing half-written is at its final path', hint: () => 'run again with --resume to go on' };
+
 /** @param work is given a signal that aborts with the error to end with */
-export async function withStopSignals<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withStopSignals<T>(work: (signal: AbortSignal) => Promise<T>, words: StopWords = OF_EXPORT): Promise<T> {
   const stop = new AbortController();
   const names = Object.keys(EXITS) as (keyof typeof EXITS)[];
+  let stopped: keyof typeof EXITS = 'SIGINT';
   const onSignal = (name: NodeJS.Signals): void => {
     for (const each of names) process.off(each, onSignal);
-    stop.abort(new RealmliftError('STOPPED', 'copy', `stopped by ${name}; nothing half-written is at its final path`, {
-      hint: 'run again with --resume to go on', exit: EXITS[name as keyof typeof EXITS],
-    }));
+    stopped = name as keyof typeof EXITS;
+    stop.abort(stoppedBy(stopped, words));
   };
   for (const each of names) process.on(each, onSignal);
   // A file larger than `ulimit -f` allows would else end the process without a word: write(2) then answers EFBIG.
   process.on('SIGXFSZ', ignore);
   try {
     return await work(stop.signal);
+  } catch (error) {
+    throw stop.signal.aborted && error === stop.signal.reason ? stoppedBy(stopped, words) : error;
   } finally {
     for (const each of names) process.off(each, onSignal);
     process.off('SIGXFSZ', ignore);
   }
+}
+
+/** Milliseconds that work which is not told of a signal has to notice it at its next step, and to tidy up. */
+const PATIENCE = 3000;
+
+/** For work that does not listen to the signal: it is left behind when it takes too long. @throws the signal's reason */
+export async function leftBehind<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const stopped = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => void sleep(PATIENCE).then(() => reject(signal.reason as Error)), { once: true });
+  });
+  return Promise.race([work, stopped]);
+}
+
+function stoppedBy(name: keyof typeof EXITS, { stage, left, hint }: StopWords): RealmliftError {
+  return new RealmliftError('STOPPED', stage, `stopped by ${name}; ${left()}`, { hint: hint(), exit: EXITS[name] });
 }
 
 function ignore(): void {

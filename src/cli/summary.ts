@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import type { ExportResult } from '../export.js';
 import type { AreaTally } from '../files/file-events.js';
 import { AREAS } from '../files/wanted-files.js';
+import { counted, size, thousands } from '../numbers.js';
 import { DATA_CLASSES } from '../plan/registry.js';
 
 export function summary(result: ExportResult, seconds: number): string {
@@ -68,22 +69,4 @@ function oddities({ otherSize, metadata, skipped, orphans, orphanBytes, orphansC
   ];
   const told = counts.filter(([count]) => count > 0).map(([count, what]) => `${thousands(count)} ${what}`);
   return [...told, ...(orphansListed === 'partly' ? ['not all was listed'] : [])].join('; ');
-}
-
-/** `1 file`, `1,200 files`. */
-export function counted(count: number, what: string): string {
-  return `${thousands(count)} ${what}${count === 1 ? '' : 's'}`;
-}
-
-export function thousands(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
-}
-
-/** Bytes in binary units. */
-export function size(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let unit = 0;
-  let value = bytes;
-  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }

@@ -1,5 +1,5 @@
 /** `--upload` and `--output s3://…`: the finished exports, or their tarballs, go to S3. */
-import { createReadStream } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Option, type Command } from 'commander';
@@ -7,10 +7,12 @@ import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import type { ExportOptions, ExportResult, Outcome } from '../export.js';
 import { s3Settings } from '../files/s3-settings.js';
 import type { UploadTarget } from '../files/upload-export.js';
+import { tellPhase } from '../narration.js';
 import { MANIFEST } from '../package/manifest.js';
 import { RUN_MANIFEST } from '../package/run-manifest.js';
 import { REPORT_PAGE } from '../package/side-files.js';
 import { inBucket } from '../report/place.js';
+import { bytesBelow } from '../package/tarball.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 
 export interface UploadOptions {
@@ -92,6 +94,8 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
     if (options.tarball === true) for (const each of tarballOf(name)) await file(each, onStored);
     else await uploadDirectory(target, name, result.directory, MANIFEST, signal, onStored);
   };
+  const bytes = exported.flatMap((outcome) => ('result' in outcome ? [sizeOf(outcome.result.directory, options.tarball === true)] : [])).reduce((sum, each) => sum + each, 0);
+  tellPhase('upload', 'bytes', bytes);
   const outcomes: Outcome[] = [];
   for (const outcome of exported) {
     if ('error' in outcome) {
@@ -112,6 +116,11 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
   // It binds the others: last, and only where all that it names are there.
   if (outcomes.length > 1 && outcomes.every((outcome, index) => 'result' in outcome || exported[index] === outcome)) for (const name of [REPORT_PAGE, RUN_MANIFEST]) await file(name, () => undefined);
   return outcomes;
+}
+
+/** Bytes that go to S3. */
+function sizeOf(directory: string, tarball: boolean): number {
+  return tarball ? statSync(`${directory}.tar.gz`).size : bytesBelow(directory);
 }
 
 /** The checksum comes last. */

@@ -3,12 +3,14 @@ import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { isBackup, verifyBackup, type VerifiedBackup } from '../backup/verify-backup.js';
 import { EXIT } from '../errors.js';
+import { counted, size, time } from '../numbers.js';
 import { refusePacked } from '../package/packed-export.js';
 import type { Finding } from '../verify/findings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
 import { originText, verifyKeyOf } from './restore-command.js';
 import { wholeNumber } from './whole-number.js';
-import { addQuiet, narrate, type NarrationOptions } from './narrate.js';
+import { longSteps, nothingLeft } from './long-command.js';
+import { addNarrationOptions, type NarrationOptions } from './narrate.js';
 
 interface VerifyArguments extends NarrationOptions {
   jobs?: number;
@@ -19,13 +21,14 @@ interface VerifyArguments extends NarrationOptions {
 
 /** The command sets the exit code: 1 when an error was found, 0 otherwise. RealmliftErrors are left to the caller. */
 export function verifyCommand(): Command {
-  return addQuiet(new Command('verify')
+  return addNarrationOptions(new Command('verify')
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote); or a backup, or the place where backups are kept')
+    .optionsGroup('What:')
     .option('--identity <file>', 'of a backup: the secret key, to decrypt it, count its rows and compare their digests')
     .option('--passphrase-file <file>', 'of a backup: the passphrase, likewise')
     .option('--verify-key <file>', 'of a backup: refuse what was not signed with the secret key that belongs to this public one (Ed25519, PEM)')
-    .option('-j, --jobs <number>', 'worker threads (default: the processors)', wholeNumber(1))
-    .option('--json', 'print the whole report as JSON'))
+    .optionsGroup('Running:')
+    .option('-j, --jobs <number>', 'worker threads (default: the processors)', wholeNumber(1)))
     .addHelpText('after', `
 Examples:
   realmlift verify out/acme
@@ -36,11 +39,11 @@ Exit codes: 0 good (there may be notes); 1 an error was found, or a file cannot 
       refusePacked(directory);
       // An export is not signed.
       if (given.verifyKey !== undefined || await isBackup(directory, process.env)) {
-        const verified = await narrate(given, async () => verifyBackup(directory, process.env, { identityFile: given.identity, passphraseFile: given.passphraseFile, verifyKey: await verifyKeyOf(given.verifyKey) }, given.jobs ?? availableParallelism()));
+        const verified = await longSteps(given, nothingLeft('verify'), async () => verifyBackup(directory, process.env, { identityFile: given.identity, passphraseFile: given.passphraseFile, verifyKey: await verifyKeyOf(given.verifyKey) }, given.jobs ?? availableParallelism()));
         if (given.quiet !== true) process.stdout.write(given.json === true ? `${JSON.stringify(verified, null, 2)}\n` : backupSummary(verified));
         return;
       }
-      const report = await narrate(given, () => verifyExport(directory, given.jobs === undefined ? {} : { jobs: given.jobs }));
+      const report = await longSteps(given, nothingLeft('verify'), () => verifyExport(directory, given.jobs === undefined ? {} : { jobs: given.jobs }));
       if (given.quiet !== true || report.totals.errors > 0) process.stdout.write(given.json === true ? `${JSON.stringify(report, null, 2)}\n` : summary(report));
       if (report.totals.errors > 0) process.exitCode = EXIT.failed;
     });
@@ -50,8 +53,8 @@ Exit codes: 0 good (there may be notes); 1 an error was found, or a file cannot 
 const PRINTED = 20;
 
 function backupSummary({ location, originProved, takenAt, level, parts, bytes, tables, rows, files }: VerifiedBackup): string {
-  const looked = level === 'contents' ? `decrypted: ${tables ?? 0} tables, ${rows ?? 0} rows${files === undefined ? '' : `, ${files} files`}, as at the source` : 'sizes and checksums; with --identity also the rows';
-  return `${location}: backup of ${takenAt}, ${parts} parts, ${bytes} bytes: good (${looked}), ${originText(originProved)}\n`;
+  const looked = level === 'contents' ? `decrypted: ${counted(tables ?? 0, 'table')}, ${counted(rows ?? 0, 'row')}${files === undefined ? '' : `, ${counted(files, 'file')}`}, as at the source` : 'sizes and checksums; with --identity also the rows';
+  return `${location}: backup of ${takenAt.slice(0, 19)}Z, ${counted(parts, 'part')}, ${size(bytes)}: good (${looked}), ${originText(originProved)}\n`;
 }
 
 /** What was read, then what is wrong with it, errors first, one line each. */
@@ -59,8 +62,7 @@ export function summary(report: VerifyReport): string {
   const { totals, findings } = report;
   const rows = Object.values(totals.rows).reduce((sum, count) => sum + count, 0);
   const lines = [
-    `${report.directory}: ${totals.files} files, ${(totals.bytes / 1e6).toFixed(1)} MB, ${rows} rows `
-    + `(${totals.rows['zerver_message'] ?? 0} messages) read in ${totals.seconds.toFixed(1)} s`,
+    `${report.directory}: ${counted(totals.files, 'file')}, ${size(totals.bytes)}, ${counted(rows, 'row')} (${counted(totals.rows['zerver_message'] ?? 0, 'message')}) read in ${time(totals.seconds)}`,
   ];
   for (const [severity, count] of [['error', totals.errors], ['note', totals.notes]] as const) {
     const printed = findings.filter((finding) => finding.severity === severity).slice(0, PRINTED);
@@ -71,8 +73,6 @@ export function summary(report: VerifyReport): string {
   lines.push(totals.errors === 0 ? `good${notes}` : `${counted(totals.errors, 'error')}${notes}`);
   return `${lines.join('\n')}\n`;
 }
-
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 function findingLine({ severity, file, table, message }: Finding): string {
   // Names of files come from users: none may move the cursor.

@@ -19,6 +19,8 @@ export type TargetEvent =
   | { readonly kind: 'started'; readonly resumed: 'not' | 'same snapshot' | 'new snapshot'; readonly tables: Readonly<Record<string, number>> }
   /** The plan's counts: what progress is measured against. */
   | { readonly kind: 'planned'; readonly messages: number; readonly messageFiles: number }
+  /** How many uploaded files and emoji the rows name, and their bytes, as far as the rows say. Avatars come on top. */
+  | { readonly kind: 'files-wanted'; readonly files: number; readonly bytes: number }
   /** Rows, and bytes of COPY, that have come since the last time. */
   | { readonly kind: 'progress'; readonly table: string; readonly dataClass: string; readonly rows: number; readonly bytes: number }
   /** `kept`: an earlier run had finished it. */

@@ -24,7 +24,8 @@ export interface Told {
 
 /** What is wanted, out of the snapshot, which is not needed after that. */
 export async function realmFiles(context: RunContext, run: RealmRun, rows: WantedRows, told: Pick<Told, 'event' | 'loss'>): Promise<WantedFiles> {
-  return spoolWanted(await wantedOf(context, run, rows, told), run.output.run, context.orphans !== 'ignore');
+  return spoolWanted(await wantedOf(context, run, rows, told), run.output.run, context.orphans !== 'ignore',
+    (files, bytes) => context.onEvent({ target: run.target, kind: 'files-wanted', files, bytes }));
 }
 
 /** What is wanted, read as it is asked for. */

@@ -8,14 +8,24 @@ import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Lost } from '../files/file-store.js';
-import type { WantedFiles } from '../files/wanted-files.js';
+import type { WantedEmoji, WantedFiles } from '../files/wanted-files.js';
 
-/** @param directory of the run @param claims whether anybody will look for orphans */
-export async function spoolWanted(wanted: WantedFiles, directory: string, claims: boolean): Promise<WantedFiles> {
+/** @param directory of the run @param claims whether anybody will look for orphans @param onCounted how many files are wanted, and their bytes by their rows */
+export async function spoolWanted(wanted: WantedFiles, directory: string, claims: boolean, onCounted: (files: number, bytes: number) => void): Promise<WantedFiles> {
   const list = <T>(name: string, entries: () => AsyncIterable<T>): Promise<() => AsyncIterable<T>> => spool(join(directory, `wanted-${name}`), entries());
+  let files = 0;
+  let bytes = 0;
+  const counting = async function* <T extends { readonly size?: number | null }>(entries: AsyncIterable<T>): AsyncGenerator<T> {
+    for await (const entry of entries) {
+      files += 1;
+      bytes += entry.size ?? 0;
+      yield entry;
+    }
+  };
   // One after another: they are cursors of one session.
-  const uploads = await list('uploads', wanted.uploads);
-  const emoji = await list('emoji', wanted.emoji);
+  const uploads = await list('uploads', () => counting(wanted.uploads()));
+  const emoji = await list('emoji', () => counting(wanted.emoji() as AsyncIterable<WantedEmoji & { readonly size?: number }>));
+  onCounted(files, bytes);
   const claimedUploads = wanted.claimedUploads === undefined || !claims ? undefined : await list('claims', wanted.claimedUploads);
   return { ...wanted, uploads, emoji, claimedUploads };
 }

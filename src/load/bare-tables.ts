@@ -4,6 +4,7 @@
  * they are dropped, so that whatever happens --resume and --undo make them again. Nobody misses them: the server has no users.
  */
 import type pg from 'pg';
+import { tellProgress } from '../narration.js';
 import type { SessionTask } from '../backup/session-pool.js';
 import { SYSTEM_REALM } from '../plan/realm.js';
 import { loadFault } from './load-fault.js';
@@ -49,6 +50,7 @@ export async function makeAgain(client: pg.Client, journal: LoadJournal): Promis
       await session.query(`SET LOCAL maintenance_work_mem = '${INDEX_MEMORY}'`);
       await session.query(sql);
       await journal.made(session, name);
+      tellProgress(1);
     }).catch((error: unknown) => { throw loadFault(error, name); });
   };
   const isKey = ({ sql }: { readonly sql: string }): boolean => sql.includes(' FOREIGN KEY ');

@@ -1,11 +1,11 @@
 /** One row of zerver_imageattachment for each uploaded image: without it the new server makes no thumbnails of it. */
 import { join } from 'node:path';
 import type pg from 'pg';
+import { tellProgress, tellWarning } from '../narration.js';
 import type { LoadableExport } from './loadable-export.js';
 import { imageSize, type ImageSize } from './images.js';
 import { IMAGE_TYPES } from './image-types.js';
 import { inParallel } from './load-files.js';
-import type { LoadEvent } from './load-request.js';
 
 /** Rows of one INSERT. */
 const BATCH = 500;
@@ -24,7 +24,7 @@ interface Realms {
  *
  * @returns how many images there are
  */
-export async function addImageAttachments(client: pg.Client, { directory }: LoadableExport, realms: Realms, typed: boolean, onEvent: (event: LoadEvent) => void, signal: AbortSignal): Promise<number> {
+export async function addImageAttachments(client: pg.Client, { directory }: LoadableExport, realms: Realms, typed: boolean, signal: AbortSignal): Promise<number> {
   let count = 0;
   for (let after = 0; ;) {
     const { rows } = await client.query<{ id: number; path: string; type: string }>(`
@@ -37,7 +37,7 @@ export async function addImageAttachments(client: pg.Client, { directory }: Load
     await inParallel(rows, AT_ONCE, async ({ path }) => {
       const inExport = path.startsWith(`${realms.new}/`) ? `${realms.old}${path.slice(String(realms.new).length)}` : path;
       const size = await imageSize(join(directory, 'uploads', inExport));
-      if (size === undefined) onEvent({ kind: 'warning', text: `uploads/${inExport} is called an image and is none: it gets no thumbnail` });
+      if (size === undefined) tellWarning(`uploads/${inExport} is called an image and is none: it gets no thumbnail`);
       else sizes.set(path, size);
     }, signal);
     const images = rows.flatMap(({ path, type }) => {
@@ -49,5 +49,6 @@ export async function addImageAttachments(client: pg.Client, { directory }: Load
       SELECT $1, path, width, height, frames, '[]'${typed ? ', type' : ''} FROM jsonb_to_recordset($2) AS image(path text, width int, height int, frames int, type text, n int) ORDER BY n`,
     [realms.new, JSON.stringify(images.map((image, n) => ({ ...image, n })))]);
     count += images.length;
+    tellProgress(images.length);
   }
 }

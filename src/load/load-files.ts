@@ -4,13 +4,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
+import { tellProgress, tellWarning } from '../narration.js';
 import { fileLines, type FileLine } from '../pipe/file-lines.js';
 import type { LoadableExport } from './loadable-export.js';
 import type { FileTarget } from './file-target.js';
 import { hasBareAvatars, planFiles, type FilePlanContext, type PlannedFile } from './file-plan.js';
 import { avatarImage, imageSize, stillImage, type AvatarSize } from './images.js';
 import type { LoadJournal } from './load-journal.js';
-import type { LoadEvent } from './load-request.js';
 
 /** Files of one step of the journal: so many are copied again when it is cut off. */
 const BATCH = 500;
@@ -24,7 +24,6 @@ export interface FileLoad {
   readonly plan: FilePlanContext;
   /** Files at once. */
   readonly jobs: number;
-  readonly onEvent: (event: LoadEvent) => void;
 }
 
 /** What was found out of images on the way. */
@@ -35,7 +34,7 @@ interface Found {
 
 /** @returns how many there are @throws RealmliftError EXPORT_CHANGED, FILES_IN_THE_WAY, DISK_FULL, UPLOAD_FAILED, … */
 export async function loadFiles(load: FileLoad, signal: AbortSignal): Promise<number> {
-  const { client, journal, source, target, plan, onEvent } = load;
+  const { client, journal, source, target, plan } = load;
   await journal.step(client, 'files begin', () => refuseOthers(target, plan.newRealm));
   let count = 0;
   let batch: FileLine[] = [];
@@ -47,7 +46,7 @@ export async function loadFiles(load: FileLoad, signal: AbortSignal): Promise<nu
       await inParallel(await planFiles(client, batch, plan), load.jobs, (file, stop) => copy(load, file, found, stop), signal);
       await journal.step(client, step, () => note(load, found));
     }
-    onEvent({ kind: 'files', files: count });
+    tellProgress(batch.length, batch.reduce((sum, { size }) => sum + size, 0));
     batch = [];
   };
   for await (const line of fileLines(source, undefined)) {
@@ -72,7 +71,7 @@ export function ownPrefixes(realm: number): [PlannedFile['area'], string][] {
   return [['files', `${realm}/`], ['files', `thumbnail/${realm}/`], ['avatars', `${realm}/`]];
 }
 
-async function copy({ source, target, plan, onEvent }: FileLoad, file: PlannedFile, found: Found, signal: AbortSignal): Promise<void> {
+async function copy({ source, target, plan }: FileLoad, file: PlannedFile, found: Found, signal: AbortSignal): Promise<void> {
   const from = join(source.directory, file.path);
   await target.put(file, from, signal);
   const { area, key, image, attributes } = file;
@@ -88,13 +87,13 @@ async function copy({ source, target, plan, onEvent }: FileLoad, file: PlannedFi
       const content = await avatarImage(from, size);
       if (content !== undefined) await target.write(area, avatarKeyOf(key, size, plan), content, png, signal);
       else if (size === '-medium.png') {
-        onEvent({ kind: 'warning', text: `${file.path} is no image: its user gets a picture by address instead` });
+        tellWarning(`${file.path} is no image: its user gets a picture by address instead`);
         found.brokenAvatars.add(image.user);
       }
     }
   } else if (image?.kind === 'emoji' && !file.path.endsWith('.original')) {
     const size = await imageSize(from);
-    if (size === undefined) onEvent({ kind: 'warning', text: `${file.path} is no image, and was copied as it is` });
+    if (size === undefined) tellWarning(`${file.path} is no image, and was copied as it is`);
     if (size === undefined || size.frames === 1) return;
     found.animated.add(image.fileName);
     const still = await stillImage(from);

@@ -28,14 +28,7 @@ export interface LoadRequest {
   readonly fileJobs: number;
   /** The new server's avatar_salt. */
   readonly salt: string | undefined;
-  readonly onEvent: (event: LoadEvent) => void;
 }
-
-export type LoadEvent =
-  | { readonly kind: 'phase'; readonly name: string }
-  | { readonly kind: 'messages'; readonly files: number; readonly of: number }
-  | { readonly kind: 'files'; readonly files: number }
-  | { readonly kind: 'warning'; readonly text: string };
 
 export interface LoadResult {
   readonly realmId: number;

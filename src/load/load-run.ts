@@ -5,6 +5,8 @@
 import type pg from 'pg';
 import { runTasks, type SessionTask } from '../backup/session-pool.js';
 import { EXIT, RealmliftError } from '../errors.js';
+import { isNarrated, tellPhase, tellProgress, tellWarning } from '../narration.js';
+import { areaFileCount } from '../pipe/finished-export.js';
 import { Outside } from '../remap/outside.js';
 import { ReferenceCatalog } from '../remap/reference-catalog.js';
 import { UNCHANGED } from '../remap/id-space.js';
@@ -27,6 +29,7 @@ import { placeOf, type LoadRequest, type LoadResult } from './load-request.js';
 import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource } from './load-source.js';
 import { messageTasks, tableTask } from './load-tasks.js';
 import { newClients } from './new-clients.js';
+import { STEPS } from './load-steps.js';
 import { realmRow, realmState } from './realm-state.js';
 import { ReservedIds, reserveIds } from './reserved-ids.js';
 import { sharedGroups } from './shared-groups.js';
@@ -60,7 +63,7 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
   const server = await readTarget(request.target, schema.registry);
   checkBots(server);
   if (server.version.major !== PROVED) {
-    request.onEvent({ kind: 'warning', text: `what Zulip's import sets beside the rows was proved for Zulip ${PROVED}; on this server of Zulip ${server.version.release} a load does the same in the tables and columns that it has` });
+    tellWarning(`what Zulip's import sets beside the rows was proved for Zulip ${PROVED}; on this server of Zulip ${server.version.release} a load does the same in the tables and columns that it has`);
   }
   const identity = await identityOf(setup);
   if (request.salt === undefined && (source.source.records.get('avatars')?.size ?? 0) > NO_RECORDS) {
@@ -82,14 +85,14 @@ type Loaded = Pick<LoadResult, 'realmId' | 'rows' | 'deactivated' | 'outside' | 
 
 async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, server: TargetServer, target: FileTarget): Promise<Loaded> {
   const { client, source, schema, request, stop } = setup;
-  const { onEvent, salt } = request;
+  const { salt } = request;
   const has = (table: string, column: string): boolean => schema.tables.columns.get(table)?.some(({ name }) => name === column) === true;
   const clients = await newClients(client, journal, source.files);
   const known = await sharedGroups(client, source.files, server.bots, await journal.ids(client));
   await reserveIds(client, journal, schema.tables, new Map([...source.ids].map(([table, count]) => [table, count - (known[table]?.length ?? 0)])));
   const ids = new ReservedIds(await journal.ids(client), (table) => server.ids.limit(table));
   return withTemporaryDirectory('load', (scratch) => withScratchFiles(scratch, SCRATCH_FILES, async (fds) => {
-    onEvent({ kind: 'phase', name: 'ids' });
+    tellPhase(STEPS.ids, 'steps');
     const survey = await surveyExport(source.source, source.files, { bots: server.bots, clients, nextClient: undefined, all: ids, known, usermessagesAsTheyCome: true }, undefined, fds);
     const { realmName, subdomain } = journal.identity;
     const users = survey.spaces.get('zerver_userprofile') ?? UNCHANGED;
@@ -99,18 +102,17 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
     const loader = new TableLoader({ source, schema, rewrite, ids, bots: server.bots, known });
     const realm = realmState(source.files, ids.nth('zerver_realm', 1));
     await loadTables(setup, order, journal, loader);
-    onEvent({ kind: 'phase', name: 'files' });
+    tellPhase(STEPS.files, 'files', isNarrated() ? await areaFileCount(source.source) : undefined);
     const plan: FilePlanContext = { oldRealm: survey.realmId, newRealm: realm.id, users, salt, zerverMigration, place: request.files.kind, owner: await firstOwner(client, realm.id) };
-    const files = await loadFiles({ client, journal, source: source.source, target, plan, jobs: request.fileJobs, onEvent }, stop);
-    onEvent({ kind: 'phase', name: 'images' });
+    const files = await loadFiles({ client, journal, source: source.source, target, plan, jobs: request.fileJobs }, stop);
+    tellPhase(STEPS.images, 'files');
     if (has('zerver_imageattachment', 'realm_id')) {
       await journal.step(client, 'images', async () => {
-        await addImageAttachments(client, source.source, { old: survey.realmId, new: realm.id }, has('zerver_imageattachment', 'content_type'), onEvent, stop);
+        await addImageAttachments(client, source.source, { old: survey.realmId, new: realm.id }, has('zerver_imageattachment', 'content_type'), stop);
       });
     }
-    onEvent({ kind: 'phase', name: 'statistics for the planner' });
     await analyze(setup, order);
-    onEvent({ kind: 'phase', name: 'the last step' });
+    tellPhase(STEPS.last, 'steps');
     await client.query('SET synchronous_commit = on');
     await journal.transaction(client, async () => {
       for (const table of order.last) await loader.table(client, table, stop);
@@ -122,27 +124,25 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
   }));
 }
 
-async function loadTables({ client, source, schema, request: { target, subdomain, jobs, indexesLaterFrom, onEvent }, stop }: LoadSetup, order: LoadOrder, journal: LoadJournal, loader: TableLoader): Promise<void> {
+async function loadTables({ client, source, schema, request: { target, subdomain, jobs, indexesLaterFrom }, stop }: LoadSetup, order: LoadOrder, journal: LoadJournal, loader: TableLoader): Promise<void> {
   const bare = await bareTables(client, journal, schema.tables.schema, (source.rows.get(USERMESSAGES) ?? 0) >= indexesLaterFrom);
-  onEvent({ kind: 'phase', name: 'realm, users and channels' });
+  tellPhase(STEPS.core, 'steps');
   await journal.step(client, 'core', async () => {
     for (const table of order.core) await loader.table(client, table, stop);
   });
-  onEvent({ kind: 'phase', name: 'messages and all other rows' });
+  tellPhase(STEPS.rows, 'bytes', source.messages.reduce((sum, { listed }) => sum + listed.size, 0));
   const session = (): Promise<pg.Client> => stepSession(target, schema.tables.schema, subdomain);
-  let messages = 0;
-  const done = (files: number): void => onEvent({ kind: 'messages', files: messages += files, of: source.messages.length });
   for (const step of order.steps) {
     const tasks = function* (): Generator<SessionTask> {
       for (const table of step) {
-        if (table === MESSAGES) yield* messageTasks(loader, journal, source.messages, order.messages, done);
+        if (table === MESSAGES) yield* messageTasks(loader, journal, source.messages, order.messages);
         else yield tableTask(loader, journal, table);
       }
     };
     await runTasks(tasks(), jobs, session, stop);
     if (!bare || !step.includes(MESSAGES)) continue;
-    onEvent({ kind: 'phase', name: 'indexes' });
     const { indexes, keys } = await makeAgain(client, journal);
+    tellPhase(STEPS.indexes, 'steps', indexes.length + keys.length);
     await runTasks(indexes, jobs, session, stop);
     // One after the other: each locks the tables that it ties together.
     await runTasks(keys, 1, session, stop);
@@ -152,7 +152,11 @@ async function loadTables({ client, source, schema, request: { target, subdomain
 /** Plans of the first queries would else be made for tables without these rows. */
 async function analyze({ client, request: { target, subdomain, jobs }, schema: { tables }, stop }: LoadSetup, order: LoadOrder): Promise<void> {
   const loaded = [...new Set([...order.core, ...order.steps.flat(), ...order.messages])];
-  await runTasks(loaded.map((table) => async (session) => { await session.query(`ANALYZE ${qualify(client, tables.schema, table)}`); }), jobs, () => stepSession(target, tables.schema, subdomain), stop);
+  tellPhase(STEPS.statistics, 'tables', loaded.length);
+  await runTasks(loaded.map((table) => async (session) => {
+    await session.query(`ANALYZE ${qualify(client, tables.schema, table)}`);
+    tellProgress(1);
+  }), jobs, () => stepSession(target, tables.schema, subdomain), stop);
 }
 
 async function firstOwner(client: pg.Client, realm: number): Promise<number | undefined> {

@@ -2,8 +2,10 @@
 import { setImmediate } from 'node:timers/promises';
 import type { ManifestFile } from '../package/manifest.js';
 import type { LoadableExport } from './loadable-export.js';
+import { tellPhase, tellProgress } from '../narration.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
+import { STEPS } from './load-steps.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { spaceOf } from '../remap/reference-catalog.js';
 
@@ -42,6 +44,7 @@ export async function readLoadSource(source: LoadableExport, files: readonly Tab
   for (const file of files) for (const table of file.tables) add(table, file.count(table));
   const messages: MessageFile[] = [];
   const messageTables = new Set<string>();
+  tellPhase(STEPS.reading, 'bytes', source.messages.reduce((sum, { size }) => sum + size, 0));
   for (const listed of source.messages) {
     // Reading is synchronous: between two files the program hears signals and its connections.
     await setImmediate();
@@ -51,6 +54,7 @@ export async function readLoadSource(source: LoadableExport, files: readonly Tab
         messageTables.add(table);
         add(table, file.count(table));
       }
+      tellProgress(listed.size);
     }
   }
   const ids = new Map<string, number>();

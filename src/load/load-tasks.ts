@@ -1,5 +1,6 @@
 /** What the sessions of a load work off: each task is a step of the journal. */
 import type { SessionTask } from '../backup/session-pool.js';
+import { tellProgress } from '../narration.js';
 import type { LoadJournal } from './load-journal.js';
 import { loadFault } from './load-fault.js';
 import type { MessageFile } from './load-source.js';
@@ -14,11 +15,8 @@ export function tableTask(loader: TableLoader, journal: LoadJournal, table: stri
   };
 }
 
-/**
- * @param tables of messages files, each after those that it refers to
- * @param done is told of so many files more
- */
-export function* messageTasks(loader: TableLoader, journal: LoadJournal, files: readonly MessageFile[], tables: readonly string[], done: (files: number) => void): Generator<SessionTask> {
+/** @param tables of messages files, each after those that it refers to */
+export function* messageTasks(loader: TableLoader, journal: LoadJournal, files: readonly MessageFile[], tables: readonly string[]): Generator<SessionTask> {
   for (const group of groups(files)) {
     const [first] = group as [MessageFile];
     yield async (client, signal) => {
@@ -28,7 +26,7 @@ export function* messageTasks(loader: TableLoader, journal: LoadJournal, files: 
           await loader.messages(client, file, tables, signal);
         }
       }).catch((error: unknown) => { throw loadFault(error, first.listed.path); });
-      done(group.length);
+      tellProgress(group.reduce((sum, { listed }) => sum + listed.size, 0));
     };
   }
 }

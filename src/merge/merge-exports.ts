@@ -3,11 +3,12 @@
  * publish. Nothing is at the output path before all of it is.
  */
 import { basename, dirname, join, resolve } from 'node:path';
-import { tellPhase, tellProgress } from '../narration.js';
+import { isNarrated, tellAhead, tellPhase, tellProgress, VERIFICATION } from '../narration.js';
 import { rowsByTable, type JournalPart } from '../package/journal.js';
 import type { ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.js';
 import { finishReport } from '../report/finish-report.js';
+import { areaFileCount, tableFiles } from '../pipe/finished-export.js';
 import { requireGood } from '../verify/require-good.js';
 import { Differences, type Disagreement } from './differences.js';
 import { mergeFiles, type RecordCounts } from './merge-files.js';
@@ -67,20 +68,31 @@ export async function mergeExports(directories: readonly string[], options: Merg
   });
 }
 
+/** Of exports of one realm most messages and files are the same: at least as many as the largest has. */
+function messageFiles(inputs: readonly MergeInput[]): number {
+  return Math.max(...inputs.map(({ source }) => source.messages.length));
+}
+
+function tellMergeAhead(inputs: readonly MergeInput[]): void {
+  const [messages, tables] = [inputs.flatMap(({ source }) => [...source.messages]), inputs.flatMap(({ source }) => tableFiles(source))].map((files) => files.reduce((sum, { size }) => sum + size, 0)) as [number, number];
+  tellAhead([{ name: 'tables', weight: tables }, { name: 'messages', weight: messages }, { name: 'uploaded files', weight: tables }, { name: VERIFICATION, weight: messages / 3 }]);
+}
+
 async function mergeInto(directory: string, inputs: readonly MergeInput[], fail: boolean): Promise<Omit<MergeResult, 'directory'>> {
   const list = join(directory, RUN_DIRECTORY, 'differences.json');
   const differences = new Differences(list, fail);
   try {
     const context: MergeContext = { inputs, directory, differences, formerAccounts: new Set(), stayed: [] };
     const parts = new Map<string, JournalPart>();
+    tellMergeAhead(inputs);
     tellPhase('tables', 'steps');
     for (const part of await mergeTables(context)) parts.set(part.path, part);
-    tellPhase('messages', 'files');
+    tellPhase('messages', 'files', messageFiles(inputs));
     await mergeMessages(context, (part) => {
       parts.set(part.path, part);
       tellProgress(1);
     });
-    tellPhase('uploaded files', 'files');
+    tellPhase('uploaded files', 'files', isNarrated() ? Math.max(...await Promise.all(inputs.map(({ source }) => areaFileCount(source)))) : undefined);
     const files: RecordCounts = new Map();
     const header = await writePackage(context, parts, mergeFiles(context, files), files);
     return { header, rows: rowsByTable(parts.values()), files, differences: differences.counts };

@@ -6,6 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RecordsFile, recordsOf } from '../files/records.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
+import { tellProgress } from '../narration.js';
 import { comparePaths, type ManifestFile } from '../package/manifest.js';
 import { areaOf } from '../pipe/finished-export.js';
 import { placeFile } from '../pipe/place-file.js';
@@ -40,6 +41,7 @@ async function* mergeArea({ inputs, directory, differences }: MergeContext, area
       for (const other of having) if (other.entry?.sha256 !== entry.sha256) differences.file(path, latest.input.index, other.input.index);
       if (latest.record !== undefined) records.write(latest.record);
       await placeFile(join(latest.input.source.directory, path), join(directory, path), entry, 'copy');
+      tellProgress(1, entry.size);
       yield entry;
       for (const stream of having) await stream.advance();
     }

@@ -1,6 +1,6 @@
 /** An export as a stream of tar, and as NAME.tar.gz with its SHA-256 beside it, as Zulip's own export leaves it. */
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream, createWriteStream, lstatSync } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Transform } from 'node:stream';
@@ -30,8 +30,8 @@ export class TarArchive {
    * Adds a file after those that were asked for before.
    * @throws the error of the reader, such as EPIPE when it went away
    */
-  add(name: string, file: string): Promise<void> {
-    const added = this.#last.then(() => this.#entry(name, file));
+  add(name: string, file: string, onBytes: (bytes: number) => void = () => undefined): Promise<void> {
+    const added = this.#last.then(() => this.#entry(name, file, onBytes));
     this.#last = added.catch(() => undefined);
     return added;
   }
@@ -48,10 +48,12 @@ export class TarArchive {
     this.#pack.destroy();
   }
 
-  async #entry(name: string, file: string): Promise<void> {
+  async #entry(name: string, file: string, onBytes: (bytes: number) => void): Promise<void> {
     const { size, mtime } = await stat(file);
     try {
-      await pipeline(createReadStream(file), this.#pack.entry({ name, size, mtime, mode: 0o600 }));
+      const content = createReadStream(file);
+      content.on('data', (chunk) => onBytes(chunk.length));
+      await pipeline(content, this.#pack.entry({ name, size, mtime, mode: 0o600 }));
     } catch (error) {
       this.#pack.destroy(error as Error);
       // The reader's own error, where it is what broke the entry off.
@@ -69,13 +71,21 @@ export function refuseTarball(directory: string): void {
   for (const name of ['.tar.gz', '.tar.gz.partial', '.tar.gz.sha256', '.tar.gz.sha256.partial']) requireOwn(`${directory}${name}`);
 }
 
+/** Bytes of all files of a directory. */
+export function bytesBelow(directory: string): number {
+  let bytes = 0;
+  for (const { path } of walk(directory)) bytes += lstatSync(join(directory, path)).size;
+  return bytes;
+}
+
 /**
  * Writes DIRECTORY.tar.gz and DIRECTORY.tar.gz.sha256 (as sha256sum reads it) beside the directory; under partial names
  * until they are whole.
  *
+ * @param onBytes told of what has been read
  * @returns path and SHA-256 of the archive
  */
-export async function writeTarball(directory: string): Promise<{ path: string; sha256: string }> {
+export async function writeTarball(directory: string, onBytes?: (bytes: number) => void): Promise<{ path: string; sha256: string }> {
   const path = `${directory}.tar.gz`;
   const partial = `${path}.partial`;
   const hash = createHash('sha256');
@@ -94,7 +104,7 @@ export async function writeTarball(directory: string): Promise<{ path: string; s
   }
   const archive = new TarArchive((bytes) => pipeline(bytes, createGzip({ level: LEVEL }), hashing, createWriteStream(partial, { fd, flush: true })));
   try {
-    for (const { path: file } of walk(directory)) await archive.add(`${basename(directory)}/${file}`, join(directory, file));
+    for (const { path: file } of walk(directory)) await archive.add(`${basename(directory)}/${file}`, join(directory, file), onBytes);
     await archive.end();
     const sha256 = hash.digest('hex');
     writeOwn(`${path}.sha256`, `${sha256}  ${basename(path)}\n`);

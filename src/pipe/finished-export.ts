@@ -122,6 +122,18 @@ export function areaOf(path: string): Area | undefined {
   return AREAS.find((area) => path.startsWith(`${area}/`));
 }
 
+/** How many uploaded files it has, for progress. */
+export async function areaFileCount(source: Pick<ReadableExport, 'areaFiles'>): Promise<number> {
+  let count = 0;
+  for await (const file of source.areaFiles()) if (file.size >= 0) count++;
+  return count;
+}
+
+/** Bytes of the files with rows. */
+export function rowBytes(source: Pick<ReadableExport, 'top' | 'messages'>): number {
+  return [...tableFiles(source), ...source.messages].reduce((sum, { size }) => sum + size, 0);
+}
+
 /** The files of {@link TABLE_FILES} that the export has. */
 export function tableFiles<File extends Expected>({ top }: { readonly top: ReadonlyMap<string, File> }): File[] {
   return TABLE_FILES.map((name) => top.get(name)).filter((file) => file !== undefined);

@@ -18,12 +18,12 @@ import { pipeline } from 'node:stream/promises';
 import { streamError } from '../package/stream-error.js';
 import { loadRegistry } from '../plan/registry.js';
 import { fileLines } from './file-lines.js';
-import { openWithoutOrphans, tableFiles, type FinishedExport } from './finished-export.js';
+import { areaFileCount, openWithoutOrphans, rowBytes, tableFiles, type FinishedExport } from './finished-export.js';
 import { oneLine } from './one-line.js';
 import { eachTableFile } from './opened-tables.js';
 import { TableFile } from './table-file.js';
 import { parentsFirst } from './table-order.js';
-import { tellPhase, tellProgress } from '../narration.js';
+import { isNarrated, tellAhead, tellPhase, tellProgress } from '../narration.js';
 
 export interface NdjsonOptions {
   /** Where the files are put beside the stream; undefined only names them. */
@@ -67,6 +67,7 @@ class NdjsonStream {
   readonly #filesDirectory: string | undefined;
   readonly #rows: Record<string, number> = {};
   readonly #hash = createHash('sha256');
+  readonly #sizes: ReadonlyMap<string, number>;
   #files = 0;
   #lines = 0;
   #pending: Buffer[] = [];
@@ -75,6 +76,7 @@ class NdjsonStream {
   constructor(source: FinishedExport, filesDirectory: string | undefined) {
     this.#source = source;
     this.#filesDirectory = filesDirectory;
+    this.#sizes = new Map([...source.top.values(), ...source.messages].map(({ path, size }) => [path, size]));
   }
 
   get counts(): NdjsonCounts {
@@ -83,7 +85,8 @@ class NdjsonStream {
 
   async *blocks(): AsyncGenerator<Buffer> {
     const { directory } = this.#source;
-    tellPhase('tables', 'files', this.#source.messages.length + tableFiles(this.#source).length);
+    tellAhead([{ name: 'rows', weight: rowBytes(this.#source) }, { name: 'uploaded files', weight: 0 }]);
+    tellPhase('rows', 'bytes', rowBytes(this.#source));
     const small = tableFiles(this.#source).map((file) => TableFile.open(join(directory, file.path), file));
     try {
       const owner = new Map(small.flatMap((file) => file.tables.map((table) => [table, file] as const)));
@@ -92,12 +95,15 @@ class NdjsonStream {
         if (table === MESSAGES) yield* this.#messages();
         else yield* this.#table(owner.get(table) as TableFile, table);
       }
+      for (const file of small) tellProgress(this.#sizes.get(file.name) ?? 0);
     } finally {
       for (const file of small) file.close();
     }
+    tellPhase('uploaded files', 'files', isNarrated() ? await areaFileCount(this.#source) : undefined);
     for await (const line of fileLines(this.#source, this.#filesDirectory)) {
       this.#line(Buffer.from(JSON.stringify(line)));
       this.#files++;
+      tellProgress(1);
       this.#lines++;
       if (this.#bytes >= BLOCK) yield this.#block();
     }
@@ -116,7 +122,7 @@ class NdjsonStream {
   *#messages(): Generator<Buffer> {
     for (const file of eachTableFile(this.#source, this.#source.messages)) {
       for (const table of file.tables) yield* this.#table(file, table);
-      tellProgress(1);
+      tellProgress(this.#sizes.get(file.name) ?? 0);
     }
   }
 

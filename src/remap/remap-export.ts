@@ -19,7 +19,7 @@ import { PartFile } from '../package/part-file.js';
 import { treeEntries } from '../package/tree-entries.js';
 import type { Catalog } from '../plan/catalog.js';
 import type { Registry } from '../plan/registry.js';
-import { ID_MAPS, openWithoutOrphans, type FinishedExport } from '../pipe/finished-export.js';
+import { areaFileCount, ID_MAPS, openWithoutOrphans, rowBytes, type FinishedExport } from '../pipe/finished-export.js';
 import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
 import { placeFile } from '../pipe/place-file.js';
 import type { TableFile } from '../pipe/table-file.js';
@@ -35,7 +35,7 @@ import { avatarNames, remapFiles, type FilesContext } from './remap-files.js';
 import { rewriteContext, RowRewriter } from './rewrite-row.js';
 import { withScratchFiles } from './scratch-files.js';
 import { surveyExport, type Survey } from './survey.js';
-import { tellPhase, tellProgress } from '../narration.js';
+import { isNarrated, tellPhase, tellProgress } from '../narration.js';
 
 export interface RemapOptions {
   readonly assignment: Assignment;
@@ -124,14 +124,15 @@ class Remapping {
 
   async run(): Promise<RemapResult> {
     try {
-      tellPhase('tables and messages', 'files', this.#files.length + this.#source.messages.length);
+      const sizes = new Map([...this.#source.top.values(), ...this.#source.messages].map(({ path, size }) => [path, size]));
+      tellPhase('rows', 'bytes', rowBytes(this.#source));
       for (const file of this.#files) {
         await this.#tables(file);
-        tellProgress(1);
+        tellProgress(sizes.get(file.name) ?? 0);
       }
       for (const file of eachTableFile(this.#source, this.#source.messages)) {
         await this.#messages(file);
-        tellProgress(1);
+        tellProgress(sizes.get(file.name) ?? 0);
       }
       for (const table of [MESSAGES, 'zerver_usermessage']) this.#writePairs(table);
       await this.#maps.finish();
@@ -140,7 +141,7 @@ class Remapping {
       throw error;
     }
     const header = this.#header();
-    tellPhase('uploaded files', 'files');
+    tellPhase('uploaded files', 'files', isNarrated() ? await areaFileCount(this.#source) : undefined);
     // The list of files is as long as the realm has files: it goes to disk, in the form that the manifest has anyway.
     const list = join(this.#scratch, 'files.json');
     await writeManifest(list, header, remapFiles(this.#context));

@@ -11,6 +11,7 @@ import { RecordsFile, recordsOf } from '../files/records.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
 import { comparePaths, type ManifestFile } from '../package/manifest.js';
 import { avatarHash } from '../plan/avatar-hash.js';
+import { tellProgress } from '../narration.js';
 import { areaOf, type FinishedExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { placeFile } from '../pipe/place-file.js';
@@ -62,6 +63,7 @@ export async function* remapFiles(context: FilesContext): AsyncGenerator<Manifes
     for await (const { item, path } of files) {
       const to = `${area}/${path}`;
       await placeFile(join(source.directory, item.path), join(directory, to), item, how);
+      tellProgress(1, item.size);
       yield { ...item, path: to };
     }
   }

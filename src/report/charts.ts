@@ -1,7 +1,7 @@
 /** Pictures as SVG, made where the page is made. They stretch with the page, so all words stand beside them as HTML. */
 import { scaleBand, scaleLinear } from 'd3-scale';
 import { stack } from 'd3-shape';
-import { thousands } from '../cli/summary.js';
+import { thousands } from '../numbers.js';
 import { html, type Html } from './html.js';
 import { monthName } from './moment.js';
 

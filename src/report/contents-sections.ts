@@ -1,5 +1,5 @@
 /** The parts of a page that show what is in the export: messages by month, people, files, secrets, tables. */
-import { counted, size, thousands } from '../cli/summary.js';
+import { counted, size, thousands } from '../numbers.js';
 import { extname } from 'node:path';
 import { AREAS } from '../files/wanted-files.js';
 import { barChart, monthsChart, type Bar, type Series } from './charts.js';

@@ -1,5 +1,5 @@
 /** The page of a run of several exports: one line each, the troubled ones first. */
-import { counted, thousands } from '../cli/summary.js';
+import { counted, thousands } from '../numbers.js';
 import { html, page, table, verdictBox } from './html.js';
 
 export interface IndexEntry {

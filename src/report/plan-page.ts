@@ -1,9 +1,8 @@
 /** The page of `plan --html`: what an export would take and what it would leave, before any row leaves. */
-import { counted, size, thousands } from '../cli/summary.js';
+import { counted, size, thousands, time } from '../numbers.js';
 import type { PlannedExport } from '../plan-report.js';
 import { loadRegistry } from '../plan/registry.js';
 import { barChart } from './charts.js';
-import { duration } from './duration.js';
 import { html, page, section, verdictBox, type Html } from './html.js';
 import { stayWords } from './stay-words.js';
 import { MODE_NAMES, tableName } from './words.js';
@@ -23,7 +22,7 @@ function planned(plan: PlannedExport, named: boolean): Html {
   const dataClasses = new Map(loadRegistry().ledger.map((view) => [view.name, view.loss?.dataClass ?? '']));
   const facts: [string, string][] = [
     ['What would travel', MODE_NAMES[mode] ?? mode], ['Zulip', zulip.release], ['Rows', thousands(total)], ['Files', `${thousands(files.uploads)}, ${size(files.bytes)}`],
-    ['Disk', `about ${size(plan.disk)}`], ['Time without the files', `about ${duration(plan.seconds)}`],
+    ['Disk', `about ${size(plan.disk)}`], ['Time without the files', `about ${time(plan.seconds)}`],
   ];
   const verdict = verdictBox({
     kind: unknownTables.length > 0 ? 'warn' : 'good', line: `${thousands(total)} rows would travel, ${thousands(stays)} would stay`,

@@ -1,8 +1,7 @@
 /** The page of one export: the verdict first, then what travels and what stays, and last what to do next. */
-import { size, thousands } from '../cli/summary.js';
+import { size, thousands, time } from '../numbers.js';
 import { VERSION } from '../version.js';
 import { filesSection, historySection, peopleSection, secretsSection, tablesSection } from './contents-sections.js';
-import { duration } from './duration.js';
 import { html, page, section, verdictBox, type Html } from './html.js';
 import { moment } from './moment.js';
 import { nextSteps } from './next-steps.js';
@@ -39,7 +38,7 @@ function essentials({ realm, mode, version, takenAt, times, census, areas }: Rea
   const bytes = Object.values(census?.bytes ?? {}).reduce((sum, each) => sum + each, 0) + [...areas.values()].reduce((sum, each) => sum + each.bytes, 0);
   const known: [string, string | undefined][] = [
     ['Realm', realm], ['What travels', mode === undefined ? undefined : MODE_NAMES[mode] ?? mode], ['Zulip', version], ['As of', takenAt === undefined ? undefined : moment(takenAt)],
-    ['Took', times === undefined ? undefined : `${duration(times.seconds)}${times.verify_seconds === null ? '' : ` (${duration(times.verify_seconds)} to read it again)`}`],
+    ['Took', times === undefined ? undefined : `${time(times.seconds)}${times.verify_seconds === null ? '' : ` (${time(times.verify_seconds)} to read it again)`}`],
     ['Size', bytes === 0 ? undefined : size(bytes)],
   ];
   return known.filter((each): each is [string, string] => each[1] !== undefined && each[1] !== '');

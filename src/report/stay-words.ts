@@ -1,5 +1,5 @@
 /** What stays, in the words of the realm's people. The ledger's own reasons (sql/ledger/) name columns and rules. */
-import { thousands } from '../cli/summary.js';
+import { thousands } from '../numbers.js';
 import type { LeftOut } from './read-report.js';
 import { CLASS_NAMES } from './words.js';
 

@@ -1,5 +1,5 @@
 /** The first thing to know of an export. */
-import { counted } from '../cli/summary.js';
+import { counted } from '../numbers.js';
 import { recordsOf } from '../files/records.js';
 import { MANIFEST } from '../package/manifest.js';
 import { areaOf } from '../pipe/finished-export.js';

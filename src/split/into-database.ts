@@ -16,8 +16,10 @@ import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { joinSnapshot } from '../snapshot/snapshot.js';
 import { asPath } from '../snapshot/unqualified-names.js';
+import { tellPiece } from '../narration.js';
 import { chunksOf } from './chunk-queue.js';
 import { cutReferences } from './cut-references.js';
+import { sizeOf, tellRowsAhead } from './split-progress.js';
 import type { PreparedSplit, SplitOutcome } from './split-run.js';
 import { scriptFor } from './split-schema.js';
 
@@ -77,9 +79,18 @@ async function refuseOtherEncoding(client: pg.Client, encoding: string): Promise
   throw new RealmliftError('ENCODING', 'restore', `the database is encoded in ${row?.encoding ?? 'an unknown way'}, the source in ${encoding}`, { hint: `createdb --template=template0 --encoding=${encoding} NAME` });
 }
 
+async function* counting(chunks: AsyncIterable<Buffer>, more: (bytes: number) => void): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    more(chunk.length);
+    yield chunk;
+  }
+}
+
 /** @returns rows by table, `schema.name` */
-async function copyAll({ snapshot, source, rows: tables }: PreparedSplit, jobs: number, session: Connect): Promise<Map<string, number>> {
+async function copyAll(split: PreparedSplit, jobs: number, session: Connect): Promise<Map<string, number>> {
+  const { snapshot, source, rows: tables } = split;
   const counts = new Map<string, number>();
+  tellRowsAhead(split);
   const order = [...tables].sort((a, b) => (source.catalog.get(b.table)?.bytes ?? 0) - (source.catalog.get(a.table)?.bytes ?? 0));
   const free: pg.Client[] = [];
   const readers: pg.Client[] = [];
@@ -93,9 +104,11 @@ async function copyAll({ snapshot, source, rows: tables }: PreparedSplit, jobs: 
     await runTasks(order.map(({ table, columns, select }) => async (writer: pg.Client, signal: AbortSignal) => {
       const reader = free.pop() ?? (await newReader());
       const target = `${qualified(writer, { schema: source.schema, name: table })} (${columns.map((column) => writer.escapeIdentifier(column)).join(', ')})`;
+      const piece = tellPiece(sizeOf(split, table));
       await writer.query('BEGIN');
-      counts.set(`${source.schema}.${table}`, await copyIn(writer, target, chunksOf((consume) => copyRows(reader, select, consume, table, 'text')), signal));
+      counts.set(`${source.schema}.${table}`, await copyIn(writer, target, counting(chunksOf((consume) => copyRows(reader, select, consume, table, 'text')), piece.more), signal));
       await writer.query('COMMIT');
+      piece.done();
       free.push(reader);
     }), jobs, session, snapshot.lost);
     return counts;

@@ -3,9 +3,11 @@ import { sequenceValues, qualified } from '../backup/source-catalog.js';
 import { copyRows } from '../copy/copy-rows.js';
 import { forCopying } from '../copy/copy-socket.js';
 import { useSchema } from '../plan/search-path.js';
+import { tellPiece } from '../narration.js';
 import { joinSnapshot } from '../snapshot/snapshot.js';
 import { cutScript } from './cut-references.js';
 import { eventTriggersLast } from './into-database.js';
+import { sizeOf, tellRowsAhead } from './split-progress.js';
 import type { PreparedSplit, SplitOutcome } from './split-run.js';
 import { scriptFor } from './split-schema.js';
 
@@ -30,13 +32,19 @@ export async function intoScript(split: PreparedSplit, write: Write): Promise<Sp
   for (const { sql } of before.entries) await script(sql);
   const reader = await joinSnapshot({ ...snapshot, settings: forCopying(snapshot.settings) }, 'split');
   let rows = 0;
+  tellRowsAhead(split);
   try {
     await useSchema(reader, source.schema);
     for (const { table, columns, select } of split.rows) {
       const names = columns.map((column) => reader.escapeIdentifier(column)).join(', ');
       await text(`\n-- Rows of ${table}\nCOPY ${qualified(reader, { schema: source.schema, name: table })} (${names}) FROM STDIN;\n`);
-      rows += (await copyRows(reader, select, (chunk) => write(Buffer.from(chunk)), table, 'text', encoding === 'UTF8' ? undefined : encoding)).rows;
+      const piece = tellPiece(sizeOf(split, table));
+      rows += (await copyRows(reader, select, (chunk) => {
+        piece.more(chunk.length);
+        return write(Buffer.from(chunk));
+      }, table, 'text', encoding === 'UTF8' ? undefined : encoding)).rows;
       await text('\\.\n');
+      piece.done();
     }
     await text(`\n${cutScript(source.schema, split.references)}\n`);
     for (const sequence of await sequenceValues(snapshot.client)) {

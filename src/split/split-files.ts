@@ -14,9 +14,11 @@ import { inOrder } from '../files/ordered-pool.js';
 import { unsafe } from '../files/safe-path.js';
 import { AREAS, type WantedAvatar, type WantedFiles } from '../files/wanted-files.js';
 import { DirectoryFiles } from '../load/directory-files.js';
+import { tellPhase, tellProgress } from '../narration.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
+import { SPLIT_FILES } from './split-progress.js';
 
 export interface FilesRequest {
   readonly openStore: () => Promise<FileStore>;
@@ -52,6 +54,7 @@ export async function splitFiles(client: pg.Client, source: Source, plans: reado
   await target.open();
   const store = await request.openStore();
   const lost: string[] = [];
+  tellPhase(SPLIT_FILES, 'files');
   let files = 0;
   let bytes = 0;
   try {
@@ -67,6 +70,7 @@ export async function splitFiles(client: pg.Client, source: Source, plans: reado
             if (size === undefined) continue;
             files++;
             bytes += size;
+            tellProgress(1, size);
           }
         }
       }

@@ -9,6 +9,8 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { checkPgDump } from '../backup/pg-dump.js';
+import { INDEXES } from '../backup/restore-post-data.js';
+import { tellAhead, tellPhase, tellProgress, tellWarning } from '../narration.js';
 import type { Decisions } from '../plan/compile-view.js';
 import type { Mode } from '../plan/condition.js';
 import { holdExportedTables } from '../plan/hold-tables.js';
@@ -27,6 +29,7 @@ import { intoDatabase } from './into-database.js';
 import { intoScript, type Write } from './into-script.js';
 import { references, tableShapes, type Reference } from './split-columns.js';
 import { splitFiles, type FilesRequest, type SplitFiles } from './split-files.js';
+import { SPLIT_FILES, SPLIT_ROWS } from './split-progress.js';
 import { splitRows, type SplitRows } from './split-rows.js';
 
 export interface SplitRequest {
@@ -56,6 +59,8 @@ export interface PreparedSplit {
   /** Schemas in which the database's functions find what they name without one. */
   readonly path: readonly string[];
   readonly rows: readonly SplitRows[];
+  /** How many messages of all. */
+  readonly messages: number;
   readonly references: readonly Reference[];
 }
 
@@ -80,16 +85,23 @@ export async function splitRealms(request: SplitRequest): Promise<SplitResult> {
   return withSnapshot(request.settings, async (snapshot) => {
     await Promise.all([holdExportedTables(snapshot, request.patience), checkPgDump(request.pgDump, snapshot.serverVersion)]);
     const source = await readSource(snapshot.client, request.zulipVersion, request.decisions.strip);
-    const targets = await findTargets(snapshot.client, request.targets, () => undefined);
+    const targets = await findTargets(snapshot.client, request.targets, tellWarning);
+    tellAhead([{ name: 'plan', weight: 1 }, { name: SPLIT_ROWS, weight: 60 }, ...(request.to.kind === 'database' ? [{ name: INDEXES, weight: 30 }] : []), ...(request.files === undefined ? [] : [{ name: SPLIT_FILES, weight: 30 }])]);
+    tellPhase('plan', 'realms', targets.length + 1);
     return withSession(snapshot, 'plan', async (session) => {
       await useSchema(session, source.schema);
       const seed = randomBytes(32).toString('hex');
       const plans: ExportPlan[] = [];
-      for (const { realm, approved } of targets) plans.push(await planned(session, source, request, seed, realm, request.mode, approved));
-      const system = await planned(session, source, request, seed, await findRealm(session, SYSTEM_REALM), 'full', undefined);
+      let messages = 0;
+      for (const { realm, approved } of targets) {
+        const { plan, sent } = await planned(session, source, request, seed, realm, request.mode, approved);
+        plans.push(plan);
+        messages += sent;
+      }
+      const { plan: system } = await planned(session, source, request, seed, await findRealm(session, SYSTEM_REALM), 'full', undefined);
       const { rows: [server] } = await session.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
       const split: PreparedSplit = {
-        snapshot, source, pgDump: request.pgDump, encoding: server?.encoding ?? 'UTF8', path: await usersSchemas(session),
+        messages, snapshot, source, pgDump: request.pgDump, encoding: server?.encoding ?? 'UTF8', path: await usersSchemas(session),
         rows: await splitRows(session, source, plans, system, await tableShapes(session, source.schema)), references: await references(session, source.schema),
       };
       const outcome = request.to.kind === 'database' ? await intoDatabase(split, request.to.settings, request.jobs) : await intoScript(split, request.to.write);
@@ -99,11 +111,12 @@ export async function splitRealms(request: SplitRequest): Promise<SplitResult> {
   }, { signal: request.signal });
 }
 
-async function planned(session: pg.Client, source: Source, request: SplitRequest, seed: string, realm: Realm, mode: Mode, approved: readonly number[] | undefined): Promise<ExportPlan> {
+async function planned(session: pg.Client, source: Source, request: SplitRequest, seed: string, realm: Realm, mode: Mode, approved: readonly number[] | undefined): Promise<{ plan: ExportPlan; sent: number }> {
   const plan = await planExport(session, source, {
     realm, mode, userId: undefined, decisions: request.decisions, consentMessage: request.consentMessage, approved: mode === 'consent' ? approved : undefined, force: request.force, seed,
   });
   const ids = messageIdsQuery(plan.compiled, plan.parameters);
-  const { rows } = await session.query<{ id: number }>(`SELECT DISTINCT m.sending_client_id::float8 AS id FROM zerver_message m WHERE m.id IN (${ids})`);
-  return { ...plan, parameters: { ...plan.parameters, message_client_ids: rows.map(({ id }) => id) } };
+  tellProgress(1);
+  const { rows } = await session.query<{ id: number; sent: number }>(`SELECT m.sending_client_id::float8 AS id, count(*)::float8 AS sent FROM zerver_message m WHERE m.id IN (${ids}) GROUP BY 1`);
+  return { plan: { ...plan, parameters: { ...plan.parameters, message_client_ids: rows.map(({ id }) => id) } }, sent: rows.reduce((sum, { sent }) => sum + sent, 0) };
 }

@@ -23,7 +23,7 @@ import { checkIdsOverFiles, contextOf } from './whole-export.js';
 import { TasksHere } from './tasks-here.js';
 import { WorkerPool } from './worker-pool.js';
 import { SPOOLS_PER_WORKER, type TaskRunner } from './worker-tasks.js';
-import { tellPhase } from '../narration.js';
+import { tellPhase, VERIFICATION } from '../narration.js';
 
 export interface VerifyOptions {
   /** Worker threads; default: the processors. */
@@ -89,7 +89,7 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
     const files = new FileChecks(pool, opened, findings, records, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
     for (const [area, count] of counts) files.compareRecords(area, count);
     // Of many exports at once nobody wants to see each.
-    if (options.workers === undefined) tellPhase('reading all files', 'bytes', await listedBytes(opened));
+    if (options.workers === undefined) tellPhase(VERIFICATION, 'bytes', await listedBytes(opened));
     await checkAllFiles(opened, files, findings);
     checkIdsOverFiles(await pool.runOnAll('finish', undefined), context.kind, new IdSpool(scratch), findings);
     return report(files.totals, files.census);

@@ -40,9 +40,9 @@ t.test('a backup and its restore, by words', NEEDS_PG_DUMP, async (t) => {
     t.match(result, { tables: 1, rows: 5000, proved: false, removed: [] });
 
     t.match(await realmlift(['verify', place.to]), { code: 0, stderr: '', stdout: /: good \(sizes and checksums; with --identity also the rows\), origin not proved \(no --verify-key\)\n$/ });
-    t.match(await realmlift(['verify', result.location, '--identity', place.identityFile]), { code: 0, stderr: '', stdout: /: good \(decrypted: 1 tables, 5000 rows, as at the source\), origin not proved .*\n$/ });
+    t.match(await realmlift(['verify', result.location, '--identity', place.identityFile]), { code: 0, stderr: '', stdout: /: good \(decrypted: 1 table, 5,000 rows, as at the source\), origin not proved .*\n$/ });
     const restored = await realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', target]);
-    t.match(restored, { code: 0, stderr: '', stdout: /^restored .*: 1 tables, 5,000 rows, [\d.]+ s, origin not proved .*\n$/ });
+    t.match(restored, { code: 0, stderr: '', stdout: /^restored .*: 1 table, 5,000 rows, [\d.]+ s, origin not proved .*\n$/ });
     t.strictSame(await query(target, 'SELECT count(*)::int AS n FROM a'), [{ n: 5000 }]);
 
     // Each recipient alone opens any part, with nothing but age and gzip.
@@ -73,7 +73,7 @@ t.test('under a passphrase', NEEDS_PG_DUMP, async (t) => {
     const [right, wrong] = [join(place.directory, 'right'), join(place.directory, 'wrong')] as const;
     await writeFile(right, 'correct horse battery staple\n');
     await writeFile(wrong, 'incorrect\n');
-    t.match(await realmlift(['backup', '--to', place.to, '--passphrase-file', right], { DATABASE_URL: source }), { code: 0, stdout: /^backup of .*: 1 tables, 5,000 rows, .* in 5 parts, / });
+    t.match(await realmlift(['backup', '--to', place.to, '--passphrase-file', right], { DATABASE_URL: source }), { code: 0, stdout: /^backup of .*: 1 table, 5,000 rows, .* in 5 parts, / });
     t.match(await refusal(restoreCommand(), [place.to, '--passphrase-file', wrong, '--database-url', target]), { code: 'KEY_WRONG', exit: 1 });
     t.match(await refusal(restoreCommand(), [place.to, '--identity', place.identityFile, '--database-url', target]), { code: 'KEY_WRONG', exit: 1 });
     t.match(await realmlift(['restore', place.to, '--passphrase-file', right, '--database-url', target]), { code: 0 });

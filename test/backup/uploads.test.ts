@@ -93,7 +93,7 @@ t.test('an uploads directory', NEEDS_PG_DUMP, async (t) => {
 
     const restored = join(place.directory, 'restored');
     const restoreWords = ['restore', place.to, '--identity', place.identityFile, '--uploads-dir', restored];
-    t.match(await realmlift([...restoreWords, '--database-url', target]), { code: 0, stdout: new RegExp(`1 tables, 0 rows, ${before.size} files`) });
+    t.match(await realmlift([...restoreWords, '--database-url', target]), { code: 0, stdout: new RegExp(`1 table, 0 rows, ${before.size} files`) });
     t.strictSame(await files(restored), before, "bytes, times and the owner's permissions");
     t.strictSame(await openToOthers(restored), [], 'and nobody else has any');
     t.match(await failure(restoreFiles(place, restored)), { code: 'UPLOADS_NOT_EMPTY' });

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { ExportStory } from '../../src/cli/export-story.js';
+import type { TerminalStream } from '../../src/cli/live-block.js';
 import { withProgress } from '../../src/cli/progress.js';
-import { ProgressTally } from '../../src/cli/progress-tally.js';
-import type { ExportEvent } from '../../src/export/events.js';
+import { stepLines } from '../../src/cli/story-lines.js';
 import { runExport } from '../export/export-process.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 
@@ -21,27 +21,52 @@ function lines(stderr: string): Told[] {
   return stderr.trimEnd().split('\n').map((line) => JSON.parse(line) as Told);
 }
 
-t.test('what is done and what is left', (t) => {
-  const tally = new ProgressTally();
-  t.same(tally.classes(), []);
-  t.equal(tally.age(), undefined);
-  tally.take({ kind: 'snapshot', id: 'x', takenAt: '', age: 90, joined: false });
-  t.ok((tally.age() ?? 0) >= 90);
-  for (const target of ['acme', 'globex']) {
-    tally.take({ target, kind: 'started', resumed: 'not', tables: { recipient: 3, message: 3 } });
-    tally.take({ target, kind: 'planned', messages: 5000, messageFiles: 5 });
-  }
-  const path = 'messages-000001.json';
-  tally.take({ target: 'acme', kind: 'progress', table: 'zerver_usermessage', dataClass: 'message', rows: 700, bytes: 9000 });
-  tally.take({ target: 'acme', kind: 'part', part: { path, size: 1, sha256: '', rows: { zerver_message: 1000, zerver_usermessage: 9 } }, dataClass: 'message', kept: false });
-  tally.take({ target: 'globex', kind: 'part', part: { path: 'x', size: 1, sha256: '', rows: { zerver_huddle: 2 } }, dataClass: 'recipient', kept: true });
-  tally.take({ target: 'globex', kind: 'part', part: { path: 'y', size: 1, sha256: '', rows: {} }, dataClass: 'ledger', kept: false });
-  tally.take({ target: 'acme', kind: 'file', event: { kind: 'file', area: 'emoji', path: 'emoji/x', size: 40, sha256: '', record: {}, resumed: false } });
-  t.match(tally.classes(), [
-    { name: 'recipient', unit: 'tables', done: 1, total: 6 },
-    { name: 'message', unit: 'messages', done: 1000, total: 10_000, rows: 700, bytes: 9000 },
-    { name: 'files', unit: 'files', done: 1, total: undefined, bytes: 40, left: undefined },
+const ALL = { verify: true, tarball: true, upload: true };
+
+function steps(story: ExportStory): unknown[] {
+  return story.steps.map(({ name, unit, done, total, bytes, ended, began }) => ({ name, unit, done, total, bytes, state: ended !== undefined ? 'done' : began !== undefined ? 'now' : 'ahead' }));
+}
+
+t.test('of one realm: its steps, and how far each is', (t) => {
+  const story = new ExportStory(ALL);
+  t.match(steps(story), ['tables', 'messages', 'files', 'package', 'verification', 'tarball', 'upload'].map((name) => ({ name, state: 'ahead' })));
+  t.equal(story.note(), '');
+  story.take({ kind: 'snapshot', id: 'x', takenAt: '', age: 300, joined: false });
+  t.equal(story.note(), 'snapshot 5 min old');
+  story.take({ target: 'acme', kind: 'started', resumed: 'not', tables: { recipient: 1, message: 3, public_realm: 1 } });
+  story.take({ target: 'acme', kind: 'planned', messages: 5000, messageFiles: 5 });
+  story.take({ target: 'acme', kind: 'files-wanted', files: 4, bytes: 1000 });
+  story.take({ target: 'acme', kind: 'progress', table: 'zerver_usermessage', dataClass: 'message', rows: 700, bytes: 9000 });
+  story.take({ target: 'acme', kind: 'part', part: { path: 'messages-000001.json', size: 1, sha256: '', rows: { zerver_message: 1000, zerver_usermessage: 9 } }, dataClass: 'message', kept: false });
+  for (const path of ['x', 'y']) story.take({ target: 'acme', kind: 'part', part: { path, size: 1, sha256: '', rows: { zerver_huddle: 2 } }, dataClass: 'recipient', kept: true });
+  story.take({ target: 'acme', kind: 'part', part: { path: 'z', size: 1, sha256: '', rows: {} }, dataClass: 'ledger', kept: false });
+  story.take({ target: 'acme', kind: 'file', event: { kind: 'file', area: 'emoji', path: 'emoji/x', size: 40, sha256: '', record: {}, resumed: false } });
+  t.match(steps(story).slice(0, 3), [
+    { name: 'tables', unit: 'tables', done: 2, total: 2, state: 'done' },
+    { name: 'messages', unit: 'messages', done: 1000, total: 5000, bytes: 9000, state: 'now' },
+    { name: 'files', unit: 'files', done: 1, total: 4, bytes: 40, state: 'now' },
   ]);
+  const { share = 0 } = story.overall();
+  t.ok(share > 0.05 && share < 0.2, `${share}: most of the work is messages and what follows`);
+  story.take({ target: 'acme', kind: 'packaging' });
+  t.match(steps(story).slice(1, 4), [{ state: 'done' }, { state: 'done' }, { name: 'package', state: 'now' }]);
+  story.take({ kind: 'let-go' });
+  t.equal(story.note(), '');
+  t.end();
+});
+
+t.test('of many realms: how many are done, and the rows of all', (t) => {
+  const story = new ExportStory({ ...ALL, tarball: false, upload: false });
+  story.take({ kind: 'targets', count: 300 });
+  t.equal(story.note(), '0 of 300 realms');
+  story.take({ target: '', kind: 'started', resumed: 'not', tables: { recipient: 4 } });
+  story.take({ target: '', kind: 'planned', messages: 1000, messageFiles: 300 });
+  story.take({ target: '', kind: 'part', part: { path: 'm', size: 1, sha256: '', rows: { zerver_message: 1000 } }, dataClass: 'message', kept: false });
+  t.ok(Math.abs((story.overall().share ?? 0) - 0.45) < 0.01, 'rows are half of it');
+  for (let n = 0; n < 150; n++) story.take({ target: `r${n}`, kind: 'finished', directory: '' });
+  t.equal(story.note(), '150 of 300 realms');
+  t.ok(Math.abs((story.overall().share ?? 0) - 0.7) < 0.01);
+  t.match(stepLines(story).at(-1), /^ {2}now {3}realms +50% {2}150 of 300/);
   t.end();
 });
 
@@ -52,7 +77,7 @@ t.test('what an export prints', async (t) => {
       const { code, stderr } = await runExport(url, join(root, 'json'), '--json');
       t.equal(code, 0, stderr);
       const told = lines(stderr);
-      t.same(told.filter(({ kind }) => kind !== 'progress' && kind !== 'part' && kind !== 'file').map(({ kind }) => kind), ['snapshot', 'started', 'planned', 'let-go', 'packaging', 'finished']);
+      t.same(told.filter(({ kind }) => kind !== 'progress' && kind !== 'part' && kind !== 'file').map(({ kind }) => kind).sort(), ['files-wanted', 'finished', 'let-go', 'packaging', 'planned', 'snapshot', 'started']);
       const rows = told.reduce((sum, each) => sum + (each.table === 'zerver_usermessage' ? (each.rows ?? 0) : 0), 0);
       const stats = told.filter(({ kind }) => kind === 'part').flatMap((each) => (each as unknown as { part: { rows?: Record<string, number> } }).part.rows?.zerver_usermessage ?? []);
       t.equal(rows, stats.reduce((sum, count) => sum + count, 0), 'progress adds up to the rows of the parts');
@@ -68,51 +93,28 @@ t.test('what an export prints', async (t) => {
   });
 });
 
-/** A terminal that remembers what was written to it. */
-class Screen extends PassThrough {
-  readonly isTTY = true;
-  readonly columns = 160;
-  readonly rows = 50;
-  text = '';
-
-  constructor() {
-    super();
-    this.on('data', (chunk: Buffer) => { this.text += chunk.toString(); });
+t.test('warnings are told as they come, with --quiet too, and waits without it', async (t) => {
+  for (const [mode, expected] of [['log', /^realmlift: something odd\nrealmlift: waiting for a lock on a lock .*\n$/], ['quiet', /^realmlift: something odd\n$/]] as const) {
+    let written = '';
+    const out = { write: (text: string) => { written += text; return true; } } as unknown as TerminalStream;
+    await withProgress(mode, ALL, (onEvent) => {
+      onEvent({ target: 'acme', kind: 'warning', text: 'something odd' });
+      onEvent({ kind: 'waiting', table: undefined, since: '2026-01-01T00:00:00.000Z', seconds: 3, holders: [] });
+      return Promise.resolve();
+    }, out);
+    t.match(written, expected);
   }
-}
-
-const EVENTS: readonly ExportEvent[] = [
-  { kind: 'snapshot', id: 'x', takenAt: '', age: 300, joined: true },
-  { target: 'acme', kind: 'started', resumed: 'not', tables: { recipient: 4, message: 3 } },
-  { target: 'acme', kind: 'planned', messages: 4000, messageFiles: 4 },
-  { target: 'acme', kind: 'progress', table: 'zerver_usermessage', dataClass: 'message', rows: 12_345, bytes: 3 << 20 },
-  { target: 'acme', kind: 'part', part: { path: 'messages-000001.json', size: 1, sha256: '', rows: { zerver_message: 1000 } }, dataClass: 'message', kept: false },
-  { target: 'acme', kind: 'warning', text: 'something odd' },
-];
-
-t.test('bars on a terminal', async (t) => {
-  const screen = new Screen();
-  await withProgress('bars', async (onEvent) => {
-    for (const event of EVENTS) onEvent(event);
-    await sleep(600);
-  }, screen);
-  t.match(screen.text, /recipient +\[-+\] +0% 0 of 4 tables/);
-  t.match(screen.text, /message +\[=+-+\] +25% 1,000 of 4,000 messages, 12,345 rows, 3\.0 MiB/);
-  t.match(screen.text, /snapshot 5 min old/);
-  t.match(screen.text, /realmlift: something odd\n/);
 });
 
-t.test('a log has a line now and then, and quiet means warnings alone', async (t) => {
-  const log = new Screen();
-  await withProgress('log', async (onEvent) => {
-    for (const event of EVENTS) onEvent(event);
+t.test('a log has a line now and then', async (t) => {
+  let written = '';
+  const out = { write: (text: string) => { written += text; return true; } } as unknown as TerminalStream;
+  await withProgress('log', { ...ALL, verify: false }, async (onEvent) => {
+    onEvent({ kind: 'snapshot', id: 'x', takenAt: '', age: 300, joined: true });
+    onEvent({ target: 'acme', kind: 'started', resumed: 'not', tables: { recipient: 4, message: 3 } });
+    onEvent({ target: 'acme', kind: 'planned', messages: 4000, messageFiles: 4 });
+    onEvent({ target: 'acme', kind: 'part', part: { path: 'messages-000001.json', size: 1, sha256: '', rows: { zerver_message: 1000 } }, dataClass: 'message', kept: false });
     await sleep(10_500);
-  }, log);
-  t.match(log.text, /^realmlift: something odd\nrealmlift: recipient 0 of 4 tables; message 1,000 of 4,000 messages, 12,345 rows, 3\.0 MiB; snapshot 5 min old\n$/);
-  const quiet = new Screen();
-  await withProgress('quiet', (onEvent) => {
-    for (const event of EVENTS) onEvent(event);
-    return Promise.resolve();
-  }, quiet);
-  t.equal(quiet.text, 'realmlift: something odd\n');
+  }, out);
+  t.match(written, /^realmlift: \d+%(?:, [^;]* left)?; tables 0%, 0 of 4; messages 25%, 1,000 of 4,000[^;]*; snapshot 5 min old\n$/);
 });

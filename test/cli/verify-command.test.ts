@@ -19,7 +19,7 @@ t.test('a good export', async (t) => {
   const directory = await ourExport(t, 'zulip-11/local', 'closed-full');
   const { code, out } = run(directory, '--jobs', '1');
   t.equal(code, 0);
-  t.match(out, /^\S+: 26 files, \d+\.\d MB, 755 rows \(59 messages\) read in \d+\.\d s\n/);
+  t.match(out, /^\S+: 26 files, [\d.]+ [KM]iB, 755 rows \(59 messages\) read in \d+\.\d s\n/);
   t.match(out, /note: realm\.json zerver_realm: the secret uuid_owner_secret has a value \(row 5\)\n/);
   t.match(out, /\ngood, 1 note\n$/);
 });
@@ -37,7 +37,7 @@ const REPORT: VerifyReport = {
   directory: 'out/acme', kind: 'realm', manifest: true, findings: [],
   totals: { errors: 0, notes: 0, files: 3, bytes: 1_500_000, rows: { zerver_message: 2, zerver_client: 1 }, seconds: 0.25 },
 };
-const HEAD = 'out/acme: 3 files, 1.5 MB, 3 rows (2 messages) read in 0.3 s\n';
+const HEAD = 'out/acme: 3 files, 1.4 MiB, 3 rows (2 messages) read in 0.3 s\n';
 
 t.test('the summary lists errors before notes, a few of each', (t) => {
   t.equal(summary(REPORT), `${HEAD}good\n`);

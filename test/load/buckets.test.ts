@@ -9,7 +9,7 @@ import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { withClient } from '../testbed/database-client.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { digests, request, undo } from './new-server.js';
+import { digests, request, stoppedIn, undo } from './new-server.js';
 
 const output = t.testdir();
 const NEW = { uploads: 'new-uploads', avatars: 'new-avatars' };
@@ -34,8 +34,7 @@ t.test('from bucket to bucket', async (t) => withS3(async ({ endpoint, client })
   for (const fromBuckets of [undefined, BUCKETS]) {
     await t.test(fromBuckets === undefined ? 'sent' : 'copied by the provider', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
       const before = await digests(url);
-      const stop = new AbortController();
-      await t.rejects(loadExport(acme, request(url, '', { files, fromBuckets, onEvent: ({ kind }) => { if (kind === 'files') stop.abort(new Error('stopped')); } }), stop.signal));
+      await t.rejects(stoppedIn('uploaded files', (stop) => loadExport(acme, request(url, '', { files, fromBuckets }), stop)));
       t.ok((await objects(client, NEW.uploads)).size > 0);
       t.ok((await undo(url, '', { files })).files > 0);
       for (const bucket of Object.values(NEW)) t.equal((await objects(client, bucket)).size, 0, `${bucket} is empty again`);

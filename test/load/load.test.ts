@@ -12,7 +12,7 @@ import { readArchive } from '../testbed/tar-archive.js';
 import { testData } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { compareDatabases } from './compare-databases.js';
-import { digests, emptyUploads, load, request, undo } from './new-server.js';
+import { digests, emptyUploads, hearing, load, request, stoppedIn, undo } from './new-server.js';
 
 const output = t.testdir();
 const { acme, globex, closed, consent } = await withTestDatabase('zulip-11/local', async (url) => {
@@ -31,7 +31,7 @@ function entry(path: string, content: Buffer): string {
 t.test("acme on a new server is the same as after Zulip's own import, row for row", async (t) => withTestDatabase('zulip-11/new-server', async (url) => withTestDatabase('zulip-11/after-import', async (real) => {
   const uploads = emptyUploads();
   const warnings: string[] = [];
-  const result = await load(acme, url, uploads, { onEvent: (event) => { if (event.kind === 'warning') warnings.push(event.text); } });
+  const result = await hearing({ warning: (text) => warnings.push(text) }, () => load(acme, url, uploads));
   t.match(result, { realmId: 2, realmName: 'acme', images: 6, files: 44, resumed: 0, deactivated: false, outside: 0 });
   t.same(warnings, []);
   const { differences, leftOld } = await compareDatabases(real, url);
@@ -102,13 +102,12 @@ t.test("Zulip's own export arrives too, and a realm beside it with other ids", a
 t.test('into an empty server, indexes made afterwards are those that were there', async (t) => withTestDatabase('zulip-11/new-server', async (url) => withTestDatabase('zulip-11/after-import', async (real) => {
   const before = await digests(url);
   const uploads = emptyUploads();
-  const stop = new AbortController();
-  const cut = request(url, uploads, { indexesLaterFrom: 0, onEvent: ({ kind }) => { if (kind === 'messages') stop.abort(new Error('stopped')); } });
-  await t.rejects(loadExport(acme, cut, stop.signal));
+  const cut = request(url, uploads, { indexesLaterFrom: 0 });
+  await t.rejects(stoppedIn('all other rows', (stop) => loadExport(acme, cut, stop)));
   t.not((await digests(url)).schema, before['schema'], 'a run that was stopped leaves the tables bare');
 
   const phases: string[] = [];
-  await load(acme, url, uploads, { indexesLaterFrom: 0, resume: true, onEvent: (event) => { if (event.kind === 'phase') phases.push(event.name); } });
+  await hearing({ phase: (name) => phases.push(name) }, () => load(acme, url, uploads, { indexesLaterFrom: 0, resume: true }));
   t.ok(phases.includes('indexes'));
   t.same((await compareDatabases(real, url)).differences, []);
   t.equal((await digests(url)).schema, before['schema']);
@@ -117,8 +116,7 @@ t.test('into an empty server, indexes made afterwards are those that were there'
 t.test('and removed, such a load leaves everything as it was', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
   const before = await digests(url);
   const uploads = emptyUploads();
-  const stop = new AbortController();
-  await t.rejects(loadExport(acme, request(url, uploads, { indexesLaterFrom: 0, onEvent: ({ kind }) => { if (kind === 'messages') stop.abort(new Error('stopped')); } }), stop.signal));
+  await t.rejects(stoppedIn('all other rows', (stop) => loadExport(acme, request(url, uploads, { indexesLaterFrom: 0 }), stop)));
   await undo(url, uploads);
   t.same(await digests(url), before);
 }));

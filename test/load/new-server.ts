@@ -6,9 +6,23 @@ import { join } from 'node:path';
 import { loadExport } from '../../src/load.js';
 import type { LoadRequest, LoadResult } from '../../src/load/load-request.js';
 import { undoLoad, type UndoResult } from '../../src/load/undo-load.js';
+import { withNarrator, type Narrator } from '../../src/narration.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { withClient } from '../testbed/database-client.js';
 import { NEW_SALT } from '../testbed/test-data.js';
+
+/** Runs `work` and hears what it tells. */
+export function hearing<T>(told: Partial<Narrator>, work: () => Promise<T>): Promise<T> {
+  const deaf: Narrator = { ahead: () => undefined, phase: () => undefined, total: () => undefined, advance: () => undefined, warning: () => undefined, waiting: () => undefined };
+  return withNarrator({ ...deaf, ...told }, work);
+}
+
+/** Stops a load when the first piece of the step is done. */
+export async function stoppedIn(step: string, work: (stop: AbortSignal) => Promise<unknown>): Promise<void> {
+  const stop = new AbortController();
+  let present = '';
+  await hearing({ phase: (name) => { present = name; }, advance: () => { if (present === step) stop.abort(new Error('stopped')); } }, () => work(stop.signal));
+}
 
 /** An empty directory that stands for LOCAL_UPLOADS_DIR. */
 export function emptyUploads(): string {
@@ -20,7 +34,7 @@ export function emptyUploads(): string {
 export function request(url: string, uploads: string, choices: Partial<LoadRequest> = {}): LoadRequest {
   return {
     target: connectionSettings(url, {}), subdomain: 'acme', allowReserved: false, realmName: undefined, jobs: 2, indexesLaterFrom: Infinity, dryRun: false, resume: false,
-    files: { kind: 'directory', directory: uploads }, fromBuckets: undefined, fileJobs: 8, salt: NEW_SALT, onEvent: () => undefined, ...choices,
+    files: { kind: 'directory', directory: uploads }, fromBuckets: undefined, fileJobs: 8, salt: NEW_SALT, ...choices,
   };
 }
 

@@ -9,7 +9,7 @@ import { openLocalStore } from '../../src/files/local-store.js';
 import { change, withClient } from '../testbed/database-client.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { emptyUploads, load } from './new-server.js';
+import { emptyUploads, hearing, load } from './new-server.js';
 
 const output = t.testdir();
 const uploadsDir = join(output, 'uploads');
@@ -47,7 +47,7 @@ const exported = await withTestDatabase('zulip-11/local', async (url) => {
 t.test('set or computed as by an import', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
   const uploads = emptyUploads();
   const warnings: string[] = [];
-  const result = await load(exported, url, uploads, { realmName: 'A\\b', onEvent: (event) => { if (event.kind === 'warning') warnings.push(event.text); } });
+  const result = await hearing({ warning: (text) => warnings.push(text) }, () => load(exported, url, uploads, { realmName: 'A\\b' }));
   t.match(warnings.join('\n'), /0a79abf8ad6f9d75b86712513ab7b20e716bb5db\.original is no image/);
   t.equal(result.deactivated, true);
   await withClient(url, async (client) => {

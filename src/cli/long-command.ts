@@ -1,0 +1,30 @@
+/** A command that may take long: what it does is narrated, and ^C ends it with what is left and how to go on. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Stage } from '../errors.js';
+import { narrate, type NarrationOptions } from './narrate.js';
+import { leftBehind, withStopSignals, type StopWords } from './stop-signals.js';
+
+/** Runs `work`, which listens to the signal. */
+export function longCommand<T>(options: NarrationOptions, words: StopWords, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
+  return withStopSignals((stop) => narrate(options, () => work(stop)), words);
+}
+
+/** Runs `work`, which notices at its next step that it was stopped. */
+export function longSteps<T>(options: NarrationOptions, words: StopWords, work: () => Promise<T>): Promise<T> {
+  return withStopSignals((stop) => narrate(options, () => leftBehind(work(), stop), process.stderr, stop), words);
+}
+
+/** Of a command that writes nothing but its result. */
+export function nothingLeft(stage: Stage): StopWords {
+  return { stage, left: () => 'nothing was written', hint: () => 'run it again from the start' };
+}
+
+/** Of a command that makes the directory `output`. */
+export function directoryLeft(stage: Stage, output: string): StopWords {
+  const partial = `${resolve(output)}.partial`;
+  return {
+    stage, left: () => (existsSync(partial) ? `${partial} is left unfinished` : 'nothing is left of it'),
+    hint: () => `run it again from the start${existsSync(partial) ? ', which replaces that directory' : ''}`,
+  };
+}

@@ -1,0 +1,87 @@
+/** ^C in long commands: what is left is told, and how to go on; the exit code is that of the signal. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { NEEDS_PG_DUMP, withPlace } from '../backup/test-backup.js';
+import { sampleExport } from '../pipe/sample-export.js';
+import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
+import { realmlift, type Ended } from './command-line.js';
+
+t.setTimeout(180_000);
+
+const root = t.testdir();
+
+/** Interrupts the command when it tells of a step for the first time. */
+function interrupted(words: readonly string[], env: Readonly<Record<string, string>> = {}, step = ''): Promise<Ended> {
+  return realmlift([...words, '--json'], {
+    env, meanwhile: (child) => new Promise((resolve) => {
+      child.once('close', () => resolve());
+      child.stderr?.on('data', (chunk: Buffer) => { if (chunk.toString().includes(`"step":"${step}`)) child.kill('SIGINT'); });
+    }),
+  });
+}
+
+function told({ errors }: Ended): { code?: string; message?: string; hint?: string } {
+  return JSON.parse(errors.at(-1) ?? '{}') as { code?: string };
+}
+
+t.test('stopped half-way', NEEDS_PG_DUMP, async (t) => withTestDatabase('zulip-11/local', async (url) => withPlace(async ({ to, recipient, identityFile }) => {
+  const acme = (await sampleExport(url, { realm: 'acme', output: join(root, 'out') }))[0] as string;
+  const backup = ['backup', '--to', to, '--recipient', recipient];
+
+  await t.test('backup', async (t) => {
+    const ended = await interrupted(backup, { DATABASE_URL: url }, 'rows');
+    t.equal(ended.code, 130);
+    t.match(told(ended), { kind: 'failed', code: 'STOPPED', stage: 'backup', message: 'stopped by SIGINT; nothing is left of the unfinished backup, and older ones are as they were', hint: 'run it again from the start' });
+    t.same(readdirSync(to).filter((name) => name.startsWith('backup-')), []);
+  });
+
+  t.equal((await realmlift(backup, { env: { DATABASE_URL: url } })).code, 0);
+  await t.test('restore, which then goes on', async (t) => withEmptyDatabase(async (target) => {
+    const words = ['restore', to, '--identity', identityFile, '--database-url', target];
+    const ended = await interrupted(words, {}, 'restored rows');
+    t.equal(ended.code, 130);
+    t.match(told(ended), { code: 'STOPPED', stage: 'restore', message: 'stopped by SIGINT; the database is unfinished and says so', hint: /run the same command again/ });
+    t.match(await realmlift(words), { code: 0 });
+  }));
+
+  await t.test('verify of a backup and of an export', async (t) => {
+    for (const words of [['verify', to, '--identity', identityFile], ['verify', acme]]) {
+      const ended = await interrupted(words);
+      t.equal(ended.code, 130, ended.stderr);
+      t.match(told(ended), { code: 'STOPPED', stage: 'verify', message: 'stopped by SIGINT; nothing was written' });
+    }
+  });
+
+  for (const [name, words] of [['merge', ['merge', acme, join(root, 'out2', 'acme')]], ['remap', ['remap', acme, '--id-base', '1000']]] as const) {
+    await t.test(name, async (t) => {
+      if (name === 'merge') await sampleExport(url, { realm: 'acme', output: join(root, 'out2') });
+      const output = join(root, `${name}d`);
+      const ended = await interrupted([...words, '--output', output]);
+      t.equal(ended.code, 130, ended.stderr);
+      t.match(told(ended), { code: 'STOPPED', stage: name, message: 'stopped by SIGINT; nothing is left of it' });
+      t.notOk(existsSync(output) || existsSync(`${output}.partial`));
+    });
+  }
+
+  await t.test('pipe, import-check', async (t) => {
+    for (const words of [['pipe', acme], ['import-check', acme]]) {
+      const ended = await interrupted(words);
+      t.equal(ended.code, 130, ended.stderr);
+      t.match(told(ended), { code: 'STOPPED' });
+    }
+  });
+
+  await t.test('split', async (t) => withEmptyDatabase(async (target) => {
+    const ended = await interrupted(['split', '--realm', 'acme', '--target-url', target], { DATABASE_URL: url }, 'rows');
+    t.equal(ended.code, 130, ended.stderr);
+    t.match(told(ended), { code: 'STOPPED', message: /the database is unfinished and says so/, hint: /create the database anew/ });
+  }));
+
+  await t.test('load', async (t) => withTestDatabase('zulip-11/new-server', async (target) => {
+    const words = ['load', acme, '--target-url', target, '--subdomain', 'acme', '--uploads-dir', root];
+    const ended = await interrupted(words, { ZULIP_AVATAR_SALT: 'x' }, 'all other rows');
+    t.equal(ended.code, 130, ended.stderr);
+    t.match(told(ended), { code: 'STOPPED', hint: 'the realm is incomplete and deactivated: --resume goes on, --undo removes what was loaded' });
+  }));
+})));
