@@ -1,6 +1,6 @@
--- Scheduled messages that stay: their author did not agree, or their recipient stays.
+-- Scheduled messages that stay: their author did not agree, or their recipient stays, or author or client are gone.
 -- @class disjoint_user
--- @reason the author did not agree, or the recipient stays
+-- @reason the author did not agree, or the author, the client or the recipient is not in the export
 
 -- @select mode full, release >= 7
 -- @select mode consent, release >= 7

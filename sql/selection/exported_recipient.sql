@@ -10,4 +10,5 @@ WHERE r.type = 2 AND t.realm_id = :realm_id
 UNION ALL
 SELECT g.id, 3 AS type, g.type_id
 FROM group_recipient g
+JOIN zerver_huddle h ON h.id = g.type_id
 WHERE g.safe

@@ -5,7 +5,7 @@
 SELECT um.message_id AS id, um.flags
 FROM zerver_usermessage um
 JOIN zerver_message m ON m.id = um.message_id
-JOIN zerver_recipient r ON r.id = m.recipient_id
+LEFT JOIN zerver_recipient r ON r.id = m.recipient_id
 WHERE um.user_profile_id = :user_id
   AND m.realm_id = :realm_id
   AND (m.sender_id = :user_id
@@ -16,7 +16,7 @@ WHERE um.user_profile_id = :user_id
 SELECT um.message_id AS id, um.flags
 FROM zerver_usermessage um
 JOIN zerver_message m ON m.id = um.message_id
-JOIN zerver_recipient r ON r.id = m.recipient_id
+LEFT JOIN zerver_recipient r ON r.id = m.recipient_id
 WHERE um.user_profile_id = :user_id
   AND (m.sender_id = :user_id
        OR (r.type <> 2 AND EXISTS (SELECT 1 FROM zerver_subscription s WHERE s.recipient_id = m.recipient_id AND s.user_profile_id = :user_id))

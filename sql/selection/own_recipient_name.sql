@@ -10,7 +10,7 @@ SELECT o.id,
                          WHERE s.recipient_id = m.recipient_id), '') AS recipient_name
 FROM own_message o
 JOIN zerver_message m ON m.id = o.id
-JOIN zerver_recipient r ON r.id = m.recipient_id
+LEFT JOIN zerver_recipient r ON r.id = m.recipient_id
 LEFT JOIN zerver_stream t ON t.id = r.type_id AND r.type = 2
 
 -- @select mode user, release >= 5
@@ -20,7 +20,7 @@ SELECT o.id,
                          WHERE s.recipient_id = m.recipient_id), '') AS recipient_name
 FROM own_message o
 JOIN zerver_message m ON m.id = o.id
-JOIN zerver_recipient r ON r.id = m.recipient_id
+LEFT JOIN zerver_recipient r ON r.id = m.recipient_id
 LEFT JOIN zerver_stream t ON t.id = r.type_id AND r.type = 2
 
 -- Until Zulip 4 people are objects, of Zulip 2.1 with a short name.
@@ -31,7 +31,7 @@ SELECT o.id,
                                    WHERE s.recipient_id = m.recipient_id), '[]') AS display_recipient
 FROM own_message o
 JOIN zerver_message m ON m.id = o.id
-JOIN zerver_recipient r ON r.id = m.recipient_id
+LEFT JOIN zerver_recipient r ON r.id = m.recipient_id
 LEFT JOIN zerver_stream t ON t.id = r.type_id AND r.type = 2
 
 -- @select mode user
@@ -41,5 +41,5 @@ SELECT o.id,
                                    WHERE s.recipient_id = m.recipient_id), '[]') AS display_recipient
 FROM own_message o
 JOIN zerver_message m ON m.id = o.id
-JOIN zerver_recipient r ON r.id = m.recipient_id
+LEFT JOIN zerver_recipient r ON r.id = m.recipient_id
 LEFT JOIN zerver_stream t ON t.id = r.type_id AND r.type = 2

@@ -1,9 +1,10 @@
--- Users as recipients of direct messages, as far as exported users subscribe to them.
+-- Exported users as recipients of direct messages, as far as exported users subscribe to them.
 
 -- @select release >= 10
 SELECT r.id, r.type_id
 FROM zerver_recipient r
 JOIN subscribed_recipient sr ON sr.id = r.id
+JOIN exported_user w ON w.id = r.type_id
 WHERE r.type = 1
 
 -- Before, the personal recipients of mirror dummies stayed, and with them (under consent: most users) dangled what was sent to
@@ -12,11 +13,13 @@ WHERE r.type = 1
 SELECT r.id, r.type_id
 FROM zerver_recipient r
 JOIN subscribed_recipient sr ON sr.id = r.id
+JOIN exported_user w ON w.id = r.type_id
 WHERE r.type = 1 AND sr.by_account
 
 -- @select
 SELECT r.id, r.type_id
 FROM zerver_recipient r
 JOIN subscribed_recipient sr ON sr.id = r.id
+JOIN exported_user w ON w.id = r.type_id
 WHERE r.type = 1
   AND (sr.by_account OR EXISTS (SELECT 1 FROM zerver_message m JOIN exported_user u ON u.id = m.sender_id WHERE m.recipient_id = r.id AND u.agrees))

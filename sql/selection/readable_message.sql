@@ -16,8 +16,8 @@ SELECT m.id,
          CASE WHEN mod(o.flags / 1024, 2) = 1 THEN 'historical' END
        ], NULL)) AS flags,
        o.flags AS flags_mask,
-       c.name AS sending_client_name
+       COALESCE(c.name, '') AS sending_client_name
 FROM own_message o
 JOIN renamed_flag f ON f.id = :user_id
 JOIN zerver_message m ON m.id = o.id
-JOIN zerver_client c ON c.id = m.sending_client_id
+LEFT JOIN zerver_client c ON c.id = m.sending_client_id

@@ -14,6 +14,7 @@ import type { Parameters } from '../plan/parameters.js';
 import { ledgerQuery, messageIdsQuery, messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import { cutConnection } from '../snapshot/snapshot.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
+import { GONE_CLIENTS } from './gone-clients.js';
 import { LOST_ATTACHMENTS, withoutLostAttachments } from './lost-attachments.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { TargetEvent } from './events.js';
@@ -130,9 +131,9 @@ class RealmExport {
     const rows = [
       wanted, messages,
       // The messages tell which clients they were sent with, which would take another look at each of them.
-      ...(clients === undefined ? [] : [messages.then(() => this.#exportTable(clients, { message_client_ids: [...this.#clients].sort((a, b) => a - b) }))]),
+      ...(clients === undefined ? [] : [messages.then(() => this.#exportClients(clients))]),
       ...this.#smallTables().map((table) => this.#exportTable(table)),
-      ...this.#run.plan.compiled.ledger.filter(({ name }) => name !== LOST_ATTACHMENTS).map((view) => this.#exportLedger(view)),
+      ...this.#run.plan.compiled.ledger.filter(({ name }) => name !== LOST_ATTACHMENTS && name !== GONE_CLIENTS).map((view) => this.#exportLedger(view)),
     ];
     void Promise.allSettled(rows).then(() => {
       this.#signal.removeEventListener('abort', cut);
@@ -166,10 +167,16 @@ class RealmExport {
     return this.#tableSegment(partPath(table.name), rowQuery(table, queryOf(table, compiled, { ...parameters, ...found })), this.#bytes(table.name));
   }
 
-  /** What stays is told row by row: a part of the report. */
-  #exportLedger(view: CompiledView): Promise<void> {
+  async #exportClients(table: PlannedTable): Promise<void> {
+    const found = { message_client_ids: [...this.#clients].sort((a, b) => a - b) };
+    const gone = this.#run.plan.compiled.ledger.filter(({ name }) => name === GONE_CLIENTS);
+    await Promise.all([this.#exportTable(table, found), ...gone.map((view) => this.#exportLedger(view, found))]);
+  }
+
+  /** What stays is told row by row: a part of the report. @param found as for #exportTable */
+  #exportLedger(view: CompiledView, found: Partial<Parameters> = {}): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
-    const select = ledgerQuery(view, compiled, parameters);
+    const select = ledgerQuery(view, compiled, { ...parameters, ...found });
     // Its rows are few; the tables that it looks through for them need not be.
     const weight = Math.max(0, ...view.tables.map((table) => this.#bytes(table)));
     return this.#tableSegment(ledgerPath(view.name), { table: view.name, select, keys: view.columns, stripped: [] }, weight);

@@ -7,10 +7,11 @@
 import { join } from 'node:path';
 import type { RealmliftError } from '../errors.js';
 import type { CompiledView } from '../plan/compile-view.js';
-import { setQuery, type SetPlan } from '../plan/plan-set.js';
+import { setQuery, type FoundParameters, type SetPlan } from '../plan/plan-set.js';
 import { TENANT } from '../plan/set-form.js';
 import { RowFault, type DealtQuery } from './dealer.js';
 import type { TargetEvent } from './events.js';
+import { GONE_CLIENTS } from './gone-clients.js';
 import { LOST_ATTACHMENTS } from './lost-attachments.js';
 import { filesOf } from './message-index.js';
 import { ledgerPath, partPath } from './part-paths.js';
@@ -77,7 +78,7 @@ export class SetRows {
     const pieces: Promise<unknown>[] = [
       messages,
       ...tables.filter(({ name, file }) => file !== 'messages' && name !== 'zerver_client').map((table) => this.#view(partPath(table.name), compiled.tables.get(table.name) as CompiledView, table)),
-      ...compiled.ledger.filter(({ name }) => name !== LOST_ATTACHMENTS).map((view) => this.#view(ledgerPath(view.name), view, { keys: view.columns.filter((column) => column !== TENANT), stripped: [] })),
+      ...compiled.ledger.filter(({ name }) => name !== LOST_ATTACHMENTS && name !== GONE_CLIENTS).map((view) => this.#ledger(view)),
       ...WANTED.filter((name) => name !== 'wanted-claims' || unreadable === undefined).map((name) => this.#table(name, (ids) => wantedQuery(name, this.#of(ids), ids, holdsAllUploads(source)))),
     ];
     for (const piece of pieces) piece.catch((error: unknown) => this.#stop.abort(error));
@@ -96,11 +97,15 @@ export class SetRows {
   }
 
   /** @param written how the rows of the view are written */
-  #view(key: string, view: CompiledView, written: { keys: readonly string[]; stripped: readonly string[] }, found?: Parameters<typeof setQuery>[2]): Promise<void> {
+  #view(key: string, view: CompiledView, written: { keys: readonly string[]; stripped: readonly string[] }, found?: FoundParameters): Promise<void> {
     const columns = view.columns.filter((column) => column !== TENANT);
     // A loop over all ids of messages, for each reaction anew, is what the planner makes of thousands of realms.
     const off = this.#most && view.reads.includes('exported_message_id') ? 'enable_nestloop' : undefined;
     return this.#table(key, (ids) => ({ table: view.name, columns, keys: written.keys, stripped: written.stripped, select: `${setQuery(view, this.#of(ids), found)} ORDER BY t.id` }), off);
+  }
+
+  #ledger(view: CompiledView, found?: FoundParameters): Promise<void> {
+    return this.#view(ledgerPath(view.name), view, { keys: view.columns.filter((column) => column !== TENANT), stripped: [] }, found);
   }
 
   async #table(key: string, query: (realmIds: readonly number[]) => DealtQuery, off?: AnySetSegment['off']): Promise<void> {
@@ -140,9 +145,10 @@ export class SetRows {
   async #clients(pairs: readonly (readonly [ordinal: number, client: number])[]): Promise<void> {
     const table = this.#plan.tables.find(({ name }) => name === 'zerver_client');
     if (table === undefined) return;
-    await this.#view(partPath(table.name), this.#plan.compiled.tables.get(table.name) as CompiledView, table, {
-      message_client_realm_ids: pairs.map(([ordinal]) => this.#realmIds[ordinal] as number), message_client_ids: pairs.map(([, client]) => client),
-    });
+    const { tables, ledger } = this.#plan.compiled;
+    const found = { message_client_realm_ids: pairs.map(([ordinal]) => this.#realmIds[ordinal] as number), message_client_ids: pairs.map(([, client]) => client) };
+    const gone = ledger.filter(({ name }) => name === GONE_CLIENTS);
+    await Promise.all([this.#view(partPath(table.name), tables.get(table.name) as CompiledView, table, found), ...gone.map((view) => this.#ledger(view, found))]);
   }
 
   /** `most`: the set has so many of the server's messages that they are best read in the order of their ids, and usermessages by ranges of these. */

@@ -79,13 +79,15 @@ async function* avatars(wanted: WantedFiles, tree: UploadsTree): AsyncGenerator<
   }
 }
 
-async function* emoji({ realmId, rules, emoji: rows }: WantedFiles): AsyncGenerator<Candidate> {
+async function* emoji({ realmId, rules, emoji: rows, emailOf }: WantedFiles): AsyncGenerator<Candidate> {
   // By path: rows of old servers may share a file.
   const candidates = new Map<string, Candidate>();
   for await (const { fileName, name, authorId, deactivated } of rows()) {
     for (const suffix of rules.emojiOriginals ? ['', '.original'] : ['']) {
       const path = `${realmId}/emoji/images/${fileName}${suffix}`;
-      const record = { realm_id: realmId, author: authorId, path, s3_path: path, file_name: fileName, name, deactivated };
+      // Whoever is not in the export is nobody there.
+      const author = authorId !== null && emailOf(authorId) !== undefined ? authorId : null;
+      const record = { realm_id: realmId, author, path, s3_path: path, file_name: fileName, name, deactivated };
       candidates.set(path, { area: 'emoji', key: path, path, travels: true, judge: () => ({ take: true, record }) });
     }
   }

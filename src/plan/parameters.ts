@@ -71,6 +71,6 @@ function value(name: keyof Parameters, parameters: Parameters): string {
   const given = parameters[name];
   if (typeof given === 'string') return given;
   const ids = Array.isArray(given) ? given as readonly (number | string)[] : [given as number];
-  for (const id of ids) if (!/^\d+$/.test(String(id))) throw new RealmliftError('PARAMETER', 'plan', `${name} is not set`);
+  for (const id of ids) if (!/^-?\d+$/.test(String(id))) throw new RealmliftError('PARAMETER', 'plan', `${name} is not set`);
   return Array.isArray(given) ? `{${ids.join(',')}}` : String(ids[0]);
 }

@@ -129,6 +129,9 @@ export function isListOfIds(table: string, key: string): boolean {
   return LISTS[table]?.includes(key) ?? false;
 }
 
+/** Tables of what has a recipient of its own, and the type of that: whose `type_id` must lead back. */
+export const OWN_RECIPIENT: Readonly<Record<string, number>> = { zerver_userprofile: 1, zerver_userprofile_mirrordummy: 1, zerver_stream: 2, zerver_huddle: 3 };
+
 /** Keys that no row may lack or leave null: without them the import dies half-way or a row belongs to nobody. */
 export const REQUIRED: Readonly<Record<string, readonly string[]>> = {
   zerver_attachment: ['owner', 'messages'],

@@ -1,7 +1,7 @@
 /** What some tables' rows must satisfy besides pointing to rows that exist. */
 import type { Context, HeldTarget } from './export-context.js';
 import { pathId } from './id-table.js';
-import { PRIVATE_TABLES } from './references.js';
+import { OWN_RECIPIENT, PRIVATE_TABLES } from './references.js';
 import type { SpecialCheck } from './row-check.js';
 
 /** `zerver_recipient.type`, and what its `type_id` then points to. */
@@ -27,7 +27,8 @@ const recipients: SpecialCheck = {
 };
 
 /** Their recipient must be the one whose type and type_id lead back. */
-function leadsBack(type: number): SpecialCheck {
+function leadsBack(table: string): SpecialCheck {
+  const type = OWN_RECIPIENT[table] as number;
   return {
     keys: {},
     row(check, id) {
@@ -44,7 +45,7 @@ function leadsBack(type: number): SpecialCheck {
 const accounts: SpecialCheck = {
   keys: { is_active: 'flag' },
   row(check, id) {
-    leadsBack(1).row(check, id);
+    leadsBack('zerver_userprofile').row(check, id);
     if (check.context.consentCoversAccounts && check.context.consented?.has(id) === false && check.number('is_active') === 1) {
       check.report('error', 'an active user has not consented: not in the list of those who did', `row ${id}`);
     }
@@ -75,11 +76,11 @@ function privateTo(key: string): SpecialCheck {
 
 const SPECIAL: Readonly<Record<string, SpecialCheck>> = {
   zerver_attachment: attachments,
-  zerver_huddle: leadsBack(3),
+  zerver_huddle: leadsBack('zerver_huddle'),
   zerver_recipient: recipients,
-  zerver_stream: leadsBack(2),
+  zerver_stream: leadsBack('zerver_stream'),
   zerver_userprofile: accounts,
-  zerver_userprofile_mirrordummy: leadsBack(1),
+  zerver_userprofile_mirrordummy: leadsBack('zerver_userprofile_mirrordummy'),
 };
 
 export function specialCheck(table: string, context: Context): SpecialCheck | undefined {

@@ -1,0 +1,63 @@
+/**
+ * Rows that name something of the export beside something that is gone, where an old database has lost the foreign key: no view takes
+ * them, since whose they are cannot be told, and without a word they would be missed by nobody. The ledger of a full export names them.
+ * Databases that have their foreign keys have none, and are not asked.
+ */
+import { quote, type CompiledRegistry, type CompiledView } from '../plan/compile-view.js';
+import type { PlannedTable } from '../plan/plan-tables.js';
+import { TENANT } from '../plan/set-form.js';
+import type { Source } from '../plan/source.js';
+import { targetOf, type Target } from '../verify/references.js';
+import { keyOfColumn } from './dangling-references.js';
+
+/** The usermessages of messages and people that are gone are nobody's loss; clients and realms have no owner; names of groups are told in baseless_group. */
+const NOT_ASKED = new Set(['zerver_usermessage', 'zerver_message', 'zerver_client', 'zerver_realm', 'zerver_userprofile', 'zerver_userprofile_mirrordummy', 'zerver_userprofile_crossrealm', 'zerver_namedusergroup']);
+
+/** What is the realm's. */
+const OWN: Partial<Record<Target, { readonly from: string; readonly selection?: string }>> = {
+  realm: { from: 'zerver_realm' },
+  user: { from: 'exported_user', selection: 'exported_user' },
+  recipient: { from: 'exported_recipient', selection: 'exported_recipient' },
+  stream: { from: 'zerver_stream' },
+  group: { from: 'zerver_usergroup' },
+  profileField: { from: 'zerver_customprofilefield' },
+};
+
+/** The plan's views with such as name these rows. @param set the plan is of many realms */
+export function withAstrayRows(compiled: CompiledRegistry, tables: readonly PlannedTable[], source: Source, set: boolean): CompiledRegistry {
+  return { ...compiled, ledger: [...compiled.ledger, ...tables.flatMap((table) => astrayOf(table, compiled, source, set) ?? [])] };
+}
+
+function astrayOf(table: PlannedTable, compiled: CompiledRegistry, { catalog, registry }: Source, set: boolean): CompiledView | undefined {
+  // With what is closed in it: that is told already.
+  const { closed: _, ...view } = compiled.tables.get(table.name) as CompiledView;
+  const live = catalog.get(view.view.table)?.columns;
+  if (NOT_ASKED.has(table.name) || live === undefined) return undefined;
+  const known = registry.known.get(view.view.table);
+  const unbound = table.columns.flatMap((column) => {
+    const referred = known?.get(column);
+    const { references, nullable = true } = live.get(column) ?? {};
+    const at = referred === undefined ? undefined : catalog.get(referred)?.columns.has('id') === true ? 'id' : 'usergroup_ptr_id';
+    return referred === undefined || nullable || references !== undefined || catalog.get(referred)?.columns.has(at ?? '') !== true ? [] : [`NOT EXISTS (SELECT FROM ${quote(referred)} p WHERE p.${at} = t.${quote(column)})`];
+  });
+  const owners = table.columns.flatMap((column) => {
+    const own = OWN[targetOf(table.name, keyOfColumn(table, column)) ?? 'message'];
+    return own === undefined || !live.has(column) ? [] : [{ column, ...own }];
+  });
+  if (unbound.length === 0 || owners.length === 0) return undefined;
+  const tenant = set ? 'o.tenant, ' : '';
+  const branches = owners.map(({ column, from, selection }) => `SELECT ${tenant}t.id FROM ${quote(view.view.table)} t JOIN (${ownRows(from, selection, set)}) o ON o.id = t.${quote(column)}
+WHERE (${unbound.join(' OR ')}) AND (${tenant}t.id) NOT IN (SELECT ${set ? `x.${TENANT}, ` : ''}x.id FROM (\n${view.sql}\n) AS x)`);
+  const name = `astray_${table.name}`;
+  return {
+    ...view, name, columns: [...(set ? [TENANT] : []), 'id'], tables: [view.view.table], sql: branches.join('\nUNION\n'),
+    reads: [...new Set([...view.reads, ...owners.flatMap(({ selection }) => selection ?? [])])],
+    view: { ...view.view, name, dataClass: 'ledger', loss: { dataClass: table.dataClass, reason: `${table.name}: the row names something of the realm beside something that is gone` } },
+  };
+}
+
+function ownRows(from: string, selection: string | undefined, set: boolean): string {
+  if (selection !== undefined) return `SELECT ${set ? `s.${TENANT}, ` : ''}s.id FROM ${from} s`;
+  const realm = from === 'zerver_realm' ? 's.id' : 's.realm_id';
+  return `SELECT ${set ? `${realm} AS ${TENANT}, ` : ''}s.id FROM ${from} s WHERE ${realm} ${set ? '= ANY (:realm_ids)' : '= :realm_id'}`;
+}

@@ -1,0 +1,127 @@
+/**
+ * Asks the server which references of the rows that will be exported point outside the export. Which references there are is what
+ * verify checks (src/verify/references.ts). Not asked for are messages, reactions and read marks, whose views join what they
+ * point to, and attachments, whose rows the files stage follows.
+ */
+import type pg from 'pg';
+import { quote, withSelections, type CompiledRegistry, type CompiledView } from '../plan/compile-view.js';
+import { INTEGERS } from '../plan/needed-columns.js';
+import { inline, type Parameters } from '../plan/parameters.js';
+import type { PlannedTable } from '../plan/plan-tables.js';
+import { TENANT } from '../plan/set-form.js';
+import type { Source } from '../plan/source.js';
+import { openSeverity, type ExportKind, type HeldTarget } from '../verify/export-context.js';
+import { isListOfIds, OWN_RECIPIENT, TARGET_TABLES, targetOf } from '../verify/references.js';
+
+/** A column whose values may point outside. */
+export interface Reference {
+  readonly table: PlannedTable;
+  readonly view: CompiledView;
+  readonly column: string;
+  readonly target: HeldTarget;
+  readonly list: boolean;
+  /** Type of recipients, where what is asked is whether the row's recipient is its own. */
+  readonly own?: number;
+}
+
+/** Values of a column that point outside, each with the realm whose row holds it; of recipients that are not the row's own, the ids of the rows. */
+export interface Dangling extends Reference {
+  readonly realms: readonly number[];
+  readonly values: readonly number[];
+}
+
+export interface Asked {
+  readonly compiled: CompiledRegistry;
+  readonly tables: readonly PlannedTable[];
+  readonly parameters: Parameters;
+}
+
+/** One query asks for all of them. @param set the plan is of many realms */
+export async function danglingReferences(client: pg.Client, { compiled, tables, parameters }: Asked, kind: ExportKind, source: Source, set: boolean): Promise<Dangling[]> {
+  const references = tables.filter(({ dataClass }) => dataClass !== 'message' && dataClass !== 'file').flatMap((table) => referencesOf(table, compiled, kind, source));
+  if (references.length === 0) return [];
+  const text = withSelections(question(references, compiled, set), compiled.selections);
+  const { rows } = await client.query<{ reference: number; realm: number; value: number }>(
+    `SELECT q.reference, q.realm::float8 AS realm, q.value::float8 AS value FROM (${inline(text, parameters)}) AS q ORDER BY q.reference, q.realm, q.value`);
+  return references.flatMap((reference, index) => {
+    const own = rows.filter((row) => row.reference === index);
+    return own.length === 0 ? [] : [{ ...reference, realms: own.map(({ realm }) => realm), values: own.map(({ value }) => value) }];
+  });
+}
+
+/** The key under which a table's column is exported. */
+export function keyOfColumn({ columns, keys }: PlannedTable, column: string): string {
+  return keys[columns.indexOf(column)] as string;
+}
+
+function referencesOf(table: PlannedTable, compiled: CompiledRegistry, kind: ExportKind, { catalog }: Source): Reference[] {
+  const view = compiled.tables.get(table.name) as CompiledView;
+  return table.columns.flatMap((column): Reference[] => {
+    const key = keyOfColumn(table, column);
+    const target = targetOf(table.name, key);
+    if (target === undefined || target === 'message') return [];
+    const list = isListOfIds(table.name, key);
+    // A key that only looks like one of a group's settings may be anything.
+    if (!list && !isWholeNumber(catalog.get(view.view.table)?.columns.get(column)?.type)) return [];
+    const reference = { table, view, column, target, list };
+    const own = key === 'recipient' ? OWN_RECIPIENT[table.name] : undefined;
+    const closed = openSeverity(kind, table.name, key, target)?.severity === 'error' && !joined(view.sql, column) && (target === 'client' || targetViews(target, compiled).length > 0);
+    return [...(closed ? [reference] : []), ...(own === undefined || targetViews(target, compiled).length === 0 ? [] : [{ ...reference, own }])];
+  });
+}
+
+const isWholeNumber = (type: number | undefined): boolean => type !== undefined && INTEGERS.has(type);
+
+/** Does the view itself take only rows whose column points to what it joins, or to the realm? */
+function joined(sql: string, column: string): boolean {
+  return new RegExp(`(?<!LEFT )\\bJOIN \\w+ (?:AS )?(\\w+) ON \\1\\.id = \\w+\\.${column}\\b`).test(sql)
+    || (column === 'realm_id' && /\bWHERE \w+\.realm_id = (?::realm_id|ANY ?\(:realm_ids\))/.test(sql));
+}
+
+function targetViews(target: HeldTarget, { tables }: CompiledRegistry): CompiledView[] {
+  return [...tables.values()].filter(({ name }) => TARGET_TABLES[name]?.includes(target) === true);
+}
+
+/** All of them in one SELECT, so that each table and what it may point to is read once. */
+function question(references: readonly Reference[], compiled: CompiledRegistry, set: boolean): CompiledView {
+  const views = [...new Set(references.map(({ view }) => view))];
+  const targets = [...new Set(references.map(({ target }) => target))];
+  const realm = set ? TENANT : ':realm_id::bigint';
+  const read = new Set(views);
+  const parts = [
+    ...views.map((view, at) => {
+      const columns = [...new Set(['id', ...references.filter((each) => each.view === view).map(({ column }) => column)])].map(quote);
+      return `rows_${at} AS MATERIALIZED (SELECT ${realm} AS of_realm, ${columns.join(', ')} FROM (\n${view.sql}\n) AS t)`;
+    }),
+    // Which clients travel the messages tell later: that they are there is enough.
+    ...targets.map((target) => {
+      const ids = target === 'client' ? ['SELECT NULL::bigint AS of_realm, c.id FROM zerver_client c'] : targetViews(target, compiled).map((view) => {
+        read.add(view);
+        return `SELECT ${realm} AS of_realm, t.id${target === 'recipient' ? ', t.type, t.type_id' : ''} FROM (\n${view.sql}\n) AS t`;
+      });
+      return `target_${target} AS MATERIALIZED (${ids.join('\nUNION ALL\n')})`;
+    }),
+  ];
+  const asked = references.map((reference, index) => {
+    const rows = `rows_${views.indexOf(reference.view)}`;
+    return reference.own === undefined ? pointingOutside(reference, index, rows) : notTheirOwn(reference, index, rows, reference.own);
+  });
+  const [{ view }] = references as [Reference];
+  return {
+    name: 'references', view: view.view, rule: '', columns: ['reference', 'realm', 'value'], leftOut: [], tables: [], reads: [...new Set([...read].flatMap(({ reads }) => reads))],
+    sql: `WITH ${parts.join(',\n')}\n${asked.join('\nUNION ALL\n')}`,
+  };
+}
+
+function pointingOutside({ column, target, list }: Reference, index: number, rows: string): string {
+  const value = list ? 'v.value' : `r.${quote(column)}`;
+  const same = target === 'client' ? '' : ' AND i.of_realm = r.of_realm';
+  return `SELECT DISTINCT ${index} AS reference, r.of_realm AS realm, ${value}::bigint AS value FROM ${rows} r`
+    + `${list ? ` CROSS JOIN LATERAL unnest(r.${quote(column)}) AS v(value)` : ''} WHERE ${value} IS NOT NULL AND NOT EXISTS (SELECT FROM target_${target} i WHERE i.id = ${value}${same})`;
+}
+
+/** Rows whose recipient is in the export and leads to something else. */
+function notTheirOwn({ column, target }: Reference, index: number, rows: string, type: number): string {
+  return `SELECT DISTINCT ${index} AS reference, r.of_realm AS realm, r.id::bigint AS value FROM ${rows} r`
+    + ` JOIN target_${target} i ON i.id = r.${quote(column)} AND i.of_realm = r.of_realm WHERE i.type <> ${type} OR i.type_id <> r.id`;
+}
