@@ -17,3 +17,17 @@ FROM (
 ) AS stray
 JOIN zerver_message m ON m.sender_id = stray.sender_id AND m.recipient_id = stray.recipient_id
 WHERE m.realm_id = :realm_id
+
+-- Until Zulip 7 messages do not say which realm they are of: those to its recipients, and of its users to what is gone.
+-- @select mode full
+SELECT m.id
+FROM exported_recipient r
+JOIN zerver_message m ON m.recipient_id = r.id
+LEFT JOIN possible_sender s ON s.id = m.sender_id
+WHERE s.id IS NULL
+UNION ALL
+SELECT m.id
+FROM exported_user u
+JOIN zerver_message m ON m.sender_id = u.id
+LEFT JOIN zerver_recipient r ON r.id = m.recipient_id
+WHERE r.id IS NULL

@@ -4,6 +4,7 @@
  * Databases that have their foreign keys have none, and are not asked.
  */
 import { quote, type CompiledRegistry, type CompiledView } from '../plan/compile-view.js';
+import { INTEGERS } from '../plan/needed-columns.js';
 import type { PlannedTable } from '../plan/plan-tables.js';
 import { TENANT } from '../plan/set-form.js';
 import type { Source } from '../plan/source.js';
@@ -20,6 +21,7 @@ const OWN: Partial<Record<Target, { readonly from: string; readonly selection?: 
   recipient: { from: 'exported_recipient', selection: 'exported_recipient' },
   stream: { from: 'zerver_stream' },
   group: { from: 'zerver_usergroup' },
+  namedGroup: { from: 'zerver_usergroup' },
   profileField: { from: 'zerver_customprofilefield' },
 };
 
@@ -29,20 +31,21 @@ export function withAstrayRows(compiled: CompiledRegistry, tables: readonly Plan
 }
 
 function astrayOf(table: PlannedTable, compiled: CompiledRegistry, { catalog, registry }: Source, set: boolean): CompiledView | undefined {
-  // With what is closed in it: that is told already.
-  const { closed: _, ...view } = compiled.tables.get(table.name) as CompiledView;
+  const view = compiled.tables.get(table.name) as CompiledView;
   const live = catalog.get(view.view.table)?.columns;
   if (NOT_ASKED.has(table.name) || live === undefined) return undefined;
   const known = registry.known.get(view.view.table);
   const unbound = table.columns.flatMap((column) => {
     const referred = known?.get(column);
-    const { references, nullable = true } = live.get(column) ?? {};
-    const at = referred === undefined ? undefined : catalog.get(referred)?.columns.has('id') === true ? 'id' : 'usergroup_ptr_id';
-    return referred === undefined || nullable || references !== undefined || catalog.get(referred)?.columns.has(at ?? '') !== true ? [] : [`NOT EXISTS (SELECT FROM ${quote(referred)} p WHERE p.${at} = t.${quote(column)})`];
+    const { references, nullable = true, type = 0 } = live.get(column) ?? {};
+    // Of another release, the column may be something else.
+    if (referred === undefined || nullable || references !== undefined || !INTEGERS.has(type)) return [];
+    const at = ['id', 'usergroup_ptr_id'].find((key) => catalog.get(referred)?.columns.has(key));
+    return at === undefined ? [] : [`NOT EXISTS (SELECT FROM ${quote(referred)} p WHERE p.${at} = t.${quote(column)})`];
   });
   const owners = table.columns.flatMap((column) => {
     const own = OWN[targetOf(table.name, keyOfColumn(table, column)) ?? 'message'];
-    return own === undefined || !live.has(column) ? [] : [{ column, ...own }];
+    return own === undefined || !INTEGERS.has(live.get(column)?.type ?? 0) ? [] : [{ column, ...own }];
   });
   if (unbound.length === 0 || owners.length === 0) return undefined;
   const tenant = set ? 'o.tenant, ' : '';
@@ -50,7 +53,7 @@ function astrayOf(table: PlannedTable, compiled: CompiledRegistry, { catalog, re
 WHERE (${unbound.join(' OR ')}) AND (${tenant}t.id) NOT IN (SELECT ${set ? `x.${TENANT}, ` : ''}x.id FROM (\n${view.sql}\n) AS x)`);
   const name = `astray_${table.name}`;
   return {
-    ...view, name, columns: [...(set ? [TENANT] : []), 'id'], tables: [view.view.table], sql: branches.join('\nUNION\n'),
+    name, rule: '', leftOut: [], columns: [...(set ? [TENANT] : []), 'id'], tables: [view.view.table], sql: branches.join('\nUNION\n'),
     reads: [...new Set([...view.reads, ...owners.flatMap(({ selection }) => selection ?? [])])],
     view: { ...view.view, name, dataClass: 'ledger', loss: { dataClass: table.dataClass, reason: `${table.name}: the row names something of the realm beside something that is gone` } },
   };

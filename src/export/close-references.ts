@@ -46,7 +46,7 @@ export async function closeReferences(client: pg.Client, plan: ExportPlan, sourc
 
 /** The same of many realms at once. @returns those that it would refuse, by their ids */
 export async function closeSet(client: pg.Client, plan: SetPlan, source: Source): Promise<{ plan: SetPlan; refused: Map<number, RealmliftError> }> {
-  const found = await danglingReferences(client, plan, kindOf(plan.compiled, false, false), source, true);
+  const found = await danglingReferences(client, plan, kindOf(plan.compiled), source, true);
   const closing = await closingOf(client, found, source, true);
   const refused = new Map(found.flatMap((each) => refusal(each, closing)));
   const whole = withGoneClients(closed(plan.compiled, found, closing), true);
@@ -54,7 +54,7 @@ export async function closeSet(client: pg.Client, plan: SetPlan, source: Source)
 }
 
 /** As verify tells them apart by what the export holds. */
-function kindOf({ tables }: CompiledRegistry, oneUser: boolean, systemRealm: boolean): ExportKind {
+export function kindOf({ tables }: CompiledRegistry, oneUser = false, systemRealm = false): ExportKind {
   return {
     oneUser, systemRealm, ours: true, untilZulip6: !oneUser && !tables.has('zerver_scheduledmessage'),
     untilZulip4: !tables.has(oneUser ? 'zerver_reaction' : 'zerver_realmuserdefault'), keptSecrets: [],

@@ -79,7 +79,9 @@ function joined(sql: string, column: string): boolean {
 }
 
 function targetViews(target: HeldTarget, { tables }: CompiledRegistry): CompiledView[] {
-  return [...tables.values()].filter(({ name }) => TARGET_TABLES[name]?.includes(target) === true);
+  // Before Zulip 9 all groups have names.
+  const held = target === 'namedGroup' && !tables.has('zerver_namedusergroup') ? 'group' : target;
+  return [...tables.values()].filter(({ name }) => TARGET_TABLES[name]?.includes(held) === true);
 }
 
 /** All of them in one SELECT, so that each table and what it may point to is read once. */
@@ -99,6 +101,12 @@ function question(references: readonly Reference[], compiled: CompiledRegistry, 
         read.add(view);
         return `SELECT ${realm} AS of_realm, t.id${target === 'recipient' ? ', t.type, t.type_id' : ''} FROM (\n${view.sql}\n) AS t`;
       });
+      // The system bots can be written to, though their recipients are no rows.
+      const bots = target === 'recipient' ? compiled.tables.get('zerver_userprofile_crossrealm') : undefined;
+      if (bots !== undefined) {
+        read.add(bots);
+        ids.push(`SELECT ${realm} AS of_realm, t.recipient_id, 1 AS type, t.id AS type_id FROM (\n${bots.sql}\n) AS t`);
+      }
       return `target_${target} AS MATERIALIZED (${ids.join('\nUNION ALL\n')})`;
     }),
   ];

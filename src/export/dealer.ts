@@ -12,6 +12,8 @@ const SHOWN = { tenant: 0, id: 1, realm: 2, further: 3 } as const;
 export interface DealtQuery extends RowQuery {
   /** Columns of the query behind the tenant. */
   readonly columns: readonly string[];
+  /** Rows may name another realm than the one whose they are. */
+  readonly anyRealm?: boolean;
 }
 
 /** Which group of the spool a row goes to; {@link NOBODY} for a row that is not the target's. @param ordinal of the target; `further` the value of the further column, NaN without one */
@@ -90,10 +92,10 @@ class Dealt implements DealtSink {
   #tenant = NaN;
   #ordinal = -1;
 
-  constructor({ table, columns }: DealtQuery, ordinals: Ordinals, spools: SpoolSeries, grouping: Grouping, further: string | undefined, onRow: OnRow) {
+  constructor({ table, columns, anyRealm }: DealtQuery, ordinals: Ordinals, spools: SpoolSeries, grouping: Grouping, further: string | undefined, onRow: OnRow) {
     const at = (name: string | undefined): number => (name === undefined ? -1 : columns.indexOf(name) + 1 || -1);
     // What a table says itself of whose its rows are.
-    this.shown = [0, at('id'), table === 'zerver_realm' ? -1 : at('realm_id'), at(further)];
+    this.shown = [0, at('id'), table === 'zerver_realm' || anyRealm === true ? -1 : at('realm_id'), at(further)];
     this.values = new Float64Array(this.shown.length).fill(NaN);
     this.#table = table;
     this.#ordinals = ordinals;

@@ -11,6 +11,8 @@ import { setQuery, type FoundParameters, type SetPlan } from '../plan/plan-set.j
 import { TENANT } from '../plan/set-form.js';
 import { RowFault, type DealtQuery } from './dealer.js';
 import type { TargetEvent } from './events.js';
+import { openSeverity } from '../verify/export-context.js';
+import { kindOf } from './close-references.js';
 import { GONE_CLIENTS } from './gone-clients.js';
 import { LOST_ATTACHMENTS } from './lost-attachments.js';
 import { filesOf } from './message-index.js';
@@ -101,7 +103,8 @@ export class SetRows {
     const columns = view.columns.filter((column) => column !== TENANT);
     // A loop over all ids of messages, for each reaction anew, is what the planner makes of thousands of realms.
     const off = this.#most && view.reads.includes('exported_message_id') ? 'enable_nestloop' : undefined;
-    return this.#table(key, (ids) => ({ table: view.name, columns, keys: written.keys, stripped: written.stripped, select: `${setQuery(view, this.#of(ids), found)} ORDER BY t.id` }), off);
+    const anyRealm = openSeverity(kindOf(this.#plan.compiled), view.name, 'realm', 'realm')?.severity === 'note';
+    return this.#table(key, (ids) => ({ table: view.name, anyRealm, columns, keys: written.keys, stripped: written.stripped, select: `${setQuery(view, this.#of(ids), found)} ORDER BY t.id` }), off);
   }
 
   #ledger(view: CompiledView, found?: FoundParameters): Promise<void> {

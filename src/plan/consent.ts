@@ -77,6 +77,17 @@ export async function refuseWithoutOwner(client: pg.Client, mode: 'consent' | 'p
   throw new RealmliftError('NO_OWNER', 'plan', `${why}: nobody could administer the imported realm`, { hint: '--force exports all the same', exit: EXIT.nothingExported });
 }
 
+/**
+ * Who does not agree shows the realm's default settings (sql/selection/shown_user.sql): without them nobody could be shown.
+ * @throws RealmliftError DEFAULTS_MISSING
+ */
+export async function refuseWithoutDefaults(client: pg.Client, realm: Realm): Promise<void> {
+  if ((await ids(client, 'SELECT d.id FROM zerver_realmuserdefault d WHERE d.realm_id = $1', [realm.id])).length === 1) return;
+  throw new RealmliftError('DEFAULTS_MISSING', 'plan', `${realm.stringId} has not exactly one row of default settings, which the users show who did not agree`, {
+    table: 'zerver_realmuserdefault', hint: "give the realm one row of zerver_realmuserdefault; a full export needs none", exit: EXIT.nothingExported,
+  });
+}
+
 async function ids(client: pg.Client, sql: string, parameters: unknown[]): Promise<number[]> {
   const { rows } = await client.query<{ id: number }>(`SELECT q.id::float8 AS id FROM (${sql}) q ORDER BY 1`, parameters);
   return rows.map((row) => row.id);

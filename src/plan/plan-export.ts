@@ -4,7 +4,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { columnNeeded } from './check-view.js';
 import { compileRegistry, type CompiledRegistry, type Decisions, type Form } from './compile-view.js';
 import type { Circumstances, Mode } from './condition.js';
-import { consentingUsers, refuseWithoutOwner } from './consent.js';
+import { consentingUsers, refuseWithoutDefaults, refuseWithoutOwner } from './consent.js';
 import { fileRules } from './file-rules.js';
 import type { Parameters } from './parameters.js';
 import { planTables, type PlannedTable } from './plan-tables.js';
@@ -42,7 +42,7 @@ export interface ExportPlan {
 const compiledOf = new WeakMap<Source, Map<string, CompiledRegistry>>();
 
 /**
- * @throws RealmliftError NO_OWNER, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN, COLUMN_NEEDED, COLUMN_SECRET, SCHEMA_UNKNOWN
+ * @throws RealmliftError NO_OWNER, DEFAULTS_MISSING, CONSENT_MESSAGE, SECRET_UNDECIDED, VIEW_REFUSED, COLUMN_UNKNOWN, COLUMN_NEEDED, COLUMN_SECRET, SCHEMA_UNKNOWN
  */
 export async function planExport(client: pg.Client, source: Source, request: ExportRequest): Promise<ExportPlan> {
   const { catalog, registry, version } = source;
@@ -54,6 +54,7 @@ export async function planExport(client: pg.Client, source: Source, request: Exp
   // Until Zulip 9 an export of a part scrubs nobody (sql/selection/shown_user.sql), and its owners stay owners.
   const scrubs = followsRelease('10', version.zerverMigration) || request.approved !== undefined;
   if (!force && scrubs && (mode === 'consent' || mode === 'public')) await refuseWithoutOwner(client, mode, request.realm, consenting);
+  if (followsRelease('10', version.zerverMigration) && (mode === 'consent' || mode === 'public')) await refuseWithoutDefaults(client, request.realm);
   const bots = source.systemBots.map((bot) => bot.id);
   const crossRealm = request.realm.stringId !== SYSTEM_REALM;
   const parameters: Parameters = {

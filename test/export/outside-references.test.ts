@@ -84,8 +84,14 @@ t.test('references that leave the export', async (t) => {
       t.ok(tableFile(one, 'user.json').zerver_alertword?.some(({ id }) => id === Number(word?.id)), 'what Zulip exports of one user travels');
       await client.query('DELETE FROM zerver_alertword WHERE id = $1', [word?.id]);
 
-      // What others point to cannot stay: it ends its own realm alone, and before a row leaves.
       await client.query('UPDATE zerver_stream SET can_send_message_group_id = (SELECT min(id) FROM zerver_usergroup WHERE realm_id = $2) WHERE id = (SELECT min(id) FROM zerver_stream WHERE realm_id = $1)', [ids.acme, ids.globex]);
+      const { rows: [group] } = await client.query<{ id: number }>("SELECT usergroup_ptr_id AS id FROM zerver_namedusergroup WHERE realm_id = $1 AND name = 'role:administrators'", [ids.acme]);
+      const replaced = await exportRealm(source, join(root, 'replaced'), 'acme');
+      t.equal(tableFile(replaced, 'realm.json').zerver_stream?.[0]?.can_send_message_group, Number(group?.id), 'a setting that must name a group names the administrators');
+      t.match(reportOf(replaced).rows_left_out.find(({ what }) => what === 'outside_zerver_stream.can_send_message_group_id'), { count: 1, reason: /administrators/ });
+
+      // Where there are none, what others point to cannot stay: it ends its own realm alone, and before a row leaves.
+      await client.query("UPDATE zerver_namedusergroup SET name = 'role:others' WHERE usergroup_ptr_id = $1", [group?.id]);
       const told: string[] = [];
       await t.rejects(exportRealm(source, join(root, 'refused'), 'acme', { onEvent: ({ kind }) => told.push(kind) }), { code: 'REFERENCE_OUTSIDE', stage: 'plan', table: 'zerver_stream' });
       t.notOk(told.includes('progress'), 'no row has left');
