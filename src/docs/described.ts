@@ -8,6 +8,8 @@ export interface DescribedOption {
   readonly short: string | undefined;
   readonly takesValue: boolean;
   readonly choices: readonly string[];
+  /** Whether its value is the path of something on this machine. */
+  readonly takesPath: boolean;
   /** With choices and default, in one line. */
   readonly text: string;
 }
@@ -18,11 +20,14 @@ export interface DescribedCommand {
   readonly description: string;
   /** `realmlift verify [options] <directory>` */
   readonly usage: string;
-  readonly arguments: readonly { readonly name: string; readonly text: string }[];
+  readonly arguments: readonly { readonly name: string; readonly text: string; readonly choices: readonly string[] }[];
   readonly groups: readonly { readonly title: string; readonly options: readonly DescribedOption[] }[];
   /** What stands behind the options: examples, remarks, exit codes. */
   readonly after: string;
 }
+
+/** What stands for the value of such an option. */
+const PATHS = /<(file|dir|place|program)>/;
 
 /** Defaults that depend on the machine are told in words. */
 const BY_MACHINE: Readonly<Record<string, string>> = { '--jobs': 'the processors' };
@@ -37,13 +42,13 @@ export function describe(command: Command): DescribedCommand {
     const shown = value === undefined || typeof value === 'boolean' || (Array.isArray(value) && value.length === 0) ? undefined : machine ?? (Array.isArray(value) ? value.join(', ') : JSON.stringify(value).replaceAll('"', ''));
     const extras = [...(option.argChoices === undefined ? [] : [`one of ${option.argChoices.join(', ')}`]), ...(shown === undefined ? [] : [`default: ${shown}`])];
     groups.set(title, [...groups.get(title) ?? [], {
-      flags: option.flags, long: option.long ?? option.flags, short: option.short, takesValue: option.required || option.optional, choices: option.argChoices ?? [],
+      flags: option.flags, long: option.long ?? option.flags, short: option.short, takesValue: option.required || option.optional, choices: option.argChoices ?? [], takesPath: PATHS.test(option.flags),
       text: `${option.description}${extras.length === 0 ? '' : ` (${extras.join('; ')})`}`,
     }]);
   }
   return {
     name: command.name(), group: command.helpGroup().replace(/:$/, ''), description: command.description(), usage: `realmlift ${help.commandUsage(command).replace(/^realmlift /, '')}`,
-    arguments: command.registeredArguments.map((each) => ({ name: each.name(), text: each.description })),
+    arguments: command.registeredArguments.map((each) => ({ name: each.name(), text: each.description, choices: each.argChoices ?? [] })),
     groups: [...groups].map(([title, options]) => ({ title, options })), after: afterOf(command),
   };
 }
@@ -55,4 +60,13 @@ function afterOf(command: Command): string {
   command.outputHelp();
   command.configureOutput(before);
   return text.slice(command.helpInformation().length).trim();
+}
+
+export function optionsOf({ groups }: Pick<DescribedCommand, 'groups'>): DescribedOption[] {
+  return groups.flatMap(({ options }) => options);
+}
+
+/** A word in the single quotes of shells. */
+export function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }

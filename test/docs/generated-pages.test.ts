@@ -68,8 +68,12 @@ t.test('completion is what the shell takes', async (t) => {
   t.same(await complete('exp'), ['export', 'export-user']);
   t.same(await complete('export', '--all'), ['--all-realms', '--allow-unknown'].filter((option) => option.startsWith('--all')));
   t.same(await complete('export', '--mode', ''), ['full', 'consent', 'public']);
-  t.match(completion('fish', commands), /-l mode -r -f -a 'full consent public'/);
-  t.match(completion('zsh', commands), /^#compdef realmlift\n/);
+  t.same(await complete('completion', ''), ['bash', 'zsh', 'fish']);
+  t.same(await complete('help', 'rep'), ['report']);
+  t.same(await complete('export', '--jobs', ''), [''], 'a number is no file');
+  t.same(await complete('verify', join(root, 'package.j')), [join(root, 'package.json')]);
+  t.match(completion('fish', commands), /-l mode -x -a 'full consent public'/);
+  t.match(completion('zsh', commands), /^#compdef realmlift\n.*'\*--mode\[whose private data travels.*\]:mode:\(full consent public\)'/s);
 });
 
 t.test('links between the pages lead somewhere', (t) => {
