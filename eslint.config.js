@@ -1,7 +1,5 @@
 import tseslint from 'typescript-eslint';
-
-/** In the order of a run. A stage imports only earlier ones; what joins them lies outside of them. */
-const STAGES = ['snapshot', 'plan', 'copy', 'transform', 'package', 'files', 'verify'];
+import { house } from './lint/house.js';
 
 const STYLE = [
   { selector: 'ExportDefaultDeclaration', message: 'Named exports only.' },
@@ -11,15 +9,6 @@ const STYLE = [
 const NO_PIPES = { selector: "CallExpression[callee.property.name='pipe']", message: 'Streams are joined by pipeline(), which passes errors on and closes all of them.' };
 const NO_SKIPPED_TESTS = { selector: "CallExpression[callee.object.name='t'][callee.property.name=/^(skip|todo|only)$/]", message: 'A skipped test proves nothing.' };
 const NO_GRAB_BAGS = { regex: '^\\.+/(.*/)?(utils?|helpers?|common|misc|lib)(\\.js$|/)', message: 'Name the file after its concept.' };
-
-const stageRules = STAGES.map((stage, index) => ({
-  files: [`src/${stage}/**`],
-  rules: {
-    'no-restricted-imports': ['error', {
-      patterns: [NO_GRAB_BAGS, ...STAGES.slice(index + 1).map((later) => ({ regex: `^\\.\\./${later}/`, message: `${stage} comes before ${later}.` }))],
-    }],
-  },
-}));
 
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', '.tap/', 'out/', '**/*.js'] },
@@ -38,8 +27,7 @@ export default tseslint.config(
       'no-warning-comments': 'error',
     },
   },
-  { files: ['src/**'], rules: { 'no-restricted-syntax': ['error', ...STYLE, NO_PIPES] } },
-  ...stageRules,
+  { files: ['src/**'], plugins: { house }, rules: { 'no-restricted-syntax': ['error', ...STYLE, NO_PIPES], 'house/folders': 'error', 'house/circles': 'error' } },
   {
     files: ['test/**', 'bench/**', 'sample/**'],
     rules: { 'no-console': 'off', '@typescript-eslint/no-floating-promises': 'off', 'no-restricted-syntax': ['error', ...STYLE, NO_SKIPPED_TESTS] },

@@ -8,6 +8,7 @@ import { closeReferences } from './export/close-references.js';
 import { ArchiveOutlet } from './export/outlet.js';
 import { exportRealm } from './export/export-realm.js';
 import type { ExportEvent } from './export/events.js';
+import type { ExportResult, Outcome } from './export/outcome.js';
 import type { RealmResult, RunContext } from './export/realm-run.js';
 import { exportSet, type SetExportOptions } from './export/set-export.js';
 import { refuseRemap, remapFinished } from './export/remap-finished.js';
@@ -48,7 +49,6 @@ import { ageOf } from './snapshot/take-snapshot.js';
 import { tryTemporaryDirectory } from './temporary-directory.js';
 import { VERSION } from './version.js';
 import { requireGood } from './verify/require-good.js';
-import type { VerifyReport } from './verify/verify-export.js';
 
 export interface ExportOptions {
   readonly settings: ConnectionSettings;
@@ -103,19 +103,6 @@ export interface ExportOptions {
   /** Where the export of that directory will be for who reads its page, if not there. */
   readonly placeOf?: ((directory: string) => Place) | undefined;
 }
-
-export interface ExportResult extends RealmResult {
-  readonly directory: string;
-  /** What verify found when it read the export again; undefined when it was not asked to. */
-  readonly verified: VerifyReport | undefined;
-  /** Of a remapped export, how many references point outside and stayed as they are. */
-  readonly outside: number | undefined;
-}
-
-/** What became of one target. */
-export type Outcome =
-  | { readonly target: Target; readonly result: ExportResult }
-  | { readonly target: Target; readonly error: RealmliftError };
 
 /** How often a run begins anew when somebody waits to change a table just as it begins. */
 const ATTEMPTS = 5;

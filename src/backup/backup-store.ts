@@ -2,8 +2,7 @@
  * Where backups are kept: a directory, or a prefix of an S3 bucket. Both hold named objects that appear whole or not at all.
  */
 import { Readable } from 'node:stream';
-import { EXIT, RealmliftError } from '../errors.js';
-import { DirectoryStore } from './directory-store.js';
+import { RealmliftError } from '../errors.js';
 
 export interface BackupStore {
   /** A path or an s3:// URL, for messages. */
@@ -28,16 +27,6 @@ export interface BackupStore {
   clear(): Promise<void>;
   /** The store one directory down. */
   within(directory: string): BackupStore;
-}
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
-/** @param location a directory, or `s3://bucket/prefix`; how to get there say s3Settings and the AWS SDK's own settings */
-export async function openStore(location: string, env: Environment): Promise<BackupStore> {
-  if (location === '') throw new RealmliftError('LOCATION', 'usage', 'an empty location', { hint: 'give a directory or s3://bucket/prefix', exit: EXIT.usage });
-  if (!location.startsWith('s3://')) return new DirectoryStore(location);
-  // The AWS SDK takes a third of a second of processor time to load.
-  return (await import('./bucket-store.js')).BucketStore.of(location, env);
 }
 
 /** Bytes that an object may have that is read as a whole; the list of 100,000 tables has half of it. */

@@ -6,7 +6,8 @@ import { headerOpener, openIdentityFile, readIdentityFile, readPassphraseFile } 
 import type { OpenHeader } from './age-payload.js';
 import { CLEAR_LIST, CLEAR_LIST_CHECKSUM, IDENTITY, damaged, parseClearList, parseContents } from './backup-contents.js';
 import type { ClearList, Contents } from './backup-contents.js';
-import { openStore, readWhole } from './backup-store.js';
+import { readWhole } from './backup-store.js';
+import { openStore } from './open-store.js';
 import type { BackupStore } from './backup-store.js';
 import { backupName, isBackupName } from './part-names.js';
 import { readPart } from './sealing.js';

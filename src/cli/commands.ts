@@ -48,7 +48,7 @@ const DEFINITIONS = ([
     'Restore a backup into an empty database; run again, it goes on where it stopped. Uploaded files go into an empty place of theirs.'],
   ['demo [options]', 'Help', async () => (await import('./demo-command.js')).demoCommand(),
     'Export a realm of a built-in sample server, to see what an export is. Needs no database.'],
-  ['completion <shell>', 'Help', async () => (await import('./completion-command.js')).completionCommand(),
+  ['completion <shell>', 'Help', async () => (await import('./completion-command.js')).completionCommand(wholeProgram),
     'Print the completion of commands and options for a shell.'],
 ] satisfies [string, string, () => Promise<Command>, string][]).map(([term, group, load, description]): Definition => ({ name: term.split(' ')[0] as string, term, group, load, description }));
 

@@ -3,7 +3,8 @@ import { Argument, Command } from 'commander';
 import { completion, SHELLS, type Shell } from '../docs/completion.js';
 import { describe } from '../docs/described.js';
 
-export function completionCommand(): Command {
+/** @param wholeProgram the program with all of its commands */
+export function completionCommand(wholeProgram: () => Promise<Command>): Command {
   return new Command('completion')
     .addArgument(new Argument('<shell>', 'bash, zsh or fish').choices(SHELLS))
     .addHelpText('after', `
@@ -14,7 +15,6 @@ Examples:
 
 Exit codes: 0 done; 2 wrong usage.`)
     .action(async (shell: Shell) => {
-      const { wholeProgram } = await import('./commands.js');
       process.stdout.write(completion(shell, (await wholeProgram()).commands.map(describe)));
     });
 }

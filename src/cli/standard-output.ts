@@ -5,7 +5,8 @@
  */
 import { pipeline } from 'node:stream/promises';
 import { EXIT, RealmliftError } from '../errors.js';
-import type { ExportOptions, Outcome } from '../export.js';
+import type { ExportOptions } from '../export.js';
+import type { Outcome } from '../export/outcome.js';
 import { TarArchive } from '../package/tarball.js';
 import { streamError } from '../package/stream-error.js';
 import { writeNdjson } from '../pipe/ndjson.js';

@@ -1,6 +1,6 @@
 /** The short text at the end of an export: what travelled, what did not and why, where it is, how long it took. */
 import { existsSync } from 'node:fs';
-import type { ExportResult } from '../export.js';
+import type { ExportResult } from '../export/outcome.js';
 import type { AreaTally } from '../files/file-events.js';
 import { AREAS } from '../files/wanted-files.js';
 import { counted, size, thousands } from '../numbers.js';

@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { takeOver } from '../package/take-over.js';
 import { unchangedFiles, type BaseVersions } from './changed-files.js';
 import { confirmMessages, consecutive, type MessageFile, type MessageQueries } from './message-segment.js';
-import type { SegmentEvents } from './segment.js';
+import type { SegmentEvents } from './segment-events.js';
 
 export interface SegmentBase {
   readonly directory: string;

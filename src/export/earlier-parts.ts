@@ -4,7 +4,7 @@ import { digest } from './run-identity.js';
 import type { RowQuery } from './row-query.js';
 import type { Base } from './base.js';
 import type { BasePart } from './message-segment.js';
-import type { EarlierPart } from './segment.js';
+import type { EarlierPart } from './finished-part.js';
 
 /** Digest of what a part is made by: as long as it is the same, the same snapshot yields the same part. */
 export function digestOfQueries(...queries: readonly (RowQuery | undefined)[]): string {

@@ -1,9 +1,16 @@
 /** What is remembered of each message of a set: its id, and the length of its row, so that files can be cut behind any thousandth. */
 import { MESSAGES_PER_FILE } from '../plan/message-files.js';
-import type { MessageFilesOfSet } from './set-segments.js';
 import type { Spool } from './spool-format.js';
 import type { SpoolReader } from './spool-reader.js';
 import type { SpoolSeries } from './spool-series.js';
+
+/** The messages files of all targets, numbered through. */
+export interface MessageFilesOfSet {
+  /** By target: the number of its first file, and behind the last target how many there are. */
+  readonly first: Float64Array;
+  /** By file: the last id of a message in it. */
+  readonly until: Float64Array;
+}
 
 /** Id (8 bytes) and length (4). */
 const ENTRY = 12;

@@ -7,7 +7,7 @@ import { PartFile, type FinishedFile } from '../package/part-file.js';
 import { bindMessageIds, bindMessageRange } from '../plan/parameters.js';
 import { copyDigest, copyEncoded, copyInto, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
 import type { SegmentedSink } from '../transform/row-sinks.js';
-import type { EarlierPart, FinishedPart } from './segment.js';
+import type { EarlierPart, FinishedPart } from './finished-part.js';
 import { SourceDigest, SplitDigest } from './source-digest.js';
 
 /** One numbered messages file: the exported messages with `after` < id <= `until`. */

@@ -1,7 +1,7 @@
 /** The files of a realm's export: what the rows want is pulled and journalled, and what becomes of the rest is told. */
 import { join } from 'node:path';
-import type { FileEvent, FilesResult, Orphan } from '../files/file-events.js';
-import { pullFiles, type EarlierFile, type FilesOfBase } from '../files/pull-files.js';
+import type { EarlierFile, FileEvent, FilesResult, Orphan } from '../files/file-events.js';
+import { pullFiles, type FilesOfBase } from '../files/pull-files.js';
 import type { WantedFiles } from '../files/wanted-files.js';
 import { takeOver } from '../package/take-over.js';
 import type { Base } from './base.js';

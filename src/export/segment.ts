@@ -9,8 +9,10 @@ import type pg from 'pg';
 import { isIntact, PartFile } from '../package/part-file.js';
 import { takeFromBase, type SegmentBase } from './base-files.js';
 import { confirmMessages, consecutive, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
-import { copyDigest, copyInto, describeQuery, type Progress, type RowQuery } from './row-query.js';
-import { dealSegment, type AnySetSegment, type DealtRows } from './set-segments.js';
+import { copyDigest, copyInto, describeQuery, type RowQuery } from './row-query.js';
+import { dealSegment, type AnySetSegment } from './set-segments.js';
+import type { EarlierPart } from './finished-part.js';
+import type { SegmentEvents } from './segment-events.js';
 import { SourceDigest } from './source-digest.js';
 
 export interface TableSegment {
@@ -29,40 +31,6 @@ export interface MessageSegment extends MessageQueries {
 }
 
 export type Segment = TableSegment | MessageSegment | AnySetSegment;
-
-/** A finished file, safe on disk. */
-export interface FinishedPart {
-  /** Relative to the run's directory. */
-  readonly path: string;
-  readonly size: number;
-  readonly sha256: string;
-  readonly rows: Readonly<Record<string, number>>;
-  /** Digest of the rows as COPY sent them; a set has none of a single target's. */
-  readonly source?: string | undefined;
-  /** Of a messages file: ids of the clients that its messages were sent with. */
-  readonly clients?: readonly number[] | undefined;
-  /** Of a messages file: digest of the ids of its messages. */
-  readonly ids?: string | undefined;
-  /** Taken over from the base of the run. */
-  readonly base?: true | undefined;
-}
-
-/** What the journal says of a file that an earlier run finished. */
-export interface EarlierPart extends FinishedPart {
-  /** Made out of the present snapshot by the same query: intact on disk is enough. */
-  readonly certain: boolean;
-}
-
-/** What a segment tells. */
-export interface SegmentEvents {
-  /** A file is finished, or was already and `kept`. */
-  readonly onPart: (part: FinishedPart, kept: boolean) => void;
-  /** A file that an earlier run finished is not what it was. */
-  readonly onDamaged: (path: string) => void;
-  readonly onProgress: (progress: Progress) => void;
-  /** The rows of a set are in their spool. */
-  readonly onDealt: (dealt: DealtRows) => void;
-}
 
 /** The directories of a segment's files, mostly the same one. */
 export interface SegmentPlaces {

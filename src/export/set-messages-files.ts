@@ -4,7 +4,7 @@ import { MESSAGES_PER_FILE } from '../plan/message-files.js';
 import { PartFile } from '../package/part-file.js';
 import { indexedRows } from './message-index.js';
 import { messagesPath } from './part-paths.js';
-import type { FinishedPart } from './segment.js';
+import type { FinishedPart } from './finished-part.js';
 import type { Spool } from './spool-format.js';
 import { SpoolReader, type SpooledGroup } from './spool-reader.js';
 import { mergeById } from './spool-merge.js';

@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import { bindMessageIds } from '../plan/parameters.js';
 import { deal, NOBODY, Ordinals, type DealtQuery } from './dealer.js';
-import { messagesIn, RowIndex } from './message-index.js';
+import { messagesIn, RowIndex, type MessageFilesOfSet } from './message-index.js';
 import type { Progress } from './row-query.js';
 import type { Spool } from './spool-format.js';
 import { SpoolReader } from './spool-reader.js';
@@ -43,14 +43,6 @@ export interface SetUsermessagesSegment extends SetSegment {
 }
 
 export type AnySetSegment = SetTableSegment | SetMessagesSegment | SetUsermessagesSegment;
-
-/** The messages files of all targets, numbered through. */
-export interface MessageFilesOfSet {
-  /** By target: the number of its first file, and behind the last target how many there are. */
-  readonly first: Float64Array;
-  /** By file: the last id of a message in it. */
-  readonly until: Float64Array;
-}
 
 export interface DealtRows {
   /** In the order of the rows. */

@@ -7,7 +7,8 @@ import type { DealtRows } from './set-segments.js';
 import { UndecodableRows } from '../copy/copy-error.js';
 import { nameUndecodable } from './undecodable-rows.js';
 import { sendable, type SentError } from './sent-error.js';
-import { exportSegment, type FinishedPart, type Segment } from './segment.js';
+import type { FinishedPart } from './finished-part.js';
+import { exportSegment, type Segment } from './segment.js';
 import { forCopying } from '../copy/copy-socket.js';
 import { cutConnection, joinSnapshot, type JoinedSnapshot } from '../snapshot/snapshot.js';
 

@@ -146,3 +146,6 @@ export function emptyTally(): AreaTally {
     metadata: { absent: 0, foreign: 0, contradictory: 0 }, orphansListed: 'no', orphans: 0, orphanBytes: 0, orphansCopied: 0,
   };
 }
+
+/** A file that an earlier run told with a `file` event, of which these members must be kept. */
+export type EarlierFile = Pick<FileDone, 'size' | 'sha256' | 'record' | 'oddMetadata' | 'identity' | 'base'>;

@@ -2,8 +2,7 @@
  * What lies below the realm's prefixes and no row of the database claims: left by deleted rows, by restored backups, by
  * other programs. It is counted and named, and copied beside the export only when asked: no row says whose it is.
  */
-import type { AreaTally, LossReason, OnFileEvent, Orphan } from './file-events.js';
-import type { EarlierFile } from './pull-files.js';
+import type { AreaTally, EarlierFile, LossReason, OnFileEvent, Orphan } from './file-events.js';
 import type { Candidate, FileStore, StoredFile } from './file-store.js';
 import { Lost } from './file-store.js';
 import type { ExportDirectory } from './export-directory.js';

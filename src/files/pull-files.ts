@@ -4,7 +4,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { ExportDirectory, NameTaken, diskFault } from './export-directory.js';
-import type { AreaTally, FileDone, FilesResult, LossReason, OnFileEvent } from './file-events.js';
+import type { AreaTally, EarlierFile, FilesResult, LossReason, OnFileEvent } from './file-events.js';
 import { emptyTally } from './file-events.js';
 import type { Candidate, FileStore } from './file-store.js';
 import { Lost } from './file-store.js';
@@ -18,9 +18,6 @@ import { AREAS } from './wanted-files.js';
 
 /** Records that wait for a slower file before them: some 500 bytes each, so 10 MB. */
 const WINDOW = 20_000;
-
-/** A file that an earlier run told with a `file` event, of which these members must be kept. */
-export type EarlierFile = Pick<FileDone, 'size' | 'sha256' | 'record' | 'oddMetadata' | 'identity' | 'base'>;
 
 /** An earlier export, whose files are taken over where the store has them as they were. */
 export interface FilesOfBase {

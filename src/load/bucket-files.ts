@@ -14,16 +14,10 @@ import { describeServer, newS3Client, S3Access } from '../files/s3-client.js';
 import { particulars } from '../files/s3-fault.js';
 import { listObjects } from '../files/s3-listing.js';
 import { changed } from '../pipe/table-file.js';
-import type { FileTarget } from './file-target.js';
+import type { FileTarget, SourceBuckets } from './file-target.js';
 import type { FileAttributes, PlannedFile } from './file-plan.js';
 
 type Area = PlannedFile['area'];
-
-/** The old server's buckets, where they are to be copied from. */
-export interface SourceBuckets {
-  readonly uploads: string;
-  readonly avatars: string;
-}
 
 const USE: BucketUse = { settings: 'S3_UPLOADS_BUCKET, S3_AVATARS_BUCKET', rights: 'a load needs s3:ListBucket on both buckets and s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on their objects' };
 

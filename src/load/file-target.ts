@@ -1,7 +1,4 @@
 /** Where a new server keeps its files. */
-import type { UploadPlace } from '../backup/upload-place.js';
-import type { SourceBuckets } from './bucket-files.js';
-import { DirectoryFiles } from './directory-files.js';
 import type { FileAttributes, PlannedFile } from './file-plan.js';
 
 export interface FileTarget {
@@ -19,12 +16,8 @@ export interface FileTarget {
   close(): void;
 }
 
-/**
- * @param jobs files at once
- * @param from buckets of the old server at the same provider
- */
-export async function openFileTarget(place: UploadPlace, jobs: number, from: SourceBuckets | undefined): Promise<FileTarget> {
-  const target = place.kind === 'directory' ? new DirectoryFiles(place.directory) : new (await import('./bucket-files.js')).BucketFiles(place, jobs, from);
-  await target.open();
-  return target;
+/** The old server's buckets, where they are to be copied from. */
+export interface SourceBuckets {
+  readonly uploads: string;
+  readonly avatars: string;
 }

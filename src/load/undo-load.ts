@@ -7,7 +7,7 @@ import { runTasks } from '../backup/session-pool.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { findSchema } from '../plan/catalog.js';
 import { makeAgain } from './bare-tables.js';
-import { openFileTarget } from './file-target.js';
+import { openFileTarget } from './open-file-target.js';
 import { loadFault } from './load-fault.js';
 import { ownPrefixes } from './load-files.js';
 import { inTransaction, LoadJournal, lockLoad, type IdRange } from './load-journal.js';

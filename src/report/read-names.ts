@@ -2,7 +2,11 @@
 import type { ReadableExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
-import type { Names } from './realm-facts.js';
+
+export interface Names {
+  readonly realm: string;
+  readonly channels: ReadonlyMap<string, string>;
+}
 
 export function readNames(source: Pick<ReadableExport, 'directory' | 'top'> & { readonly header: { readonly realm: string } }): Names {
   let realm = source.header.realm;

@@ -14,7 +14,7 @@ import type { Census } from '../verify/census.js';
 import type { VerifyReport } from '../verify/verify-export.js';
 import { fileType, LargestFiles, type LargeFile } from './file-types.js';
 import type { Place } from './place.js';
-import { readNames } from './read-names.js';
+import { readNames, type Names } from './read-names.js';
 import { readReport, type ReadReport } from './read-report.js';
 
 export interface FileCount {
@@ -48,11 +48,6 @@ export interface RealmFacts {
   readonly times: Times | undefined;
   /** What people called things; undefined unless it was asked for. */
   readonly names: Names | undefined;
-}
-
-export interface Names {
-  readonly realm: string;
-  readonly channels: ReadonlyMap<string, string>;
 }
 
 export interface FactsRequest {

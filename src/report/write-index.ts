@@ -1,7 +1,7 @@
 /** OUT/report.html of a run of several exports, beside their manifest. */
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Outcome } from '../export.js';
+import type { Outcome } from '../export/outcome.js';
 import { AREAS } from '../files/wanted-files.js';
 import { diskError } from '../package/part-file.js';
 import { REPORT_PAGE } from '../package/side-files.js';

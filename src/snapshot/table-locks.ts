@@ -11,7 +11,6 @@ import { RealmliftError } from '../errors.js';
 import { connect } from './connect.js';
 import { lockWaitText, watchingLocks, type LockWait } from './lock-watch.js';
 import type { ConnectionSettings } from './connection-settings.js';
-import type { Snapshot } from './snapshot.js';
 import { difference, factsOf, factsWithChildren, keptItsRows, tableChanged, type TableFact } from './table-facts.js';
 
 export interface LockPatience {
@@ -19,6 +18,14 @@ export interface LockPatience {
   readonly timeout: number | undefined;
   /** Told of waits longer than a second. */
   readonly onWait: (wait: LockWait) => void;
+}
+
+/** The session of a snapshot, and the tables that it holds. */
+export interface Holder {
+  readonly client: pg.Client;
+  readonly settings: ConnectionSettings;
+  readonly joined: boolean;
+  readonly held: string[];
 }
 
 /**
@@ -37,7 +44,7 @@ const AT_ONCE = 1000;
  * @throws RealmliftError TABLE_CHANGED when one is not the same any more as in the snapshot, by what was done to it before we had the lock;
  *   LOCK_TIMEOUT; TABLES_LOCKED when the server ended a deadlock by ending our wait
  */
-export async function holdTables(snapshot: Snapshot, roots: readonly number[], patience: LockPatience): Promise<void> {
+export async function holdTables(snapshot: Holder, roots: readonly number[], patience: LockPatience): Promise<void> {
   const { client, settings, joined } = snapshot;
   const known = await factsWithChildren(client, roots);
   const names = await reachable(client, known);

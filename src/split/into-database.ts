@@ -20,7 +20,7 @@ import { tellPiece } from '../narration.js';
 import { chunksOf } from './chunk-queue.js';
 import { cutReferences } from './cut-references.js';
 import { sizeOf, tellRowsAhead } from './split-progress.js';
-import type { PreparedSplit, SplitOutcome } from './split-run.js';
+import type { PreparedSplit, SplitOutcome } from './prepared-split.js';
 import { scriptFor } from './split-schema.js';
 
 type Connect = () => Promise<pg.Client>;

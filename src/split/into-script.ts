@@ -8,7 +8,7 @@ import { joinSnapshot } from '../snapshot/snapshot.js';
 import { cutScript } from './cut-references.js';
 import { eventTriggersLast } from './into-database.js';
 import { sizeOf, tellRowsAhead } from './split-progress.js';
-import type { PreparedSplit, SplitOutcome } from './split-run.js';
+import type { PreparedSplit, SplitOutcome } from './prepared-split.js';
 import { scriptFor } from './split-schema.js';
 
 /** Takes the next bytes; resolves when there is room for more. */

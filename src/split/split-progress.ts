@@ -1,6 +1,6 @@
 /** How large what a split copies will be, by the share of the messages: for progress, and for nothing else. */
 import { tellPhase } from '../narration.js';
-import type { PreparedSplit } from './split-run.js';
+import type { PreparedSplit } from './prepared-split.js';
 
 /** The steps in which rows, and files, are copied. */
 export const SPLIT_ROWS = 'rows';

@@ -21,16 +21,16 @@ import { useSchema } from '../plan/search-path.js';
 import { readSource, type Source } from '../plan/source.js';
 import { findTargets, type TargetRequest } from '../plan/targets.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { withSession, withSnapshot, type Snapshot } from '../snapshot/snapshot.js';
+import { withSession, withSnapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
 import { usersSchemas } from '../snapshot/unqualified-names.js';
-import type { CutReference } from './cut-references.js';
 import { intoDatabase } from './into-database.js';
+import type { PreparedSplit, SplitOutcome } from './prepared-split.js';
 import { intoScript, type Write } from './into-script.js';
-import { references, tableShapes, type Reference } from './split-columns.js';
+import { references, tableShapes } from './split-columns.js';
 import { splitFiles, type FilesRequest, type SplitFiles } from './split-files.js';
 import { SPLIT_FILES, SPLIT_ROWS } from './split-progress.js';
-import { splitRows, type SplitRows } from './split-rows.js';
+import { splitRows } from './split-rows.js';
 
 export interface SplitRequest {
   readonly settings: ConnectionSettings;
@@ -47,31 +47,6 @@ export interface SplitRequest {
   readonly zulipVersion: string | undefined;
   readonly jobs: number;
   readonly pgDump: string;
-}
-
-/** What a split consists of, before it goes anywhere. */
-export interface PreparedSplit {
-  readonly snapshot: Snapshot;
-  readonly source: Source;
-  readonly pgDump: string;
-  /** Of the source. */
-  readonly encoding: string;
-  /** Schemas in which the database's functions find what they name without one. */
-  readonly path: readonly string[];
-  readonly rows: readonly SplitRows[];
-  /** How many messages of all. */
-  readonly messages: number;
-  readonly references: readonly Reference[];
-}
-
-/** What came of it where it went. */
-export interface SplitOutcome {
-  readonly tables: number;
-  readonly rows: number;
-  /** References to rows that stayed. */
-  readonly cut: readonly CutReference[];
-  /** What needs a superuser, and was left out. */
-  readonly warnings: readonly string[];
 }
 
 export interface SplitResult extends SplitOutcome {

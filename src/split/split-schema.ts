@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import type pg from 'pg';
 import { withSchema, type Section } from '../backup/pg-dump.js';
 import { leaveOut, parseSchemaScript, withoutPsqlCommands, withoutUnknownSettings, type SchemaScript } from '../backup/schema-script.js';
-import type { PreparedSplit } from './split-run.js';
+import type { PreparedSplit } from './prepared-split.js';
 
 /** @param target the server that will execute it; undefined for psql, which can pass over what its server does not know */
 export async function scriptFor({ pgDump, snapshot, encoding }: PreparedSplit, section: Section, target: pg.Client | undefined): Promise<SchemaScript> {

@@ -6,7 +6,7 @@ import t from 'tap';
 import { findBackup, openBackup } from '../../src/backup/find-backup.js';
 import { prove } from '../../src/backup/prove.js';
 import { markOf } from '../../src/backup/verified-marks.js';
-import { openStore } from '../../src/backup/backup-store.js';
+import { openStore } from '../../src/backup/open-store.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { testData } from '../testbed/test-data.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';

@@ -5,7 +5,7 @@ import t from 'tap';
 import type { Test } from 'tap';
 import type { FileDone, FileEvent } from '../../src/files/file-events.js';
 import { pullFiles } from '../../src/files/pull-files.js';
-import type { EarlierFile } from '../../src/files/pull-files.js';
+import type { EarlierFile } from '../../src/files/file-events.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
 import type { S3Server } from '../testbed/s3-server.js';
 import type { Seen } from './faulty-proxy.js';

@@ -1,0 +1,91 @@
+/**
+ * Rules of the house: what a folder of src/ is for and may import stands in its README.md, and no import leads back to where it
+ * came from.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
+
+const SOURCE = join(import.meta.dirname, '..', 'src');
+const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*'(\.{1,2}\/[^']+)\.js'/g;
+const ALLOWED = /^May import: (.+)\.$/m;
+
+/** Folder of a file, from src/; empty for its root. */
+function folderOf(file) {
+  const path = relative(SOURCE, file);
+  return path.includes(sep) ? path.split(sep)[0] : '';
+}
+
+const pages = new Map();
+
+/** What is wrong with a folder's page, or what its files may import. */
+function pageOf(folder) {
+  if (!pages.has(folder)) pages.set(folder, readPage(join(SOURCE, folder, 'README.md')));
+  return pages.get(folder);
+}
+
+function readPage(path) {
+  if (!existsSync(path)) return { wrong: 'has no README.md, whose first paragraph says what it is for' };
+  const [title = '', first = ''] = readFileSync(path, 'utf8').split(/\n\s*\n/);
+  if (!title.startsWith('# ') || first.length < 40 || ALLOWED.test(first)) return { wrong: 'has a README.md whose first paragraph does not say what it is for' };
+  const allowed = ALLOWED.exec(readFileSync(path, 'utf8'));
+  if (allowed === null) return { wrong: 'has a README.md without a line `May import: …`' };
+  return { allowed: new Set(allowed[1] === 'nothing' ? [] : allowed[1].split(', ')) };
+}
+
+/** Reports each import of a file of src/ to `report`, resolved. */
+function onImports(context, report) {
+  const check = (node) => {
+    if (typeof node.source?.value === 'string' && node.source.value.startsWith('.')) report(node, join(dirname(context.filename), node.source.value.replace(/\.js$/, '.ts')));
+  };
+  return { ImportDeclaration: check, ImportExpression: check, ExportNamedDeclaration: check };
+}
+
+const folders = {
+  meta: { type: 'problem', schema: [] },
+  create(context) {
+    const folder = folderOf(context.filename);
+    const page = pageOf(folder);
+    if (page.wrong !== undefined) return { Program: (node) => context.report({ node, message: `src/${folder} ${page.wrong}.` }) };
+    return onImports(context, (node, target) => {
+      const other = folderOf(target);
+      if (other === folder || (other === '' ? page.allowed.has('the root') : page.allowed.has(other))) return;
+      context.report({ node, message: `src/${folder}/README.md does not allow to import ${other === '' ? 'the root of src' : other}.` });
+    });
+  },
+};
+
+let graph;
+
+function importsOf(file) {
+  graph ??= new Map(readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts')).map((path) => {
+    const full = join(SOURCE, path);
+    return [full, [...readFileSync(full, 'utf8').matchAll(IMPORT)].map(([, to]) => `${join(dirname(full), to)}.ts`)];
+  }));
+  return graph.get(file) ?? [];
+}
+
+/** The way from one file to another, if there is one. */
+function wayTo(target, from) {
+  const came = new Map([[from, undefined]]);
+  for (const file of came.keys()) {
+    if (file === target) {
+      const way = [];
+      for (let at = file; at !== undefined; at = came.get(at)) way.unshift(relative(SOURCE, at));
+      return way;
+    }
+    for (const next of importsOf(file)) if (!came.has(next)) came.set(next, file);
+  }
+  return undefined;
+}
+
+const circles = {
+  meta: { type: 'problem', schema: [] },
+  create(context) {
+    return onImports(context, (node, target) => {
+      const way = wayTo(context.filename, target);
+      if (way !== undefined) context.report({ node, message: `This import leads back here: ${way.join(' -> ')}.` });
+    });
+  },
+};
+
+export const house = { rules: { folders, circles } };
