@@ -1,21 +1,16 @@
 /** `realmlift export`: words of the command line -> one call. */
-import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
 import { runExport } from '../export.js';
 import { readUserList } from '../plan/user-list.js';
 import { prepareRemap } from '../remap/remap-request.js';
-import { collect } from './collect.js';
 import { isGiven, refuseContradictions } from './contradictions.js';
+import { addRealmOptions, realmsOf, type RealmArguments } from './realm-options.js';
 import { addRunOptions, runAndConclude, sharedOptions, type RunArguments } from './run-options.js';
 import { addRemapOptions, asksForRemap, remapRequest, type RemapArguments } from './remap-options.js';
 import { wholeNumber } from './whole-number.js';
 
-interface ExportArguments extends RunArguments, RemapArguments {
-  readonly realm?: string[];
-  readonly realms?: string;
-  readonly allRealms?: true;
-  readonly exclude?: string[];
+interface ExportArguments extends RunArguments, RemapArguments, RealmArguments {
   readonly mode: 'full' | 'consent' | 'public';
   readonly users?: string;
   readonly files: 'approved' | 'all';
@@ -27,12 +22,7 @@ interface ExportArguments extends RunArguments, RemapArguments {
 }
 
 export function exportCommand(): Command {
-  const command = new Command('export')
-    .optionsGroup('Whom:')
-    .option('--realm <name>', 'subdomain of the realm; may be repeated', collect)
-    .option('--realms <file>', 'file that names one subdomain a line')
-    .addOption(new Option('--all-realms', 'all realms but the one of the system bots').conflicts(['realm', 'realms']))
-    .option('--exclude <name>', 'a realm to leave out; may be repeated', collect)
+  const command = addRealmOptions(new Command('export'))
     .optionsGroup('What:')
     .addOption(new Option('--mode <mode>', 'whose private data travels').choices(['full', 'consent', 'public']).default('full'))
     .option('--users <file>', 'users whose transfer was approved: a consent export of them, their bots and mirror dummies')
@@ -58,7 +48,6 @@ The server is found as psql finds it (DATABASE_URL, PGHOST, PGUSER …): see rea
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under --strict.`);
   return command.action(async (options: ExportArguments) => {
     refuseContradictions([
-      { when: options.exclude?.some((name) => options.realm?.includes(name) === true) === true, message: '--exclude leaves out a realm that --realm names', hint: 'leave out one of them' },
       { when: options.users !== undefined && isGiven(command, 'mode') && options.mode !== 'consent', message: `--users makes a consent export of the approved users, and not one of mode ${options.mode}`, hint: 'leave out --mode, or --users' },
       { when: options.users === undefined && isGiven(command, 'files'), message: '--files says whose files travel beside those of --users', hint: 'add --users FILE, or leave out --files' },
       { when: options.base !== undefined && options.queue !== undefined, message: '--base takes over files where this machine sees them, and with --queue other machines do the work', hint: 'leave out one of them' },
@@ -72,7 +61,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
     const remap = asksForRemap(request) ? await prepareRemap(request) : undefined;
     await runAndConclude(options, (under) => runExport({
       ...shared, ...under, remap,
-      targets: { realms: realmsOf(options), exclude: options.exclude ?? [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
+      targets: { realms: namedRealms(options), exclude: options.exclude ?? [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
       // Approved users take the place of those who consented.
       mode: approved === undefined ? options.mode : 'consent',
       approvedFilesOnly: options.files === 'approved',
@@ -82,18 +71,8 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
 }
 
 /** @throws RealmliftError REALM_MISSING, REALMS_FILE */
-function realmsOf({ realm = [], realms, allRealms }: ExportArguments): readonly string[] | 'all' {
-  if (allRealms === true) return 'all';
-  const listed = realms === undefined ? [] : realmsFile(realms).split(/\r?\n/).map((line) => line.replace(/#.*$/, '').trim()).filter((line) => line !== '');
-  const named = [...realm, ...listed];
-  if (named.length === 0) throw new RealmliftError('REALM_MISSING', 'usage', 'it is not said what to export', { hint: '--realm NAME, --realms FILE or --all-realms', exit: EXIT.usage });
+function namedRealms(options: ExportArguments): readonly string[] | 'all' {
+  const named = realmsOf(options);
+  if (named === undefined) throw new RealmliftError('REALM_MISSING', 'usage', 'it is not said what to export', { hint: '--realm NAME, --realms FILE or --all-realms', exit: EXIT.usage });
   return named;
-}
-
-function realmsFile(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new RealmliftError('REALMS_FILE', 'usage', `${path} cannot be read (${(cause as { code?: string }).code ?? 'unknown reason'})`, { exit: EXIT.usage, cause });
-  }
 }

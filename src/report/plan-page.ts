@@ -1,6 +1,6 @@
 /** The page of `plan --html`: what an export would take and what it would leave, before any row leaves. */
 import { counted, size, thousands, time } from '../numbers.js';
-import type { PlannedExport } from '../plan-report.js';
+import type { PlannedExport } from '../planning/planned-export.js';
 import { loadRegistry } from '../plan/registry.js';
 import { barChart } from './charts.js';
 import { html, page, section, verdictBox, type Html } from './html.js';

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { isPlanned } from '../../src/cli/plan-table.js';
 import { planReport } from '../../src/plan-report.js';
 import { loadRegistry } from '../../src/plan/registry.js';
 import { indexPage } from '../../src/report/index-page.js';
@@ -33,7 +34,7 @@ const [acme, consent, plans] = await withTestDatabase('zulip-11/local', async (u
     settings, patience: { timeout: undefined, onWait: () => undefined }, zulipVersion: undefined, targets: { realms: ['acme', 'tiny'], exclude: [], users: undefined, approved: undefined, allowUnknown: false },
     request: { mode: 'consent', consentMessage: undefined, force: true, decisions: { strip: new Set(), keep: new Set() } },
   }, () => undefined);
-  return [full[0] as string, some[0] as string, plans] as const;
+  return [full[0] as string, some[0] as string, plans.filter(isPlanned)] as const;
 });
 
 t.test('report.json has what an owner counts, and is read by people', async (t) => {
