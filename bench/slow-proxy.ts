@@ -11,15 +11,25 @@ export interface Line {
   readonly latency: number;
   /** Bytes a second and connection, towards the client; Infinity for as fast as it goes. */
   readonly rate: number;
+  /** The rate is of all connections together. */
+  readonly shared?: boolean;
+}
+
+/** What has come too soon. */
+interface Credit {
+  bytes: number;
+  last: number;
 }
 
 /** Starts a proxy to `endpoint`. It ends with the process. @returns its own endpoint */
 export async function startSlowProxy(endpoint: string, line: Line): Promise<string> {
   const { hostname, port } = new URL(endpoint);
+  const credit = (): Credit => ({ bytes: line.rate / 10, last: performance.now() });
+  const common = credit();
   const server = createServer({ noDelay: true }, (client) => {
     const upstream = connect({ host: hostname, port: Number(port), noDelay: true });
     void delay(client, upstream, line.latency);
-    void (line.rate === Infinity ? void upstream.pipe(client) : hold(upstream, client, line.rate));
+    void (line.rate === Infinity ? void upstream.pipe(client) : hold(upstream, client, line.rate, line.shared === true ? common : credit()));
     const end = (): void => {
       client.destroy();
       upstream.destroy();
@@ -38,16 +48,14 @@ function delay(from: Socket, to: Socket, latency: number): void {
 }
 
 /** A credit of a tenth of a second, so that what a timer is late is not lost. */
-async function hold(from: Socket, to: Socket, rate: number): Promise<void> {
-  let credit = rate / 10;
-  let last = performance.now();
+async function hold(from: Socket, to: Socket, rate: number, credit: Credit): Promise<void> {
   try {
     for await (const chunk of from as AsyncIterable<Buffer>) {
       const now = performance.now();
-      credit = Math.min(rate / 10, credit + ((now - last) / 1000) * rate) - chunk.length;
-      last = now;
+      credit.bytes = Math.min(rate / 10, credit.bytes + ((now - credit.last) / 1000) * rate) - chunk.length;
+      credit.last = now;
       if (!to.write(chunk)) await drained(to);
-      if (credit < 0) await sleep((-credit / rate) * 1000);
+      if (credit.bytes < 0) await sleep((-credit.bytes / rate) * 1000);
     }
   } catch {
     // The connection was cut from the other side.

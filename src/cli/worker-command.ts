@@ -25,7 +25,7 @@ export function workerCommand(): Command {
     .addOption(new Option('--queue <url>', "the queue's database, the same as that of the export").env('QUEUE_URL'))
     .option('--output <dir>', 'the directory that all share, as this machine sees it (default: the path that the export was given)')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
-    .option('--one-run', 'end when the first run that it took part in is over')
+    .option('--one-run', 'end when a run that it took part in is finished (one that stopped or failed may be resumed)')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf, whose avatar_salt must be that of the export (else ZULIP_AVATAR_SALT)'))
     .addHelpText('after', `
 Examples:
@@ -36,7 +36,7 @@ Works for every export that is run with the same --queue, until ^C or SIGTERM: i
 of machines may. Where the source and the files are, each machine is told by its own settings, which must lead to the same database,
 role and files as those of the export; a worker that has others says so and takes no part.
 
-Exit codes: 0 the one run is over; 1 failed; 2 wrong usage; 130, 143 stopped by ^C or SIGTERM.`)
+Exit codes: 0 the one run is finished; 1 failed; 2 wrong usage; 130, 143 stopped by ^C or SIGTERM.`)
     .action(async (options: WorkerArguments) => {
       const { env } = process;
       if (options.queue === undefined) throw new RealmliftError('USAGE', 'usage', 'it is not said where the queue is', { hint: '--queue URL, or QUEUE_URL in the environment', exit: EXIT.usage });

@@ -22,7 +22,7 @@ import { ATTEMPTS_DIRECTORY, type RowsDone, type RowsJob } from './jobs.js';
 import { DONE_CHANNEL, openQueue, WORK_CHANNEL } from './queue-schema.js';
 import { accept, FILES_AT_ONCE, QueuedStore } from './queued-store.js';
 import { QueueSession } from './queue-session.js';
-import { announceRun, removeDeadRuns, removeRun, workersOf } from './runs.js';
+import { announceRun, endRun, removeDeadRuns, workersOf } from './runs.js';
 
 /** How often a job that failed is tried again. */
 const RETRY = 4;
@@ -80,9 +80,13 @@ export class Coordinator implements SegmentWorkers {
     const session = await QueueSession.open(options.settings, DONE_CHANNEL, notice);
     try {
       coordinator = new Coordinator(session, await openQueue(session), options);
-      return await work(coordinator);
+      const result = await work(coordinator);
+      await coordinator.#end(true);
+      return result;
+    } catch (error) {
+      if (coordinator !== undefined) await coordinator.#end(false);
+      throw error;
     } finally {
-      await coordinator?.close();
       await session.close();
     }
   }
@@ -117,14 +121,15 @@ export class Coordinator implements SegmentWorkers {
     const { salt, silence, onWarning } = this.#options;
     const output = resolve(this.#options.output);
     await mkdir(output, { recursive: true, mode: 0o700 });
-    const removed = await removeDeadRuns(this.#session, this.#boss);
-    if (removed > 0) onWarning(`the queue held the jobs of ${removed === 1 ? 'a run' : `${removed} runs`} whose coordinator is gone: they are removed`);
     const { probe, remove } = placeProbe(output, this.#id);
     this.#removeProbe = remove;
     await announceRun(this.#session, this.#boss, this.#id, {
       version: VERSION, ...(await sourceMarks(snapshot.client, snapshot.settings, this.#id)), salt: salt === undefined ? null : keyed(this.#id, salt),
       files: store.name, output, probe, snapshot: { id: snapshot.id, held: snapshot.held }, silence,
     }, RETRY, silence);
+    // Behind it, so that who waits for a run to be gone on with sees one or the other.
+    const removed = await removeDeadRuns(this.#session, this.#boss);
+    if (removed > 0) onWarning(`the queue held ${removed === 1 ? 'a run' : `${removed} runs`} whose coordinator is gone: what was left of it is removed`);
     this.#call();
     this.#worked = performance.now();
     this.#beat = setInterval(() => void this.#look(), silence * 1000 / 3);
@@ -153,14 +158,20 @@ export class Coordinator implements SegmentWorkers {
     this.#session.executeSql('UPDATE realmlift_queue.run SET let_go = true WHERE id = $1', [this.#id]).then(() => this.#call(), () => undefined);
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     clearInterval(this.#beat);
-    if (this.#beat !== undefined && !this.lost.aborted) {
-      await removeRun(this.#session, this.#boss, this.#id).catch(() => undefined);
-      await this.#session.executeSql(`NOTIFY ${WORK_CHANNEL}`).catch(() => undefined);
-    }
     this.#beat = undefined;
-    this.#removeProbe?.();
+    return Promise.resolve();
+  }
+
+  /** @param finished else another run may go on with it, for which workers wait */
+  async #end(finished: boolean): Promise<void> {
+    await this.close();
+    if (this.#removeProbe === undefined) return;
+    this.#removeProbe();
+    if (this.lost.aborted) return;
+    await endRun(this.#session, this.#boss, this.#id, finished).catch(() => undefined);
+    await this.#session.executeSql(`NOTIFY ${WORK_CHANNEL}`).catch(() => undefined);
   }
 
   /** Somebody says that work is done, or that he is there. */

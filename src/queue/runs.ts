@@ -12,6 +12,8 @@ export interface AnnouncedRun {
   readonly expected: Expected;
   /** The snapshot is needed no more: only files are left. */
   readonly letGo: boolean;
+  /** Its coordinator lives; what is left of one that is not alive may be gone on with by another run. */
+  readonly alive: boolean;
 }
 
 /** Kinds of jobs of a run, each in a queue of its own. */
@@ -36,10 +38,10 @@ export async function announceRun(session: QueueSession, boss: PgBoss, id: strin
   });
 }
 
-/** Those whose coordinators live. */
-export async function livingRuns(session: QueueSession): Promise<AnnouncedRun[]> {
-  const { rows } = await session.executeSql<{ id: string; expected: Expected; let_go: boolean }>(`SELECT r.id, r.expected, r.let_go FROM realmlift_queue.run r WHERE ${ALIVE} ORDER BY r.number`);
-  return rows.map(({ id, expected, let_go: letGo }) => ({ id, expected, letGo }));
+export async function announcedRuns(session: QueueSession): Promise<AnnouncedRun[]> {
+  const { rows } = await session.executeSql<{ id: string; expected: Expected; let_go: boolean; alive: boolean }>(`
+    SELECT r.id, r.expected, r.let_go, ${ALIVE} AS alive FROM realmlift_queue.run r ORDER BY r.number`);
+  return rows.map(({ id, expected, let_go: letGo, alive }) => ({ id, expected, letGo, alive }));
 }
 
 /** Removes runs whose coordinators are gone, with their jobs. @returns how many */
@@ -49,8 +51,9 @@ export async function removeDeadRuns(session: QueueSession, boss: PgBoss): Promi
   return rows.length;
 }
 
-export async function removeRun(session: QueueSession, boss: PgBoss, id: string): Promise<void> {
-  await session.executeSql('DELETE FROM realmlift_queue.run WHERE id = $1', [id]);
+/** @param finished else the run stays there without its coordinator, for workers to know that it is not over */
+export async function endRun(session: QueueSession, boss: PgBoss, id: string, finished: boolean): Promise<void> {
+  await session.executeSql(finished ? 'DELETE FROM realmlift_queue.run WHERE id = $1' : `SELECT pg_advisory_unlock(${RUN_LOCK}, number) FROM realmlift_queue.run WHERE id = $1`, [id]);
   await removeJobs(session, boss, id);
 }
 

@@ -11,7 +11,7 @@ import { mismatch, sourceMarks, versionMismatch } from './expected.js';
 import { openQueue, WORK_CHANNEL } from './queue-schema.js';
 import { QueueSession } from './queue-session.js';
 import { RunPart } from './run-part.js';
-import { livingRuns, tellWorker, type AnnouncedRun } from './runs.js';
+import { announcedRuns, tellWorker, type AnnouncedRun } from './runs.js';
 
 /** Milliseconds after which it looks again for runs and jobs, although nobody says anything. */
 const LOOK = 1000;
@@ -30,7 +30,7 @@ export interface MachineOptions {
   readonly salt: string | undefined;
   /** Its path of the directory that all share; undefined where that is the coordinator's. */
   readonly output: string | undefined;
-  /** End when the first run that it took part in is over. */
+  /** End when a run that it took part in is finished; one that failed may be gone on with. */
   readonly oneRun: boolean;
   readonly signal: AbortSignal;
   /** What it does, in one line. */
@@ -72,10 +72,11 @@ class WorkerMachine {
 
   /** @returns true when the one run is over */
   async serve(): Promise<boolean> {
-    const { queue, signal, oneRun } = this.#options;
+    const { queue, signal, oneRun, onEvent } = this.#options;
     const session = await QueueSession.open(queue, WORK_CHANNEL, () => this.#wake());
     try {
       const boss = await openQueue(session);
+      onEvent('waits for runs');
       const ended = AbortSignal.any([signal, session.lost]);
       ended.addEventListener('abort', () => this.#wake(), { once: true });
       while (!ended.aborted) {
@@ -96,7 +97,8 @@ class WorkerMachine {
   }
 
   async #look(session: QueueSession, boss: PgBoss): Promise<void> {
-    const living = await livingRuns(session);
+    const announced = await announcedRuns(session);
+    const living = announced.filter(({ alive }) => alive);
     for (const run of living) {
       const part = this.#parts.get(run.id);
       if (part === undefined) this.#consider(run, session, boss);
@@ -108,9 +110,10 @@ class WorkerMachine {
     for (const [id, part] of this.#parts) {
       if (living.some((run) => run.id === id)) continue;
       this.#parts.delete(id);
-      this.#finished += 1;
       await part.leave();
-      this.#options.onEvent(`the run ${short(id)} is over`);
+      const isOver = !announced.some((run) => run.id === id);
+      if (isOver) this.#finished += 1;
+      this.#options.onEvent(`the run ${short(id)} is ${isOver ? 'over' : 'not finished, and its coordinator is gone'}`);
     }
   }
 

@@ -109,7 +109,7 @@ t.test('an export whose workers are lost', async (t) => {
         run.process.kill('SIGKILL');
         await run.ended;
         await run.unblock();
-        await untilSaid(first, /the run \w+ is over/);
+        await untilSaid(first, /the run \w+ is not finished, and its coordinator is gone/);
         t.equal((await query(queue, 'SELECT FROM realmlift_queue.run')).rowCount, 1, 'the run is left in the queue');
         await exported(t, url, join(root, 'coordinator'), '--queue', queue, '--resume');
         t.equal((await query(queue, 'SELECT FROM realmlift_queue.run UNION ALL SELECT FROM realmlift_jobs.job')).rowCount, 0, 'nothing is');

@@ -1,0 +1,118 @@
+/**
+ * What the queue costs, and what more machines bring, on one machine: an export of a realm of 100,000 messages by a worker against the same by threads of the
+ * export itself; and files that come over slow links, one of its own for each worker.
+ *
+ *   RUNS=3       alternating runs of the first
+ *   PART=…       rows or files alone
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { withClient } from '../test/testbed/database-client.js';
+import { BUCKETS, withS3, type S3Server } from '../test/testbed/s3-server.js';
+import { unpackArchive } from '../test/testbed/tar-archive.js';
+import { withEmptyDatabase, withTestDatabase } from '../test/testbed/test-database.js';
+import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
+import { withBenchDatabase } from './bench-database.js';
+import { measure } from './measured-process.js';
+import { startSlowProxy } from './slow-proxy.js';
+
+const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
+
+/** Objects, their bytes, and bytes a second of each worker's link. */
+const OBJECTS = 96;
+const SIZE = 2 << 20;
+const RATE = 4 << 20;
+
+const runs = Number(process.env.RUNS ?? 3);
+const part = process.env.PART;
+
+if (part !== 'files') await withBenchDatabase(1, ['interleaved'], async ({ url, directory, server }) => rows(url, directory, server));
+if (part !== 'rows') await withTestDatabase('zulip-11/s3', (url) => withS3((s3) => withEmptyDatabase((queue) => files(url, s3, queue))));
+
+async function rows(url: string, directory: string, server: string): Promise<void> {
+  const uploads = join(directory, 'uploads');
+  if (!existsSync(uploads)) await unpackArchive(testData('zulip-11/local', 'uploads.tar.gz'), uploads);
+  const queue = new URL(url);
+  queue.pathname = '/realmlift_bench_queue';
+  await withClient(url, async (client) => {
+    await client.query('DROP DATABASE IF EXISTS realmlift_bench_queue WITH (FORCE)');
+    await client.query('CREATE DATABASE realmlift_bench_queue');
+  });
+  const environment = { DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] };
+  const output = join(directory, 'queued');
+  const timed = async (words: readonly string[]): Promise<number> => {
+    await rm(output, { recursive: true, force: true });
+    return (await measure([process.execPath, CLI, 'export', '--realm', 'acme', '--output', output, '--jobs', '2', '--uploads-dir', uploads, '--no-verify', ...words], environment)).seconds;
+  };
+  console.log(`one realm of 100,000 messages on ${server}, ${cpus().length} cores, Node ${process.version}: two threads of the export, or of one worker, which waits for it`);
+  await withWorkers([['--jobs', '2', '--uploads-dir', uploads]], queue.href, [environment], async () => {
+    const alone: number[] = [];
+    const queued: number[] = [];
+    await timed([]);
+    for (let run = 1; run <= runs; run++) {
+      alone.push(await timed([]));
+      queued.push(await timed(['--queue', queue.href]));
+      console.log(`run ${run}: threads ${alone.at(-1)?.toFixed(2)} s, queue ${queued.at(-1)?.toFixed(2)} s`);
+    }
+    console.log(`medians of ${runs}: threads ${median(alone).toFixed(2)} s, queue ${median(queued).toFixed(2)} s: the queue adds ${((median(queued.map((each, run) => each / (alone[run] ?? NaN))) - 1) * 100).toFixed(0)}% (median of the runs' ratios)`);
+  });
+  await rm(output, { recursive: true, force: true });
+}
+
+async function files(url: string, { client, endpoint, environment }: S3Server, queue: string): Promise<void> {
+  const keys = await withClient(url, async (source) => {
+    const { rows: made } = await source.query<{ path_id: string }>(`
+      WITH made AS (SELECT made.* FROM generate_series(1, ${OBJECTS}) AS k, (SELECT * FROM zulip.zerver_attachment WHERE realm_id = (SELECT id FROM zulip.zerver_realm WHERE string_id = 'acme') ORDER BY id LIMIT 1) AS a,
+        LATERAL jsonb_populate_record(a, jsonb_build_object('id', (SELECT max(id) FROM zulip.zerver_attachment) + k, 'path_id', format('%s/slow/%s/file.bin', a.realm_id, k), 'size', ${SIZE})) AS made)
+      INSERT INTO zulip.zerver_attachment SELECT * FROM made RETURNING path_id`);
+    return made.map(({ path_id: key }) => key);
+  });
+  for (const Key of keys) await client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key, Body: Buffer.alloc(SIZE, Key) }));
+  const settings = { ...environment, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'] };
+  console.log(`\n${keys.length} objects of ${SIZE >> 20} MiB, ${RATE >> 20} MiB/s for each worker's link`);
+  const timed = async (count: number): Promise<number> => {
+    const links = await Promise.all(Array.from({ length: count }, () => startSlowProxy(endpoint, { latency: 0, rate: RATE, shared: true })));
+    const output = join(import.meta.dirname, '..', '..', 'out', `bench-queue-${count}`);
+    await rm(output, { recursive: true, force: true });
+    return withWorkers(links.map(() => ['--jobs', '1', '--file-jobs', '4']), queue, links.map((S3_ENDPOINT) => ({ ...settings, S3_ENDPOINT })), async () => {
+      const { seconds } = await measure([process.execPath, CLI, 'export', '--realm', 'acme', '--output', output, '--no-verify', '--queue', queue, '--orphans', 'ignore'], settings);
+      await rm(output, { recursive: true, force: true });
+      return seconds;
+    });
+  };
+  const one = await timed(1);
+  const three = await timed(3);
+  console.log(`whole export by one worker ${one.toFixed(1)} s, by three ${three.toFixed(1)} s: ${(one / three).toFixed(2)} x as fast; the link alone would take ${(keys.length * SIZE / RATE).toFixed(1)} and ${(keys.length * SIZE / RATE / 3).toFixed(1)} s`);
+}
+
+/** Workers, of which all wait for runs. @param environments of each */
+async function withWorkers<T>(words: readonly (readonly string[])[], queue: string, environments: readonly NodeJS.ProcessEnv[], work: () => Promise<T>): Promise<T> {
+  const workers = words.map((each, index) => spawn(process.execPath, [CLI, 'worker', '--queue', queue, ...each], { env: { ...process.env, ...environments[index] }, stdio: ['ignore', 'ignore', 'pipe'] }));
+  try {
+    await Promise.all(workers.map(waits));
+    return await work();
+  } finally {
+    for (const worker of workers) worker.kill('SIGKILL');
+  }
+}
+
+async function waits(worker: ChildProcess): Promise<void> {
+  let said = '';
+  await new Promise<void>((resolve, reject) => {
+    worker.stderr?.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      if (said.includes('waits for runs')) resolve();
+    });
+    worker.once('exit', () => reject(new Error(`a worker ended: ${said}`)));
+  });
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+}
