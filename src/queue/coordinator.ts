@@ -25,7 +25,7 @@ import { QueueSession } from './queue-session.js';
 import { announceRun, endRun, removeDeadRuns, workersOf } from './runs.js';
 
 /** How often a job that failed is tried again. */
-const RETRY = 4;
+const RETRY = 3;
 
 /** Segments that wait or are under way: enough for the threads of many machines. */
 const BACKLOG = 256;

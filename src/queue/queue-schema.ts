@@ -39,21 +39,22 @@ export const RUN_LOCK = 1_869_768_045;
 export async function openQueue(session: QueueSession): Promise<PgBoss> {
   const { default: Boss } = await import('pg-boss');
   const boss = new Boss({ db: session, schema: JOBS, supervise: false, schedule: false, migrate: true });
-  await session.transaction(async (statements) => {
-    // Two that make the same at the same moment would meet in the catalog.
-    await statements.executeSql(`SELECT pg_advisory_xact_lock(${RUN_LOCK}, 0)`);
-    const { rows: [there] } = await statements.executeSql<{ there: boolean }>("SELECT to_regclass('realmlift_queue.worker') IS NOT NULL AS there");
-    if (there?.there !== true) await statements.executeSql(TABLES);
-  });
-  if (await boss.isInstalled()) {
-    const layout = await boss.schemaVersion();
-    if (layout !== JOBS_LAYOUT) {
-      throw new RealmliftError('QUEUE_VERSION', 'queue', `the queue in this database has layout ${String(layout)}, and this version needs ${JOBS_LAYOUT}`, {
-        hint: `use the same version of realmlift everywhere; when no run is under way: DROP SCHEMA ${JOBS}, realmlift_queue CASCADE`,
-      });
+  // Two that make the same at the same moment would meet in the catalog.
+  await session.executeSql(`SELECT pg_advisory_lock(${RUN_LOCK}, 0)`);
+  try {
+    const { rows: [there] } = await session.executeSql<{ there: boolean }>("SELECT to_regclass('realmlift_queue.worker') IS NOT NULL AS there");
+    if (there?.there !== true) await session.executeSql(TABLES);
+    if (await boss.isInstalled()) {
+      const layout = await boss.schemaVersion();
+      if (layout !== JOBS_LAYOUT) {
+        throw new RealmliftError('QUEUE_VERSION', 'queue', `the queue in this database has layout ${String(layout)}, and this version needs ${JOBS_LAYOUT}`, {
+          hint: `use the same version of realmlift everywhere; when no run is under way: DROP SCHEMA ${JOBS}, realmlift_queue CASCADE`,
+        });
+      }
     }
+    await boss.start();
+  } finally {
+    await session.executeSql(`SELECT pg_advisory_unlock(${RUN_LOCK}, 0)`).catch(() => undefined);
   }
-  await boss.start();
   return boss;
 }
-
