@@ -19,8 +19,8 @@ import type { Measured } from './measured-process.js';
 
 const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
 const PIPE = join(import.meta.dirname, 'age-pipe.js');
-/** gzip's: the fastest, and the default of backup and of pg_dump. */
-const LEVELS = [1, 6] as const;
+/** Of realmlift, beside pg_dump's level of gzip: the fastest gzip, the default of both, and zstd against that default. */
+const METHODS = [['1', 1], ['6', 6], ['zstd', 6]] as const;
 /** What is aimed at: the time of PostgreSQL's tool times this; MiB of memory. */
 const TARGET = 1.3;
 const TARGET_PEAK = 300;
@@ -40,24 +40,24 @@ await withBenchDatabase(scale, ['interleaved'], async ({ url, directory, server 
     const key = join(work, 'key');
     await writeFile(key, identity, { mode: 0o600 });
     console.log(`SCALE=${scale} on ${server}, ${cpus().length} cores, Node ${process.version}, ${execFileSync('pg_dump', ['--version']).toString().trim()}: ${await sizeOf(url)} of tables and indexes\n`);
-    for (const level of LEVELS) await compareBackups(url, work, level, recipient);
+    for (const [method, level] of METHODS) await compareBackups(url, work, method, level, recipient);
     await compareRestores(url, work, key, recipient);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
 });
 
-async function compareBackups(url: string, work: string, level: number, recipient: string): Promise<void> {
+async function compareBackups(url: string, work: string, method: string, level: number, recipient: string): Promise<void> {
   const [ours, theirs, piped] = [join(work, 'ours'), join(work, 'theirs'), join(work, 'piped.age')] as const;
   const pipe = hasAge() ? `age -r ${recipient}` : `${process.execPath} ${PIPE} ${recipient}`;
   const commands: Record<string, Command> = {
-    'realmlift backup': [process.execPath, CLI, 'backup', '--to', ours, '--recipient', recipient, '--jobs', '2', '--compress', String(level)],
+    'realmlift backup': [process.execPath, CLI, 'backup', '--to', ours, '--recipient', recipient, '--jobs', '2', '--compress', method],
     'pg_dump -Fd -j 2': ['pg_dump', '-Fd', '-j', '2', '-Z', String(level), '-f', theirs, url],
     [hasAge() ? 'pg_dump -Fc | age' : 'pg_dump -Fc | library']: ['/bin/sh', '-c', `pg_dump -Fc -Z ${level} "$0" | ${pipe} > "$1"`, url, piped],
   };
   const places: Record<string, string> = { 'realmlift backup': ours, 'pg_dump -Fd -j 2': theirs };
   const measured = await alternate(commands, { DATABASE_URL: url }, (name) => rm(places[name] ?? piped, { recursive: true, force: true }));
-  console.log(`backup, gzip level ${level}: realmlift ${megabytes(await bytesOf(ours))}, pg_dump ${megabytes(await bytesOf(theirs))}, pipe ${megabytes(await bytesOf(piped))}`);
+  console.log(`backup, realmlift --compress ${method}, the others gzip level ${level}: realmlift ${megabytes(await bytesOf(ours))}, pg_dump ${megabytes(await bytesOf(theirs))}, pipe ${megabytes(await bytesOf(piped))}`);
   report(measured, 'pg_dump -Fd -j 2');
 }
 

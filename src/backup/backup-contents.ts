@@ -7,7 +7,7 @@
  *   backup.json.sha256    of backup.json, as sha256sum writes it
  *   backup.json.sig       of backup.json, if it was signed: see signature.ts
  *   contents.json.gz.age  sealed: all there is to know about the database, and again the parts with their SHA-256
- *   schema/…  rows/…  files/…   sealed parts, each an age file of its own around gzip
+ *   schema/…  rows/…  files/…   sealed parts, each an age file of its own around gzip, or zstd (.zst.age)
  *   identity.age          only under a passphrase: the key, see age-keys.ts
  * ```
  * Without the key one can tell that nothing is damaged, missing or swapped. With it, the sealed list tells the same even if

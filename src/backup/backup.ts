@@ -19,6 +19,7 @@ import { IDENTITY, NEW_LIST, clearListObjects, totalFiles, totalRows } from './b
 import type { Contents, Part } from './backup-contents.js';
 import { writeWhole } from './backup-store.js';
 import type { BackupStore } from './backup-store.js';
+import { SUFFIXES, type Compression } from './compression.js';
 import { PartNames, backupName } from './part-names.js';
 import { saveDatabase } from './save-database.js';
 import { sealPart } from './sealing.js';
@@ -33,8 +34,7 @@ export interface BackupRequest {
   readonly recipients: Recipients;
   /** Signs the backup: its Ed25519 key. */
   readonly signKey: KeyObject | undefined;
-  /** Of gzip, 0 to 9. */
-  readonly compression: number;
+  readonly compression: Compression;
   /** Sessions that copy at once. */
   readonly jobs: number;
   /** Names of parts tell nothing. */
@@ -87,9 +87,9 @@ async function takeOnce(request: BackupRequest): Promise<BackupResult> {
   const stop = request.stop ?? new AbortController().signal;
   let begun: BackupStore | undefined;
   try {
-    const names = new PartNames(request.privateNames);
+    const names = new PartNames(request.privateNames, SUFFIXES[request.compression.method]);
     const contentsName = names.contents;
-    const sealing = { recipients: request.recipients, level: request.compression };
+    const sealing = { recipients: request.recipients, compression: request.compression };
     const { jobs } = request;
     const { takenAt, name, database } = await withSnapshot(request.settings, async (snapshot) => {
       const name = backupName(snapshot.takenAt, id);

@@ -6,18 +6,21 @@ const LONGEST = 100;
 
 export class PartNames {
   readonly #isPrivate: boolean;
+  readonly #suffix: string;
   #count = 0;
 
-  constructor(isPrivate: boolean) {
+  /** @param suffix of what is compressed, e.g. gz */
+  constructor(isPrivate: boolean, suffix: string) {
     this.#isPrivate = isPrivate;
+    this.#suffix = suffix;
   }
 
   get contents(): string {
-    return this.#name('contents.json.gz.age');
+    return this.#name(`contents.json.${this.#suffix}.age`);
   }
 
   schema(section: string): string {
-    return this.#name(`schema/${section}.sql.gz.age`);
+    return this.#name(`schema/${section}.sql.${this.#suffix}.age`);
   }
 
   /**
@@ -26,15 +29,15 @@ export class PartNames {
    */
   rows(table: number, { schema, name }: { readonly schema: string; readonly name: string }, range: number): string {
     const readable = `${schema}.${name}`.replace(/[^A-Za-z0-9_.-]/g, '_').slice(0, LONGEST);
-    return this.#name(`rows/${padded(table, 4)}-${readable}.${padded(range, 4)}.copy.gz.age`);
+    return this.#name(`rows/${padded(table, 4)}-${readable}.${padded(range, 4)}.copy.${this.#suffix}.age`);
   }
 
   largeObjects(range: number): string {
-    return this.#name(`large-objects/${padded(range, 4)}.copy.gz.age`);
+    return this.#name(`large-objects/${padded(range, 4)}.copy.${this.#suffix}.age`);
   }
 
   files(pack: number): string {
-    return this.#name(`files/${padded(pack, 6)}.tar.gz.age`);
+    return this.#name(`files/${padded(pack, 6)}.tar.${this.#suffix}.age`);
   }
 
   #name(readable: string): string {

@@ -1,7 +1,7 @@
 /** Compares rows that pass with what was counted when they were saved. */
 import { rowCounter } from './row-counter.js';
 import type { CopyFormat, RowCount, RowCounter } from './row-counter.js';
-import { PartDamage } from './sealing.js';
+import { PartDamage } from './part-damage.js';
 
 export class RowCheck {
   readonly #counter: RowCounter;

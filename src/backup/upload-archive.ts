@@ -5,7 +5,7 @@ import { extract } from 'tar-stream';
 import type { Header } from 'tar-stream';
 import type { FilesPart } from './backup-contents.js';
 import { ATTRIBUTES_RECORD } from './save-uploads.js';
-import { PartDamage } from './sealing.js';
+import { PartDamage } from './part-damage.js';
 import type { ObjectAttributes } from './upload-source.js';
 
 export interface ArchivedFile {

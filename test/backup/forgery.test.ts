@@ -36,7 +36,7 @@ async function keyPair(directory: string, name: string): Promise<{ secret: strin
 async function forge(location: string, { recipient, identityFile }: Place, change: (contents: Contents) => Readable): Promise<void> {
   const { contents, list } = await openBackup(await findBackup(location, {}), { identityFile }, signal);
   const store = await openStore(location, {});
-  const sealed = await sealPart(store, list.contents, change(contents), { recipients: Recipients.of([recipient]), level: 9 }, signal);
+  const sealed = await sealPart(store, list.contents, change(contents), { recipients: Recipients.of([recipient]), compression: { method: 'gzip', level: 9 } }, signal);
   const parts: Part[] = list.parts.map((part) => (part.name === list.contents ? sealed : part));
   for (const [name, text] of clearListObjects({ ...list, parts })) await writeWhole(store, name, text);
 }

@@ -65,7 +65,7 @@ t.test('a policy that would hide rows is an error, not a gap', { ...NEEDS_PG_DUM
 t.test('no table changes its structure, or is emptied, in the midst of a backup', { ...NEEDS_PG_DUMP, buffered: true }, async (t) => {
   await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
     await query(source, `CREATE TABLE big AS SELECT g AS id, repeat('x', 500) AS filler FROM generate_series(1, 60000) g; CREATE TABLE victim AS SELECT g AS id FROM generate_series(1, 1000) g`);
-    const backup = backUp(source, place, { jobs: 1, compression: 9 });
+    const backup = backUp(source, place, { jobs: 1, compression: { method: 'gzip', level: 9 } });
     await withClient(source, async (client) => {
       // The holder, and the session that copies.
       while ((await locksOf(client)) < 2 || (await readdir(place.to, { recursive: true })).filter((name) => /schema\/.*age$/.test(name)).length < 2) await sleep(2);

@@ -54,7 +54,7 @@ export async function withPlace<T>(work: (place: Place) => Promise<T>): Promise<
 export function backUp(url: string, place: Pick<Place, 'to' | 'recipient'>, changes: Partial<BackupRun> = {}): Promise<BackupRunResult> {
   return runBackup({
     settings: connectionSettings(url, {}), to: place.to, env: process.env, recipients: Recipients.of([place.recipient]),
-    compression: 1, jobs: 2, privateNames: false, pgDump: 'pg_dump', patience: { timeout: undefined, onWait: () => undefined }, signKey: undefined, uploads: undefined, keep: undefined, prove: undefined, ...changes,
+    compression: { method: 'gzip', level: 1 }, jobs: 2, privateNames: false, pgDump: 'pg_dump', patience: { timeout: undefined, onWait: () => undefined }, signKey: undefined, uploads: undefined, keep: undefined, prove: undefined, ...changes,
   });
 }
 

@@ -163,7 +163,7 @@ t.test('a large file that breaks off while it is read is read again, or left out
     };
     const source = { kind: 'directory', files: () => Readable.from([breaking('whole', 0), breaking('once', 1), breaking('always', 99)]) as AsyncIterable<UploadedFile> } as const;
     const store = new DirectoryStore(place.to);
-    const saved = await saveUploads(source, { store, names: new PartNames(false), sealing: { recipients: Recipients.of([place.recipient]), level: 1 }, jobs: 1 }, new AbortController().signal);
+    const saved = await saveUploads(source, { store, names: new PartNames(false, 'gz'), sealing: { recipients: Recipients.of([place.recipient]), compression: { method: 'gzip', level: 1 } }, jobs: 1 }, new AbortController().signal);
     t.match(saved.files, { parts: [{ files: 2, bytes: 2 * content.length }], lost: 1, lostFiles: [{ name: 'always', reason: 'unreadable' }] });
     t.equal(attempts, 2 + 3 + 3 + 3 + 2);
     t.equal((await store.list()).size, 1, 'of archives that broke off nothing is left');
