@@ -58,6 +58,7 @@ export const ERROR_NOTES: Readonly<Record<string, readonly [cause: string, cure:
   SEGMENT_COLUMN: ['A view does not give the column by which rows are told apart.', 'correct the view: sql/README.md'],
   SERVER_REFUSED: ['The database server refused a query for the reason in brackets.', 'mend the reason; --debug shows the query\'s place'],
   SIGN_KEY: ['The key that signs a backup cannot be read or is of another kind.', 'make one: openssl genpkey -algorithm ed25519 -out FILE'],
+  STOPPED: ['The run was stopped, by ^C or a signal.', 'run the same command with --resume, where it has that; else run it again'],
   TABLE_EMPTY: ['No column of the table may travel.', 'correct its view in sql/'],
   TABLE_UNKNOWN: ['The export has a table that the new server has not: it is of another version.', 'bring both servers to the same version'],
   TARGET_BOTS: ['The new server has not all system bots, whose ids the rows take over.', 'run manage.py create_internal_realms or its installer there first, or name the ids with --id-map'],

@@ -9,7 +9,7 @@ export async function generatedPages(): Promise<Map<string, string>> {
   const commands = program.commands.map(describe);
   const names = commands.map(({ name }) => `realmlift-${name}`);
   const whole = describe(program);
-  const list = commands.map(({ name, description }) => `realmlift ${name}: ${description}`).join('\n\n');
+  const list = `Commands:\n${commands.map(({ name, description }) => `${name}\n${description}`).join('\n')}`;
   return new Map([
     ['commands/README.md', commandsIndex(commands)],
     ...commands.map((command): [string, string] => [`commands/${command.name}.md`, commandPage(command)]),

@@ -12,6 +12,7 @@ export function manPage({ name, description, usage, arguments: parameters, group
     ...parameters.flatMap((each) => ['.TP', `.I ${plain(each.name)}`, plain(each.text)]),
     ...groups.flatMap(({ title: heading, options }) => [`.SH ${plain(heading.toUpperCase())}`, ...options.flatMap(({ flags, text }) => ['.TP', `.B ${plain(flags)}`, plain(text)])]),
     ...after.split(/\n\s*\n/).flatMap((block) => {
+      if (block.startsWith('Commands:\n')) return ['.SH COMMANDS', ...block.split('\n').slice(1).flatMap((line, at) => (at % 2 === 0 ? ['.TP', `.B ${plain(line)}`] : [plain(line)])), '.SH NOTES'];
       const examples = /^Examples?:\n/.exec(block);
       return examples === null ? ['.PP', ...block.split('\n').map((line) => plain(line.trim()))] : ['.SH EXAMPLES', '.nf', ...block.slice(examples[0].length).split('\n').map(plain), '.fi', '.SH NOTES'];
     }),

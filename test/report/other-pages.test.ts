@@ -22,7 +22,7 @@ const [acme, globex, earlier, owner] = await withTestDatabase('zulip-11/local', 
   // A directory that a shell and a browser would read otherwise.
   const [full] = await sampleExport(url, { realm: 'acme', output: join(root, "o'ut <b>"), verify: true });
   const [other] = await sampleExport(url, { realm: 'globex', output: join(root, 'out'), verify: true });
-  const [user] = await sampleExport(url, { realm: 'acme', mode: 'user', users: ['owner@acme.example'], output: join(root, 'users'), verify: true });
+  const [user] = await sampleExport(url, { realm: 'acme', mode: 'user', users: ['owner@acme.example', 'user1@acme.example'], output: join(root, 'users'), verify: true });
   return [full, other, before, user] as [string, string, string, string];
 });
 
@@ -36,10 +36,13 @@ t.test('names that would be more than names', async (t) => {
   t.match(pageOf(acme), /import-check &#39;.*o&#39;\\&#39;&#39;ut &#60;b&#62;\/acme&#39; \\/, 'the directory is one word of the command');
 });
 
-t.test('a single user is not named', (t) => {
+t.test('single users are not named', (t) => {
   t.match(owner, /@acme\.example/);
   t.notMatch(pageOf(owner), /owner@|acme\.example/);
   pages['user'] = pageOf(owner);
+  const index = pages['users'] = pageOf(join(root, 'users'));
+  t.notMatch(index, /@acme|%40|user1|owner/, 'nor are several');
+  t.match(index, /<th scope="row">acme, user \d+<\/th><td>verified<\/td>/);
   t.end();
 });
 
