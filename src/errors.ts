@@ -3,6 +3,8 @@
  * A message names what went wrong and where, never a row's content and never a secret: it may end up in a ticket.
  */
 
+import { ioReason } from './io-reason.js';
+
 /** The part of the run in which an error arose, in the order of a run. */
 export type Stage =
   | 'usage' | 'plan' | 'snapshot' | 'copy' | 'transform' | 'package' | 'files' | 'verify' | 'backup' | 'restore' | 'merge' | 'remap' | 'load' | 'queue';
@@ -88,6 +90,10 @@ export function asRealmliftError(error: unknown, stage: Stage = 'plan'): Realmli
   }
   if ((code === 'ENOSPC' || code === 'EDQUOT') && (error as { syscall?: string }).syscall !== undefined) {
     return new RealmliftError('DISK_FULL', stage, 'no space left where files or temporary files are written', { hint: 'make room in the output directory and in TMPDIR', cause: error });
+  }
+  const { syscall, path } = error as NodeJS.ErrnoException;
+  if (code !== undefined && syscall !== undefined && path !== undefined) {
+    return new RealmliftError('FILE_FAILED', stage, `${path}: ${ioReason(error)}`, { hint: `the system refused ${syscall}; --debug shows where`, cause: error });
   }
   return new RealmliftError('UNEXPECTED', stage, message.split('\n')[0] ?? '', { hint: '--debug shows where', cause: error });
 }

@@ -8,6 +8,7 @@
 import { readFile } from 'node:fs/promises';
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { EXIT, RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { x25519Header, x25519Recipient } from './age-header.js';
 import type { X25519Recipient } from './age-header.js';
 import { AgeFormatError, LONGEST_HEADER } from './age-payload.js';
@@ -161,7 +162,7 @@ function identities(text: string, file: string): string[] {
 
 async function readKeyFile(file: string): Promise<string> {
   const bytes = await readFile(file).catch((cause: unknown) => {
-    throw new RealmliftError('KEY_FILE', 'usage', `cannot read ${file}: ${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'}`, { exit: EXIT.usage, cause });
+    throw new RealmliftError('KEY_FILE', 'usage', `cannot read ${file}: ${ioReason(cause)}`, { exit: EXIT.usage, cause });
   });
   return bytes.toString('utf8');
 }

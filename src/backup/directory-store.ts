@@ -10,6 +10,7 @@ import { chmod, link, mkdir, open, readdir, rename, rm, stat, writeFile } from '
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { createAnew } from '../package/own-path.js';
 import type { BackupStore } from './backup-store.js';
 
@@ -148,5 +149,5 @@ function storeError(error: unknown, doing: string): unknown {
   if (error instanceof RealmliftError || code === undefined || syscall === undefined || !('path' in (error as object) || FULL.has(code) || code === 'EIO')) return error;
   if (FULL.has(code)) return new RealmliftError('DISK_FULL', 'backup', `${doing}: no room left (${code})`, { hint: 'make room, or choose another target', cause: error });
   if (code === 'ENOENT') return new RealmliftError('PART_MISSING', 'backup', `${doing}: there is no such file`, { cause: error });
-  return new RealmliftError('TARGET_UNUSABLE', 'backup', `${doing}: ${code}`, { hint: 'check the path and its permissions', cause: error });
+  return new RealmliftError('TARGET_UNUSABLE', 'backup', `${doing}: ${ioReason(error)}`, { hint: 'check the path and its permissions', cause: error });
 }

@@ -15,6 +15,7 @@ import { text } from 'node:stream/consumers';
 import type { ConnectionOptions } from 'node:tls';
 import { promisify } from 'node:util';
 import { RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
@@ -32,7 +33,7 @@ export async function checkPgDump(program: string, serverVersion: number): Promi
   const server = Math.floor(serverVersion / 10000);
   const hint = `install postgresql-client-${server} (from apt.postgresql.org where the distribution lacks it), or name another with --pg-dump`;
   const { stdout } = await promisify(execFile)(program, ['--version']).catch((cause: unknown) => {
-    throw new RealmliftError('PG_DUMP_MISSING', 'backup', `cannot run ${program}, which writes the schema (${(cause as NodeJS.ErrnoException).code ?? 'failed'})`, { hint, cause });
+    throw new RealmliftError('PG_DUMP_MISSING', 'backup', `cannot run ${program}, which writes the schema: ${ioReason(cause)}`, { hint, cause });
   });
   const version = /\(PostgreSQL\) (\d+)/.exec(stdout)?.[1];
   if (version === undefined) throw new RealmliftError('PG_DUMP_MISSING', 'backup', `${program} is not pg_dump`, { hint });

@@ -8,6 +8,7 @@ import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { EXIT, RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { readWhole } from './backup-store.js';
 import type { BackupStore } from './backup-store.js';
 
@@ -28,7 +29,7 @@ export function readVerifyKey(file: string): Promise<KeyObject> {
 
 async function readKey(file: string, parse: (pem: Buffer) => KeyObject, hint: string): Promise<KeyObject> {
   const pem = await readFile(file).catch((cause: unknown) => {
-    throw new RealmliftError('SIGN_KEY', 'usage', `cannot read ${file}: ${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'}`, { exit: EXIT.usage, cause });
+    throw new RealmliftError('SIGN_KEY', 'usage', `cannot read ${file}: ${ioReason(cause)}`, { exit: EXIT.usage, cause });
   });
   try {
     const key = parse(pem);

@@ -22,13 +22,13 @@ export function addRealmOptions(command: Command): Command {
     .option('--exclude <name>', 'a realm to leave out; may be repeated', collect);
 }
 
-/** @returns undefined when nothing is named @throws RealmliftError USAGE, REALMS_FILE */
+/** @returns undefined when nothing is named @throws RealmliftError USAGE, REALMS_FILE, REALM_MISSING */
 export function realmsOf({ realm = [], realms, allRealms, exclude = [] }: RealmArguments): readonly string[] | 'all' | undefined {
   refuseContradictions([{ when: exclude.some((name) => realm.includes(name)), message: '--exclude leaves out a realm that --realm names', hint: 'leave out one of them' }]);
   if (allRealms === true) return 'all';
   const listed = realms === undefined ? [] : realmsFile(realms).split(/\r?\n/).map((line) => line.replace(/#.*$/, '').trim()).filter((line) => line !== '');
   const named = [...realm, ...listed];
-  if (named.length === 0 && realms !== undefined) throw new RealmliftError('REALMS_FILE', 'usage', `${realms} names no realm`, { hint: 'one subdomain a line', exit: EXIT.usage });
+  if (named.length === 0 && realms !== undefined) throw new RealmliftError('REALM_MISSING', 'usage', `${realms} names no realm`, { hint: 'one subdomain a line', exit: EXIT.usage });
   return named.length === 0 ? undefined : named;
 }
 

@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import type { Writable } from 'node:stream';
 import { Command, Option } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { readUserList } from '../plan/user-list.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
@@ -125,7 +126,7 @@ async function withDestination(options: SplitArguments, work: (to: SplitRequest[
   const file = createWriteStream(partial, { mode: 0o600, flags: constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_WRONLY } as unknown as Parameters<typeof createWriteStream>[1]);
   try {
     await once(file, 'open').catch((cause: unknown) => {
-      throw new RealmliftError('OUTPUT_UNUSABLE', 'usage', `cannot write ${partial}: ${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'}`, { hint: 'what is there is not overwritten', exit: EXIT.usage, cause });
+      throw new RealmliftError('OUTPUT_UNUSABLE', 'usage', `cannot write ${partial}: ${ioReason(cause)}`, { hint: 'what is there is not overwritten', exit: EXIT.usage, cause });
     });
     const result = await work({ kind: 'script', write: writerOf(file) });
     file.end();

@@ -1,4 +1,5 @@
 /** Files below a directory in the order in which S3 would list them, so that both stores are reconciled the same way. */
+import { ioReason } from '../io-reason.js';
 import { lstat, opendir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { Lost } from './file-store.js';
@@ -28,7 +29,7 @@ export async function* sortedWalk(root: string, prefix: string): AsyncGenerator<
     else {
       const found = await lstat(join(root, key)).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return undefined;
-        throw new Lost('unreadable', `${key} cannot be looked at (${error.code ?? 'unknown'})`, error);
+        throw new Lost('unreadable', `${key} cannot be looked at: ${ioReason(error)}`, error);
       });
       if (found !== undefined) yield { key, size: found.size };
     }

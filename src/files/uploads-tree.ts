@@ -12,6 +12,7 @@ import { access, lstat, open, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { diskFault } from './export-directory.js';
 import { Lost } from './file-store.js';
 import { ShortCalls } from './short-calls.js';
@@ -174,7 +175,7 @@ export function notRegular(cause?: unknown): Lost {
 
 /** The error of a directory of uploads without which nothing can be told of any file. */
 export function unreadableUploads(path: string, cause: unknown): RealmliftError {
-  return new RealmliftError('UPLOADS_DIR_UNREADABLE', 'files', `cannot read ${path} (${(cause as NodeJS.ErrnoException).code ?? 'unknown'})`, {
+  return new RealmliftError('UPLOADS_DIR_UNREADABLE', 'files', `cannot read ${path}: ${ioReason(cause)}`, {
     hint: 'run as the user zulip, or as one who may read the uploads; if it is a link, see that its disk is mounted', cause,
   });
 }

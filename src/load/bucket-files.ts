@@ -8,6 +8,7 @@ import { CopyObjectCommand, DeleteObjectCommand, PutObjectCommand, type PutObjec
 import { Upload } from '@aws-sdk/lib-storage';
 import type { UploadPlace } from '../backup/upload-place.js';
 import { RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { Lost } from '../files/file-store.js';
 import { checkBucket, type BucketUse } from '../files/s3-bucket-check.js';
 import { describeServer, newS3Client, S3Access } from '../files/s3-client.js';
@@ -62,7 +63,7 @@ export class BucketFiles implements FileTarget {
     if (await this.#copied(file, from, signal)) return;
     const { path, area, key, size, sha256, attributes } = file;
     if (size <= ONE_REQUEST) {
-      const content = await readFile(from).catch((cause: unknown) => { throw changed(path, `it cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, cause); });
+      const content = await readFile(from).catch((cause: unknown) => { throw changed(path, `it cannot be read: ${ioReason(cause)}`, cause); });
       if (createHash('sha256').update(content).digest('hex') !== sha256) throw changed(path, 'its content is another');
       return this.write(area, key, content, attributes, signal);
     }

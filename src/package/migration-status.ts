@@ -9,6 +9,7 @@
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { EXIT, RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { coveredNumbers, type AppliedMigration } from '../plan/applied-migrations.js';
 import { followsRule } from '../plan/file-rules.js';
 import { DEFAULT_ZULIP_DIR, serverMigrations, serverVersion, type MigrationTree } from '../plan/zulip-server-files.js';
@@ -70,7 +71,7 @@ function fromFile(file: string, version: ZulipVersion): MigrationStatusResult {
   try {
     content = JSON.parse(readFileSync(file, 'utf8'));
   } catch (cause) {
-    throw statusError(file, cause instanceof SyntaxError ? 'it is not JSON' : ((cause as { code?: string }).code ?? 'it cannot be read'), cause);
+    throw statusError(file, cause instanceof SyntaxError ? 'it is not JSON' : ioReason(cause), cause);
   }
   const status = validated(content, file);
   const fits = linesFit(status.migrations_by_app.zerver ?? [], namesOf(version.applied, 'zerver'));

@@ -7,6 +7,7 @@ import { closeSync, createReadStream, fdatasync, openSync, readFileSync, statSyn
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { asRealmliftError, RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 
 const flush = promisify(fdatasync);
 
@@ -142,8 +143,8 @@ export function diskError(error: unknown, path: string): RealmliftError {
     return new RealmliftError('DISK_FULL', 'package', `${path} is larger than this process or file system allows`, { hint: 'raise the limit (ulimit -f) and run again with --resume', cause: error });
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || ((error as NodeJS.ErrnoException).syscall === 'mkdir' && code === 'ENOENT')) {
-    return new RealmliftError('OUTPUT_UNWRITABLE', 'package', `${path} cannot be written (${code})`, { hint: 'choose another directory with --output', cause: error });
+    return new RealmliftError('OUTPUT_UNWRITABLE', 'package', `${path} cannot be written: ${ioReason(error)}`, { hint: 'choose another directory with --output', cause: error });
   }
   if (code === 'EMFILE' || code === 'ENFILE') return asRealmliftError(error, 'package');
-  return new RealmliftError('DISK_FAILED', 'package', `${path}: ${code}`, { cause: error });
+  return new RealmliftError('DISK_FAILED', 'package', `${path}: ${ioReason(error)}`, { cause: error });
 }

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { chmod, copyFile, link, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { diskFault } from '../files/export-directory.js';
 import { unsafe } from '../files/safe-path.js';
 import type { ManifestFile } from '../package/manifest.js';
@@ -29,8 +30,8 @@ export async function placeFile(from: string, to: string, { path, sha256 }: Mani
     }
   } catch (error) {
     const { code = 'unknown reason' } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'EACCES') throw changed(path, `it cannot be read (${code})`, error);
-    throw diskFault(error) ?? new RealmliftError('FILE_IN_THE_WAY', 'files', `${path} cannot be put there (${code})`, { hint: 'choose a new or empty directory', cause: error });
+    if (code === 'ENOENT' || code === 'EACCES') throw changed(path, `it cannot be read: ${ioReason(error)}`, error);
+    throw diskFault(error) ?? new RealmliftError('FILE_IN_THE_WAY', 'files', `${path} cannot be put there: ${ioReason(error)}`, { hint: 'choose a new or empty directory', cause: error });
   }
   if ((await digestOf(to)).sha256 !== sha256) throw changed(path, 'its content is another');
 }

@@ -7,6 +7,7 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../verify/json-bytes.js';
 import { ORDINARY, Utf8Check, readOpened } from '../verify/file-input.js';
 import { JsonScanner, type ByteSource } from '../verify/json-scanner.js';
@@ -146,7 +147,7 @@ function openFile(file: string, path: string): number {
   try {
     return openSync(file, ORDINARY);
   } catch (cause) {
-    throw changed(path, `it cannot be opened (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, cause);
+    throw changed(path, `it cannot be opened: ${ioReason(cause)}`, cause);
   }
 }
 

@@ -1,5 +1,6 @@
 /** The plan of one export: whose rows, by which rules, in which queries. It reads no message content. */
 import type pg from 'pg';
+import { closeNames } from '../close-names.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { columnNeeded } from './check-view.js';
 import { compileRegistry, type CompiledRegistry, type Decisions, type Form } from './compile-view.js';
@@ -106,7 +107,7 @@ export function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog, re
   for (const decision of [...strip, ...keep]) {
     const [table, column, ...more] = decision.split('.');
     if (more.length > 0 || catalog.get(table ?? '')?.columns.has(column ?? '') !== true) {
-      throw new RealmliftError('COLUMN_UNKNOWN', 'plan', `--strip or --keep names ${decision}, which this database does not have`, { hint: 'write TABLE.COLUMN', exit: EXIT.usage });
+      throw new RealmliftError('COLUMN_UNKNOWN', 'plan', `--strip or --keep names ${decision}, which this database does not have`, { hint: closeColumns(decision, catalog), exit: EXIT.usage });
     }
   }
   for (const decision of strip) if (decision.endsWith('.id') || decision === 'zerver_message.sending_client_id') throw columnNeeded(decision);
@@ -117,6 +118,14 @@ export function refuseUnknownDecisions({ strip, keep }: Decisions, { catalog, re
       throw new RealmliftError('COLUMN_SECRET', 'plan', `--keep ${decision}: this column is a secret and never travels`, { table: decision.split('.')[0], hint: 'leave --keep out', exit: EXIT.usage });
     }
   }
+}
+
+/** Written `TABLE.COLUMN`. */
+function closeColumns(decision: string, catalog: Source['catalog']): string {
+  const [table = '', column = ''] = decision.split('.');
+  const known = catalog.get(table);
+  const close = known === undefined ? closeNames(table, [...catalog.keys()]).map((each) => `${each}.${column}`) : closeNames(column, [...known.columns.keys()]).map((each) => `${table}.${each}`);
+  return `write TABLE.COLUMN${close.length === 0 ? '' : `; close names: ${close.join(', ')}`}`;
 }
 
 /** Every rule that the server's version chose, and why: the SELECT of each table that has several, and those of files. */

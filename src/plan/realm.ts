@@ -1,5 +1,6 @@
 /** The realm to export, and the system bots that every realm refers to. */
 import type pg from 'pg';
+import { closeNames } from '../close-names.js';
 import { EXIT, RealmliftError } from '../errors.js';
 
 export interface Realm {
@@ -16,9 +17,6 @@ export const SYSTEM_REALM = 'zulipinternal';
 /** Exported by reference; settings.CROSS_REALM_BOT_EMAILS in Zulip. */
 export const SYSTEM_BOT_EMAILS = ['emailgateway@zulip.com', 'notification-bot@zulip.com', 'welcome-bot@zulip.com'];
 
-/** How many names an error suggests at most. */
-const SUGGESTIONS = 5;
-
 /**
  * @param name subdomain (string_id)
  * @throws RealmliftError REALM_UNKNOWN with close names, exit code 3
@@ -29,9 +27,9 @@ export async function findRealm(client: pg.Client, name: string): Promise<Realm>
   const row = rows[0];
   if (row === undefined) {
     const others = (await listRealms(client)).map((realm) => realm.stringId);
-    const close = others.map((each) => ({ each, distance: distance(each, name) })).sort((a, b) => a.distance - b.distance).slice(0, SUGGESTIONS).map(({ each }) => each);
+    const close = closeNames(name, others);
     throw new RealmliftError('REALM_UNKNOWN', 'plan', `no realm has the subdomain "${name}"`, {
-      hint: close.length === 0 ? 'the server has no realms' : `close names: ${close.join(', ')}`, exit: EXIT.nothingExported,
+      hint: others.length === 0 ? 'the server has no realms' : close.length === 0 ? `realmlift plan lists the ${others.length} that there are` : `close names: ${close.join(', ')}`, exit: EXIT.nothingExported,
     });
   }
   return { id: row.id, stringId: row.string_id, name: row.name, deactivated: row.deactivated };
@@ -72,18 +70,4 @@ export async function findBotGroups(client: pg.ClientBase, bots: readonly System
       AND NOT EXISTS (SELECT FROM zerver_subscription o WHERE o.recipient_id = s.recipient_id AND o.user_profile_id <> ALL ($1))
     GROUP BY s.recipient_id ORDER BY 1`, [bots.map((bot) => bot.id)]);
   return rows.map((row) => row.id);
-}
-
-/** Levenshtein distance, with a bonus for names that contain one another. */
-function distance(a: string, b: string): number {
-  if (a.includes(b) || b.includes(a)) return Math.abs(a.length - b.length) / 10;
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      row.push(Math.min((row[j - 1] as number) + 1, (previous[j] as number) + 1, (previous[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    previous = row;
-  }
-  return previous[b.length] as number;
 }

@@ -54,8 +54,8 @@ function columnsRead(registry: Registry, catalog: Catalog, strip: ReadonlySet<st
 
 async function readableSchema(client: pg.Client, catalog: Catalog, needed: ReadonlyMap<string, readonly string[]>, tables: string): Promise<string> {
   const role = client.user ?? 'the role';
-  const hidden = [...needed].find(([table, columns]) => columns.some((column) => catalog.get(table)?.columns.get(column)?.readable !== true))?.[0];
-  if (hidden === undefined) {
+  const hidden = [...needed].filter(([table, columns]) => columns.some((column) => catalog.get(table)?.columns.get(column)?.readable !== true)).map(([table]) => table);
+  if (hidden.length === 0) {
     refuseHiddenRows(needed.keys(), catalog, role);
     return tables;
   }
@@ -63,7 +63,7 @@ async function readableSchema(client: pg.Client, catalog: Catalog, needed: Reado
   const refuse = (table: string, hint: string): never => {
     throw new RealmliftError('RIGHT_MISSING', 'plan', `${role} may not read ${tables}.${table}`, { table, hint });
   };
-  if (views.size === 0) return refuse(hidden, `GRANT USAGE ON SCHEMA ${tables} TO ${role}; GRANT SELECT ON ${tables}.${hidden} TO ${role}; or run realmlift install`);
+  if (views.size === 0) return refuseAll(hidden, tables, role);
   for (const [table, columns] of needed) {
     const view = views.get(table);
     if (view === undefined) return refuse(table, `the views in ${VIEW_SCHEMA} are older than the schema: run realmlift install again`);
@@ -71,6 +71,14 @@ async function readableSchema(client: pg.Client, catalog: Catalog, needed: Reado
     if (lacking !== undefined) return refuse(table, `the view ${VIEW_SCHEMA}.${table} lacks the column ${lacking}: run realmlift install again, or leave it out with --strip ${table}.${lacking}`);
   }
   return VIEW_SCHEMA;
+}
+
+/** One list, and one GRANT that mends it. */
+function refuseAll(hidden: readonly string[], schema: string, role: string): never {
+  const names = hidden.map((table) => `${schema}.${table}`).join(', ');
+  throw new RealmliftError('RIGHT_MISSING', 'plan', `${role} may not read ${hidden.length === 1 ? names : `${hidden.length} tables that an export reads, ${hidden[0] ?? ''} among them`}`, {
+    table: hidden[0], hint: `GRANT USAGE ON SCHEMA ${schema} TO ${role}; GRANT SELECT ON ${names} TO ${role}; or run realmlift install`,
+  });
 }
 
 /** The installed views that this role may read, with their columns. */

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import type { Realm } from './realm.js';
 
 export interface UserEntry {
@@ -22,11 +23,16 @@ export function readUserList(path: string): UserEntry[] {
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new RealmliftError('USERS_FILE', 'usage', `${path} cannot be read (${(cause as { code?: string }).code ?? 'unknown reason'})`, { exit: EXIT.usage, cause });
+    throw new RealmliftError('USERS_FILE', 'usage', `${path} cannot be read: ${ioReason(cause)}`, { exit: EXIT.usage, cause });
   }
   const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/).map((line) => line.replace(/(^|\s)#.*$/, '').trim()).filter((line) => line !== '');
   const header = cells(lines[0] ?? '').map((cell) => cell.toLowerCase());
   const column = ID_COLUMNS.map((name) => header.indexOf(name)).find((index) => index !== -1);
+  if (column === undefined && isHeader(header)) {
+    throw new RealmliftError('USERS_FILE', 'usage', `${path} is CSV without a column email or id: its header has ${header.map((name) => JSON.stringify(name)).join(', ')}`, {
+      hint: `name one of its columns ${ID_COLUMNS.join(', ')}; or give one address or id a line`, exit: EXIT.usage,
+    });
+  }
   const entries = column === undefined
     ? lines.map((user) => ({ user, realm: undefined }))
     : lines.slice(1).map((line) => {
@@ -35,6 +41,11 @@ export function readUserList(path: string): UserEntry[] {
     });
   if (entries.length === 0) throw new RealmliftError('USERS_FILE', 'usage', `${path} names nobody`, { hint: 'one address or id a line, or CSV with a column email or id', exit: EXIT.usage });
   return entries.filter(({ user }) => user !== '');
+}
+
+/** Columns, of which none is an address or an id: what is to be looked up has one of these. */
+function isHeader(cells: readonly string[]): boolean {
+  return cells.length > 1 && cells.every((cell) => !cell.includes('@') && !/^\d+$/.test(cell));
 }
 
 /** One line of CSV; quotes may hold commas and doubled quotes. */

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { readMigrationLists, type MigrationLists } from './python-migration.js';
 
 /** Where Zulip's installer puts the tree of the running version. */
@@ -99,7 +100,7 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
-    throw zulipDirError(file, (cause as { code?: string }).code ?? 'it cannot be read', cause);
+    throw zulipDirError(file, ioReason(cause), cause);
   }
 }
 
@@ -129,7 +130,7 @@ export function avatarSalt({ secretsFile, env }: SaltSource): string | undefined
     text = readFileSync(secretsFile, 'utf8');
   } catch (cause) {
     const code = (cause as { code?: string }).code ?? 'unknown reason';
-    throw secretsError(`cannot read ${secretsFile} (${code})`, code === 'EACCES' ? 'it belongs to the user zulip: run as that user, or set ZULIP_AVATAR_SALT' : `on a server it is ${DEFAULT_SECRETS_FILE}`, cause);
+    throw secretsError(`cannot read ${secretsFile}: ${ioReason(cause)}`, code === 'EACCES' ? 'it belongs to the user zulip: run as that user, or set ZULIP_AVATAR_SALT' : `on a server it is ${DEFAULT_SECRETS_FILE}`, cause);
   }
   const salt = secret(text, 'avatar_salt');
   if (salt === undefined || salt === '') throw secretsError(`${secretsFile} has no avatar_salt in its section [secrets]`, 'name the zulip-secrets.conf of the server that is exported');

@@ -10,6 +10,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { EXIT, RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { SYSTEM_BOT_EMAILS } from '../plan/realm.js';
 import { INTEGER, type BotIds } from './assignment.js';
 import { editJson } from './edit-json.js';
@@ -69,7 +70,7 @@ function parse(file: string): object {
     text = readFileSync(file, 'utf8');
     value = JSON.parse(text);
   } catch (cause) {
-    throw wrong(file, cause instanceof SyntaxError ? 'it is not JSON' : `it cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, cause);
+    throw wrong(file, cause instanceof SyntaxError ? 'it is not JSON' : `it cannot be read: ${ioReason(cause)}`, cause);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(file, 'it is no object');
   // JSON.parse takes the last of two equal keys without a word.

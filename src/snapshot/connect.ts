@@ -3,7 +3,7 @@
  * configuration: time zone, date style, encoding, search path.
  */
 import type pg from 'pg';
-import { RealmliftError, type Stage } from '../errors.js';
+import { EXIT, RealmliftError, type Stage } from '../errors.js';
 import type { ConnectionSettings, TargetServer } from './connection-settings.js';
 import { driverClient } from './driver-client.js';
 import { ProtocolGuard } from './protocol-guard.js';
@@ -175,6 +175,11 @@ function connectionError(failures: readonly Failure[]): RealmliftError {
   const decisive: Failure = refused ?? (failures.at(-1) as Failure);
   const { settings, error: cause } = decisive;
   const where = settings.description;
+  if (failures.some(({ settings }) => settings.unnamed === true)) {
+    return new RealmliftError('DATABASE_UNNAMED', 'usage', `no database is named, and the default cannot be reached: ${where}: ${reason(cause)}`, {
+      hint: 'set DATABASE_URL=postgresql://USER@HOST/DATABASE, or PGHOST, PGUSER and PGDATABASE', exit: EXIT.usage, cause,
+    });
+  }
   switch (refusal(cause)) {
     case 'database':
       return new RealmliftError('DATABASE_UNKNOWN', 'snapshot', `no such database: ${where}`, { hint: 'set PGDATABASE or DATABASE_URL', cause });

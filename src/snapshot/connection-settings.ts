@@ -24,6 +24,8 @@ export interface ConnectionSettings {
   readonly serverName?: string;
   /** What to try after this, in order: without TLS or with it, then the other hosts. */
   readonly alternatives?: readonly ConnectionSettings[];
+  /** Nothing said which database is meant: these are libpq's own defaults. */
+  readonly unnamed?: true;
   /** The kind of server that is wanted; `any` unless said otherwise. */
   readonly target?: TargetServer;
   /** Milliseconds without an answer after which a connection is looked into, see StallWatch; 20 s unless said otherwise. */
@@ -92,7 +94,8 @@ export function connectionSettings(connectionString: string | undefined, env: En
   const [first, ...alternatives] = tries as [ConnectionSettings, ...ConnectionSettings[]];
   const target = merged.target_session_attrs as TargetServer | undefined;
   if (target !== undefined && !TARGETS.includes(target)) throw notUnderstood(`target_session_attrs is one of ${TARGETS.join(', ')}`);
-  return { ...first, ...(alternatives.length === 0 ? {} : { alternatives }), ...(target === undefined || target === 'any' ? {} : { target }) };
+  const unnamed = (connectionString ?? '') === '' && !databaseIsConfigured(env);
+  return { ...first, ...(unnamed ? { unnamed } : {}), ...(alternatives.length === 0 ? {} : { alternatives }), ...(target === undefined || target === 'any' ? {} : { target }) };
 }
 
 function mergedKeywords(connectionString: string | undefined, env: Environment): Keywords {

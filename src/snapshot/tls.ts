@@ -8,6 +8,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { ConnectionOptions, SecureVersion } from 'node:tls';
 import { EXIT, RealmliftError } from '../errors.js';
+import { ioReason } from '../io-reason.js';
 import { notUnderstood, type Keywords } from './connection-string.js';
 
 /** One way to try. Plain data: settings travel to worker threads, which a function cannot. */
@@ -73,7 +74,7 @@ function contents(settings: Keywords, keyword: keyof typeof DEFAULT_FILES): stri
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new RealmliftError('CONNECTION_FILE', 'usage', `cannot read ${file}, the file of ${keyword}: ${(cause as { code?: string }).code ?? 'unknown reason'}`, {
+    throw new RealmliftError('CONNECTION_FILE', 'usage', `cannot read ${file}, the file of ${keyword}: ${ioReason(cause)}`, {
       hint: `check ${keyword} and the rights of the file`, exit: EXIT.usage, cause,
     });
   }

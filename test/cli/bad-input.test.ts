@@ -44,7 +44,7 @@ const ACME = ['export', '--realm', 'acme'];
 
 t.test('words that mean nothing', async (t) => {
   const nowhere = { env: { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none' } };
-  const directory = t.testdir({ empty: '', broken: '{', secrets: '[secrets]\nother = 1\n', link: {} });
+  const directory = t.testdir({ empty: '', columns: 'name,team\nAnn,red\n', broken: '{', secrets: '[secrets]\nother = 1\n', link: {} });
   const at = (name: string): string => join(directory, name);
   const cases: readonly (readonly [words: readonly string[], line: RegExp, env?: Record<string, string>])[] = [
     [['exprot'], /^realmlift: USAGE \[usage\]: unknown command 'exprot'.*export.*--help/],
@@ -66,9 +66,12 @@ t.test('words that mean nothing', async (t) => {
     [[...ACME, '--output', '-', '--tarball', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: what goes to standard output is a tar already/],
     [[...ACME, '--output', '-', '--resume', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: what went to standard output cannot be gone on with/],
     [[...ACME, '--files-dir', directory, '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --files-dir takes the files/],
-    [['export', '--realms', at('none'), '--uploads-dir', directory], /^realmlift: REALMS_FILE \[usage\]: .*none cannot be read \(ENOENT\)/],
+    [['export', '--realms', at('none'), '--uploads-dir', directory], /^realmlift: REALMS_FILE \[usage\]: .*none cannot be read: there is no such file or directory \(ENOENT\)/],
     [['export', '--realms', at('empty'), '--uploads-dir', directory], /^realmlift: REALM_MISSING \[usage\]/],
-    [[...ACME, '--users', at('none'), '--uploads-dir', directory], /^realmlift: USERS_FILE \[usage\]: .*none cannot be read \(ENOENT\)/],
+    [[...ACME, '--users', at('none'), '--uploads-dir', directory], /^realmlift: USERS_FILE \[usage\]: .*none cannot be read: there is no such file or directory \(ENOENT\)/],
+    [[...ACME, '--users', at('columns'), '--uploads-dir', directory], /^realmlift: USERS_FILE \[usage\]: .*columns is CSV without a column email or id: its header has "name", "team" \(name one of its columns email, /],
+    [[...ACME, '--users', directory, '--uploads-dir', directory], /^realmlift: USERS_FILE \[usage\]: .* cannot be read: it is a directory \(EISDIR\)/],
+    [['plan', '--realms', at('empty')], /^realmlift: REALM_MISSING \[usage\]: .*empty names no realm/],
     [[...ACME, '--users', at('empty'), '--uploads-dir', directory], /^realmlift: USERS_FILE \[usage\]: .*empty names nobody/],
     [[...ACME, '--zulip-secrets', at('none'), '--uploads-dir', directory], /^realmlift: SECRETS_FILE \[usage\]: .*none/],
     [[...ACME, '--zulip-secrets', at('secrets'), '--uploads-dir', directory], /^realmlift: SECRETS_FILE \[usage\]: .*avatar_salt/],
@@ -95,6 +98,7 @@ t.test('servers that are not there, or not ours', async (t) => {
   ended(t, await run(`postgresql://zulip:${SECRET}@127.0.0.1:${await freePort()}/zulip`), { exit: 1, line: /^realmlift: SERVER_UNREACHABLE \[snapshot\]: cannot connect to .*ECONNREFUSED.*\(check DATABASE_URL/ }, out);
   ended(t, await run(`postgresql://zulip:${SECRET}@no-such-host.invalid/zulip`), { exit: 1, line: /^realmlift: SERVER_UNREACHABLE \[snapshot\]: cannot connect to .*no-such-host\.invalid/ }, out);
   ended(t, await run('postgresql:///zulip?host=/no/such/socket'), { exit: 1, line: /^realmlift: SERVER_UNREACHABLE \[snapshot\]: cannot connect to / }, out);
+  ended(t, await realmlift(words, { env: { PGPORT: String(await freePort()) } }), { exit: 2, line: /^realmlift: DATABASE_UNNAMED \[usage\]: no database is named, and the default cannot be reached: .*\(set DATABASE_URL=/ }, out);
   await withEmptyDatabase(async (url) => {
     ended(t, await run(url), { exit: 3, line: /^realmlift: NOT_ZULIP \[plan\]: this database has no table zerver_realm: it is not a Zulip database \(check the database name/ }, out);
     ended(t, await run(as(url, 'postgres', SECRET)), { exit: 1, line: /^realmlift: LOGIN_REFUSED \[snapshot\]: the server refused the login of postgres@.*check the user, the password/ }, out);
@@ -114,7 +118,8 @@ t.test('a Zulip server', async (t) => {
       realmlift([...words, ...(words.includes('--output') ? [] : ['--output', out]), '--uploads-dir', files], { env: { DATABASE_URL: url, ZULIP_AVATAR_SALT: SALT, ...env } });
 
     await t.test('unknown realms', async (t) => {
-      ended(t, await run(['export', '--realm', 'acne']), { exit: 3, line: /^realmlift: REALM_UNKNOWN \[plan\]: no realm has the subdomain "acne" \(close names: acme, / }, out);
+      ended(t, await run(['export', '--realm', 'acne']), { exit: 3, line: /^realmlift: REALM_UNKNOWN \[plan\]: no realm has the subdomain "acne" \(close names: acme\)/ }, out);
+      ended(t, await run(['export', '--realm', 'nothing-like-it']), { exit: 3, line: /^realmlift: REALM_UNKNOWN \[plan\]: no realm has the subdomain "nothing-like-it" \(realmlift plan lists the 4 that there are\)/ }, out);
       ended(t, await run([...ACME, '--realm', 'nada']), { exit: 3, line: /^realmlift: REALM_UNKNOWN \[plan\]: no realm has the subdomain "nada"/ }, out);
       ended(t, await run(['export', '--all-realms', '--exclude', 'acne']), { exit: 3, line: /^realmlift: REALM_UNKNOWN \[plan\]: .*"acne"/ }, out);
       ended(t, await run(['export-user', '--realm', 'acme', '--user', 'nobody@acme.example']), { exit: 3, line: /^realmlift: USERS_UNKNOWN \[plan\]: .*nobody@acme\.example \(unknown\)/ }, out);
@@ -147,9 +152,9 @@ t.test('a Zulip server', async (t) => {
       const reader = (words: readonly string[]): Promise<Ended> => run(words, { DATABASE_URL: as(url, role, SECRET) });
       await change(url, `CREATE ROLE ${role} LOGIN PASSWORD '${SECRET}'`);
       try {
-        const grant = new RegExp(`\\(GRANT USAGE ON SCHEMA zulip TO ${role}; GRANT SELECT ON zulip\\.(\\w+) TO ${role}; or run realmlift install\\)\\n$`);
+        const grant = new RegExp(`\\(GRANT USAGE ON SCHEMA zulip TO ${role}; GRANT SELECT ON zulip\\.\\w+(, zulip\\.\\w+){20,} TO ${role}; or run realmlift install\\)\\n$`);
         const nothing = await reader(ACME);
-        ended(t, nothing, { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, \\w+\\]: ${role} may not read zulip\\.\\w+ `) }, out);
+        ended(t, nothing, { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, \\w+\\]: ${role} may not read \\d+ tables that an export reads, \\w+ among them `) }, out);
         t.match(nothing.stderr, grant);
 
         await change(url, `GRANT USAGE ON SCHEMA zulip TO ${role}`, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${role}`, `REVOKE SELECT ON zerver_message FROM ${role}`);

@@ -45,7 +45,7 @@ t.test('what is no map of ids', (t) => {
     [{ bots: BOTS, clients: { a: 2 ** 31 } }, /is 2147483648, and the column ends at 2147483647/, 'ID_RANGE'],
   ];
   for (const [content, message, code = 'ID_MAP'] of cases) t.match(read(content), { code, message, exit: 2 });
-  t.throws(() => readIdMap(join(t.testdirName, 'none')), { code: 'ID_MAP', message: /cannot be read \(ENOENT\)/ });
+  t.throws(() => readIdMap(join(t.testdirName, 'none')), { code: 'ID_MAP', message: /cannot be read: there is no such file or directory \(ENOENT\)/ });
   t.end();
 });
 
