@@ -25,7 +25,7 @@ ifneq ($(call asked,backup),)
   $(if $(RECIPIENTS)$(RECIPIENT),,$(error RECIPIENT= is missing: make backup TO=directory RECIPIENT=age1…))
 endif
 
-.PHONY: help export load backup sample demo test test-kill bench bench-files bench-backup bench-load bench-server bench-queue lint build clean
+.PHONY: help export load backup sample demo test test-kill bench bench-files bench-backup bench-load bench-server bench-queue bench-catch-up lint build clean
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -66,7 +66,7 @@ test test-kill: node_modules/.package-lock.json
 bench: build
 	@node dist/bench/bench.js
 
-bench-files bench-backup bench-load bench-server bench-queue: bench-%: build
+bench-files bench-backup bench-load bench-server bench-queue bench-catch-up: bench-%: build
 	@node dist/bench/bench-$*.js
 
 #: make lint build clean

@@ -13,7 +13,7 @@ import type { RealmResult, RunContext } from './export/realm-run.js';
 import { exportSet, type SetExportOptions } from './export/set-export.js';
 import { refuseRemap, remapFinished } from './export/remap-finished.js';
 import { inTurns, letGo, TARGETS_AT_ONCE, type Turns } from './export/turns.js';
-import { Base } from './export/base.js';
+import { Base, type BasePlace } from './export/base.js';
 import { sealCatchUp, writeCatchUp } from './export/catch-up-file.js';
 import { databaseIdentity } from './export/run-identity.js';
 import { snapshotsOfUnfinished } from './export/unfinished.js';
@@ -91,8 +91,8 @@ export interface ExportOptions {
   readonly avatars: boolean;
   /** Makes the random parts repeatable. */
   readonly randomSeed: string | undefined;
-  /** Directory of an earlier export of the same realm, whose files are taken over as far as they still hold. */
-  readonly base?: string | undefined;
+  /** An earlier export of the same realm, whose files are taken over as far as they still hold. */
+  readonly base?: BasePlace | undefined;
   /** Publish the export with the ids of another server. */
   readonly remap?: PreparedRemap | undefined;
   /** Read the export again and check it before it is published. */

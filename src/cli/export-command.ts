@@ -4,6 +4,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { runExport } from '../export.js';
 import { readUserList } from '../plan/user-list.js';
 import { prepareRemap } from '../remap/remap-request.js';
+import { withBase } from './base-option.js';
 import { isGiven, refuseContradictions } from './contradictions.js';
 import { addRealmOptions, realmsOf, type RealmArguments } from './realm-options.js';
 import { addRunOptions, runAndConclude, sharedOptions, type RunArguments } from './run-options.js';
@@ -31,7 +32,7 @@ export function exportCommand(): Command {
     .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
     .option('--force', 'export although nobody could administer the result');
   addRunOptions(command).optionsGroup('Running:')
-    .option('--base <dir>', 'an earlier, finished export of the same realm out of the same server: what has not changed since is taken over from there')
+    .option('--base <dir>', 'an earlier, finished export of the same realm out of the same server (a directory, or s3://BUCKET/PREFIX/NAME): what has not changed since is taken over from there')
     .optionsGroup('Ids of the new server:').option('--remap', 'give every row an id of its own on the new server; without it only system bots and clients get theirs');
   addRemapOptions(command);
   command.addHelpText('after', `
@@ -59,14 +60,14 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
     const request = remapRequest(options, options.remap === true, shared.salt);
     refuseContradictions([{ when: options.base !== undefined && asksForRemap(request), message: '--base takes over files that have the ids of the old server', hint: 'leave out --base; or export without new ids, and give them by realmlift remap' }]);
     const remap = asksForRemap(request) ? await prepareRemap(request) : undefined;
-    await runAndConclude(options, (under) => runExport({
-      ...shared, ...under, remap,
+    await runAndConclude(options, (under) => withBase(options.base, options, under.signal as AbortSignal, (base) => runExport({
+      ...shared, ...under, remap, base,
       targets: { realms: namedRealms(options), exclude: options.exclude ?? [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
       // Approved users take the place of those who consented.
       mode: approved === undefined ? options.mode : 'consent',
       approvedFilesOnly: options.files === 'approved',
-      consentMessage: options.consentMessage, force: options.force === true, base: options.base,
-    }));
+      consentMessage: options.consentMessage, force: options.force === true,
+    })));
   });
 }
 

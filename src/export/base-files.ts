@@ -1,9 +1,10 @@
-/** The messages files of a segment that a base has: found to be the same, by the versions of their rows or row by row, and taken over. */
+/** The messages files of a segment that a base has: what is the same, by the versions of the rows or row by row, is taken over; of what differs in a few, the rest. */
 import { join } from 'node:path';
 import type pg from 'pg';
 import { takeOver } from '../package/take-over.js';
-import { unchangedFiles, type BaseVersions } from './changed-files.js';
-import { confirmMessages, consecutive, type MessageFile, type MessageQueries } from './message-segment.js';
+import { isSame, knownFiles, type BaseVersions, type KnownFile } from './changed-files.js';
+import { isMendable, mendFiles } from './mended-file.js';
+import { confirmMessages, consecutive, type BasePart, type MessageFile, type MessageQueries } from './message-segment.js';
 import type { SegmentEvents } from './segment-events.js';
 
 export interface SegmentBase {
@@ -12,23 +13,40 @@ export interface SegmentBase {
   readonly versions: BaseVersions | undefined;
 }
 
+/** Files taken over at once, so that one is read while the disk keeps another. */
+const AT_ONCE = 8;
+
 /** @param files of the segment in order @param wanted those that are asked for @returns those that are there now */
 export async function takeFromBase(
   client: pg.Client, base: SegmentBase, queries: MessageQueries, files: readonly MessageFile[], wanted: ReadonlySet<MessageFile>, directory: string, events: SegmentEvents,
 ): Promise<MessageFile[]> {
   const { versions } = base;
   const byVersion = ({ base: part }: MessageFile): boolean => versions !== undefined && part?.sameQuery === true && part.ids !== undefined;
+  const known: KnownFile[] = [];
   const same: MessageFile[] = [];
-  for (const run of consecutive(files, (file) => wanted.has(file) && byVersion(file))) same.push(...await unchangedFiles(client, versions as BaseVersions, run));
+  for (const run of consecutive(files, (file) => wanted.has(file) && byVersion(file))) known.push(...await knownFiles(client, versions as BaseVersions, run));
+  for (const each of known) if (isSame(each)) same.push(each.file);
   for (const run of consecutive(files, (file) => wanted.has(file) && !byVersion(file) && file.base?.source !== undefined)) {
     await confirmMessages(client, queries, run, (file) => file.base?.source, (file) => same.push(file), events.onProgress);
   }
-  const taken = await Promise.all(same.map(async (file) => {
-    const part = file.base as NonNullable<MessageFile['base']>;
-    const whole = await takeOver(join(base.directory, part.path), join(directory, file.path), part, false);
-    if (whole) events.onPart({ ...part, path: file.path, base: true }, true);
-    else events.onDamaged(join(base.directory, part.path));
-    return whole;
+  const done: MessageFile[] = [];
+  const waiting = same[Symbol.iterator]();
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+    for (const file of waiting) {
+      const part = file.base as BasePart;
+      if (await takeOver(join(base.directory, part.path), join(directory, file.path), part, false)) {
+        events.onPart({ ...part, path: file.path, base: true }, true);
+        done.push(file);
+      } else events.onDamaged(join(base.directory, part.path));
+    }
   }));
-  return same.filter((_, index) => taken[index]);
+  const mendable = known.filter((each) => !isSame(each) && isMendable(each));
+  for (const [{ file, base: part }, mended] of await mendFiles(client, queries, mendable, base.directory, directory, events.onProgress)) {
+    if (mended === 'damaged') events.onDamaged(join(base.directory, part.path));
+    else {
+      events.onPart(mended, false);
+      done.push(file);
+    }
+  }
+  return done;
 }

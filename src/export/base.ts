@@ -24,15 +24,26 @@ export interface BaseName {
 /** What may differ: whose rows travel is asked of the server for each file, and other files are pulled. */
 const MAY_DIFFER = new Set(['approved_users', 'files', 'consent_message', 'avatars', 'orphans']);
 
+/** Where a base lies. */
+export interface BasePlace {
+  readonly directory: string;
+  /** In messages. */
+  readonly shownAs: string;
+  /** Whether the files that it pulled are there too. */
+  readonly hasFiles: boolean;
+}
+
 export class Base {
   readonly directory: string;
+  readonly #place: BasePlace;
   readonly origin: Origin;
   readonly name: BaseName;
   readonly #file: number;
   readonly #index: PathIndex;
 
-  private constructor(directory: string, origin: Origin, manifest: string, index: PathIndex) {
-    [this.directory, this.origin, this.#index] = [directory, origin, index];
+  private constructor(place: BasePlace, origin: Origin, manifest: string, index: PathIndex) {
+    const { directory } = place;
+    [this.#place, this.directory, this.origin, this.#index] = [place, directory, origin, index];
     this.name = { taken_at: origin.snapshot.takenAt, snapshot: origin.snapshot.id, manifest_sha256: manifest };
     this.#file = openSync(join(directory, CATCH_UP), 'r');
   }
@@ -40,19 +51,20 @@ export class Base {
   /**
    * Runs `work` with the base.
    *
-   * @param directory of a finished export; undefined where there is no base
+   * @param place of a finished export; undefined where there is no base
    * @param scratch a directory of the run
    * @throws RealmliftError BASE_UNFIT, BASE_DAMAGED
    */
-  static async with<T>(directory: string | undefined, scratch: string, work: (base: Base | undefined) => Promise<T>): Promise<T> {
-    if (directory === undefined) return work(undefined);
+  static async with<T>(place: BasePlace | undefined, scratch: string, work: (base: Base | undefined) => Promise<T>): Promise<T> {
+    if (place === undefined) return work(undefined);
+    const { directory, shownAs } = place;
     refuseUnfinished(directory);
     const index = new PathIndex(join(scratch, 'base-index'));
     try {
-      const read = await readCatchUp(join(directory, CATCH_UP), (part, place) => index.set(isMessagesPath(part.path) ? messagesKey(part.until ?? NaN) : part.path, place));
-      if (read === undefined) throw damaged(directory, `its ${CATCH_UP} is damaged or cut`);
-      if ((await digestOf(join(directory, MANIFEST))).sha256 !== read.manifest) throw damaged(directory, `its ${MANIFEST} is not the one that ${CATCH_UP} was written for`);
-      const base = new Base(directory, read.origin, read.manifest, index);
+      const read = await readCatchUp(join(directory, CATCH_UP), (part, at) => index.set(isMessagesPath(part.path) ? messagesKey(part.until ?? NaN) : part.path, at));
+      if (read === undefined) throw damaged(shownAs, `its ${CATCH_UP} is damaged or cut`);
+      if ((await digestOf(join(directory, MANIFEST))).sha256 !== read.manifest) throw damaged(shownAs, `its ${MANIFEST} is not the one that ${CATCH_UP} was written for`);
+      const base = new Base(place, read.origin, read.manifest, index);
       try {
         return await work(base);
       } finally {
@@ -70,14 +82,14 @@ export class Base {
 
   /** The pulled file at this path of the export. */
   file(path: string): JournalPart | undefined {
-    return this.#read(path, (part) => part.path === path);
+    return !this.#place.hasFiles ? undefined : this.#read(path, (part) => part.path === path);
   }
 
   /** @throws RealmliftError BASE_OF_ANOTHER naming what differs */
   refuseAnother(run: RunIdentity): void {
     const told = differences(this.origin.run, run, (name) => MAY_DIFFER.has(name));
     if (told === undefined) return;
-    throw new RealmliftError('BASE_OF_ANOTHER', 'package', `${this.directory} is no base for this export: ${told}`, {
+    throw new RealmliftError('BASE_OF_ANOTHER', 'package', `${this.#place.shownAs} is no base for this export: ${told}`, {
       hint: 'the base must be of the same realm, server and mode, by the same version; leave out --base for a whole export', exit: EXIT.nothingExported,
     });
   }

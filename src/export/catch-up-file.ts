@@ -20,7 +20,7 @@ export async function writeCatchUp(directory: string, origin: Origin, parts: Asy
   const path = join(directory, CATCH_UP);
   const lines = async function* (): AsyncGenerator<string> {
     yield journalLine({ kind: 'origin', ...origin });
-    for await (const part of parts) if (isMessagesPath(part.path) || part.record !== undefined) yield journalLine({ ...part, base: undefined });
+    for await (const part of parts) if (isMessagesPath(part.path) || part.record !== undefined) yield journalLine({ ...part, base: undefined, mended: undefined });
   };
   await pipeline(Readable.from(lines()), createWriteStream(path, { mode: 0o600 })).catch((error: unknown) => { throw diskError(error, path); });
 }

@@ -11,7 +11,7 @@ import type { Journal, JournalPart } from '../package/journal.js';
 import type { CompiledView } from '../plan/compile-view.js';
 import { messageFiles } from '../plan/message-files.js';
 import type { Parameters } from '../plan/parameters.js';
-import { ledgerQuery, messageIdsQuery, messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
+import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import { cutConnection } from '../snapshot/snapshot.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
 import { GONE_CLIENTS } from './gone-clients.js';
@@ -19,7 +19,7 @@ import { LOST_ATTACHMENTS, withoutLostAttachments } from './lost-attachments.js'
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { TargetEvent } from './events.js';
 import type { MessageQueries } from './message-segment.js';
-import { messageSegments, type RunBase } from './message-segments.js';
+import { messageQueries, messageSegments, type RunBase } from './message-segments.js';
 import { readOrigin, type Origin } from './origin.js';
 import type { ArchiveOutlet } from './outlet.js';
 import { isMessagesPath, ledgerPath, messagesPath, PARTS_DIRECTORY, partPath } from './part-paths.js';
@@ -95,7 +95,7 @@ class RealmExport {
     for (const text of [...(status?.warnings ?? []), ...filesWarnings(this.#context, this.#run)]) this.#warn(text);
     const identity = beginRun(this.#context, this.#run, plan.tables);
     mkdirSync(join(this.#directory, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
-    const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, this.#context.snapshot, plan, this.#context.source, identity);
+    const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, this.#context.snapshot, plan, this.#context.source, identity, this.#queryOfMessages());
     this.#base = await runBase(session, plan, this.#run.base, origin);
     if (this.#base?.compared !== undefined) this.#tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${this.#base.compared}` });
     const files = await this.#rowsAndFiles();
@@ -111,11 +111,19 @@ class RealmExport {
     this.#tell({ kind: 'warning', text });
   }
 
+  #queryOfMessages(): string {
+    const { messages, usermessages } = messageQueries(this.#run.plan);
+    return digestOfQueries(messages, usermessages);
+  }
+
   #baseReport(parts: Parts): BaseReport | undefined {
     if (this.#base === undefined) return undefined;
-    let messagesFiles = 0;
-    for (const part of parts.messages()) if (part.base === true) messagesFiles += 1;
-    return { name: this.#base.base.name, compared: this.#base.compared, messagesFiles, files: this.#filesOfBase };
+    let [messagesFiles, mended] = [0, 0];
+    for (const part of parts.messages()) {
+      if (part.base === true) messagesFiles += 1;
+      if (part.mended === true) mended += 1;
+    }
+    return { name: this.#base.base.name, compared: this.#base.compared, messagesFiles, mended, files: this.#filesOfBase };
   }
 
   /** Rows and files at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
@@ -195,16 +203,14 @@ class RealmExport {
 
   async #exportMessages(): Promise<void> {
     const { session, journal, output, plan } = this.#run;
-    const messages = this.#table('zerver_message') as PlannedTable;
-    const usermessages = this.#table('zerver_usermessage');
+    const queries = messageQueries(plan);
     const ids = messageIdsQuery(plan.compiled, plan.parameters);
     const planned = await planFiles(join(output.run, 'messages-files'), messageFiles(session, ids))
-      .catch((error: unknown) => { throw copyError(error, messages.name, ids, session.user ?? 'the role'); });
+      .catch((error: unknown) => { throw copyError(error, queries.messages.table, ids, session.user ?? 'the role'); });
     this.#messagesFiles = planned.count;
     this.#tell({ kind: 'planned', messages: planned.messages, messageFiles: planned.count });
-    if (planned.count === 0) return this.#emptyMessagesFile(usermessages);
-    const usermessagesQuery = usermessages && rowQuery(usermessages, queryOf(usermessages, plan.compiled, plan.parameters));
-    await this.#messageSegments(planned, { messages: rowQuery(messages, messagesQuery(messages, plan.compiled, plan.parameters)), usermessages: usermessagesQuery }, journal);
+    if (planned.count === 0) return this.#emptyMessagesFile(queries.usermessages?.table);
+    await this.#messageSegments(planned, queries, journal);
   }
 
   /** No more segments exist at a time than keep all workers busy. */
@@ -232,10 +238,10 @@ class RealmExport {
   }
 
   /** Zulip writes a first messages file even where there is no message. */
-  async #emptyMessagesFile(usermessages: PlannedTable | undefined): Promise<void> {
+  async #emptyMessagesFile(usermessages: string | undefined): Promise<void> {
     if (this.#run.plan.request.mode === 'user') return;
     const path = messagesPath(1);
-    const members: Member[] = ['zerver_message', ...(usermessages === undefined ? [] : [usermessages.name])].map((key) => ({ key, value: [] }));
+    const members: Member[] = ['zerver_message', ...(usermessages === undefined ? [] : [usermessages])].map((key) => ({ key, value: [] }));
     this.#messagesFiles = 1;
     this.#finished(await assemble(this.#directory, path, members), false);
   }

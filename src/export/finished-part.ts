@@ -13,8 +13,9 @@ export interface FinishedPart {
   readonly clients?: readonly number[] | undefined;
   /** Of a messages file: digest of the ids of its messages. */
   readonly ids?: string | undefined;
-  /** Taken over from the base of the run. */
+  /** Taken over from the base of the run, or from there with a few rows changed. */
   readonly base?: true | undefined;
+  readonly mended?: true | undefined;
 }
 
 /** What the journal says of a file that an earlier run finished. */

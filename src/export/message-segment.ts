@@ -76,6 +76,11 @@ export function digestOfIds(ids: readonly number[]): string {
   return createHash('sha256').update(ids.join()).digest('hex');
 }
 
+/** The query of the messages from the first file to the last. */
+export function messageRange(select: string, files: readonly MessageFile[]): string {
+  return bindMessageRange(select, (files[0] as MessageFile).after, (files.at(-1) as MessageFile).until);
+}
+
 /** The longest runs of neighbours that `belongs` takes: each is one query. */
 export function consecutive<T>(all: readonly T[], belongs: (each: T) => boolean): T[][] {
   const runs: T[][] = [];
@@ -116,8 +121,7 @@ async function usermessageFields(client: pg.Client, queries: MessageQueries): Pr
 async function copyMessages<O extends Out>(
   client: pg.Client, messages: RowQuery, files: readonly MessageFile[], open: (file: MessageFile) => O, onProgress: OnProgress,
 ): Promise<DealtFile<O>[]> {
-  const [first, last] = [files[0] as MessageFile, files.at(-1) as MessageFile];
-  const query = { ...messages, select: bindMessageRange(messages.select, first.after, last.until) };
+  const query = { ...messages, select: messageRange(messages.select, files) };
   const fields = await describeQuery(client, query);
   const dealt = new DealtMessages(files, fields, open);
   const encoder = encoderOf(query, fields, dealt);

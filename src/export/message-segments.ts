@@ -1,19 +1,36 @@
 /** Segments of the messages files, made as the workers ask for them. */
 import type { Journal } from '../package/journal.js';
 import type { PlannedMessageFile } from '../plan/message-files.js';
+import type { ExportPlan } from '../plan/plan-export.js';
+import { messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Base } from './base.js';
 import type { BaseVersions } from './changed-files.js';
 import { basePart, digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { MessageFile, MessageQueries } from './message-segment.js';
 import { messagesPath } from './part-paths.js';
 import type { PlannedFiles } from './planned-files.js';
+import { rowQuery } from './row-query.js';
 import type { MessageSegment } from './segment.js';
 
 /** How many messages files a worker takes at once: enough to keep the sets of a segment's query cheap, few enough to share out. */
 const FILES_PER_SEGMENT = 16;
 
+/** With a base: most files are only asked for, and the sets cost more than that. */
+const FILES_PER_SEGMENT_OF_BASE = 64;
+
 /** How many segments each worker should get at least, so that all end at about the same time. */
 const SHARES = 4;
+const SHARES_OF_BASE = 2;
+
+/** What messages files are made by. */
+export function messageQueries({ tables, compiled, parameters }: ExportPlan): MessageQueries {
+  const table = (name: string): PlannedTable | undefined => tables.find((each) => each.name === name);
+  const [messages, usermessages] = [table('zerver_message') as PlannedTable, table('zerver_usermessage')];
+  return {
+    messages: rowQuery(messages, messagesQuery(messages, compiled, parameters)),
+    usermessages: usermessages && rowQuery(usermessages, queryOf(usermessages, compiled, parameters)),
+  };
+}
 
 /** The base of a run, and by what the server tells new rows from its rows. */
 export interface RunBase {
@@ -25,7 +42,8 @@ export interface RunBase {
 
 /** @param jobs workers */
 export async function* messageSegments(planned: PlannedFiles, queries: MessageQueries, journal: Journal, given: RunBase | undefined, jobs: number): AsyncGenerator<MessageSegment> {
-  const size = Math.min(FILES_PER_SEGMENT, Math.ceil(planned.count / (jobs * SHARES)));
+  const [most, shares] = given?.versions === undefined ? [FILES_PER_SEGMENT, SHARES] : [FILES_PER_SEGMENT_OF_BASE, SHARES_OF_BASE];
+  const size = Math.min(most, Math.ceil(planned.count / (jobs * shares)));
   const query = digestOfQueries(queries.messages, queries.usermessages);
   const file = ({ number, after, until, rows }: PlannedMessageFile): MessageFile => {
     const path = messagesPath(number);

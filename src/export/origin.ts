@@ -18,6 +18,8 @@ export interface Origin {
   readonly run: RunIdentity;
   readonly snapshot: { readonly id: string; /** ISO 8601. */ readonly takenAt: string };
   readonly server: OriginServer;
+  /** Digest of the queries that messages files are made by. */
+  readonly query: string;
   /** The tables of the messages files, with their partitions. */
   readonly tables: readonly TableFact[];
   /** Users whose usermessages travel. */
@@ -47,11 +49,12 @@ export const MESSAGE_TABLES = ['zerver_message', 'zerver_usermessage'] as const;
 /** Selection of the users whose usermessages travel. */
 const RECEIVERS = 'usermessage_user';
 
-export async function readOrigin(client: pg.Client, { id, takenAt }: Pick<Snapshot, 'id' | 'takenAt'>, plan: ExportPlan, { schema }: Source, run: RunIdentity): Promise<Origin> {
+/** @param client a session in the snapshot @param query digest of the queries of messages files */
+export async function readOrigin(client: pg.Client, { id, takenAt }: Pick<Snapshot, 'id' | 'takenAt'>, plan: ExportPlan, { schema }: Source, run: RunIdentity, query: string): Promise<Origin> {
   const { rows } = await client.query<{ oid: number }>(`
     SELECT c.oid::int8::float8 AS oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)`, [schema, MESSAGE_TABLES]);
   return {
-    format: 1, run, snapshot: { id, takenAt }, server: await originServer(client),
+    format: 1, run, snapshot: { id, takenAt }, query, server: await originServer(client),
     tables: await factsWithChildren(client, rows.map(({ oid }) => oid)), receivers: await receivers(client, plan),
   };
 }

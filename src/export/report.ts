@@ -41,6 +41,8 @@ export interface BaseReport {
   readonly compared: string | undefined;
   /** Messages files and pulled files that were taken over. */
   readonly messagesFiles: number;
+  /** Messages files that were taken over but for a few rows. */
+  readonly mended: number;
   readonly files: number;
 }
 
@@ -87,8 +89,8 @@ export async function writeReport(report: Report): Promise<void> {
   await assemble(directory, 'report.json', members, 'indented', report.flushed);
 }
 
-function baseMember({ name, compared, messagesFiles, files }: BaseReport): object {
-  return { ...name, rows: compared === undefined ? 'by their versions' : `compared one by one: ${compared}`, taken_over: { messages_files: messagesFiles, files } };
+function baseMember({ name, compared, messagesFiles, mended, files }: BaseReport): object {
+  return { ...name, rows: compared === undefined ? 'by their versions' : `compared one by one: ${compared}`, taken_over: { messages_files: messagesFiles, messages_files_but_for_a_few_rows: mended, files } };
 }
 
 /** `[{"class":…,"reason":…,"count":…,"rows":[…]},…]`, an entry a line. */

@@ -20,6 +20,7 @@ const FARTHEST = 2n ** 31n - 10_000_000n;
 
 /** @returns why the versions cannot be believed; undefined where they can */
 export function distrust(base: Origin, now: Origin): string | undefined {
+  if (base.query !== now.query) return 'other people agree, or were approved, than then, or the system bots have other ids';
   const [then, server] = [base.server, now.server];
   if (server.system === null || then.system === null) return 'the role may not ask which cluster it is (pg_control_system)';
   if (server.system !== then.system) return 'it is another cluster';

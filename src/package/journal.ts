@@ -42,8 +42,9 @@ export interface JournalPart {
   readonly record?: unknown;
   readonly identity?: string | undefined;
   readonly oddMetadata?: unknown;
-  /** Taken over from the base of the run. */
+  /** Taken over from the base of the run, or from there with a few rows changed. */
   readonly base?: true | undefined;
+  readonly mended?: true | undefined;
 }
 
 /** The snapshot that lines come out of. */

@@ -1,4 +1,5 @@
 // A standby is where a careful DBA exports from. It is read only, lags behind, and cancels what stands in its recovery's way.
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { PRIMARY, startStandby } from '../testbed/standby-server.js';
@@ -10,6 +11,8 @@ import { query } from './grown-database.js';
 import { sessions } from './blocked-export.js';
 import { differingPaths } from './same-tree.js';
 import { setTimeout as sleep } from 'node:timers/promises';
+
+t.setTimeout(240_000);
 
 t.test('a hot standby', async (t) => {
   const root = t.testdir({});
@@ -27,6 +30,18 @@ t.test('a hot standby', async (t) => {
   }
   t.same(differingPaths(join(root, 'primary', 'acme'), join(root, 'standby', 'acme')), [], 'gives the same export');
 
+  await t.test('catches up with a base of its primary, and its primary with its', async (t) => {
+    await query(url, 'UPDATE zerver_usermessage SET flags = flags | 2 WHERE id IN (SELECT id FROM zerver_usermessage ORDER BY id LIMIT 3)');
+    const { code, stderr } = await runExport(url, join(root, 'fresh'));
+    t.equal(code, 0, stderr);
+    for (const [name, from, base] of [['there', there, 'primary'], ['here', url, 'standby']] as const) {
+      const caught = await runExport(from, join(root, name), '--base', join(root, base, 'acme'));
+      t.equal(caught.code, 0, caught.stderr);
+      t.same(differingPaths(join(root, 'fresh', 'acme'), join(root, name, 'acme')), []);
+      t.match(baseOf(join(root, name, 'acme')), { rows: 'by their versions' });
+    }
+  });
+
   await t.test('that cancels a query is told as that, with what to set', async (t) => {
     const output = join(root, 'cancelled');
     // Vacuum on the primary removes rows that the snapshot on the standby still sees.
@@ -40,4 +55,19 @@ t.test('a hot standby', async (t) => {
     t.match(stderr, /^realmlift: RECOVERY_CONFLICT \[\w+.*max_standby_streaming_delay.*hot_standby_feedback/);
     t.equal(stderr.trimEnd().split('\n').length, 1);
   });
+
+  await t.test('that was promoted has a history of its own', async (t) => {
+    await query(there, 'SELECT pg_promote()');
+    const alone = await runExport(there, join(root, 'alone'));
+    t.equal(alone.code, 0, alone.stderr);
+    const { code, stderr } = await runExport(there, join(root, 'promoted'), '--base', join(root, 'fresh', 'acme'));
+    t.equal(code, 0, stderr);
+    t.same(differingPaths(join(root, 'alone', 'acme'), join(root, 'promoted', 'acme')), []);
+    t.match(baseOf(join(root, 'promoted', 'acme')), { rows: /^compared one by one: the server was promoted or restored since: timeline 1 then, 2 now/ });
+  });
 });
+
+/** What the report says of the base. */
+function baseOf(directory: string): unknown {
+  return (JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as { base: unknown }).base;
+}

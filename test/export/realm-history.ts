@@ -82,7 +82,7 @@ export const HAPPENINGS: Readonly<Record<string, Happening>> = {
   ],
   'a channel with messages': (random) => [`
     WITH channel AS (INSERT INTO zerver_stream SELECT r.* FROM (SELECT s, (SELECT max(id) + 1 FROM zerver_stream) AS id, (SELECT max(id) + 1 FROM zerver_recipient) AS recipient FROM zerver_stream s WHERE realm_id = ${REALM} ORDER BY id LIMIT 1) AS old,
-      LATERAL jsonb_populate_record(old.s, jsonb_build_object('id', old.id, 'name', 'channel ' || old.id, 'recipient_id', NULL, 'invite_only', ${random(2) === 0})) AS r RETURNING id)
+      LATERAL jsonb_populate_record(old.s, jsonb_build_object('id', old.id, 'name', 'channel ' || old.id, 'email_token', md5('channel ' || old.id), 'recipient_id', NULL, 'invite_only', ${random(2) === 0})) AS r RETURNING id)
     INSERT INTO zerver_recipient (id, type, type_id) SELECT (SELECT max(id) + 1 FROM zerver_recipient), 2, id FROM channel`,
   `UPDATE zerver_stream s SET recipient_id = r.id FROM zerver_recipient r WHERE r.type = 2 AND r.type_id = s.id AND s.recipient_id IS NULL`,
   newMessages(random, ", 'recipient_id', (SELECT recipient_id FROM zerver_stream ORDER BY id DESC LIMIT 1)")],

@@ -1,0 +1,177 @@
+/**
+ * A messages file of a base of which a few rows have changed: everybody sets flags everywhere, and now and then an old message is edited.
+ * The server sends these rows alone, and the others are taken over as they stand in the base. Where that is not certain to be
+ * the file that a fresh export would have, nothing is written.
+ */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type pg from 'pg';
+import { PartFile } from '../package/part-file.js';
+import { bindMessageIds } from '../plan/parameters.js';
+import type { DealtSink } from '../transform/row-sinks.js';
+import { messageRange, type MessageQueries } from './message-segment.js';
+import type { KnownFile } from './changed-files.js';
+import { copyEncoded, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
+import type { FinishedPart } from './finished-part.js';
+
+/** A file with more new rows than this share is exported anew, which then costs as much. */
+const SHARE = 0.25;
+
+/** Bytes of a base's file, which is held in memory. */
+const LARGEST = 64 << 20;
+
+/** OIDs of bool, int8, int2, int4: rows of these alone hold no braces but their own. */
+const FLAT = new Set([16, 20, 21, 23]);
+/** OIDs of json and jsonb, in which anything may be nested. */
+const NESTED = new Set([114, 3802]);
+
+export function isMendable({ base, ids, newMessages, newUsermessages, joined }: KnownFile): boolean {
+  return joined === 0 && base.size <= LARGEST && newMessages.length <= ids.length * SHARE && newUsermessages.length <= (base.rows.zerver_usermessage ?? 0) * SHARE;
+}
+
+/** JSON of rows by their ids. */
+type Rows = ReadonlyMap<number, Buffer>;
+
+/**
+ * Writes what can be mended of the files.
+ *
+ * @param files of one segment, see isMendable @param base directory of the base
+ * @returns which file is which finished part now; of a damaged one of the base undefined
+ */
+export async function mendFiles(client: pg.Client, queries: MessageQueries, files: readonly KnownFile[], base: string, directory: string, onProgress: (progress: Progress) => void): Promise<Map<KnownFile, FinishedPart | 'damaged'>> {
+  const mended = new Map<KnownFile, FinishedPart | 'damaged'>();
+  const { messages, usermessages } = queries;
+  if (files.length === 0 || usermessages === undefined || messages.keys[0] !== 'id') return mended;
+  const range = { ...messages, select: messageRange(messages.select, files.map(({ file }) => file)) };
+  const received = { ...usermessages, select: bindMessageIds(usermessages.select, files.flatMap(({ ids }) => ids)) };
+  const newMessages = await rowsOf(client, range, files.flatMap((each) => each.newMessages), (type) => !NESTED.has(type), onProgress);
+  const newUsermessages = await rowsOf(client, received, files.flatMap((each) => each.newUsermessages), (type) => FLAT.has(type), onProgress);
+  if (newMessages === undefined || newUsermessages === undefined) return mended;
+  for (const known of files) {
+    const bytes = await readFile(join(base, known.base.path)).catch(() => undefined);
+    if (bytes === undefined || createHash('sha256').update(bytes).digest('hex') !== known.base.sha256) mended.set(known, 'damaged');
+    else {
+      const pieces = piecesOf(bytes, known, newMessages, newUsermessages, usermessages.table);
+      if (pieces !== undefined) mended.set(known, await written(join(directory, known.file.path), pieces, known));
+    }
+  }
+  return mended;
+}
+
+/** @returns undefined where a column is of a type that `may` does not take */
+async function rowsOf(client: pg.Client, query: RowQuery, ids: readonly number[], may: (type: number) => boolean, onProgress: (progress: Progress) => void): Promise<Rows | undefined> {
+  if (ids.length === 0) return new Map();
+  // The first column says which row it is, and is not written.
+  const named: RowQuery = { ...query, keys: ['', ...query.keys], stripped: ['', ...query.stripped], select: `SELECT t.id AS mended_row, t.* FROM (${query.select}) AS t WHERE t.id = ANY ('{${ids.join(',')}}'::bigint[]) ORDER BY t.id` };
+  const fields = await describeQuery(client, named);
+  if (!fields.every(({ dataTypeID }) => may(dataTypeID))) return undefined;
+  const rows = new HeldRows();
+  const encoder = encoderOf(named, fields, rows);
+  await copyEncoded(client, named, fields, encoder, (chunk) => encoder.push(chunk), onProgress);
+  return rows.held;
+}
+
+/** Holds each row by its id. */
+class HeldRows implements DealtSink {
+  readonly shown = [0];
+  readonly values = new Float64Array(1);
+  readonly held = new Map<number, Buffer>();
+  #pieces: Buffer[] = [];
+
+  write(bytes: Uint8Array): void {
+    this.#pieces.push(Buffer.from(bytes));
+  }
+
+  endRow(): void {
+    this.held.set(this.values[0] as number, Buffer.concat(this.#pieces));
+    this.#pieces = [];
+  }
+}
+
+/** A row's bytes in the base, from `start` to before `end`. */
+interface Place {
+  readonly start: number;
+  readonly end: number;
+  readonly row: Buffer;
+}
+
+/** The bytes of the mended file; undefined where it must be exported anew. */
+function piecesOf(bytes: Buffer, known: KnownFile, newMessages: Rows, newUsermessages: Rows, table: string): Buffer[] | undefined {
+  // No text holds it: there its quotes would have a backslash.
+  const between = bytes.lastIndexOf(`],"${table}":[`);
+  const begin = between + `],"${table}":[`.length;
+  const end = bytes.length - ']}'.length;
+  if (between === -1 || begin > end) return undefined;
+  const messages = placesOfMessages(bytes, known, newMessages, between);
+  const usermessages = messages && placesOfUsermessages(bytes, known, newUsermessages, begin, end);
+  if (messages === undefined || usermessages === undefined) return undefined;
+  const pieces: Buffer[] = [];
+  let at = 0;
+  for (const { start, end: until, row } of [...messages, ...usermessages.replaced, ...usermessages.appended]) {
+    pieces.push(bytes.subarray(at, start), row);
+    at = until;
+  }
+  return [...pieces, bytes.subarray(at)];
+}
+
+function placesOfMessages(bytes: Buffer, { ids, newMessages }: KnownFile, rows: Rows, end: number): Place[] | undefined {
+  const places: Place[] = [];
+  let at = 0;
+  for (const id of newMessages) {
+    const row = rows.get(id);
+    const next = ids[ids.indexOf(id) + 1];
+    const start = bytes.indexOf(`{"id":${id},`, at);
+    const until = next === undefined ? end : bytes.indexOf(`,{"id":${next},`, start);
+    if (row === undefined || start === -1 || until === -1 || until > end || !sameClient(row, bytes.subarray(start, until))) return undefined;
+    places.push({ start, end: until, row });
+    at = until;
+  }
+  return places;
+}
+
+/** Which clients a file's messages were sent with is known of the base, and no edit changes it. */
+function sameClient(one: Buffer, other: Buffer): boolean {
+  const client = (row: Buffer): unknown => (JSON.parse(row.toString()) as Record<string, unknown>).sending_client;
+  return client(one) === client(other);
+}
+
+function placesOfUsermessages(bytes: Buffer, { base, usermessages, newUsermessages }: KnownFile, rows: Rows, begin: number, end: number): { replaced: Place[]; appended: Place[] } | undefined {
+  const replaced: Place[] = [];
+  const appended: Place[] = [];
+  const last = bytes.lastIndexOf('{', end);
+  let highest = last < begin ? -Infinity : (JSON.parse(bytes.toString('utf8', last, end)) as { id: number }).id;
+  for (const id of newUsermessages) {
+    const row = rows.get(id);
+    if (row === undefined) return undefined;
+    const found = placeOfRow(bytes, id, replaced.at(-1)?.end ?? begin, end);
+    if (found !== undefined) replaced.push({ ...found, row });
+    // Zulip gives rising ids; a new row in between is for a whole export.
+    else if (id < highest) return undefined;
+    else {
+      appended.push({ start: end, end, row: highest === -Infinity ? row : Buffer.concat([Buffer.from(','), row]) });
+      highest = id;
+    }
+  }
+  // What is there besides is of the base, and all that is in the base is there: nothing was deleted.
+  return (base.rows.zerver_usermessage ?? 0) + appended.length === usermessages ? { replaced, appended } : undefined;
+}
+
+function placeOfRow(bytes: Buffer, id: number, from: number, end: number): Omit<Place, 'row'> | undefined {
+  for (const mark of [',', '}']) {
+    const at = bytes.indexOf(`"id":${id}${mark}`, from);
+    if (at !== -1 && at < end) return { start: bytes.lastIndexOf('{', at), end: bytes.indexOf('}', at) + 1 };
+  }
+  return undefined;
+}
+
+async function written(path: string, pieces: readonly Buffer[], { file, base, ids, usermessages }: KnownFile): Promise<FinishedPart> {
+  const out = new PartFile(path);
+  try {
+    for (const piece of pieces) out.write(piece);
+    const rows = { ...base.rows, zerver_message: ids.length, zerver_usermessage: usermessages };
+    return { path: file.path, ...(await out.finish()), rows, ids: base.ids, clients: base.clients, mended: true };
+  } finally {
+    out.abandon();
+  }
+}

@@ -1,0 +1,239 @@
+// What the base of an export may be, and what it may not: transactions under way, damage, kills, files, and bases that do not fit.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, cpSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import pg from 'pg';
+import t from 'tap';
+import type { BasePlace } from '../../src/export/base.js';
+import { openLocalStore } from '../../src/files/local-store.js';
+import { openS3Store } from '../../src/files/s3-store.js';
+import { withFaultyProxy } from '../files/faulty-proxy.js';
+import { uploadsDirectory } from '../testbed/expected-export.js';
+import { BUCKETS, withS3 } from '../testbed/s3-server.js';
+import { AVATAR_SALT } from '../testbed/test-data.js';
+import { withTestDatabase } from '../testbed/test-database.js';
+import { CHANGES } from './database-changes.js';
+import { runExport } from './export-process.js';
+import { query, withGrownDatabase } from './grown-database.js';
+import { exported, killedAt } from './killed-export.js';
+import { differingPaths } from './same-tree.js';
+import { exportFrom, exportRealm, tableFile, type TestSource } from './test-source.js';
+
+t.setTimeout(300_000);
+
+interface BaseMember { readonly rows: string; readonly taken_over: { readonly messages_files: number; readonly files: number } }
+
+/** What the report says of the base. */
+function baseOf(directory: string): BaseMember {
+  return (JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as { base: BaseMember }).base;
+}
+
+const place = (directory: string): BasePlace => ({ directory, shownAs: directory, hasFiles: true });
+
+const CHOICES = { randomSeed: 'test', verify: false } as const;
+
+t.test('a transaction under way when the base was taken', async (t) => {
+  const root = t.testdir({});
+  await withGrownDatabase(async (url) => {
+    const client = new pg.Client({ connectionString: url, options: '-c search_path=zulip,pg_catalog' });
+    await client.connect();
+    const flag = (at: number): string => `UPDATE zerver_usermessage SET flags = flags | 64 WHERE message_id = (SELECT id FROM zerver_message WHERE realm_id = 2 ORDER BY id OFFSET ${at} LIMIT 1)`;
+    await client.query('BEGIN; SELECT txid_current(); SAVEPOINT one');
+    await client.query(flag(100));
+    await client.query('RELEASE one; SAVEPOINT two');
+    await client.query(flag(2100));
+    // Others that begin later end before the base, in between and behind it.
+    await query(url, flag(4100));
+    const base = await exported(t, url, join(root, 'base'));
+    await client.query('RELEASE two');
+    await client.query('COMMIT');
+    await client.end();
+    const fresh = await exported(t, url, join(root, 'fresh'));
+    const caught = await exported(t, url, join(root, 'caught'), '--base', base);
+    t.same(differingPaths(fresh, caught), [], 'is no part of it, nor are its subtransactions');
+    t.match(baseOf(caught), { rows: 'by their versions', taken_over: { messages_files: 3 } }, 'what began behind it is asked for again as well');
+    const again = await exported(t, url, join(root, 'again'), '--base', caught);
+    t.same(differingPaths(fresh, again), []);
+    t.match(baseOf(again), { taken_over: { messages_files: 6 } });
+    t.match(JSON.parse(readFileSync(join(again, 'manifest.json'), 'utf8')), { base: { taken_at: String, snapshot: String, manifest_sha256: /^[0-9a-f]{64}$/ } });
+  });
+});
+
+t.test('killed, resumed, and its base', async (t) => {
+  const root = t.testdir({});
+  await withGrownDatabase(async (url) => {
+    const base = await exported(t, url, join(root, 'base'));
+    cpSync(base, join(root, 'untouched'), { recursive: true, preserveTimestamps: true });
+    await query(url, CHANGES['messages read and starred'] as string);
+    const output = join(root, 'out');
+    await killedAt(url, output, 20, '--base', base);
+    t.match(await runExport(url, output, '--resume'), { code: 1, stderr: /RESUME_MISMATCH.*base was [0-9a-f]{64} and is nothing/ });
+    await query(url, CHANGES['an early message deleted'] as string);
+    const fresh = await exported(t, url, join(root, 'fresh'));
+    await killedAt(url, output, 40, '--base', base, '--resume');
+    const actual = await exported(t, url, output, '--base', base, '--resume');
+    t.same(differingPaths(fresh, actual), [], 'gives the same export');
+    for (const path of readdirSync(actual).filter((name) => name.endsWith('.json'))) appendFileSync(join(actual, path), 'changed in place');
+    t.same(differingPaths(join(root, 'untouched'), base), [], 'and leaves the base as it was');
+  });
+});
+
+t.test('a base of which a part is damaged', async (t) => {
+  const root = t.testdir({});
+  await withGrownDatabase(async (url) => {
+    const base = await exported(t, url, join(root, 'base'));
+    const flip = (path: string): void => {
+      const bytes = readFileSync(path);
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+      writeFileSync(path, bytes);
+    };
+    const [upload] = tableFile(base, 'uploads/records.json') as unknown as { path: string }[];
+    flip(join(base, 'messages-000002.json'));
+    rmSync(join(base, 'messages-000003.json'));
+    flip(join(base, 'uploads', upload?.path ?? ''));
+    const fresh = await exported(t, url, join(root, 'fresh'));
+    const { code, stderr } = await runExport(url, join(root, 'out'), '--base', base, '--json');
+    t.equal(code, 0, stderr);
+    for (const path of ['messages-000002.json', 'messages-000003.json', upload?.path ?? '-']) t.match(stderr, new RegExp(`${path} is not what the earlier run finished`));
+    t.same(differingPaths(fresh, join(root, 'out', 'acme')), [], 'is made again');
+
+    const refused = async (name: string, pattern: RegExp, ...words: string[]): Promise<void> => {
+      const ended = await runExport(url, join(root, 'refused'), ...words);
+      t.match(ended, { stderr: pattern }, name);
+      t.ok([2, 3].includes(ended.code ?? 0), `${name}: ${ended.code}`);
+    };
+    const copy = join(root, 'copy');
+    cpSync(fresh, copy, { recursive: true });
+    await refused('another realm', /BASE_OF_ANOTHER.*realm was acme and is globex/, '--base', copy, '--realm', 'globex');
+    await refused('another mode', /BASE_OF_ANOTHER.*mode was full and is public/, '--base', copy, '--mode', 'public', '--force');
+    await refused('many realms', /BASE_OF_MANY/, '--base', copy, '--realm', 'acme', '--realm', 'globex');
+    await refused('new ids', /--base takes over files that have the ids of the old server/, '--base', copy, '--remap');
+    await refused('a stream', /--base takes over files of a directory/, '--base', copy, '--output', '-');
+    await withTestDatabase('zulip-11/local', async (other) => {
+      t.match(await runExport(other, join(root, 'refused'), '--base', copy), { code: 3, stderr: /BASE_OF_ANOTHER.*database was/ }, 'another server');
+    });
+    appendFileSync(join(copy, 'manifest.json'), ' ');
+    await refused('another manifest', /BASE_DAMAGED.*manifest\.json is not the one/, '--base', copy);
+    const journal = readFileSync(join(copy, 'catch-up.journal'));
+    writeFileSync(join(copy, 'catch-up.journal'), journal.subarray(0, -90));
+    await refused('a cut journal', /BASE_DAMAGED.*damaged or cut/, '--base', copy);
+    rmSync(join(copy, 'catch-up.journal'));
+    await refused('no journal', /BASE_UNFIT.*has no catch-up\.journal/, '--base', copy);
+    renameSync(join(copy, 'manifest.json'), join(copy, 'other.json'));
+    await refused('no manifest', /BASE_UNFIT.*is no finished export/, '--base', copy);
+    await killedAt(url, join(root, 'killed'), 20);
+    await refused('unfinished', /BASE_UNFIT.*stopped half-way/, '--base', join(root, 'killed', 'acme.partial'));
+    t.notOk(readdirSync(root).includes('refused') && readdirSync(join(root, 'refused')).length > 0, 'nothing is left of what was refused');
+  });
+});
+
+t.test('other people agree than then', async (t) => {
+  const root = t.testdir({});
+  await withGrownDatabase(async (url) => {
+    const { rows } = await query(url, "SELECT delivery_email FROM zerver_userprofile WHERE realm_id = 2 AND NOT is_bot AND is_active AND NOT is_mirror_dummy ORDER BY role, id LIMIT 4");
+    const emails = rows.map((row) => row.delivery_email as string);
+    const list = (name: string, count: number): string => {
+      writeFileSync(join(root, name), emails.slice(0, count).join('\n'));
+      return join(root, name);
+    };
+    const base = await exported(t, url, join(root, 'base'), '--users', list('three', 3));
+    const fresh = await exported(t, url, join(root, 'fresh'), '--users', list('four', 4));
+    const caught = await exported(t, url, join(root, 'caught'), '--users', list('four', 4), '--base', base);
+    t.same(differingPaths(fresh, caught), [], 'gives the same export');
+    t.match(baseOf(caught).rows, /^compared one by one: other people agree/);
+    const less = await exported(t, url, join(root, 'less'), '--users', list('three', 3), '--base', caught);
+    t.same(differingPaths(base, less), [], 'and back');
+  });
+});
+
+t.test('files of the local disk', async (t) => {
+  const root = t.testdir({});
+  const uploadsDir = join(root, 'uploads');
+  cpSync(await uploadsDirectory('zulip-11/local'), uploadsDir, { recursive: true, preserveTimestamps: true });
+  await withTestDatabase('zulip-11/local', async (url) => {
+    const source: TestSource = { dataset: 'zulip-11/local', url, openStore: () => openLocalStore({ uploadsDir }) };
+    const base = await exportRealm(source, join(root, 'base'), 'acme', CHOICES);
+    const keys = (tableFile(base, 'uploads/records.json') as unknown as { path: string }[]).map(({ path }) => join(uploadsDir, 'files', path));
+    const [swapped = '', gone = '', replaced = ''] = keys;
+    const { atime, mtime, size } = statSync(swapped);
+    writeFileSync(swapped, Buffer.alloc(size, 'x'));
+    utimesSync(swapped, atime, mtime);
+    rmSync(gone);
+    cpSync(keys[3] ?? '', `${replaced}.new`, { preserveTimestamps: true });
+    renameSync(`${replaced}.new`, replaced);
+    const icon = join(uploadsDir, 'avatars', '2', 'realm', readdirSync(join(uploadsDir, 'avatars', '2', 'realm'))[0] ?? '');
+    appendFileSync(icon, 'more');
+    const fresh = await exportRealm(source, join(root, 'fresh'), 'acme', CHOICES);
+    const caught = await exportRealm(source, join(root, 'caught'), 'acme', { ...CHOICES, base: place(base) });
+    t.same(differingPaths(fresh, caught), [], 'are the same as a fresh export has them');
+    const all = readdirSync(fresh, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && /(uploads|avatars|emoji|realm_icons)\//.test(`${entry.parentPath}/`) && entry.name !== 'records.json').length;
+    t.equal(baseOf(caught).taken_over.files, all - 3, 'and taken over but for those that are not the same file');
+  });
+});
+
+t.test('files of buckets', async (t) => {
+  const root = t.testdir({});
+  await withTestDatabase('zulip-11/s3', (url) => withS3(async (server) => {
+    const seen: string[] = [];
+    await withFaultyProxy(server.endpoint, ({ method, path }) => {
+      seen.push(`${method} ${path}`);
+      return undefined;
+    }, async ({ endpoint }) => {
+      const source: TestSource = {
+        dataset: 'zulip-11/s3', url, openStore: () => openS3Store({
+          endpoint, region: 'us-east-1', uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars, credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' },
+        }),
+      };
+      const requests = async (output: string, base?: string): Promise<{ directory: string; objects: string[]; listings: number }> => {
+        seen.splice(0);
+        const directory = await exportRealm(source, join(root, output), 'acme', { ...CHOICES, base: base === undefined ? undefined : place(base) });
+        const objects = seen.filter((each) => !each.includes('list-type=2') && /^GET \/[^/]+\/./.test(each));
+        return { directory, objects, listings: seen.filter((each) => each.includes('list-type=2')).length };
+      };
+      const first = await requests('base');
+      t.ok(first.objects.length > 20, `${first.objects.length} objects, ${first.listings} listings`);
+      const second = await requests('second', first.directory);
+      t.same(second.objects, [], 'unchanged objects are not asked for');
+      t.ok(second.listings <= first.listings + 4, `${second.listings} listings`);
+      t.same(differingPaths(first.directory, second.directory), []);
+
+      const records = tableFile(first.directory, 'uploads/records.json') as unknown as { s3_path: string; user_profile_id: number }[];
+      const [changed, gone] = records;
+      await server.client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key: changed?.s3_path, Body: 'other content', Metadata: { user_profile_id: String(changed?.user_profile_id), realm_id: '2' } }));
+      await server.client.send(new DeleteObjectCommand({ Bucket: BUCKETS.uploads, Key: gone?.s3_path }));
+      const fresh = await requests('fresh');
+      const caught = await requests('caught', second.directory);
+      t.same(differingPaths(fresh.directory, caught.directory), [], 'an object that was replaced, and one that is gone');
+      t.equal(caught.objects.length <= 4, true, `are asked for: ${caught.objects.join()}`);
+
+      await t.test('the base itself in a bucket', async (t) => {
+        const run = async (output: string, ...words: string[]): Promise<{ code: number | null; stderr: string }> => {
+          const child = spawn(process.execPath, [join(import.meta.dirname, '..', '..', 'src', 'cli.js'), 'export', '--realm', 'acme', '--output', output, '--no-verify', '--quiet', '--random-seed', 'test', ...words], {
+            env: { ...process.env, ...server.environment, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'], S3_UPLOADS_BUCKET: BUCKETS.uploads, S3_AVATARS_BUCKET: BUCKETS.avatars }, stdio: ['ignore', 'ignore', 'pipe'],
+          });
+          let stderr = '';
+          child.stderr.on('data', (chunk: Buffer) => { stderr += chunk.toString(); });
+          const [code] = await once(child, 'close') as [number | null];
+          return { code, stderr };
+        };
+        t.match(await run(`s3://${BUCKETS.avatars}/exports`), { code: 0 });
+        t.match(await run(join(root, 'of-bucket'), '--base', `s3://${BUCKETS.avatars}/exports/acme`), { code: 0 });
+        t.same(differingPaths(fresh.directory, join(root, 'of-bucket', 'acme')), []);
+        t.match(baseOf(join(root, 'of-bucket', 'acme')), { rows: 'by their versions', taken_over: { messages_files: 1, files: 0 } });
+        t.match(await run(join(root, 'none'), '--base', `s3://${BUCKETS.avatars}/exports/globex`), { code: 3, stderr: /BASE_UNFIT.*s3:\/\/zulip-avatars\/exports\/globex has no manifest\.json/ });
+      });
+    });
+  }));
+});
+
+t.test('an export that was made together with others is no base', async (t) => {
+  const root = t.testdir({});
+  await withTestDatabase('zulip-11/local', async (url) => {
+    const uploadsDir = await uploadsDirectory('zulip-11/local');
+    const source: TestSource = { dataset: 'zulip-11/local', url, openStore: () => openLocalStore({ uploadsDir }) };
+    await exportFrom(source, join(root, 'all'), 'all', CHOICES);
+    await t.rejects(exportRealm(source, join(root, 'out'), 'acme', { ...CHOICES, base: place(join(root, 'all', 'acme')) }), { code: 'BASE_UNFIT' });
+  });
+});
