@@ -49,7 +49,7 @@ export async function rowsOfViews(client: pg.Client, compiled: CompiledRegistry,
 
 /** What an export learns from the messages that it has copied, asked of the selection of these messages. */
 function given(sql: string): string {
-  return sql.replaceAll(':message_ids', '(SELECT array_agg(id) FROM exported_message)')
+  return sql.replaceAll(':message_ids', '(SELECT array_agg(id) FROM exported_message)::bigint[]')
     .replaceAll(':message_client_ids', '(SELECT array_agg(sending_client_id) FROM exported_message)::bigint[]');
 }
 

@@ -40,6 +40,6 @@ export async function setFaults(client: pg.Client, source: Source, exported: Exp
 
 /** What the run learns of the messages that it has copied, asked of the selection of these messages. */
 function given(sql: string): string {
-  return sql.replaceAll('= ANY (:message_ids)', 'IN (SELECT id FROM exported_message)')
+  return sql.replaceAll(':message_ids', '(SELECT array_agg(id) FROM exported_message)::bigint[]')
     .replaceAll('SELECT unnest(:message_client_realm_ids), unnest(:message_client_ids)', 'SELECT tenant, sending_client_id FROM exported_message');
 }
