@@ -34,7 +34,7 @@ import { canJoinSet } from './plan/plan-set.js';
 import type { Realm } from './plan/realm.js';
 import { useSchema } from './plan/search-path.js';
 import { readSource } from './plan/source.js';
-import { findTargets, type Target, type TargetRequest } from './plan/targets.js';
+import { findTargets, sharedDirectories, type Target, type TargetRequest } from './plan/targets.js';
 import type { PreparedRemap } from './remap/remap-request.js';
 import { finishReport } from './report/finish-report.js';
 import type { Place } from './report/place.js';
@@ -189,9 +189,11 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
   const { jobs, orphans = 'report', salt, avatars, migrationStatus, onEvent } = options;
   const context: RunContext = { ...source, jobs, orphans, salt, avatars, migrationStatus, onEvent };
   if (targets.length > 1) onEvent({ kind: 'targets', count: targets.length });
-  const together = targetsOfSet(targets, options);
-  const others = targets.filter((target) => !together.includes(target));
-  const outcomeOf = new Map<Target, Outcome>();
+  const refused = sharedDirectories(targets);
+  const outcomeOf = new Map<Target, Outcome>([...refused].map(([target, error]) => [target, { target, error }]));
+  const together = targetsOfSet(targets.filter((target) => !refused.has(target)), options);
+  const ofSet = new Set(together);
+  const others = targets.filter((target) => !ofSet.has(target) && !refused.has(target));
   if (together.length > 0) {
     const onCopied = (): void => { if (others.length === 0) letGo(context); };
     for (const outcome of await exportSet(context, together, setOptions(options, onCopied))) outcomeOf.set(outcome.target, 'result' in outcome ? { ...outcome, result: { ...outcome.result, outside: undefined } } : outcome);

@@ -35,6 +35,18 @@ export function copyError(cause: unknown, table: string | undefined, select: str
   return new RealmliftError('COPY_FAILED', 'copy', `the server could not send the rows (${serverReason(code, message)})`, { table, cause });
 }
 
+/**
+ * SQLSTATE classes of what is wrong with rows: a value that cannot be had (22), a damaged page or a long value that is gone (XX), a disk
+ * that does not give a page (58), a row too long (54), more rows than there may be (21). What is wrong with the server or its limits is another thing.
+ */
+const OF_ROWS = /^(21|22|54|58|XX)/;
+
+/** Whether the server failed at rows that it was to read, so that it may well be able to read others. @param error its own, or what copyError made of it */
+export function isOfRows(error: unknown): boolean {
+  const { code, severity } = (error instanceof RealmliftError ? error.cause : error) as Partial<ServerError> | undefined ?? {};
+  return severity !== undefined && OF_ROWS.test(code ?? '');
+}
+
 /** The server's refusal, with the query to ask again for its reason. */
 export class UndecodableRows extends RealmliftError {
   readonly select: string;

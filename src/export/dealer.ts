@@ -66,9 +66,9 @@ export async function deal(
   }
 }
 
-/** A row that JSON cannot hold: the realm's fault, and not that of the others. */
+/** A row that JSON cannot hold, or that the server cannot send: the realm's fault, and not that of the others. */
 export class RowFault extends RealmliftError {
-  /** Id of the realm. */
+  /** Id of the realm; NaN where only those that were asked for together are known. */
   readonly realmId: number;
 
   constructor(cause: RealmliftError, realmId: number) {

@@ -3,7 +3,8 @@
  * target after target is put together from what was dealt out to it, verified and published.
  */
 import { randomBytes } from 'node:crypto';
-import { asRealmliftError, type RealmliftError } from '../errors.js';
+import { isOfRows } from '../copy/copy-error.js';
+import { asRealmliftError, RealmliftError } from '../errors.js';
 import { flushTogether } from '../package/flush-together.js';
 import { Journal } from '../package/journal.js';
 import type { MigrationStatusResult } from '../package/migration-status.js';
@@ -14,18 +15,22 @@ import type { CompiledView, Decisions } from '../plan/compile-view.js';
 import { planExport, type ExportPlan } from '../plan/plan-export.js';
 import { planSet } from '../plan/plan-set.js';
 import type { Realm } from '../plan/realm.js';
+import { useSchema } from '../plan/search-path.js';
 import type { Target } from '../plan/targets.js';
+import { withLoan } from '../snapshot/snapshot.js';
 import type { Place } from '../report/place.js';
 import type { VerifyReport } from '../verify/verify-export.js';
 import { inTurn } from './in-turn.js';
 import { checkBeforehand } from './check-beforehand.js';
 import { closeSet } from './close-references.js';
+import { RowFault } from './dealer.js';
 import { FinisherPool } from './finisher-pool.js';
 import { tablesByClass, type RealmResult, type RunContext } from './realm-run.js';
 import { SetRows } from './set-rows.js';
 import { exportSetTarget, type SetOfTargets } from './set-target.js';
 import { botRows, spoolsWanted } from './set-wanted.js';
 import { SpoolReader } from './spool-reader.js';
+import { withoutFaulty } from './without-faulty.js';
 
 /** Targets that are put together at once: while one waits for its files, another is verified. */
 const AT_ONCE = 4;
@@ -72,6 +77,8 @@ class SetExport {
   readonly #options: SetExportOptions;
   readonly #outcomes = new Map<Target, SetOutcome>();
   #first: Promise<ExportPlan> | undefined;
+  /** The disk has no room: the targets that are left need not try. */
+  #full: RealmliftError | undefined;
   /** What stays of the set. */
   #ledger: readonly CompiledView[] = [];
 
@@ -143,10 +150,23 @@ class SetExport {
   }
 
   async #export(taken: readonly Taken[], directory: string, status: MigrationStatusResult | undefined): Promise<void> {
-    const { snapshot: { client }, source, jobs, onEvent } = this.#context;
-    const realms = taken.map(({ target }) => target.realm);
-    const { plan, refused } = await closeSet(client, planSet(source, realms, this.#options.decisions, await this.#avatarless(realms)), source);
-    if (refused.size > 0) {
+    const { snapshot, snapshot: { client }, source, jobs, onEvent } = this.#context;
+    const avatarless = await this.#avatarless(taken.map(({ target }) => target.realm));
+    const refused = new Map<number, RealmliftError>();
+    const closed = await withoutFaulty(taken.map(({ target }) => target.realm.id), async (ids) => {
+      const asked = new Set(ids);
+      const realms = taken.map(({ target }) => target.realm).filter(({ id }) => asked.has(id));
+      return withLoan(snapshot, 'plan', () => undefined, async (session, giveBack) => {
+        await useSchema(session, source.schema);
+        const result = await closeSet(session, planSet(source, realms, this.#options.decisions, avatarless), source)
+          .catch((error: unknown) => { throw isOfRows(error) ? new RowFault(asRealmliftError(error), NaN) : error; });
+        giveBack(true);
+        return result;
+      });
+    }, (realmId, fault) => refused.set(realmId, fault));
+    for (const { refused: more } of closed) for (const [realmId, error] of more) refused.set(realmId, error);
+    const plan = closed[0]?.plan;
+    if (plan === undefined || refused.size > 0) {
       for (const { target } of taken) if (refused.has(target.realm.id)) this.#fail(target, refused.get(target.realm.id));
       const rest = taken.filter(({ target }) => !refused.has(target.realm.id));
       if (rest.length > 0) await this.#export(rest, directory, status);
@@ -187,9 +207,11 @@ class SetExport {
       await inTurn(left.slice(at, at + PUBLISHED_AT_ONCE), AT_ONCE, async ({ ordinal, ...taken }) => {
         try {
           this.#context.snapshot.lost.throwIfAborted();
+          if (this.#full !== undefined) throw this.#full;
           whole.push({ taken, result: await this.#finish(set, ordinal, taken) });
         } catch (error) {
           this.#context.snapshot.lost.throwIfAborted();
+          if (isDiskFull(error)) this.#full ??= error;
           this.#fail(taken.target, error);
         }
       });
@@ -233,4 +255,9 @@ class SetExport {
     // The new names.
     await flushTogether(root, []);
   }
+}
+
+/** No space on the disk, and not that one file is larger than it may be. */
+function isDiskFull(error: unknown): error is RealmliftError {
+  return error instanceof RealmliftError && error.code === 'DISK_FULL' && error.message.startsWith('no space left');
 }

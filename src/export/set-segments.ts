@@ -3,8 +3,10 @@
  * usermessages of such a range. Each is one COPY into one spool.
  */
 import type pg from 'pg';
+import { isOfRows } from '../copy/copy-error.js';
+import { RealmliftError } from '../errors.js';
 import { bindMessageIds } from '../plan/parameters.js';
-import { deal, NOBODY, Ordinals, type DealtQuery } from './dealer.js';
+import { deal, NOBODY, Ordinals, RowFault, type DealtQuery } from './dealer.js';
 import { messagesIn, RowIndex, type MessageFilesOfSet } from './message-index.js';
 import type { Progress } from './row-query.js';
 import type { Spool } from './spool-format.js';
@@ -20,8 +22,10 @@ interface SetSegment {
   readonly query: DealtQuery;
   /** Of the spool. */
   readonly path: string;
+  /** Rows of one realm alone are asked for. */
+  readonly alone: boolean;
   /** Of the server's planner, to be off for this query. */
-  readonly off?: 'enable_sort' | 'enable_nestloop' | undefined;
+  readonly off?: 'enable_sort' | 'enable_nestloop' | 'enable_mergejoin' | undefined;
 }
 
 /** Groups of its spool are the targets. */
@@ -51,8 +55,17 @@ export interface DealtRows {
   readonly clients: readonly (readonly [ordinal: number, client: number])[];
 }
 
-/** @throws RealmliftError as deal */
+/** @throws RealmliftError as deal; RowFault where the server cannot send the rows of some realm */
 export async function dealSegment(client: pg.Client, segment: AnySetSegment, onProgress: (progress: Progress) => void): Promise<DealtRows> {
+  try {
+    return await dealPlanned(client, segment, onProgress);
+  } catch (error) {
+    // Of one realm alone the error says more as it is.
+    throw error instanceof RealmliftError && !(error instanceof RowFault) && !segment.alone && isOfRows(error) ? new RowFault(error, NaN) : error;
+  }
+}
+
+async function dealPlanned(client: pg.Client, segment: AnySetSegment, onProgress: (progress: Progress) => void): Promise<DealtRows> {
   if (segment.off === undefined) return dealInto(client, segment, onProgress);
   await client.query(`SET LOCAL ${segment.off} = off`);
   const dealt = await dealInto(client, segment, onProgress);

@@ -1,5 +1,6 @@
 /** What a run exports: realms by name, or single users of realms. */
 import type pg from 'pg';
+import { EXIT, RealmliftError } from '../errors.js';
 import { findUsers, type UserEntry } from './user-list.js';
 import { findRealm, listRealms, type Realm } from './realm.js';
 
@@ -54,8 +55,20 @@ async function findRealms(client: pg.Client, { realms, exclude }: TargetRequest)
   return found;
 }
 
-/** A subdomain is a file name already, but the root realm's is empty; an address may hold anything. */
+/** What a run has in its output directory besides its exports, and unfinished exports: no realm's directory is called so. */
+const TAKEN = /^\.|\.partial$|^(?:manifest\.json|report\.html|catch-up\.journal)$/;
+
+/** A subdomain is a file name already, but the root realm's is empty; an address may hold anything. Two names never become one. */
 function directoryName(name: string): string {
   if (name === '') return '_root';
-  return name.replace(/[^A-Za-z0-9._@+-]/g, (char) => `%${(char.codePointAt(0) as number).toString(16)}`).replace(/^\./, '%2e');
+  const encoded = name.replace(/[^A-Za-z0-9._@+-]/g, (char) => `%${(char.codePointAt(0) as number).toString(16)}`);
+  return encoded === '_root' ? '%5froot' : TAKEN.test(encoded) ? encoded.replace(/\.(?=[^.]*$)/, '%2e').replace(/^\./, '%2e') : encoded;
+}
+
+/** Targets that would be written to the same directory, each with why it is not exported: only a database that has lost Zulip's constraints has such. */
+export function sharedDirectories(targets: readonly Target[]): Map<Target, RealmliftError> {
+  const byDirectory = new Map<string, Target[]>();
+  for (const target of targets) byDirectory.set(target.directory, [...byDirectory.get(target.directory) ?? [], target]);
+  return new Map([...byDirectory.values()].filter((same) => same.length > 1).flatMap((same) => same.map((target) => [target, new RealmliftError('REALM_AMBIGUOUS', 'plan',
+    `${same.length} realms have the subdomain "${target.realm.stringId}" (ids ${same.map(({ realm }) => realm.id).join(', ')})`, { table: 'zerver_realm', hint: 'give each a subdomain of its own in the database; Zulip allows no two of one name', exit: EXIT.nothingExported })] as const)));
 }

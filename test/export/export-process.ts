@@ -31,12 +31,12 @@ export async function startExport(url: string, output: string, ...words: string[
 }
 
 /** Runs an export in a shell after `limit`, such as `ulimit -f 100`. */
-export async function runLimited(limit: string, url: string, output: string): Promise<Ended> {
-  return started(spawn('/bin/sh', ['-c', `${limit}; exec "$@"`, 'sh', ...(await command(output, []))], { env: environment(url), stdio: ['ignore', 'ignore', 'pipe'] })).ended;
+export async function runLimited(limit: string, url: string, output: string, ...words: string[]): Promise<Ended> {
+  return started(spawn('/bin/sh', ['-c', `${limit}; exec "$@"`, 'sh', ...(await command(output, words))], { env: environment(url), stdio: ['ignore', 'ignore', 'pipe'] })).ended;
 }
 
 async function command(output: string, words: readonly string[]): Promise<[string, ...string[]]> {
-  const realm = words.includes('--realm') ? [] : ['--realm', 'acme'];
+  const realm = words.includes('--realm') || words.includes('--all-realms') ? [] : ['--realm', 'acme'];
   const uploads = await uploadsDirectory('zulip-11/local');
   return [process.execPath, CLI, 'export', ...realm, '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', '--no-verify', ...(words.includes('--json') ? [] : ['--quiet']), ...words];
 }
