@@ -5,7 +5,7 @@
  * KILL_ROUNDS says how often (default 40), KILL_SEED which moments: a failure prints the seed that repeats it as far as
  * processes can be repeated.
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -100,6 +100,37 @@ t.test('killed at every line of the journal', async (t) => {
       const written = await killedAt(url, output, lines);
       const actual = existsSync(join(output, 'acme')) ? join(output, 'acme') : await exported(t, url, output, '--resume');
       t.same(differingPaths(fresh, actual), [], `killed after ${written} lines`);
+      rmSync(output, { recursive: true });
+    }
+  });
+});
+
+t.test('several realms of one run, killed at random moments', async (t) => {
+  const root = t.testdir({});
+  const random = generator(SEED);
+  const realms = ['acme', 'closed', 'globex', 'tiny'];
+  await withGrownDatabase(async (url) => {
+    const alone = join(root, 'alone');
+    for (const realm of realms) await exported(t, url, alone, '--realm', realm);
+    const started = performance.now();
+    await exported(t, url, join(root, 'together'), ...realms.flatMap((realm) => ['--realm', realm]));
+    const length = performance.now() - started;
+    for (let round = 1; round <= ROUNDS / 4; round++) {
+      const output = join(root, 'out');
+      const left = (): string[] => realms.filter((realm) => !existsSync(join(output, realm)));
+      const story: string[] = [];
+      for (let kill = 0; kill <= random() * KILLS && left().length > 0; kill++) {
+        const running = await startExport(url, output, ...left().flatMap((realm) => ['--realm', realm]), '--resume');
+        const moment = random() * length;
+        const [name, end] = ENDS[Math.floor(random() * ENDS.length)] as (typeof ENDS)[number];
+        await Promise.race([sleep(moment), running.ended]);
+        await end(url, running);
+        const { code, signal } = await running.ended;
+        story.push(`${name} after ${moment.toFixed(0)} ms (${signal ?? code}), left ${left().join(' ')}`);
+      }
+      if (left().length > 0) await exported(t, url, output, ...left().flatMap((realm) => ['--realm', realm]), '--resume');
+      for (const realm of realms) t.same(differingPaths(join(alone, realm), join(output, realm)), [], `round ${round}: ${realm}: ${story.join('; ')}`);
+      t.same(readdirSync(output).filter((name) => name.startsWith('.') || name.endsWith('.partial')), [], 'nothing is left of them');
       rmSync(output, { recursive: true });
     }
   });

@@ -12,7 +12,8 @@ import { withIsolationDatabase } from './isolation-database.js';
 import { oracle } from './oracle.js';
 import { servers } from './server-arbitrary.js';
 import { rowsOf, type Row } from './server-rows.js';
-import { exportOne, exportOptions, readTables, withEpochTimestamps, writeUploads } from './whole-export.js';
+import { runExport } from '../../src/export.js';
+import { directoryOf, exportOne, exportOptions, readTables, withEpochTimestamps, writeUploads } from './whole-export.js';
 
 const SERVERS = Number(process.env.ISOLATION_EXPORTS ?? 8);
 const SEED = process.env.ISOLATION_SEED === undefined ? 20250331 : Number(process.env.ISOLATION_SEED);
@@ -36,6 +37,13 @@ for (const [half, release] of ([11, 12] as const).entries()) t.test(`random serv
       const mode = (['full', 'consent', 'public'] as const)[index % 3] as 'full' | 'consent' | 'public';
       const whole = await exportOne({ ...options, targets, mode });
       t.same(differences(withEpochTimestamps(oracle(server, { release, realmId, mode }).tables), readTables(whole)), [], `server ${index}, ${mode}`);
+
+      // All realms of the server in one run, each held against what it is alone.
+      const together = await runExport({ ...options, output: `${options.output}-all`, targets: { ...targets, realms: 'all' }, mode: 'full' });
+      for (const outcome of together) {
+        const { tables } = oracle(server, { release, realmId: outcome.target.realm.id, mode: 'full' });
+        t.same(differences(withEpochTimestamps(tables), readTables(directoryOf(outcome))), [], `server ${index}, realm ${outcome.target.realm.id} of ${together.length} in one run`);
+      }
 
       if (approved.length > 0) {
         const approvedFilesOnly = index % 2 === 0;
