@@ -40,6 +40,7 @@ export const ERROR_NOTES: Readonly<Record<string, readonly [cause: string, cure:
   PG_DUMP_MISSING: ['The schema of a backup is written by pg_dump, which is not installed or not found.', 'install the package postgresql-client, or name the program with --pg-dump'],
   PG_DUMP_OLD: ['pg_dump is older than the server, and refuses such.', 'install the postgresql-client of the server\'s version, and name its pg_dump with --pg-dump'],
   QUEUE_UNREACHABLE: ['The database of the queue does not answer, or refuses.', 'check the URL of --queue: a database of its own, in which the queue is kept'],
+  REALM_AMBIGUOUS: ['Two realms have one subdomain, which Zulip never allows: the database has lost a constraint, and nobody can tell which is meant.', 'give each a subdomain of its own'],
   REALMS_FILE: ['The file of --realms cannot be read.', 'check its path and rights'],
   REALM_UNKNOWN: ['No realm of the server has that subdomain.', 'the message lists close names; the root domain\'s realm is called ""'],
   REFUSED: ['The S3 server refused what the message says.', 'give the credentials s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject'],
