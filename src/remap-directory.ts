@@ -3,7 +3,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { takeOutputDirectory } from './package/output-directory.js';
 import type { RemapResult } from './remap/remap-export.js';
 import { applyRemap, prepareRemap, requireBase, type RemapRequest } from './remap/remap-request.js';
-import { finishReport } from './report/finish-report.js';
+import { writePage } from './report/finish-report.js';
 import { requireGood } from './verify/require-good.js';
 
 export interface RemappedExport extends RemapResult {
@@ -23,7 +23,8 @@ export async function remapDirectory(input: string, output: string, request: Rem
   try {
     const result = await applyRemap(prepared, { from: input, to: place.partial, files: 'copy' });
     const verified = verify ? await requireGood(place.partial, {}, 'nothing was published; --no-verify publishes all the same') : undefined;
-    await finishReport(place.partial, { verified, place: { directory: place.final } });
+    // report.json has what was counted already: other ids change nothing of it.
+    await writePage(place.partial, { verified, place: { directory: place.final } });
     place.publish();
     return { ...result, directory: place.final };
   } catch (error) {

@@ -15,7 +15,7 @@ import { readFacts, type FactsRequest, type Times } from './realm-facts.js';
 import { realmPage } from './realm-page.js';
 
 export interface Finished extends Pick<FactsRequest, 'verified' | 'gone'> {
-  /** Undefined for what was made of other exports. */
+  /** Undefined for exports that were joined. */
   readonly times?: Times | undefined;
   /** Where the export will be. */
   readonly place: Place;
