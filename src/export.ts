@@ -21,6 +21,7 @@ import { WorkerPool } from './export/worker-pool.js';
 import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
 import type { FileStore } from './files/file-store.js';
 import type { OrphanChoice } from './files/pull-files.js';
+import { NONE } from './package/manifest.js';
 import type { MigrationStatusOptions } from './package/migration-status.js';
 import { Journal } from './package/journal.js';
 import { takeOutputDirectory, type OutputDirectory } from './package/output-directory.js';
@@ -89,6 +90,8 @@ export interface ExportOptions {
   /** The server's avatar_salt. */
   readonly salt: string | undefined;
   readonly avatars: boolean;
+  /** Rows alone travel: the store is one of which nothing is taken. */
+  readonly withoutFiles?: boolean | undefined;
   /** Makes the random parts repeatable. */
   readonly randomSeed: string | undefined;
   /** An earlier export of the same realm, whose files are taken over as far as they still hold. */
@@ -289,7 +292,7 @@ function choices(options: ExportOptions, target: Pick<Target, 'userId' | 'approv
     ...(options.consentMessage === undefined ? {} : { consent_message: options.consentMessage }),
     ...(options.zulipVersion === undefined ? {} : { zulip_version: options.zulipVersion }),
     strip: [...options.decisions.strip], keep: [...options.decisions.keep], avatars: options.avatars,
-    ...(options.orphans === undefined || options.orphans === 'report' ? {} : { orphans: options.orphans }),
+    ...(options.withoutFiles === true ? { files: NONE } : options.orphans === undefined || options.orphans === 'report' ? {} : { orphans: options.orphans }),
   };
 }
 

@@ -7,7 +7,7 @@ import { statfs } from 'node:fs/promises';
 import { checkArrival, type ArrivalName, type Check } from './arrival/arrival-checks.js';
 import { RealmliftError } from './errors.js';
 import { AREAS } from './files/wanted-files.js';
-import { MANIFEST } from './package/manifest.js';
+import { isWithoutFiles, MANIFEST } from './package/manifest.js';
 import { areaOf, type ReadableExport } from './pipe/finished-export.js';
 import { withTableFiles } from './pipe/opened-tables.js';
 import { openReadableExport } from './pipe/readable-export.js';
@@ -48,7 +48,8 @@ export async function checkImport(directory: string, options: ImportCheckOptions
   });
   add('manifest', source instanceof RealmliftError ? source.message : found(report, MANIFEST), report.manifest ? `all ${report.totals.files} files are there that manifest.json lists` : `there is none, as in Zulip's own exports: nothing says whether the ${report.totals.files} files are all`);
   add('rows', found(report, 'rows'), `${rowsOf(report)} rows, no reference points outside`);
-  add('files', found(report, 'files'), 'every attachment has its record, every record its file');
+  const none = !(source instanceof RealmliftError) && isWithoutFiles(source.header);
+  add('files', found(report, 'files'), none ? 'there are none, as --no-files asked: links in messages to uploads will lead nowhere' : 'every attachment has its record, every record its file');
   if (source instanceof RealmliftError) return [...checks, { name: 'kind', outcome: 'unknown', what: DAMAGED }];
   add('kind', kindFailure(source), `one realm${source.header.mode === undefined ? '' : `, ${source.header.mode} export`}`);
   checks.push(await disk(source, options.uploadsDir));

@@ -14,7 +14,6 @@ import { wholeNumber } from './whole-number.js';
 interface ExportArguments extends RunArguments, RemapArguments, RealmArguments {
   readonly mode: 'full' | 'consent' | 'public';
   readonly users?: string;
-  readonly files: 'approved' | 'all';
   readonly allowUnknown?: true;
   readonly consentMessage?: number;
   readonly force?: true;
@@ -50,7 +49,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
   return command.action(async (options: ExportArguments) => {
     refuseContradictions([
       { when: options.users !== undefined && isGiven(command, 'mode') && options.mode !== 'consent', message: `--users makes a consent export of the approved users, and not one of mode ${options.mode}`, hint: 'leave out --mode, or --users' },
-      { when: options.users === undefined && isGiven(command, 'files'), message: '--files says whose files travel beside those of --users', hint: 'add --users FILE, or leave out --files' },
+      { when: options.users === undefined && options.files !== false && isGiven(command, 'files'), message: '--files says whose files travel beside those of --users', hint: 'add --users FILE, or leave out --files' },
       { when: options.base !== undefined && options.queue !== undefined, message: '--base takes over files where this machine sees them, and with --queue other machines do the work', hint: 'leave out one of them' },
       { when: options.base !== undefined && options.output === '-', message: '--base takes over files of a directory, and --output - makes none', hint: 'give a directory with --output, or leave out --base' },
       { when: options.consentMessage !== undefined && (options.users !== undefined || options.mode !== 'consent'), message: '--consent-message says who consented, which only --mode consent asks', hint: 'add --mode consent, or leave out --consent-message' },

@@ -11,6 +11,7 @@ import { inStream } from '../report/place.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
 import { conclude, resultOf } from './conclude.js';
+import { NO_FILES } from '../files/no-files.js';
 import { refuseContradictions } from './contradictions.js';
 import { duration } from './duration.js';
 import { addLockOptions, type LockOptions } from './lock-options.js';
@@ -36,6 +37,8 @@ export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, 
   readonly strict?: true;
   readonly verify: boolean;
   readonly avatars: boolean;
+  /** False of an export of rows alone. */
+  readonly files: 'approved' | 'all' | boolean;
   readonly zulipDir?: string;
   readonly zulipSecrets?: string;
   readonly migrationStatus?: string;
@@ -61,6 +64,7 @@ export function addRunOptions(command: Command): Command {
     .option('--migration-status <file>', 'a migration_status.json to use as it is')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf, for the avatar_salt (else ZULIP_AVATAR_SALT)')
     .optionsGroup('Files:')
+    .option('--no-files', 'export rows alone: no uploaded files, avatars, emoji and icons, and no rows of attachments, which the import refuses without their files')
     .option('--no-avatars', 'leave the avatars out, when the salt is not known')
     .optionsGroup('Where to:')
     .addOption(new Option('--format <format>', 'with --output -: a tar of the directory, or one line of JSON a row').choices(['directory', 'ndjson']))
@@ -76,6 +80,11 @@ type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly
 /** @throws RealmliftError CONNECTION_STRING, FILES_UNKNOWN, SECRETS_FILE */
 export function sharedOptions(options: RunArguments): SharedOptions {
   const { env } = process;
+  const files = options.files !== false;
+  refuseContradictions([
+    { when: !files && options.orphans === 'copy', message: '--no-files exports no files, and --orphans copy would', hint: 'leave out one of them' },
+    { when: !files && options.queue !== undefined, message: 'workers of a queue fetch files, and --no-files exports none', hint: 'leave out one of them' },
+  ]);
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
     queue: options.queue === undefined ? undefined : { settings: connectionSettings(options.queue, env), silence: Math.ceil(options.workerTimeout / 1000) },
@@ -84,8 +93,8 @@ export function sharedOptions(options: RunArguments): SharedOptions {
     decisions: decisionsOf(options),
     zulipVersion: options.zulipVersion,
     migrationStatus: { file: options.migrationStatus, zulipDir: options.zulipDir },
-    openStore: filesStore(options, env), fileJobs: options.fileJobs, orphans: options.orphans,
-    salt: avatarSalt({ secretsFile: options.zulipSecrets, env }), avatars: options.avatars, verify: options.verify, randomSeed: options.randomSeed,
+    openStore: files ? filesStore(options, env) : () => Promise.resolve(NO_FILES), fileJobs: options.fileJobs, orphans: files ? options.orphans : 'ignore', withoutFiles: !files,
+    salt: files ? avatarSalt({ secretsFile: options.zulipSecrets, env }) : undefined, avatars: files && options.avatars, verify: options.verify, randomSeed: options.randomSeed,
   };
 }
 

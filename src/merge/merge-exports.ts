@@ -3,9 +3,9 @@
  * publish. Nothing is at the output path before all of it is.
  */
 import { basename, dirname, join, resolve } from 'node:path';
-import { isNarrated, tellAhead, tellPhase, tellProgress, VERIFICATION } from '../narration.js';
+import { isNarrated, tellAhead, tellPhase, tellProgress, tellWarning, VERIFICATION } from '../narration.js';
 import { rowsByTable, type JournalPart } from '../package/journal.js';
-import type { ManifestHeader } from '../package/manifest.js';
+import { isWithoutFiles, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.js';
 import { finishReport } from '../report/finish-report.js';
 import { areaFileCount, tableFiles } from '../pipe/finished-export.js';
@@ -79,6 +79,8 @@ function tellMergeAhead(inputs: readonly MergeInput[]): void {
 }
 
 async function mergeInto(directory: string, inputs: readonly MergeInput[], fail: boolean): Promise<Omit<MergeResult, 'directory'>> {
+  const bare = inputs.filter(({ source }) => isWithoutFiles(source.header)).length;
+  if (bare > 0) tellWarning(`${bare} of the ${inputs.length} exports were made with --no-files: what only they know of has no files`);
   const list = join(directory, RUN_DIRECTORY, 'differences.json');
   const differences = new Differences(list, fail);
   try {

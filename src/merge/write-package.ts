@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { assemble, type Member } from '../package/assemble.js';
 import { OUR_CONSENT, ZULIP_CONSENT } from '../package/consent-files.js';
 import type { JournalPart } from '../package/journal.js';
-import { MANIFEST, readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
+import { isWithoutFiles, NONE, MANIFEST, readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { statsJson, statsText, type FileCounts } from '../package/stats.js';
 import { treeEntries } from '../package/tree-entries.js';
@@ -56,7 +56,7 @@ function headerOf(inputs: readonly MergeInput[]): ManifestHeader {
   return {
     ...latest.source.header, realmlift: VERSION, mode, realm: [...new Set(inputs.map(({ source }) => source.header.realm))].join('+'),
     // How many rows zerver_realm has: verify asks for it.
-    options: { ...(realms === 1 ? {} : { realms }), merged: inputs.map(({ source: { header } }) => ({ realm: header.realm, mode: header.mode, snapshot: header.snapshot, options: header.options })) },
+    options: { ...(realms === 1 ? {} : { realms }), ...(inputs.every(({ source: { header } }) => isWithoutFiles(header)) ? { files: NONE } : {}), merged: inputs.map(({ source: { header } }) => ({ realm: header.realm, mode: header.mode, snapshot: header.snapshot, options: header.options })) },
   };
 }
 

@@ -33,6 +33,14 @@ export interface ManifestFile {
 }
 
 /** Everything in a manifest but the list of files. */
+/** What `options.files` says of an export of rows alone. */
+export const NONE = 'none';
+
+/** Was it made with --no-files? */
+export function isWithoutFiles({ options }: Pick<ManifestHeader, 'options'>): boolean {
+  return options['files'] === NONE;
+}
+
 export interface ManifestHeader {
   format: 1;
   /** The version of realmlift that wrote the export. */

@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
-import { comparePaths, MANIFEST, readManifest, type ManifestFile } from '../package/manifest.js';
+import { comparePaths, isWithoutFiles, MANIFEST, readManifest, type ManifestFile } from '../package/manifest.js';
 import type { Census } from './census.js';
 import type { ExportKind, SharedContext } from './export-context.js';
 import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
@@ -89,6 +89,7 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
     const files = new FileChecks(pool, opened, findings, records, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
     for (const [area, count] of counts) files.compareRecords(area, count);
     // Of many exports at once nobody wants to see each.
+    if (opened.header !== undefined && isWithoutFiles(opened.header)) findings.add('note', 'attachment.json', undefined, 'exported with --no-files: no uploaded files, avatars, emoji and icons, and no rows of attachments');
     if (options.workers === undefined) tellPhase(VERIFICATION, 'bytes', await listedBytes(opened));
     await checkAllFiles(opened, files, findings);
     checkIdsOverFiles(await pool.runOnAll('finish', undefined), context.kind, new IdSpool(scratch), findings);
