@@ -130,7 +130,7 @@ t.test('files that cannot be had are named, and cost no other file', NEEDS_PG_DU
     await writeFile(Buffer.from(`${uploads}/files/2/a/\xff`, 'latin1'), 'x');
     const words = ['backup', '--to', place.to, '--recipient', place.recipient, '--uploads-dir', uploads, '--json'];
     const backup = await realmlift(words, { DATABASE_URL: source });
-    t.match(backup, { code: 4, stderr: /LOSSES .*7 uploaded files/ }, backup.stderr);
+    t.match(backup, { code: 4, stderr: /LOSSES.*7 uploaded files/ }, backup.stderr);
     const { files: count, lost } = JSON.parse(backup.stdout) as { files: number; lost: { name: string; reason: string }[] };
     t.equal(count, before.size);
     t.strictSame(lost.map(({ name, reason }) => `${name} ${reason}`), [
