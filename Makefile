@@ -25,7 +25,7 @@ ifneq ($(call asked,backup),)
   $(if $(RECIPIENTS)$(RECIPIENT),,$(error RECIPIENT= is missing: make backup TO=directory RECIPIENT=age1…))
 endif
 
-.PHONY: help export load backup sample demo test test-kill bench bench-files bench-backup bench-load bench-server bench-queue bench-catch-up lint build clean
+.PHONY: help export load backup sample demo test test-kill bench bench-files bench-backup bench-load bench-split bench-server bench-queue bench-catch-up lint build clean
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -62,11 +62,11 @@ test test-kill: node_modules/.package-lock.json
 	@npm run --silent build || { echo '0 passed, 1 failed'; exit 1; }
 	@$(if $(filter test-kill,$@),LONG_TESTS=1) node dist/test/testbed/run-tests.js
 
-#: make bench       measure an export; bench-files, bench-backup, bench-load, bench-server, bench-queue the rest
+#: make bench       measure an export; bench-files, bench-split, bench-backup, bench-load, bench-server, bench-queue the rest
 bench: build
 	@node dist/bench/bench.js
 
-bench-files bench-backup bench-load bench-server bench-queue bench-catch-up: bench-%: build
+bench-files bench-backup bench-split bench-load bench-server bench-queue bench-catch-up: bench-%: build
 	@node dist/bench/bench-$*.js
 
 #: make lint build clean

@@ -21,6 +21,8 @@ export interface Measured {
   readonly peak: number;
   /** The largest number of processes seen. */
   readonly processes: number;
+  /** What it wrote to standard error. */
+  readonly told: string;
 }
 
 /** @throws Error with what the command wrote to stderr when it fails */
@@ -46,7 +48,7 @@ export async function measure(command: readonly [string, ...string[]], env: Read
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   clearInterval(looking);
   if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}: ${await stderr}`);
-  return { seconds, processorSeconds, allProcessorSeconds, peak: peak / 1024, processes };
+  return { told: await stderr, seconds, processorSeconds, allProcessorSeconds, peak: peak / 1024, processes };
 }
 
 function tree(root: number): number[] {

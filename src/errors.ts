@@ -7,7 +7,7 @@ import { ioReason } from './io-reason.js';
 
 /** The part of the run in which an error arose, in the order of a run. */
 export type Stage =
-  | 'usage' | 'plan' | 'snapshot' | 'copy' | 'transform' | 'package' | 'files' | 'verify' | 'backup' | 'restore' | 'merge' | 'remap' | 'load' | 'queue';
+  | 'usage' | 'plan' | 'snapshot' | 'copy' | 'transform' | 'package' | 'files' | 'verify' | 'backup' | 'restore' | 'merge' | 'remap' | 'load' | 'split' | 'queue';
 
 /** Exit codes of the command line, documented in every command's help. */
 export const EXIT = {

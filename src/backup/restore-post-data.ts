@@ -6,9 +6,9 @@
  * materialized view is no reason for that: its rows are those of other tables, or of other servers.
  */
 import type pg from 'pg';
+import type { CopyInJournal } from '../copy/copy-in-journal.js';
 import { RealmliftError } from '../errors.js';
-import type { RestoreJournal } from './restore-journal.js';
-import { executeEntry, executeSettings } from './restore-schema.js';
+import { executeEntry, executeSettings, type SchemaWork } from './restore-schema.js';
 import { inOrder } from './schema-order.js';
 import type { SchemaEntry, SchemaScript } from './schema-script.js';
 import { tellPhase, tellProgress } from '../narration.js';
@@ -17,6 +17,7 @@ import { tellPhase, tellProgress } from '../narration.js';
 export const INDEXES = 'indexes and constraints';
 
 export interface PostDataSessions {
+  readonly work: SchemaWork;
   readonly jobs: number;
   readonly connect: () => Promise<pg.Client>;
   /** The database's own search path, in SQL; empty for none. */
@@ -32,7 +33,7 @@ interface Refused {
 }
 
 /** @returns what was left out, in words @throws RealmliftError SCHEMA_REFUSED naming the objects */
-export async function restorePostData({ settings, entries }: SchemaScript, { jobs, connect, path, sizes }: PostDataSessions, journal: RestoreJournal, stop: AbortSignal): Promise<string[]> {
+export async function restorePostData({ settings, entries }: SchemaScript, { work, jobs, connect, path, sizes }: PostDataSessions, journal: CopyInJournal<unknown>, stop: AbortSignal): Promise<string[]> {
   const steps = new Map(entries.map((entry, at) => [entry, `post-data ${at + 1}`]));
   const warnings: string[] = [];
   const free: pg.Client[] = [];
@@ -42,7 +43,7 @@ export async function restorePostData({ settings, entries }: SchemaScript, { job
     const client = free.pop() as pg.Client;
     try {
       await journal.step(client, steps.get(entry) as string, async () => {
-        const warning = await executeEntry(client, entry, path);
+        const warning = await executeEntry(client, entry, path, work);
         if (warning !== undefined) warnings.push(warning);
       });
       free.push(client);
@@ -58,7 +59,7 @@ export async function restorePostData({ settings, entries }: SchemaScript, { job
       const client = await connect();
       all.push(client);
       free.push(client);
-      await executeSettings(client, settings);
+      await executeSettings(client, settings, work);
     }
     tellPhase(INDEXES, 'steps', entries.length);
     let refused: Refused[] = [];
@@ -78,7 +79,7 @@ export async function restorePostData({ settings, entries }: SchemaScript, { job
     }
     const views = refused.filter(({ entry }) => entry.type === 'MATERIALIZED VIEW DATA');
     const others = refused.filter((each) => !views.includes(each));
-    if (others.length > 0) throw told(others);
+    if (others.length > 0) throw told(others, work);
     return [...warnings, ...views.map(({ error }) => `a materialized view was not filled: ${error.message}`)];
   } finally {
     await Promise.all(all.map((client) => client.end().catch(() => undefined)));
@@ -95,10 +96,9 @@ function isRefusal(error: unknown): error is RealmliftError {
 /** Objects that a message names. */
 const NAMED = 5;
 
-function told(refused: readonly Refused[]): RealmliftError {
+function told(refused: readonly Refused[], work: SchemaWork): RealmliftError {
   const [first] = refused as [Refused];
   const messages = refused.slice(0, NAMED).map(({ error }) => error.message).join('; ');
-  return new RealmliftError('SCHEMA_REFUSED', 'restore', `${messages}${refused.length > NAMED ? `; and ${refused.length - NAMED} more` : ''}`, {
-    hint: `${first.error.hint ?? 'mend it in the database, where all rows and all else are'}; then run the restore again`, cause: first.error,
-  });
+  const hint = work === 'split' ? first.error.hint : `${first.error.hint ?? 'mend it in the database, where all rows and all else are'}; then run the restore again`;
+  return new RealmliftError('SCHEMA_REFUSED', work, `${messages}${refused.length > NAMED ? `; and ${refused.length - NAMED} more` : ''}`, { hint, cause: first.error });
 }

@@ -20,6 +20,10 @@ export interface Schema {
   readonly roles: readonly string[];
 }
 
+/** Who has a schema made, for its messages. */
+export type SchemaWork = 'restore' | 'split';
+const DONE: Readonly<Record<SchemaWork, string>> = { restore: 'restored', split: 'made' };
+
 /** Kinds of objects that only a superuser may make, and without which all rows are there. */
 const SUPERUSERS = /^(EVENT TRIGGER|PUBLICATION|SUBSCRIPTION|SECURITY LABEL|FOREIGN DATA WRAPPER|PROCEDURAL LANGUAGE)/;
 
@@ -54,7 +58,7 @@ export async function readSchema(backup: OpenBackup, leftOut: LeftOut, client: p
  * @returns why it was left out, if it is of the kind that needs a superuser and the role is none
  * @throws RealmliftError SCHEMA_REFUSED
  */
-export async function executeEntry(client: pg.Client, entry: SchemaEntry, path: string): Promise<string | undefined> {
+export async function executeEntry(client: pg.Client, entry: SchemaEntry, path: string, work: SchemaWork): Promise<string | undefined> {
   const attempt = (before: string): Promise<void> => executeScript(client, `SAVEPOINT entry;\n${before}${entry.sql}\n;RELEASE SAVEPOINT entry`);
   try {
     await attempt('').catch(async (error: unknown) => {
@@ -65,16 +69,16 @@ export async function executeEntry(client: pg.Client, entry: SchemaEntry, path: 
     });
     return undefined;
   } catch (cause) {
-    const error = refused(entry, cause);
+    const error = refused(entry, cause, work);
     if ((cause as { code?: string }).code !== '42501' || !SUPERUSERS.test(entry.type)) throw error;
     await client.query('ROLLBACK TO SAVEPOINT entry');
-    return `${objectOf(entry)} was not restored: ${(cause as Error).message}`;
+    return `${objectOf(entry)} was not ${DONE[work]}: ${(cause as Error).message}`;
   }
 }
 
 /** Executes statements that are no entry: settings of a session, large objects. */
-export async function executeSettings(client: pg.Client, sql: string): Promise<void> {
-  await executeScript(client, sql).catch((cause: unknown) => { throw refused({ type: 'settings', sql: '' }, cause); });
+export async function executeSettings(client: pg.Client, sql: string, work: SchemaWork): Promise<void> {
+  await executeScript(client, sql).catch((cause: unknown) => { throw refused({ type: 'settings', sql: '' }, cause, work); });
 }
 
 /** `INDEX messages_by_subject`. */
@@ -84,18 +88,19 @@ function objectOf({ type, sql }: SchemaEntry): string {
 }
 
 /** The errors speak of objects; a violated constraint's detail, which quotes values, is left out. */
-function refused(entry: SchemaEntry, cause: unknown): RealmliftError {
+function refused(entry: SchemaEntry, cause: unknown, work: SchemaWork): RealmliftError {
   const { code, message } = cause as { code?: string; message: string };
-  return new RealmliftError('SCHEMA_REFUSED', 'restore', `the server refuses the schema (${objectOf(entry)}): ${message} (${code ?? 'connection lost'})`, { hint: hintFor(entry, code, message), cause });
+  return new RealmliftError('SCHEMA_REFUSED', work, `the server refuses the schema (${objectOf(entry)}): ${message} (${code ?? 'connection lost'})`, { hint: hintFor(entry, code, message, work), cause });
 }
 
-function hintFor({ type }: SchemaEntry, code: string | undefined, message: string): string | undefined {
+function hintFor({ type }: SchemaEntry, code: string | undefined, message: string, work: SchemaWork): string | undefined {
   if (isNameUnknown({ code })) return 'if a function names it without a schema: ALTER FUNCTION … SET search_path = … in the unfinished database';
   switch (code) {
     case '0A000': case '58P01': return "install the extension's package, or the dictionary's files, on this server";
     case '42501':
+      if (type === 'EXTENSION') return `let a superuser CREATE EXTENSION in the empty database, then run the ${work} again`;
+      if (work === 'split') return 'split as a superuser, or as the owner of the database';
       if (/role|owner/.test(message)) return '--no-owner --no-privileges leaves everything to the role that restores; or restore as a superuser';
-      if (type === 'EXTENSION') return 'let a superuser CREATE EXTENSION in the empty database, then run the restore again';
       return 'restore as a superuser, or as the owner of the database; --no-owner --no-privileges asks for the fewest rights';
     default: return undefined;
   }

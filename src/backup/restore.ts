@@ -7,7 +7,7 @@
  * 4. Sequences, then indexes and constraints, several at a time.
  * 5. In one transaction all that would interfere with the others: event triggers, and the settings of the database.
  *
- * Every step is noted in the database itself (restore-journal.ts), so that a restore that was killed goes on where it was.
+ * Every step is noted in the database itself (copy/copy-in-journal.ts), so that a restore that was killed goes on where it was.
  */
 import type pg from 'pg';
 import { RealmliftError, asRealmliftError } from '../errors.js';
@@ -49,7 +49,7 @@ export interface RestoreResult {
 }
 
 /**
- * Settings of each session beside those of the script. Durability is asked for once, at the end (restore-journal.ts): until then a
+ * Settings of each session beside those of the script. Durability is asked for once, at the end (copy/copy-in-journal.ts): until then a
  * crash of the server costs a repeated restore at worst.
  */
 const SESSION = `SET synchronous_commit = off; SET client_min_messages = warning`;
@@ -63,12 +63,17 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
   const problems = await listProblems(backup.store, contents.parts);
   if (problems.length > 0) throw damaged(problems);
 
-  const session = async (): Promise<pg.Client> => {
+  const connected = async (): Promise<pg.Client> => {
     const client = await connect(request.settings, 'restore');
     await client.query(SESSION);
     return client;
   };
-  const holder = await session();
+  const session = async (): Promise<pg.Client> => {
+    const client = await connected();
+    await RestoreJournal.join(client);
+    return client;
+  };
+  const holder = await connected();
   try {
     await refuseOtherEncoding(holder, contents);
     tellPhase('schema', 'steps');
@@ -80,11 +85,11 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
     const warnings = await restorePreData(schema, path, session, journal);
     await restoreRows(backup, { jobs, connect: session, path }, journal, stop);
     await journal.step(holder, 'sequences', () => setSequences(holder, contents));
-    warnings.push(...(await restorePostData(schema.postData, { path, sizes: storedSizes(contents), jobs, connect: session }, journal, stop)));
+    warnings.push(...(await restorePostData(schema.postData, { work: 'restore', path, sizes: storedSizes(contents), jobs, connect: session }, journal, stop)));
     await journal.finish(holder, async () => {
       warnings.push(...(await restoreSettings(holder, contents)));
     }, async () => {
-      for (const entry of schema.last) warnings.push(...toldBy(await executeEntry(holder, entry, path)));
+      for (const entry of schema.last) warnings.push(...toldBy(await executeEntry(holder, entry, path, 'restore')));
     });
     return { tables: contents.tables.length, rows: totalRows(contents), resumed, warnings };
   } catch (error) {
@@ -107,10 +112,10 @@ async function restorePreData({ preData, largeObjects }: Schema, path: string, s
   const warnings: string[] = [];
   // Sessions of their own: a script's settings stay behind in them.
   await within(session, (client) => journal.step(client, 'pre-data', async () => {
-    await executeSettings(client, preData.settings);
-    for (const entry of preData.entries) warnings.push(...toldBy(await executeEntry(client, entry, path)));
+    await executeSettings(client, preData.settings, 'restore');
+    for (const entry of preData.entries) warnings.push(...toldBy(await executeEntry(client, entry, path, 'restore')));
   }));
-  if (largeObjects !== undefined) await within(session, (client) => journal.step(client, 'large objects', () => executeSettings(client, largeObjects)));
+  if (largeObjects !== undefined) await within(session, (client) => journal.step(client, 'large objects', () => executeSettings(client, largeObjects, 'restore')));
   return warnings;
 }
 

@@ -1,41 +1,38 @@
 /** `realmlift split`: words of the command line -> one call. */
-import { once } from 'node:events';
-import { constants, createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import type { Writable } from 'node:stream';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
+import type { UploadPlace } from '../backup/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
-import { ioReason } from '../io-reason.js';
-import { readUserList } from '../plan/user-list.js';
+import { s3Settings } from '../files/s3-settings.js';
+import { streamError } from '../package/stream-error.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
+import { size, thousands } from '../numbers.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { splitRealms, type SplitRequest, type SplitResult } from '../split/split-run.js';
-import type { Write } from '../split/into-script.js';
+import { withScriptFile, writerOf } from '../split/script-file.js';
+import { leftBy, splitRealms, type Reached, type SplitRequest, type SplitResult } from '../split/split-run.js';
+import type { Left } from '../split/unfinished-split.js';
 import { collect } from './collect.js';
+import { refuseContradictions } from './contradictions.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
 import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
-import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, jsonLine, type NarrationOptions } from './narrate.js';
+import { addPeopleOptions, peopleOf, type People, type PeopleOptions } from './people-options.js';
+import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
 import { refuseTerminal } from './refuse-terminal.js';
 import type { StopWords } from './stop-signals.js';
-import { size, thousands } from '../numbers.js';
 import { wholeNumber } from './whole-number.js';
 
-interface SplitArguments extends FilesOptions, SchemaOptions, LockOptions, NarrationOptions {
+interface SplitArguments extends FilesOptions, SchemaOptions, LockOptions, PeopleOptions, NarrationOptions {
   readonly realm: string[];
   readonly targetUrl?: string;
   readonly output?: string;
+  readonly restart?: true;
   readonly filesDir?: string;
-  readonly mode: 'full' | 'consent' | 'public';
-  readonly users?: string;
-  readonly files: 'approved' | 'all';
-  readonly allowUnknown?: true;
-  readonly consentMessage?: number;
-  readonly force?: true;
+  readonly targetUploadsBucket?: string;
+  readonly targetAvatarsBucket?: string;
   readonly zulipSecrets?: string;
-  readonly newZulipSecrets?: string;
+  readonly targetZulipSecrets?: string;
   readonly avatars: boolean;
   readonly jobs: number;
   readonly pgDump: string;
@@ -45,20 +42,18 @@ export function splitCommand(): Command {
   const command = new Command('split')
     .optionsGroup('Whom:')
     .requiredOption('--realm <name>', 'subdomain of the realm; may be repeated', collect)
-    .optionsGroup('What:')
-    .addOption(new Option('--mode <mode>', 'whose private data travels, as for export').choices(['full', 'consent', 'public']).default('full'))
-    .option('--users <file>', 'users whose transfer was approved: as under consent')
-    .addOption(new Option('--files <which>', 'with --users: files that these users own, or of everybody').choices(['approved', 'all']).default('approved'))
-    .option('--allow-unknown', 'skip users that the realm does not have')
-    .option('--consent-message <id>', 'consent is a reaction to this message (before Zulip 10)', wholeNumber(1))
-    .option('--force', 'split although nobody could administer the result')
+    .optionsGroup('What:');
+  addPeopleOptions(command, 'split')
     .optionsGroup('Where to:')
     .option('--target-url <url>', 'the empty database')
     .option('--output <file>', 'instead: a script that psql loads into one; - writes it to standard output')
-    .optionsGroup('Files:')
-    .option('--files-dir <dir>', 'also copy the uploaded files, into files/ and avatars/ below it')
+    .option('--restart', 'first remove what a split that was stopped or killed left there')
+    .option('--files-dir <dir>', 'also copy the uploaded files, into files/ and avatars/ below it; alone: the files without the database')
+    .option('--target-uploads-bucket <name>', 'instead of --files-dir: the bucket of uploads of the new server, by the S3 settings, or those of the same names with TARGET_ before them')
+    .option('--target-avatars-bucket <name>', 'its bucket of avatars, emoji and icons')
+    .option('--target-zulip-secrets <file>', "the new server's zulip-secrets.conf: avatars get the names that they have there; without it, that server must take over avatar_salt")
+    .optionsGroup('What the database does not say:')
     .option('--zulip-secrets <file>', "zulip-secrets.conf of this server, for the avatar_salt (else ZULIP_AVATAR_SALT)")
-    .option('--new-zulip-secrets <file>', 'that of the new server: avatars get the names that they have there; else it must take over avatar_salt')
     .option('--no-avatars', 'leave the avatars out, when the salt is not known')
     .optionsGroup('Running:')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
@@ -69,23 +64,27 @@ export function splitCommand(): Command {
 Examples:
   realmlift split --realm acme --target-url postgresql://zulip@new.example/zulip --uploads-dir /home/zulip/uploads --files-dir /srv/acme-uploads \\
     --zulip-secrets /etc/zulip/zulip-secrets.conf
+  realmlift split --realm acme --target-url postgresql://zulip@new.example/zulip --target-uploads-bucket new-uploads --target-avatars-bucket new-avatars
   realmlift split --realm acme --output - | ssh new psql --no-psqlrc --dbname zulip
 
-Exit codes: 0 done; 1 failed: a database is unfinished and says so, create it anew; 2 wrong usage; 3 unknown realm, or refused; 4 done, but for files that are named.`);
+Exit codes: 0 done; 1 failed: a database that was begun says so, --restart begins anew; 2 wrong usage; 3 unknown realm, or refused before anything was written; 4 done, but for files that are named.`);
   return command.action(async (options: SplitArguments) => {
     const started = performance.now();
-    if (options.output === '-') refuseTerminal('a script', 'pipe it on: --output - | psql --dbname NAME');
-    const result = await longCommand(options, stopWords(options), (signal) => withDestination(options, (to) => splitRealms({ ...requestOf(options), to, signal })));
-    const seconds = (performance.now() - started) / 1000;
+    const request = requestOf(command, options);
+    let reached: Reached = 'nothing';
+    const onReached = (now: Reached): void => { reached = now; };
+    const result = await longCommand(options, stopWords(options, () => reached), (signal) => withDestination(options, (to) => splitRealms({ ...request, to, signal, onReached })));
+    const seconds = Math.round(performance.now() - started) / 1000;
+    const lost = result.files?.lost ?? 0;
     if (options.json === true) tellJson({ ...result, seconds }, options.output === '-');
-    else if (options.quiet !== true || (result.files?.lost.length ?? 0) > 0) process.stderr.write(summary(result, seconds));
-    if ((result.files?.lost.length ?? 0) > 0) process.exitCode = EXIT.losses;
+    else if (options.quiet !== true || lost > 0) process.stderr.write(summary(result, seconds));
+    if (lost > 0) process.exitCode = EXIT.losses;
   });
 }
 
-function stopWords({ targetUrl, output }: SplitArguments): StopWords {
-  const left = targetUrl !== undefined ? 'the database is unfinished and says so' : output === '-' ? 'the script has no COMMIT, so that nothing of it is kept' : `there is no ${output ?? 'script'}`;
-  return { stage: 'restore', left: () => left, hint: () => (targetUrl === undefined ? 'run it again from the start' : 'create the database anew, and run it again') };
+function stopWords({ targetUrl, output }: SplitArguments, reached: () => Reached): StopWords {
+  const left = (): Left => leftBy(targetUrl !== undefined ? 'database' : output !== undefined ? 'script' : undefined, reached());
+  return { stage: 'split', left: () => left().left, hint: () => left().hint };
 }
 
 /** What went to standard output is told beside it. */
@@ -94,66 +93,74 @@ function tellJson(result: Readonly<Record<string, unknown>>, streamed: boolean):
   else process.stdout.write(`${JSON.stringify(result)}\n`);
 }
 
-function requestOf(options: SplitArguments): Omit<SplitRequest, 'to' | 'signal'> {
+function requestOf(command: Command, options: SplitArguments): Omit<SplitRequest, 'to' | 'signal'> {
   const { env } = process;
-  const approved = options.users === undefined ? undefined : readUserList(options.users);
-  const salt = options.avatars ? avatarSalt({ secretsFile: options.zulipSecrets, env }) : undefined;
-  if (options.filesDir !== undefined && options.avatars && salt === undefined) {
-    throw new RealmliftError('SALT_MISSING', 'usage', 'the names of avatars are salted hashes, and the salt is not known', { hint: 'give --zulip-secrets FILE or ZULIP_AVATAR_SALT, or leave avatars out with --no-avatars', exit: EXIT.usage });
-  }
+  const { targetUrl, output, filesDir, targetUploadsBucket: uploads, targetAvatarsBucket: avatars, targetZulipSecrets } = options;
+  const files = filesDir !== undefined || uploads !== undefined;
+  refuseContradictions([
+    { when: targetUrl !== undefined && output !== undefined, message: 'a split goes either into a database or into a script', hint: 'give --target-url URL or --output FILE' },
+    { when: targetUrl === undefined && output === undefined && !files, message: 'it is not said where the split goes', hint: 'give --target-url URL or --output FILE' },
+    { when: (uploads === undefined) !== (avatars === undefined), message: '--target-uploads-bucket and --target-avatars-bucket go together', hint: 'name both buckets of the new server' },
+    { when: filesDir !== undefined && uploads !== undefined, message: 'files go either into a directory or into buckets', hint: 'leave out --files-dir, or the buckets' },
+    { when: targetZulipSecrets !== undefined && !files, message: '--target-zulip-secrets is for the names of avatars', hint: 'add --files-dir DIR or the buckets, or leave it out' },
+  ]);
+  if (output === '-') refuseTerminal('a script', 'pipe it on: --output - | psql --dbname NAME');
+  const { approved, allowUnknown, ...people } = peopleOf(command, options, 'split');
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
-    targets: { realms: options.realm, exclude: [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
-    mode: approved === undefined ? options.mode : 'consent', consentMessage: options.consentMessage, force: options.force === true,
+    targets: { realms: options.realm, exclude: [], users: undefined, approved, allowUnknown },
+    ...people, avatars: options.avatars,
     decisions: decisionsOf(options), zulipVersion: options.zulipVersion, jobs: options.jobs, pgDump: options.pgDump, patience: lockPatience(options),
-    files: options.filesDir === undefined ? undefined : {
-      openStore: filesStore(options, env), directory: options.filesDir, salt, approvedFilesOnly: options.files === 'approved', jobs: options.fileJobs ?? 32,
-      newSalt: options.newZulipSecrets === undefined ? undefined : avatarSalt({ secretsFile: options.newZulipSecrets, env: {} }),
-    },
+    files: files ? filesRequest(options, people) : undefined,
   };
 }
 
-/** A script gets its name when it is whole. */
-async function withDestination(options: SplitArguments, work: (to: SplitRequest['to']) => Promise<SplitResult>): Promise<SplitResult> {
-  const { targetUrl, output } = options;
-  if ((targetUrl === undefined) === (output === undefined)) {
-    throw new RealmliftError('USAGE', 'usage', 'a split goes either into a database or into a script', { hint: 'give --target-url URL or --output FILE', exit: EXIT.usage });
+function filesRequest(options: SplitArguments, { approvedFilesOnly }: Pick<People, 'approvedFilesOnly'>): SplitRequest['files'] {
+  const { env } = process;
+  const salt = options.avatars ? avatarSalt({ secretsFile: options.zulipSecrets, env }) : undefined;
+  if (options.avatars && salt === undefined) {
+    throw new RealmliftError('SALT_MISSING', 'usage', 'the names of avatars are salted hashes, and the salt is not known', { hint: 'give --zulip-secrets FILE or ZULIP_AVATAR_SALT, or leave avatars out with --no-avatars', exit: EXIT.usage });
   }
+  return {
+    openStore: filesStore(options, env), place: placeOf(options, env), salt, approvedFilesOnly, jobs: options.fileJobs ?? 32,
+    newSalt: options.targetZulipSecrets === undefined ? undefined : avatarSalt({ secretsFile: options.targetZulipSecrets, env: {} }),
+  };
+}
+
+/** Settings of the buckets' server, each of which TARGET_… replaces. */
+const S3 = ['S3_ENDPOINT', 'S3_REGION', 'S3_ADDRESSING_STYLE'] as const;
+
+function placeOf({ uploadsDir, filesDir, targetUploadsBucket: uploads, targetAvatarsBucket: avatars, caFile, fileTimeout }: SplitArguments, env: NodeJS.ProcessEnv): UploadPlace {
+  if (filesDir !== undefined) return { kind: 'directory', directory: filesDir };
+  const own = s3Settings(Object.fromEntries(S3.map((name) => [name, env[`TARGET_${name}`] ?? env[name]])));
+  const { TARGET_AWS_ACCESS_KEY_ID: accessKeyId, TARGET_AWS_SECRET_ACCESS_KEY: secretAccessKey, TARGET_AWS_SESSION_TOKEN: sessionToken } = env;
+  const sameServer = uploadsDir === undefined && own.endpoint === s3Settings(env).endpoint;
+  refuseContradictions([{
+    when: sameServer && [uploads, avatars].some((bucket) => bucket === env.S3_UPLOADS_BUCKET || bucket === env.S3_AVATARS_BUCKET),
+    message: 'the buckets of the new server are those of this one', hint: 'name others; a server that shares the buckets finds the files under the names that they have',
+  }]);
+  return {
+    kind: 'buckets', uploads: uploads as string, avatars: avatars as string,
+    connection: { ...own, caFile, timeout: fileTimeout, ...(accessKeyId === undefined || secretAccessKey === undefined ? {} : { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } }) },
+  };
+}
+
+async function withDestination({ targetUrl, output, restart }: SplitArguments, work: (to: SplitRequest['to']) => Promise<SplitResult>): Promise<SplitResult> {
   // The PG* variables of the environment are those of the server that is left.
-  if (targetUrl !== undefined) return work({ kind: 'database', settings: connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE }) });
-  if (output === '-') return work({ kind: 'script', write: writerOf(process.stdout) });
-  const partial = `${output}.partial`;
-  const file = createWriteStream(partial, { mode: 0o600, flags: constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_WRONLY } as unknown as Parameters<typeof createWriteStream>[1]);
-  try {
-    await once(file, 'open').catch((cause: unknown) => {
-      throw new RealmliftError('OUTPUT_UNUSABLE', 'usage', `cannot write ${partial}: ${ioReason(cause)}`, { hint: 'what is there is not overwritten', exit: EXIT.usage, cause });
-    });
-    const result = await work({ kind: 'script', write: writerOf(file) });
-    file.end();
-    await once(file, 'close');
-    await rename(partial, output as string);
-    return result;
-  } catch (error) {
-    if (!file.pending) await rm(partial, { force: true });
-    throw error;
-  } finally {
-    file.destroy();
-  }
+  if (targetUrl !== undefined) return work({ kind: 'database', settings: connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE }), restart: restart === true });
+  if (output === undefined) return work(undefined);
+  if (output === '-') return work({ kind: 'script', write: writerOf(process.stdout, (error) => streamError(error) as Error) });
+  return withScriptFile(output, restart === true, (write) => work({ kind: 'script', write }));
 }
 
-function writerOf(stream: Writable): Write {
-  return (bytes) => new Promise((resolve, reject) => { stream.write(bytes, (error) => (error === null || error === undefined ? resolve() : reject(error))); });
-}
-
-/** References and files that a summary names. */
-const SHOWN = 20;
-
-function summary({ realms, tables, rows, cut, warnings, files }: SplitResult, seconds: number): string {
-  const lines = [`${realms.join(', ')}: split in ${seconds.toFixed(1)} s: ${thousands(rows)} rows in ${tables} tables${files === undefined ? '' : `, ${thousands(files.files)} files (${size(files.bytes)})`}`];
-  for (const { table, column, referenced, how, rows: count } of cut) lines.push(`  ${thousands(count)} rows of ${table}: ${column} refers to rows of ${referenced} that stayed: ${how}`);
-  for (const warning of warnings) lines.push(`  ${warning}`);
-  const lost = files?.lost ?? [];
-  for (const each of lost.slice(0, SHOWN)) lines.push(`  LOST ${each.replace(/\p{Cc}/gu, '\ufffd')}`);
-  if (lost.length > SHOWN) lines.push(`  LOST and ${thousands(lost.length - SHOWN)} more files`);
+function summary({ realms, database, files }: SplitResult, seconds: number): string {
+  const rows = database === undefined ? [] : [`${thousands(database.rows)} rows in ${database.tables} tables`];
+  const copied = files === undefined ? [] : [`${thousands(files.files)} files (${size(files.bytes)})`];
+  const lines = [`${realms.join(', ')}: split in ${seconds.toFixed(1)} s: ${[...rows, ...copied].join(', ')}`];
+  for (const { table, column, referenced, how, rows: count } of database?.cut ?? []) lines.push(`  ${thousands(count)} rows of ${table}: ${column} refers to rows of ${referenced} that stayed: ${how}`);
+  for (const warning of database?.warnings ?? []) lines.push(`  ${warning}`);
+  const { lost, lostNames } = files ?? { lost: 0, lostNames: [] };
+  for (const each of lostNames) lines.push(`  LOST ${each.replace(/\p{Cc}/gu, '\ufffd')}`);
+  if (lost > lostNames.length) lines.push(`  LOST and ${thousands(lost - lostNames.length)} more files`);
   return `${lines.join('\n')}\n`;
 }

@@ -13,11 +13,11 @@ export function holdsAllUploads({ version }: Source): boolean {
   return !followsRule('only uploads that exported rows name', version.zerverMigration);
 }
 
-/** Query of the uploads that the export holds: id, path_id, owner_id and size of each. */
-export function uploadsQuery({ request: { realm, userId }, compiled, parameters }: ExportPlan, source: Source): string {
+/** Query of the uploads that the export holds: id, path_id, owner_id and size of each. @param all of the realm, or only those that exported rows name */
+export function uploadsQuery({ request: { realm, userId }, compiled, parameters }: ExportPlan, source: Source, all = holdsAllUploads(source)): string {
   const attachments = (whose: string): string => `SELECT a.id, a.path_id, a.owner_id, a.size FROM zerver_attachment a WHERE ${whose}`;
   if (userId !== undefined) return attachments(`a.owner_id = ${userId}`);
-  if (holdsAllUploads(source)) return attachments(`a.realm_id = ${realm.id}`);
+  if (all) return attachments(`a.realm_id = ${realm.id}`);
   return `SELECT q.id, q.path_id, q.owner_id, q.size FROM (${inline(withSelections(compiled.tables.get('zerver_attachment') as CompiledView, compiled.selections), parameters)}) AS q`;
 }
 
@@ -75,7 +75,7 @@ export async function refuseUnreadableArchive(client: pg.Client, { catalog }: So
 }
 
 /** @param client a session in the snapshot, used by nobody else while files are pulled */
-export function wantedRows(client: pg.Client, plan: ExportPlan, source: Source): WantedRows {
+export function wantedRows(client: pg.Client, plan: ExportPlan, source: Source, all = holdsAllUploads(source)): WantedRows {
   const { request: { realm: { id: realmId }, userId }, parameters } = plan;
   return {
     async users() {
@@ -86,7 +86,7 @@ export function wantedRows(client: pg.Client, plan: ExportPlan, source: Source):
     },
     async* uploads() {
       for await (const row of rows<UploadRow>(client, `
-        SELECT w.id::text AS id, w.path_id, w.owner_id::float8 AS owner_id, w.size::float8 AS size FROM (${uploadsQuery(plan, source)}) AS w ORDER BY w.path_id COLLATE "C"`)) yield wantedUpload(row);
+        SELECT w.id::text AS id, w.path_id, w.owner_id::float8 AS owner_id, w.size::float8 AS size FROM (${uploadsQuery(plan, source, all)}) AS w ORDER BY w.path_id COLLATE "C"`)) yield wantedUpload(row);
     },
     async* emoji() {
       const author = userId === undefined ? '' : ` AND author_id = ${userId}`;

@@ -93,7 +93,7 @@ export class ExportDirectory {
 
 /** The error of a full or broken disk, which no other attempt or file would escape; undefined for any other error. */
 export function diskFault(error: unknown): RealmliftError | undefined {
-  return DISK_FAULTS.has((error as NodeJS.ErrnoException).code ?? '') ? diskError(error, 'the files of the export') : undefined;
+  return DISK_FAULTS.has((error as NodeJS.ErrnoException).code ?? '') ? diskError(error, 'a file of the export') : undefined;
 }
 
 async function linkNew(partial: string, final: string): Promise<void> {

@@ -6,9 +6,10 @@
 import type pg from 'pg';
 import { tellProgress } from '../narration.js';
 import type { SessionTask } from '../backup/session-pool.js';
+import { inTransaction } from '../copy/copy-in-journal.js';
+import { targetFault } from '../copy/target-fault.js';
 import { SYSTEM_REALM } from '../plan/realm.js';
-import { loadFault } from './load-fault.js';
-import { inTransaction, type LoadJournal } from './load-journal.js';
+import type { LoadJournal } from './load-journal.js';
 import { MESSAGES, USERMESSAGES } from './load-source.js';
 
 const TABLES = [MESSAGES, USERMESSAGES];
@@ -51,7 +52,7 @@ export async function makeAgain(client: pg.Client, journal: LoadJournal): Promis
       await session.query(sql);
       await journal.made(session, name);
       tellProgress(1);
-    }).catch((error: unknown) => { throw loadFault(error, name); });
+    }).catch((error: unknown) => { throw targetFault(error, name, 'load'); });
   };
   const isKey = ({ sql }: { readonly sql: string }): boolean => sql.includes(' FOREIGN KEY ');
   return { indexes: all.filter((each) => !isKey(each)).map(task), keys: all.filter(isKey).map(task) };

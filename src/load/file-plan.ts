@@ -50,7 +50,7 @@ export interface FilePlanContext {
 }
 
 /** What a row of zerver_attachment says of its file. */
-interface UploadRow {
+export interface UploadRow {
   readonly fileName: string;
   readonly contentType: string | null;
   readonly owner: number;
@@ -70,10 +70,11 @@ const UNKNOWN_TYPE = 'application/octet-stream';
 /** @param client finds the rows of attachments, which are there already */
 export async function planFiles(client: pg.Client, lines: readonly FileLine[], context: FilePlanContext): Promise<PlannedFile[]> {
   const uploads = await uploadRows(client, lines.filter(({ file }) => file === 'uploads').map(({ path }) => movedKey(below(path), context)));
-  return lines.map((line) => planned(line, context, uploads));
+  return lines.map((line) => planFile(line, context, uploads));
 }
 
-function planned(line: FileLine, context: FilePlanContext, uploads: ReadonlyMap<string, UploadRow>): PlannedFile {
+/** @param uploads rows of attachments by their path, on the new server */
+export function planFile(line: FileLine, context: FilePlanContext, uploads: ReadonlyMap<string, UploadRow>): PlannedFile {
   const { path, size, sha256 } = line;
   const record = (line.record ?? {}) as FileRecord;
   const modified = modifiedOf(record);
@@ -166,7 +167,8 @@ function disposition(contentType: string, fileName: string): string {
   return `${how}; filename*=utf-8''${quoted}`;
 }
 
-async function uploadRows(client: pg.Client, paths: readonly string[]): Promise<Map<string, UploadRow>> {
+/** Rows of attachments by their path. */
+export async function uploadRows(client: pg.Client, paths: readonly string[]): Promise<Map<string, UploadRow>> {
   if (paths.length === 0) return new Map();
   const { rows } = await client.query<{ path: string; name: string; type: string | null; owner: number }>(
     // Older versions have no column for the type.

@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import { runTasks, type SessionTask } from '../backup/session-pool.js';
+import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { isNarrated, tellPhase, tellProgress, tellWarning } from '../narration.js';
 import { areaFileCount } from '../pipe/finished-export.js';
@@ -23,7 +24,6 @@ import { bareTables, makeAgain } from './bare-tables.js';
 import { addImageAttachments } from './image-attachments.js';
 import { finishRealm } from './last-step.js';
 import { loadFiles } from './load-files.js';
-import { loadFault } from './load-fault.js';
 import { appliedMigrations, LoadJournal, type LoadIdentity } from './load-journal.js';
 import { loadOrder, type LoadOrder } from './load-order.js';
 import { placeOf, type LoadRequest, type LoadResult } from './load-request.js';
@@ -76,7 +76,7 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
     if (request.dryRun) return { ...told, realmId: NaN, deactivated: realmRow(source.files)['deactivated'] === true };
     if (found !== undefined) refuseAnother(found.identity, identity);
     const journal = found ?? await LoadJournal.create(client, identity);
-    return { ...told, ...await load(setup, order, journal, server, target).catch((error: unknown) => { throw unfinishedBy(loadFault(error, 'load')); }) };
+    return { ...told, ...await load(setup, order, journal, server, target).catch((error: unknown) => { throw unfinishedBy(targetFault(error, 'load', 'load')); }) };
   } finally {
     target.close();
   }
@@ -114,11 +114,9 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
     }
     await analyze(setup, order);
     tellPhase(STEPS.last, 'steps');
-    await client.query('SET synchronous_commit = on');
-    await journal.transaction(client, async () => {
+    await journal.finish(client, async () => {
       for (const table of order.last) await loader.table(client, table, stop);
       await finishRealm(client, realm, journal, has);
-      await journal.drop(client);
     });
     const images = has('zerver_imageattachment', 'realm_id') ? await countOf(client, 'SELECT count(*) AS n FROM zerver_imageattachment WHERE realm_id = $1', realm.id) : 0;
     return { realmId: realm.id, rows: source.rows, deactivated: realm.deactivated, outside: rewrite.outside.total, files, images };

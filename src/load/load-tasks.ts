@@ -1,8 +1,8 @@
 /** What the sessions of a load work off: each task is a step of the journal. */
 import type { SessionTask } from '../backup/session-pool.js';
 import { tellProgress } from '../narration.js';
+import { targetFault } from '../copy/target-fault.js';
 import type { LoadJournal } from './load-journal.js';
-import { loadFault } from './load-fault.js';
 import type { MessageFile } from './load-source.js';
 import type { TableLoader } from './table-loader.js';
 
@@ -11,7 +11,7 @@ const GROUP = 32 * 1024 * 1024;
 
 export function tableTask(loader: TableLoader, journal: LoadJournal, table: string): SessionTask {
   return async (client, signal) => {
-    await journal.step(client, `table ${table}`, () => loader.table(client, table, signal)).catch((error: unknown) => { throw loadFault(error, table); });
+    await journal.step(client, `table ${table}`, () => loader.table(client, table, signal)).catch((error: unknown) => { throw targetFault(error, table, 'load'); });
   };
 }
 
@@ -25,7 +25,7 @@ export function* messageTasks(loader: TableLoader, journal: LoadJournal, files: 
           signal.throwIfAborted();
           await loader.messages(client, file, tables, signal);
         }
-      }).catch((error: unknown) => { throw loadFault(error, first.listed.path); });
+      }).catch((error: unknown) => { throw targetFault(error, first.listed.path, 'load'); });
       tellProgress(group.reduce((sum, { listed }) => sum + listed.size, 0));
     };
   }

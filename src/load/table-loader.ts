@@ -1,6 +1,7 @@
 /** Loads tables: rows of the export with the ids of the new server, by COPY. */
 import type pg from 'pg';
 import { copyIn } from '../copy/copy-in.js';
+import { targetFault } from '../copy/target-fault.js';
 import { RealmliftError } from '../errors.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../pipe/row-fields.js';
@@ -12,7 +13,6 @@ import { spaceOf } from '../remap/reference-catalog.js';
 import { RowRewriter, type RewriteContext } from '../remap/rewrite-row.js';
 import { CopyText } from './copy-text.js';
 import { importRules, type Rules } from './import-rules.js';
-import { loadFault } from './load-fault.js';
 import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource, type MessageFile } from './load-source.js';
 import type { ReservedIds } from './reserved-ids.js';
 import { encoderOf, layoutOf, type Schema, type TableLayout } from './table-layout.js';
@@ -155,7 +155,7 @@ export class TableLoader {
     try {
       await copyIn(client, target, chunks, signal);
     } catch (error) {
-      throw loadFault(error, table);
+      throw targetFault(error, table, 'load');
     }
   }
 }

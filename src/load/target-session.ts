@@ -1,9 +1,9 @@
 /** A session that writes to the new server. */
 import type pg from 'pg';
+import { joinRun } from '../copy/copy-in-journal.js';
 import { RealmliftError } from '../errors.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { joinLoad } from './load-journal.js';
 
 /**
  * Zulip's triggers name their tables without a schema, so the search path is Zulip's own. Until the last step, whose commit is waited
@@ -26,7 +26,7 @@ export async function targetSession(settings: ConnectionSettings, schema: string
 /** A further session of a run, which works off its steps. */
 export async function stepSession(settings: ConnectionSettings, schema: string, subdomain: string): Promise<pg.Client> {
   const client = await targetSession(settings, schema);
-  await joinLoad(client, subdomain);
+  await joinRun(client, subdomain);
   return client;
 }
 

@@ -4,13 +4,14 @@
  */
 import type pg from 'pg';
 import { runTasks } from '../backup/session-pool.js';
+import { inTransaction } from '../copy/copy-in-journal.js';
+import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { findSchema } from '../plan/catalog.js';
 import { makeAgain } from './bare-tables.js';
 import { openFileTarget } from './open-file-target.js';
-import { loadFault } from './load-fault.js';
 import { ownPrefixes } from './load-files.js';
-import { inTransaction, LoadJournal, lockLoad, type IdRange } from './load-journal.js';
+import { LoadJournal, lockLoad, type IdRange } from './load-journal.js';
 import { placeOf, type LoadRequest } from './load-request.js';
 import { LISTS } from './table-loader.js';
 import { stepSession, targetSession, useTarget } from './target-session.js';
@@ -52,7 +53,7 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
     await runTasks(keys, 1, session, stop);
     return { files, ...await removeRows(client, journal, tables, ranges) };
   } catch (error) {
-    throw loadFault(error, 'undo');
+    throw targetFault(error, 'undo', 'load');
   } finally {
     await client.end().catch(() => undefined);
   }

@@ -6,7 +6,7 @@ import type pg from 'pg';
 import { EXIT, RealmliftError, type Stage } from '../errors.js';
 import type { ConnectionSettings, TargetServer } from './connection-settings.js';
 import { driverClient } from './driver-client.js';
-import { ProtocolGuard } from './protocol-guard.js';
+import { guardProtocol } from './protocol-guard.js';
 import { backendOf, StallWatch } from './stall-watch.js';
 
 /** The oldest server whose behaviour is relied on (inlined CTEs, generated columns). */
@@ -42,7 +42,7 @@ const LATER_SETTINGS = [[140000, 'SET idle_session_timeout = 0'], [170000, 'SET 
 const CONNECTION_CHECK = 2_000;
 
 /** What a session is in when its connection breaks, by its role. */
-const STAGES: Readonly<Record<string, Stage>> = { worker: 'copy', backup: 'backup', restore: 'restore', proof: 'restore', load: 'load', target: 'remap', queue: 'queue' };
+const STAGES: Readonly<Record<string, Stage>> = { worker: 'copy', backup: 'backup', restore: 'restore', proof: 'restore', load: 'load', split: 'split', target: 'remap', queue: 'queue' };
 
 /** Of a server that is good for nothing: the next of the settings may be better. */
 const NEXT = new Set(['SERVER_KIND', 'PROTOCOL_BROKEN', 'CONNECTION_STALLED']);
@@ -111,7 +111,8 @@ async function open(settings: ConnectionSettings, role: string, target: TargetSe
   try {
     await client.connect();
     const stage = STAGES[role] ?? 'plan';
-    const watch = new StallWatch(client, settings, new ProtocolGuard((client as unknown as { connection: pg.Connection }).connection.stream, stage), stage);
+    guardProtocol((client as unknown as { connection: pg.Connection }).connection.stream, stage);
+    const watch = new StallWatch(client, settings, stage);
     const server = await serverOf(client);
     if (server.version < OLDEST_SERVER) {
       throw new RealmliftError('SERVER_TOO_OLD', 'snapshot', `PostgreSQL ${Math.floor(server.version / 10000)} is too old`, { hint: 'PostgreSQL 12 or later is needed' });

@@ -27,36 +27,40 @@ export function protocolBroken(stage: Stage, cause?: unknown): RealmliftError {
   });
 }
 
-/** Stands before the driver's reader of a session that is logged in. */
-export class ProtocolGuard {
-  /** Code of the message that came last; of rows on their way by COPY only that they began. */
-  last = 0;
+/**
+ * Stands before the driver's reader of a session that is logged in.
+ *
+ * @param stage of the error PROTOCOL_BROKEN, which ends the connection and fails its queries
+ */
+export function guardProtocol(stream: Duplex, stage: Stage): void {
+  const driver = stream.listeners('data')[0] as (chunk: Buffer) => void;
+  const messages = new Messages();
+  let broken = false;
+  const end = (cause?: unknown): void => {
+    broken = true;
+    stream.destroy(protocolBroken(stage, cause));
+  };
+  stream.off('data', driver);
+  stream.on('data', (chunk: Buffer) => {
+    if (broken) return;
+    try {
+      if (messages.pass(chunk)) driver(chunk);
+      else end();
+    } catch (error) {
+      // The content of a message is not what its header says.
+      end(error);
+    }
+  });
+}
+
+class Messages {
   readonly #header = Buffer.alloc(HEADER_LENGTH);
   #headerLength = 0;
   /** Bytes of the current message that are still to come. */
   #left = 0;
-  #broken = false;
-
-  /** @param stage of the error PROTOCOL_BROKEN, which ends the connection and fails its queries */
-  constructor(stream: Duplex, stage: Stage) {
-    const driver = stream.listeners('data')[0] as (chunk: Buffer) => void;
-    stream.off('data', driver);
-    stream.on('data', (chunk: Buffer) => {
-      if (this.#broken) return;
-      try {
-        if (this.#passes(chunk)) return driver(chunk);
-        this.#broken = true;
-        stream.destroy(protocolBroken(stage));
-      } catch (error) {
-        // The content of a message is not what its header says.
-        this.#broken = true;
-        stream.destroy(protocolBroken(stage, error));
-      }
-    });
-  }
 
   /** Follows the messages of a chunk from header to header. False when one is broken. */
-  #passes(chunk: Buffer): boolean {
+  pass(chunk: Buffer): boolean {
     let at = 0;
     while (at < chunk.length) {
       if (this.#left > 0) {
@@ -71,7 +75,6 @@ export class ProtocolGuard {
       const code = this.#header[0] as number;
       const length = this.#header.readUInt32BE(1);
       if (isBroken(code, length)) return false;
-      this.last = code;
       this.#left = length - LENGTH_LENGTH;
     }
     return true;

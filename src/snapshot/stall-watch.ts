@@ -4,12 +4,12 @@
  * what the session's backend is doing. It goes on unless the backend waits for us, who wait for it.
  * https://www.postgresql.org/docs/current/monitoring-stats.html#WAIT-EVENT-CLIENT-TABLE
  */
+import { Writable } from 'node:stream';
 import { setImmediate as untilRead } from 'node:timers/promises';
 import type pg from 'pg';
 import { RealmliftError, type Stage } from '../errors.js';
 import type { ConnectionSettings } from './connection-settings.js';
 import { driverClient } from './driver-client.js';
-import type { ProtocolGuard } from './protocol-guard.js';
 
 /** Milliseconds without an answer after which the server is asked; the settings may say less. */
 const SILENCE = 20_000;
@@ -19,9 +19,6 @@ const LOOKS = 4;
 
 /** Part of a silence for which the findings must be the same, for an answer may be on its way. */
 const CERTAIN = 0.5;
-
-/** CopyInResponse: the server waits for rows of ours, which may take their time. */
-const COPY_IN = 0x47;
 
 /** A server, proxy or network that takes no new connection. What fails on our side, or is refused with a reason, says nothing. */
 const UNREACHABLE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ETIMEDOUT', 'EPIPE']);
@@ -55,6 +52,13 @@ interface Inside {
   readonly connection: pg.Connection;
   readonly readyForQuery: boolean;
   readonly _ending: boolean;
+  readonly _activeQuery: CopyIn | Readonly<Record<string, unknown>> | null;
+}
+
+/** The parts of a COPY … FROM STDIN that pg-copy-streams keeps to itself. */
+interface CopyIn extends Writable {
+  /** The server waits for rows. */
+  readonly _gotCopyInResponse: boolean;
 }
 
 /** Watches a session from its login to its end. Its queries then fail with CONNECTION_STALLED. */
@@ -63,7 +67,6 @@ export class StallWatch {
   backend: Backend | undefined;
   readonly #client: Inside;
   readonly #settings: ConnectionSettings;
-  readonly #guard: ProtocolGuard;
   readonly #stage: Stage;
   readonly #silence: number;
   #since = performance.now();
@@ -72,10 +75,9 @@ export class StallWatch {
   #suspected: number | undefined;
   #asking = false;
 
-  constructor(client: pg.Client, settings: ConnectionSettings, guard: ProtocolGuard, stage: Stage) {
+  constructor(client: pg.Client, settings: ConnectionSettings, stage: Stage) {
     this.#client = client as unknown as Inside;
     this.#settings = settings;
-    this.#guard = guard;
     this.#stage = stage;
     this.#silence = settings.silence ?? SILENCE;
     const timer = setInterval(() => void this.#look(), this.#silence / LOOKS).unref();
@@ -104,11 +106,17 @@ export class StallWatch {
   #goesOn(): boolean {
     const { connection: { stream }, readyForQuery, _ending: ending } = this.#client;
     const { bytesRead, bytesWritten } = stream as unknown as { bytesRead: number; bytesWritten: number };
-    const waiting = ending || (!readyForQuery && !stream.isPaused() && this.#guard.last !== COPY_IN);
+    const waiting = ending || (!readyForQuery && !stream.isPaused() && !this.#awaitsRows());
     if (waiting && bytesRead + bytesWritten === this.#carried) return false;
     this.#carried = bytesRead + bytesWritten;
     this.#begin();
     return true;
+  }
+
+  /** True while the server waits for rows of ours, which may take their time; not when some are on their way, or all are sent. */
+  #awaitsRows(): boolean {
+    const { connection: { stream }, _activeQuery: copy } = this.#client;
+    return copy instanceof Writable && copy._gotCopyInResponse && !copy.writableEnded && !copy.destroyed && stream.writableLength === 0;
   }
 
   #begin(): void {

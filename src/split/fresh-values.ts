@@ -1,6 +1,15 @@
 /** What takes the place of a column that is secret, in the rows of a split: nothing, or something fresh where the column must hold something. */
 import { RealmliftError } from '../errors.js';
+import type { ExportPlan } from '../plan/plan-export.js';
 import type { SplitColumn } from './split-columns.js';
+
+/** What an export leaves out because the new server makes it, and nobody's secret. */
+const HARMLESS = new Set(['search_tsvector']);
+
+/** Secrets, and what identifies a user to other servers. */
+export function isSecret({ compiled }: ExportPlan, table: string, column: string): boolean {
+  return compiled.secrets.get(table)?.has(column) === true && !HARMLESS.has(column);
+}
 
 /**
  * In SQL, of the column's type.

@@ -1,116 +1,137 @@
 /** A split into an empty database of another server, or of the same. */
-import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { RestoreJournal } from '../backup/restore-journal.js';
 import { restorePostData } from '../backup/restore-post-data.js';
 import { executeEntry, executeSettings } from '../backup/restore-schema.js';
-import type { SchemaEntry, SchemaScript } from '../backup/schema-script.js';
-import { runTasks } from '../backup/session-pool.js';
+import type { SchemaEntry } from '../backup/schema-script.js';
+import { runTasks, type SessionTask } from '../backup/session-pool.js';
 import { qualified, sequenceValues } from '../backup/source-catalog.js';
-import { copyIn } from '../copy/copy-in.js';
-import { copyRows } from '../copy/copy-rows.js';
-import { forCopying } from '../copy/copy-socket.js';
-import { RealmliftError, asRealmliftError } from '../errors.js';
+import { copyThrough } from '../copy/copy-in.js';
+import { inTransaction } from '../copy/copy-in-journal.js';
+import { targetFault } from '../copy/target-fault.js';
+import { RealmliftError } from '../errors.js';
+import { tellPiece, tellProgress } from '../narration.js';
 import { useSchema } from '../plan/search-path.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { joinSnapshot } from '../snapshot/snapshot.js';
+import { joinSnapshot, withSession } from '../snapshot/snapshot.js';
 import { asPath } from '../snapshot/unqualified-names.js';
-import { tellPiece } from '../narration.js';
-import { chunksOf } from './chunk-queue.js';
 import { cutReferences } from './cut-references.js';
-import { sizeOf, tellRowsAhead } from './split-progress.js';
-import type { PreparedSplit, SplitOutcome } from './prepared-split.js';
-import { scriptFor } from './split-schema.js';
+import { MessageBatches } from './split-messages.js';
+import { sizeOf, sizeOfMessages } from './split-progress.js';
+import type { SplitRows } from './split-rows.js';
+import type { PreparedSplit, SplitOutcome, SplitSteps } from './prepared-split.js';
+import { splitSchema } from './split-schema.js';
+import { joinSplit, openSplit } from './unfinished-split.js';
 
-type Connect = () => Promise<pg.Client>;
+export interface DatabaseTarget {
+  readonly kind: 'database';
+  readonly settings: ConnectionSettings;
+  /** Remove what an unfinished split left in it. */
+  readonly restart: boolean;
+}
 
-/** @throws RealmliftError DATABASE_NOT_EMPTY, ENCODING, SCHEMA_REFUSED, … */
-export async function intoDatabase(split: PreparedSplit, target: ConnectionSettings, jobs: number): Promise<SplitOutcome> {
+/** Memory for one index: several are made at once, and a server that takes a realm has it. */
+const SESSION = "SET synchronous_commit = off; SET client_min_messages = warning; SET maintenance_work_mem = '256MB'";
+
+/** @throws RealmliftError DATABASE_NOT_EMPTY, SPLIT_UNFINISHED, ENCODING, SCHEMA_REFUSED, TARGET_FULL, CONNECTION_LOST, … */
+export async function intoDatabase(split: PreparedSplit, { settings, restart }: DatabaseTarget, jobs: number, steps: SplitSteps): Promise<SplitOutcome> {
   const { snapshot, source, encoding } = split;
-  const session: Connect = async () => {
-    const client = await connect(target, 'split');
-    await client.query('SET synchronous_commit = off; SET client_min_messages = warning');
+  const connected = async (): Promise<pg.Client> => {
+    const client = await connect(settings, 'split');
+    await client.query(SESSION);
     return client;
   };
-  const holder = await session();
+  const session = async (): Promise<pg.Client> => {
+    const client = await connected();
+    await joinSplit(client);
+    return client;
+  };
+  const holder = await connected();
   try {
     await refuseOtherEncoding(holder, encoding);
-    const journal = await RestoreJournal.open(holder, randomUUID());
+    const journal = await openSplit(holder, { realms: split.realms }, restart);
+    steps.begun();
     const path = asPath(holder, split.path);
-    const [before, after] = [await scriptFor(split, 'pre-data', holder), await scriptFor(split, 'post-data', holder)];
-    const warnings: string[] = [];
+    const schema = await splitSchema(split, holder);
+    const warnings: string[] = [...schema.warnings];
     const execute = async (client: pg.Client, entries: readonly SchemaEntry[]): Promise<void> => {
       for (const entry of entries) {
-        const warning = await executeEntry(client, entry, path);
+        const warning = await executeEntry(client, entry, path, 'split');
         if (warning !== undefined) warnings.push(warning);
       }
     };
+    // A session of its own: a script's settings stay behind in it.
     const maker = await session();
     await journal.step(maker, 'pre-data', async () => {
-      await executeSettings(maker, before.settings);
-      await execute(maker, before.entries);
+      await executeSettings(maker, schema.preData.settings, 'split');
+      await execute(maker, schema.preData.entries);
     }).finally(() => maker.end());
-    const sizes = await copyAll(split, jobs, session);
-    const cut = await cutReferences(holder, source.schema, split.references);
+    const rows = await copyAll(split, jobs, session);
     for (const sequence of await sequenceValues(snapshot.client)) {
       await holder.query('SELECT pg_catalog.setval($1::regclass, $2, $3)', [qualified(holder, sequence), sequence.value, sequence.called]);
     }
-    const [last, rest] = eventTriggersLast(after);
-    warnings.push(...(await restorePostData(rest, { jobs, connect: session, path, sizes }, journal, snapshot.lost)));
-    await journal.finish(holder, () => Promise.resolve(), () => execute(holder, last));
-    return { tables: split.rows.length, rows: [...sizes.values()].reduce((sum, each) => sum + each, 0), cut, warnings };
+    steps.read();
+    const cut = await cutReferences(holder, source.schema, split.references, jobs, session, snapshot.lost);
+    const sizes = new Map([...rows].map(([table, count]) => [`${source.schema}.${table}`, count]));
+    warnings.push(...(await restorePostData(schema.postData, { work: 'split', jobs, connect: session, path, sizes }, journal, snapshot.lost)));
+    await journal.finish(holder, () => Promise.resolve(), () => execute(holder, schema.last));
+    return { tables: rows.size, rows: [...rows.values()].reduce((sum, each) => sum + each, 0), cut, warnings };
   } catch (error) {
-    throw asRealmliftError(error, 'restore');
+    throw targetFault(error, 'split', 'split');
   } finally {
     await holder.end().catch(() => undefined);
   }
 }
 
-/** @returns event triggers, and the script without them */
-export function eventTriggersLast(script: SchemaScript): [SchemaEntry[], SchemaScript] {
-  const last = script.entries.filter(({ type }) => type === 'EVENT TRIGGER');
-  return [last, { ...script, entries: script.entries.filter((entry) => !last.includes(entry)) }];
-}
-
 async function refuseOtherEncoding(client: pg.Client, encoding: string): Promise<void> {
   const { rows: [row] } = await client.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
   if (row?.encoding === encoding) return;
-  throw new RealmliftError('ENCODING', 'restore', `the database is encoded in ${row?.encoding ?? 'an unknown way'}, the source in ${encoding}`, { hint: `createdb --template=template0 --encoding=${encoding} NAME` });
+  throw new RealmliftError('ENCODING', 'split', `the database is encoded in ${row?.encoding ?? 'an unknown way'}, the source in ${encoding}`, { hint: `createdb --template=template0 --encoding=${encoding} NAME` });
 }
 
-async function* counting(chunks: AsyncIterable<Buffer>, more: (bytes: number) => void): AsyncGenerator<Buffer> {
-  for await (const chunk of chunks) {
-    more(chunk.length);
-    yield chunk;
-  }
-}
-
-/** @returns rows by table, `schema.name` */
-async function copyAll(split: PreparedSplit, jobs: number, session: Connect): Promise<Map<string, number>> {
-  const { snapshot, source, rows: tables } = split;
+/** @returns rows by table */
+async function copyAll(split: PreparedSplit, jobs: number, session: () => Promise<pg.Client>): Promise<Map<string, number>> {
+  const { snapshot, source, encoding } = split;
   const counts = new Map<string, number>();
-  tellRowsAhead(split);
-  const order = [...tables].sort((a, b) => (source.catalog.get(b.table)?.bytes ?? 0) - (source.catalog.get(a.table)?.bytes ?? 0));
   const free: pg.Client[] = [];
   const readers: pg.Client[] = [];
   const newReader = async (): Promise<pg.Client> => {
-    const reader = await joinSnapshot({ ...snapshot, settings: forCopying(snapshot.settings) }, 'split');
+    const reader = await joinSnapshot(snapshot, 'split');
     readers.push(reader);
     await useSchema(reader, source.schema);
     return reader;
   };
+  const copy = async (reader: pg.Client, writer: pg.Client, { table, columns, selects }: SplitRows, signal: AbortSignal, onBytes?: (bytes: number) => void): Promise<void> => {
+    const target = `${qualified(writer, { schema: source.schema, name: table })} (${columns.map((column) => writer.escapeIdentifier(column)).join(', ')})`;
+    const rows = await copyThrough({ client: reader, selects, table, encoding: encoding === 'UTF8' ? undefined : encoding, onBytes }, writer, target, signal)
+      .catch((error: unknown) => { throw signal.aborted ? error : targetFault(error, table, 'split'); });
+    counts.set(table, (counts.get(table) ?? 0) + rows);
+  };
+  const task = (work: (reader: pg.Client, writer: pg.Client, signal: AbortSignal) => Promise<void>): SessionTask => async (writer, signal) => {
+    const reader = free.pop() ?? (await newReader());
+    await inTransaction(writer, () => work(reader, writer, signal));
+    free.push(reader);
+  };
+  const tables = (all: readonly SplitRows[]): SessionTask[] => all.map((rows) => task(async (reader, writer, signal) => {
+    const piece = tellPiece(sizeOf(split, rows.table));
+    await copy(reader, writer, rows, signal, piece.more);
+    piece.done();
+  }));
+  const bytes = ({ table }: SplitRows): number => source.catalog.get(table)?.bytes ?? 0;
   try {
-    await runTasks(order.map(({ table, columns, select }) => async (writer: pg.Client, signal: AbortSignal) => {
-      const reader = free.pop() ?? (await newReader());
-      const target = `${qualified(writer, { schema: source.schema, name: table })} (${columns.map((column) => writer.escapeIdentifier(column)).join(', ')})`;
-      const piece = tellPiece(sizeOf(split, table));
-      await writer.query('BEGIN');
-      counts.set(`${source.schema}.${table}`, await copyIn(writer, target, counting(chunksOf((consume) => copyRows(reader, select, consume, table, 'text')), piece.more), signal));
-      await writer.query('COMMIT');
-      piece.done();
-      free.push(reader);
-    }), jobs, session, snapshot.lost);
+    await withSession(snapshot, 'split', async (ids) => {
+      await useSchema(ids, source.schema);
+      const batches = new MessageBatches(ids, split.messages);
+      const messages = Array.from({ length: jobs }, () => task(async (reader, writer, signal) => {
+        for (let batch = await batches.next(); batch !== undefined; batch = await batches.next()) {
+          for (const rows of batch.rows) await copy(reader, writer, rows, signal);
+          await batch.clients(reader);
+          tellProgress(sizeOfMessages(split, batch.messages));
+        }
+      }));
+      await runTasks([...messages, ...tables([...split.rows].sort((a, b) => bytes(b) - bytes(a)))], jobs, session, snapshot.lost);
+      await runTasks(tables(await split.clients(batches.clients)), 1, session, snapshot.lost);
+    });
     return counts;
   } finally {
     await Promise.all(readers.map((client) => client.end().catch(() => undefined)));

@@ -2,18 +2,20 @@
 import { sequenceValues, qualified } from '../backup/source-catalog.js';
 import { copyRows } from '../copy/copy-rows.js';
 import { forCopying } from '../copy/copy-socket.js';
+import { tellPiece, tellProgress } from '../narration.js';
 import { useSchema } from '../plan/search-path.js';
-import { tellPiece } from '../narration.js';
-import { joinSnapshot } from '../snapshot/snapshot.js';
+import { joinSnapshot, withSession } from '../snapshot/snapshot.js';
 import { cutScript } from './cut-references.js';
-import { eventTriggersLast } from './into-database.js';
-import { sizeOf, tellRowsAhead } from './split-progress.js';
-import type { PreparedSplit, SplitOutcome } from './prepared-split.js';
-import { scriptFor } from './split-schema.js';
+import { MessageBatches } from './split-messages.js';
+import { sizeOf, sizeOfMessages } from './split-progress.js';
+import type { SplitRows } from './split-rows.js';
+import type { PreparedSplit, SplitOutcome, SplitSteps } from './prepared-split.js';
+import { splitSchema } from './split-schema.js';
 
-/** Takes the next bytes; resolves when there is room for more. */
+/** Takes the next bytes; resolves when they are no longer needed and there is room for more. */
 export type Write = (bytes: Buffer) => Promise<void>;
 
+/** Its last line alone makes any of it last: a part of it that is loaded leaves nothing. */
 const HEADER = `-- Realms of a Zulip server, as realmlift split them off. Load it into an empty database:
 --   psql --no-psqlrc --dbname=NAME --file=THIS
 \\set ON_ERROR_STOP on
@@ -21,31 +23,47 @@ BEGIN;
 `;
 
 /** References that are cut are counted where the script is loaded, by a NOTICE each. */
-export async function intoScript(split: PreparedSplit, write: Write): Promise<SplitOutcome> {
+export async function intoScript(split: PreparedSplit, write: Write, steps: SplitSteps): Promise<SplitOutcome> {
   const { snapshot, source, encoding } = split;
   const text = (sql: string): Promise<void> => write(Buffer.from(sql, 'utf8'));
   /** Scripts have one character a byte. */
   const script = (sql: string): Promise<void> => write(Buffer.from(sql, 'latin1'));
-  const [before, after] = [await scriptFor(split, 'pre-data', undefined), await scriptFor(split, 'post-data', undefined)];
+  const { preData, postData, last, warnings } = await splitSchema(split, undefined);
+  steps.begun();
   await text(HEADER);
-  await script(before.settings);
-  for (const { sql } of before.entries) await script(sql);
+  await script(preData.settings);
+  for (const { sql } of preData.entries) await script(sql);
+  const counts = new Map<string, number>();
   const reader = await joinSnapshot({ ...snapshot, settings: forCopying(snapshot.settings) }, 'split');
-  let rows = 0;
-  tellRowsAhead(split);
+  const copy = async ({ table, columns, selects }: SplitRows, onBytes: (bytes: number) => void): Promise<void> => {
+    const names = columns.map((column) => reader.escapeIdentifier(column)).join(', ');
+    await text(`\n-- Rows of ${table}\nCOPY ${qualified(reader, { schema: source.schema, name: table })} (${names}) FROM STDIN;\n`);
+    for (const select of selects) {
+      const { rows } = await copyRows(reader, select, (chunk) => {
+        onBytes(chunk.length);
+        return write(chunk);
+      }, table, 'text', encoding === 'UTF8' ? undefined : encoding);
+      counts.set(table, (counts.get(table) ?? 0) + rows);
+    }
+    await text('\\.\n');
+    snapshot.lost.throwIfAborted();
+  };
   try {
     await useSchema(reader, source.schema);
-    for (const { table, columns, select } of split.rows) {
-      const names = columns.map((column) => reader.escapeIdentifier(column)).join(', ');
-      await text(`\n-- Rows of ${table}\nCOPY ${qualified(reader, { schema: source.schema, name: table })} (${names}) FROM STDIN;\n`);
-      const piece = tellPiece(sizeOf(split, table));
-      rows += (await copyRows(reader, select, (chunk) => {
-        piece.more(chunk.length);
-        return write(Buffer.from(chunk));
-      }, table, 'text', encoding === 'UTF8' ? undefined : encoding)).rows;
-      await text('\\.\n');
-      piece.done();
-    }
+    await withSession(snapshot, 'split', async (ids) => {
+      await useSchema(ids, source.schema);
+      const batches = new MessageBatches(ids, split.messages);
+      for (let batch = await batches.next(); batch !== undefined; batch = await batches.next()) {
+        for (const rows of batch.rows) await copy(rows, () => undefined);
+        await batch.clients(reader);
+        tellProgress(sizeOfMessages(split, batch.messages));
+      }
+      for (const rows of [...split.rows, ...(await split.clients(batches.clients))]) {
+        const piece = tellPiece(sizeOf(split, rows.table));
+        await copy(rows, piece.more);
+        piece.done();
+      }
+    });
     await text(`\n${cutScript(source.schema, split.references)}\n`);
     for (const sequence of await sequenceValues(snapshot.client)) {
       await text(`SELECT pg_catalog.setval(${reader.escapeLiteral(qualified(reader, sequence))}, ${sequence.value}, ${sequence.called});\n`);
@@ -53,8 +71,8 @@ export async function intoScript(split: PreparedSplit, write: Write): Promise<Sp
   } finally {
     await reader.end().catch(() => undefined);
   }
-  const [last, rest] = eventTriggersLast(after);
-  for (const { sql } of [...rest.entries, ...last]) await script(sql);
+  steps.read();
+  for (const { sql } of [...postData.entries, ...last]) await script(sql);
   await text('\nCOMMIT;\n');
-  return { tables: split.rows.length, rows, cut: [], warnings: [] };
+  return { tables: counts.size, rows: [...counts.values()].reduce((sum, each) => sum + each, 0), cut: [], warnings };
 }

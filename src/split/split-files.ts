@@ -1,29 +1,30 @@
 /**
  * The files of split realms, under the names that they have: rows name uploads by their path, and avatars lie under a hash with the
- * server's salt, which changes only where the new server has a salt of its own.
+ * server's salt, which changes only where the new server has a salt of its own. They may come from a disk and go into buckets, or the other way.
  */
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { wantedRows } from '../export/wanted-rows.js';
+import type { UploadPlace } from '../backup/upload-place.js';
+import { holdsAllUploads, uploadsQuery, wantedRows } from '../export/wanted-rows.js';
 import { wantedFiles } from '../export/wanted.js';
 import { Lost, type Candidate, type FileStore } from '../files/file-store.js';
 import { inOrder } from '../files/ordered-pool.js';
 import { unsafe } from '../files/safe-path.js';
 import { AREAS, type WantedAvatar, type WantedFiles } from '../files/wanted-files.js';
-import { DirectoryFiles } from '../load/directory-files.js';
-import { tellPhase, tellProgress } from '../narration.js';
+import type { FileTarget } from '../load/file-target.js';
+import { openFileTarget } from '../load/open-file-target.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
-import { SPLIT_FILES } from './split-progress.js';
+import { FilePlaces, type PlacedFile } from './file-places.js';
 
 export interface FilesRequest {
   readonly openStore: () => Promise<FileStore>;
-  /** Where files/ and avatars/ go. */
-  readonly directory: string;
+  /** Where they go. */
+  readonly place: UploadPlace;
   /** The source's avatar_salt; undefined leaves avatars out. */
   readonly salt: string | undefined;
   /** The new server's, if it has one of its own. */
@@ -37,47 +38,94 @@ export interface FilesRequest {
 export interface SplitFiles {
   readonly files: number;
   readonly bytes: number;
-  /** `area key: why`. */
-  readonly lost: readonly string[];
+  readonly lost: number;
+  /** The first of them: `area key: why`. */
+  readonly lostNames: readonly string[];
 }
 
 /** Files that wait for a slower one before them. */
 const WINDOW = 1000;
 
-/** @param client a session in the snapshot, used by nobody else meanwhile */
-export async function splitFiles(client: pg.Client, source: Source, plans: readonly ExportPlan[], request: FilesRequest, stop: AbortSignal): Promise<SplitFiles> {
+/** Lost files that are named. */
+const NAMED = 20;
+
+/** Users whose files alone travel; undefined for all. */
+export function approvedOwners({ request, parameters }: ExportPlan, approvedFilesOnly: boolean): ReadonlySet<number> | undefined {
+  return request.approved !== undefined && approvedFilesOnly ? new Set(parameters.consenting_user_ids) : undefined;
+}
+
+/** Until Zulip 4 an export holds all uploads of the realm in every mode, whatever their rows do; a split does where everybody's data travel, with their rows. */
+export function takesAllUploads({ request }: ExportPlan, source: Source): boolean {
+  return holdsAllUploads(source) && request.mode === 'full';
+}
+
+/** Attachments whose file does not travel because of its owner, and whose rows stay with it, as an export has it. */
+export async function refusedAttachments(client: pg.Client, source: Source, plan: ExportPlan, owners: ReadonlySet<number> | undefined): Promise<string[]> {
+  const { request: { realm }, parameters: { cross_realm_bot_ids: bots } } = plan;
+  const { rows } = await client.query<{ id: string }>(`
+    SELECT w.id::text AS id FROM (${uploadsQuery(plan, source, takesAllUploads(plan, source))}) AS w LEFT JOIN zerver_userprofile u ON u.id = w.owner_id AND (u.realm_id = ${realm.id} OR u.id = ANY ($1::bigint[]))
+    WHERE u.id IS NULL OR ($2::bigint[] IS NOT NULL AND u.id <> ALL ($2::bigint[]))`, [bots, owners === undefined ? null : [...owners]]);
+  return rows.map(({ id }) => id);
+}
+
+export interface OpenPlaces {
+  readonly store: FileStore;
+  readonly target: FileTarget;
+}
+
+/** Both are there and can be used: known before any row is copied. */
+export async function openPlaces({ openStore, place, jobs }: FilesRequest): Promise<OpenPlaces> {
+  if (place.kind === 'directory') await mkdir(place.directory, { recursive: true, mode: 0o700 }).catch(() => undefined);
+  const target = await openFileTarget(place, jobs, undefined);
+  try {
+    return { store: await openStore(), target };
+  } catch (error) {
+    target.close();
+    throw error;
+  }
+}
+
+/** @param client,lookups sessions in the snapshot, for nothing else meanwhile */
+export async function splitFiles(client: pg.Client, lookups: pg.Client, source: Source, plans: readonly ExportPlan[], request: FilesRequest & { readonly onFile: (bytes: number) => void }, { store, target }: OpenPlaces, stop: AbortSignal): Promise<SplitFiles> {
   // Each file under way listens.
   const signal = AbortSignal.any([stop]);
   setMaxListeners(0, signal);
-  await mkdir(request.directory, { recursive: true, mode: 0o700 });
-  const target = new DirectoryFiles(request.directory);
-  await target.open();
-  const store = await request.openStore();
-  const lost: string[] = [];
-  tellPhase(SPLIT_FILES, 'files');
-  let files = 0;
-  let bytes = 0;
+  const lostNames: string[] = [];
+  let [files, bytes, lost] = [0, 0, 0];
+  const onLost = (name: string): void => {
+    if (lost++ < NAMED) lostNames.push(name);
+  };
   try {
-    return await withTemporaryDirectory('realmlift-split-', async (temporary) => {
+    await withTemporaryDirectory('split', async (temporary) => {
       for (const plan of plans) {
-        const owners = plan.request.approved !== undefined && request.approvedFilesOnly ? new Set(plan.parameters.consenting_user_ids) : undefined;
-        const of = (salt: string | undefined): Promise<WantedFiles> => wantedFiles(wantedRows(client, plan, source), plan, source, { salt, owners, onSkipped: () => undefined });
+        const owners = approvedOwners(plan, request.approvedFilesOnly);
+        const of = (salt: string | undefined): Promise<WantedFiles> => wantedFiles(wantedRows(client, plan, source, takesAllUploads(plan, source)), plan, source, { salt, owners, onSkipped: () => undefined });
         const wanted = await of(request.salt);
         const renamed = request.newSalt === undefined ? new Map<string, string>() : await newHashes(wanted, await of(request.newSalt));
+        const places = await FilePlaces.open(lookups, source, plan.request.realm.id, { from: store.kind, to: request.place.kind, rules: wanted.rules, renamed });
+        const take = async (candidate: Candidate): Promise<number[]> => {
+          const sizes: number[] = [];
+          for (const each of [candidate, ...places.siblings(candidate)]) {
+            const size = await copy(store, each, target, places, temporary, onLost, signal);
+            if (size !== undefined) sizes.push(size);
+          }
+          return sizes;
+        };
         for (const area of AREAS.filter((each) => wanted.areas.includes(each))) {
-          const candidates = withSiblings(store.candidates(area, wanted, signal));
-          for await (const size of inOrder(candidates, request.jobs, WINDOW, (candidate) => take(store, candidate, target, renamed, temporary, lost, signal))) {
-            if (size === undefined) continue;
-            files++;
-            bytes += size;
-            tellProgress(1, size);
+          for await (const sizes of inOrder(store.candidates(area, wanted, signal), request.jobs, WINDOW, take)) {
+            files += sizes.length;
+            for (const size of sizes) {
+              bytes += size;
+              request.onFile(size);
+            }
           }
         }
       }
-      return { files, bytes, lost: lost.sort() };
     });
+    return { files, bytes, lost, lostNames };
   } finally {
     store.close();
+    target.close();
   }
 }
 
@@ -91,41 +139,27 @@ async function newHashes(old: WantedFiles, fresh: WantedFiles): Promise<Map<stri
   return new Map((await hashes(old)).map(({ userId, hash }) => [hash, byUser.get(userId) ?? hash]));
 }
 
-/** What Zulip made of a picture lies beside it: it is no part of an export, since an import makes it anew, but nobody imports a split. */
-async function* withSiblings(candidates: AsyncIterable<Candidate>): AsyncGenerator<Candidate> {
-  for await (const candidate of candidates) {
-    yield candidate;
-    const { area, key, judge } = candidate;
-    const sibling = area === 'avatars' && !key.endsWith('.original') ? key.replace(/(?:\.png)?$/, '-medium.png')
-      : area === 'emoji' ? key.replace(/([^/]*?)(?:\.[^./]*)?$/, 'still/$1.png') : undefined;
-    if (sibling !== undefined) yield { area, key: sibling, path: sibling, optional: true, judge };
-  }
-}
-
 /** @returns bytes; undefined when the file is not taken, which is told where it is a loss */
-async function take(store: FileStore, candidate: Candidate, target: DirectoryFiles, renamed: ReadonlyMap<string, string>, temporary: string, lost: string[], signal: AbortSignal): Promise<number | undefined> {
+async function copy(store: FileStore, candidate: Candidate, target: FileTarget, places: FilePlaces, temporary: string, onLost: (name: string) => void, signal: AbortSignal): Promise<number | undefined> {
   const { area, key, refused, optional } = candidate;
   const partial = join(temporary, randomUUID());
   try {
+    signal.throwIfAborted();
     if (refused === 'owner') return undefined;
     if (refused === 'absent') throw new Lost('absent', 'there is no such file');
     const problem = unsafe(key);
     if (problem !== undefined) throw new Lost('unsafe-name', problem);
     const fetched = await store.fetch(candidate, partial, signal);
     if (!fetched.taken) return undefined;
-    const place = area === 'avatars' ? key.replace(/[0-9a-f]{40}/, (hash) => renamed.get(hash) ?? hash) : key;
-    const { last_modified: modified } = fetched.verdict.record as { last_modified?: unknown };
-    await target.put({
-      path: key, size: fetched.size, sha256: fetched.sha256, area: area === 'uploads' ? 'files' : 'avatars', key: place, oldKey: undefined,
-      attributes: { contentType: '', metadata: {} }, modified: typeof modified === 'number' ? modified : undefined, image: undefined,
-    }, partial, signal);
+    const placed: PlacedFile | undefined = await places.placed(candidate, fetched.verdict.record);
+    if (placed === undefined) return undefined;
+    await target.put({ path: key, size: fetched.size, sha256: fetched.sha256, oldKey: undefined, image: undefined, ...placed }, partial, signal);
     return fetched.size;
   } catch (error) {
     if (!(error instanceof Lost)) throw error;
-    if (error.reason !== 'absent' || optional !== true) lost.push(`${area} ${key}: ${error.message}`);
+    if (error.reason !== 'absent' || optional !== true) onLost(`${area} ${key}: ${error.message}`);
     return undefined;
   } finally {
     await rm(partial, { force: true });
   }
 }
-

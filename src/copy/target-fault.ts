@@ -1,0 +1,29 @@
+/** What a server's refusal means for whoever fills a database there. A violated constraint's detail would quote the row, so only its name is told. */
+import { EXIT, RealmliftError, serverReason } from '../errors.js';
+
+/** The role that has all rights that it takes. */
+const ROLES = { load: 'load as the role that Zulip itself uses', split: 'split as the owner of the database' } as const;
+
+/** @param where the table or the step, for the message */
+export function targetFault(error: unknown, where: string, stage: keyof typeof ROLES): unknown {
+  if (error instanceof RealmliftError) return error;
+  const { code, message = '', constraint } = (error ?? {}) as { code?: string; message?: string; constraint?: string };
+  const table = where.startsWith('zerver_') || where.startsWith('analytics_') ? where : undefined;
+  if (code === undefined || !/^[0-9A-Z]{5}$/.test(code)) {
+    if (!/connection|ECONN|EPIPE|terminated|timeout/i.test(`${code ?? ''} ${message}`)) return error;
+    return new RealmliftError('CONNECTION_LOST', stage, `the connection to the new server was lost (${message.split('\n')[0] ?? ''})`, { table, cause: error });
+  }
+  const reason = constraint === undefined ? serverReason(code, message) : `SQLSTATE ${code}: the constraint ${constraint} is violated`;
+  switch (code) {
+    case '42501':
+      return new RealmliftError('RIGHT_MISSING', stage, `the role may not do this on the new server (${reason})`, { table, hint: ROLES[stage], exit: EXIT.nothingExported, cause: error });
+    case '25006':
+      return new RealmliftError('TARGET_READ_ONLY', stage, `the new server does not take writes (${reason})`, { hint: 'name the primary with --target-url', cause: error });
+    case '53100':
+      return new RealmliftError('TARGET_FULL', stage, `the new server's disk is full (${reason})`, { table, hint: 'make room there', cause: error });
+    case '57P01': case '57P02': case '57P03': case '08006': case '08003':
+      return new RealmliftError('CONNECTION_LOST', stage, `the connection to the new server was lost (${reason})`, { table, cause: error });
+    default:
+      return new RealmliftError('ROWS_REFUSED', stage, `the new server refuses ${table === undefined ? `the step "${where}"` : 'the rows'} (${reason})`, { table, cause: error });
+  }
+}

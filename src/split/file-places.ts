@@ -1,0 +1,91 @@
+/** Where each file of a split goes, with which attributes, and which pictures that Zulip made of it lie beside it. */
+import type pg from 'pg';
+import type { UploadPlace } from '../backup/upload-place.js';
+import type { Candidate, FileStore } from '../files/file-store.js';
+import type { FileRecord } from '../files/records.js';
+import { infoOfRecord } from '../files/s3-candidates.js';
+import type { FileRules } from '../files/wanted-files.js';
+import { planFile, uploadRows, type FilePlanContext, type PlannedFile } from '../load/file-plan.js';
+import type { Source } from '../plan/source.js';
+
+export type PlacedFile = Pick<PlannedFile, 'area' | 'key' | 'attributes' | 'modified'>;
+
+interface Ways {
+  readonly from: FileStore['kind'];
+  readonly to: UploadPlace['kind'];
+  readonly rules: FileRules;
+  /** Hashes of avatars, old to new. */
+  readonly renamed: ReadonlyMap<string, string>;
+}
+
+/** Ids stay. */
+const SAME: FilePlanContext['users'] = { get: (id) => id, partial: true, isNew: () => false, pairs: () => [], count: 0 };
+
+const AVATAR = /^(\d+\/)([0-9a-f]{40})(.*)$/;
+
+export class FilePlaces {
+  readonly #client: pg.Client;
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #context: FilePlanContext;
+  readonly #ways: Ways;
+
+  private constructor(client: pg.Client, context: FilePlanContext, ways: Ways) {
+    [this.#client, this.#context, this.#ways] = [client, context, ways];
+  }
+
+  /** @param client finds the source's tables, and is used for nothing else */
+  static async open(client: pg.Client, { catalog, version }: Source, realm: number, ways: Ways): Promise<FilePlaces> {
+    // Icons in a bucket belong to somebody: as at an import, to the first owner.
+    const owner = catalog.get('zerver_userprofile')?.columns.has('role') === true ? 'role = 100' : 'is_realm_admin';
+    const { rows: [first] } = await client.query<{ id: number | null }>(`SELECT min(id)::float8 AS id FROM zerver_userprofile WHERE realm_id = $1 AND is_active AND NOT is_bot AND ${owner}`, [realm]);
+    return new FilePlaces(client, { oldRealm: realm, newRealm: realm, users: SAME, salt: undefined, zerverMigration: version.zerverMigration, place: ways.to, owner: first?.id ?? undefined }, ways);
+  }
+
+  /** What Zulip made of a picture is no part of an export, since an import makes it anew, but nobody imports a split. */
+  siblings({ area, key, judge, refused }: Candidate): Candidate[] {
+    if (refused !== undefined) return [];
+    return this.#siblings(area, key).map((sibling) => ({ area, key: sibling, path: sibling, optional: true, judge }));
+  }
+
+  #siblings(area: Candidate['area'], key: string): string[] {
+    if (area === 'emoji') return key.endsWith('.original') ? [] : [key.replace(/([^/]*?)(?:\.[^./]*)?$/, 'still/$1.png')];
+    const [, realm = '', hash = '', suffix = ''] = AVATAR.exec(key) ?? [];
+    if (area !== 'avatars' || hash === '') return [];
+    const base = realm + hash;
+    const { from, rules } = this.#ways;
+    // In buckets since Zulip 9 an export has the original alone; before, and on disks, also what is shown.
+    if (from === 's3' && rules.avatarVersions) return suffix === '.original' ? [`${base}.png`, `${base}-medium.png`] : [];
+    return suffix === '.original' ? [] : [`${base}-medium.png`];
+  }
+
+  /** @returns undefined for what has no place there */
+  async placed(candidate: Candidate, record: FileRecord): Promise<PlacedFile | undefined> {
+    const { area, key } = candidate;
+    const place = area === 'avatars' ? this.#avatarKey(key) : key;
+    if (place === undefined) return undefined;
+    const rows = area === 'uploads' && this.#ways.to === 'buckets' ? await this.#inTurn(() => uploadRows(this.#client, [key])) : new Map<string, never>();
+    const { attributes, modified } = planFile({ file: area, path: `${area}/${candidate.path}`, size: 0, sha256: '', record }, this.#context, rows);
+    const own = this.#ways.from === 's3' ? { ...attributes, contentType: infoOfRecord(record).contentType ?? attributes.contentType, metadata: infoOfRecord(record).metadata } : attributes;
+    return { area: area === 'uploads' ? 'files' : 'avatars', key: place, attributes: own, modified };
+  }
+
+  /** A session does one thing at a time. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** In the buckets of older servers the picture itself has no `.png`; a bare one of later servers nobody reads any more. */
+  #avatarKey(key: string): string | undefined {
+    const [, realm = '', hash = '', suffix = ''] = AVATAR.exec(key) ?? [];
+    if (hash === '') return key;
+    const { from, to, rules, renamed } = this.#ways;
+    const base = realm + (renamed.get(hash) ?? hash);
+    if (suffix === '' && from === 's3') {
+      if (to === 'buckets') return base;
+      return rules.avatarVersions ? undefined : `${base}.png`;
+    }
+    return suffix === '.png' && to === 'buckets' && !rules.avatarVersions ? base : base + suffix;
+  }
+}
