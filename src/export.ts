@@ -142,6 +142,9 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
     await holdExportedTables(snapshot, patience);
     threads.join({ settings: snapshot.settings, id, held: snapshot.held });
     const pool = queue ?? threads;
+    // Workers join while the plan is made; what is wrong with it is told when it is needed.
+    const announced = queue?.announce(snapshot, options.openStore);
+    announced?.catch(() => undefined);
     try {
       const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
       const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
@@ -149,13 +152,12 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
       if (options.base !== undefined && targets.length > 1) throw new RealmliftError('BASE_OF_MANY', 'usage', '--base is for one realm', { hint: 'export one realm at a time with --base', exit: EXIT.usage });
       await options.checkTargets?.(targets);
       const database = await databaseIdentity(snapshot.client, snapshot.settings);
-      const opened = await options.openStore();
+      const store = await (announced ?? options.openStore());
       try {
-        const store = await queue?.announce(snapshot, opened) ?? opened;
         await Promise.all([pool.opened, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE))]);
         return await exportTargets(options, targets, { snapshot, database, source, pool, store, fileJobs: queue?.filesAtOnce ?? options.fileJobs });
       } finally {
-        opened.close();
+        store.close();
       }
     } finally {
       await pool.close();

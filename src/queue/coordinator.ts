@@ -62,6 +62,7 @@ export class Coordinator implements SegmentWorkers {
   #isJoined = false;
   #beat: NodeJS.Timeout | undefined;
   #removeProbe: (() => void) | undefined;
+  #store: FileStore | undefined;
   /** When somebody was last seen at work. */
   #worked = performance.now();
 
@@ -114,10 +115,11 @@ export class Coordinator implements SegmentWorkers {
 
   /**
    * Announces the run: from here on workers join it.
-   * @param store the coordinator's own
+   * @param openStore the coordinator's own
    * @returns the one by which workers fetch
    */
-  async announce(snapshot: Snapshot, store: FileStore): Promise<FileStore> {
+  async announce(snapshot: Snapshot, openStore: () => Promise<FileStore>): Promise<FileStore> {
+    const store = this.#store = await openStore();
     const { salt, silence, onWarning } = this.#options;
     const output = resolve(this.#options.output);
     await mkdir(output, { recursive: true, mode: 0o700 });
@@ -167,6 +169,7 @@ export class Coordinator implements SegmentWorkers {
   /** @param finished else another run may go on with it, for which workers wait */
   async #end(finished: boolean): Promise<void> {
     await this.close();
+    this.#store?.close();
     if (this.#removeProbe === undefined) return;
     this.#removeProbe();
     if (this.lost.aborted) return;

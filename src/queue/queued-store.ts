@@ -14,7 +14,7 @@ export const FILES_AT_ONCE = 2048;
 
 /** What a batch holds at most: few enough to share out, many enough that the queue costs little. */
 const MOST_FILES = 32;
-const MOST_BYTES = 64 << 20;
+const MOST_BYTES = 4 << 20;
 
 /** Bytes of a file of which no row says how large it is. */
 const USUAL_SIZE = 1 << 20;

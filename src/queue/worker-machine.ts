@@ -64,6 +64,8 @@ class WorkerMachine {
   readonly #looked = new Set<string>();
   readonly #told = new Map<string, string>();
   #wake: () => void = () => undefined;
+  /** Threads that have loaded their code, for the next run. */
+  #spare: WorkerPool | undefined;
   #finished = 0;
 
   constructor(options: MachineOptions) {
@@ -72,10 +74,11 @@ class WorkerMachine {
 
   /** @returns true when the one run is over */
   async serve(): Promise<boolean> {
-    const { queue, signal, oneRun, onEvent } = this.#options;
+    const { queue, signal, oneRun, jobs, onEvent } = this.#options;
     const session = await QueueSession.open(queue, WORK_CHANNEL, () => this.#wake());
     try {
       const boss = await openQueue(session);
+      this.#spare ??= new WorkerPool(jobs);
       onEvent('waits for runs');
       const ended = AbortSignal.any([signal, session.lost]);
       ended.addEventListener('abort', () => this.#wake(), { once: true });
@@ -90,6 +93,8 @@ class WorkerMachine {
       throw ended.reason;
     } finally {
       await Promise.all([...this.#parts.values()].map((part) => part.leave()));
+      await this.#spare?.close();
+      this.#spare = undefined;
       this.#parts.clear();
       this.#looked.clear();
       await session.close();
@@ -111,6 +116,7 @@ class WorkerMachine {
       if (living.some((run) => run.id === id)) continue;
       this.#parts.delete(id);
       await part.leave();
+      if (!this.#options.oneRun) this.#spare ??= new WorkerPool(this.#options.jobs);
       const isOver = !announced.some((run) => run.id === id);
       if (isOver) this.#finished += 1;
       this.#options.onEvent(`the run ${short(id)} is ${isOver ? 'over' : 'not finished, and its coordinator is gone'}`);
@@ -150,7 +156,8 @@ class WorkerMachine {
       }
       if (!run.letGo) {
         const { id, held } = run.expected.snapshot;
-        threads = new WorkerPool(jobs);
+        threads = this.#spare ?? new WorkerPool(jobs);
+        this.#spare = undefined;
         threads.join({ settings, id, held: [...held] });
         await threads.opened;
       }
