@@ -3,12 +3,14 @@ import { existsSync } from 'node:fs';
 import type { ExportResult } from '../export/outcome.js';
 import type { AreaTally } from '../files/file-events.js';
 import { AREAS } from '../files/wanted-files.js';
-import { counted, size, thousands } from '../numbers.js';
+import { counted, size, thousands, time } from '../numbers.js';
+import { painter } from './colour.js';
 import { DATA_CLASSES } from '../plan/registry.js';
 
 export function summary(result: ExportResult, seconds: number): string {
   const { plan, rows, bytes, files, directory, verified } = result;
-  const lines = [`${plan.request.realm.stringId}: exported to ${directory} in ${seconds.toFixed(1)} s`, `  ${owned(result)}`];
+  const total = [...bytes.values()].reduce((sum, each) => sum + each, 0) + AREAS.reduce((sum, area) => sum + files.areas[area].bytes, 0);
+  const lines = [`${plan.request.realm.stringId}: exported to ${directory} in ${time(seconds)}, ${size(total)}`, `  ${owned(result)}`];
   for (const dataClass of DATA_CLASSES) {
     const names = plan.tables.filter((table) => table.dataClass === dataClass).map((table) => table.name);
     const count = names.reduce((sum, name) => sum + (rows.get(name) ?? 0), 0);
@@ -55,7 +57,7 @@ export function lossLines({ files }: ExportResult): string[] {
   return AREAS.flatMap((area) => {
     const { missing, failed } = files.areas[area];
     const told = [...(missing > 0 ? [`${thousands(missing)} missing`] : []), ...(failed > 0 ? [`${thousands(failed)} failed`] : [])];
-    return told.length === 0 ? [] : [`! ${area}: ${told.join(', ')}`];
+    return told.length === 0 ? [] : [painter(process.stderr)('red', `! ${area}: ${told.join(', ')}`)];
   });
 }
 
