@@ -25,7 +25,7 @@ interface SetSegment {
   /** Rows of one realm alone are asked for. */
   readonly alone: boolean;
   /** Of the server's planner, to be off for this query. */
-  readonly off?: 'enable_sort' | 'enable_nestloop' | 'enable_mergejoin' | undefined;
+  readonly off?: 'enable_sort' | 'enable_nestloop' | undefined;
 }
 
 /** Groups of its spool are the targets. */
