@@ -38,7 +38,7 @@ function baseOf(directory: string): BaseMember {
   return (JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as { base: BaseMember }).base;
 }
 
-for (const [dataset, mode, usual] of [['zulip-11/local', 'full', 25], ['zulip-11/local', 'consent', 15], ['zulip-12/local', 'full', 10], ['zulip-4/local', 'full', 10], ['zulip-4/local', 'public', 10]] as const) {
+for (const [dataset, mode, usual] of [['zulip-11/local', 'full', 8], ['zulip-11/local', 'consent', 6], ['zulip-12/local', 'full', 4], ['zulip-4/local', 'full', 4], ['zulip-4/local', 'public', 4]] as const) {
   const histories = Number(process.env.CATCH_UP_HISTORIES ?? usual);
   t.test(`${histories} histories of ${dataset}, ${mode}`, async (t) => {
     await withGrown(t, dataset, async (source, uploadsDir) => {
