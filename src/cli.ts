@@ -28,7 +28,10 @@ try {
   program.hook('preAction', removeAbandoned);
   // The one line that says what is wrong comes from report().
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
-  await program.parseAsync();
+  await program.parseAsync().catch((error: unknown) => {
+    // The help and the version are an output like any other.
+    if (!(error instanceof CommanderError && error.exitCode === 0)) throw error;
+  });
   // Writes are made at once, but told of behind what is under way.
   await new Promise(setImmediate);
   if (unwritten !== undefined) throw unwritten;
@@ -40,7 +43,6 @@ try {
 /** One line on stderr, never a row's content; the stack only under --debug. Returns the exit code. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return EXIT.done;
     // Without any word the help itself was printed.
     if (error.code !== 'commander.help') process.stderr.write(`${usageError(error, program === undefined || program.commands.length > 1 ? '' : named).line}\n`);
     return EXIT.usage;

@@ -14,6 +14,7 @@ import { longSteps, nothingLeft } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './narrate.js';
 import { planText } from './plan-details.js';
 import { isPlanned, planTable, planTotals } from './plan-table.js';
+import { peopleOf } from './people-options.js';
 import { addRealmOptions, realmsOf, type RealmArguments } from './realm-options.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
 import { wholeNumber } from './whole-number.js';
@@ -55,6 +56,7 @@ Examples:
 Without the name of a realm all are meant. Rows are counted; bytes, time and disk are estimated.
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 an export would be refused.`)
     .action(async (options: PlanArguments) => {
+      peopleOf(command, { ...options, files: false }, 'export');
       const approved = options.users === undefined ? undefined : readUserList(options.users);
       const realms = realmsOf(options) ?? 'all';
       const plans = await longSteps(options, nothingLeft('plan'), () => planReport({

@@ -26,15 +26,14 @@ export async function withStopSignals<T>(work: (signal: AbortSignal) => Promise<
     stop.abort(stoppedBy(stopped, words));
   };
   for (const each of names) process.on(each, onSignal);
-  // A file larger than `ulimit -f` allows would else end the process without a word: write(2) then answers EFBIG.
-  process.on('SIGXFSZ', ignore);
+  // SIGXFSZ (a file larger than `ulimit -f` allows) Node ignores, and write(2) answers EFBIG. It must not be listened to: once nobody
+  // listens any more, the next write of a run that is failing ends the process without a word.
   try {
     return await work(stop.signal);
   } catch (error) {
     throw stop.signal.aborted && error === stop.signal.reason ? stoppedBy(stopped, words) : error;
   } finally {
     for (const each of names) process.off(each, onSignal);
-    process.off('SIGXFSZ', ignore);
   }
 }
 
@@ -51,8 +50,4 @@ export async function leftBehind<T>(work: Promise<T>, signal: AbortSignal): Prom
 
 function stoppedBy(name: keyof typeof EXITS, { stage, left, hint }: StopWords): RealmliftError {
   return new RealmliftError('STOPPED', stage, `stopped by ${name}; ${left()}`, { hint: hint(), exit: EXITS[name] });
-}
-
-function ignore(): void {
-  // The write that was refused says why.
 }

@@ -139,6 +139,13 @@ t.test('a full disk', NEEDS_PG_DUMP, async (t) => {
     const full = await realmlift(['backup', '--to', place.to, '--recipient', place.recipient], { DATABASE_URL: source }, '-f 64');
     t.match(full, { code: 1, stderr: /DISK_FULL/ });
     t.strictSame(await readdir(place.to), [], 'nothing is left behind');
+
+    // What is still being written when the run has failed is refused in the same way, and does not end the process.
+    const script = `import { writeSync, openSync } from 'node:fs'; import { withStopSignals } from '${new URL('../../src/cli/stop-signals.js', import.meta.url).href}';
+      await withStopSignals(async () => { throw new Error('failed'); }).catch(() => undefined);
+      try { const file = openSync(process.argv[1], 'w'); for (;;) writeSync(file, Buffer.alloc(65536)); } catch (error) { console.log(error.code); }`;
+    const late = await run('/bin/sh', ['-c', 'ulimit -f 64; exec "$@"', 'sh', process.execPath, '--input-type=module', '--eval', script, join(place.directory, 'late')]);
+    t.equal(late.stdout, 'EFBIG\n');
   }));
 });
 

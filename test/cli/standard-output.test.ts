@@ -122,6 +122,7 @@ t.test('a tar to standard output', async (t) => {
       };
       const out = join(root, 'out');
       for (const more of ['', ' --format ndjson']) t.match(await shell(`"$@" -${more} >/dev/full`), { code: 1, stderr: /^realmlift: OUTPUT_FULL \[package\]: standard output [^\n]*ENOSPC[^\n]*\n$/ }, more);
+      for (const words of ['--help', '--version', 'export --help', 'completion bash']) t.match(await shell(`"$1" '${CLI}' ${words} >/dev/full`), { code: 1, stderr: /^realmlift: OUTPUT_FULL / }, words);
       t.match(await shell(`"$@" '${out}' 2>/dev/full`), { code: 0 }, 'a full standard error ends no export');
       t.match(await shell(`"$@" '${out}-1'`, { TMPDIR: '/nowhere' }), { code: 1, stderr: /^realmlift: TMPDIR_UNUSABLE \[usage\]: [^\n]*\/nowhere: there is no such file or directory \(ENOENT\) \([^\n]*TMPDIR\)\n$/ });
       t.match(await shell(`"$@" -`, { TMPDIR: '/dev/null' }), { code: 1, stderr: /^realmlift: TMPDIR_UNUSABLE [^\n]*\n$/ });

@@ -1,6 +1,7 @@
 // A standby is where a careful DBA exports from. It is read only, lags behind, and cancels what stands in its recovery's way.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import pg from 'pg';
 import t from 'tap';
 import { PRIMARY, startStandby } from '../testbed/standby-server.js';
 import { createDatabaseFromDump } from '../testbed/test-database.js';
@@ -40,6 +41,25 @@ t.test('a hot standby', async (t) => {
       t.same(differingPaths(join(root, 'fresh', 'acme'), join(root, name, 'acme')), []);
       t.match(baseOf(join(root, name, 'acme')), { rows: 'by their versions' });
     }
+  });
+
+  await t.test('where a table was changed after the snapshot, the run ends by its name', async (t) => {
+    const holder = new pg.Client({ connectionString: there });
+    await holder.connect();
+    try {
+      await holder.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+      const { rows: [held] } = await holder.query<{ id: string }>('SELECT pg_export_snapshot() AS id');
+      await query(url, 'ALTER TABLE zulip.zerver_reaction ALTER COLUMN emoji_code TYPE varchar(10) USING left(emoji_code, 10)');
+      const { rows: [written] } = await query(url, 'SELECT pg_current_wal_lsn()::text AS at');
+      while ((await query(there, `SELECT pg_last_wal_replay_lsn() >= '${String(written?.at)}' AS there`)).rows[0]?.there !== true) await sleep(20);
+      const { code, stderr } = await runExport(there, join(root, 'changed'), '--snapshot', held?.id as string);
+      t.equal(code, 1);
+      t.match(stderr, /^realmlift: TABLE_CHANGED \[snapshot, zerver_reaction\]: \w+\.zerver_reaction .*take a new snapshot\)\n$/);
+      t.notOk(existsSync(join(root, 'changed', 'acme.partial')), 'before a row left');
+    } finally {
+      await holder.end();
+    }
+    t.match(await runExport(there, join(root, 'anew')), { code: 0 }, 'a new one sees it as it is');
   });
 
   await t.test('that cancels a query is told as that, with what to set', async (t) => {
