@@ -165,11 +165,13 @@ export async function readManifest(path: string): Promise<{ header: ManifestHead
 
 // eslint-disable-next-line @typescript-eslint/require-await -- what comes from the disk needs no waiting
 async function* manifestFiles(path: string): AsyncGenerator<ManifestFile> {
-  let inside = false;
+  let place: 'head' | 'files' | 'end' | 'behind' = 'head';
   let last: string | undefined;
   for (const line of lines(path)) {
-    if (!inside) inside = line === FILES_START;
-    else if (line === FILES_END) return;
+    if (place === 'head') place = line === FILES_START ? 'files' : 'head';
+    else if (place === 'files' && line === FILES_END) place = 'end';
+    else if (place === 'end' && line === '}') place = 'behind';
+    else if (place !== 'files') throw damaged('something else follows its list of files');
     else {
       const entry = parseEntry(line);
       if (last !== undefined && comparePaths(last, entry.path) >= 0) throw damaged(`${entry.path} is out of order`);
@@ -177,7 +179,7 @@ async function* manifestFiles(path: string): AsyncGenerator<ManifestFile> {
       yield entry;
     }
   }
-  throw damaged('it is cut short');
+  if (place !== 'behind') throw damaged('it is cut short');
 }
 
 function parseHeader(text: string): ManifestHeader {

@@ -1,6 +1,6 @@
 /** A finished export directory, held to its manifest: what pipe, remap, merge and import-check read. */
 import { createHash } from 'node:crypto';
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync, statSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { refusePacked } from '../package/packed-export.js';
 import { EXIT, RealmliftError } from '../errors.js';
@@ -58,7 +58,8 @@ export const MESSAGES = /^messages-(\d{6,})\.json$/;
 export async function openFinishedExport(directory: string): Promise<FinishedExport> {
   refusePacked(directory);
   const manifest = join(directory, MANIFEST);
-  if (lstatSync(manifest, { throwIfNoEntry: false })?.isFile() !== true) {
+  // Of a file it is asked in vain.
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true || lstatSync(manifest, { throwIfNoEntry: false })?.isFile() !== true) {
     throw new RealmliftError('NOT_AN_EXPORT', 'usage', `${directory} has no manifest.json`, {
       hint: 'name the directory of a finished export of realmlift; exports of other tools do not say when and how they were taken', exit: EXIT.usage,
     });

@@ -5,7 +5,7 @@
  * The file is read twice: once to its end, for its SHA-256 and for where each table begins, then table by table
  * in whatever order is wanted. So damage is known before the first row is used, and a table can be read again.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
 import { ioReason } from '../io-reason.js';
 import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../verify/json-bytes.js';
@@ -56,6 +56,7 @@ export class TableFile {
   static open(file: string, expected: Expected): TableFile {
     const fd = openFile(file, expected.path);
     try {
+      if (fstatSync(fd).size !== expected.size) throw changed(expected.path, 'its size is another');
       const utf8 = new Utf8Check();
       const { size, sha256, value, damage = '' } = readOpened(fd, index, (chunk) => utf8.update(chunk));
       // The hash explains most damage better than the scanner's complaint.

@@ -74,7 +74,7 @@ export class ReferenceCatalog {
 
   /** @throws RealmliftError REMAP_UNKNOWN for an integer under a key of which nothing is known */
   refuseUnknownKey(table: string, key: string): void {
-    if (ADDED.has(key) || this.#keysOf(table).has(key) || targetOf(table, key) !== undefined || REFERENCES[table]?.[key] !== undefined) return;
+    if (ADDED.has(key) || this.#keysOf(table).has(key) || targetOf(table, key) !== undefined) return;
     throw unknown(table, `nothing is known of ${table}.${key}: if it is an id, it would not be rewritten`);
   }
 

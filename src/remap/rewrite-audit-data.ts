@@ -49,9 +49,9 @@ export function rewriteAuditData(json: string, eventType: number, { references, 
   const meaning = (path: readonly string[]): string | undefined => {
     const name = path.findLast((key) => key !== '');
     if (name === undefined) return undefined;
-    if (name === 'id') return THINGS[path.findLast((key) => key in THINGS) ?? ''];
+    if (name === 'id') return THINGS[path.findLast((key) => Object.hasOwn(THINGS, key)) ?? ''];
     if (path.length === 1 && OLD_AND_NEW.has(name)) return setting;
-    return MEANING[name];
+    return Object.hasOwn(MEANING, name) ? MEANING[name] : undefined;
   };
   return editJson(json, {
     value(path, token) {

@@ -130,7 +130,8 @@ const SPECIAL: Readonly<Record<string, Readonly<Record<string, Rewrite>>>> = {
 
 function ruleOf(table: string, key: string, { references }: RewriteContext): Rewrite | undefined {
   if (key === 'id') return (row) => (Number.isNaN(row.newId) || row.newId === row.id ? undefined : row.newId);
-  const special = SPECIAL[table]?.[key];
+  const own = SPECIAL[table];
+  const special = own !== undefined && Object.hasOwn(own, key) ? own[key] : undefined;
   if (special !== undefined) return special;
   if (TEXTS[table]?.has(key) === true) return (row, fields, field) => row.text(fields, field);
   const referred = references.reference(table, key);

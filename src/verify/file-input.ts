@@ -1,7 +1,7 @@
 /** Files read once for everything: their size, their SHA-256, whether they are UTF-8, and what a scanner makes of them. */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
 import type { ByteSource } from './json-scanner.js';
 
@@ -19,9 +19,15 @@ export const ORDINARY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_
 
 const drainBuffer = Buffer.alloc(256 * 1024);
 
+/** Bytes behind the damage of a file from which on it is not read to its end: nobody needs the SHA-256 of ten gigabytes of nothing. */
+const WORTH_READING = 256 * 1024 * 1024;
+
+/** In place of the SHA-256 of a file that was not read to its end. */
+export const UNREAD = '';
+
 /**
  * Reads the file to its end, synchronously: workers do nothing else, and a read of 256 KiB costs less than a turn of the
- * event loop. `use` gets the bytes; a RealmliftError from it is the file's damage, and the rest is still hashed.
+ * event loop. `use` gets the bytes; a RealmliftError from it is the file's damage, and the rest is still hashed, unless it is long.
  *
  * @throws the system's error when the file cannot be opened or read.
  */
@@ -56,14 +62,18 @@ export function readOpened<T>(fd: number, use: (source: ByteSource) => T, seen?:
     if (!(error instanceof RealmliftError)) throw error;
     damage = error.message;
   }
+  const whole = damage === undefined ? 0 : fstatSync(fd).size;
+  if (whole - size > WORTH_READING) return { size: whole, sha256: UNREAD, value, damage };
   while (source(drainBuffer, 0) > 0);
   return { size, sha256: hash.digest('hex'), value, damage };
 }
 
-/** Size and SHA-256 of a file whose content is of no concern. */
-export function hashFile(path: string): { size: number; sha256: string } {
+/** Size and SHA-256 of a file whose content is of no concern; of one that has not the `expected` size, its size alone. */
+export function hashFile(path: string, expected: number): { size: number; sha256: string } {
   const fd = openSync(path, ORDINARY);
   try {
+    const stat = fstatSync(fd);
+    if (stat.size !== expected) return { size: stat.size, sha256: UNREAD };
     const hash = createHash('sha256');
     let size = 0;
     for (let got = 1; got > 0; size += got) {

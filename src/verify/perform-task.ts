@@ -39,7 +39,7 @@ export function taskPerformer(fds: readonly number[]): Perform {
     },
     records: ({ area }) => checkRecords(area, scanner, known()),
     tables: ({ file }) => checkTableFile(file, scanner, known(), spools),
-    hash: ({ files }) => files.map((file) => ({ file, ...hashFile(join(known().directory, file)) })),
+    hash: ({ files }) => files.map(({ path, size }) => ({ file: path, ...hashFile(join(known().directory, path), size) })),
     finish: (): CollectedIds => ({
       messages: spools.messages.finish(),
       userMessages: spools.userMessages.finish(),

@@ -112,8 +112,9 @@ export const REFERENCES: Readonly<Record<string, Readonly<Record<string, Target>
 
 /** Where `key` of `table` points to; undefined when it is no reference. */
 export function targetOf(table: string, key: string): Target | undefined {
-  const target = REFERENCES[table]?.[key];
-  if (target !== undefined) return target;
+  const keys = REFERENCES[table];
+  // A foreign export's keys may be called like what every object has.
+  if (keys !== undefined && Object.hasOwn(keys, key)) return keys[key];
   return GROUP_SETTINGS.has(table) && key.endsWith('_group') ? 'group' : undefined;
 }
 

@@ -135,7 +135,8 @@ export class RowCheck implements TablePlan {
       if (first) this.#secrets.push({ key, slot, severity: secret });
       return 'filled';
     }
-    const special = this.#special?.keys[key];
+    const keys = this.#special?.keys;
+    const special = keys !== undefined && Object.hasOwn(keys, key) ? keys[key] : undefined;
     if (special === 'text') this.texts[slot] = undefined;
     return special ?? 'skip';
   }

@@ -15,7 +15,7 @@ export interface Tasks {
   records: { arguments: { area: Area }; result: RecordsResult };
   tables: { arguments: { file: string }; result: TableFileResult };
   /** Files whose content is of no concern. */
-  hash: { arguments: { files: string[] }; result: HashedFile[] };
+  hash: { arguments: { files: { path: string; size: number }[] }; result: HashedFile[] };
   /** The ids of all files that this worker has read. */
   finish: { arguments: undefined; result: CollectedIds };
 }
