@@ -39,7 +39,7 @@ t.test('stopped half-way', NEEDS_PG_DUMP, async (t) => withTestDatabase('zulip-1
   t.equal((await realmlift(backup, { env: { DATABASE_URL: url } })).code, 0);
   await t.test('restore, which then goes on', async (t) => withEmptyDatabase(async (target) => {
     const words = ['restore', to, '--identity', identityFile, '--database-url', target];
-    const ended = await interrupted(words, {}, 'restored rows');
+    const ended = await interrupted(words, {}, 'schema');
     t.equal(ended.code, 130);
     t.match(told(ended), { code: 'STOPPED', stage: 'restore', message: 'stopped by SIGINT; the database is unfinished and says so', hint: /run the same command again/ });
     t.match(await realmlift(words), { code: 0 });
