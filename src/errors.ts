@@ -74,6 +74,21 @@ export function serverReason(code: string, message: string): string {
   return WITHOUT_CONTENT.test(code) ? `SQLSTATE ${code}: ${message}` : `SQLSTATE ${code}`;
 }
 
+/** SQLSTATE of a cancelled query, and of a session that was ended for holding a snapshot: serialization_failure. */
+const CONFLICT = '40001';
+
+/**
+ * What a hot standby does to long queries, and what to set against it. Undefined when the error is another.
+ * https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-CONFLICT
+ */
+export function recoveryConflict(cause: unknown, stage: Stage, table?: string): RealmliftError | undefined {
+  const { code } = (cause ?? {}) as { code?: string };
+  if (code !== CONFLICT) return undefined;
+  return new RealmliftError('RECOVERY_CONFLICT', stage, 'the standby cancelled the query, for its recovery had to remove what the query reads', {
+    table, cause, hint: 'raise max_standby_streaming_delay (and max_standby_archive_delay) on the standby above the length of the export, or set hot_standby_feedback = on; go on with --resume',
+  });
+}
+
 /**
  * Any error as one that may be shown; what nobody foresaw gets the code UNEXPECTED.
  *
@@ -82,6 +97,8 @@ export function serverReason(code: string, message: string): string {
 export function asRealmliftError(error: unknown, stage: Stage = 'plan'): RealmliftError {
   if (error instanceof RealmliftError) return error;
   const { code, severity, message = 'unknown error' } = (error ?? {}) as { code?: string; severity?: string; message?: string };
+  const conflict = recoveryConflict(error, stage);
+  if (conflict !== undefined) return conflict;
   if (severity !== undefined && code !== undefined) {
     return new RealmliftError('SERVER_REFUSED', stage, `the server refused a query (${serverReason(code, message)})`, { cause: error });
   }

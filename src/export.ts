@@ -43,7 +43,6 @@ import type { Times } from './report/realm-facts.js';
 import { writeIndex } from './report/write-index.js';
 import type { Coordinator, QueueOptions } from './queue/coordinator.js';
 import type { ConnectionSettings } from './snapshot/connection-settings.js';
-import { recoveryConflict } from './snapshot/recovery-conflict.js';
 import { prepareSessions, withLoan, withSnapshot } from './snapshot/snapshot.js';
 import type { LockPatience } from './snapshot/table-locks.js';
 import { ageOf } from './snapshot/take-snapshot.js';
@@ -207,7 +206,7 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
     try {
       outcomeOf.set(target, { target, result: await exportTarget(context, target, options, turns) });
     } catch (error) {
-      outcomeOf.set(target, { target, error: recoveryConflict(error, 'plan') ?? asRealmliftError(error) });
+      outcomeOf.set(target, { target, error: asRealmliftError(error) });
     }
   });
   const outcomes = targets.map((target) => outcomeOf.get(target) as Outcome);

@@ -1,6 +1,5 @@
 /** What a failed COPY means to the person who runs the export. */
-import { RealmliftError, serverReason } from '../errors.js';
-import { recoveryConflict } from '../snapshot/recovery-conflict.js';
+import { RealmliftError, recoveryConflict, serverReason } from '../errors.js';
 
 /** The fields of the server's error message that are used; a broken connection's error has no SQLSTATE. */
 interface ServerError {

@@ -8,11 +8,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { RealmliftError } from '../errors.js';
+import { RealmliftError, recoveryConflict } from '../errors.js';
 import { connect, settingsOf } from './connect.js';
 import { lossOf } from './driver-client.js';
 import type { ConnectionSettings } from './connection-settings.js';
-import { recoveryConflict } from './recovery-conflict.js';
 import { holdAgain } from './table-locks.js';
 import { ageOf, BEGIN, notJoined, takeSnapshot, type SnapshotChoice, type TakenSnapshot } from './take-snapshot.js';
 

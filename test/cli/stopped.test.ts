@@ -75,7 +75,7 @@ t.test('stopped half-way', NEEDS_PG_DUMP, async (t) => withTestDatabase('zulip-1
   await t.test('split', async (t) => withEmptyDatabase(async (target) => {
     const ended = await interrupted(['split', '--realm', 'acme', '--target-url', target], { DATABASE_URL: url }, 'rows');
     t.equal(ended.code, 130, ended.stderr);
-    t.match(told(ended), { code: 'STOPPED', message: /the database is unfinished and says so/, hint: /create the database anew/ });
+    t.match(told(ended), { code: 'STOPPED', message: /the database is unfinished and says so/, hint: /--restart removes all that is there/ });
   }));
 
   await t.test('load', async (t) => withTestDatabase('zulip-11/new-server', async (target) => {
