@@ -63,7 +63,7 @@ t.test('words that mean nothing', async (t) => {
     [[...ACME, '--users', at('empty'), '--mode', 'public', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --users makes a consent export/],
     [['plan', '--users', at('empty'), '--mode', 'public'], /^realmlift: USAGE \[usage\]: --users makes a consent export/],
     [['plan', '--consent-message', '1'], /^realmlift: USAGE \[usage\]: --consent-message says who consented/],
-    [['split', '--realm', 'acme', '--output', at('script'), '--users', at('empty'), '--mode', 'full'], /^realmlift: USAGE \[usage\]: --users makes a consent export/],
+    [['split', '--realm', 'acme', '--output', at('script'), '--users', at('empty'), '--mode', 'full'], /^realmlift: USAGE \[usage\]: --users makes a consent split/],
     [[...ACME, '--files', 'all', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --files says whose files travel/],
     [[...ACME, '--consent-message', '1', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --consent-message says who consented/],
     [[...ACME, '--output', '-', '--tarball', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: what goes to standard output is a tar already/],

@@ -16,7 +16,8 @@ function interrupted(words: readonly string[], env: Readonly<Record<string, stri
   return realmlift([...words, '--json'], {
     env, meanwhile: (child) => new Promise((resolve) => {
       child.once('close', () => resolve());
-      child.stderr?.on('data', (chunk: Buffer) => { if (chunk.toString().includes(`"step":"${step}`)) child.kill('SIGINT'); });
+      // Once: a second signal ends the process without waiting.
+      child.stderr?.on('data', (chunk: Buffer) => { if (!child.killed && chunk.toString().includes(`"step":"${step}`)) child.kill('SIGINT'); });
     }),
   });
 }
