@@ -13,12 +13,13 @@ import { namesOf } from '../remap/remap-request.js';
 import { columnsMisfit, migrationsMisfit, versionMisfit } from '../remap/target-fit.js';
 import type { TargetServer } from '../remap/target-server.js';
 import { announcementFault } from './announcements.js';
-import { addressFault, EditHistories, emojiFault, groupFault, knownUsers, reactionFault, rowsOf } from './row-faults.js';
+import { addressFault, attachmentFault, EditHistories, emojiFault, groupFault, knownUsers, reactionFault, rowsOf } from './row-faults.js';
 import { subdomainFault } from './subdomain.js';
+import { takenFault } from './taken-values.js';
 import { uniqueFault } from './unique-indexes.js';
 
 export type ArrivalName =
-  | 'version' | 'migrations' | 'columns' | 'subdomain' | 'realm' | 'bots' | 'sequences' | 'ids' | 'unique'
+  | 'version' | 'migrations' | 'columns' | 'subdomain' | 'realm' | 'bots' | 'sequences' | 'ids' | 'unique' | 'taken'
   | 'addresses' | 'history' | 'emoji' | 'reactions' | 'groups' | 'announcements';
 
 export interface Check<Name extends string = string> {
@@ -60,7 +61,7 @@ export async function checkArrival(arrival: Arrival, server: NewServer | undefin
     else add(name, known ?? await check(server as NewServer), server === undefined ? '' : what(server));
   };
 
-  const messages = readMessages(source, knownUsers(files));
+  const messages = readMessages(source, new EditHistories(knownUsers(files), source.header.zulip_version ?? server?.target.version.release));
   await ask('version', undefined, ({ target }) => versionMisfit(source, target) ?? statusFault(source, target), ({ target }) => `Zulip ${source.header.zulip_version ?? target.version.release}, as the new server`);
   await ask('migrations', undefined, ({ target }) => migrationsMisfit(source, target), () => 'the same are applied to the new server');
   await ask('columns', undefined, ({ target, registry }) => columnsMisfit(source, files, target, registry), () => 'the new server has all tables and columns');
@@ -69,7 +70,8 @@ export async function checkArrival(arrival: Arrival, server: NewServer | undefin
   await ask('bots', undefined, ({ target }) => botsFault(files, target), ({ target }) => (isNew(target) ? 'a new server without any realm: the import makes the system bots' : 'the new server has the system bots that the rows name'));
   await ask('sequences', undefined, ({ target }) => sequencesFault(target), () => 'those of the new server are ahead of their tables');
   await ask('ids', undefined, ({ target }) => idsFault(files, messages.rows, target), () => 'there is room for every row above the ids that are taken');
-  await ask('unique', undefined, ({ client, target, registry }) => uniqueFault(client, files, registry, target), () => "no two rows that the new server's unique indexes forbid");
+  await ask('unique', attachmentFault(files), ({ client, target, registry }) => uniqueFault(client, files, registry, target), () => "no two rows that the new server's unique indexes forbid");
+  await ask('taken', undefined, ({ client, target, registry }) => takenFault(client, files, registry, target), () => 'nothing that the new server allows once is there already');
   add('addresses', addressFault(files), 'every user has valid ones');
   add('history', messages.fault, 'edits of messages are by users of the export');
   add('emoji', emojiFault(files), 'custom emoji have an author, or an owner who stands in');
@@ -120,9 +122,8 @@ interface MessageFacts {
 }
 
 /** All that is asked of the files of messages, in one reading. */
-function readMessages(source: ReadableExport, known: ReadonlySet<number>): MessageFacts {
+function readMessages(source: ReadableExport, edits: EditHistories): MessageFacts {
   const rows = new Map<string, number>();
-  const edits = new EditHistories(known);
   for (const file of eachTableFile(source, source.messages)) {
     countRows(file, rows);
     edits.look(file);

@@ -57,13 +57,23 @@ export function knownUsers(files: readonly TableFile[]): Set<number> {
   return known;
 }
 
-/** Edits of messages by users that the export does not have: the import maps user_id and has no place for one that it does not know. */
+/** From this version on the import maps the users of edits; before, their old ids stay as they are. */
+const MAPS_EDITS = 9;
+
+/**
+ * Edits of messages by users that the export does not have: an import that maps user_id stops at one that it does not know, and
+ * one that does not leaves a number that another's user may have on the new server. Edits before March 2017 have no user: null
+ * from Zulip 5 on, no key before, and only an import that maps them stumbles.
+ */
 export class EditHistories {
   readonly #known: ReadonlySet<number>;
+  readonly #maps: boolean;
   readonly #faulty = new FaultyRows();
 
-  constructor(known: ReadonlySet<number>) {
+  /** @param version of the export; undefined when nothing tells it, which is taken for a new one */
+  constructor(known: ReadonlySet<number>, version: string | undefined) {
     this.#known = known;
+    this.#maps = !(Number.parseInt(version ?? '', 10) < MAPS_EDITS);
   }
 
   look(file: TableFile): void {
@@ -71,13 +81,32 @@ export class EditHistories {
       const text = fields.textOf('edit_history');
       if (text === undefined || text === '') continue;
       const edits = parsed(text);
-      if (!Array.isArray(edits) || edits.some((edit) => !this.#known.has((edit as { user_id?: number } | null)?.user_id as number))) this.#faulty.add(fields.integerOf('id'));
+      if (!Array.isArray(edits) || edits.some((edit) => this.#isUnknown((edit as { user_id?: unknown } | null)?.user_id))) this.#faulty.add(fields.integerOf('id'));
     }
   }
 
   get fault(): string | undefined {
-    return this.#faulty.told('zerver_message', 'edit_history by a user whom the export does not have');
+    return this.#faulty.told('zerver_message', `edit_history by a user whom the export does not have${this.#maps ? '' : ': the import leaves the id, which may be of a stranger on the new server'}`);
   }
+
+  #isUnknown(user: unknown): boolean {
+    return (this.#maps || (user !== undefined && user !== null)) && !this.#known.has(user as number);
+  }
+}
+
+/** Lists of messages that name one twice: the import makes a row of each, and the pair of attachment and message is unique. */
+export function attachmentFault(files: readonly TableFile[]): string | undefined {
+  const faulty = new FaultyRows();
+  for (const fields of rowsOf(files, 'zerver_attachment')) {
+    for (const key of ['messages', 'scheduled_messages']) {
+      const field = fields.find(key);
+      const list = field === -1 ? undefined : parsed(fields.bytes(field).toString('utf8'));
+      if (!Array.isArray(list) || new Set(list).size === list.length) continue;
+      faulty.add(fields.integerOf('id'));
+      break;
+    }
+  }
+  return faulty.told('zerver_attachment', 'its list of messages names one twice');
 }
 
 /** Custom emoji without an author get the first active owner's name; without one the import stops. */

@@ -10,7 +10,7 @@ import type { LoadRequest } from './load-request.js';
 import type { TargetTables } from './target-tables.js';
 
 /** Of a load that goes on, these would find the load's own rows. */
-const OWN_ROWS: ReadonlySet<ImportCheck['name']> = new Set(['subdomain', 'realm', 'disk']);
+const OWN_ROWS: ReadonlySet<ImportCheck['name']> = new Set(['subdomain', 'realm', 'taken', 'disk']);
 /** What stops Zulip's import and not a load: the number of an unknown user stays, a name that is not the emoji's is kept. */
 const TOLD_ALONE: ReadonlySet<ImportCheck['name']> = new Set(['history', 'reactions']);
 

@@ -11,7 +11,7 @@ import { change } from '../testbed/database-client.js';
 import { expectedExport } from '../testbed/expected-export.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { edit, first, sign, type Row, type Tables } from './our-export.js';
+import { edit, first, HEADER, ourExport, sign, type Row, type Tables } from './our-export.js';
 
 const output = t.testdir();
 const [acme, user] = await withTestDatabase('zulip-11/local', async (url) => [
@@ -34,7 +34,7 @@ function bad(told: Told): Partial<Told> {
 t.test('without the new server much remains unknown', async (t) => {
   const told = await checks(acme, undefined, 'acme2');
   for (const name of ['manifest', 'rows', 'files', 'kind', 'disk', 'addresses', 'history', 'emoji', 'reactions', 'groups'] as const) t.match(told[name], /^good: /, name);
-  for (const name of ['version', 'migrations', 'columns', 'subdomain', 'realm', 'bots', 'sequences', 'ids', 'unique'] as const) t.match(told[name], /^unknown: --target-url /, name);
+  for (const name of ['version', 'migrations', 'columns', 'subdomain', 'realm', 'bots', 'sequences', 'ids', 'unique', 'taken'] as const) t.match(told[name], /^unknown: --target-url /, name);
   t.match(await checks(user), { kind: /^failed: a single user's export/ });
   await t.rejects(checkImport(acme, { target: undefined, subdomain: undefined, uploadsDir: join(output, 'none') }).then((all) => {
     if (all.some(({ name, outcome }) => name === 'disk' && outcome === 'failed')) throw new Error('no such directory');
@@ -123,6 +123,46 @@ t.test('addresses that differ by case, among users and dummies', (t) => withTest
   }));
   t.match(await checks(directory, target, 'roundtrip'), { unique: /^failed: zerver_userprofile \d+, \d+: they have the same .*upper.*delivery_email/ });
 }));
+
+t.test('values that the new server allows once and has already', (t) => withTestDatabase('zulip-11/new-server', async (target) => {
+  const uuid = '11111111-2222-4333-8444-555555555555';
+  let user: Row = {};
+  const directory = await changed(t, (copy) => edit(copy, 'realm.json', (tables) => { user = first(tables, 'zerver_userprofile'); }));
+  const address = String(user['delivery_email']).toUpperCase();
+  // A stranger's row, in another realm: the index of a realm's addresses lets both be.
+  await change(target, `UPDATE zulip.zerver_userprofile SET delivery_email = '${address}', uuid = '${uuid}' WHERE id = (SELECT min(id) FROM zulip.zerver_userprofile WHERE delivery_email NOT IN ('welcome-bot@zulip.com', 'notification-bot@zulip.com', 'emailgateway@zulip.com'))`);
+  t.same(bad(await checks(directory, target, 'roundtrip')), {}, 'unique within the realm alone');
+  await change(target, 'CREATE UNIQUE INDEX once ON zulip.zerver_userprofile (lower(delivery_email)) WHERE realm_id IS NOT NULL');
+  t.match(bad(await checks(directory, target, 'roundtrip')), { unique: undefined, taken: new RegExp(`^failed: zerver_userprofile ${String(user['id'])}: the new server has a row with the same lower.* its index once forbids`) });
+  await change(target, 'DROP INDEX zulip.once');
+  edit(directory, 'realm.json', (tables) => { tables['zerver_userprofile']?.forEach((row, at) => { row['uuid'] = row['id'] === user['id'] ? uuid : `00000000-0000-4000-8000-${String(at).padStart(12, '0')}`; }); });
+  await sign(directory);
+  t.match((await checks(directory, target, 'roundtrip')).taken, new RegExp(`^failed: zerver_userprofile ${String(user['id'])}: .* same uuid already`));
+}));
+
+t.test('an attachment that lists a message twice', async (t) => {
+  let id: unknown;
+  const directory = await changed(t, (copy) => edit(copy, 'attachment.json', (tables) => {
+    const row = first(tables, 'zerver_attachment', ({ messages }) => (messages as number[]).length > 0);
+    const messages = row['messages'] as number[];
+    id = row['id'];
+    messages.push(messages[0] as number);
+  }));
+  t.equal((await checks(directory)).unique, `failed: zerver_attachment ${String(id)}: its list of messages names one twice`);
+});
+
+t.test('edits by unknown users, as each version has them', async (t) => {
+  for (const [version, edits, fault] of [
+    ['4.11', { user_id: 999_999, prev_subject: 'a', timestamp: 1 }, /the import leaves the id/], ['8.4', { user_id: 999_999, prev_topic: 'a', topic: 'b', timestamp: 1 }, /the import leaves the id/],
+    ['11.0', { user_id: 999_999, prev_content: 'a', timestamp: 1 }, /whom the export does not have$/],
+    // Before March 2017 nobody noted who it was.
+    ['4.11', { prev_subject: 'a', timestamp: 1 }, undefined], ['8.4', { user_id: null, prev_topic: 'a', timestamp: 1 }, undefined], ['9.4', { user_id: null, prev_topic: 'a', timestamp: 1 }, /whom the export does not have$/],
+  ] as const) {
+    const directory = await ourExport(t, 'zulip-4/local', 'acme-full', (copy) => edit(copy, 'messages-000001.json', (tables) => { first(tables, 'zerver_message')['edit_history'] = JSON.stringify([edits]); }));
+    await sign(directory, { ...HEADER, zulip_version: version });
+    t.match((await checks(directory)).history, fault === undefined ? /^good/ : fault, `${version} ${JSON.stringify(edits)}`);
+  }
+});
 
 t.test('what is damaged or packed is said to be', async (t) => {
   const [upload] = readdirSync(join(acme, 'uploads'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && entry.name !== 'records.json');
