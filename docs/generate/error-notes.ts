@@ -32,7 +32,7 @@ export const ERROR_NOTES: Readonly<Record<string, readonly [cause: string, cure:
   NO_SEQUENCE: ['The new server\'s table has no sequence that gives ids, as a database that was not made by Zulip\'s migrations.', 'run manage.py migrate there first'],
   OUTPUT_CLOSED: ['Who read standard output went away, such as head or a broken ssh.', 'run again with a reader that reads to the end'],
   OUTPUT_FAILED: ['Standard output could not take more: what it holds is cut.', 'make room where it goes, and run again'],
-  OUTPUT_UNSAFE: ['A link or a file of somebody else lies where the export is to be written.', 'remove it, or choose an --output that is yours alone'],
+  OUTPUT_UNSAFE: ['A link, or a file or directory of somebody else, lies where the export or its files are to be written, also below the directory that was named.', 'remove it, or choose a directory that is yours alone; mount a disk there instead of a link to it'],
   OUTPUT_UNUSABLE: ['A file is in the way of the script, or the place cannot be written.', 'choose another name with --output, or remove the file; --restart removes what a killed run left'],
   PARAMETER: ['A view of sql/ uses a parameter that nothing sets.', 'correct the view: sql/README.md lists the parameters'],
   PART_MISSING: ['A part that the backup lists is gone.', 'take it from a copy, or use another backup'],

@@ -1,11 +1,11 @@
 /** An uploads directory that files are restored into. */
-import { chmod, mkdir, readFile, readdir, rename, rm, utimes } from 'node:fs/promises';
+import { chmod, lutimes, mkdir, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../errors.js';
 import { unsafe } from '../files/safe-path.js';
-import { createAnew } from '../package/own-path.js';
+import { createAnew, makeOwnDirectories, refuseLink } from '../package/own-path.js';
 import type { UploadTarget } from './restore-uploads.js';
 import type { ArchivedFile } from './upload-archive.js';
 
@@ -31,11 +31,12 @@ export class DirectoryTarget implements UploadTarget {
     if (reason !== undefined) throw new RealmliftError('UPLOADS_NAME', 'restore', `the backup holds a file that no directory can: ${reason}`);
     const path = join(this.description, name);
     try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await makeOwnDirectories(this.description, dirname(name), 0o700);
+      await refuseLink(path);
       const file = await createAnew(path + PARTIAL);
       await pipeline(content, file.createWriteStream());
       await chmod(path + PARTIAL, mode & OWNER);
-      await utimes(path + PARTIAL, modified, modified);
+      await lutimes(path + PARTIAL, modified, modified);
       await rename(path + PARTIAL, path);
     } catch (cause) {
       throw targetError(cause, path);

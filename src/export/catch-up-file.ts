@@ -1,5 +1,5 @@
 /** `catch-up.journal` beside an export: its origin, the files that a later export can take over, and which manifest they belong to. */
-import { createWriteStream, existsSync } from 'node:fs';
+import { constants, createWriteStream, existsSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { journalLine, journalLines, parseLine } from '../package/journal-lines.js';
 import type { JournalPart } from '../package/journal.js';
 import { MANIFEST } from '../package/manifest.js';
+import { createOwn } from '../package/own-path.js';
 import { diskError, digestOf } from '../package/part-file.js';
 import type { Place } from '../package/path-index.js';
 import { CATCH_UP } from '../package/side-files.js';
@@ -22,7 +23,11 @@ export async function writeCatchUp(directory: string, origin: Origin, parts: Asy
     yield journalLine({ kind: 'origin', ...origin });
     for await (const part of parts) if (isMessagesPath(part.path) || part.record !== undefined) yield journalLine({ ...part, base: undefined, mended: undefined });
   };
-  await pipeline(Readable.from(lines()), createWriteStream(path, { mode: 0o600 })).catch((error: unknown) => { throw diskError(error, path); });
+  try {
+    await pipeline(Readable.from(lines()), createWriteStream(path, { fd: createOwn(path) }));
+  } catch (error) {
+    throw diskError(error, path);
+  }
 }
 
 /** Binds it to the manifest, once that is final: one without this line is not whole. */
@@ -30,7 +35,7 @@ export async function sealCatchUp(directory: string): Promise<void> {
   const path = join(directory, CATCH_UP);
   if (!existsSync(path)) return;
   const { sha256 } = await digestOf(join(directory, MANIFEST));
-  await appendFile(path, journalLine({ kind: 'end', manifest: sha256 })).catch((error: unknown) => { throw diskError(error, path); });
+  await appendFile(path, journalLine({ kind: 'end', manifest: sha256 }), { flag: constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW }).catch((error: unknown) => { throw diskError(error, path); });
 }
 
 /** What a catch-up file says; undefined where it is damaged or not whole. */

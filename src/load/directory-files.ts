@@ -1,17 +1,20 @@
 /** The new server's uploads directory (LOCAL_UPLOADS_DIR), with files/ and avatars/ in it. */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { access, chown, constants, lstat, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { access, constants, lchown, lstat, lutimes, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { EXIT, RealmliftError } from '../errors.js';
 import { diskFault } from '../files/export-directory.js';
 import { unsafe } from '../files/safe-path.js';
+import { makeOwnDirectories, refuseLink, requireOwnDirectories } from '../package/own-path.js';
 import { changed } from '../pipe/table-file.js';
 import type { FileTarget } from './file-target.js';
 import type { FileAttributes, PlannedFile } from './file-plan.js';
 
 const PARTIAL = '.realmlift-partial';
+/** Directories below the uploads. */
+const AREAS: readonly PlannedFile['area'][] = ['files', 'avatars'];
 
 export class DirectoryFiles implements FileTarget {
   readonly description: string;
@@ -22,7 +25,7 @@ export class DirectoryFiles implements FileTarget {
     this.description = directory;
   }
 
-  /** @throws RealmliftError UPLOADS_DIR_MISSING, UPLOADS_DIR_UNWRITABLE */
+  /** @throws RealmliftError UPLOADS_DIR_MISSING, UPLOADS_DIR_UNWRITABLE, OUTPUT_UNSAFE */
   async open(): Promise<void> {
     const found = await stat(this.description).catch(() => undefined);
     if (found?.isDirectory() !== true) {
@@ -31,6 +34,7 @@ export class DirectoryFiles implements FileTarget {
     await access(this.description, constants.W_OK | constants.X_OK).catch((cause: unknown) => {
       throw new RealmliftError('UPLOADS_DIR_UNWRITABLE', 'load', `${this.description} cannot be written`, { hint: 'run as the user zulip, who owns the uploads', exit: EXIT.nothingExported, cause });
     });
+    for (const area of AREAS) await requireOwnDirectories(this.description, area);
     if (process.getuid?.() === 0 && found.uid !== 0) this.#owner = { uid: found.uid, gid: found.gid };
   }
 
@@ -48,7 +52,7 @@ export class DirectoryFiles implements FileTarget {
         }
       }, createWriteStream(to, { flags: 'wx', mode: 0o644 }), { signal });
       if (digest.digest('hex') !== sha256) throw changed(path, 'its content is another');
-      if (modified !== undefined) await utimes(to, modified, modified);
+      if (modified !== undefined) await lutimes(to, modified, modified);
     });
   }
 
@@ -61,10 +65,13 @@ export class DirectoryFiles implements FileTarget {
     try {
       for (const prefix of prefixes) {
         const directory = join(this.description, area, prefix);
+        await requireOwnDirectories(this.description, join(area, dirname(prefix)));
+        await refuseLink(directory);
         removed += (await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => [])).filter((entry) => !entry.isDirectory()).length;
         await rm(directory, { recursive: true, force: true });
       }
       for (const key of keys) {
+        await requireOwnDirectories(this.description, join(area, dirname(key)));
         if (await lstat(join(this.description, area, key)).then(() => true, () => false)) removed++;
         await rm(join(this.description, area, key), { force: true });
       }
@@ -84,23 +91,19 @@ export class DirectoryFiles implements FileTarget {
     if (problem !== undefined) throw changed(key, problem);
     const to = join(this.description, area, key);
     try {
-      await this.#directory(dirname(to));
+      const own = this.#owner;
+      await makeOwnDirectories(this.description, join(area, dirname(key)), 0o755, async (made) => { if (own !== undefined) await lchown(made, own.uid, own.gid); });
+      await refuseLink(to);
       await rm(to + PARTIAL, { force: true });
       await fill(to + PARTIAL);
-      const file = await open(to + PARTIAL);
+      const file = await open(to + PARTIAL, constants.O_RDONLY | constants.O_NOFOLLOW);
       await file.datasync().finally(() => file.close());
-      if (this.#owner !== undefined) await chown(to + PARTIAL, this.#owner.uid, this.#owner.gid);
+      if (own !== undefined) await lchown(to + PARTIAL, own.uid, own.gid);
       await rename(to + PARTIAL, to);
     } catch (error) {
-      await rm(to + PARTIAL, { force: true }).catch(() => undefined);
+      if ((error as RealmliftError).code !== 'OUTPUT_UNSAFE') await rm(to + PARTIAL, { force: true }).catch(() => undefined);
       throw this.#fault(error, `${area}/${key}`);
     }
-  }
-
-  async #directory(path: string): Promise<void> {
-    const first = await mkdir(path, { recursive: true, mode: 0o755 });
-    if (first === undefined || this.#owner === undefined) return;
-    for (let each = path; each.length >= first.length; each = dirname(each)) await chown(each, this.#owner.uid, this.#owner.gid);
   }
 
   #fault(error: unknown, what: string): unknown {

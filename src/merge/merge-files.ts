@@ -40,7 +40,7 @@ async function* mergeArea({ inputs, directory, differences }: MergeContext, area
       const entry = latest.entry as ManifestFile;
       for (const other of having) if (other.entry?.sha256 !== entry.sha256) differences.file(path, latest.input.index, other.input.index);
       if (latest.record !== undefined) records.write(latest.record);
-      await placeFile(join(latest.input.source.directory, path), join(directory, path), entry, 'copy');
+      await placeFile(join(latest.input.source.directory, path), directory, path, entry, 'copy');
       tellProgress(1, entry.size);
       yield entry;
       for (const stream of having) await stream.advance();

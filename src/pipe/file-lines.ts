@@ -39,7 +39,7 @@ export async function* fileLines(source: ListedExport, filesDirectory: string | 
         const { path, size, sha256 } = entry.value;
         const described = record.done !== true && `${area}/${record.value.path}` === path;
         if (record.done !== true && !described && comparePaths(`${area}/${record.value.path}`, path) < 0) throw changed(recordsOf(area), 'it has a record whose file is missing');
-        if (filesDirectory !== undefined) await placeFile(join(source.directory, path), join(filesDirectory, path), entry.value, 'link');
+        if (filesDirectory !== undefined) await placeFile(join(source.directory, path), filesDirectory, path, entry.value, 'link');
         yield { file: area, path, sha256, size, record: described ? record.value : null };
         if (described) record = rows.next();
       }

@@ -261,7 +261,7 @@ class Remapping {
     const to = (name: string): string => join(this.#directory, name);
     for (const [name, entry] of this.#source.top) {
       if (this.#parts.has(name) || name === ID_MAPS || name === 'report.json') continue;
-      await placeFile(from(name), to(name), entry, 'copy');
+      await placeFile(from(name), this.#directory, name, entry, 'copy');
       if (!CONSENT_FILES.some((each) => each === name)) continue;
       const users = this.#context.space('zerver_userprofile');
       const ids = JSON.parse(await readFile(to(name), 'utf8')) as number[];

@@ -62,7 +62,7 @@ export async function* remapFiles(context: FilesContext): AsyncGenerator<Manifes
     );
     for await (const { item, path } of files) {
       const to = `${area}/${path}`;
-      await placeFile(join(source.directory, item.path), join(directory, to), item, how);
+      await placeFile(join(source.directory, item.path), directory, to, item, how);
       tellProgress(1, item.size);
       yield { ...item, path: to };
     }

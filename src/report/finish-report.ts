@@ -2,10 +2,11 @@
  * The last step of whatever makes an export: what verify counted goes into report.json, and the page beside it is written. Times
  * go to a file of their own, so that two exports of the same rows differ in nothing else.
  */
-import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendToReport } from '../package/append-member.js';
 import { amendManifest, MANIFEST } from '../package/manifest.js';
+import { writeOwn } from '../package/own-path.js';
 import { diskError } from '../package/part-file.js';
 import { REPORT_PAGE, TIMES } from '../package/side-files.js';
 import { emptyCensus, MESSAGE_KINDS, type Census } from '../verify/census.js';
@@ -27,7 +28,7 @@ export interface Finished extends Pick<FactsRequest, 'verified' | 'gone'> {
 export async function finishReport(directory: string, { times, flushed, ...request }: Finished): Promise<void> {
   if (request.verified !== undefined) await addContents(directory, request.verified, flushed);
   try {
-    if (times !== undefined) writeFileSync(join(directory, TIMES), `${JSON.stringify(times, null, 2)}\n`, { mode: 0o600 });
+    if (times !== undefined) writeOwn(join(directory, TIMES), `${JSON.stringify(times, null, 2)}\n`);
   } catch (error) {
     throw diskError(error, directory);
   }
@@ -39,8 +40,7 @@ export async function writePage(directory: string, request: FactsRequest): Promi
   const path = join(directory, REPORT_PAGE);
   const text = realmPage(await readFacts(directory, request));
   try {
-    writeFileSync(`${path}.partial`, text, { mode: 0o600 });
-    renameSync(`${path}.partial`, path);
+    writeOwn(path, text);
   } catch (error) {
     throw diskError(error, path);
   }

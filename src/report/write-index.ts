@@ -1,18 +1,17 @@
 /** OUT/report.html of a run of several exports, beside their manifest. */
-import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Outcome } from '../export/outcome.js';
 import { AREAS } from '../files/wanted-files.js';
+import { writeOwn } from '../package/own-path.js';
 import { diskError } from '../package/part-file.js';
 import { REPORT_PAGE } from '../package/side-files.js';
 import { indexPage, type IndexEntry } from './index-page.js';
 
-/** @returns its path @throws RealmliftError as diskError */
+/** @returns its path @throws RealmliftError OUTPUT_UNSAFE, as diskError */
 export function writeIndex(output: string, outcomes: readonly Outcome[]): string {
   const path = join(output, REPORT_PAGE);
   try {
-    writeFileSync(`${path}.partial`, indexPage(outcomes.map(entryOf)), { mode: 0o600 });
-    renameSync(`${path}.partial`, path);
+    writeOwn(path, indexPage(outcomes.map(entryOf)));
   } catch (error) {
     throw diskError(error, path);
   }

@@ -10,6 +10,7 @@ import { Recipients } from '../../src/backup/age-keys.js';
 import { clearListObjects } from '../../src/backup/backup-contents.js';
 import type { Contents, Part } from '../../src/backup/backup-contents.js';
 import { writeWhole } from '../../src/backup/backup-store.js';
+import type { Compression } from '../../src/backup/compression.js';
 import { openStore } from '../../src/backup/open-store.js';
 import { findBackup, openBackup } from '../../src/backup/find-backup.js';
 import { sealPart } from '../../src/backup/sealing.js';
@@ -22,6 +23,8 @@ import type { Place } from './test-backup.js';
 
 t.setTimeout(180_000);
 
+const MB = 1024 * 1024;
+
 const signal = new AbortController().signal;
 
 async function keyPair(directory: string, name: string): Promise<{ secret: string; open: string }> {
@@ -33,10 +36,10 @@ async function keyPair(directory: string, name: string): Promise<{ secret: strin
 }
 
 /** Seals another list, with the public key alone for all that it needs to know, and writes the clear one to match. */
-async function forge(location: string, { recipient, identityFile }: Place, change: (contents: Contents) => Readable): Promise<void> {
+async function forge(location: string, { recipient, identityFile }: Place, change: (contents: Contents) => Readable, compression: Compression = { method: 'gzip', level: 9 }): Promise<void> {
   const { contents, list } = await openBackup(await findBackup(location, {}), { identityFile }, signal);
   const store = await openStore(location, {});
-  const sealed = await sealPart(store, list.contents, change(contents), { recipients: Recipients.of([recipient]), compression: { method: 'gzip', level: 9 } }, signal);
+  const sealed = await sealPart(store, list.contents, change(contents), { recipients: Recipients.of([recipient]), compression }, signal);
   const parts: Part[] = list.parts.map((part) => (part.name === list.contents ? sealed : part));
   for (const [name, text] of clearListObjects({ ...list, parts })) await writeWhole(store, name, text);
 }
@@ -90,11 +93,23 @@ t.test('a signed backup is told from one that somebody else put in its place', N
 t.test('a list that unpacks to more than anybody would write', NEEDS_PG_DUMP, async (t) => {
   await withEmptyDatabase((source) => withPlace(async (place) => {
     await query(source, 'CREATE TABLE a (n integer)');
-    const { location } = await backUp(source, place);
-    const zeros = Buffer.alloc(4 * 1024 * 1024);
-    await forge(location, place, () => Readable.from((function* () { for (let n = 0; n < 100; n++) yield zeros; })()));
-    const verified = await realmlift(['verify', location, '--identity', place.identityFile]);
-    t.match(verified, { code: 1, stderr: /BACKUP_DAMAGED.*contents\.json\.gz\.age: it unpacks to more than 134217728 bytes/ });
+    // The process itself says how much memory it had at most, in KiB, when it ends.
+    const measuring = `--import=data:text/javascript,${encodeURIComponent("process.on('exit', () => { process.stderr.write('peak ' + process.resourceUsage().maxRSS + String.fromCharCode(10)); })")}`;
+    const verify = async (location: string): Promise<{ code: number | null; stderr: string; peak: number }> => {
+      const { code, stderr } = await realmlift(['verify', location, '--identity', place.identityFile], { NODE_OPTIONS: measuring });
+      return { code, stderr, peak: Number(/^peak (\d+)$/m.exec(stderr)?.[1]) / 1024 };
+    };
+    const usual = await verify((await backUp(source, place)).location);
+    t.equal(usual.code, 0, usual.stderr);
+    const zeros = Buffer.alloc(4 * MB);
+    for (const method of ['gzip', 'zstd'] as const) {
+      const { location } = await backUp(source, place);
+      await forge(location, place, () => Readable.from((function* () { for (let n = 0; n < 512; n++) yield zeros; })()), { method, level: 1 });
+      const verified = await verify(location);
+      t.match(verified, { code: 1, stderr: /BACKUP_DAMAGED.*contents\.json\.gz\.age: it unpacks to more than 134217728 bytes/ }, method);
+      t.comment(`${method}: at most ${Math.round(verified.peak)} MB, an undamaged one ${Math.round(usual.peak)} MB`);
+      t.ok(verified.peak < 400, `${method}: 2 GB take ${Math.round(verified.peak)} MB`);
+    }
   }));
 });
 
