@@ -102,7 +102,8 @@ function closedColumn(column: string, dangling: readonly Dangling[], { source, s
   const [first] = dangling;
   if (first === undefined) return `t.${name}`;
   if (first.list) return `ARRAY(SELECT v.value FROM unnest(t.${name}) WITH ORDINALITY AS v(value, place) WHERE NOT ${outside(first, set, 'v.value')} ORDER BY v.place) AS ${name}`;
-  const instead = fateOf(first, source) === 'null' ? 'NULL'
+  // Realms without such a group are refused, and their rows not asked for.
+  const instead = fateOf(first, source) === 'null' || administrators.size === 0 ? 'NULL'
     : set ? `CASE t.${TENANT} ${[...administrators].map(([realm, group]) => `WHEN ${realm} THEN ${group}`).join(' ')} END` : String([...administrators.values()][0]);
   return `CASE WHEN ${dangling.map((each) => outside(each, set)).join(' OR ')} THEN ${instead} ELSE t.${name} END AS ${name}`;
 }

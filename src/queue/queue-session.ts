@@ -5,6 +5,10 @@ import { databaseIdentity } from '../export/run-identity.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 
+/** SQLSTATE. */
+const DEADLOCK_DETECTED = '40P01';
+const DEADLOCK_TRIES = 5;
+
 /** What runs statements: a session, or a transaction of it. In pg-boss's words, which runs its own on it. */
 export interface Statements {
   executeSql<T extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: T[] }>;
@@ -39,12 +43,12 @@ export class QueueSession implements Statements {
   }
 
   executeSql<T extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: T[] }> {
-    return this.#inTurn(() => this.#run<T>(text, values));
+    return this.#inTurn(() => this.#again(() => this.#run<T>(text, values)));
   }
 
   /** Runs `work` in one transaction, with nothing else of this session in between. */
   transaction<T>(work: (statements: Statements) => Promise<T>): Promise<T> {
-    return this.#inTurn(async () => {
+    return this.#inTurn(() => this.#again(async () => {
       await this.#run('BEGIN');
       try {
         const result = await work({ executeSql: (text, values) => this.#run(text, values) });
@@ -54,7 +58,7 @@ export class QueueSession implements Statements {
         await this.#client.query('ROLLBACK').catch(() => undefined);
         throw error;
       }
-    });
+    }));
   }
 
   /** Which database it is in, see databaseIdentity. */
@@ -70,6 +74,19 @@ export class QueueSession implements Statements {
     const turn = this.#last.then(work);
     this.#last = turn.catch(() => undefined);
     return turn;
+  }
+
+  /** A deadlock undoes the transaction of one of its sessions, which may then do it once more: queues of runs come and go beside those of others. */
+  async #again<T>(work: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work();
+      } catch (error) {
+        if ((error as { code?: string }).code !== DEADLOCK_DETECTED || tries === DEADLOCK_TRIES) throw error;
+        // pg-boss opens transactions of its own.
+        await this.#client.query('ROLLBACK');
+      }
+    }
   }
 
   async #run<T extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: T[] }> {

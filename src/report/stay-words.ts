@@ -6,6 +6,7 @@ import { CLASS_NAMES } from './words.js';
 /** By view: what one of them is called, and why it stays. */
 export const STAY_WORDS: Readonly<Record<string, readonly [string, string]>> = {
   attachment_without_file: ['attachment', 'its file is missing, or its owner may not travel'],
+  baseless_group: ['name of a user group', 'the group that is so named is gone, or of another realm'],
   dummy_subscription: ['subscription', 'of a placeholder, as Zulip before 7 had it'],
   foreign_actor: ['entry of the audit log', 'it travels without its author, who is of another realm'],
   foreign_attachment: ['attachment', 'it belongs to another realm, or came by mail'],

@@ -201,7 +201,8 @@ t.test('what takes long is no stall', async (t) => {
       await sleep(long);
       yield Buffer.from('2\n');
     }
-    const slow = await session();
+    // All are there before anything keeps this process busy.
+    const [slow, slowReader, copier] = await Promise.all([session(), session(), session(forCopying(settings))]);
     // Each thousandth row takes its time, while more of them are on their way than the buffers hold.
     await slow.query(`CREATE TEMP TABLE slow (body text); CREATE SEQUENCE pg_temp.nth;
       CREATE FUNCTION pg_temp.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('pg_temp.nth') % 20000 = 1000 THEN PERFORM pg_sleep(${long / 2000}); RAISE NOTICE 'waited'; END IF; RETURN NEW; END $$;
@@ -212,8 +213,8 @@ t.test('what takes long is no stall', async (t) => {
       busy.query(`DO $$ DECLARE until timestamptz := clock_timestamp() + interval '${long} ms'; BEGIN WHILE clock_timestamp() < until LOOP END LOOP; END $$`).then(({ command }) => command),
       waiter.query('SELECT count(*)::int AS count FROM public.message').then(({ rows }) => rows as unknown),
       sleep(long).then(() => locker.query('COMMIT')).then(({ command }) => command),
-      session().then(slowly),
-      session(forCopying(settings)).then(slowly),
+      slowly(slowReader),
+      slowly(copier),
       copyIn(loader, 'public.loaded', source(), new AbortController().signal),
     ]);
     t.strictSame(results, [40_000, 1, 'DO', [{ count: 0 }], 'COMMIT', 50_000, 50_000, 2]);
