@@ -51,7 +51,8 @@ for (const [dataset, mode, usual] of [['zulip-11/local', 'full', 8], ['zulip-11/
       let compared = 0;
       for (let history = 1; history <= histories; history++) {
         const told: string[] = [];
-        for (let count = 1 + random(3); count > 0; count--) {
+        // At first nothing.
+        for (let count = history === 1 ? 0 : 1 + random(3); count > 0; count--) {
           const [name, statements] = happenings[random(happenings.length)] as (typeof happenings)[number];
           told.push(name);
           for (const statement of statements(random)) await query(source.url, statement);
