@@ -43,21 +43,16 @@ export class QueueSession implements Statements {
   }
 
   executeSql<T extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: T[] }> {
-    return this.#inTurn(() => this.#again(() => this.#run<T>(text, values)));
+    return this.#inTurn(() => this.#undone(() => this.#run<T>(text, values)));
   }
 
   /** Runs `work` in one transaction, with nothing else of this session in between. */
   transaction<T>(work: (statements: Statements) => Promise<T>): Promise<T> {
-    return this.#inTurn(() => this.#again(async () => {
+    return this.#inTurn(() => this.#undone(async () => {
       await this.#run('BEGIN');
-      try {
-        const result = await work({ executeSql: (text, values) => this.#run(text, values) });
-        await this.#run('COMMIT');
-        return result;
-      } catch (error) {
-        await this.#client.query('ROLLBACK').catch(() => undefined);
-        throw error;
-      }
+      const result = await work({ executeSql: (text, values) => this.#run(text, values) });
+      await this.#run('COMMIT');
+      return result;
     }));
   }
 
@@ -76,15 +71,17 @@ export class QueueSession implements Statements {
     return turn;
   }
 
-  /** A deadlock undoes the transaction of one of its sessions, which may then do it once more: queues of runs come and go beside those of others. */
-  async #again<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * Undoes what failed, pg-boss's own transactions too. After a deadlock, which ends one of its transactions, it is done once more:
+   * queues of runs come and go beside those of others.
+   */
+  async #undone<T>(work: () => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries++) {
       try {
         return await work();
       } catch (error) {
+        await this.#client.query('ROLLBACK').catch(() => undefined);
         if ((error as { code?: string }).code !== DEADLOCK_DETECTED || tries === DEADLOCK_TRIES) throw error;
-        // pg-boss opens transactions of its own.
-        await this.#client.query('ROLLBACK');
       }
     }
   }
