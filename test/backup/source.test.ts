@@ -65,13 +65,15 @@ t.test('a policy that would hide rows is an error, not a gap', { ...NEEDS_PG_DUM
 t.test('no table changes its structure, or is emptied, in the midst of a backup', { ...NEEDS_PG_DUMP, buffered: true }, async (t) => {
   await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
     await query(source, `CREATE TABLE big AS SELECT g AS id, repeat('x', 500) AS filler FROM generate_series(1, 60000) g; CREATE TABLE victim AS SELECT g AS id FROM generate_series(1, 1000) g`);
-    const backup = backUp(source, place, { jobs: 1, compression: { method: 'gzip', level: 9 } });
-    await withClient(source, async (client) => {
-      // The holder, and the session that copies.
-      while ((await locksOf(client)) < 2 || (await readdir(place.to, { recursive: true })).filter((name) => /schema\/.*age$/.test(name)).length < 2) await sleep(2);
-      await client.query('TRUNCATE victim');
-    });
+    const gate = join(place.directory, 'gate');
+    const backup = backUp(source, place, { jobs: 1, pgDump: await gatedDump(place.directory, `pg_dump "$@"; : > '${gate}'.$$; ${until(gate)}`) });
+    // Both calls of pg_dump have read everything, and the session that copies holds its tables.
+    while ((await readdir(place.directory)).filter((name) => name.startsWith('gate.')).length < 2) await sleep(2);
+    while (!(await readdir(place.to, { recursive: true })).some((name) => name.includes('rows/'))) await sleep(2);
+    const truncated = await truncation(source);
+    await writeFile(gate, '');
     t.match(await backup, { rows: 61_000 }, 'the TRUNCATE had to wait');
+    await truncated.done;
     await restore(place.to, place, target);
     t.strictSame(await query(target, 'SELECT count(*)::int AS n FROM victim'), [{ n: 1000 }]);
   })));
@@ -80,27 +82,44 @@ t.test('no table changes its structure, or is emptied, in the midst of a backup'
 t.test('somebody who waits to change a table just as a backup begins is let through, and the backup begins anew', { ...NEEDS_PG_DUMP, buffered: true }, async (t) => {
   await withEmptyDatabase((source) => withPlace(async (place) => {
     await query(source, 'CREATE TABLE victim AS SELECT g AS id FROM generate_series(1, 1000) g');
-    const backup = backUp(source, place, { jobs: 1, pgDump: await slowStart(place.directory) });
+    const gate = join(place.directory, 'gate');
+    const backup = backUp(source, place, { jobs: 1, pgDump: await gatedDump(place.directory, `${until(gate)}; exec pg_dump "$@"`) });
     await withClient(source, async (client) => {
-      while ((await locksOf(client)) < 2) await sleep(2);
-      // pg_dump has its locks still to take.
-      await client.query('TRUNCATE victim');
+      while ((await locksOf(client, 'AccessShareLock')) < 1) await sleep(2);
     });
+    // pg_dump has its locks still to take, and gets to it when the other session waits.
+    await truncation(source);
+    await writeFile(gate, '');
     t.match(await backup, { rows: 0 }, 'in a new snapshot');
     t.match(await verifyBackup(place.to, process.env, { identityFile: place.identityFile }, 1), { rows: 0 });
     t.equal((await readdir(place.to)).filter(isBackupName).length, 1, 'of the first attempt nothing is left');
   }));
 });
 
-async function locksOf(client: pg.Client): Promise<number> {
-  return (await client.query(`SELECT FROM pg_locks WHERE relation = to_regclass('victim') AND mode = 'AccessShareLock'`)).rowCount ?? 0;
+/** A TRUNCATE that waits for its lock. */
+async function truncation(source: string): Promise<{ readonly done: Promise<unknown> }> {
+  const done = query(source, 'TRUNCATE victim');
+  await withClient(source, async (client) => {
+    while ((await locksOf(client, 'AccessExclusiveLock')) < 1) await sleep(2);
+  });
+  return { done };
 }
 
-/** A pg_dump that takes its time at the first call. */
-async function slowStart(directory: string): Promise<string> {
+/** Locks of this mode upon the table, held or waited for. */
+async function locksOf(client: pg.Client, mode: string): Promise<number> {
+  return (await client.query(`SELECT FROM pg_locks WHERE relation = to_regclass('victim') AND mode = $1`, [mode])).rowCount ?? 0;
+}
+
+/** A pg_dump that does this unless it is asked its version. */
+async function gatedDump(directory: string, commands: string): Promise<string> {
   const program = join(directory, 'pg_dump');
-  await writeFile(program, `#!/bin/sh\ncase $1 in --version) ;; *) sleep 1;; esac\nexec pg_dump "$@"\n`, { mode: 0o755 });
+  await writeFile(program, `#!/bin/sh\ncase $1 in --version) exec pg_dump "$@";; esac\n${commands}\n`, { mode: 0o755 });
   return program;
+}
+
+/** Shell commands that wait until the file is there. */
+function until(file: string): string {
+  return `while [ ! -e '${file}' ]; do sleep 0.05; done`;
 }
 
 t.test('before PostgreSQL 14 a large table is cut by its key', async (t) => {
