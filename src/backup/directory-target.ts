@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../errors.js';
 import { unsafe } from '../files/safe-path.js';
 import { createAnew, makeOwnDirectories, refuseLink } from '../package/own-path.js';
-import type { UploadTarget } from './restore-uploads.js';
+import type { UploadTarget } from './upload-target.js';
 import type { ArchivedFile } from './upload-archive.js';
 
 const NOTE = '.realmlift-restore.json';

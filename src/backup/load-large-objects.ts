@@ -4,9 +4,6 @@ import type { Part, TablePart } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
 import { loadRows } from './load-rows.js';
 
-/** How large objects are read: pieces with the place of their first byte. A page has a quarter of a block. src/include/storage/large_object.h */
-export const LARGE_OBJECT_PIECES = `SELECT loid, pageno::int8 * (current_setting('block_size')::int8 / 4) AS place, data FROM pg_catalog.pg_largeobject`;
-
 /** @throws RealmliftError as loadRows does; the caller rolls its transaction back then */
 export async function loadLargeObjects(client: pg.Client, backup: OpenBackup, part: Part, saved: TablePart, signal: AbortSignal): Promise<void> {
   await client.query('CREATE TEMP TABLE piece (loid oid, place int8, data bytea) ON COMMIT DROP');

@@ -10,23 +10,10 @@ import { partNamed, totalFiles } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
 import { openPart } from './sealing.js';
 import { visitArchive } from './upload-archive.js';
-import type { ArchivedFile, Visit } from './upload-archive.js';
+import type { UploadTarget } from './upload-target.js';
 
 /** The step's name. */
 export const RESTORED_FILES = 'restored files';
-
-/** Where files go. */
-export interface UploadTarget {
-  readonly kind: 'directory' | 'buckets';
-  readonly description: string;
-  isEmpty(): Promise<boolean>;
-  /** Stores a file under its name, replacing one that an earlier attempt left. */
-  put(file: ArchivedFile, content: Parameters<Visit>[1]): Promise<void>;
-  /** The note of an unfinished restore; undefined when there is none. */
-  readNote(): Promise<string | undefined>;
-  /** Writes the note, or removes it. */
-  writeNote(note: string | undefined): Promise<void>;
-}
 
 interface Note {
   readonly warning: string;

@@ -13,18 +13,18 @@ import { addSchemas, schemasForPlanning } from '../snapshot/unqualified-names.js
 import type { Contents, Part, SavedTable, TablePart } from './backup-contents.js';
 import type { BackupStore } from './backup-store.js';
 import { largeObjectSchema } from './large-object-schema.js';
-import { LARGE_OBJECT_PIECES } from './load-large-objects.js';
 import type { PartNames } from './part-names.js';
 import { checkPgDump, withSchema } from './pg-dump.js';
 import type { Section } from './pg-dump.js';
 import { portableTypes } from './portable-types.js';
+import { LARGE_OBJECT_PIECES, rowQuery } from './row-query.js';
 import { saveRows } from './save-rows.js';
 import type { RowSelection } from './save-rows.js';
 import { sealPart } from './sealing.js';
 import type { Sealing } from './sealing.js';
 import { runTasks } from './session-pool.js';
 import type { SessionTask } from './session-pool.js';
-import { qualified, sequenceValues, sourceTables, tablesToHold } from './source-catalog.js';
+import { sequenceValues, sourceTables, tablesToHold } from './source-catalog.js';
 import type { SourceTable } from './source-catalog.js';
 import { sourceProperties } from './source-properties.js';
 import { rangeConditions } from './table-ranges.js';
@@ -115,14 +115,6 @@ function tableTasks(client: pg.Client, table: SourceTable, number: number, rowsI
     return { size, run: rowTask(selection, partName, at, saved, saving, parts, size) };
   });
   return { saved: { schema, name, format, columns, ...(condition === undefined ? {} : { condition }), ...(root === undefined ? {} : { root }), parts: saved }, tasks };
-}
-
-/** The query for the rows of a table. A table may have no columns: its rows are counted all the same. */
-export function rowQuery(client: pg.Client, table: Pick<SourceTable, 'schema' | 'name' | 'columns' | 'condition'>, range = ''): string {
-  const columns = table.columns.map((column) => client.escapeIdentifier(column)).join(', ');
-  // An extension gives its condition with the word WHERE.
-  const conditions = [table.condition?.replace(/^\s*where\b/i, '') ?? '', range].filter((each) => each !== '').map((each) => `(${each})`);
-  return `SELECT ${columns} FROM ONLY ${qualified(client, table)}${conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`}`;
 }
 
 function rowTask(selection: RowSelection, partName: string, at: number, saved: TablePart[], { store, sealing }: DatabaseSaving, parts: Part[], size: number): SessionTask {

@@ -14,6 +14,7 @@ import type { BackupStore } from './backup-store.js';
 import type { PartNames } from './part-names.js';
 import { sealPart } from './sealing.js';
 import type { Sealing } from './sealing.js';
+import { ATTRIBUTES_RECORD } from './upload-archive.js';
 import type { LostUpload, OnLostUpload, UploadContent, UploadSource, UploadedFile } from './upload-source.js';
 
 /** Bytes of content, and number of files, that close an archive. */
@@ -25,9 +26,6 @@ const READ_AHEAD = 8;
 
 /** The step's name. */
 export const UPLOADED_FILES = 'uploaded files';
-
-/** Key of the record in a tar entry's extended header. */
-export const ATTRIBUTES_RECORD = 'REALMLIFT.attributes';
 
 export interface UploadSaving {
   readonly store: BackupStore;

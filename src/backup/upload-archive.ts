@@ -3,10 +3,11 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import type { Header } from 'tar-stream';
-import type { FilesPart } from './backup-contents.js';
-import { ATTRIBUTES_RECORD } from './save-uploads.js';
 import { PartDamage } from './part-damage.js';
 import type { ObjectAttributes } from './upload-source.js';
+
+/** Key of the record in a tar entry's extended header that holds what S3 knows of the object. */
+export const ATTRIBUTES_RECORD = 'REALMLIFT.attributes';
 
 export interface ArchivedFile {
   readonly name: string;
@@ -25,7 +26,7 @@ export type Visit = (file: ArchivedFile, content: Readable) => Promise<void>;
  *
  * @throws PartDamage when they are not as many, or not as large, as were saved
  */
-export async function visitArchive(plain: AsyncIterable<Buffer>, expected: FilesPart, visit: Visit): Promise<void> {
+export async function visitArchive(plain: AsyncIterable<Buffer>, expected: { readonly files: number; readonly bytes: number }, visit: Visit): Promise<void> {
   const entries = extract();
   let files = 0;
   let bytes = 0;

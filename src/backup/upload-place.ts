@@ -5,7 +5,7 @@ import type { S3Connection } from '../files/s3-client.js';
 import { s3Settings } from '../files/s3-settings.js';
 import { DirectoryTarget } from './directory-target.js';
 import { DirectoryUploads } from './directory-uploads.js';
-import type { UploadTarget } from './restore-uploads.js';
+import type { UploadTarget } from './upload-target.js';
 import type { UploadSource } from './upload-source.js';
 
 export type UploadPlace =

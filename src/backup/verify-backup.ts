@@ -14,8 +14,6 @@ import { mark } from './verified-marks.js';
 import type { Level } from './verified-marks.js';
 import { tellPhase, tellProgress } from '../narration.js';
 
-export { isBackup } from './find-backup.js';
-
 /** The step's name. */
 export const PARTS = 'stored parts';
 

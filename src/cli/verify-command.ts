@@ -1,7 +1,8 @@
 /** `realmlift verify DIR`. */
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
-import { isBackup, verifyBackup, type VerifiedBackup } from '../backup/verify-backup.js';
+import { isBackup } from '../backup/find-backup.js';
+import { verifyBackup, type VerifiedBackup } from '../backup/verify-backup.js';
 import { EXIT } from '../errors.js';
 import { counted, size, time } from '../numbers.js';
 import { refusePacked } from '../package/packed-export.js';

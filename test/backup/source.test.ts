@@ -7,7 +7,7 @@ import type pg from 'pg';
 import t from 'tap';
 import { isBackupName } from '../../src/backup/part-names.js';
 import { portableTypes } from '../../src/backup/portable-types.js';
-import { rowQuery } from '../../src/backup/save-database.js';
+import { rowQuery } from '../../src/backup/row-query.js';
 import { sourceTables } from '../../src/backup/source-catalog.js';
 import { rangeConditions } from '../../src/backup/table-ranges.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
