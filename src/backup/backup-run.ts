@@ -18,7 +18,7 @@ import { countUploads } from './count-uploads.js';
 import { findBackup, openContents } from './find-backup.js';
 import { UPLOADED_FILES } from './save-uploads.js';
 import { removeUnfinished, rotate } from './rotation.js';
-import { refuseTargetWithin } from './upload-place.js';
+import { refuseTargetWithin } from './open-uploads.js';
 import { verifyBackup } from './verify-backup.js';
 import { mark } from './verified-marks.js';
 

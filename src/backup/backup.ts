@@ -23,8 +23,8 @@ import { SUFFIXES, type Compression } from './compression.js';
 import { PartNames, backupName } from './part-names.js';
 import { saveDatabase } from './save-database.js';
 import { sealPart } from './sealing.js';
-import { withUploadSource } from './upload-place.js';
-import type { UploadPlace } from './upload-place.js';
+import { withUploadSource } from './open-uploads.js';
+import type { UploadPlace } from '../files/upload-place.js';
 import type { LostUpload } from './upload-source.js';
 
 export interface BackupRequest {

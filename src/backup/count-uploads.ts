@@ -1,5 +1,6 @@
 /** How many uploaded files there are, counted beside other work: so that progress can be told, and for nothing else. */
-import { withUploadSource, type UploadPlace } from './upload-place.js';
+import type { UploadPlace } from '../files/upload-place.js';
+import { withUploadSource } from './open-uploads.js';
 
 /** What cannot be listed here is told where it is read. */
 export async function countUploads(place: UploadPlace, stop: AbortSignal, onCounted: (files: number, bytes: number) => void): Promise<void> {

@@ -15,8 +15,8 @@ import { EMPTY_DIGEST, addDigests } from './row-hash.js';
 import { LARGE_OBJECT_PIECES, rowQuery } from './row-query.js';
 import { countRows } from './save-rows.js';
 import type { RowSelection } from './save-rows.js';
-import { runTasks } from './session-pool.js';
-import type { SessionTask } from './session-pool.js';
+import { runTasks } from '../snapshot/session-pool.js';
+import type { SessionTask } from '../snapshot/session-pool.js';
 import { qualified, sequenceValues } from './source-catalog.js';
 import type { SequenceValue } from './source-catalog.js';
 

@@ -14,7 +14,7 @@ import type { OpenBackup } from './find-backup.js';
 import { loadLargeObjects } from './load-large-objects.js';
 import { loadRows } from './load-rows.js';
 import type { RestoreJournal } from './restore-journal.js';
-import { runTasks } from './session-pool.js';
+import { runTasks } from '../snapshot/session-pool.js';
 import { qualified } from './source-catalog.js';
 import { tellPhase, tellProgress } from '../narration.js';
 

@@ -6,7 +6,7 @@ import { runBackup } from '../backup/backup-run.js';
 import type { BackupRunResult } from '../backup/backup-run.js';
 import { LEVELS, type Compression } from '../backup/compression.js';
 import { readSignKey } from '../backup/signature.js';
-import { uploadPlace } from '../backup/upload-place.js';
+import { uploadPlace } from '../files/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';

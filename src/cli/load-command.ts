@@ -1,7 +1,7 @@
 /** `realmlift load`: words of the command line -> one call. */
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
-import { uploadPlace } from '../backup/upload-place.js';
+import { uploadPlace } from '../files/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { loadExport } from '../load.js';
 import { WORTH_WHILE } from '../load/bare-tables.js';

@@ -1,7 +1,7 @@
 /** `realmlift split`: words of the command line -> one call. */
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
-import type { UploadPlace } from '../backup/upload-place.js';
+import type { UploadPlace } from '../files/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { s3Settings } from '../files/s3-settings.js';
 import { streamError } from '../package/stream-error.js';

@@ -5,7 +5,7 @@
  */
 import type pg from 'pg';
 import { tellProgress } from '../narration.js';
-import type { SessionTask } from '../backup/session-pool.js';
+import type { SessionTask } from '../snapshot/session-pool.js';
 import { inTransaction } from '../copy/copy-in-journal.js';
 import { targetFault } from '../copy/target-fault.js';
 import { SYSTEM_REALM } from '../plan/realm.js';

@@ -6,7 +6,7 @@ import { Transform, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CopyObjectCommand, DeleteObjectCommand, PutObjectCommand, type PutObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import type { UploadPlace } from '../backup/upload-place.js';
+import type { UploadPlace } from '../files/upload-place.js';
 import { RealmliftError } from '../errors.js';
 import { ioReason } from '../io-reason.js';
 import { Lost } from '../files/file-store.js';

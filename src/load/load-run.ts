@@ -3,7 +3,7 @@
  * -> the last step, which shows the realm.
  */
 import type pg from 'pg';
-import { runTasks, type SessionTask } from '../backup/session-pool.js';
+import { runTasks, type SessionTask } from '../snapshot/session-pool.js';
 import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { isNarrated, tellPhase, tellProgress, tellWarning } from '../narration.js';

@@ -1,5 +1,5 @@
 /** What the sessions of a load work off: each task is a step of the journal. */
-import type { SessionTask } from '../backup/session-pool.js';
+import type { SessionTask } from '../snapshot/session-pool.js';
 import { tellProgress } from '../narration.js';
 import { targetFault } from '../copy/target-fault.js';
 import type { LoadJournal } from './load-journal.js';

@@ -3,7 +3,7 @@
  * realm meanwhile, such as hourly statistics.
  */
 import type pg from 'pg';
-import { runTasks } from '../backup/session-pool.js';
+import { runTasks } from '../snapshot/session-pool.js';
 import { inTransaction } from '../copy/copy-in-journal.js';
 import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';

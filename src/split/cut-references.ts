@@ -1,6 +1,6 @@
 /** References of a split's rows to rows that stayed: nulled where the column may be empty, and else the row is left out. */
 import type pg from 'pg';
-import { runTasks } from '../backup/session-pool.js';
+import { runTasks } from '../snapshot/session-pool.js';
 import { RealmliftError } from '../errors.js';
 import { quote } from '../plan/compile-view.js';
 import type { Reference } from './split-columns.js';

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { restorePostData } from '../backup/restore-post-data.js';
 import { executeEntry, executeSettings } from '../backup/restore-schema.js';
 import type { SchemaEntry } from '../backup/schema-script.js';
-import { runTasks, type SessionTask } from '../backup/session-pool.js';
+import { runTasks, type SessionTask } from '../snapshot/session-pool.js';
 import { qualified, sequenceValues } from '../backup/source-catalog.js';
 import { copyThrough } from '../copy/copy-in.js';
 import { inTransaction } from '../copy/copy-in-journal.js';
