@@ -1,18 +1,17 @@
 /**
- * Rules of the house: what a folder of src/ is for and may import stands in its README.md, and no import leads back to where it
- * came from.
+ * Rules of the house: what a folder of src/ is for and may import stands in its README.md, each room of a folder has one of its own,
+ * and no import leads back to where it came from.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 const SOURCE = join(import.meta.dirname, '..', 'src');
 const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*'(\.{1,2}\/[^']+)\.js'/g;
 const ALLOWED = /^May import: (.+)\.$/m;
 
-/** Folder of a file, from src/; empty for its root. */
+/** Folder of a file, from src/, such as `backup/seal`; empty for its root. */
 function folderOf(file) {
-  const path = relative(SOURCE, file);
-  return path.includes(sep) ? path.split(sep)[0] : '';
+  return relative(SOURCE, dirname(file));
 }
 
 const pages = new Map();

@@ -14,18 +14,18 @@ import { withSnapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { VERSION } from '../version.js';
-import type { Recipients } from './age-keys.js';
-import { IDENTITY, NEW_LIST, clearListObjects, totalFiles, totalRows } from './backup-contents.js';
-import type { Contents, Part } from './backup-contents.js';
-import { writeWhole } from './backup-store.js';
-import type { BackupStore } from './backup-store.js';
-import { SUFFIXES, type Compression } from './compression.js';
-import { PartNames, backupName } from './part-names.js';
-import { saveDatabase } from './save-database.js';
-import { sealPart } from './sealing.js';
-import { withUploadSource } from './open-uploads.js';
+import type { Recipients } from './seal/age-keys.js';
+import { IDENTITY, NEW_LIST, clearListObjects, totalFiles, totalRows } from './contents/backup-contents.js';
+import type { Contents, Part } from './contents/backup-contents.js';
+import { writeWhole } from './store/backup-store.js';
+import type { BackupStore } from './store/backup-store.js';
+import { SUFFIXES, type Compression } from './seal/compression.js';
+import { PartNames, backupName } from './contents/part-names.js';
+import { saveDatabase } from './save/save-database.js';
+import { sealPart } from './contents/sealing.js';
+import { withUploadSource } from './uploads/open-uploads.js';
 import type { UploadPlace } from '../files/upload-place.js';
-import type { LostUpload } from './upload-source.js';
+import type { LostUpload } from './uploads/upload-source.js';
 
 export interface BackupRequest {
   readonly settings: ConnectionSettings;
@@ -101,7 +101,7 @@ async function takeOnce(request: BackupRequest): Promise<BackupResult> {
     // After the rows, so that each file that they name was there; and without the snapshot, which would keep the server from cleaning up.
     const signal = stop;
     const uploads = request.uploads === undefined ? undefined
-      : await withUploadSource(request.uploads, async (source) => (await import('./save-uploads.js')).saveUploads(source, { store, names, sealing, jobs }, signal));
+      : await withUploadSource(request.uploads, async (source) => (await import('./save/save-uploads.js')).saveUploads(source, { store, names, sealing, jobs }, signal));
 
     const { parts: databaseParts, ...saved } = database;
     const parts = [...identity, ...databaseParts, ...(uploads?.parts ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -9,16 +9,16 @@ import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { BEGIN } from '../snapshot/take-snapshot.js';
 import { addSchemas, schemasForPlanning } from '../snapshot/unqualified-names.js';
-import { partNamed, type Contents, type SavedTable, type TablePart } from './backup-contents.js';
-import type { CopyFormat, RowCount } from './row-counter.js';
-import { EMPTY_DIGEST, addDigests } from './row-hash.js';
-import { LARGE_OBJECT_PIECES, rowQuery } from './row-query.js';
-import { countRows } from './save-rows.js';
-import type { RowSelection } from './save-rows.js';
+import { partNamed, type Contents, type SavedTable, type TablePart } from './contents/backup-contents.js';
+import type { CopyFormat, RowCount } from './rows/row-counter.js';
+import { EMPTY_DIGEST, addDigests } from './rows/row-hash.js';
+import { LARGE_OBJECT_PIECES, rowQuery } from './source/row-query.js';
+import { countRows } from './save/save-rows.js';
+import type { RowSelection } from './save/save-rows.js';
 import { runTasks } from '../snapshot/session-pool.js';
 import type { SessionTask } from '../snapshot/session-pool.js';
-import { qualified, sequenceValues } from './source-catalog.js';
-import type { SequenceValue } from './source-catalog.js';
+import { qualified, sequenceValues } from './source/source-catalog.js';
+import type { SequenceValue } from './source/source-catalog.js';
 
 /** The step's name. */
 export const COMPARISON = 'comparison';

@@ -1,17 +1,17 @@
 /** One run of `realmlift restore`: into the places that were named, or into a scratch server for the proof alone. */
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { partNamed } from './backup-contents.js';
-import type { OpenBackup } from './find-backup.js';
-import { partChecker } from './part-checker.js';
+import { partNamed } from './contents/backup-contents.js';
+import type { OpenBackup } from './contents/find-backup.js';
+import { partChecker } from './contents/part-checker.js';
 import { tellAhead } from '../narration.js';
 import { COMPARISON, prove } from './prove.js';
 import type { Proof } from './prove.js';
-import { INDEXES } from './restore-post-data.js';
-import { RESTORED_ROWS } from './restore-rows.js';
-import { RESTORED_FILES } from './restore-uploads.js';
+import { INDEXES } from './restore/restore-post-data.js';
+import { RESTORED_ROWS } from './restore/restore-rows.js';
+import { RESTORED_FILES } from './restore/restore-uploads.js';
 import { restoreDatabase } from './restore.js';
 import type { RestoreRequest, RestoreResult } from './restore.js';
-import { withScratchServer } from './scratch-server.js';
+import { withScratchServer } from './restore/scratch-server.js';
 import { checkParts, PARTS } from './verify-backup.js';
 
 export interface ProveRequest extends Omit<RestoreRequest, 'settings'> {

@@ -1,9 +1,9 @@
 /** Removes old backups of a collection, and what interrupted runs left behind. */
-import { CLEAR_LIST } from './backup-contents.js';
-import type { BackupStore } from './backup-store.js';
-import { backupNames, isComplete } from './find-backup.js';
-import { LEVELS, markOf, removeMark } from './verified-marks.js';
-import type { Level } from './verified-marks.js';
+import { CLEAR_LIST } from './contents/backup-contents.js';
+import type { BackupStore } from './store/backup-store.js';
+import { backupNames, isComplete } from './contents/find-backup.js';
+import { LEVELS, markOf, removeMark } from './store/verified-marks.js';
+import type { Level } from './store/verified-marks.js';
 
 /**
  * Removes all complete backups but the newest `keep`. The newest one that was found good stays in any case; also the newest that was

@@ -3,15 +3,15 @@
  * the rows that were counted at the source.
  */
 import type { KeyObject } from 'node:crypto';
-import { damaged, totalFiles, totalRows } from './backup-contents.js';
-import type { Part } from './backup-contents.js';
-import { findBackup, openBackup } from './find-backup.js';
-import type { FoundBackup, Keys } from './find-backup.js';
-import { partChecker } from './part-checker.js';
-import { listProblems, strayObjects } from './part-list.js';
-import { partProblem } from './sealing.js';
-import { mark } from './verified-marks.js';
-import type { Level } from './verified-marks.js';
+import { damaged, totalFiles, totalRows } from './contents/backup-contents.js';
+import type { Part } from './contents/backup-contents.js';
+import { findBackup, openBackup } from './contents/find-backup.js';
+import type { FoundBackup, Keys } from './contents/find-backup.js';
+import { partChecker } from './contents/part-checker.js';
+import { listProblems, strayObjects } from './contents/part-list.js';
+import { partProblem } from './contents/sealing.js';
+import { mark } from './store/verified-marks.js';
+import type { Level } from './store/verified-marks.js';
 import { tellPhase, tellProgress } from '../narration.js';
 
 /** The step's name. */

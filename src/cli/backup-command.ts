@@ -1,11 +1,11 @@
 /** `realmlift backup`: words of the command line -> one call. */
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
-import { Recipients, readPassphraseFile, readRecipientsFile } from '../backup/age-keys.js';
+import { Recipients, readPassphraseFile, readRecipientsFile } from '../backup/seal/age-keys.js';
 import { runBackup } from '../backup/backup-run.js';
 import type { BackupRunResult } from '../backup/backup-run.js';
-import { LEVELS, type Compression } from '../backup/compression.js';
-import { readSignKey } from '../backup/signature.js';
+import { LEVELS, type Compression } from '../backup/seal/compression.js';
+import { readSignKey } from '../backup/contents/signature.js';
 import { uploadPlace } from '../files/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';

@@ -1,7 +1,7 @@
 /** `realmlift verify DIR`. */
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
-import { isBackup } from '../backup/find-backup.js';
+import { isBackup } from '../backup/contents/find-backup.js';
 import { verifyBackup, type VerifiedBackup } from '../backup/verify-backup.js';
 import { EXIT } from '../errors.js';
 import { counted, size, time } from '../numbers.js';

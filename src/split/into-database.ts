@@ -1,10 +1,10 @@
 /** A split into an empty database of another server, or of the same. */
 import type pg from 'pg';
-import { restorePostData } from '../backup/restore-post-data.js';
-import { executeEntry, executeSettings } from '../backup/restore-schema.js';
-import type { SchemaEntry } from '../backup/schema-script.js';
+import { restorePostData } from '../backup/restore/restore-post-data.js';
+import { executeEntry, executeSettings } from '../backup/restore/restore-schema.js';
+import type { SchemaEntry } from '../backup/schema/schema-script.js';
 import { runTasks, type SessionTask } from '../snapshot/session-pool.js';
-import { qualified, sequenceValues } from '../backup/source-catalog.js';
+import { qualified, sequenceValues } from '../backup/source/source-catalog.js';
 import { copyThrough } from '../copy/copy-in.js';
 import { inTransaction } from '../copy/copy-in-journal.js';
 import { targetFault } from '../copy/target-fault.js';

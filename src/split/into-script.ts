@@ -1,5 +1,5 @@
 /** A split as a script that psql loads into an empty database: all of it, or nothing. */
-import { sequenceValues, qualified } from '../backup/source-catalog.js';
+import { sequenceValues, qualified } from '../backup/source/source-catalog.js';
 import { copyRows } from '../copy/copy-rows.js';
 import { forCopying } from '../copy/copy-socket.js';
 import { tellPiece, tellProgress } from '../narration.js';

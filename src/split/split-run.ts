@@ -10,8 +10,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
-import { checkPgDump } from '../backup/pg-dump.js';
-import { INDEXES } from '../backup/restore-post-data.js';
+import { checkPgDump } from '../backup/schema/pg-dump.js';
+import { INDEXES } from '../backup/restore/restore-post-data.js';
 import { EXIT, RealmliftError, asRealmliftError } from '../errors.js';
 import { tellAhead, tellPhase, tellProgress, tellWarning } from '../narration.js';
 import type { Decisions } from '../plan/compile-view.js';

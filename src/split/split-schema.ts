@@ -2,8 +2,8 @@
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type pg from 'pg';
-import { withSchema, type Section } from '../backup/pg-dump.js';
-import { leaveOut, parseSchemaScript, withoutPsqlCommands, withoutUnknownSettings, type SchemaEntry, type SchemaScript } from '../backup/schema-script.js';
+import { withSchema, type Section } from '../backup/schema/pg-dump.js';
+import { leaveOut, parseSchemaScript, withoutPsqlCommands, withoutUnknownSettings, type SchemaEntry, type SchemaScript } from '../backup/schema/schema-script.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 
 export interface SchemaSource {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { cp, readFile, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import t from 'tap';
-import { findBackup } from '../../src/backup/find-backup.js';
+import { findBackup } from '../../src/backup/contents/find-backup.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { NEEDS_PG_DUMP, backUp, failure, query, restore, withPlace } from './test-backup.js';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { isBackupName } from '../../src/backup/part-names.js';
+import { isBackupName } from '../../src/backup/contents/part-names.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { withClient } from '../testbed/database-client.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';

@@ -4,7 +4,7 @@ import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, r
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import t from 'tap';
-import { DirectoryTarget } from '../../src/backup/directory-target.js';
+import { DirectoryTarget } from '../../src/backup/uploads/directory-target.js';
 import { sealCatchUp, writeCatchUp } from '../../src/export/catch-up-file.js';
 import type { Origin } from '../../src/export/origin.js';
 import { DirectoryFiles } from '../../src/load/directory-files.js';

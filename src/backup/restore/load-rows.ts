@@ -1,0 +1,45 @@
+/** Rows out of a sealed part into a table. */
+import { pipeline } from 'node:stream/promises';
+import type pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
+import { untilIdle } from '../../copy/copy-in.js';
+import { copyOptions } from '../../copy/copy-rows.js';
+import { RealmliftError } from '../../errors.js';
+import type { Part, TablePart } from '../contents/backup-contents.js';
+import type { OpenBackup } from '../contents/find-backup.js';
+import { RowCheck } from '../rows/row-check.js';
+import type { CopyFormat } from '../rows/row-counter.js';
+import { openPart } from '../contents/sealing.js';
+
+/**
+ * Copies a part into `table`, in the transaction that the caller has begun and must roll back if this throws.
+ *
+ * @param target table and columns as COPY takes them
+ * @throws RealmliftError BACKUP_DAMAGED naming the part, ROWS_REFUSED
+ */
+export async function loadRows(client: pg.Client, { store, open }: OpenBackup, part: Part, expected: TablePart, target: { readonly sql: string; readonly table: string; readonly format: CopyFormat; readonly encoding?: string | undefined }, signal: AbortSignal): Promise<void> {
+  await openPart(store, part, open, signal, async (plain) => {
+    // Again from the start, when the connection to the store broke.
+    await client.query('SAVEPOINT part');
+    const check = new RowCheck(target.format, expected);
+    const copy = client.query(copyFrom(`COPY ${target.sql} FROM STDIN (${copyOptions(target.format, target.encoding)})`));
+    const answered = untilIdle(client);
+    let refused: unknown;
+    copy.on('error', (error) => { refused = error; });
+    try {
+      await pipeline(plain, (chunks: AsyncIterable<Buffer>) => check.pass(chunks), copy, { signal });
+    } catch (error) {
+      // The server still has to answer that it gave the COPY up.
+      await answered;
+      await client.query('ROLLBACK TO SAVEPOINT part');
+      throw error === refused ? refusedRows(error, target.table) : error;
+    }
+    if (copy.rowCount !== expected.rows) throw new RealmliftError('ROWS_LOST', 'restore', `the server took ${copy.rowCount} of ${expected.rows} rows`, { table: target.table });
+  });
+}
+
+/** The server's message speaks of the constraint or the file; its detail would quote the row. */
+function refusedRows(cause: unknown, table: string): RealmliftError {
+  const { code, message } = cause as { code?: string; message: string };
+  return new RealmliftError('ROWS_REFUSED', 'restore', `the server refuses the rows (${code ?? 'connection lost'}): ${code?.startsWith('22') === true ? 'a value' : message}`, { table, cause });
+}

@@ -1,0 +1,23 @@
+/** What a restore must know of the database and its server beside the schema. */
+import type pg from 'pg';
+import { usersSchemas } from '../../snapshot/unqualified-names.js';
+import type { Contents } from '../contents/backup-contents.js';
+
+/**
+ * Roles that own something or were granted something. The dependencies leave out the bootstrap superuser (OID 10), who
+ * may own objects too. https://www.postgresql.org/docs/current/catalog-pg-shdepend.html
+ */
+const PROPERTIES = `
+  SELECT d.datname AS database, pg_encoding_to_char(d.encoding) AS encoding, d.datcollate AS collation,
+         coalesce((SELECT json_agg(rolname ORDER BY rolname) FROM pg_roles r WHERE rolname !~ '^pg_' AND (
+           EXISTS (SELECT FROM pg_shdepend WHERE dbid = d.oid AND refclassid = 'pg_authid'::regclass AND refobjid = r.oid)
+           OR r.oid = 10 AND EXISTS (
+             SELECT FROM pg_class WHERE oid >= 16384 AND relowner = 10 UNION ALL SELECT FROM pg_proc WHERE oid >= 16384 AND proowner = 10
+             UNION ALL SELECT FROM pg_namespace WHERE oid >= 16384 AND nspowner = 10 UNION ALL SELECT FROM pg_type WHERE oid >= 16384 AND typowner = 10))), '[]') AS roles,
+         coalesce((SELECT to_json(setconfig) FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0), '[]') AS settings
+  FROM pg_database d WHERE d.datname = current_database()`;
+
+export async function sourceProperties(client: pg.Client, serverVersion: number): Promise<Contents['source']> {
+  const { rows: [row] } = await client.query<Omit<Contents['source'], 'serverVersion' | 'searchPath' | 'rowsIn'>>(PROPERTIES);
+  return { serverVersion, ...(row as Omit<Contents['source'], 'serverVersion' | 'searchPath' | 'rowsIn'>), searchPath: await usersSchemas(client), ...(row?.encoding === 'UTF8' ? {} : { rowsIn: row?.encoding as string }) };
+}

@@ -1,0 +1,232 @@
+/**
+ * Backups below a prefix of an S3 bucket. An object appears when its upload is complete; large ones go up in parts.
+ */
+import { AbortMultipartUploadCommand, DeleteObjectsCommand, GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
+import { Readable } from 'node:stream';
+import { EXIT, RealmliftError } from '../../errors.js';
+import { Lost } from '../../files/file-store.js';
+import { S3Access, newS3Client } from '../../files/s3-client.js';
+import { BadResponse, credentialsRefused, meaningOf, particulars } from '../../files/s3-fault.js';
+import { Turns, listObjects } from '../../files/s3-listing.js';
+import { s3Settings } from '../../files/s3-settings.js';
+import type { BackupStore } from './backup-store.js';
+
+/** Bytes of one part of an upload. S3 allows 10,000 of them, so an object may have 78 GiB. */
+const UPLOAD_PART = 8 * 1024 * 1024;
+/** Parts of one object that are under way at once; each is held in memory. */
+const UPLOAD_QUEUE = 2;
+/** Requests at once over the whole store. */
+const REQUESTS = 8;
+/** Seconds without a byte. Generous: while a database builds its indexes nobody reads. */
+const SILENCE = 600;
+const ATTEMPTS = 8;
+/** Objects that one request can delete. */
+const DELETE_BATCH = 1000;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export class BucketStore implements BackupStore {
+  readonly #access: S3Access;
+  readonly #uploads: S3Client;
+  readonly #bucket: string;
+  /** Empty, or ends with a slash. */
+  readonly #prefix: string;
+
+  private constructor(access: S3Access, uploads: S3Client, bucket: string, prefix: string) {
+    this.#access = access;
+    this.#uploads = uploads;
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+  }
+
+  /** @param url `s3://bucket` or `s3://bucket/prefix` */
+  static of(url: string, env: Environment): BucketStore {
+    const [, bucket = '', prefix = ''] = /^s3:\/\/([^/]+)\/?(.*?)\/*$/.exec(url) ?? [];
+    if (bucket === '') throw new RealmliftError('LOCATION', 'usage', `${url} names no bucket`, { hint: 's3://bucket/prefix', exit: EXIT.usage });
+    const connection = { ...s3Settings(env), jobs: REQUESTS, timeout: SILENCE, attempts: ATTEMPTS };
+    return new BucketStore(new S3Access(connection), newS3Client(connection), bucket, prefix === '' ? '' : `${prefix}/`);
+  }
+
+  get description(): string {
+    return `s3://${this.#bucket}/${this.#prefix}`.replace(/\/$/, '');
+  }
+
+  async list(): Promise<Map<string, number>> {
+    const out = new Map<string, number>();
+    try {
+      for await (const { key, size } of listObjects({ access: this.#access, bucket: this.#bucket, prefix: this.#prefix, directOnly: false, signal: never() })) out.set(key.slice(this.#prefix.length), size);
+    } catch (error) {
+      throw this.#error(error, `cannot list ${this.description}`);
+    }
+    return out;
+  }
+
+  async directories(): Promise<string[]> {
+    const out: string[] = [];
+    let token: string | undefined;
+    const turns = new Turns();
+    do {
+      const doing = `cannot list ${this.description}`;
+      const position = await this.#request(doing, () => Promise.resolve(turns.take({ ContinuationToken: token })));
+      const page = await this.#request(doing, (client, signal) => client.send(new ListObjectsV2Command({
+        Bucket: this.#bucket, Prefix: this.#prefix, Delimiter: '/', ...position,
+      }), { abortSignal: signal }));
+      for (const { Prefix = '' } of page.CommonPrefixes ?? []) out.push(Prefix.slice(this.#prefix.length, -1));
+      token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+    } while (token !== undefined);
+    return out;
+  }
+
+  async read<T>(name: string, consume: (content: Readable) => Promise<T>): Promise<T> {
+    const doing = `cannot read ${this.description}/${name}`;
+    let refused: { readonly error: unknown } | undefined;
+    try {
+      return await this.#request(doing, async (client, signal, alive) => {
+        const { Body, ContentLength } = await client.send(new GetObjectCommand({ Bucket: this.#bucket, Key: this.#prefix + name }), { abortSignal: signal });
+        const body = new WholeBody(Body as Readable, ContentLength, alive);
+        const content = Readable.from(body.chunks(), { objectMode: false });
+        try {
+          return await consume(content);
+        } catch (error) {
+          if (body.fault !== undefined) throw body.fault.error;
+          // The consumer's own trouble: reading again would not help.
+          refused = { error };
+          throw new RealmliftError('REFUSED', 'backup', doing);
+        } finally {
+          content.destroy();
+        }
+      });
+    } catch (error) {
+      throw refused === undefined ? error : refused.error;
+    }
+  }
+
+  async write(name: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+    let failed: { readonly error: unknown } | undefined;
+    const body = Readable.from((async function* () {
+      try {
+        // The stream reads ahead of the upload.
+        for await (const chunk of content) yield Buffer.from(chunk);
+      } catch (error) {
+        failed = { error };
+        throw error;
+      }
+    })(), { objectMode: false });
+    const upload = new Upload({ client: this.#uploads, params: { Bucket: this.#bucket, Key: this.#prefix + name, Body: body }, partSize: UPLOAD_PART, queueSize: UPLOAD_QUEUE });
+    try {
+      await upload.done();
+    } catch (error) {
+      throw failed === undefined ? this.#error(error, `cannot write ${this.description}/${name}`) : failed.error;
+    }
+  }
+
+  async create(name: string, content: Uint8Array): Promise<boolean> {
+    const object = { Bucket: this.#bucket, Key: this.#prefix + name };
+    try {
+      // The question first: not every server knows If-None-Match for PUT (AWS since August 2024), and those write regardless. Not by HEAD,
+      // whose refusal has no body to give a reason.
+      const there = await this.read(name, () => Promise.resolve(true)).catch((error: unknown) => {
+        if ((error as RealmliftError).code === 'PART_MISSING') return false;
+        throw error;
+      });
+      if (there) return false;
+      await this.#uploads.send(new PutObjectCommand({ ...object, Body: content, IfNoneMatch: '*' }));
+      return true;
+    } catch (error) {
+      if (particulars(error).status === 412) return false;
+      throw this.#error(error, `cannot write ${this.description}/${name}`);
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#delete([this.#prefix + name]);
+  }
+
+  async clear(): Promise<void> {
+    const keys = [...(await this.list()).keys()].map((name) => this.#prefix + name);
+    for (let at = 0; at < keys.length; at += DELETE_BATCH) await this.#delete(keys.slice(at, at + DELETE_BATCH));
+    await this.#endUnfinishedUploads();
+  }
+
+  within(directory: string): BackupStore {
+    return new BucketStore(this.#access, this.#uploads, this.#bucket, `${this.#prefix}${directory}/`);
+  }
+
+  /** What a killed run left half-way up cannot be seen but is paid for. Not every server can list it; then the bucket's own rules end it. */
+  async #endUnfinishedUploads(): Promise<void> {
+    const { Uploads = [] } = await this.#uploads.send(new ListMultipartUploadsCommand({ Bucket: this.#bucket, Prefix: this.#prefix })).catch(() => ({ Uploads: [] }));
+    for (const { Key, UploadId } of Uploads) {
+      await this.#uploads.send(new AbortMultipartUploadCommand({ Bucket: this.#bucket, Key, UploadId })).catch(() => undefined);
+    }
+  }
+
+  async #delete(keys: readonly string[]): Promise<void> {
+    const { Errors = [] } = await this.#request(`cannot remove from ${this.description}`, (client, signal) =>
+      client.send(new DeleteObjectsCommand({ Bucket: this.#bucket, Delete: { Objects: keys.map((Key) => ({ Key })), Quiet: true } }), { abortSignal: signal }));
+    const [first] = Errors;
+    if (first !== undefined) throw new RealmliftError('TARGET_UNUSABLE', 'backup', `cannot remove ${first.Key} (${first.Code})`, { hint: 'the right s3:DeleteObject is needed' });
+  }
+
+  async #request<T>(doing: string, request: (client: S3Client, signal: AbortSignal, alive: () => void) => Promise<T>): Promise<T> {
+    try {
+      return await this.#access.request(never(), request);
+    } catch (error) {
+      throw this.#error(error, doing);
+    }
+  }
+
+  #error(error: unknown, doing: string): unknown {
+    if (error instanceof RealmliftError && error.code !== 'BUCKET_MISSING') return error;
+    const cause = error instanceof Lost ? error.cause : error;
+    const { name, status, code } = particulars(error instanceof RealmliftError ? error.cause : cause);
+    if (name === 'NoSuchBucket') return new RealmliftError('BUCKET_MISSING', 'backup', `there is no bucket ${this.#bucket}`, { hint: 'check the URL, S3_ENDPOINT and S3_REGION', cause });
+    if (error instanceof Lost && error.reason === 'absent') return new RealmliftError('PART_MISSING', 'backup', `${doing}: there is no such object`, { cause });
+    const meaning = meaningOf(cause);
+    if (meaning.kind === 'credentials' || name === 'CredentialsProviderError') return credentialsRefused(name, cause);
+    if (meaning.kind === 'fatal') return meaning.error;
+    if (status === 401 || status === 403) return new RealmliftError('BUCKET_FORBIDDEN', 'backup', `${doing}: the store refuses it (${name})`, { hint: 'a backup needs s3:ListBucket, s3:PutObject, s3:GetObject and s3:DeleteObject', cause });
+    return new RealmliftError('S3_FAILED', 'backup', `${doing}: ${code === '' ? name : code}`, { hint: 'check S3_ENDPOINT and that the store is up, then run again', cause });
+  }
+}
+
+/** A body that is an error when it ends early. */
+class WholeBody {
+  /** How the connection failed, if it was the connection and not whoever took the bytes. */
+  fault: { readonly error: unknown } | undefined;
+  readonly #body: Readable;
+  readonly #length: number | undefined;
+  readonly #alive: () => void;
+
+  constructor(body: Readable, length: number | undefined, alive: () => void) {
+    this.#body = body;
+    this.#length = length;
+    this.#alive = alive;
+  }
+
+  /** A pipeline that fails throws its failure into the generator that feeds it: it ends here, outside of what notes the connection's faults. */
+  async *chunks(): AsyncGenerator<Buffer> {
+    for await (const chunk of this.#received()) yield chunk;
+  }
+
+  async *#received(): AsyncGenerator<Buffer> {
+    let bytes = 0;
+    try {
+      for await (const chunk of this.#body as AsyncIterable<Buffer>) {
+        this.#alive();
+        bytes += chunk.length;
+        yield chunk;
+      }
+      if (this.#length !== undefined && bytes !== this.#length) throw new BadResponse(`${bytes} of ${this.#length} bytes came`);
+    } catch (error) {
+      this.fault = { error };
+      throw error;
+    }
+  }
+}
+
+/** S3Access wants a signal; what ends a backup early ends its streams. */
+function never(): AbortSignal {
+  return new AbortController().signal;
+}
