@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MergeInput } from './merge/merge-input.js';
 import { eachTableFile } from './pipe/opened-tables.js';
-import { RowFields } from './pipe/row-fields.js';
+import { RowFields } from './json/row-fields.js';
 import type { TableFile } from './pipe/table-file.js';
 import { aboveBase, type Assignment, type BotIds, type NewIds } from './remap/assignment.js';
 import { refuseUnfit } from './remap/id-map.js';

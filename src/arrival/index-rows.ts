@@ -1,7 +1,7 @@
 /** The unique indexes of the new server, as its catalog knows them, and the rows of an export as they would meet them. */
 import type pg from 'pg';
 import { serverReason } from '../errors.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import type { Catalog } from '../plan/catalog.js';
 import { keyOf } from '../plan/plan-tables.js';

@@ -2,7 +2,7 @@
  * Rows over which zerver/lib/import_realm.py stumbles, whatever the new server: they need no database to be found. Each fault is
  * one line that names the rows by id and nothing that is in them.
  */
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { isValidAddress } from './email-address.js';
 

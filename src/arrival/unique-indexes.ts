@@ -9,9 +9,9 @@ import type pg from 'pg';
 import type { TableFile } from '../pipe/table-file.js';
 import type { Registry } from '../plan/registry.js';
 import type { TargetServer } from '../remap/target-server.js';
-import { findRepeated, IdSpool, mergeRuns } from '../verify/id-spool.js';
-import { pathId } from '../verify/id-table.js';
-import { withTemporaryFiles } from '../verify/temporary-files.js';
+import { findRepeated, IdSpool, mergeRuns } from '../ids/id-spool.js';
+import { pathId } from '../ids/id-table.js';
+import { withTemporaryFiles } from '../ids/temporary-files.js';
 import { firstFault, type ShownRow, type UniqueIndex } from './index-rows.js';
 import { FaultyRows } from './row-faults.js';
 

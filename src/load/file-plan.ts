@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { FileLine } from '../pipe/file-lines.js';
 import type { LoadableExport } from './loadable-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import { BARE } from '../pipe/table-file.js';
 import { avatarHash } from '../plan/avatar-hash.js';
 import { followsRule } from '../plan/file-rules.js';

@@ -5,7 +5,7 @@
 import { createHash, randomBytes, randomInt, randomUUID } from 'node:crypto';
 import type { RewriteContext } from '../remap/rewrite-row.js';
 import type { TableFile } from '../pipe/table-file.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { Rule } from './row-encoder.js';
 import { typeByName } from './image-types.js';
 

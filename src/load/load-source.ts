@@ -4,7 +4,7 @@ import type { ManifestFile } from '../package/manifest.js';
 import type { LoadableExport } from './loadable-export.js';
 import { tellPhase, tellProgress } from '../narration.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import { STEPS } from './load-steps.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { spaceOf } from '../remap/reference-catalog.js';

@@ -1,6 +1,6 @@
 /** Rows of an export, which are JSON, as rows of COPY's text format: which key goes to which column is looked up once a table. */
 import { RealmliftError } from '../errors.js';
-import type { RowFields } from '../pipe/row-fields.js';
+import type { RowFields } from '../json/row-fields.js';
 import type { CopyText } from './copy-text.js';
 
 /** How a value is written: `time` stands in JSON as seconds since the epoch, `json` as itself, `array` as a list. */

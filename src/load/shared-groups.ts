@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import { createHash } from 'node:crypto';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import type { BotIds, KnownIds } from '../remap/assignment.js';
 import { namesOf } from '../remap/remap-request.js';

@@ -1,7 +1,7 @@
 /** Which columns of a table a load writes, and where each value comes from. */
 import { EXIT, RealmliftError } from '../errors.js';
 import type { TableFile } from '../pipe/table-file.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { Catalog } from '../plan/catalog.js';
 import { keyOf } from '../plan/plan-tables.js';
 import type { Registry } from '../plan/registry.js';

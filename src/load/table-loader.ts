@@ -4,7 +4,7 @@ import { copyIn } from '../copy/copy-in.js';
 import { targetFault } from '../copy/target-fault.js';
 import { RealmliftError } from '../errors.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import type { BotIds, KnownIds } from '../remap/assignment.js';
 import { knownIds, type OwnIds } from '../remap/own-ids.js';

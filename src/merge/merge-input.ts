@@ -3,9 +3,9 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { CONSENT_FILES } from '../package/consent-files.js';
 import { openWithoutOrphans, readTop, type FinishedExport } from '../pipe/finished-export.js';
 import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
-import { IdTable } from '../verify/id-table.js';
+import { IdTable } from '../ids/id-table.js';
 
 /** Whose private data an export holds. */
 export type Consent = { readonly kind: 'everybody' } | { readonly kind: 'nobody' } | { readonly kind: 'some'; readonly users: IdTable };

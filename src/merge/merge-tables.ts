@@ -6,7 +6,7 @@ import { PartFile } from '../package/part-file.js';
 import type { JournalPart } from '../package/journal.js';
 import { TABLE_FILES } from '../pipe/finished-export.js';
 import type { TableFile } from '../pipe/table-file.js';
-import { withTemporaryFiles } from '../verify/temporary-files.js';
+import { withTemporaryFiles } from '../ids/temporary-files.js';
 import { RealmliftError } from '../errors.js';
 import { choose, isList, USER_TABLES } from './choose-row.js';
 import type { Differences } from './differences.js';

@@ -6,8 +6,8 @@
  * Keys are found by a hash that goes to sorted temporary files, since reactions and usermessages grow with the messages; only
  * rows whose hash comes twice are looked at again.
  */
-import { pathId } from '../verify/id-table.js';
-import { findRepeated, mergeRuns, IdSpool } from '../verify/id-spool.js';
+import { pathId } from '../ids/id-table.js';
+import { findRepeated, mergeRuns, IdSpool } from '../ids/id-spool.js';
 import type { Candidate } from './sorted-rows.js';
 
 /**

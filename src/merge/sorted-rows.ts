@@ -1,6 +1,6 @@
 /** Rows of one table of one export in the order of their ids, and the union of several such: one row of each in memory. */
 import { EXIT, RealmliftError } from '../errors.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { MergeInput } from './merge-input.js';
 
 /** A row as one export has it. It holds until its stream advances. */

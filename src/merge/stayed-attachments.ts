@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { digestOf } from '../package/part-file.js';
 import { changed } from '../pipe/table-file.js';
 import { hasOtherIds } from '../remap/remapped.js';
-import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../verify/json-bytes.js';
-import { JsonScanner } from '../verify/json-scanner.js';
-import { another } from '../verify/json-walk.js';
+import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/json-bytes.js';
+import { JsonScanner } from '../json/json-scanner.js';
+import { another } from '../json/json-walk.js';
 import type { LISTS } from './choose-row.js';
 import type { MergeInput } from './merge-input.js';
 

@@ -8,7 +8,7 @@ import { MANIFEST } from '../package/manifest.js';
 import { refusePacked } from '../package/packed-export.js';
 import { SIDE_FILES } from '../package/side-files.js';
 import { areaOf, MESSAGES, openFinishedExport, readTop, TABLE_FILES, type ReadableExport } from './finished-export.js';
-import { RowFields } from './row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import { eachTableFile } from './opened-tables.js';
 import { type Expected } from './table-file.js';
 

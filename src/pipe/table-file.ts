@@ -8,10 +8,10 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
 import { ioReason } from '../io-reason.js';
-import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../verify/json-bytes.js';
-import { ORDINARY, Utf8Check, readOpened } from '../verify/file-input.js';
-import { JsonScanner, type ByteSource } from '../verify/json-scanner.js';
-import { another, eachElement, eachMember, refuseName } from '../verify/json-walk.js';
+import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../json/json-bytes.js';
+import { ORDINARY, Utf8Check, readOpened } from '../json/file-input.js';
+import { JsonScanner, type ByteSource } from '../json/json-scanner.js';
+import { another, eachElement, eachMember, refuseName } from '../json/json-walk.js';
 
 /** What the manifest says of a file. */
 export interface Expected {

@@ -13,7 +13,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { ioReason } from '../io-reason.js';
 import { SYSTEM_BOT_EMAILS } from '../plan/realm.js';
 import { INTEGER, type BotIds } from './assignment.js';
-import { editJson } from './edit-json.js';
+import { editJson } from '../json/edit-json.js';
 
 export interface IdMap {
   readonly bots: ReadonlyMap<string, BotIds>;

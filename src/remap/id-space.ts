@@ -1,5 +1,5 @@
 /** The ids of one kind of thing, and what becomes of them. */
-import { IdTable } from '../verify/id-table.js';
+import { IdTable } from '../ids/id-table.js';
 import type { PairFile } from './pair-file.js';
 
 export interface IdSpace {

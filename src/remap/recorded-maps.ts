@@ -4,9 +4,9 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { PartFile, type FinishedFile } from '../package/part-file.js';
-import { CLOSE_OBJECT, COLON, OPEN_OBJECT, QUOTE } from '../verify/json-bytes.js';
-import { JsonScanner } from '../verify/json-scanner.js';
-import { another } from '../verify/json-walk.js';
+import { CLOSE_OBJECT, COLON, OPEN_OBJECT, QUOTE } from '../json/json-bytes.js';
+import { JsonScanner } from '../json/json-scanner.js';
+import { another } from '../json/json-walk.js';
 import { RealmliftError } from '../errors.js';
 import { FileSpace, TableSpace, UNCHANGED, type IdSpace } from './id-space.js';
 import { PairFileWriter } from './pair-file.js';

@@ -15,7 +15,7 @@ import { tellProgress } from '../narration.js';
 import { areaOf, type FinishedExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { placeFile } from '../pipe/place-file.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import { BARE, TableFile } from '../pipe/table-file.js';
 import type { IdSpace } from './id-space.js';
 import { latin1, movedPath, type RewriteContext } from './rewrite-row.js';

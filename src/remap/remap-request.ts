@@ -2,7 +2,7 @@
 import { EXIT, RealmliftError } from '../errors.js';
 import { loadRegistry, type Registry } from '../plan/registry.js';
 import type { ZulipVersion } from '../plan/zulip-version.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { aboveBase, INTEGER, type Assignment, type BotIds, type NewIds } from './assignment.js';

@@ -6,7 +6,7 @@
  * as they were between 9 and 10. The other names are those under which Zulip's API speaks of users, channels, groups, messages and
  * folders; no log that has them was at hand. What stands under any other key is left as it is.
  */
-import { editJson } from './edit-json.js';
+import { editJson } from '../json/edit-json.js';
 import type { ReferenceCatalog } from './reference-catalog.js';
 
 /** What an id under this key means, at any depth and in lists too. */

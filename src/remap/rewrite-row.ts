@@ -1,7 +1,7 @@
 /** The rows of one table with new ids, as bytes: what each key holds is decided once, by its name. */
 import { createHash } from 'node:crypto';
-import { RowFields, integerIn } from '../pipe/row-fields.js';
-import { editJson } from './edit-json.js';
+import { RowFields, integerIn } from '../json/row-fields.js';
+import { editJson } from '../json/edit-json.js';
 import { UNCHANGED, type IdSpace } from './id-space.js';
 import type { Outside } from './outside.js';
 import type { OwnIds } from './own-ids.js';

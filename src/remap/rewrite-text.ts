@@ -9,7 +9,7 @@
  * message) are written after Zulip's API documentation and are tested on made-up texts alone. Where Zulip makes them:
  * zerver/lib/markdown/__init__.py, zerver/lib/mention.py, zerver/lib/url_encoding.py, web/src/hash_util.ts
  */
-import { pathId, type IdTable } from '../verify/id-table.js';
+import { pathId, type IdTable } from '../ids/id-table.js';
 import type { IdSpace } from './id-space.js';
 import type { Outside } from './outside.js';
 

@@ -7,7 +7,7 @@ import { keyOf } from '../plan/plan-tables.js';
 import type { Registry } from '../plan/registry.js';
 import { readTop, type ReadableExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { ADDED } from './reference-catalog.js';
 import type { TargetServer } from './target-server.js';

@@ -1,7 +1,7 @@
 /** What people called things, for those who asked to see it. */
 import type { ReadableExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 
 export interface Names {
   readonly realm: string;

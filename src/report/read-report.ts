@@ -3,11 +3,11 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AreaTally } from '../files/file-events.js';
 import type { Area } from '../files/wanted-files.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { Census } from '../verify/census.js';
-import { readFile } from '../verify/file-input.js';
-import { JsonScanner } from '../verify/json-scanner.js';
-import { eachElement, eachMember } from '../verify/json-walk.js';
+import { readFile } from '../json/file-input.js';
+import { JsonScanner } from '../json/json-scanner.js';
+import { eachElement, eachMember } from '../json/json-walk.js';
 
 /** Rows that stayed, of one kind. */
 export interface LeftOut {

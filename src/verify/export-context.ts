@@ -1,6 +1,6 @@
 /** What every worker knows of the export before it looks at rows: which ids there are, and by which rules it was written. */
-import type { SharedIds } from './id-table.js';
-import { IdTable } from './id-table.js';
+import type { SharedIds } from '../ids/id-table.js';
+import { IdTable } from '../ids/id-table.js';
 import { CLOSED_FOR_ONE_USER, OPEN_REFERENCES, type Target } from './references.js';
 
 /** Targets whose ids are held in memory. */

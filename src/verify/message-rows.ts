@@ -2,7 +2,7 @@
  * The rows of one messages-NNNNNN.json: every usermessage must be in the file of its message, because the import reads
  * one file at a time.
  */
-import type { IdSpool } from './id-spool.js';
+import type { IdSpool } from '../ids/id-spool.js';
 import type { RowCheck, SpecialCheck } from './row-check.js';
 import { ABSENT, type TablePlan } from './table-scanner.js';
 

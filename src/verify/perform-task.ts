@@ -1,9 +1,9 @@
 /** Performs the tasks of verify: reads files with synchronous calls, one task after the other. */
 import { join } from 'node:path';
 import { openContext, type Context } from './export-context.js';
-import { hashFile, readFile } from './file-input.js';
-import { IdSpool } from './id-spool.js';
-import { JsonScanner } from './json-scanner.js';
+import { hashFile, readFile } from '../json/file-input.js';
+import { IdSpool } from '../ids/id-spool.js';
+import { JsonScanner } from '../json/json-scanner.js';
 import type { Spools } from './message-rows.js';
 import { indexRealm } from './realm-index.js';
 import { checkRecords } from './records-file.js';

@@ -3,8 +3,8 @@
  * directions, so the references themselves are checked in a second pass, with this in memory.
  */
 import type { HeldTarget } from './export-context.js';
-import { IdTable, type SharedIds } from './id-table.js';
-import type { JsonScanner } from './json-scanner.js';
+import { IdTable, type SharedIds } from '../ids/id-table.js';
+import type { JsonScanner } from '../json/json-scanner.js';
 import { TARGET_TABLES } from './references.js';
 import { packRecipient } from './special-rows.js';
 import { scanTables, type Reading, type RowCounts, type TablePlan } from './table-scanner.js';

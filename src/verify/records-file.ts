@@ -2,10 +2,10 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context } from './export-context.js';
-import { readFile } from './file-input.js';
+import { readFile } from '../json/file-input.js';
 import { FindingList, type Finding } from './findings.js';
-import { IdTable, pathId, type SharedIds } from './id-table.js';
-import type { JsonScanner } from './json-scanner.js';
+import { IdTable, pathId, type SharedIds } from '../ids/id-table.js';
+import type { JsonScanner } from '../json/json-scanner.js';
 import { secretSeverity } from './secret-keys.js';
 import { NULL, scanTables, type Reading, type TablePlan } from './table-scanner.js';
 

@@ -4,8 +4,8 @@
  */
 import { openSeverity, type Context } from './export-context.js';
 import type { FindingList, Severity } from './findings.js';
-import type { IdTable } from './id-table.js';
-import type { IdSpool } from './id-spool.js';
+import type { IdTable } from '../ids/id-table.js';
+import type { IdSpool } from '../ids/id-spool.js';
 import { isListOfIds, REFERENCES, REQUIRED, targetOf } from './references.js';
 import { secretSeverity } from './secret-keys.js';
 import { ABSENT, NULL, type Reading, type TablePlan } from './table-scanner.js';

@@ -1,6 +1,6 @@
 /** What some tables' rows must satisfy besides pointing to rows that exist. */
 import type { Context, HeldTarget } from './export-context.js';
-import { pathId } from './id-table.js';
+import { pathId } from '../ids/id-table.js';
 import { OWN_RECIPIENT, PRIVATE_TABLES } from './references.js';
 import type { SpecialCheck } from './row-check.js';
 

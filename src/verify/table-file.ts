@@ -2,16 +2,16 @@
 import { join } from 'node:path';
 import { FileCensus, type Census } from './census.js';
 import type { Context } from './export-context.js';
-import { readFile } from './file-input.js';
+import { readFile } from '../json/file-input.js';
 import { FindingList, type Finding } from './findings.js';
-import { findRepeated, IdSpool, mergeRuns } from './id-spool.js';
-import type { JsonScanner } from './json-scanner.js';
+import { findRepeated, IdSpool, mergeRuns } from '../ids/id-spool.js';
+import type { JsonScanner } from '../json/json-scanner.js';
 import { MessageRows, type Spools } from './message-rows.js';
 import { REFERENCES } from './references.js';
 import { RowCheck } from './row-check.js';
 import { specialCheck } from './special-rows.js';
 import { scanTables, type RowCounts, type TablePlan } from './table-scanner.js';
-import { withTemporaryFiles } from './temporary-files.js';
+import { withTemporaryFiles } from '../ids/temporary-files.js';
 
 export interface TableFileResult {
   file: string;

@@ -2,10 +2,10 @@
  * Walks over the files of an export: an object of tables (arrays of rows), or for records.json one bare array of rows.
  * Which keys of which table are looked at, and how, is said by a {@link TablePlan}; everything else is stepped over.
  */
-import { ExpectedBytes } from './expected-bytes.js';
-import { CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from './json-bytes.js';
-import { type JsonScanner } from './json-scanner.js';
-import { eachElement, eachMember, refuseName } from './json-walk.js';
+import { ExpectedBytes } from '../json/expected-bytes.js';
+import { CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/json-bytes.js';
+import { type JsonScanner } from '../json/json-scanner.js';
+import { eachElement, eachMember, refuseName } from '../json/json-walk.js';
 
 /** How the value of a key is read. */
 export type Reading =

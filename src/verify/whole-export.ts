@@ -2,8 +2,8 @@
 import type { OpenedExport } from './export-opening.js';
 import { openSeverity, type ExportKind, type SharedContext } from './export-context.js';
 import type { FindingList } from './findings.js';
-import { IdTable } from './id-table.js';
-import { findMissing, findRepeated, mergeRuns, type IdRun, type IdSpool } from './id-spool.js';
+import { IdTable } from '../ids/id-table.js';
+import { findMissing, findRepeated, mergeRuns, type IdRun, type IdSpool } from '../ids/id-spool.js';
 import type { RealmIndex } from './realm-index.js';
 import { MESSAGE_REFERENCES, type CollectedIds } from './worker-tasks.js';
 

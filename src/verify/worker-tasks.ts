@@ -1,6 +1,6 @@
 /** What the main thread asks of a worker, and what it gets back. Everything here travels by postMessage. */
 import type { SharedContext } from './export-context.js';
-import type { IdRun } from './id-spool.js';
+import type { IdRun } from '../ids/id-spool.js';
 import type { RealmIndex } from './realm-index.js';
 import type { Area, RecordsResult } from './records-file.js';
 import { REFERENCES } from './references.js';

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { oneLine } from '../../src/pipe/one-line.js';
 import { BARE, TableFile } from '../../src/pipe/table-file.js';
-import { JsonScanner } from '../../src/verify/json-scanner.js';
+import { JsonScanner } from '../../src/json/json-scanner.js';
 
 function open(directory: string, content: string): TableFile {
   const file = join(directory, 'x.json');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { JsonScanner } from '../../src/verify/json-scanner.js';
+import { JsonScanner } from '../../src/json/json-scanner.js';
 import { ABSENT, NULL, scanTables, type Reading, type TablePlan } from '../../src/verify/table-scanner.js';
 
 type Row = Record<string, unknown>;

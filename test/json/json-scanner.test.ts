@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { END } from '../../src/verify/json-bytes.js';
-import { JsonScanner, type ByteSource } from '../../src/verify/json-scanner.js';
+import { END } from '../../src/json/json-bytes.js';
+import { JsonScanner, type ByteSource } from '../../src/json/json-scanner.js';
 
 /** Hands out `text` in pieces of the given lengths, again and again. */
 export function pieces(text: string | Buffer, lengths: readonly number[]): ByteSource {

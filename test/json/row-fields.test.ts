@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { RowFields } from '../../src/pipe/row-fields.js';
+import { RowFields } from '../../src/json/row-fields.js';
 
 const json = fc.dictionary(fc.string({ unit: 'binary' }), fc.oneof(fc.jsonValue(), fc.integer(), fc.string({ unit: 'binary' }), fc.constantFrom('\\', '"', '\\"', 'x\\\\')));
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { IdTable, pathId } from '../../src/verify/id-table.js';
+import { IdTable, pathId } from '../../src/ids/id-table.js';
 
 const id = fc.oneof(fc.nat(100), fc.nat(), fc.maxSafeInteger().map(Math.abs));
 

@@ -1,8 +1,8 @@
 import { fstatSync, readdirSync, writeSync } from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
-import { IdSpool, findMissing, findRepeated, mergeRuns, type IdRun } from '../../src/verify/id-spool.js';
-import { withTemporaryFiles } from '../../src/verify/temporary-files.js';
+import { IdSpool, findMissing, findRepeated, mergeRuns, type IdRun } from '../../src/ids/id-spool.js';
+import { withTemporaryFiles } from '../../src/ids/temporary-files.js';
 
 const id = fc.oneof(fc.nat(300), fc.nat(), fc.maxSafeInteger().map(Math.abs));
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { RealmliftError } from '../../src/errors.js';
-import { hashFile, readFile } from '../../src/verify/file-input.js';
-import type { ByteSource } from '../../src/verify/json-scanner.js';
+import { hashFile, readFile } from '../../src/json/file-input.js';
+import type { ByteSource } from '../../src/json/json-scanner.js';
 
 /** Takes the bytes in pieces of the given lengths. */
 function readInPieces(lengths: readonly number[]): (source: ByteSource) => void {
