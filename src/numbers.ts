@@ -1,8 +1,8 @@
 /** Numbers as people read them: rounded, with their units, and the right plurals. */
 
 /** `1 file`, `1,200 files`. @param what in the singular */
-export function counted(count: number, what: string): string {
-  return `${thousands(count)} ${what}${count === 1 ? '' : 's'}`;
+export function counted(count: number, what: string, plural = `${what}s`): string {
+  return `${thousands(count)} ${count === 1 ? what : plural}`;
 }
 
 export function thousands(count: number): string {

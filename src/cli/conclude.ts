@@ -1,7 +1,7 @@
 /** The end of an export on the command line: a summary of each target, and the exit code that the worst of them asks for. */
 import { EXIT, RealmliftError } from '../errors.js';
 import type { ExportResult, Outcome } from '../export/outcome.js';
-import { thousands } from '../numbers.js';
+import { counted, thousands } from '../numbers.js';
 import { errorJson } from './error-json.js';
 import { lossLines, summary } from './summary.js';
 
@@ -68,7 +68,7 @@ function table(outcomes: readonly Outcome[]): string {
     if ('error' in outcome) return `! ${name}  failed\n`;
     const { rows, files } = outcome.result;
     const count = (numbers: Iterable<number>): string => thousands([...numbers].reduce((sum, each) => sum + each, 0));
-    return `${lossesOf(outcome.result) > 0 ? '!' : ' '} ${name}  ${count(rows.values()).padStart(14)} rows  ${count(Object.values(files.areas).map(({ found }) => found)).padStart(9)} files  ${lossesOf(outcome.result)} losses\n`;
+    return `${lossesOf(outcome.result) > 0 ? '!' : ' '} ${name}  ${count(rows.values()).padStart(14)} rows  ${count(Object.values(files.areas).map(({ found }) => found)).padStart(9)} files  ${counted(lossesOf(outcome.result), 'loss', 'losses')}\n`;
   }).join('');
 }
 
@@ -80,5 +80,5 @@ function totals(outcomes: readonly Outcome[], seconds: number): string {
   const done = outcomes.flatMap((each) => ('result' in each ? [each.result] : []));
   const sum = (of: (result: ExportResult) => number): number => done.reduce((total, result) => total + of(result), 0);
   const files = sum((result) => Object.values(result.files.areas).reduce((total, { found }) => total + found, 0));
-  return `${thousands(done.length)} of ${thousands(outcomes.length)} exported in ${seconds.toFixed(1)} s: ${thousands(outcomes.reduce((total, each) => total + rowsOf(each), 0))} rows, ${thousands(files)} files, ${thousands(sum(lossesOf))} losses; what stayed is in each report.json, and report.html is the page to look at\n`;
+  return `${thousands(done.length)} of ${thousands(outcomes.length)} exported in ${seconds.toFixed(1)} s: ${thousands(outcomes.reduce((total, each) => total + rowsOf(each), 0))} rows, ${thousands(files)} files, ${counted(sum(lossesOf), 'loss', 'losses')}; what stayed is in each report.json, and report.html is the page to look at\n`;
 }

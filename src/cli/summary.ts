@@ -6,6 +6,7 @@ import { AREAS } from '../files/wanted-files.js';
 import { counted, size, thousands, time } from '../numbers.js';
 import { painter } from './colour.js';
 import { DATA_CLASSES } from '../plan/registry.js';
+import { AREA_NAMES, CLASS_NAMES } from '../report/words.js';
 
 export function summary(result: ExportResult, seconds: number): string {
   const { plan, rows, bytes, files, directory, verified } = result;
@@ -14,14 +15,14 @@ export function summary(result: ExportResult, seconds: number): string {
   for (const dataClass of DATA_CLASSES) {
     const names = plan.tables.filter((table) => table.dataClass === dataClass).map((table) => table.name);
     const count = names.reduce((sum, name) => sum + (rows.get(name) ?? 0), 0);
-    lines.push(`  ${dataClass.padEnd(14)} ${thousands(count).padStart(12)} rows  ${size(bytes.get(dataClass) ?? 0).padStart(10)}`);
+    lines.push(`  ${column(CLASS_NAMES[dataClass])} ${thousands(count).padStart(9)} ${count === 1 ? 'row  ' : 'rows '} ${size(bytes.get(dataClass) ?? 0).padStart(10)}`);
   }
   for (const area of AREAS) {
     const tally = files.areas[area];
     const odd = oddities(tally);
-    lines.push(`  ${area.padEnd(14)} ${thousands(tally.found).padStart(12)} files ${size(tally.bytes).padStart(10)}${odd === '' ? '' : `  (${odd})`}`);
+    lines.push(`  ${column(AREA_NAMES[area] ?? area)} ${thousands(tally.found).padStart(9)} ${tally.found === 1 ? 'file ' : 'files'} ${size(tally.bytes).padStart(10)}${odd === '' ? '' : `  (${odd})`}`);
   }
-  for (const { reason, count, dataClass } of result.ledger) lines.push(`  left out: ${thousands(count)} of ${dataClass}: ${reason}`);
+  for (const { reason, count, dataClass } of result.ledger) lines.push(`  left out: ${thousands(count)} of ${CLASS_NAMES[dataClass]}: ${reason}`);
   const { stripped, kept, unknownTables, unknownColumns } = plan.review;
   if (stripped.length > 0) lines.push(`  secrets left out: ${stripped.join(', ')}`);
   for (const [column, reason] of kept) lines.push(`  kept: ${column}: ${reason}`);
@@ -32,6 +33,12 @@ export function summary(result: ExportResult, seconds: number): string {
   lines.push('  report.json names each row and file that stayed; report.html is the page to look at');
   lines.push(...nextStep(result), ...lossLines(result));
   return `${lines.join('\n')}\n`;
+}
+
+const COLUMN = Math.max(...Object.values(CLASS_NAMES).map((name) => name.length));
+
+function column(name: string): string {
+  return name.padEnd(COLUMN);
 }
 
 /** What an owner counts: `30 users, 10 channels, 278 messages (2016 to 2026), 120 reactions, 27 files`. */
