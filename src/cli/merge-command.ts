@@ -6,7 +6,7 @@ import { giveIdsOfTheirOwn } from '../merge-realms.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { prepareRemap } from '../remap/remap-request.js';
 import { addIdOptions, asksForRemap, remapRequest, type RemapArguments } from './remap-options.js';
-import { thousands } from '../numbers.js';
+import { counted } from '../numbers.js';
 import { directoryLeft, longSteps } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './narrate.js';
 
@@ -58,5 +58,5 @@ async function disjoin(options: MergeArguments): Promise<MergeOptions['disjoin']
 function summary({ directory, header, rows, files }: MergeResult, count: number, seconds: number): string {
   const total = [...rows.values()].reduce((sum, each) => sum + each, 0);
   const records = [...files.values()].reduce((sum, each) => sum + each, 0);
-  return `${header.realm}: ${count} exports joined to ${directory} in ${seconds.toFixed(1)} s: ${thousands(total)} rows, ${thousands(records)} files\n  report.json names each difference\n`;
+  return `${header.realm}: ${count} exports joined to ${directory} in ${seconds.toFixed(1)} s: ${counted(total, 'row')}, ${counted(records, 'file')}\n  report.json names each difference\n`;
 }

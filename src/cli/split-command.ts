@@ -6,7 +6,7 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { s3Settings } from '../files/s3-settings.js';
 import { streamError } from '../package/stream-error.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
-import { size, thousands } from '../numbers.js';
+import { counted, size } from '../numbers.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withScriptFile, writerOf } from '../split/script-file.js';
 import { leftBy, splitRealms, type Reached, type SplitRequest, type SplitResult } from '../split/split-run.js';
@@ -154,13 +154,13 @@ async function withDestination({ targetUrl, output, restart }: SplitArguments, w
 }
 
 function summary({ realms, database, files }: SplitResult, seconds: number): string {
-  const rows = database === undefined ? [] : [`${thousands(database.rows)} rows in ${database.tables} tables`];
-  const copied = files === undefined ? [] : [`${thousands(files.files)} files (${size(files.bytes)})`];
+  const rows = database === undefined ? [] : [`${counted(database.rows, 'row')} in ${counted(database.tables, 'table')}`];
+  const copied = files === undefined ? [] : [`${counted(files.files, 'file')} (${size(files.bytes)})`];
   const lines = [`${realms.join(', ')}: split in ${seconds.toFixed(1)} s: ${[...rows, ...copied].join(', ')}`];
-  for (const { table, column, referenced, how, rows: count } of database?.cut ?? []) lines.push(`  ${thousands(count)} rows of ${table}: ${column} refers to rows of ${referenced} that stayed: ${how}`);
+  for (const { table, column, referenced, how, rows: count } of database?.cut ?? []) lines.push(`  ${counted(count, 'row')} of ${table}: ${column} refers to rows of ${referenced} that stayed: ${how}`);
   for (const warning of database?.warnings ?? []) lines.push(`  ${warning}`);
   const { lost, lostNames } = files ?? { lost: 0, lostNames: [] };
   for (const each of lostNames) lines.push(`  LOST ${each.replace(/\p{Cc}/gu, '\ufffd')}`);
-  if (lost > lostNames.length) lines.push(`  LOST and ${thousands(lost - lostNames.length)} more files`);
+  if (lost > lostNames.length) lines.push(`  LOST and ${counted(lost - lostNames.length, 'more file')}`);
   return `${lines.join('\n')}\n`;
 }

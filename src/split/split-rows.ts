@@ -30,8 +30,8 @@ export const [MESSAGES, USERMESSAGES] = ['zerver_message', 'zerver_usermessage']
 /** Tables whose rows of two realms are never the same, since each message is of one realm: they are large, and to look for doubles would sort them. */
 const OF_MESSAGES = new Set<string>([MESSAGES, USERMESSAGES, 'zerver_reaction', 'zerver_submessage']);
 
-/** Exported by reference: the bots' rows come whole, with their realm. */
-const BY_REFERENCE = 'zerver_userprofile_crossrealm';
+/** Exported by reference: the bots' rows come whole, with their realm. And the realm once more, its date in whole seconds. */
+const ELSEWHERE = new Set(['zerver_userprofile_crossrealm', 'zerver_analytics']);
 
 /** Lists that a view folds into the rows of another table. */
 const FOLDED: Readonly<Record<string, readonly (readonly [column: string, parent: string])[]>> = {
@@ -98,7 +98,7 @@ function bindRange(select: string, after: number, until: number): string {
 }
 
 function tablesOf(plan: ExportPlan, shape: SplitTableShape): PlannedTable[] {
-  return plan.tables.filter(({ name }) => name !== BY_REFERENCE && (plan.compiled.tables.get(name) as CompiledView).view.table === shape.name);
+  return plan.tables.filter(({ name }) => !ELSEWHERE.has(name) && (plan.compiled.tables.get(name) as CompiledView).view.table === shape.name);
 }
 
 /** @param rows the view's, with `id`; may hold `:message_ids` */
