@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { PartFile } from '../package/part-file.js';
 import type { JournalPart } from '../package/journal.js';
 import type { ExportPlan } from '../plan/plan-export.js';
-import { BARE, TableFile } from '../pipe/table-file.js';
+import { BARE } from '../json/each-table.js';
+import { TableFile } from '../pipe/table-file.js';
 import { PARTS_DIRECTORY, ledgerPath, partPath } from './part-paths.js';
 
 const ATTACHMENTS = partPath('zerver_attachment');

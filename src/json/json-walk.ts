@@ -48,8 +48,3 @@ export function another(scanner: JsonScanner, close: number): boolean {
   scanner.take();
   return c === COMMA;
 }
-
-/** Refuses a table that is called like what every object of JavaScript has (`constructor`, `__proto__`): Zulip has none, and rules are looked up by name. */
-export function refuseName(scanner: JsonScanner, table: string): void {
-  if (table in Object.prototype) scanner.fail(`a table cannot be called ${table}`);
-}

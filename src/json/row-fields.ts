@@ -1,20 +1,13 @@
 /**
- * A row's bytes cut into keys and values, without making any value. The row must be valid JSON, as a scanner hands it out.
+ * A row's bytes cut into keys and values, without making any value. The row must be valid JSON, as the scanner hands it out.
  *
  * Rows of one table have the same keys in the same order: each key is first compared with the one that stood there in the row
- * before, which is nearly always it.
+ * before, which is nearly always it. And nothing is checked again: the scanner itself, which checks all and refills its buffer,
+ * takes 0.5 µs for a usermessage where this takes 0.09, and 1.4 µs for a message where this takes 0.5.
  */
 import { RealmliftError } from '../errors.js';
+import { BACKSLASH, CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, MINUS, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from './json-bytes.js';
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_ARRAY = 0x5b;
-const CLOSE_ARRAY = 0x5d;
-const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
-const MINUS = 0x2d;
 const ZERO = 0x30;
 
 interface KnownKey {

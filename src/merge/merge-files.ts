@@ -11,7 +11,8 @@ import { comparePaths, type ManifestFile } from '../package/manifest.js';
 import { areaOf } from '../pipe/finished-export.js';
 import { placeFile } from '../pipe/place-file.js';
 import { RowFields } from '../json/row-fields.js';
-import { BARE, TableFile, changed } from '../pipe/table-file.js';
+import { BARE } from '../json/each-table.js';
+import { TableFile, changed } from '../pipe/table-file.js';
 import type { MergeInput } from './merge-input.js';
 import type { MergeContext } from './merge-tables.js';
 

@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { recordsOf } from '../files/records.js';
 import { AREAS } from '../files/wanted-files.js';
+import { BARE } from '../json/each-table.js';
 import { comparePaths } from '../package/manifest.js';
 import { areaOf, type ListedExport } from './finished-export.js';
 import { placeFile } from './place-file.js';
-import { BARE, TableFile, changed } from './table-file.js';
+import { TableFile, changed } from './table-file.js';
 
 export interface FileLine {
   /** uploads, avatars, emoji or realm_icons. */

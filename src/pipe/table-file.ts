@@ -8,10 +8,11 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
 import { ioReason } from '../io-reason.js';
+import { eachTable } from '../json/each-table.js';
 import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../json/json-bytes.js';
 import { ORDINARY, Utf8Check, readOpened } from '../json/file-input.js';
 import { JsonScanner, type ByteSource } from '../json/json-scanner.js';
-import { another, eachElement, eachMember, refuseName } from '../json/json-walk.js';
+import { another, eachElement } from '../json/json-walk.js';
 
 /** What the manifest says of a file. */
 export interface Expected {
@@ -25,9 +26,6 @@ interface Section {
   readonly offset: number;
   readonly rows: number;
 }
-
-/** Name of the only table of a file that is one bare array, as records.json is. */
-export const BARE = '';
 
 /** Bytes read at once. */
 const BUFFER = 128 * 1024;
@@ -126,16 +124,16 @@ function index(source: ByteSource): Index {
   scanner.open(source);
   const sections = new Map<string, Section>();
   const constants = new Map<string, string>();
-  if (scanner.next() === OPEN_ARRAY) sections.set(BARE, section(scanner));
-  else {
-    eachMember(scanner, (name, first) => {
-      refuseName(scanner, name);
-      if (sections.has(name) || constants.has(name)) scanner.fail('a table that comes twice');
-      if (first === OPEN_ARRAY) sections.set(name, section(scanner));
-      else constants.set(name, scanner.takeValue(first).toString('utf8'));
-    });
-  }
-  scanner.finish();
+  const refuseRepeated = (name: string): void => {
+    if (sections.has(name) || constants.has(name)) scanner.fail('a table that comes twice');
+  };
+  eachTable(scanner, (table) => {
+    refuseRepeated(table);
+    sections.set(table, section(scanner));
+  }, (name, first) => {
+    refuseRepeated(name);
+    constants.set(name, scanner.takeValue(first).toString('utf8'));
+  });
   return { sections, constants };
 }
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { oneLine } from '../../src/pipe/one-line.js';
-import { BARE, TableFile } from '../../src/pipe/table-file.js';
+import { BARE } from '../../src/json/each-table.js';
+import { TableFile } from '../../src/pipe/table-file.js';
 import { JsonScanner } from '../../src/json/json-scanner.js';
 
 function open(directory: string, content: string): TableFile {
