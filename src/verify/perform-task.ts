@@ -6,8 +6,8 @@ import { IdSpool } from '../ids/id-spool.js';
 import { JsonScanner } from '../json/json-scanner.js';
 import type { Spools } from './message-rows.js';
 import { indexRealm } from './realm-index.js';
-import { checkRecords } from './records-file.js';
-import { checkTableFile } from './table-file.js';
+import { checkRecords } from './check-records.js';
+import { checkTableFile } from './check-table-file.js';
 import { MESSAGE_REFERENCES, type CollectedIds, type TaskName, type Tasks } from './worker-tasks.js';
 
 export type Perform = <Name extends TaskName>(name: Name, given: Tasks[Name]['arguments']) => Tasks[Name]['result'];

@@ -17,7 +17,7 @@ import { FindingList, type Finding } from './findings.js';
 import { IdSpool } from '../ids/id-spool.js';
 import { IdTable } from '../ids/id-table.js';
 import { compareWithManifest } from './manifest-comparison.js';
-import { AREAS, type Area } from './records-file.js';
+import { AREAS, type Area } from './check-records.js';
 import { withTemporaryFiles } from '../ids/temporary-files.js';
 import { checkIdsOverFiles, contextOf } from './whole-export.js';
 import { TasksHere } from './tasks-here.js';

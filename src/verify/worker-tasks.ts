@@ -2,9 +2,9 @@
 import type { SharedContext } from './export-context.js';
 import type { IdRun } from '../ids/id-spool.js';
 import type { RealmIndex } from './realm-index.js';
-import type { Area, RecordsResult } from './records-file.js';
+import type { Area, RecordsResult } from './check-records.js';
 import { REFERENCES } from './references.js';
-import type { TableFileResult } from './table-file.js';
+import type { TableFileResult } from './check-table-file.js';
 
 /** Each kind of task with its arguments and its result. */
 export interface Tasks {
