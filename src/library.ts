@@ -9,7 +9,7 @@
 import { availableParallelism } from 'node:os';
 import { filesStore } from './cli/files-options.js';
 import { RealmliftError } from './errors.js';
-import { runExport } from './export.js';
+import { runExport } from './commands/export.js';
 import { AREAS } from './files/wanted-files.js';
 import { avatarSalt } from './plan/zulip-server-files.js';
 import { connectionSettings } from './snapshot/connection-settings.js';

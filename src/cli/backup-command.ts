@@ -2,8 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { Recipients, readPassphraseFile, readRecipientsFile } from '../backup/seal/age-keys.js';
-import { runBackup } from '../backup/backup-run.js';
-import type { BackupRunResult } from '../backup/backup-run.js';
+import { runBackup } from '../commands/backup.js';
+import type { BackupRunResult } from '../commands/backup.js';
 import { LEVELS, type Compression } from '../backup/seal/compression.js';
 import { readSignKey } from '../backup/contents/signature.js';
 import { uploadPlace } from '../files/upload-place.js';

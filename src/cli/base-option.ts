@@ -1,5 +1,5 @@
 /** `--base`: a directory, or a place in S3, whose files are fetched for the time of the run. */
-import type { ExportOptions } from '../export.js';
+import type { ExportOptions } from '../commands/export.js';
 import { s3Settings } from '../files/s3-settings.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 

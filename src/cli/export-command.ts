@@ -1,7 +1,7 @@
 /** `realmlift export`: words of the command line -> one call. */
 import { Command } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
-import { runExport } from '../export.js';
+import { runExport } from '../commands/export.js';
 import { prepareRemap } from '../remap/remap-request.js';
 import { withBase } from './base-option.js';
 import { refuseContradictions } from './contradictions.js';

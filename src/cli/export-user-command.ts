@@ -1,7 +1,7 @@
 /** `realmlift export-user`: single users, each in a directory of its own, out of one snapshot. */
 import { Command } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
-import { runExport } from '../export.js';
+import { runExport } from '../commands/export.js';
 import { readUserList } from '../plan/user-list.js';
 import { collect } from './collect.js';
 import { addRunOptions, runAndConclude, sharedOptions, type RunArguments } from './run-options.js';

@@ -1,7 +1,7 @@
 /** `realmlift import-check`: words of the command line -> one call. */
 import { Command } from 'commander';
 import { EXIT } from '../errors.js';
-import { checkImport, verdict, type ImportCheck } from '../import-check.js';
+import { checkImport, verdict, type ImportCheck } from '../arrival/import-check.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { longSteps, nothingLeft } from './long-command.js';
 import { tellAhead, VERIFICATION } from '../narration.js';

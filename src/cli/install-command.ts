@@ -1,6 +1,6 @@
 /** `realmlift install`: views without secrets and a role that can read nothing else. */
 import { Command } from 'commander';
-import { install } from '../install.js';
+import { install } from '../commands/install.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './collect.js';
 import { decisionsOf, type ColumnOptions } from './schema-options.js';

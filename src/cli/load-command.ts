@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import { uploadPlace } from '../files/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
-import { loadExport } from '../load.js';
+import { loadExport } from '../commands/load.js';
 import { WORTH_WHILE } from '../load/bare-tables.js';
 import type { LoadRequest, LoadResult } from '../load/load-request.js';
 import { undoLoad, type UndoResult } from '../load/undo-load.js';

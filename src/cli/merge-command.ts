@@ -1,8 +1,8 @@
 /** `realmlift merge`: words of the command line -> one call. */
 import { Command, Option } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
-import { mergeExports, type MergeOptions, type MergeResult } from '../merge/merge-exports.js';
-import { giveIdsOfTheirOwn } from '../merge-realms.js';
+import { mergeExports, type MergeOptions, type MergeResult } from '../commands/merge.js';
+import { giveIdsOfTheirOwn } from '../merge/give-own-ids.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { prepareRemap } from '../remap/remap-request.js';
 import { addIdOptions, asksForRemap, remapRequest, type RemapArguments } from './remap-options.js';

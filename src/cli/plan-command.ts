@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import { EXIT } from '../errors.js';
 import { size } from '../numbers.js';
 import { diskError } from '../package/part-file.js';
-import { planReport } from '../plan-report.js';
+import { planReport } from '../commands/plan.js';
 import { readUserList } from '../plan/user-list.js';
 import { planPage } from '../report/plan-page.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';

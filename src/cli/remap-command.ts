@@ -1,7 +1,7 @@
 /** `realmlift remap`: words of the command line -> one call. */
 import { Command } from 'commander';
 import { avatarSalt } from '../plan/zulip-server-files.js';
-import { remapDirectory, type RemappedExport } from '../remap-directory.js';
+import { remapDirectory, type RemappedExport } from '../commands/remap.js';
 import { addRemapOptions, remapRequest, type RemapArguments } from './remap-options.js';
 import { thousands } from '../numbers.js';
 import { directoryLeft, longSteps } from './long-command.js';

@@ -6,7 +6,7 @@ import { findBackup, openBackup } from '../backup/contents/find-backup.js';
 import type { OpenBackup } from '../backup/contents/find-backup.js';
 import { restoreDatabase } from '../backup/restore.js';
 import type { RestoreResult } from '../backup/restore.js';
-import { restoreAndProve, tellRestoreAhead } from '../backup/restore-run.js';
+import { restoreAndProve, tellRestoreAhead } from '../commands/restore.js';
 import { restoreUploads } from '../backup/restore/restore-uploads.js';
 import { readVerifyKey } from '../backup/contents/signature.js';
 import { uploadTarget } from '../backup/uploads/open-uploads.js';

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
-import type { ExportOptions, Target } from '../export.js';
+import type { ExportOptions, Target } from '../commands/export.js';
 import type { Outcome } from '../export/outcome.js';
 import { tellPhase, tellProgress } from '../narration.js';
 import { bytesBelow, refuseTarball, writeTarball } from '../package/tarball.js';

@@ -9,7 +9,7 @@ import { avatarSalt } from '../plan/zulip-server-files.js';
 import { counted, size } from '../numbers.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withScriptFile, writerOf } from '../split/script-file.js';
-import { leftBy, splitRealms, type Reached, type SplitRequest, type SplitResult } from '../split/split-run.js';
+import { leftBy, splitRealms, type Reached, type SplitRequest, type SplitResult } from '../commands/split.js';
 import type { Left } from '../split/unfinished-split.js';
 import { collect } from './collect.js';
 import { refuseContradictions } from './contradictions.js';

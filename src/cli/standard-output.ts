@@ -5,7 +5,7 @@
  */
 import { pipeline } from 'node:stream/promises';
 import { EXIT, RealmliftError } from '../errors.js';
-import type { ExportOptions } from '../export.js';
+import type { ExportOptions } from '../commands/export.js';
 import type { Outcome } from '../export/outcome.js';
 import { TarArchive } from '../package/tarball.js';
 import { streamError } from '../package/stream-error.js';

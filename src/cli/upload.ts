@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Option, type Command } from 'commander';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
-import type { ExportOptions } from '../export.js';
+import type { ExportOptions } from '../commands/export.js';
 import type { ExportResult, Outcome } from '../export/outcome.js';
 import { s3Settings } from '../files/s3-settings.js';
 import type { UploadTarget } from '../files/upload-export.js';

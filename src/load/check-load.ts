@@ -1,7 +1,7 @@
 /** All that would stop a load half-way, known before a row is written: the checks of import-check, and those of one that writes. */
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
-import { checkImport, type ImportCheck } from '../import-check.js';
+import { checkImport, type ImportCheck } from '../arrival/import-check.js';
 import { tellWarning } from '../narration.js';
 import { openReadableExport } from '../pipe/readable-export.js';
 import { SYSTEM_BOT_EMAILS } from '../plan/realm.js';

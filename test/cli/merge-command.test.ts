@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { mergeExports } from '../../src/merge/merge-exports.js';
+import { mergeExports } from '../../src/commands/merge.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { CLI, realmlift } from './command-line.js';

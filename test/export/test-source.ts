@@ -1,7 +1,7 @@
 /** The servers of the test data, and exports out of them in this process. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { runExport, type ExportOptions } from '../../src/export.js';
+import { runExport, type ExportOptions } from '../../src/commands/export.js';
 import type { ExportResult, Outcome } from '../../src/export/outcome.js';
 import type { FileStore } from '../../src/files/file-store.js';
 import { openLocalStore } from '../../src/files/local-store.js';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
-import { runExport } from '../../src/export.js';
+import { runExport } from '../../src/commands/export.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';

@@ -12,7 +12,7 @@ import { withIsolationDatabase } from './isolation-database.js';
 import { oracle } from './oracle.js';
 import { servers } from './server-arbitrary.js';
 import { rowsOf, type Row } from './server-rows.js';
-import { runExport } from '../../src/export.js';
+import { runExport } from '../../src/commands/export.js';
 import { directoryOf, exportOne, exportOptions, readTables, withEpochTimestamps, writeUploads } from './whole-export.js';
 
 const SERVERS = Number(process.env.ISOLATION_EXPORTS ?? 8);

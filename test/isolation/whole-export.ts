@@ -1,7 +1,7 @@
 /** Whole exports of a random server, by workers and into files, read back as tables. */
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { runExport, type ExportOptions } from '../../src/export.js';
+import { runExport, type ExportOptions } from '../../src/commands/export.js';
 import type { Outcome } from '../../src/export/outcome.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';

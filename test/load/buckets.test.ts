@@ -1,7 +1,7 @@
 /** Files that go to the new server's buckets, with the attributes that its own uploads would have. */
 import { CreateBucketCommand, HeadObjectCommand, ListObjectsV2Command, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
 import t from 'tap';
-import { loadExport } from '../../src/load.js';
+import { loadExport } from '../../src/commands/load.js';
 import type { LoadRequest } from '../../src/load/load-request.js';
 import { exportFrom, only, type TestSource } from '../export/test-source.js';
 import { openS3Store } from '../../src/files/s3-store.js';

@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import t from 'tap';
-import { loadExport } from '../../src/load.js';
+import { loadExport } from '../../src/commands/load.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withClient } from '../testbed/database-client.js';
 import { expectedExport } from '../testbed/expected-export.js';

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadExport } from '../../src/load.js';
+import { loadExport } from '../../src/commands/load.js';
 import type { LoadRequest, LoadResult } from '../../src/load/load-request.js';
 import { undoLoad, type UndoResult } from '../../src/load/undo-load.js';
 import { withNarrator, type Narrator } from '../../src/narration.js';

@@ -4,7 +4,7 @@ import { join, relative } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
 import { SIDE_FILES } from '../../src/package/side-files.js';
-import { mergeExports } from '../../src/merge/merge-exports.js';
+import { mergeExports } from '../../src/commands/merge.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { mergeExports } from '../../src/merge/merge-exports.js';
+import { mergeExports } from '../../src/commands/merge.js';
 import { writeSynthetic, type Row, type Tables } from '../pipe/synthetic-export.js';
 
 const RUNS = Number(process.env.MERGE_RUNS ?? 60);

@@ -1,6 +1,6 @@
 /** Exports of the sample databases by realmlift itself, as material for what reads finished exports. */
 import { join } from 'node:path';
-import { runExport } from '../../src/export.js';
+import { runExport } from '../../src/commands/export.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import type { Mode } from '../../src/plan/condition.js';
 import type { UserEntry } from '../../src/plan/user-list.js';

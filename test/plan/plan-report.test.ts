@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { planReport, type PlanOptions } from '../../src/plan-report.js';
+import { planReport, type PlanOptions } from '../../src/commands/plan.js';
 import type { Planned, PlannedExport } from '../../src/planning/planned-export.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { realmlift } from '../cli/command-line.js';

@@ -10,7 +10,7 @@ import { loadRegistry } from '../../src/plan/registry.js';
 import { RecordedMaps } from '../../src/remap/recorded-maps.js';
 import { remapExport } from '../../src/remap/remap-export.js';
 import type { RemapRequest } from '../../src/remap/remap-request.js';
-import { remapDirectory } from '../../src/remap-directory.js';
+import { remapDirectory } from '../../src/commands/remap.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { MOVED, withNewServer } from '../pipe/new-server.js';
 import { change } from '../testbed/database-client.js';

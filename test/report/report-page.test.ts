@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { isPlanned } from '../../src/cli/plan-table.js';
-import { planReport } from '../../src/plan-report.js';
+import { planReport } from '../../src/commands/plan.js';
 import { loadRegistry } from '../../src/plan/registry.js';
 import { indexPage } from '../../src/report/index-page.js';
 import { planPage } from '../../src/report/plan-page.js';

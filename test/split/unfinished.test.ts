@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import type pg from 'pg';
 import t from 'tap';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
-import { splitRealms, type SplitRequest } from '../../src/split/split-run.js';
+import { splitRealms, type SplitRequest } from '../../src/commands/split.js';
 import { NEEDS_PG_DUMP, query } from '../backup/test-backup.js';
 import { CLI, realmlift, type Ended } from '../cli/command-line.js';
 import { FaultyConnection } from '../snapshot/faulty-connection.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { isValidAddress } from '../../src/arrival/email-address.js';
 import { subdomainFault } from '../../src/arrival/subdomain.js';
-import { checkImport, verdict, type ImportCheck } from '../../src/import-check.js';
+import { checkImport, verdict, type ImportCheck } from '../../src/arrival/import-check.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { realmlift } from '../cli/command-line.js';
 import { withNewServer } from '../pipe/new-server.js';

@@ -6,21 +6,21 @@ import { createPublicKey } from 'node:crypto';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { headerOpener } from './seal/age-keys.js';
-import { takeBackup } from './backup.js';
-import type { BackupRequest, BackupResult } from './backup.js';
-import type { BackupStore } from './store/backup-store.js';
-import { openStore } from './store/open-store.js';
-import { withCollectionLock } from './store/collection-lock.js';
+import { headerOpener } from '../backup/seal/age-keys.js';
+import { takeBackup } from '../backup/backup.js';
+import type { BackupRequest, BackupResult } from '../backup/backup.js';
+import type { BackupStore } from '../backup/store/backup-store.js';
+import { openStore } from '../backup/store/open-store.js';
+import { withCollectionLock } from '../backup/store/collection-lock.js';
 import { isNarrated, tellTotal } from '../narration.js';
 import { BackupSteps } from './backup-steps.js';
-import { countUploads } from './uploads/count-uploads.js';
-import { findBackup, openContents } from './contents/find-backup.js';
-import { UPLOADED_FILES } from './save/save-uploads.js';
-import { removeUnfinished, rotate } from './rotation.js';
-import { refuseTargetWithin } from './uploads/open-uploads.js';
-import { verifyBackup } from './verify-backup.js';
-import { mark } from './store/verified-marks.js';
+import { countUploads } from '../backup/uploads/count-uploads.js';
+import { findBackup, openContents } from '../backup/contents/find-backup.js';
+import { UPLOADED_FILES } from '../backup/save/save-uploads.js';
+import { removeUnfinished, rotate } from '../backup/rotation.js';
+import { refuseTargetWithin } from '../backup/uploads/open-uploads.js';
+import { verifyBackup } from '../backup/verify-backup.js';
+import { mark } from '../backup/store/verified-marks.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -75,7 +75,7 @@ async function run(request: BackupRun, target: BackupStore, stop: AbortSignal): 
     if (identity !== undefined) {
       const backup = await openContents(await findBackup(result.location, request.env, verifyKey), headerOpener([identity]), stop);
       const settings = request.prove === '' ? undefined : connectionSettings(request.prove, request.env);
-      const { restoreAndProve } = await import('./restore-run.js');
+      const { restoreAndProve } = await import('./restore.js');
       await restoreAndProve({ backup, settings, jobs: request.jobs, createRoles: false, leftOut: { owners: false, privileges: false } }, stop);
       await mark(target, result.name, 'restored');
     } else if (request.keep !== undefined) {

@@ -4,18 +4,18 @@
  */
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { checkArrival, type ArrivalName, type Check } from './arrival/arrival-checks.js';
-import { RealmliftError } from './errors.js';
-import { AREAS } from './files/wanted-files.js';
-import { isWithoutFiles, MANIFEST } from './package/manifest.js';
-import { areaOf, type ReadableExport } from './pipe/finished-export.js';
-import { withTableFiles } from './pipe/opened-tables.js';
-import { openReadableExport } from './pipe/readable-export.js';
-import { tellPhase } from './narration.js';
-import { loadRegistry } from './plan/registry.js';
-import { withTarget } from './remap/target-server.js';
-import type { ConnectionSettings } from './snapshot/connection-settings.js';
-import { verifyExport, type VerifyReport } from './verify/verify-export.js';
+import { checkArrival, type ArrivalName, type Check } from './arrival-checks.js';
+import { RealmliftError } from '../errors.js';
+import { AREAS } from '../files/wanted-files.js';
+import { isWithoutFiles, MANIFEST } from '../package/manifest.js';
+import { areaOf, type ReadableExport } from '../pipe/finished-export.js';
+import { withTableFiles } from '../pipe/opened-tables.js';
+import { openReadableExport } from '../pipe/readable-export.js';
+import { tellPhase } from '../narration.js';
+import { loadRegistry } from '../plan/registry.js';
+import { withTarget } from '../remap/target-server.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
 
 export interface ImportCheckOptions {
   /** The new server's database; without it much remains unknown. */

@@ -27,14 +27,14 @@ import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { withSession, withSnapshot, type Snapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
 import { usersSchemas } from '../snapshot/unqualified-names.js';
-import { intoDatabase, type DatabaseTarget } from './into-database.js';
-import { intoScript, type Write } from './into-script.js';
-import type { PreparedSplit, SplitOutcome, SplitSteps } from './prepared-split.js';
-import { references, tableShapes } from './split-columns.js';
-import { approvedOwners, openPlaces, refusedAttachments, splitFiles, type FilesRequest, type SplitFiles } from './split-files.js';
-import { messageQueries, MESSAGES, splitRows, USERMESSAGES, type MessageQueries, type SplitRows } from './split-rows.js';
-import { SPLIT_FILES, SPLIT_ROWS, tellRowsAhead } from './split-progress.js';
-import { goingOn, type Left } from './unfinished-split.js';
+import { intoDatabase, type DatabaseTarget } from '../split/into-database.js';
+import { intoScript, type Write } from '../split/into-script.js';
+import type { PreparedSplit, SplitOutcome, SplitSteps } from '../split/prepared-split.js';
+import { references, tableShapes } from '../split/split-columns.js';
+import { approvedOwners, openPlaces, refusedAttachments, splitFiles, type FilesRequest, type SplitFiles } from '../split/split-files.js';
+import { messageQueries, MESSAGES, splitRows, USERMESSAGES, type MessageQueries, type SplitRows } from '../split/split-rows.js';
+import { SPLIT_FILES, SPLIT_ROWS, tellRowsAhead } from '../split/split-progress.js';
+import { goingOn, type Left } from '../split/unfinished-split.js';
 
 export interface SplitRequest {
   readonly settings: ConnectionSettings;

@@ -4,14 +4,14 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { MergeInput } from './merge/merge-input.js';
-import { eachTableFile } from './pipe/opened-tables.js';
-import { RowFields } from './json/row-fields.js';
-import type { TableFile } from './pipe/table-file.js';
-import { aboveBase, type Assignment, type BotIds, type NewIds } from './remap/assignment.js';
-import { refuseUnfit } from './remap/id-map.js';
-import { spaceOf } from './remap/reference-catalog.js';
-import { applyRemap, namesOf, type PreparedRemap } from './remap/remap-request.js';
+import type { MergeInput } from './merge-input.js';
+import { eachTableFile } from '../pipe/opened-tables.js';
+import { RowFields } from '../json/row-fields.js';
+import type { TableFile } from '../pipe/table-file.js';
+import { aboveBase, type Assignment, type BotIds, type NewIds } from '../remap/assignment.js';
+import { refuseUnfit } from '../remap/id-map.js';
+import { spaceOf } from '../remap/reference-catalog.js';
+import { applyRemap, namesOf, type PreparedRemap } from '../remap/remap-request.js';
 
 /**
  * Writes each export anew, below `directory`, one after the other: the ids of each begin above those of the one before.

@@ -1,10 +1,10 @@
 /** `realmlift remap`, as a table of contents: what the new server says -> rewrite -> verify -> publish. */
 import { basename, dirname, resolve } from 'node:path';
-import { takeOutputDirectory } from './package/output-directory.js';
-import type { RemapResult } from './remap/remap-export.js';
-import { applyRemap, prepareRemap, requireBase, type RemapRequest } from './remap/remap-request.js';
-import { writePage } from './report/finish-report.js';
-import { requireGood } from './verify/require-good.js';
+import { takeOutputDirectory } from '../package/output-directory.js';
+import type { RemapResult } from '../remap/remap-export.js';
+import { applyRemap, prepareRemap, requireBase, type RemapRequest } from '../remap/remap-request.js';
+import { writePage } from '../report/finish-report.js';
+import { requireGood } from '../verify/require-good.js';
 
 export interface RemappedExport extends RemapResult {
   readonly directory: string;

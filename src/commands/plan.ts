@@ -2,20 +2,20 @@
  * `realmlift plan`: what exports would take, by which rules, what they would leave and what the schema has that nothing
  * classifies. It reads ids and counts, no message content.
  */
-import { RealmliftError } from './errors.js';
-import { tellPhase, tellProgress } from './narration.js';
-import { holdExportedTables } from './plan/hold-tables.js';
-import type { ExportRequest } from './plan/plan-export.js';
-import { canJoinSet } from './plan/plan-set.js';
-import { useSchema } from './plan/search-path.js';
-import { readSource } from './plan/source.js';
-import { findTargets, type TargetRequest } from './plan/targets.js';
-import { COUNTING, planMany } from './planning/plan-many.js';
-import { planOne } from './planning/plan-one.js';
-import type { Planned } from './planning/planned-export.js';
-import type { ConnectionSettings } from './snapshot/connection-settings.js';
-import { withSession, withSnapshot } from './snapshot/snapshot.js';
-import type { LockPatience } from './snapshot/table-locks.js';
+import { RealmliftError } from '../errors.js';
+import { tellPhase, tellProgress } from '../narration.js';
+import { holdExportedTables } from '../plan/hold-tables.js';
+import type { ExportRequest } from '../plan/plan-export.js';
+import { canJoinSet } from '../plan/plan-set.js';
+import { useSchema } from '../plan/search-path.js';
+import { readSource } from '../plan/source.js';
+import { findTargets, type TargetRequest } from '../plan/targets.js';
+import { COUNTING, planMany } from '../planning/plan-many.js';
+import { planOne } from '../planning/plan-one.js';
+import type { Planned } from '../planning/planned-export.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { withSession, withSnapshot } from '../snapshot/snapshot.js';
+import type { LockPatience } from '../snapshot/table-locks.js';
 
 export interface PlanOptions {
   readonly settings: ConnectionSettings;

@@ -10,12 +10,12 @@ import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.
 import { finishReport } from '../report/finish-report.js';
 import { areaFileCount, tableFiles } from '../pipe/finished-export.js';
 import { requireGood } from '../verify/require-good.js';
-import { Differences, type Disagreement } from './differences.js';
-import { mergeFiles, type RecordCounts } from './merge-files.js';
-import { severalUsers, withInputs, type MergeInput } from './merge-input.js';
-import { mergeMessages } from './merge-messages.js';
-import { mergeTables, type MergeContext } from './merge-tables.js';
-import { writePackage } from './write-package.js';
+import { Differences, type Disagreement } from '../merge/differences.js';
+import { mergeFiles, type RecordCounts } from '../merge/merge-files.js';
+import { severalUsers, withInputs, type MergeInput } from '../merge/merge-input.js';
+import { mergeMessages } from '../merge/merge-messages.js';
+import { mergeTables, type MergeContext } from '../merge/merge-tables.js';
+import { writePackage } from '../merge/write-package.js';
 
 export interface MergeOptions {
   /** The directory to make. */

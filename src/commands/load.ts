@@ -1,19 +1,19 @@
 /** `realmlift load`: checks first, and then all that load/load-run.ts tells. */
 import type pg from 'pg';
-import { EXIT, RealmliftError } from './errors.js';
-import { checkExport } from './load/check-load.js';
-import { LoadJournal, lockLoad } from './load/load-journal.js';
-import { openLoadable } from './load/loadable-export.js';
-import type { LoadRequest, LoadResult } from './load/load-request.js';
-import { tellLoadAhead } from './load/load-steps.js';
-import { runLoad } from './load/load-run.js';
-import { readLoadSource } from './load/load-source.js';
-import type { Schema } from './load/table-layout.js';
-import { targetSession, useTarget } from './load/target-session.js';
-import { readTargetTables } from './load/target-tables.js';
-import { withTableFiles } from './pipe/opened-tables.js';
-import { findSchema, readCatalog } from './plan/catalog.js';
-import { loadRegistry } from './plan/registry.js';
+import { EXIT, RealmliftError } from '../errors.js';
+import { checkExport } from '../load/check-load.js';
+import { LoadJournal, lockLoad } from '../load/load-journal.js';
+import { openLoadable } from '../load/loadable-export.js';
+import type { LoadRequest, LoadResult } from '../load/load-request.js';
+import { tellLoadAhead } from '../load/load-steps.js';
+import { runLoad } from '../load/load-run.js';
+import { readLoadSource } from '../load/load-source.js';
+import type { Schema } from '../load/table-layout.js';
+import { targetSession, useTarget } from '../load/target-session.js';
+import { readTargetTables } from '../load/target-tables.js';
+import { withTableFiles } from '../pipe/opened-tables.js';
+import { findSchema, readCatalog } from '../plan/catalog.js';
+import { loadRegistry } from '../plan/registry.js';
 
 /**
  * Loads a finished export into a new server's database.
