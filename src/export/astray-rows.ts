@@ -1,5 +1,5 @@
 /**
- * Rows that name something of the export beside something that is gone, where an old database has lost the foreign key: no view takes
+ * Rows that name something of the export beside something that is gone, where an old database has lost the foreign key, or has it NOT VALID: no view takes
  * them, since whose they are cannot be told, and without a word they would be missed by nobody. The ledger of a full export names them.
  * Databases that have their foreign keys have none, and are not asked.
  */
@@ -37,9 +37,9 @@ function astrayOf(table: PlannedTable, compiled: CompiledRegistry, { catalog, re
   const known = registry.known.get(view.view.table);
   const unbound = table.columns.flatMap((column) => {
     const referred = known?.get(column);
-    const { references, nullable = true, type = 0 } = live.get(column) ?? {};
+    const { enforced = false, nullable = true, type = 0 } = live.get(column) ?? {};
     // Of another release, the column may be something else.
-    if (referred === undefined || nullable || references !== undefined || !INTEGERS.has(type)) return [];
+    if (referred === undefined || nullable || enforced || !INTEGERS.has(type)) return [];
     const at = ['id', 'usergroup_ptr_id'].find((key) => catalog.get(referred)?.columns.has(key));
     return at === undefined ? [] : [`NOT EXISTS (SELECT FROM ${quote(referred)} p WHERE p.${at} = t.${quote(column)})`];
   });

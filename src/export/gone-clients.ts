@@ -8,14 +8,18 @@ import { TENANT } from '../plan/set-form.js';
 /** The view of the ledger that names them, like zerver_client asked once the messages have been copied. */
 export const GONE_CLIENTS = 'gone_client';
 
+/** SQL: its name, at most 30 characters, as Zulip's model wants. */
+export function goneClient(id: string): string {
+  return `'gone client ' || ${id}`;
+}
+
 /** @param set the plan is of many realms */
 export function withGoneClients(compiled: CompiledRegistry, set: boolean): CompiledRegistry {
   const view = compiled.tables.get('zerver_client');
   if (view === undefined) return compiled;
   const gone = set ? `SELECT g.${TENANT}, g.id FROM unnest(:message_client_realm_ids, :message_client_ids) AS g(${TENANT}, id)` : 'SELECT g.id FROM unnest(:message_client_ids) AS g(id)';
   const sql = `${gone} WHERE NOT EXISTS (SELECT FROM zerver_client c WHERE c.id = g.id)`;
-  // At most 30 characters, as Zulip's model wants.
-  const columns = view.columns.map((column) => ({ [TENANT]: `g.${TENANT}`, id: 'g.id', name: "'gone client ' || g.id" }[column] ?? 'NULL'));
+  const columns = view.columns.map((column) => ({ [TENANT]: `g.${TENANT}`, id: 'g.id', name: goneClient('g.id') }[column] ?? 'NULL'));
   const reason = 'messages were sent with clients that are gone: each travels as a client called "gone client" and its number';
   return {
     ...compiled,

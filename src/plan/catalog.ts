@@ -11,6 +11,8 @@ export interface CatalogColumn {
   readonly type: number;
   /** Table that a single-column foreign key points to. */
   readonly references: string | undefined;
+  /** Does that key hold for all rows? Not where it is NOT VALID. */
+  readonly enforced: boolean;
   readonly nullable: boolean;
   /** May this role read it? */
   readonly readable: boolean;
@@ -58,12 +60,13 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
            row_security_active(c.oid) AS policed
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY c.relname`, [schema]);
-  const columns = await client.query<{ table: string; name: string; type: number; references: string | null; nullable: boolean; readable: boolean }>(`
+  const columns = await client.query<{ table: string; name: string; type: number; references: string | null; enforced: boolean; nullable: boolean; readable: boolean }>(`
     SELECT c.relname AS table, a.attname AS name, NOT a.attnotnull AS nullable,
            has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
            CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::int8::int4 AS type,
            (SELECT f.relname FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
-            WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conkey = ARRAY[a.attnum] LIMIT 1) AS references
+            WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conkey = ARRAY[a.attnum] LIMIT 1) AS references,
+           EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.convalidated AND k.conkey = ARRAY[a.attnum]) AS enforced
     FROM pg_attribute a
     JOIN pg_class c ON c.oid = a.attrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -71,10 +74,10 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY c.relname, a.attnum`, [schema]);
   const byTable = new Map<string, Map<string, CatalogColumn>>();
-  for (const { table, name, type, references, nullable, readable } of columns.rows) {
+  for (const { table, name, type, references, enforced, nullable, readable } of columns.rows) {
     let of = byTable.get(table);
     if (of === undefined) byTable.set(table, (of = new Map<string, CatalogColumn>()));
-    of.set(name, { name, type, references: references ?? undefined, nullable, readable });
+    of.set(name, { name, type, references: references ?? undefined, enforced, nullable, readable });
   }
   return new Map(tables.rows.map(({ name, rows, bytes, policed }) => [
     name, { name, columns: byTable.get(name) ?? new Map<string, CatalogColumn>(), estimatedRows: rows, bytes: Number(bytes), policed },

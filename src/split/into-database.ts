@@ -71,7 +71,7 @@ export async function intoDatabase(split: PreparedSplit, { settings, restart }: 
       await holder.query('SELECT pg_catalog.setval($1::regclass, $2, $3)', [qualified(holder, sequence), sequence.value, sequence.called]);
     }
     steps.read();
-    const cut = await cutReferences(holder, source.schema, split.references, jobs, session, snapshot.lost);
+    const cut = await cutReferences(holder, source, split.references, jobs, session, snapshot.lost);
     const sizes = new Map([...rows].map(([table, count]) => [`${source.schema}.${table}`, count]));
     warnings.push(...(await restorePostData(schema.postData, { work: 'split', jobs, connect: session, path, sizes }, journal, snapshot.lost)));
     await journal.finish(holder, () => Promise.resolve(), () => execute(holder, schema.last));

@@ -64,7 +64,7 @@ export async function intoScript(split: PreparedSplit, write: Write, steps: Spli
         piece.done();
       }
     });
-    await text(`\n${cutScript(source.schema, split.references)}\n`);
+    await text(`\n${cutScript(source, split.references)}\n`);
     for (const sequence of await sequenceValues(snapshot.client)) {
       await text(`SELECT pg_catalog.setval(${reader.escapeLiteral(qualified(reader, sequence))}, ${sequence.value}, ${sequence.called});\n`);
     }
