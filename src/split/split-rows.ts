@@ -33,6 +33,10 @@ const OF_MESSAGES = new Set<string>([MESSAGES, USERMESSAGES, 'zerver_reaction', 
 /** Exported by reference: the bots' rows come whole, with their realm. And the realm once more, its date in whole seconds. */
 const ELSEWHERE = new Set(['zerver_userprofile_crossrealm', 'zerver_analytics']);
 
+const USERS = 'zerver_userprofile';
+/** OID. */
+const TIMESTAMPTZ = 1184;
+
 /** Lists that a view folds into the rows of another table. */
 const FOLDED: Readonly<Record<string, readonly (readonly [column: string, parent: string])[]>> = {
   zerver_attachment_messages: [['attachment_id', 'zerver_attachment'], ['message_id', MESSAGES]],
@@ -108,7 +112,7 @@ async function viewSelect(client: pg.Client, source: Source, plan: ExportPlan, s
   const values = shape.columns.map((column) => ({ column: column.name, sql: valueOf(column, shape, plan, given) }));
   const list = values.map(({ column, sql }) => `${sql} AS ${quote(column)}`).join(', ');
   // Most views have all columns: their rows are not looked up again.
-  const joins = values.some(({ sql }) => sql.startsWith('t.')) ? ` JOIN ${quote(source.schema)}.${quote(shape.name)} AS t ON t.${quote(shape.key ?? 'id')} = v.id` : '';
+  const joins = values.some(({ sql }) => /\bt\./.test(sql)) ? ` JOIN ${quote(source.schema)}.${quote(shape.name)} AS t ON t.${quote(shape.key ?? 'id')} = v.id` : '';
   return `SELECT ${list} FROM (${rows}) AS v${joins}`;
 }
 
@@ -117,6 +121,8 @@ function valueOf(column: SplitColumn, { name: table }: SplitTableShape, plan: Ex
   const { request: { seed, mode }, compiled } = plan;
   if (isSecret(plan, table, name)) return freshValue(table, column, seed, 'v.id');
   const type = given.get(name);
+  // Exports of the oldest releases have dates of users in whole seconds: the row has its own, where that is the one.
+  if (type === TIMESTAMPTZ && type === column.typeOid && table === USERS) return `CASE WHEN v.${quote(name)} = date_trunc('second', t.${quote(name)}) THEN t.${quote(name)} ELSE v.${quote(name)} END`;
   if (type === column.typeOid) return `v.${quote(name)}`;
   // What no view knows of and Zulip does not export either is no secret: a search vector. What a view scrubs, it does not list.
   if (type !== undefined || mode === 'full' || compiled.secrets.get(table)?.has(name) === true) return `t.${quote(name)}`;
