@@ -4,7 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { RealmliftError } from '../errors.js';
-import { THREAD_LIMITS } from '../thread-limits.js';
+import { THREAD_LIMITS } from '../threads/thread-limits.js';
 import type { SegmentMessage, SegmentWorkers } from './segment-workers.js';
 import { received } from './sent-error.js';
 import { ABANDON, LET_GO, type Assignment, type Joining, type WorkerMessage } from './worker.js';

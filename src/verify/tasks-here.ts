@@ -1,6 +1,6 @@
 /** Performs verify's tasks in the thread that asks for them: of thousands of small exports, each costs less than its messages to another thread would. */
 import { taskPerformer, type Perform } from './perform-task.js';
-import { failed } from './worker-pool.js';
+import { failed } from './verify-threads.js';
 import type { TaskName, TaskRunner, Tasks } from './worker-tasks.js';
 
 export class TasksHere implements TaskRunner {

@@ -21,7 +21,7 @@ import { AREAS, type Area } from './check-records.js';
 import { withTemporaryFiles } from '../ids/temporary-files.js';
 import { checkIdsOverFiles, contextOf } from './whole-export.js';
 import { TasksHere } from './tasks-here.js';
-import { WorkerPool } from './worker-pool.js';
+import { VerifyThreads } from './verify-threads.js';
 import { SPOOLS_PER_WORKER, type TaskRunner } from './worker-tasks.js';
 import { tellPhase, VERIFICATION } from '../narration.js';
 
@@ -117,7 +117,7 @@ export function withVerifyHere<T>(work: (workers: VerifyWorkers) => Promise<T>):
 function withVerifyWorkers<T>(jobs: number, work: (workers: VerifyWorkers) => Promise<T>): Promise<T> {
   return withTemporaryFiles((open) => {
     const [scratch] = open(1) as [number];
-    return WorkerPool.with(jobs, () => open(SPOOLS_PER_WORKER), (pool) => work({ pool, scratch }));
+    return VerifyThreads.with(jobs, () => open(SPOOLS_PER_WORKER), (pool) => work({ pool, scratch }));
   });
 }
 

@@ -1,9 +1,12 @@
 /** The worker thread of verify: answers one task after the other. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { taskPerformer } from './perform-task.js';
+import type { VerifyThreadData } from './verify-threads.js';
 import type { TaskMessage, TaskReply } from './worker-tasks.js';
 
-const perform = taskPerformer((workerData as { fds: number[] }).fds);
+const { fds, context } = workerData as VerifyThreadData;
+const perform = taskPerformer(fds);
+if (context !== undefined) perform('context', context);
 
 parentPort?.on('message', ({ name, arguments: given }: TaskMessage) => {
   let reply: TaskReply;
