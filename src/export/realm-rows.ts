@@ -1,0 +1,142 @@
+/** The rows of one realm, cut into segments that the workers copy: its small tables, its messages, and what stays. */
+import { join } from 'node:path';
+import type pg from 'pg';
+import { copyError } from '../copy/copy-error.js';
+import { assemble, type Member } from '../package/assemble.js';
+import type { JournalPart } from '../package/journal.js';
+import type { CompiledView } from '../plan/compile-view.js';
+import { messageFiles } from '../plan/message-files.js';
+import type { Parameters } from '../plan/parameters.js';
+import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
+import { digestOfQueries, earlierPart } from './earlier-parts.js';
+import { GONE_CLIENTS } from './gone-clients.js';
+import { LOST_ATTACHMENTS } from './lost-attachments.js';
+import type { MessageQueries } from './message-segment.js';
+import { messageQueries, messageSegments, type RunBase } from './message-segments.js';
+import { ledgerPath, messagesPath, partPath } from './part-paths.js';
+import { planFiles, type PlannedFiles } from './planned-files.js';
+import type { RealmProgress } from './realm-progress.js';
+import type { RealmRun, RunContext } from './realm-run.js';
+import { rowQuery, type RowQuery } from './row-query.js';
+import type { MessageSegment, Segment } from './segment.js';
+
+/** Rough size of a message with its usermessages in JSON, to put segments in order. */
+const BYTES_PER_MESSAGE = 2000;
+
+export class RealmRows {
+  readonly #context: RunContext;
+  readonly #run: RealmRun;
+  readonly #progress: RealmProgress;
+  readonly #base: RunBase | undefined;
+  readonly #signal: AbortSignal;
+
+  /** @param signal drops what is under way */
+  constructor(context: RunContext, run: RealmRun, progress: RealmProgress, base: RunBase | undefined, signal: AbortSignal) {
+    this.#context = context;
+    this.#run = run;
+    this.#progress = progress;
+    this.#base = base;
+    this.#signal = signal;
+  }
+
+  /** Begins all of them at once. @param session counts the messages, in the snapshot */
+  begin(session: pg.Client): Promise<void>[] {
+    const { tables, compiled } = this.#run.plan;
+    const messages = this.#messages(session);
+    const clients = tables.find(({ name }) => name === 'zerver_client');
+    return [
+      messages,
+      // The messages tell which clients they were sent with, which would take another look at each of them.
+      ...(clients === undefined ? [] : [messages.then(() => this.#clients(clients))]),
+      ...tables.filter((table) => table.file !== 'messages' && table !== clients).map((table) => this.#table(table)),
+      ...compiled.ledger.filter(({ name }) => name !== LOST_ATTACHMENTS && name !== GONE_CLIENTS).map((view) => this.#ledger(view)),
+    ];
+  }
+
+  /** @param found parameters that only the export itself finds out */
+  #table(table: PlannedTable, found: Partial<Parameters> = {}): Promise<void> {
+    const { compiled, parameters } = this.#run.plan;
+    return this.#tableSegment(partPath(table.name), rowQuery(table, queryOf(table, compiled, { ...parameters, ...found })), this.#bytes(table.name));
+  }
+
+  async #clients(table: PlannedTable): Promise<void> {
+    const found = { message_client_ids: [...this.#progress.clients].sort((a, b) => a - b) };
+    const gone = this.#run.plan.compiled.ledger.filter(({ name }) => name === GONE_CLIENTS);
+    await Promise.all([this.#table(table, found), ...gone.map((view) => this.#ledger(view, found))]);
+  }
+
+  /** What stays is told row by row: a part of the report. @param found as for #table */
+  #ledger(view: CompiledView, found: Partial<Parameters> = {}): Promise<void> {
+    const { compiled, parameters } = this.#run.plan;
+    const select = ledgerQuery(view, compiled, { ...parameters, ...found });
+    // Its rows are few; the tables that it looks through for them need not be.
+    const weight = Math.max(0, ...view.tables.map((table) => this.#bytes(table)));
+    return this.#tableSegment(ledgerPath(view.name), { table: view.name, select, keys: view.columns, stripped: [] }, weight);
+  }
+
+  /** Of a table on the server's disk; 0 where there is no such table. */
+  #bytes(table: string): number {
+    return this.#context.source.catalog.get(table)?.bytes ?? 0;
+  }
+
+  #tableSegment(path: string, query: RowQuery, weight: number): Promise<void> {
+    const digest = digestOfQueries(query);
+    return this.#segment({ kind: 'table', path, query, earlier: earlierPart(this.#run.journal, path, digest) }, weight, () => ({ query: digest }));
+  }
+
+  async #messages(session: pg.Client): Promise<void> {
+    const { output, plan } = this.#run;
+    const queries = messageQueries(plan);
+    const ids = messageIdsQuery(plan.compiled, plan.parameters);
+    const planned = await planFiles(join(output.run, 'messages-files'), messageFiles(session, ids))
+      .catch((error: unknown) => { throw copyError(error, queries.messages.table, ids, session.user ?? 'the role'); });
+    this.#progress.planned(planned.messages, planned.count);
+    if (planned.count === 0) return this.#emptyMessagesFile(queries.usermessages?.table);
+    await this.#messageSegments(planned, queries);
+  }
+
+  /** No more segments exist at a time than keep all workers busy. */
+  async #messageSegments(planned: PlannedFiles, queries: MessageQueries): Promise<void> {
+    const { pool: { threads, backlog } } = this.#context;
+    const segments = messageSegments(planned, queries, this.#run.journal, this.#base, threads);
+    const query = digestOfQueries(queries.messages, queries.usermessages);
+    const work = async (segment: MessageSegment): Promise<void> => {
+      const ranges = new Map(segment.files.map(({ path, after, until }) => [path, { after, until }]));
+      const weight = segment.files.reduce((sum, file) => sum + file.rows, 0) * BYTES_PER_MESSAGE;
+      await this.#segment(segment, weight, (path) => ({ query, ...ranges.get(path) }));
+    };
+    const runner = async (): Promise<void> => {
+      for (let next = await segments.next(); next.done !== true; next = await segments.next()) {
+        await work(next.value);
+        // No more are made than leave.
+        await this.#progress.left();
+      }
+    };
+    try {
+      await Promise.all(Array.from({ length: backlog }, runner));
+    } finally {
+      await segments.return(undefined);
+    }
+  }
+
+  /** Zulip writes a first messages file even where there is no message. */
+  async #emptyMessagesFile(usermessages: string | undefined): Promise<void> {
+    if (this.#run.plan.request.mode === 'user') return;
+    const members: Member[] = ['zerver_message', ...(usermessages === undefined ? [] : [usermessages])].map((key) => ({ key, value: [] }));
+    this.#progress.finishedOnly(await assemble(this.#run.output.partial, messagesPath(1), members));
+  }
+
+  /** @param origin what else the journal is to know of a part */
+  #segment(segment: Segment, weight: number, origin: (path: string) => Partial<JournalPart>): Promise<void> {
+    const { pool, source: { schema } } = this.#context;
+    const progress = this.#progress;
+    return pool.run({ segment, directory: this.#run.output.partial, schema }, weight, this.#signal, (message) => {
+      switch (message.kind) {
+        case 'part': return progress.finished({ ...message.part, ...origin(message.part.path) }, message.kept);
+        case 'damaged': return progress.damaged(message.path);
+        case 'dealt': return undefined;
+        case 'progress': return progress.tell({ ...message, dataClass: progress.totals.classOf(message.table) });
+      }
+    });
+  }
+}
