@@ -3,6 +3,15 @@
 -- @class file
 -- @reason named by a message, and of another realm (what came by mail is of the system bots' realm)
 
+-- Of many realms, files that messages name are fewer than messages: these are looked up for each.
+-- @select many realms
+SELECT a.id, array_agg(am.message_id ORDER BY am.message_id) AS messages
+FROM zerver_attachment_messages am
+JOIN zerver_attachment a ON a.id = am.attachment_id
+JOIN exported_message m ON m.id = am.message_id
+WHERE a.realm_id <> :realm_id
+GROUP BY a.id
+
 -- @select mode full
 -- @select mode consent
 -- @select mode public

@@ -6,6 +6,13 @@ SELECT t.*
 FROM zerver_reaction t
 WHERE t.user_profile_id = :user_id
 
+-- A run of many realms asks range by range of the messages that it has copied, and takes of each message the rows for its realm.
+-- @select many realms
+SELECT t.*
+FROM possible_sender p
+JOIN zerver_reaction t ON t.user_profile_id = p.id
+WHERE t.message_id = ANY (:message_ids)
+
 -- By their users first: an index has the reactions of each, while to look for those of every message takes half as long again.
 -- The outer join and COALESCE keep PostgreSQL, which expects too few messages, from turning it round.
 -- @select

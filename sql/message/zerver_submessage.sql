@@ -7,6 +7,13 @@ SELECT t.*
 FROM zerver_submessage t
 WHERE t.sender_id = :user_id
 
+-- A run of many realms asks range by range of the messages that it has copied, and takes of each message the rows for its realm.
+-- @select many realms
+SELECT t.*
+FROM possible_sender p
+JOIN zerver_submessage t ON t.sender_id = p.id
+WHERE t.message_id = ANY (:message_ids)
+
 -- By their senders first, as zerver_reaction by its users.
 -- @select
 SELECT t.*

@@ -14,6 +14,8 @@ import { keyOfColumn } from './dangling-references.js';
 /** The usermessages of messages and people that are gone are nobody's loss; clients and realms have no owner; names of groups are told in baseless_group. */
 const NOT_ASKED = new Set(['zerver_usermessage', 'zerver_message', 'zerver_client', 'zerver_realm', 'zerver_userprofile', 'zerver_userprofile_mirrordummy', 'zerver_userprofile_crossrealm', 'zerver_namedusergroup']);
 
+const MESSAGE_IDS = 'exported_message_id';
+
 /** What is the realm's. */
 const OWN: Partial<Record<Target, { readonly from: string; readonly selection?: string }>> = {
   realm: { from: 'zerver_realm' },
@@ -49,12 +51,14 @@ function astrayOf(table: PlannedTable, compiled: CompiledRegistry, { catalog, re
   });
   if (unbound.length === 0 || owners.length === 0) return undefined;
   const tenant = set ? 'o.tenant, ' : '';
+  // Which messages were copied is not known here.
+  const travelling = view.sql.replace(/\bANY ?\(:message_ids\)/, `ANY (SELECT e.id FROM ${MESSAGE_IDS} e)`);
   const branches = owners.map(({ column, from, selection }) => `SELECT ${tenant}t.id FROM ${quote(view.view.table)} t JOIN (${ownRows(from, selection, set)}) o ON o.id = t.${quote(column)}
-WHERE (${unbound.join(' OR ')}) AND (${tenant}t.id) NOT IN (SELECT ${set ? `x.${TENANT}, ` : ''}x.id FROM (\n${view.sql}\n) AS x)`);
+WHERE (${unbound.join(' OR ')}) AND (${tenant}t.id) NOT IN (SELECT ${set ? `x.${TENANT}, ` : ''}x.id FROM (\n${travelling}\n) AS x)`);
   const name = `astray_${table.name}`;
   return {
     name, rule: '', leftOut: [], columns: [...(set ? [TENANT] : []), 'id'], tables: [view.view.table], sql: branches.join('\nUNION\n'),
-    reads: [...new Set([...view.reads, ...owners.flatMap(({ selection }) => selection ?? [])])],
+    reads: [...new Set([...view.reads, ...(travelling === view.sql ? [] : [MESSAGE_IDS]), ...owners.flatMap(({ selection }) => selection ?? [])])],
     view: { ...view.view, name, dataClass: 'ledger', loss: { dataClass: table.dataClass, reason: `${table.name}: the row names something of the realm beside something that is gone` } },
   };
 }

@@ -110,10 +110,11 @@ function question(references: readonly Reference[], compiled: CompiledRegistry, 
       return `target_${target} AS MATERIALIZED (${ids.join('\nUNION ALL\n')})`;
     }),
   ];
-  const asked = references.map((reference, index) => {
-    const rows = `rows_${views.indexOf(reference.view)}`;
-    return reference.own === undefined ? pointingOutside(reference, index, rows) : notTheirOwn(reference, index, rows, reference.own);
-  });
+  const rowsOf = ({ view }: Reference): string => `rows_${views.indexOf(view)}`;
+  const asked = [
+    ...targets.flatMap((target) => pointingOutside(target, references, rowsOf) ?? []),
+    ...references.flatMap((reference, index) => reference.own === undefined ? [] : [notTheirOwn(reference, index, rowsOf(reference), reference.own)]),
+  ];
   const [{ view }] = references as [Reference];
   return {
     name: 'references', view: view.view, rule: '', columns: ['reference', 'realm', 'value'], leftOut: [], tables: [], reads: [...new Set([...read].flatMap(({ reads }) => reads))],
@@ -121,11 +122,20 @@ function question(references: readonly Reference[], compiled: CompiledRegistry, 
   };
 }
 
-function pointingOutside({ column, target, list }: Reference, index: number, rows: string): string {
-  const value = list ? 'v.value' : `r.${quote(column)}`;
-  const same = target === 'client' ? '' : ' AND i.of_realm = r.of_realm';
-  return `SELECT DISTINCT ${index} AS reference, r.of_realm AS realm, ${value}::bigint AS value FROM ${rows} r`
-    + `${list ? ` CROSS JOIN LATERAL unnest(r.${quote(column)}) AS v(value)` : ''} WHERE ${value} IS NOT NULL AND NOT EXISTS (SELECT FROM target_${target} i WHERE i.id = ${value}${same})`;
+/**
+ * All columns that point to the target, in one join: of a single column PostgreSQL may expect a row where there is one for each of
+ * thousands of realms, and loop over the target for each of them.
+ */
+function pointingOutside(target: HeldTarget, references: readonly Reference[], rowsOf: (reference: Reference) => string): string | undefined {
+  const values = references.flatMap((reference, index) => {
+    const { column, list, own } = reference;
+    if (reference.target !== target || own !== undefined) return [];
+    const value = list ? 'v.value' : `r.${quote(column)}`;
+    return [`SELECT ${index} AS reference, r.of_realm AS realm, ${value}::bigint AS value FROM ${rowsOf(reference)} r${list ? ` CROSS JOIN LATERAL unnest(r.${quote(column)}) AS v(value)` : ''} WHERE ${value} IS NOT NULL`];
+  });
+  if (values.length === 0) return undefined;
+  const same = target === 'client' ? '' : ' AND i.of_realm = p.realm';
+  return `SELECT DISTINCT p.reference, p.realm, p.value FROM (${values.join('\nUNION ALL\n')}) AS p WHERE NOT EXISTS (SELECT FROM target_${target} i WHERE i.id = p.value${same})`;
 }
 
 /** Rows whose recipient is in the export and leads to something else. */

@@ -34,8 +34,10 @@ import { withoutFaulty } from './without-faulty.js';
 
 /** Targets that are put together at once: while one waits for its files, another is verified. */
 const AT_ONCE = 4;
-/** Targets that are flushed to the disk and published together. */
-const PUBLISHED_AT_ONCE = 64;
+/** Targets that are flushed to the disk and published together: whoever makes files meanwhile waits for the file system. */
+const PUBLISHED_AT_ONCE = 256;
+/** Bytes of JSON from which on fewer are, so that the disk is at work all the time. */
+const BYTES_AT_ONCE = 256 * 1024 * 1024;
 
 export interface SetExportOptions {
   readonly output: string;
@@ -61,6 +63,11 @@ export type SetOutcome = { readonly target: Target; readonly result: SetResult }
 interface Taken {
   readonly target: Target;
   readonly output: OutputDirectory;
+}
+
+interface Whole {
+  readonly taken: Taken;
+  readonly result: SetResult;
 }
 
 /**
@@ -201,26 +208,35 @@ class SetExport {
 
   /** While some are flushed and published, the next are put together. */
   async #finishAll(set: SetOfTargets, left: readonly (Taken & { ordinal: number })[]): Promise<void> {
+    let whole: Whole[] = [];
+    let bytes = 0;
     let publishing: Promise<void> = Promise.resolve();
-    for (let at = 0; at < left.length; at += PUBLISHED_AT_ONCE) {
-      const whole: { taken: Taken; result: SetResult }[] = [];
-      await inTurn(left.slice(at, at + PUBLISHED_AT_ONCE), AT_ONCE, async ({ ordinal, ...taken }) => {
-        try {
-          this.#context.snapshot.lost.throwIfAborted();
-          if (this.#full !== undefined) throw this.#full;
-          whole.push({ taken, result: await this.#finish(set, ordinal, taken) });
-        } catch (error) {
-          this.#context.snapshot.lost.throwIfAborted();
-          if (isDiskFull(error)) this.#full ??= error;
-          this.#fail(taken.target, error);
-        }
-      });
-      await publishing;
-      publishing = this.#publish(whole);
-      // It is awaited a round later.
+    const publish = (): Promise<void> => {
+      const [before, batch] = [publishing, whole];
+      [whole, bytes] = [[], 0];
+      publishing = before.then(() => this.#publish(batch));
+      // It is awaited with the next ones.
       publishing.catch(() => undefined);
-    }
+      return before;
+    };
+    await inTurn(left, AT_ONCE, async ({ ordinal, ...taken }) => {
+      try {
+        this.#context.snapshot.lost.throwIfAborted();
+        if (this.#full !== undefined) throw this.#full;
+        const result = await this.#finish(set, ordinal, taken);
+        whole.push({ taken, result });
+        for (const size of result.bytes.values()) bytes += size;
+      } catch (error) {
+        this.#context.snapshot.lost.throwIfAborted();
+        if (isDiskFull(error)) this.#full ??= error;
+        this.#fail(taken.target, error);
+      }
+      if (whole.length >= PUBLISHED_AT_ONCE || bytes >= BYTES_AT_ONCE) await publish();
+    });
+    await publish();
     await publishing;
+    // The new names.
+    await flushTogether(this.#options.output, []);
   }
 
   async #finish(set: SetOfTargets, ordinal: number, { target, output }: Taken): Promise<SetResult> {
@@ -238,7 +254,7 @@ class SetExport {
     }, false);
   }
 
-  async #publish(whole: readonly { taken: Taken; result: SetResult }[]): Promise<void> {
+  async #publish(whole: readonly Whole[]): Promise<void> {
     if (whole.length === 0) return;
     const { output: root } = this.#options;
     await flushTogether(root, whole.map(({ taken }) => taken.output.partial));
@@ -252,8 +268,6 @@ class SetExport {
         this.#fail(target, error);
       }
     }
-    // The new names.
-    await flushTogether(root, []);
   }
 }
 

@@ -7,7 +7,7 @@ import { messagesPath } from './part-paths.js';
 import type { FinishedPart } from './finished-part.js';
 import type { Spool } from './spool-format.js';
 import { SpoolReader, type SpooledGroup } from './spool-reader.js';
-import { mergeById } from './spool-merge.js';
+import { writeInOrder } from './spool-merge.js';
 
 export interface TargetMessages {
   /** Of consecutive ranges of ids. */
@@ -95,13 +95,6 @@ function rowsOf({ messages, targets }: TargetMessages, ordinal: number): { copy(
 
 function copyUsermessages({ usermessages }: TargetMessages, group: number, file: PartFile): number {
   const found = usermessages.map((spool) => reader.find(spool, group)).filter((each): each is SpooledGroup => each !== undefined);
-  const inOrder = found.every((each, index) => index === 0 || (found[index - 1] as SpooledGroup).lastId < each.firstId);
-  if (!inOrder) mergeById(reader, found, (bytes) => file.write(bytes));
-  else {
-    for (const [index, each] of found.entries()) {
-      if (index > 0) file.writeText(',');
-      for (const piece of reader.read(each)) file.write(piece);
-    }
-  }
+  writeInOrder(reader, found, (bytes) => file.write(bytes));
   return found.reduce((sum, { rows }) => sum + rows, 0);
 }

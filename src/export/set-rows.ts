@@ -4,7 +4,6 @@
  *
  * A row that JSON cannot hold, or that the server cannot send, is the fault of its realm alone: the table is copied again without it.
  */
-import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import type { CompiledView } from '../plan/compile-view.js';
 import { setQuery, type FoundParameters, type SetPlan } from '../plan/plan-set.js';
@@ -62,7 +61,6 @@ export class SetRows {
   readonly #signal: AbortSignal;
   /** The set has most of the server's messages, see #ranges. */
   #most = false;
-  #sequence = 0;
 
   /** @param directory for the spools */
   constructor(context: RunContext, plan: SetPlan, directory: string) {
@@ -84,7 +82,7 @@ export class SetRows {
     const messages = this.#messages(ranges);
     const pieces: Promise<unknown>[] = [
       messages,
-      ...tables.filter(({ name, file }) => file !== 'messages' && name !== 'zerver_client').map((table) => this.#view(partPath(table.name), compiled.tables.get(table.name) as CompiledView, table)),
+      ...tables.filter(({ name, file }) => file !== 'messages' && name !== 'zerver_client' && !isOfMessages(compiled.tables.get(name) as CompiledView)).map((table) => this.#view(partPath(table.name), compiled.tables.get(table.name) as CompiledView, table)),
       ...compiled.ledger.filter(({ name }) => name !== LOST_ATTACHMENTS && name !== GONE_CLIENTS).map((view) => this.#ledger(view)),
       ...WANTED.filter((name) => name !== 'wanted-claims' || unreadable === undefined).map((name) => this.#table(name, (ids) => wantedQuery(name, this.#of(ids), ids, holdsAllUploads(source)))),
     ];
@@ -106,18 +104,20 @@ export class SetRows {
   /** @param written how the rows of the view are written */
   #view(key: string, view: CompiledView, written: { keys: readonly string[]; stripped: readonly string[] }, found?: FoundParameters): Promise<void> {
     const columns = view.columns.filter((column) => column !== TENANT);
-    // A loop over all ids of messages, for each reaction anew, is what the planner makes of thousands of realms.
-    const off = this.#most && view.reads.includes('exported_message_id') ? 'enable_nestloop' : undefined;
     const anyRealm = openSeverity(kindOf(this.#plan.compiled), view.name, 'realm', 'realm')?.severity === 'note';
-    return this.#table(key, (ids) => ({ table: view.name, anyRealm, columns, keys: written.keys, stripped: written.stripped, select: `${setQuery(view, this.#of(ids), found)} ORDER BY t.id` }), off);
+    return this.#table(key, (ids) => ({ table: view.name, anyRealm, columns, keys: written.keys, stripped: written.stripped, select: `${setQuery(view, this.#of(ids), found)} ORDER BY t.id` }));
   }
 
   #ledger(view: CompiledView, found?: FoundParameters): Promise<void> {
     return this.#view(ledgerPath(view.name), view, { keys: view.columns.filter((column) => column !== TENANT), stripped: [] }, found);
   }
 
-  async #table(key: string, query: (realmIds: readonly number[]) => DealtQuery, off?: AnySetSegment['off']): Promise<void> {
-    const { spools } = await this.#deal((ids) => ({ kind: 'set-table', realmIds: this.#realmIds, query: query(ids), path: this.#path(), off }));
+  async #table(key: string, query: (realmIds: readonly number[]) => DealtQuery): Promise<void> {
+    const { spools } = await this.#deal((ids) => ({ kind: 'set-table', realmIds: this.#realmIds, query: query(ids), directory: this.#directory }));
+    this.#keep(key, spools);
+  }
+
+  #keep(key: string, spools: readonly Spool[]): void {
     this.#spools.set(key, spools);
     this.#finished(key, spools);
   }
@@ -131,7 +131,7 @@ export class SetRows {
     const most = this.#most;
     const dealt = await Promise.all(ranges.map(({ after, until }) => {
       const messages = query('zerver_message', `WHERE t.id > ${after} AND t.id <= ${until} ORDER BY t.id`);
-      return this.#deal((ids) => ({ kind: 'set-messages', realmIds: this.#realmIds, query: messages(ids), path: this.#path(), off: most ? 'enable_sort' : undefined }));
+      return this.#deal((ids) => ({ kind: 'set-messages', realmIds: this.#realmIds, query: messages(ids), directory: this.#directory, off: most ? 'enable_sort' : undefined }));
     }));
     const messages = dealt.flatMap(({ spools }) => spools).filter(({ rows }) => rows > 0);
     const clients = new Map(dealt.flatMap((each) => each.clients).map((pair) => [pair.join(), pair]));
@@ -139,14 +139,20 @@ export class SetRows {
     const files = filesOf(reader, messages, this.#realmIds.length);
     reader.close();
     this.#tell({ kind: 'planned', messages: messages.reduce((sum, { rows }) => sum + rows, 0), messageFiles: files.until.length });
+    const rowsOfMessages = async (name: string, files?: MessageFilesOfSet): Promise<Spool[]> => {
+      const spools = await Promise.all(messages.map(async (spool) => {
+        const rows = query(name, `WHERE t.message_id >= ${spool.firstId} AND t.message_id <= ${spool.lastId} ORDER BY t.id`);
+        return (await this.#deal((ids) => ({ kind: 'set-rows-of-messages', realmIds: this.#realmIds, query: rows(ids), directory: this.#directory, messages: spool, files, off: most ? 'enable_nestloop' : undefined }))).spools;
+      }));
+      return spools.flat().filter(({ rows }) => rows > 0);
+    };
+    const others = tables.filter(({ name, file }) => file !== 'messages' && isOfMessages(compiled.tables.get(name) as CompiledView));
     const [usermessages] = await Promise.all([
-      Promise.all(messages.map(async (spool) => {
-        const usermessages = query('zerver_usermessage', `WHERE t.message_id >= ${spool.firstId} AND t.message_id <= ${spool.lastId} ORDER BY t.id`);
-        return (await this.#deal((ids) => ({ kind: 'set-usermessages', realmIds: this.#realmIds, query: usermessages(ids), path: this.#path(), messages: spool, files, off: most ? 'enable_nestloop' : undefined }))).spools;
-      })),
+      rowsOfMessages('zerver_usermessage', files),
+      ...others.map(async ({ name }) => this.#keep(partPath(name), await rowsOfMessages(name))),
       this.#clients([...clients.values()]),
     ]);
-    return { messages, usermessages: usermessages.flat().filter(({ rows }) => rows > 0), files };
+    return { messages, usermessages, files };
   }
 
   /** The messages tell which clients they were sent with, which would take another look at each of them. */
@@ -214,8 +220,9 @@ export class SetRows {
     const rows = spools.reduce((sum, each) => sum + each.rows, 0);
     this.#tell({ kind: 'part', part: { path, size: 0, sha256: '', rows: { [table.name]: rows } }, dataClass: table.dataClass, kept: false });
   }
+}
 
-  #path(): string {
-    return join(this.#directory, `rows-${++this.#sequence}`);
-  }
+/** Does the view ask by the ids of messages, as usermessages do? */
+function isOfMessages({ sql }: CompiledView): boolean {
+  return sql.includes(':message_ids');
 }

@@ -1,7 +1,9 @@
 /**
  * The work of a set that a worker does in its session: a table of all targets, a range of message ids of all targets, the
- * usermessages of such a range. Each is one COPY into one spool.
+ * usermessages or reactions of such a range. Each is one COPY into one spool.
  */
+import { join } from 'node:path';
+import { threadId } from 'node:worker_threads';
 import type pg from 'pg';
 import { isOfRows } from '../copy/copy-error.js';
 import { RealmliftError } from '../errors.js';
@@ -20,8 +22,8 @@ interface SetSegment {
   /** Ids of the targets' realms: the place of a realm is the number of its target. */
   readonly realmIds: Float64Array;
   readonly query: DealtQuery;
-  /** Of the spool. */
-  readonly path: string;
+  /** For the spools. */
+  readonly directory: string;
   /** Rows of one realm alone are asked for. */
   readonly alone: boolean;
   /** Of the server's planner, to be off for this query. */
@@ -38,15 +40,15 @@ export interface SetMessagesSegment extends SetSegment {
   readonly kind: 'set-messages';
 }
 
-/** Groups are the messages files of all targets. */
-export interface SetUsermessagesSegment extends SetSegment {
-  readonly kind: 'set-usermessages';
-  /** Of the messages whose usermessages these are. */
+/** Rows of messages that were copied, which the query asks for by their ids. */
+export interface SetRowsOfMessagesSegment extends SetSegment {
+  readonly kind: 'set-rows-of-messages';
   readonly messages: Spool;
-  readonly files: MessageFilesOfSet;
+  /** Groups are the messages files of all targets; undefined: the targets. */
+  readonly files: MessageFilesOfSet | undefined;
 }
 
-export type AnySetSegment = SetTableSegment | SetMessagesSegment | SetUsermessagesSegment;
+export type AnySetSegment = SetTableSegment | SetMessagesSegment | SetRowsOfMessagesSegment;
 
 export interface DealtRows {
   /** In the order of the rows. */
@@ -76,17 +78,18 @@ async function dealPlanned(client: pg.Client, segment: AnySetSegment, onProgress
 function dealInto(client: pg.Client, segment: AnySetSegment, onProgress: (progress: Progress) => void): Promise<DealtRows> {
   const ordinals = new Ordinals(segment.realmIds);
   switch (segment.kind) {
-    case 'set-table': return into(segment.path, segment.realmIds.length, Infinity, async (spools) => {
+    case 'set-table': return into(segment, segment.realmIds.length, Infinity, async (spools) => {
       await deal(client, segment.query, ordinals, spools, (ordinal) => ordinal, onProgress);
       return [];
     });
-    case 'set-messages': return into(segment.path, segment.realmIds.length * 2, MESSAGES_PER_SPOOL, (spools) => dealMessages(client, segment, ordinals, spools, onProgress));
-    case 'set-usermessages': return into(segment.path, segment.files.until.length, Infinity, (spools) => dealUsermessages(client, segment, ordinals, spools, onProgress));
+    case 'set-messages': return into(segment, segment.realmIds.length * 2, MESSAGES_PER_SPOOL, (spools) => dealMessages(client, segment, ordinals, spools, onProgress));
+    case 'set-rows-of-messages': return into(segment, segment.files?.until.length ?? segment.realmIds.length, Infinity, (spools) => dealRowsOfMessages(client, segment, ordinals, spools, onProgress));
   }
 }
 
-async function into(path: string, groups: number, limit: number, work: (spools: SpoolSeries) => Promise<DealtRows['clients']>): Promise<DealtRows> {
-  const spools = new SpoolSeries(path, groups, limit);
+async function into({ directory }: AnySetSegment, groups: number, limit: number, work: (spools: SpoolSeries) => Promise<DealtRows['clients']>): Promise<DealtRows> {
+  // A thread writes one spool after the other, all into one file.
+  const spools = new SpoolSeries(join(directory, `rows-${threadId}`), groups, limit);
   try {
     const clients = await work(spools);
     return { spools: spools.finish(), clients };
@@ -107,8 +110,8 @@ async function dealMessages(client: pg.Client, { query, realmIds }: SetMessagesS
   return [...clients].flatMap(([ordinal, of]) => [...of].map((each) => [ordinal, each] as const));
 }
 
-/** The query names the messages, and its rows are the users'. A message of one realm that somebody of another one received is no row of either. */
-async function dealUsermessages(client: pg.Client, segment: SetUsermessagesSegment, ordinals: Ordinals, spools: SpoolSeries, onProgress: (progress: Progress) => void): Promise<DealtRows['clients']> {
+/** The query names the messages, and its rows are the users'. A message of one realm that somebody of another one received, or reacted to, is no row of either. */
+async function dealRowsOfMessages(client: pg.Client, segment: SetRowsOfMessagesSegment, ordinals: Ordinals, spools: SpoolSeries, onProgress: (progress: Progress) => void): Promise<DealtRows['clients']> {
   const { files, query, realmIds } = segment;
   const reader = new SpoolReader();
   let messages: Map<number, number>;
@@ -118,7 +121,8 @@ async function dealUsermessages(client: pg.Client, segment: SetUsermessagesSegme
     reader.close();
   }
   const select = bindMessageIds(query.select, [...messages.keys()]);
-  await deal(client, { ...query, select }, ordinals, spools, (ordinal, _, message) => (messages.get(message) === ordinal ? fileOf(files, ordinal, message) : NOBODY), onProgress, 'message_id');
+  const group = (ordinal: number, message: number): number => files === undefined ? ordinal : fileOf(files, ordinal, message);
+  await deal(client, { ...query, select }, ordinals, spools, (ordinal, _, message) => (messages.get(message) === ordinal ? group(ordinal, message) : NOBODY), onProgress, 'message_id');
   return [];
 }
 

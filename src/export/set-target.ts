@@ -15,6 +15,7 @@ import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext
 import type { SetRowsResult } from './set-rows.js';
 import { spooledRows, type WantedSpools } from './set-wanted.js';
 import type { Spool } from './spool-format.js';
+import { writeInOrder } from './spool-merge.js';
 import type { SpoolReader, SpooledGroup } from './spool-reader.js';
 import { Totals } from './totals.js';
 
@@ -77,10 +78,7 @@ class SetParts implements Parts {
     const own = this.#own.get(path);
     if (own !== undefined) return file.append(join(this.#run.output.partial, own.path));
     file.writeText('[');
-    for (const [index, found] of this.#groups(path).entries()) {
-      if (index > 0) file.writeText(',');
-      for (const piece of this.#set.reader.read(found)) file.write(piece);
-    }
+    writeInOrder(this.#set.reader, this.#groups(path), (bytes) => file.write(bytes));
     file.writeText(']');
   }
 

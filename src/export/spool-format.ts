@@ -1,5 +1,6 @@
 /**
- * A spool: rows of many groups (targets, or messages files) that came in any order, in one file, each group's rows together.
+ * A spool: rows of many groups (targets, or messages files) that came in any order, each group's rows together. A file holds one spool
+ * behind the other, so that a run of many tables opens few.
  *
  *   extents    JSON of rows, separated by commas; a group has one for each time that the writer's memory was full
  *   entries    16 bytes an extent: offset (8), length (4), 4 unused; those of a group together

@@ -12,8 +12,17 @@ interface Run {
   id: number;
 }
 
+/** Rows of one group in spools of consecutive ranges, by id; nothing is looked into where each spool's rows follow the one's before. @param write takes the rows with commas between */
+export function writeInOrder(reader: SpoolReader, groups: readonly SpooledGroup[], write: (bytes: Uint8Array) => void): void {
+  if (!groups.every((each, index) => index === 0 || (groups[index - 1] as SpooledGroup).lastId < each.firstId)) return mergeById(reader, groups, write);
+  for (const [index, each] of groups.entries()) {
+    if (index > 0) write(Buffer.of(COMMA));
+    for (const piece of reader.read(each)) write(piece);
+  }
+}
+
 /** @param write takes the rows with commas between */
-export function mergeById(reader: SpoolReader, groups: readonly SpooledGroup[], write: (bytes: Buffer) => void): void {
+export function mergeById(reader: SpoolReader, groups: readonly SpooledGroup[], write: (bytes: Uint8Array) => void): void {
   const runs: Run[] = [];
   for (const group of groups) {
     const run: Run = { rows: rowsOf(reader, group), row: Buffer.alloc(0), id: 0 };

@@ -6,7 +6,7 @@ import { ENTRY, RECORD, type Spool } from './spool-format.js';
 const WINDOW = 128;
 /** Bytes of an extent read at once. */
 const PIECE = 256 * 1024;
-/** Spools that are open at once, at most: a process may have few files. */
+/** Files that are open at once, at most: a process may have few. */
 const OPEN = 48;
 
 /** What a spool has of a group. */
@@ -21,22 +21,23 @@ export interface SpooledGroup {
   readonly entries: number;
 }
 
-interface OpenSpool {
-  readonly file: number;
-  readonly window: Buffer;
-  /** Number of the first record in the window, and how many it has. */
+/** A piece of a spool's directory. */
+interface Window {
+  readonly records: Buffer;
+  /** Number of the first record, and how many there are. */
   start: number;
   count: number;
 }
 
 export class SpoolReader {
-  /** The one used longest ago first. */
-  readonly #open = new Map<string, OpenSpool>();
+  /** By path, the one used longest ago first. */
+  readonly #files = new Map<string, number>();
+  /** By spool: the piece that was looked at last. */
+  readonly #windows = new Map<string, Window>();
 
   find(spool: Spool, group: number): SpooledGroup | undefined {
     if (spool.groups === 0) return undefined;
-    const open = this.#opened(spool);
-    if (open.count === 0) this.#look(spool, open, 0);
+    const open = this.#windowOf(spool);
     let [low, high] = [0, Math.ceil(spool.groups / WINDOW) - 1];
     // The window that was used last, and the one behind it, are the likeliest.
     for (let window = Math.floor(open.start / WINDOW); ;) {
@@ -55,18 +56,17 @@ export class SpoolReader {
     }
     if (groupAt(open, from) !== group) return undefined;
     const at = from * RECORD;
-    const { window } = open;
+    const { records } = open;
     return {
-      spool, entries: window.readUInt32LE(at + 4), firstEntry: window.readUInt32LE(at + 8), rows: window.readUInt32LE(at + 12), firstId: window.readDoubleLE(at + 16), lastId: window.readDoubleLE(at + 24),
-      bytes: window.readDoubleLE(at + 32),
+      spool, entries: records.readUInt32LE(at + 4), firstEntry: records.readUInt32LE(at + 8), rows: records.readUInt32LE(at + 12), firstId: records.readDoubleLE(at + 16), lastId: records.readDoubleLE(at + 24),
+      bytes: records.readDoubleLE(at + 32),
     };
   }
 
   /** The group's bytes, in pieces that hold until the next one. */
   * read({ spool, firstEntry, entries }: SpooledGroup): Generator<Buffer> {
-    const { file } = this.#opened(spool);
     const table = Buffer.alloc(entries * ENTRY);
-    readSync(file, table, 0, table.length, spool.entriesAt + firstEntry * ENTRY);
+    readSync(this.#opened(spool), table, 0, table.length, spool.entriesAt + firstEntry * ENTRY);
     let longest = 0;
     for (let entry = 0; entry < table.length; entry += ENTRY) longest = Math.max(longest, table.readUInt32LE(entry + 8));
     const piece = Buffer.allocUnsafe(Math.min(PIECE, longest));
@@ -74,7 +74,7 @@ export class SpoolReader {
       const offset = table.readDoubleLE(entry);
       const length = table.readUInt32LE(entry + 8);
       for (let at = 0; at < length;) {
-        const read = readSync(this.#opened(spool).file, piece, 0, Math.min(piece.length, length - at), offset + at);
+        const read = readSync(this.#opened(spool), piece, 0, Math.min(piece.length, length - at), offset + at);
         if (read === 0) throw new Error(`${spool.path} is cut short`);
         yield piece.subarray(0, read);
         at += read;
@@ -91,33 +91,45 @@ export class SpoolReader {
   }
 
   close(): void {
-    for (const { file } of this.#open.values()) closeSync(file);
-    this.#open.clear();
+    for (const file of this.#files.values()) closeSync(file);
+    this.#files.clear();
+    this.#windows.clear();
   }
 
-  #opened({ path }: Spool): OpenSpool {
-    let found = this.#open.get(path);
-    if (found === undefined) {
-      const [oldest] = this.#open;
-      if (oldest !== undefined && this.#open.size >= OPEN) {
-        closeSync(oldest[1].file);
-        this.#open.delete(oldest[0]);
+  #opened({ path }: Spool): number {
+    let file = this.#files.get(path);
+    if (file === undefined) {
+      const [oldest] = this.#files;
+      if (oldest !== undefined && this.#files.size >= OPEN) {
+        closeSync(oldest[1]);
+        this.#files.delete(oldest[0]);
       }
-      found = { file: openSync(path, 'r'), window: Buffer.alloc(WINDOW * RECORD), start: 0, count: 0 };
-    } else this.#open.delete(path);
-    this.#open.set(path, found);
-    return found;
+      file = openSync(path, 'r');
+    } else this.#files.delete(path);
+    this.#files.set(path, file);
+    return file;
   }
 
-  #look(spool: Spool, open: OpenSpool, window: number): void {
+  #windowOf(spool: Spool): Window {
+    const key = `${spool.directoryAt} ${spool.path}`;
+    let window = this.#windows.get(key);
+    if (window === undefined) {
+      window = { records: Buffer.alloc(Math.min(WINDOW, spool.groups) * RECORD), start: 0, count: 0 };
+      this.#look(spool, window, 0);
+      this.#windows.set(key, window);
+    }
+    return window;
+  }
+
+  #look(spool: Spool, open: Window, window: number): void {
     const start = window * WINDOW;
     if (open.count > 0 && open.start === start) return;
     open.start = start;
     open.count = Math.min(WINDOW, spool.groups - start);
-    readSync(open.file, open.window, 0, open.count * RECORD, spool.directoryAt + start * RECORD);
+    readSync(this.#opened(spool), open.records, 0, open.count * RECORD, spool.directoryAt + start * RECORD);
   }
 }
 
-function groupAt({ window }: OpenSpool, index: number): number {
-  return window.readUInt32LE(index * RECORD);
+function groupAt({ records }: Window, index: number): number {
+  return records.readUInt32LE(index * RECORD);
 }

@@ -9,7 +9,7 @@ export class SpoolSeries {
   readonly #finished: Spool[] = [];
   #writer: SpoolWriter;
 
-  /** @param path of the first; the others have numbers behind it @param limit rows in one */
+  /** @param path of all of them @param limit rows in one */
   constructor(path: string, groups: number, limit = Infinity) {
     this.#path = path;
     this.#groups = groups;
@@ -25,7 +25,7 @@ export class SpoolSeries {
   next(): void {
     if (this.#writer.rows < this.#limit) return;
     this.#finished.push(this.#writer.finish());
-    this.#writer = new SpoolWriter(`${this.#path}-${this.#finished.length}`, this.#groups);
+    this.#writer = new SpoolWriter(this.#path, this.#groups);
   }
 
   finish(): Spool[] {

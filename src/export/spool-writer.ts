@@ -2,7 +2,7 @@
  * Writes a spool. Rows are held in blocks of one fixed piece of memory, a chain of them for each group; when it is full, all chains
  * are written and begun anew. So a thousand realms whose messages come in turn take no more memory than one.
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { diskError } from '../package/part-file.js';
 import { ENTRY, RECORD, type Spool } from './spool-format.js';
 
@@ -42,7 +42,7 @@ export class SpoolWriter {
   #firstId = NaN;
   #lastId = NaN;
 
-  /** @param groups how many there may be, numbered from 0 @throws RealmliftError as diskError */
+  /** @param path may hold other spools, behind which this one begins; nobody else writes there meanwhile @param groups how many there may be, numbered from 0 @throws RealmliftError as diskError */
   constructor(path: string, groups: number) {
     memory ??= { blocks: new Uint8Array(BLOCK * BLOCKS), output: Buffer.allocUnsafeSlow(OUTPUT) };
     this.#memory = memory.blocks;
@@ -54,7 +54,8 @@ export class SpoolWriter {
     this.#rows = new Uint32Array(groups);
     this.#ids = new Float64Array(groups * 2);
     try {
-      this.#file = openSync(path, 'w', 0o600);
+      this.#file = openSync(path, 'a', 0o600);
+      this.#size = fstatSync(this.#file).size;
     } catch (error) {
       throw diskError(error, path);
     }

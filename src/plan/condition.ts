@@ -5,6 +5,7 @@
  *   table NAME, no table NAME                  the live schema has the table, or lacks it
  *   column TABLE.COLUMN, no column …           likewise for a column
  *   approved users                             a consent export of a list of users, which Zulip itself does not have
+ *   many realms                                a run of several full exports at once, which knows the ids of its messages (:message_ids)
  *   release >= NAME, release < NAME            the server follows the rules of that release, or of an older one (zulip-releases.ts)
  */
 import { RealmliftError } from '../errors.js';
@@ -20,6 +21,8 @@ export interface Circumstances {
   readonly catalog: Catalog;
   /** Set C is a list of approved users, not of those who consented. */
   readonly approved?: boolean;
+  /** Views of a set of realms are compiled, see plan-set.ts. */
+  readonly many?: boolean;
   /** `ZulipVersion.zerverMigration`, e.g. 697. */
   readonly zerverMigration: number;
 }
@@ -29,6 +32,7 @@ export type Condition =
   | { readonly kind: 'table'; readonly table: string; readonly present: boolean }
   | { readonly kind: 'column'; readonly table: string; readonly column: string; readonly present: boolean }
   | { readonly kind: 'approved' }
+  | { readonly kind: 'many' }
   | { readonly kind: 'release'; readonly release: string; readonly reached: boolean };
 
 /** @throws RealmliftError VIEW_FILE when a condition cannot be read */
@@ -44,6 +48,7 @@ function parseCondition(text: string, where: string): Condition {
   const column = /^(no )?column (\w+)\.(\w+)$/.exec(text);
   if (column !== null) return { kind: 'column', table: column[2] as string, column: column[3] as string, present: column[1] === undefined };
   if (text === 'approved users') return { kind: 'approved' };
+  if (text === 'many realms') return { kind: 'many' };
   const release = /^release (>=|<) (\S+)$/.exec(text);
   if (release !== null) {
     const name = release[2] as string;
@@ -61,6 +66,7 @@ export function hold(conditions: readonly Condition[], circumstances: Circumstan
       case 'table': return circumstances.catalog.has(each.table) === each.present;
       case 'column': return (circumstances.catalog.get(each.table)?.columns.has(each.column) ?? false) === each.present;
       case 'approved': return circumstances.approved === true;
+      case 'many': return circumstances.many === true;
       case 'release': return followsRelease(each.release, circumstances.zerverMigration) === each.reached;
     }
   });
@@ -74,6 +80,7 @@ export function describe(conditions: readonly Condition[]): string {
       case 'table': return `${each.present ? '' : 'no '}table ${each.table}`;
       case 'column': return `${each.present ? '' : 'no '}column ${each.table}.${each.column}`;
       case 'approved': return 'approved users';
+      case 'many': return 'many realms';
       case 'release': return `release ${each.reached ? '>=' : '<'} ${each.release} (zerver ${String(rulesFrom(each.release)).padStart(4, '0')})`;
     }
   }).join(', ');

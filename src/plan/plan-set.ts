@@ -29,7 +29,7 @@ export function canJoinSet({ stringId }: Realm): boolean {
 export function planSet(source: Source, realms: readonly Realm[], decisions: Decisions, avatarless: readonly number[] = []): SetPlan {
   const { catalog, registry, systemBots } = source;
   refuseUnknownDecisions(decisions, source);
-  const compiled = compileOnce(source, circumstancesOf({ mode: 'full', approved: undefined }, source), decisions, 'set');
+  const compiled = compileOnce(source, { ...circumstancesOf({ mode: 'full', approved: undefined }, source), many: true }, decisions, 'set');
   const bots = systemBots.map((bot) => bot.id);
   const tables = planTables(compiled, registry, catalog, 'full').map((table) => {
     const at = table.columns.indexOf(TENANT);

@@ -126,7 +126,7 @@ class RowReader {
     let reader = this.#readers.get(key);
     if (reader === undefined) {
       const text = `${JSON.stringify(key)}:`;
-      reader = { first: new ExpectedBytes(text), further: new ExpectedBytes(`,${text}`), ...this.#plan.read(key) };
+      reader = { first: ExpectedBytes.of(text), further: ExpectedBytes.of(`,${text}`), ...this.#plan.read(key) };
       this.#readers.set(key, reader);
     }
     return reader;
