@@ -20,7 +20,7 @@ export function exportCommand(): Command {
     .optionsGroup('What:');
   addPeopleOptions(command, 'export');
   addRunOptions(command).optionsGroup('Running:')
-    .option('--base <dir>', 'an earlier, finished export of the same realm out of the same server (a directory, or s3://BUCKET/PREFIX/NAME): what has not changed since is taken over from there')
+    .option('--base <dir>', 'an earlier, finished export of the same realm out of the same server (a directory, or s3://BUCKET/PREFIX/NAME), or the directory of a run of many: what has not changed since is taken over from there')
     .optionsGroup('Ids of the new server:').option('--remap', 'give every row an id of its own on the new server; without it only system bots and clients get theirs');
   addRemapOptions(command);
   command.addHelpText('after', `

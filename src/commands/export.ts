@@ -3,7 +3,8 @@
  * All targets of a run come out of one snapshot and share one pool of workers; one that fails does not stop the others.
  */
 import { randomBytes } from 'node:crypto';
-import { basename } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { closeReferences } from '../export/close-references.js';
 import { ArchiveOutlet } from '../export/outlet.js';
 import { exportRealm } from '../export/export-realm.js';
@@ -14,14 +15,14 @@ import { exportSet, type SetExportOptions } from '../export/set-export.js';
 import { refuseRemap, remapFinished } from '../export/remap-finished.js';
 import { inTurns, letGo, TARGETS_AT_ONCE, type Turns } from '../export/turns.js';
 import { Base, type BasePlace } from '../export/base.js';
-import { sealCatchUp, writeCatchUp } from '../export/catch-up-file.js';
+import { rememberChecked, sealCatchUp, writeCatchUp } from '../export/catch-up-file.js';
 import { databaseIdentity } from '../export/run-identity.js';
 import { snapshotsOfUnfinished } from '../export/unfinished.js';
 import { WorkerPool } from '../export/worker-pool.js';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import type { FileStore } from '../files/file-store.js';
 import type { OrphanChoice } from '../files/pull-files.js';
-import { NONE } from '../package/manifest.js';
+import { MANIFEST, NONE } from '../package/manifest.js';
 import type { MigrationStatusOptions } from '../package/migration-status.js';
 import { Journal } from '../package/journal.js';
 import { takeOutputDirectory, type OutputDirectory } from '../package/output-directory.js';
@@ -148,7 +149,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
       const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
       const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
       if (options.remap !== undefined) refuseRemap(options.remap, source, targets.length);
-      if (options.base !== undefined && targets.length > 1) throw new RealmliftError('BASE_OF_MANY', 'usage', '--base is for one realm', { hint: 'export one realm at a time with --base', exit: EXIT.usage });
+      if (options.base !== undefined && targets.length > 1) refuseBaseOfOne(options.base, targets);
       await options.checkTargets?.(targets);
       const database = await databaseIdentity(snapshot.client, snapshot.settings);
       const store = await (announced ?? options.openStore());
@@ -218,9 +219,9 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
   return outcomes;
 }
 
-/** Several full exports are one set, but for the realm of the system bots, and where a stream of files, new ids or the workers of a queue take one at a time. */
-function targetsOfSet(targets: readonly Target[], { mode, archive, remap, queue }: ExportOptions): readonly Target[] {
-  const able = mode !== 'full' || archive !== undefined || remap !== undefined || queue !== undefined ? [] : targets.filter(({ realm, userId }) => userId === undefined && canJoinSet(realm));
+/** Several full exports are one set, but for the realm of the system bots, and where a stream of files, new ids, the workers of a queue or a base take one at a time. */
+function targetsOfSet(targets: readonly Target[], { mode, archive, remap, queue, base }: ExportOptions): readonly Target[] {
+  const able = mode !== 'full' || archive !== undefined || base !== undefined || remap !== undefined || queue !== undefined ? [] : targets.filter(({ realm, userId }) => userId === undefined && canJoinSet(realm));
   return able.length > 1 ? able : [];
 }
 
@@ -253,7 +254,7 @@ async function exportTarget(context: RunContext, target: Target, options: Export
 
 async function exportInto(output: OutputDirectory, context: RunContext, target: Target, options: ExportOptions, turns: Turns, started: number): Promise<Pick<ExportResult, 'verified' | 'outside'> & { result: RealmResult; finished: string }> {
   const { snapshot, source } = context;
-  return Journal.with(output.run, (journal) => Base.with(options.base, output.run, (base) => withLoan(snapshot, 'plan', turns.copied, async (session, copied) => {
+  return Journal.with(output.run, (journal) => Base.with(options.base && baseOf(options.base, target, options), output.run, (base) => withLoan(snapshot, 'plan', turns.copied, async (session, copied) => {
     await useSchema(session, source.schema);
     const plan = await closeReferences(session, await planExport(session, source, {
       realm: target.realm, mode: options.mode, userId: target.userId, decisions: options.decisions, consentMessage: options.consentMessage,
@@ -270,7 +271,7 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     const verify = options.verify && outlet === undefined;
     if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
     const hint = `realmlift verify ${finished} lists them; nothing was published`;
-    const verified = verify ? await requireGood(finished, { jobs: options.jobs }, hint) : undefined;
+    const verified = verify ? await rememberChecked(finished, (remember) => requireGood(finished, { jobs: options.jobs, before: base?.checked, remember }, hint)) : undefined;
     const times: Times = { finished_at: new Date().toISOString(), seconds: (performance.now() - started) / 1000, verify_seconds: verified?.totals.seconds ?? null, jobs: options.jobs };
     await finishReport(finished, { verified, times, place: options.placeOf?.(target.directory) ?? { directory: output.final }, gone: outlet !== undefined });
     await sealCatchUp(finished);
@@ -278,6 +279,22 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, finished).sendRest(() => false);
     return { result, finished, verified, outside: remapped?.outside };
   })));
+}
+
+function refuseBaseOfOne({ directory, shownAs }: BasePlace, targets: readonly Target[]): void {
+  if (targets.some((target) => existsSync(join(directory, target.directory, MANIFEST)))) return;
+  throw new RealmliftError('BASE_UNFIT', 'package', `${shownAs} has no directory with an export of any of these realms`, {
+    hint: 'name the directory that an earlier run of many realms wrote to; or export one realm with the directory of its own export', exit: EXIT.nothingExported,
+  });
+}
+
+/** Of a run of many, each target's export there is its base; one that was not there then has none. */
+function baseOf(base: BasePlace, { name, directory }: Target, { targets, onEvent }: ExportOptions): BasePlace | undefined {
+  const own = join(base.directory, directory);
+  if (existsSync(join(own, MANIFEST))) return { ...base, directory: own, shownAs: join(base.shownAs, directory) };
+  if (targets.realms !== 'all' && targets.realms.length === 1) return base;
+  onEvent({ target: name, kind: 'warning', text: `${own} is no export: ${name} is exported whole` });
+  return undefined;
 }
 
 function approvedFilesOnly(options: ExportOptions, target: Target): boolean {

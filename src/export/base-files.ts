@@ -23,19 +23,18 @@ export async function takeFromBase(
   const { versions } = base;
   const byVersion = ({ base: part }: MessageFile): boolean => versions !== undefined && part?.sameQuery === true && part.ids !== undefined;
   const known: KnownFile[] = [];
-  const same: MessageFile[] = [];
+  const same: Pick<KnownFile, 'file' | 'base'>[] = [];
   for (const run of consecutive(files, (file) => wanted.has(file) && byVersion(file))) known.push(...await knownFiles(client, versions as BaseVersions, run));
-  for (const each of known) if (isSame(each)) same.push(each.file);
+  for (const each of known) if (isSame(each)) same.push(each);
   for (const run of consecutive(files, (file) => wanted.has(file) && !byVersion(file) && file.base?.source !== undefined)) {
-    await confirmMessages(client, queries, run, (file) => file.base?.source, (file) => same.push(file), events.onProgress);
+    await confirmMessages(client, queries, run, (file) => file.base?.source, (file) => same.push({ file, base: file.base as BasePart }), events.onProgress);
   }
   const done: MessageFile[] = [];
   const waiting = same[Symbol.iterator]();
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-    for (const file of waiting) {
-      const part = file.base as BasePart;
-      if (await takeOver(join(base.directory, part.path), join(directory, file.path), part, false)) {
-        events.onPart({ ...part, path: file.path, base: true }, true);
+    for (const { file, base: part } of waiting) {
+      if (await takeOver(join(base.directory, part.path), join(directory, file.path), part)) {
+        events.onPart({ ...part, path: file.path, inode: undefined, base: true }, true);
         done.push(file);
       } else events.onDamaged(join(base.directory, part.path));
     }

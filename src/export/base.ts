@@ -9,7 +9,8 @@ import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { digestOf } from '../package/part-file.js';
 import { PathIndex } from '../package/path-index.js';
 import { CATCH_UP } from '../package/side-files.js';
-import { readCatchUp } from './catch-up-file.js';
+import type { CheckedBefore, CheckedFile } from '../verify/checked-files.js';
+import { readCatchUp, type CatchUp } from './catch-up-file.js';
 import type { Origin } from './origin.js';
 import { isMessagesPath } from './part-paths.js';
 import { differences, type RunIdentity } from './run-identity.js';
@@ -38,12 +39,15 @@ export class Base {
   readonly #place: BasePlace;
   readonly origin: Origin;
   readonly name: BaseName;
+  /** What verify found of its messages files; undefined where it was not verified. */
+  readonly checked: CheckedBefore | undefined;
   readonly #file: number;
   readonly #index: PathIndex;
 
-  private constructor(place: BasePlace, origin: Origin, manifest: string, index: PathIndex) {
+  private constructor(place: BasePlace, { origin, manifest, by }: CatchUp, index: PathIndex) {
     const { directory } = place;
     [this.#place, this.directory, this.origin, this.#index] = [place, directory, origin, index];
+    this.checked = by && { by, find: (sha256) => this.#read<CheckedFile>(checkedKey(sha256), (file) => file.sha256 === sha256) };
     this.name = { taken_at: origin.snapshot.takenAt, snapshot: origin.snapshot.id, manifest_sha256: manifest };
     this.#file = openSync(join(directory, CATCH_UP), 'r');
   }
@@ -61,10 +65,10 @@ export class Base {
     refuseUnfinished(directory);
     const index = new PathIndex(join(scratch, 'base-index'));
     try {
-      const read = await readCatchUp(join(directory, CATCH_UP), (part, at) => index.set(isMessagesPath(part.path) ? messagesKey(part.until ?? NaN) : part.path, at));
+      const read = await readCatchUp(join(directory, CATCH_UP), (line, at) => index.set('path' in line ? keyOf(line) : checkedKey(line.sha256), at));
       if (read === undefined) throw damaged(shownAs, `its ${CATCH_UP} is damaged or cut`);
       if ((await digestOf(join(directory, MANIFEST))).sha256 !== read.manifest) throw damaged(shownAs, `its ${MANIFEST} is not the one that ${CATCH_UP} was written for`);
-      const base = new Base(place, read.origin, read.manifest, index);
+      const base = new Base(place, read, index);
       try {
         return await work(base);
       } finally {
@@ -77,12 +81,12 @@ export class Base {
 
   /** The messages file that ends with this message. */
   messages(until: number): JournalPart | undefined {
-    return this.#read(messagesKey(until), (part) => part.until === until);
+    return this.#read<JournalPart>(messagesKey(until), (part) => part.until === until);
   }
 
   /** The pulled file at this path of the export. */
   file(path: string): JournalPart | undefined {
-    return !this.#place.hasFiles ? undefined : this.#read(path, (part) => part.path === path);
+    return !this.#place.hasFiles ? undefined : this.#read<JournalPart>(path, (part) => part.path === path);
   }
 
   /** @throws RealmliftError BASE_OF_ANOTHER naming what differs */
@@ -94,14 +98,22 @@ export class Base {
     });
   }
 
-  #read(key: string, fits: (part: JournalPart) => boolean): JournalPart | undefined {
+  #read<T>(key: string, fits: (line: T) => boolean): T | undefined {
     const place = this.#index.get(key);
     if (place === undefined) return undefined;
     const line = Buffer.allocUnsafe(place.length);
     readSync(this.#file, line, 0, place.length, place.offset);
-    const part = parseLine<JournalPart>(line.toString());
-    return part !== undefined && fits(part) ? part : undefined;
+    const read = parseLine<T>(line.toString());
+    return read !== undefined && fits(read) ? read : undefined;
   }
+}
+
+function keyOf({ path, until }: JournalPart): string {
+  return isMessagesPath(path) ? messagesKey(until ?? NaN) : path;
+}
+
+function checkedKey(sha256: string): string {
+  return `checked ${sha256}`;
 }
 
 function messagesKey(until: number): string {
@@ -113,7 +125,7 @@ function refuseUnfinished(directory: string): void {
   if (has(RUN_DIRECTORY)) throw new RealmliftError('BASE_UNFIT', 'package', `${directory} is an export that stopped half-way`, { hint: 'finish it with --resume first, or leave out --base', exit: EXIT.nothingExported });
   if (!has(MANIFEST)) throw new RealmliftError('BASE_UNFIT', 'package', `${directory} is no finished export: it has no ${MANIFEST}`, { hint: 'name the directory of one, such as out/acme', exit: EXIT.nothingExported });
   if (!has(CATCH_UP)) {
-    throw new RealmliftError('BASE_UNFIT', 'package', `${directory} has no ${CATCH_UP}`, { hint: 'a base is an export of one realm, named alone, with the ids that it has on the server; make one, or leave out --base', exit: EXIT.nothingExported });
+    throw new RealmliftError('BASE_UNFIT', 'package', `${directory} has no ${CATCH_UP}`, { hint: 'a base is an export of a realm with the ids that it has on the server, in a directory; make one, or leave out --base', exit: EXIT.nothingExported });
   }
 }
 

@@ -1,5 +1,5 @@
 /** `catch-up.journal` beside an export: its origin, the files that a later export can take over, and which manifest they belong to. */
-import { constants, createWriteStream, existsSync } from 'node:fs';
+import { closeSync, constants, createWriteStream, existsSync, openSync, writeSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -11,22 +11,47 @@ import { createOwn } from '../package/own-path.js';
 import { diskError, digestOf } from '../package/part-file.js';
 import type { Place } from '../package/path-index.js';
 import { CATCH_UP } from '../package/side-files.js';
+import { inodeOf } from '../package/take-over.js';
+import type { CheckedBy, CheckedFile } from '../verify/checked-files.js';
+import type { VerifyOptions } from '../verify/verify-export.js';
 import type { Origin } from './origin.js';
 import { isMessagesPath } from './part-paths.js';
 
-type Line = { readonly kind: 'origin' } & Origin | { readonly kind: 'part' | 'file' } & JournalPart | { readonly kind: 'end'; readonly manifest: string };
+type Line = { readonly kind: 'origin' } & Origin | { readonly kind: 'part' | 'file' } & JournalPart
+  | { readonly kind: 'by'; readonly by: CheckedBy } | { readonly kind: 'checked' } & CheckedFile | { readonly kind: 'end'; readonly manifest: string };
 
 /** Writes all but the last line. @param parts what the run has finished */
 export async function writeCatchUp(directory: string, origin: Origin, parts: AsyncIterable<JournalPart>): Promise<void> {
   const path = join(directory, CATCH_UP);
   const lines = async function* (): AsyncGenerator<string> {
     yield journalLine({ kind: 'origin', ...origin });
-    for await (const part of parts) if (isMessagesPath(part.path) || part.record !== undefined) yield journalLine({ ...part, base: undefined, mended: undefined });
+    for await (const part of parts) {
+      if (isMessagesPath(part.path) || part.record !== undefined) yield journalLine({ ...part, inode: inodeOf(join(directory, part.path)), base: undefined, mended: undefined });
+    }
   };
   try {
     await pipeline(Readable.from(lines()), createWriteStream(path, { fd: createOwn(path) }));
   } catch (error) {
     throw diskError(error, path);
+  }
+}
+
+/** Adds what verify can know of it later. */
+export async function rememberChecked<T>(directory: string, work: (remember: VerifyOptions['remember']) => Promise<T>): Promise<T> {
+  const path = join(directory, CATCH_UP);
+  if (!existsSync(path)) return work(undefined);
+  const file = openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW);
+  const add = (line: Line): void => {
+    try {
+      writeSync(file, journalLine(line));
+    } catch (error) {
+      throw diskError(error, path);
+    }
+  };
+  try {
+    return await work({ by: (by) => { add({ kind: 'by', by }); }, file: (checked) => { add({ kind: 'checked', ...checked }); } });
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -38,16 +63,25 @@ export async function sealCatchUp(directory: string): Promise<void> {
   await appendFile(path, journalLine({ kind: 'end', manifest: sha256 }), { flag: constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW }).catch((error: unknown) => { throw diskError(error, path); });
 }
 
+export interface CatchUp {
+  readonly origin: Origin;
+  readonly manifest: string;
+  /** Of an export that was verified. */
+  readonly by: CheckedBy | undefined;
+}
+
 /** What a catch-up file says; undefined where it is damaged or not whole. */
-export async function readCatchUp(path: string, onPart: (part: JournalPart, place: Place) => void): Promise<{ origin: Origin; manifest: string } | undefined> {
+export async function readCatchUp(path: string, onLine: (line: JournalPart | CheckedFile, place: Place) => void): Promise<CatchUp | undefined> {
   let origin: Origin | undefined;
+  let by: CheckedBy | undefined;
   let manifest: string | undefined;
   for await (const { text, offset, length } of journalLines(path)) {
     const line = parseLine<Line>(text);
     if (line === undefined || manifest !== undefined || (origin === undefined) !== (line.kind === 'origin')) return undefined;
     if (line.kind === 'origin') origin = line;
     else if (line.kind === 'end') ({ manifest } = line);
-    else onPart(line, { offset, length });
+    else if (line.kind === 'by') ({ by } = line);
+    else onLine(line, { offset, length });
   }
-  return origin === undefined || manifest === undefined ? undefined : { origin, manifest };
+  return origin === undefined || manifest === undefined ? undefined : { origin, manifest, by };
 }

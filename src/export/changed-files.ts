@@ -5,7 +5,6 @@
  */
 import type pg from 'pg';
 import { copyError } from '../copy/copy-error.js';
-import { bindMessageIds } from '../plan/parameters.js';
 import { VERSION_COLUMN } from '../plan/version-form.js';
 import { digestOfIds, messageRange, type BasePart, type MessageFile } from './message-segment.js';
 import type { VersionQueries } from './origin.js';
@@ -34,36 +33,48 @@ export interface KnownFile {
 
 /** @param files consecutive, each with the part of a base that it may be @returns those with the same messages */
 export async function knownFiles(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<KnownFile[]> {
-  const messages = await messagesOf(client, versions, files);
-  const found = files.flatMap((file) => {
-    const own = messages.get(file);
-    return own === undefined || file.base === undefined || digestOfIds(own.ids) !== file.base.ids ? [] : [{ file, base: file.base, ...own }];
+  const found = await countedRows(client, versions, files);
+  return found.flatMap(({ file: at, ids: list, clients, messages, usermessages, flags, joined }) => {
+    const file = files[at];
+    const ids = numbers(list);
+    if (file?.base === undefined || digestOfIds(ids) !== file.base.ids) return [];
+    const base = { ...file.base, clients: file.base.clients ?? clients ?? [] };
+    return [{ file, base, ids, newMessages: numbers(messages), usermessages, newUsermessages: numbers(flags), joined }];
   });
-  if (found.length === 0) return [];
-  const usermessages = await usermessagesOf(client, versions, found.map(({ file }) => file), found.flatMap(({ ids }) => ids));
-  return found.map((each) => ({ ...each, ...(usermessages.get(each.file) ?? { usermessages: 0, newUsermessages: [], joined: 0 }) }));
 }
 
 export function isSame({ base, newMessages, usermessages, newUsermessages, joined }: KnownFile): boolean {
   return newMessages.length === 0 && newUsermessages.length === 0 && joined === 0 && usermessages === (base.rows.zerver_usermessage ?? 0);
 }
 
-type OfFile<T> = Map<MessageFile, T>;
-
-async function messagesOf(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<OfFile<Pick<KnownFile, 'ids' | 'newMessages'>>> {
-  const select = messageRange(versions.messages, files);
-  const rows = await ask<{ file: number; ids: string; fresh: string | null }>(client, 'zerver_message', `
-    SELECT ${fileOf('t.id', files)} AS file, string_agg(t.id::text, ',') AS ids, string_agg(t.id::text, ',') FILTER (WHERE ${isNew(versions)}) AS fresh FROM (${select}) AS t GROUP BY 1`);
-  return new Map(rows.map(({ file, ids, fresh }) => [files[file] as MessageFile, { ids: numbers(ids), newMessages: numbers(fresh) }]));
+/** What the server counts of a file. */
+interface Counted {
+  /** Which of the files. */
+  readonly file: number;
+  readonly ids: string;
+  /** That the messages were sent with; null where the base knows. */
+  readonly clients: number[] | null;
+  /** Ids of new ones. */
+  readonly messages: string | null;
+  readonly usermessages: number;
+  /** Ids of new ones. */
+  readonly flags: string | null;
+  readonly joined: number;
 }
 
-async function usermessagesOf(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[], ids: readonly number[]): Promise<OfFile<Pick<KnownFile, 'usermessages' | 'newUsermessages' | 'joined'>>> {
+/** One query, so that the ids of messages need not come and go. */
+async function countedRows(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<Counted[]> {
   const joined = versions.joined.length === 0 ? 'false' : `t.user_profile_id = ANY ('{${versions.joined.join(',')}}'::bigint[])`;
-  const rows = await ask<{ file: number; usermessages: number; fresh: string | null; joined: number }>(client, 'zerver_usermessage', `
-    SELECT ${fileOf('t.message_id', files)} AS file, count(*)::float8 AS usermessages, string_agg(t.id::text, ',') FILTER (WHERE ${isNew(versions)}) AS fresh,
-           (count(*) FILTER (WHERE ${joined} AND NOT ${isNew(versions)}))::float8 AS joined
-    FROM (${bindMessageIds(versions.usermessages, ids)}) AS t GROUP BY 1`);
-  return new Map(rows.map(({ file, fresh, ...counts }) => [files[file] as MessageFile, { ...counts, newUsermessages: numbers(fresh) }]));
+  // A file of a set does not know its clients.
+  const clients = files.every(({ base }) => base?.clients !== undefined) ? 'NULL::float8[]' : '(array_agg(DISTINCT m.sending_client_id) FILTER (WHERE m.sending_client_id IS NOT NULL))::float8[]';
+  return ask<Counted>(client, `
+    WITH m AS (SELECT t.id, t.sending_client_id, ${isNew(versions)} AS is_new FROM (${messageRange(versions.messages, files)}) AS t),
+    messages AS (SELECT ${fileOf('m.id', files)} AS file, string_agg(m.id::text, ',') AS ids, ${clients} AS clients, string_agg(m.id::text, ',') FILTER (WHERE m.is_new) AS messages FROM m GROUP BY 1),
+    usermessages AS (
+      SELECT ${fileOf('t.message_id', files)} AS file, count(*)::float8 AS usermessages, string_agg(t.id::text, ',') FILTER (WHERE ${isNew(versions)}) AS flags,
+             (count(*) FILTER (WHERE ${joined} AND NOT ${isNew(versions)}))::float8 AS joined
+      FROM (${versions.usermessages.replace(':message_ids', 'ARRAY(SELECT m.id FROM m)')}) AS t GROUP BY 1)
+    SELECT file, ids, clients, messages, coalesce(usermessages, 0) AS usermessages, flags, coalesce(joined, 0) AS joined FROM messages LEFT JOIN usermessages USING (file) ORDER BY file`);
 }
 
 /** In their order, which the server would sort all rows for. */
@@ -77,14 +88,14 @@ function fileOf(id: string, files: readonly MessageFile[]): string {
 }
 
 /** age() counts back from the youngest transaction, so that numbers may wrap around. */
-function isNew({ firstNew }: BaseVersions): string {
+export function isNew({ firstNew }: Pick<BaseVersions, 'firstNew'>): string {
   return `age(t.${VERSION_COLUMN}) <= (SELECT age('${firstNew}'::xid))`;
 }
 
-async function ask<T extends pg.QueryResultRow>(client: pg.Client, table: string, query: string): Promise<T[]> {
+async function ask<T extends object>(client: pg.Client, query: string): Promise<T[]> {
   try {
-    return (await client.query<T>(query)).rows;
+    return (await client.query(query)).rows as T[];
   } catch (error) {
-    throw copyError(error, table, query, client.user ?? 'the role');
+    throw copyError(error, 'zerver_usermessage', query, client.user ?? 'the role');
   }
 }

@@ -26,6 +26,6 @@ export function earlierPart(journal: Journal, path: string, query: string, range
 export function basePart(base: Base | undefined, query: string, until: number): BasePart | undefined {
   const part = base?.messages(until);
   if (part === undefined) return undefined;
-  const { path, size, sha256, rows = {}, source, clients, ids } = part;
-  return { path, size, sha256, rows, source, clients, ids, sameQuery: part.query === query };
+  const { path, size, sha256, inode, rows = {}, source, clients, ids } = part;
+  return { path, size, sha256, inode, rows, source, clients, ids, sameQuery: part.query === query };
 }

@@ -13,9 +13,8 @@ import type pg from 'pg';
 import type { FilesResult } from '../files/file-events.js';
 import { cutConnection } from '../snapshot/snapshot.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
-import { digestOfQueries } from './earlier-parts.js';
 import { withoutLostAttachments } from './lost-attachments.js';
-import { messageQueries } from './message-segments.js';
+import { queryOfMessages } from './message-segments.js';
 import { readOrigin, type Origin } from './origin.js';
 import type { ArchiveOutlet } from './outlet.js';
 import { PARTS_DIRECTORY, partPath } from './part-paths.js';
@@ -56,8 +55,7 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
 
   const identity = beginRun(context, run, plan.tables);
   mkdirSync(join(partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
-  const { messages, usermessages } = messageQueries(plan);
-  const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, plan, context.source, identity, digestOfQueries(messages, usermessages));
+  const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, plan, context.source, identity, queryOfMessages(plan));
   const base = await runBase(session, plan, run.base, origin);
   if (base?.compared !== undefined) progress.tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${base.compared}` });
 

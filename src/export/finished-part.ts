@@ -13,6 +13,8 @@ export interface FinishedPart {
   readonly clients?: readonly number[] | undefined;
   /** Of a messages file: digest of the ids of its messages. */
   readonly ids?: string | undefined;
+  /** Of a file of a base, see inodeOf. */
+  readonly inode?: string | undefined;
   /** Taken over from the base of the run, or from there with a few rows changed. */
   readonly base?: true | undefined;
   readonly mended?: true | undefined;

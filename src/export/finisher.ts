@@ -8,6 +8,7 @@ import { finishReport } from '../report/finish-report.js';
 import type { Place } from '../report/place.js';
 import { requireGood } from '../verify/require-good.js';
 import { withVerifyHere, type VerifyReport, type VerifyWorkers } from '../verify/verify-export.js';
+import { rememberChecked, sealCatchUp } from './catch-up-file.js';
 import { sendable, type SentError } from './sent-error.js';
 import { writeMessagesFiles, type TargetMessages } from './set-messages-files.js';
 
@@ -38,10 +39,11 @@ export type FinisherTask = { [Name in keyof FinisherTasks]: { readonly name: Nam
 export type FinisherReply = { readonly result: FinisherTasks[keyof FinisherTasks]['result'] } | { readonly error: SentError };
 
 async function conclude({ directory, place, hint, began, jobs }: Conclusion, workers: VerifyWorkers): Promise<VerifyReport | undefined> {
-  const verified = hint === undefined ? undefined : await requireGood(directory, { workers }, hint);
+  const verified = hint === undefined ? undefined : await rememberChecked(directory, (remember) => requireGood(directory, { workers, remember }, hint));
   const seconds = (Date.now() - began) / 1000;
   const times = { finished_at: new Date().toISOString(), seconds, verify_seconds: verified?.totals.seconds ?? null, jobs };
   await finishReport(directory, { verified, times, place, flushed: false });
+  await sealCatchUp(directory);
   return verified;
 }
 

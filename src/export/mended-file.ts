@@ -48,14 +48,21 @@ export async function mendFiles(client: pg.Client, queries: MessageQueries, file
   const newMessages = await rowsOf(client, range, files.flatMap((each) => each.newMessages), (type) => !NESTED.has(type), onProgress);
   const newUsermessages = await rowsOf(client, received, files.flatMap((each) => each.newUsermessages), (type) => FLAT.has(type), onProgress);
   if (newMessages === undefined || newUsermessages === undefined) return mended;
+  const flushing: Promise<unknown>[] = [];
   for (const known of files) {
     const bytes = await readFile(join(base, known.base.path)).catch(() => undefined);
+    // Whatever says that it is the file that was finished: the new one will have a digest of its own.
     if (bytes === undefined || createHash('sha256').update(bytes).digest('hex') !== known.base.sha256) mended.set(known, 'damaged');
     else {
       const pieces = piecesOf(bytes, known, newMessages, newUsermessages, usermessages.table);
-      if (pieces !== undefined) mended.set(known, await written(join(directory, known.file.path), pieces, known));
+      // The flush runs beside the next file.
+      if (pieces === undefined) continue;
+      const flush = written(join(directory, known.file.path), pieces, known).then((part) => mended.set(known, part));
+      flush.catch(() => undefined);
+      flushing.push(flush);
     }
   }
+  await Promise.all(flushing);
   return mended;
 }
 

@@ -32,6 +32,12 @@ export function messageQueries({ tables, compiled, parameters }: ExportPlan): Me
   };
 }
 
+/** Digest of what messages files are made by. */
+export function queryOfMessages(plan: ExportPlan): string {
+  const { messages, usermessages } = messageQueries(plan);
+  return digestOfQueries(messages, usermessages);
+}
+
 /** The base of a run, and by what the server tells new rows from its rows. */
 export interface RunBase {
   readonly base: Base;

@@ -65,7 +65,7 @@ function filesOfBase(base: Base, onDamaged: (path: string) => void): FilesOfBase
     },
     take: async (path, partial, file) => {
       const from = join(base.directory, path);
-      const whole = await takeOver(from, partial, file, true);
+      const whole = await takeOver(from, partial, file);
       if (!whole) onDamaged(from);
       return whole;
     },

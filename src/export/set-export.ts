@@ -22,10 +22,12 @@ import type { Place } from '../report/place.js';
 import type { VerifyReport } from '../verify/verify-export.js';
 import { inTurn } from './in-turn.js';
 import { checkBeforehand } from './check-beforehand.js';
+import { writeCatchUp } from './catch-up-file.js';
 import { closeSet } from './close-references.js';
 import { RowFault } from './dealer.js';
 import { FinisherPool } from './finisher-pool.js';
 import { tablesByClass, type RealmResult, type RunContext } from './realm-run.js';
+import { MESSAGE_TABLES, readSetOrigin } from './origin.js';
 import { SetRows } from './set-rows.js';
 import { exportSetTarget, type SetOfTargets } from './set-target.js';
 import { botRows, spoolsWanted } from './set-wanted.js';
@@ -181,6 +183,8 @@ class SetExport {
     }
     this.#ledger = plan.compiled.ledger;
     onEvent({ target: '', kind: 'started', resumed: 'not', tables: tablesByClass(plan.tables) });
+    const origin = await readSetOrigin(client, plan, source);
+    const mended = MESSAGE_TABLES.some((table) => plan.compiled.tables.get(table)?.closed !== undefined);
     const bots = await botRows(client, plan.parameters.cross_realm_bot_ids);
     const rows = await new SetRows(this.#context, plan, directory).run();
     this.#options.onCopied();
@@ -189,7 +193,7 @@ class SetExport {
     const messages = { messages: rows.messages, usermessages: rows.usermessages, targets: taken.length, tables: ['zerver_message', 'zerver_usermessage'] } as const;
     try {
       await FinisherPool.with(jobs, { set: messages }, async (finishers) => {
-        const set: SetOfTargets = { context: this.#context, rows, wanted: { reader, bots, spools: spoolsWanted(rows.spools), unreadable: rows.unreadable }, reader, status, finishers };
+        const set: SetOfTargets = { context: this.#context, rows, wanted: { reader, bots, spools: spoolsWanted(rows.spools), unreadable: rows.unreadable }, reader, status, finishers, origin, closed: mended };
         const left = taken.map((each, ordinal) => ({ ...each, ordinal })).filter(({ ordinal }) => !rows.failed.has(ordinal));
         await this.#finishAll(set, left);
       });
@@ -245,7 +249,8 @@ class SetExport {
     return Journal.with(output.run, async (journal) => {
       const planned = await this.#plan(target, this.#options.seed ?? journal.head?.seed ?? randomBytes(32).toString('hex'));
       const plan = { ...planned, compiled: { ...planned.compiled, ledger: this.#ledger } };
-      const result = await exportSetTarget(set, ordinal, { target: target.name, plan, output, journal, owners: undefined, options: choices, flushed: false });
+      const { result, origin } = await exportSetTarget(set, ordinal, { target: target.name, plan, output, journal, owners: undefined, options: choices, flushed: false });
+      await writeCatchUp(output.partial, origin, journal.finished());
       const verified = await set.finishers.run('conclude', {
         directory: output.partial, place: placeOf?.(target.directory) ?? { directory: output.final }, began, jobs: this.#context.jobs,
         hint: verify ? `realmlift verify ${output.partial} lists them; nothing was published` : undefined,

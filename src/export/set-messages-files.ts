@@ -4,7 +4,9 @@ import { MESSAGES_PER_FILE } from '../plan/message-files.js';
 import { PartFile } from '../package/part-file.js';
 import { indexedRows } from './message-index.js';
 import { messagesPath } from './part-paths.js';
+import type { JournalPart } from '../package/journal.js';
 import type { FinishedPart } from './finished-part.js';
+import { digestOfIds } from './message-segment.js';
 import type { Spool } from './spool-format.js';
 import { SpoolReader, type SpooledGroup } from './spool-reader.js';
 import { writeInOrder } from './spool-merge.js';
@@ -18,6 +20,8 @@ export interface TargetMessages {
   readonly tables: readonly [messages: string, usermessages: string];
 }
 
+export interface SetMessagesFile extends FinishedPart, Pick<JournalPart, 'after' | 'until'> {}
+
 /** Spools stay open from one target to the next. */
 const reader = new SpoolReader();
 
@@ -25,19 +29,21 @@ const reader = new SpoolReader();
  * Writes the files under `directory`, an empty one where there is no message. They are flushed to the disk by the caller.
  * @param ordinal of the target @param first number of its first file among those of the set
  */
-export async function writeMessagesFiles(set: TargetMessages, ordinal: number, first: number, directory: string): Promise<FinishedPart[]> {
-  const parts: FinishedPart[] = [];
+export async function writeMessagesFiles(set: TargetMessages, ordinal: number, first: number, directory: string): Promise<SetMessagesFile[]> {
+  const parts: SetMessagesFile[] = [];
   const rows = rowsOf(set, ordinal);
   for (let more = true; more; ) {
     const path = messagesPath(parts.length + 1);
     const file = new PartFile(join(directory, path));
     try {
       file.writeText(`{"${set.tables[0]}":[`);
-      const count = rows.copy(file, MESSAGES_PER_FILE);
+      const ids = rows.copy(file, MESSAGES_PER_FILE);
+      const count = ids.length;
       file.writeText(`],"${set.tables[1]}":[`);
       const usermessages = count === 0 ? 0 : copyUsermessages(set, first + parts.length, file);
       file.writeText(']}');
-      parts.push({ path, ...(await file.finish(false)), rows: { [set.tables[0]]: count, [set.tables[1]]: usermessages } });
+      const range = count === 0 ? {} : { after: parts.at(-1)?.until ?? Math.min(0, (ids[0] as number) - 1), until: ids.at(-1), ids: digestOfIds(ids) };
+      parts.push({ path, ...(await file.finish(false)), rows: { [set.tables[0]]: count, [set.tables[1]]: usermessages }, ...range });
     } catch (error) {
       file.abandon();
       throw error;
@@ -48,11 +54,11 @@ export async function writeMessagesFiles(set: TargetMessages, ordinal: number, f
 }
 
 /** The target's messages as one stream that can be cut behind any row. */
-function rowsOf({ messages, targets }: TargetMessages, ordinal: number): { copy(file: PartFile, limit: number): number; more(): boolean } {
+function rowsOf({ messages, targets }: TargetMessages, ordinal: number): { copy(file: PartFile, limit: number): number[]; more(): boolean } {
   const lengths = (function* () {
     for (const spool of messages) {
       let inSpool = 0;
-      for (const { length } of indexedRows(reader, spool, targets, ordinal)) yield { length, first: inSpool++ === 0 };
+      for (const { id, length } of indexedRows(reader, spool, targets, ordinal)) yield { id, length, first: inSpool++ === 0 };
     }
   })();
   const pieces = (function* () {
@@ -79,15 +85,14 @@ function rowsOf({ messages, targets }: TargetMessages, ordinal: number): { copy(
   };
   return {
     copy(file, limit) {
-      let count = 0;
-      for (; next.done !== true && count < limit; count++) {
+      const ids: number[] = [];
+      for (; next.done !== true && ids.length < limit; ids.push(next.value.id), next = lengths.next()) {
         // Within a spool rows have a comma before them, from one to the next they have none.
         if (!next.value.first) take(1, () => undefined);
-        if (count > 0) file.writeText(',');
+        if (ids.length > 0) file.writeText(',');
         take(next.value.length, (part) => file.write(part));
-        next = lengths.next();
       }
-      return count;
+      return ids;
     },
     more: () => next.done !== true,
   };

@@ -8,6 +8,8 @@ import type { MigrationStatusResult } from '../package/migration-status.js';
 import { PartFile } from '../package/part-file.js';
 import type { FinisherPool } from './finisher-pool.js';
 import { withoutLostAttachments } from './lost-attachments.js';
+import { queryOfMessages } from './message-segments.js';
+import type { Origin, SetOrigin } from './origin.js';
 import { ledgerPath, PARTS_DIRECTORY, partPath } from './part-paths.js';
 import type { Parts } from './parts.js';
 import { pullRealmFiles, wantedOf } from './realm-files.js';
@@ -27,13 +29,16 @@ export interface SetOfTargets {
   readonly reader: SpoolReader;
   readonly status: MigrationStatusResult | undefined;
   readonly finishers: FinisherPool;
+  readonly origin: SetOrigin;
+  /** Rows of messages were copied as no export of one realm does: what they point to is gone somewhere in the set. */
+  readonly closed: boolean;
 }
 
 /** Exports into `run.output.partial`; the caller verifies, flushes and publishes. @param ordinal of the target in the set */
-export async function exportSetTarget(set: SetOfTargets, ordinal: number, run: RealmRun): Promise<RealmResult> {
+export async function exportSetTarget(set: SetOfTargets, ordinal: number, run: RealmRun): Promise<{ result: RealmResult; origin: Origin }> {
   const { context, status } = set;
   const losses: FileEvent[] = [];
-  beginRun(context, run, []);
+  const identity = beginRun(context, run, []);
   const signal = AbortSignal.any([context.snapshot.lost]);
   setMaxListeners(0, signal);
   const told = { event: (event: FileEvent) => context.onEvent({ target: run.target, kind: 'file', event }), loss: (event: FileEvent) => void losses.push(event), whole: () => Promise.resolve(), damaged: () => undefined };
@@ -45,7 +50,10 @@ export async function exportSetTarget(set: SetOfTargets, ordinal: number, run: R
   await parts.writeMessages();
   const totals = new Totals(run.plan);
   for (const [path, part] of parts.all()) totals.add({ ...part, path });
-  return concludeRun(context, run, { parts, totals, files, losses, status, warnings: status?.warnings ?? [] });
+  const result = await concludeRun(context, run, { parts, totals, files, losses, status, warnings: status?.warnings ?? [] });
+  const { snapshot: { id, takenAt } } = context;
+  const { receivers, ...server } = set.origin;
+  return { result, origin: { format: 1, run: identity, snapshot: { id, takenAt }, query: queryOfMessages(run.plan), ...server, receivers: receivers.get(run.plan.request.realm.id) ?? [] } };
 }
 
 class SetParts implements Parts {
@@ -107,7 +115,9 @@ class SetParts implements Parts {
     const { finishers, rows: { files: { first } } } = this.#set;
     const { output, journal } = this.#run;
     const written = await finishers.run('messages', { ordinal: this.#ordinal, first: first[this.#ordinal] as number, directory: output.partial });
-    for (const part of written) {
+    const query = this.#set.closed ? undefined : queryOfMessages(this.#run.plan);
+    for (const each of written) {
+      const part = { ...each, query };
       this.#messages.push(part);
       this.#own.set(part.path, part);
       journal.append('part', part);

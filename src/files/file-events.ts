@@ -148,4 +148,7 @@ export function emptyTally(): AreaTally {
 }
 
 /** A file that an earlier run told with a `file` event, of which these members must be kept. */
-export type EarlierFile = Pick<FileDone, 'size' | 'sha256' | 'record' | 'oddMetadata' | 'identity' | 'base'>;
+export type EarlierFile = Pick<FileDone, 'size' | 'sha256' | 'record' | 'oddMetadata' | 'identity' | 'base'> & {
+  /** Of a file of a base, see inodeOf. */
+  readonly inode?: string | undefined;
+};

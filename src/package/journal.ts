@@ -42,6 +42,8 @@ export interface JournalPart {
   readonly record?: unknown;
   readonly identity?: string | undefined;
   readonly oddMetadata?: unknown;
+  /** Beside a finished export, see inodeOf: the file is the one that was finished. */
+  readonly inode?: string | undefined;
   /** Taken over from the base of the run, or from there with a few rows changed. */
   readonly base?: true | undefined;
   readonly mended?: true | undefined;

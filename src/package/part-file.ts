@@ -3,7 +3,7 @@
  * Writes are synchronous: they happen in worker threads, where they cost least and keep memory at one buffer.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, fdatasync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, fdatasync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { asRealmliftError, RealmliftError } from '../errors.js';
@@ -34,11 +34,11 @@ export class PartFile {
   #size = 0;
   #open = true;
 
-  /** Creates or replaces the file, readable by its owner alone. @throws RealmliftError as {@link diskError} */
+  /** Creates the file, readable by its owner alone, in place of one that may be there. @throws RealmliftError as {@link diskError} */
   constructor(path: string) {
     this.#path = path;
     try {
-      this.#handle = openSync(path, 'w', 0o600);
+      this.#handle = openAnew(path);
     } catch (error) {
       throw diskError(error, path);
     }
@@ -103,6 +103,17 @@ export class PartFile {
     } catch (error) {
       throw diskError(error, this.#path);
     }
+  }
+}
+
+/** Never into what has the name already: another export may have the same file (a hard link, see take-over.ts). */
+function openAnew(path: string): number {
+  try {
+    return openSync(path, 'wx', 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    rmSync(path);
+    return openSync(path, 'wx', 0o600);
   }
 }
 

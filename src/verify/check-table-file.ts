@@ -6,7 +6,7 @@ import { readFile } from '../json/file-input.js';
 import { FindingList, type Finding } from './findings.js';
 import { findRepeated, IdSpool, mergeRuns } from '../ids/id-spool.js';
 import type { JsonScanner } from '../json/json-scanner.js';
-import { MessageRows, type Spools } from './message-rows.js';
+import { MessageRows, type MessagesFound, type Spools } from './message-rows.js';
 import { REFERENCES } from './references.js';
 import { RowCheck } from './row-check.js';
 import { specialCheck } from './special-rows.js';
@@ -20,8 +20,8 @@ export interface TableFileResult {
   /** Undefined when the file cannot be read to its end. */
   rows: RowCounts | undefined;
   findings: Finding[];
-  /** The range of the message ids of a file of messages; undefined when it has none. */
-  messages: { min: number; max: number } | undefined;
+  /** Of a file of messages; undefined when it has none. */
+  messages: MessagesFound | undefined;
   census: Census;
 }
 
@@ -71,7 +71,7 @@ export function checkTableFile(file: string, scanner: JsonScanner, context: Cont
     // Ids of messages and usermessages are compared over all files at the end.
     if (disordered && messages === undefined && rows !== undefined) findRepeatedRows(path, file, table, scanner, findings);
   }
-  return { file, size: read.size, sha256: read.sha256, rows, findings: findings.list(), messages: messages?.range, census: census.result };
+  return { file, size: read.size, sha256: read.sha256, rows, findings: findings.list(), messages: messages?.found, census: census.result };
 }
 
 /** The slow way for a table that is not sorted: reads the file once more and sorts the ids of the table on disk. */

@@ -1,5 +1,6 @@
 /** Has each file of the export looked at by the workers, and compares what they find with the manifest and the statistics. */
 import { addCensus, emptyCensus } from './census.js';
+import { asRead, toRemember, type CheckedBefore, type CheckedFile } from './checked-files.js';
 import { MANIFEST, type ManifestFile } from '../package/manifest.js';
 import { SIDE_FILES } from '../package/side-files.js';
 import type { ComparedFile } from './manifest-comparison.js';
@@ -30,6 +31,12 @@ export interface Totals {
   rows: Record<string, number>;
 }
 
+/** What is known of messages files, and who is told what can be known of them later. */
+export interface Checked {
+  readonly before: CheckedBefore | undefined;
+  readonly remember: ((file: CheckedFile) => void) | undefined;
+}
+
 export class FileChecks {
   readonly totals: Totals = { files: 0, bytes: 0, rows: {} };
   readonly census = emptyCensus();
@@ -38,6 +45,7 @@ export class FileChecks {
   readonly #findings: FindingList;
   /** The paths that have a record, by area. */
   readonly #records: ReadonlyMap<Area, IdTable>;
+  readonly #checked: Checked;
   readonly #onFiles: (totals: Totals) => void;
   readonly #running = new Set<Promise<void>>();
   #failure: { error: unknown } | undefined;
@@ -51,11 +59,12 @@ export class FileChecks {
   #nextResult = 1;
   #lastMessage = -Infinity;
 
-  constructor(pool: TaskRunner, opened: OpenedExport, findings: FindingList, records: ReadonlyMap<Area, IdTable>, onFiles: (totals: Totals) => void) {
+  constructor(pool: TaskRunner, opened: OpenedExport, findings: FindingList, records: ReadonlyMap<Area, IdTable>, checked: Checked, onFiles: (totals: Totals) => void) {
     this.#pool = pool;
     this.#opened = opened;
     this.#findings = findings;
     this.#records = records;
+    this.#checked = checked;
     this.#onFiles = onFiles;
   }
 
@@ -109,7 +118,7 @@ export class FileChecks {
       if (this.#lastNumber !== expected) this.#error(path, `number ${expected} is missing: the import stops before it and loses all that follow`);
     }
     const sequence = number === undefined ? 0 : ++this.#sequence;
-    await this.#start(this.#pool.run('tables', { file: path }).then((result) => {
+    await this.#start((number === undefined ? this.#pool.run('tables', { file: path }) : this.#messages(path, listed)).then((result) => {
       this.#findings.append(result.findings);
       if (listed !== undefined) this.#compareWithManifest(listed, result);
       if (listed !== undefined && result.rows !== undefined) this.#compareRows(listed, result.rows);
@@ -119,6 +128,21 @@ export class FileChecks {
       if (sequence > 0) this.#inOrder(sequence, result);
       this.#done(1, result.size);
     }));
+  }
+
+  /** A file that was found good before is not looked into again. */
+  async #messages(path: string, listed: ManifestFile | undefined): Promise<TableFileResult> {
+    const { before, remember } = this.#checked;
+    const known = listed === undefined ? undefined : before?.find(listed.sha256);
+    let result: TableFileResult;
+    if (known === undefined) result = await this.#pool.run('tables', { file: path });
+    else {
+      const as = asRead(path, known);
+      result = { ...as, ...await this.#pool.run('unchanged', { path, size: known.size, ids: as.messages?.ids ?? new Float64Array(0) }) };
+    }
+    const good = remember === undefined ? undefined : toRemember(result);
+    if (good !== undefined && good.sha256 === listed?.sha256) remember?.(good);
+    return result;
   }
 
   /** Message ids are to rise from file to file. */

@@ -14,6 +14,14 @@ export interface Spools {
   references: ReadonlyMap<string, IdSpool>;
 }
 
+/** The messages of a file. */
+export interface MessagesFound {
+  min: number;
+  max: number;
+  /** Sorted. */
+  ids: Float64Array;
+}
+
 const OUTSIDE = 'message is not in the same file';
 
 /** Holds the message ids of one file; 1000 of them in a usual file. */
@@ -33,10 +41,10 @@ export class MessageRows {
     this.#spools = spools;
   }
 
-  get range(): { min: number; max: number } | undefined {
+  get found(): MessagesFound | undefined {
     if (this.#count === 0) return undefined;
     this.#sort();
-    return { min: this.#ids[0]!, max: this.#ids[this.#count - 1]! };
+    return { min: this.#ids[0]!, max: this.#ids[this.#count - 1]!, ids: this.#ids.slice(0, this.#count) };
   }
 
   /** What is done with each row besides the usual; undefined for tables that are not of concern here. */

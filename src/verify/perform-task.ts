@@ -40,6 +40,10 @@ export function taskPerformer(fds: readonly number[]): Perform {
     records: ({ area }) => checkRecords(area, scanner, known()),
     tables: ({ file }) => checkTableFile(file, scanner, known(), spools),
     hash: ({ files }) => files.map(({ path, size }) => ({ file: path, ...hashFile(join(known().directory, path), size) })),
+    unchanged({ path, size, ids }) {
+      for (const id of ids) spools.messages.add(id);
+      return { file: path, ...hashFile(join(known().directory, path), size) };
+    },
     finish: (): CollectedIds => ({
       messages: spools.messages.finish(),
       userMessages: spools.userMessages.finish(),

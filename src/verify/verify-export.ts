@@ -16,6 +16,7 @@ import { FileChecks } from './file-checks.js';
 import { FindingList, type Finding } from './findings.js';
 import { IdSpool } from '../ids/id-spool.js';
 import { IdTable } from '../ids/id-table.js';
+import { checkedBy, stillHolds, type CheckedBefore, type CheckedBy, type CheckedFile } from './checked-files.js';
 import { compareWithManifest } from './manifest-comparison.js';
 import { AREAS, type Area } from './check-records.js';
 import { withTemporaryFiles } from '../ids/temporary-files.js';
@@ -30,6 +31,10 @@ export interface VerifyOptions {
   jobs?: number;
   /** Threads that are there already, instead. */
   workers?: VerifyWorkers;
+  /** What an earlier export remembers of messages files that this one has too. */
+  before?: CheckedBefore | undefined;
+  /** Is told what a later export can know of messages files: first by what they are checked, then each good one. */
+  remember?: { by(by: CheckedBy): void; file(file: CheckedFile): void } | undefined;
   /** After each file or small group of files. */
   onProgress?: (progress: VerifyProgress) => void;
 }
@@ -85,8 +90,11 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
   const check = async ({ pool, scratch }: VerifyWorkers): Promise<VerifyReport> => {
     const context = await indexExport(opened, pool, findings);
     if (context === undefined) return report({ files: 1, bytes: 0, rows: {} });
+    const { before, remember } = options;
+    remember?.by(checkedBy(context));
+    const checked = { before: before !== undefined && stillHolds(before.by, context) ? before : undefined, remember: remember && ((file: CheckedFile) => { remember.file(file); }) };
     const { records, counts } = await checkAllRecords(opened, context, pool, findings);
-    const files = new FileChecks(pool, opened, findings, records, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
+    const files = new FileChecks(pool, opened, findings, records, checked, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
     for (const [area, count] of counts) files.compareRecords(area, count);
     // Of many exports at once nobody wants to see each.
     if (opened.header !== undefined && isWithoutFiles(opened.header)) findings.add('note', 'attachment.json', undefined, 'exported with --no-files: no uploaded files, avatars, emoji and icons, and no rows of attachments');

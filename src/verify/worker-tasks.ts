@@ -16,6 +16,8 @@ export interface Tasks {
   tables: { arguments: { file: string }; result: TableFileResult };
   /** Files whose content is of no concern. */
   hash: { arguments: { files: { path: string; size: number }[] }; result: HashedFile[] };
+  /** A messages file that was found good before, with the ids of its messages. */
+  unchanged: { arguments: { path: string; size: number; ids: Float64Array }; result: HashedFile };
   /** The ids of all files that this worker has read. */
   finish: { arguments: undefined; result: CollectedIds };
 }

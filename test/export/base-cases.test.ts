@@ -1,5 +1,5 @@
 // What the base of an export may be, and what it may not: transactions under way, damage, kills, files, and bases that do not fit.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, cpSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,21 +9,23 @@ import t from 'tap';
 import type { BasePlace } from '../../src/export/base.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { openS3Store } from '../../src/files/s3-store.js';
+import type { CheckedBefore, CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
+import { verifyExport } from '../../src/verify/verify-export.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { CHANGES } from './database-changes.js';
-import { runExport } from './export-process.js';
+import { runExport, VERIFIED } from './export-process.js';
 import { query, withGrownDatabase } from './grown-database.js';
 import { exported, killedAt } from './killed-export.js';
 import { differingPaths } from './same-tree.js';
-import { exportFrom, exportRealm, tableFile, type TestSource } from './test-source.js';
+import { exportFrom, exportRealm, tableFile, type Choices, type TestSource } from './test-source.js';
 
 t.setTimeout(300_000);
 
-interface BaseMember { readonly rows: string; readonly taken_over: { readonly messages_files: number; readonly files: number } }
+interface BaseMember { readonly rows: string; readonly taken_over: { readonly messages_files: number; readonly messages_files_but_for_a_few_rows: number; readonly files: number } }
 
 /** What the report says of the base. */
 function baseOf(directory: string): BaseMember {
@@ -75,8 +77,7 @@ t.test('killed, resumed, and its base', async (t) => {
     await killedAt(url, output, 40, '--base', base, '--resume');
     const actual = await exported(t, url, output, '--base', base, '--resume');
     t.same(differingPaths(fresh, actual), [], 'gives the same export');
-    for (const path of readdirSync(actual).filter((name) => name.endsWith('.json'))) appendFileSync(join(actual, path), 'changed in place');
-    t.same(differingPaths(join(root, 'untouched'), base), [], 'and leaves the base as it was');
+    t.same(differingPaths(join(root, 'untouched'), base), [], 'and leaves the base as it was, whose files were linked by the first run and made anew by the next ones');
   });
 });
 
@@ -108,7 +109,7 @@ t.test('a base of which a part is damaged', async (t) => {
     cpSync(fresh, copy, { recursive: true });
     await refused('another realm', /BASE_OF_ANOTHER.*realm was acme and is globex/, '--base', copy, '--realm', 'globex');
     await refused('another mode', /BASE_OF_ANOTHER.*mode was full and is public/, '--base', copy, '--mode', 'public', '--force');
-    await refused('many realms', /BASE_OF_MANY/, '--base', copy, '--realm', 'acme', '--realm', 'globex');
+    await refused('many realms', /BASE_UNFIT.*has no directory with an export of any of these realms/, '--base', copy, '--realm', 'acme', '--realm', 'globex');
     await refused('new ids', /--base takes over files that have the ids of the old server/, '--base', copy, '--remap');
     await refused('a stream', /--base takes over files of a directory/, '--base', copy, '--output', '-');
     await withTestDatabase('zulip-11/local', async (other) => {
@@ -145,6 +146,81 @@ t.test('other people agree than then', async (t) => {
     t.match(baseOf(caught).rows, /^compared one by one: other people agree/);
     const less = await exported(t, url, join(root, 'less'), '--users', list('three', 3), '--base', caught);
     t.same(differingPaths(base, less), [], 'and back');
+  });
+});
+
+t.test('what verify found of the base', async (t) => {
+  const root = t.testdir({});
+  await withGrownDatabase(async (url) => {
+    const base = await exported(t, url, join(root, 'base'), VERIFIED);
+    await query(url, CHANGES['messages read and starred'] as string);
+    const fresh = await exported(t, url, join(root, 'fresh'), VERIFIED);
+    const caught = await exported(t, url, join(root, 'caught'), '--base', base, VERIFIED);
+    const contents = (directory: string): { verified: object } => (JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as { contents: { verified: object } }).contents;
+    t.same({ ...contents(caught), verified: undefined }, { ...contents(fresh), verified: undefined }, 'is counted as if the files were read');
+    const again = await exported(t, url, join(root, 'again'), '--base', caught, VERIFIED);
+    t.same(contents(again), contents(caught), 'also of a base of a base');
+
+    const remembered = new Map<string, CheckedFile>();
+    let by: CheckedBy | undefined;
+    await verifyExport(fresh, { jobs: 1, remember: { by: (all) => { by = all; }, file: (file) => { remembered.set(file.sha256, file); } } });
+    t.equal(remembered.size, 6, 'is known of each messages file');
+    const before: CheckedBefore = { by: by as CheckedBy, find: (sha256) => remembered.get(sha256) };
+    const findings = async (given: CheckedBefore | undefined): Promise<object> => {
+      const { findings: all, totals: { seconds, ...totals }, census } = await verifyExport(fresh, { jobs: 2, before: given });
+      t.ok(seconds > 0);
+      return { all, totals, census };
+    };
+    const realm = readFileSync(join(fresh, 'realm.json'), 'utf8');
+    const rows = JSON.parse(realm) as Record<string, { id: number; message: number; type: number }[]>;
+    const changed = async (name: string, table: string, change: (all: typeof rows[string]) => typeof rows[string]): Promise<void> => {
+      writeFileSync(join(fresh, 'realm.json'), JSON.stringify({ ...rows, [table]: change(rows[table] ?? []) }));
+      t.same(await findings(before), await findings(undefined), name);
+    };
+    await changed('and holds while all is there', 'zerver_recipient', (all) => all);
+    await changed('not where users are gone', 'zerver_userprofile', (all) => all.slice(4));
+    await changed('nor where recipients are others', 'zerver_recipient', (all) => all.map((row) => ({ ...row, type: 3 })));
+    await changed('and what points to messages is looked at', 'zerver_reaction', (all) => all.map((row, at) => (at % 2 === 0 ? row : { ...row, message: row.message + 1 })));
+
+    // As nobody does it: another content under the same inode and time.
+    const path = join(caught, 'messages-000001.json');
+    const { mtimeNs } = statSync(path, { bigint: true });
+    const bytes = readFileSync(path);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    writeFileSync(path, bytes);
+    const { status } = spawnSync('touch', ['--no-dereference', `--date=@${mtimeNs / 1_000_000_000n}.${String(mtimeNs % 1_000_000_000n).padStart(9, '0')}`, path]);
+    t.equal(status, 0);
+    t.match(await runExport(url, join(root, 'damaged'), '--base', caught, VERIFIED), { code: 1, stderr: /VERIFY_FAILED.*messages-000001\.json: the SHA-256 is not the one of the manifest/ }, 'is no reason not to compare the digests');
+  });
+});
+
+t.test('a role that may not look', async (t) => {
+  const root = t.testdir({});
+  await withGrownDatabase(async (url) => {
+    await query(url, `
+      DROP ROLE IF EXISTS base_reader; CREATE ROLE base_reader LOGIN PASSWORD 'reads'; GRANT USAGE ON SCHEMA zulip TO base_reader; GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO base_reader`);
+    const uploadsDir = await uploadsDirectory('zulip-11/local');
+    const source: TestSource = { dataset: 'zulip-11/local', url: Object.assign(new URL(url), { username: 'base_reader', password: 'reads' }).href, openStore: () => openLocalStore({ uploadsDir }) };
+    const choices = { ...CHOICES, jobs: 1 };
+    const caughtUp = async (name: string, base: string): Promise<string> => {
+      const [fresh, caught] = await Promise.all([exportRealm(source, join(root, `${name}-fresh`), 'acme', choices), exportRealm(source, join(root, name), 'acme', { ...choices, base: place(base) })]);
+      t.same(differingPaths(fresh, caught), [], `${name}: gives the same export`);
+      return caught;
+    };
+    try {
+      const base = await exportRealm(source, join(root, 'base'), 'acme', choices);
+      await query(url, `
+        REVOKE SELECT ON zerver_usermessage FROM base_reader; GRANT SELECT (id, flags, message_id, user_profile_id) ON zerver_usermessage TO base_reader;
+        UPDATE zerver_usermessage SET flags = flags | 64 WHERE message_id = (SELECT min(id) FROM zerver_message WHERE realm_id = 2)`);
+      const columns = await caughtUp('single columns', base);
+      t.match(baseOf(columns), { rows: /^compared one by one: the role may not read the versions of rows/, taken_over: { messages_files: 5 } });
+      await query(url, 'GRANT SELECT ON zerver_usermessage TO base_reader; REVOKE EXECUTE ON FUNCTION pg_control_checkpoint() FROM PUBLIC');
+      const control = await caughtUp('no cluster', base);
+      t.match(baseOf(control).rows, /^compared one by one: the role may not ask which cluster it is/);
+      t.ok(baseOf(control).taken_over.messages_files > 0);
+    } finally {
+      await query(url, 'DROP OWNED BY base_reader; DROP ROLE base_reader');
+    }
   });
 });
 
@@ -228,12 +304,35 @@ t.test('files of buckets', async (t) => {
   }));
 });
 
-t.test('an export that was made together with others is no base', async (t) => {
+t.test('exports that were made together', async (t) => {
   const root = t.testdir({});
-  await withTestDatabase('zulip-11/local', async (url) => {
+  await withGrownDatabase(async (url) => {
     const uploadsDir = await uploadsDirectory('zulip-11/local');
     const source: TestSource = { dataset: 'zulip-11/local', url, openStore: () => openLocalStore({ uploadsDir }) };
-    await exportFrom(source, join(root, 'all'), 'all', CHOICES);
-    await t.rejects(exportRealm(source, join(root, 'out'), 'acme', { ...CHOICES, base: place(join(root, 'all', 'acme')) }), { code: 'BASE_UNFIT' });
+    const all = async (name: string, choices: Choices = {}): Promise<string> => {
+      for (const outcome of await exportFrom(source, join(root, name), 'all', { ...CHOICES, ...choices })) if ('error' in outcome) throw outcome.error;
+      return join(root, name);
+    };
+    const together = await all('together', { verify: true });
+    await query(url, CHANGES['messages read and starred'] as string);
+    const alone = await exportRealm(source, join(root, 'alone'), 'acme', CHOICES);
+    const caught = await exportRealm(source, join(root, 'caught'), 'acme', { ...CHOICES, base: place(join(together, 'acme')) });
+    t.same(differingPaths(alone, caught), [], 'are bases like others');
+    const { rows, taken_over: taken } = baseOf(caught);
+    t.match({ rows, taken }, { rows: 'by their versions', taken: { files: 44 } });
+    t.equal(taken.messages_files + taken.messages_files_but_for_a_few_rows, 6);
+    t.same(differingPaths(alone, await exportRealm(source, join(root, 'verified'), 'acme', { ...CHOICES, base: place(caught) })), [], 'and what is made of them is one');
+
+    rmSync(join(together, 'closed'), { recursive: true });
+    const warnings: string[] = [];
+    const again = await all('again', { base: place(together), onEvent: (event) => { if (event.kind === 'warning') warnings.push(event.text); } });
+    const fresh = await all('fresh');
+    const realms = readdirSync(fresh).filter((name) => statSync(join(fresh, name)).isDirectory());
+    t.ok(realms.length > 2);
+    for (const realm of realms) {
+      t.same(differingPaths(join(fresh, realm), join(again, realm)), [], `the directory of a run of many is the base of another: ${realm}`);
+      if (realm !== 'closed') t.ok(baseOf(join(again, realm)).taken_over.messages_files + baseOf(join(again, realm)).taken_over.files >= 0, realm);
+    }
+    t.match(warnings, [/closed is no export: closed is exported whole/]);
   });
 });
