@@ -11,6 +11,7 @@ import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './narrate.js';
+import { updateLoad, type UpdateResult } from '../update.js';
 import type { StopWords } from './stop-signals.js';
 import { thousands } from '../numbers.js';
 import { wholeNumber } from './whole-number.js';
@@ -24,6 +25,8 @@ interface LoadArguments extends NarrationOptions {
   readonly dryRun?: true;
   readonly resume?: true;
   readonly undo?: true;
+  readonly update?: true;
+  readonly base?: string;
   readonly uploadsDir?: string;
   readonly fromUploadsBucket?: string;
   readonly fromAvatarsBucket?: string;
@@ -49,7 +52,10 @@ export function loadCommand(): Command {
     .option('--jobs <n>', 'sessions that load at once', wholeNumber(1), availableParallelism())
     .option('--dry-run', 'check everything and write nothing')
     .addOption(new Option('--resume', 'go on with a load that stopped half-way').conflicts(['undo', 'dryRun']))
-    .addOption(new Option('--undo', 'remove every row and file of a load that stopped half-way').conflicts('dryRun'));
+    .addOption(new Option('--undo', 'remove every row and file of a load that stopped half-way').conflicts('dryRun'))
+    .optionsGroup('A realm that was loaded before:')
+    .addOption(new Option('--update', 'bring it to the state of this later export, in one transaction; run again after a kill').conflicts(['undo', 'allowReservedSubdomain']))
+    .option('--base <dir>', 'the export that it was loaded from, or updated with last (default: where that was read)');
   return addNarrationOptions(command)
     .addHelpText('after', `
 Examples:
@@ -57,11 +63,16 @@ Examples:
     --uploads-dir /home/zulip/uploads --zulip-secrets /etc/zulip/zulip-secrets.conf
   realmlift load out/acme … --resume      goes on after a failure or ^C
   realmlift load out/acme … --undo        removes what was loaded
+  realmlift load --update later/acme --target-url postgresql://zulip@new.example/zulip --subdomain acme \\
+    --uploads-dir /home/zulip/uploads --zulip-secrets /etc/zulip/zulip-secrets.conf
 
-Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume or --undo deal with it; 2 wrong usage; 3 refused before anything was written.`)
+--update reads and writes only what differs. It refuses a realm that somebody has used since it was loaded, and names the tables that show it.
+
+Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume or --undo deal with it; 2 wrong usage; 3 refused before anything was written. An --update that fails leaves the realm as it was.`)
     .action(async (directory: string, options: LoadArguments) => {
       const started = performance.now();
       const request = requestOf(options);
+      if (options.base !== undefined && options.update !== true) throw new RealmliftError('USAGE', 'usage', '--base names the export that a realm was loaded from, for --update', { hint: 'add --update, or leave out --base', exit: EXIT.usage });
       const tell = (result: Readonly<Record<string, unknown>>, text: (seconds: string) => string): void => {
         const seconds = (performance.now() - started) / 1000;
         if (options.json === true) process.stdout.write(`${JSON.stringify({ ...result, seconds })}\n`);
@@ -70,6 +81,9 @@ Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume 
       if (options.undo === true) {
         const result = await longCommand(options, UNDO_STOPPED, (stop) => undoLoad(request, stop));
         tell({ ...result }, (seconds) => undone(request, result, seconds));
+      } else if (options.update === true) {
+        const result = await longCommand(options, UPDATE_STOPPED, (stop) => updateLoad(directory, { ...request, base: options.base }, stop));
+        tell({ ...result, dryRun: request.dryRun }, (seconds) => updated(request, result, seconds));
       } else {
         const result = await longCommand(options, LOAD_STOPPED, (stop) => loadExport(directory, request, stop));
         tell({ ...result, rows: Object.fromEntries(result.rows), realmId: request.dryRun ? null : result.realmId, dryRun: request.dryRun }, (seconds) => summary(request, result, seconds));
@@ -79,6 +93,7 @@ Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume 
 
 /** Before the first row is written; after that the load says itself what is left. */
 const LOAD_STOPPED: StopWords = { stage: 'load', left: () => 'nothing was written yet', hint: () => 'run it again from the start' };
+const UPDATE_STOPPED: StopWords = { stage: 'load', left: () => 'the realm is as it was, or as it is to be', hint: () => 'run it again, which finishes what is left to do' };
 const UNDO_STOPPED: StopWords = { stage: 'load', left: () => 'what is left of the load is deactivated, and nobody sees it', hint: () => 'run --undo again, which goes on' };
 
 function requestOf(options: LoadArguments): LoadRequest {
@@ -101,6 +116,17 @@ function summary({ dryRun, realmName }: LoadRequest, result: LoadResult, seconds
     ...(realmName === undefined ? [`  it is named "${subdomain}", as Zulip's import does; --realm-name, or its settings, give it another`] : []),
     ...(outside > 0 ? [`  ${thousands(outside)} references point outside the export and stayed as they are`] : []),
     `  ${deactivated ? 'it was exported deactivated and is so here: manage.py reactivate_realm opens it' : 'it is active'}; run scripts/setup/flush-memcached on the new server once`, '',
+  ].join('\n');
+}
+
+function updated({ dryRun }: LoadRequest, result: UpdateResult, seconds: string): string {
+  const { subdomain, realmId, added, changed, removed, renumbered, files, filesRemoved, differed, deactivated } = result;
+  if (!differed) return `${subdomain}: there is nothing to do, realm ${realmId} is that of this export (${seconds})\n`;
+  if (dryRun) return `${subdomain}: realm ${realmId} can be updated; nobody has used it, and nothing was written (${seconds})\n`;
+  return [
+    `${subdomain}: realm ${realmId} updated in ${seconds}: of its rows ${thousands(added)} came, ${thousands(changed)} changed and ${thousands(removed)} went; ${thousands(files)} files came or changed and ${thousands(filesRemoved)} went`,
+    ...(renumbered > 0 ? [`  ${thousands(renumbered)} messages have other ids than before, since older ones came between them`] : []),
+    `  ${deactivated === true ? 'it was exported deactivated and is so here: manage.py reactivate_realm opens it' : 'it is active'}; run scripts/setup/flush-memcached on the new server once`, '',
   ].join('\n');
 }
 

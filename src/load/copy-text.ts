@@ -34,6 +34,17 @@ export class CopyText {
     return this.#length >= CHUNK;
   }
 
+  /** What was written and not taken yet; it holds until more is written. */
+  get written(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Forgets what was not taken. */
+  clear(): void {
+    this.#length = 0;
+    this.#first = true;
+  }
+
   /** What was written since the last call. */
   take(): Buffer {
     const taken = this.#bytes.subarray(0, this.#length);

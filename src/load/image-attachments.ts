@@ -18,7 +18,7 @@ interface Realms {
 }
 
 /**
- * In the transaction of the caller, in the order of the attachments.
+ * In the transaction of the caller, in the order of the attachments; those that have one already are passed over.
  *
  * @param typed whether the server's table has the type of the image
  *
@@ -28,8 +28,8 @@ export async function addImageAttachments(client: pg.Client, { directory }: Load
   let count = 0;
   for (let after = 0; ;) {
     const { rows } = await client.query<{ id: number; path: string; type: string }>(`
-      SELECT id::float8 AS id, path_id AS path, content_type AS type FROM zerver_attachment
-      WHERE realm_id = $1 AND content_type = ANY ($2) AND id > $3 ORDER BY id LIMIT ${BATCH}`, [realms.new, IMAGE_TYPES, after]);
+      SELECT id::float8 AS id, path_id AS path, content_type AS type FROM zerver_attachment a
+      WHERE realm_id = $1 AND content_type = ANY ($2) AND id > $3 AND NOT EXISTS (SELECT FROM zerver_imageattachment i WHERE i.path_id = a.path_id) ORDER BY id LIMIT ${BATCH}`, [realms.new, IMAGE_TYPES, after]);
     const last = rows.at(-1);
     if (last === undefined) return count;
     after = last.id;

@@ -9,7 +9,7 @@ export interface ImageSize {
 }
 
 /** Pixels of an avatar's sides (zerver/lib/thumbnail.py, DEFAULT_AVATAR_SIZE and MEDIUM_AVATAR_SIZE). */
-const SIDES = { '.png': 100, '-medium.png': 500 } as const;
+export const SIDES = { '.png': 100, '-medium.png': 500 } as const;
 
 /** What stands behind the hash in the name of an avatar's file. */
 export type AvatarSize = keyof typeof SIDES;

@@ -26,7 +26,7 @@ const ROLES = [100, 200, 300, 400, 600];
 type Has = (table: string, column: string) => boolean;
 
 /** In the transaction of the caller, whose search path finds Zulip's tables. */
-export async function finishRealm(client: pg.Client, realm: RealmState, journal: LoadJournal, has: Has): Promise<void> {
+export async function finishRealm(client: pg.Client, realm: RealmState, journal: Pick<LoadJournal, 'notes'>, has: Has): Promise<void> {
   await finishChannels(client, realm, has);
   if (has('zerver_subscription', 'is_user_active')) {
     await client.query(`
@@ -58,7 +58,7 @@ async function finishChannels(client: pg.Client, { id, deactivated }: RealmState
 }
 
 /** Billing and the push service count by the entry of the import. */
-async function writeAuditLog(client: pg.Client, realm: RealmState, journal: LoadJournal): Promise<void> {
+async function writeAuditLog(client: pg.Client, realm: RealmState, journal: Pick<LoadJournal, 'notes'>): Promise<void> {
   const write = async (event: number, data: string, more = { column: '', value: '' }): Promise<void> => {
     await client.query(`
       INSERT INTO zerver_realmauditlog (realm_id, event_type, event_time, backfilled, extra_data${more.column}) SELECT $1, $2, clock_timestamp(), false, ${data}${more.value}`, [realm.id, event]);

@@ -9,7 +9,7 @@ import { fileLines, type FileLine } from '../pipe/file-lines.js';
 import type { LoadableExport } from './loadable-export.js';
 import type { FileTarget } from './file-target.js';
 import { hasBareAvatars, planFiles, type FilePlanContext, type PlannedFile } from './file-plan.js';
-import { avatarImage, imageSize, stillImage, type AvatarSize } from './images.js';
+import { SIDES, avatarImage, imageSize, stillImage, type AvatarSize } from './images.js';
 import type { LoadJournal } from './load-journal.js';
 
 /** Files of one step of the journal: so many are copied again when it is cut off. */
@@ -27,7 +27,7 @@ export interface FileLoad {
 }
 
 /** What was found out of images on the way. */
-interface Found {
+export interface Found {
   readonly animated: Set<string>;
   readonly brokenAvatars: Set<number>;
 }
@@ -43,8 +43,8 @@ export async function loadFiles(load: FileLoad, signal: AbortSignal): Promise<nu
     count += batch.length;
     if (batch.length > 0 && !journal.isDone(step)) {
       const found: Found = { animated: new Set(), brokenAvatars: new Set() };
-      await inParallel(await planFiles(client, batch, plan), load.jobs, (file, stop) => copy(load, file, found, stop), signal);
-      await journal.step(client, step, () => note(load, found));
+      await inParallel(await planFiles(client, batch, plan), load.jobs, (file, stop) => copyFile(load, file, found, stop), signal);
+      await journal.step(client, step, () => noteFound(client, journal, plan, found));
     }
     tellProgress(batch.length, batch.reduce((sum, { size }) => sum + size, 0));
     batch = [];
@@ -71,7 +71,12 @@ export function ownPrefixes(realm: number): [PlannedFile['area'], string][] {
   return [['files', `${realm}/`], ['files', `thumbnail/${realm}/`], ['avatars', `${realm}/`]];
 }
 
-async function copy({ source, target, plan }: FileLoad, file: PlannedFile, found: Found, signal: AbortSignal): Promise<void> {
+export interface FileCopy extends Pick<FileLoad, 'source' | 'plan'> {
+  readonly target: Pick<FileTarget, 'put' | 'write'>;
+}
+
+/** One file, and what is made of it. */
+export async function copyFile({ source, target, plan }: FileCopy, file: PlannedFile, found: Found, signal: AbortSignal): Promise<void> {
   const from = join(source.directory, file.path);
   await target.put(file, from, signal);
   const { area, key, image, attributes } = file;
@@ -97,8 +102,18 @@ async function copy({ source, target, plan }: FileLoad, file: PlannedFile, found
     if (size === undefined || size.frames === 1) return;
     found.animated.add(image.fileName);
     const still = await stillImage(from);
-    if (still !== undefined) await target.write(area, `${plan.newRealm}/emoji/images/still/${image.fileName.replace(/\.[^.]*$/, '')}.png`, still, png, signal);
+    if (still !== undefined) await target.write(area, stillKey(image.fileName, plan), still, png, signal);
   }
+}
+
+/** All keys under which something may lie of this file. */
+export function keysOf({ key, image, path }: PlannedFile, plan: FilePlanContext): string[] {
+  if (image?.kind === 'avatar') return [key, ...Object.keys(SIDES).map((size) => avatarKeyOf(key, size as AvatarSize, plan))];
+  return image?.kind === 'emoji' && !path.endsWith('.original') ? [key, stillKey(image.fileName, plan)] : [key];
+}
+
+function stillKey(fileName: string, { newRealm }: FilePlanContext): string {
+  return `${newRealm}/emoji/images/still/${fileName.replace(/\.[^.]*$/, '')}.png`;
 }
 
 /** @param key of the original, or of the small picture */
@@ -107,7 +122,8 @@ function avatarKeyOf(key: string, size: AvatarSize, plan: FilePlanContext): stri
   return size === '.png' && hasBareAvatars(plan) ? base : `${base}${size}`;
 }
 
-async function note({ client, journal, plan }: FileLoad, { animated, brokenAvatars }: Found): Promise<void> {
+/** In the transaction of the caller. */
+export async function noteFound(client: pg.Client, journal: Pick<LoadJournal, 'note'>, plan: FilePlanContext, { animated, brokenAvatars }: Found): Promise<void> {
   if (animated.size > 0) {
     const { rows } = await client.query<{ id: number }>('SELECT id::float8 AS id FROM zerver_realmemoji WHERE realm_id = $1 AND file_name = ANY ($2)', [plan.newRealm, [...animated]]);
     await journal.note(client, 'animated', rows.map(({ id }) => id));

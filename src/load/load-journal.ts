@@ -26,6 +26,17 @@ export interface IdRange {
   readonly count: number;
 }
 
+/** What is known of a load that is finished, beside what its journal had. */
+export interface LoadedIdentity extends LoadIdentity {
+  /** Of the export. */
+  readonly directory: string;
+  readonly realmId: number;
+  /** The last transaction that wrote to the realm, as txid_current() numbers it; all others of the load are older. */
+  readonly transaction: string;
+  /** Of the cluster in which that number holds; null where the role may not ask. */
+  readonly system: string | null;
+}
+
 export class LoadJournal extends CopyInJournal<LoadIdentity> {
   static async create(client: pg.Client, identity: LoadIdentity): Promise<LoadJournal> {
     return new LoadJournal(await beginJournal(client, schemaOf(identity.subdomain), 'realmlift is loading a realm, which is not complete: load it again with --resume, or remove it with --undo.', identity, (schema) => `
@@ -42,6 +53,26 @@ export class LoadJournal extends CopyInJournal<LoadIdentity> {
   }
 
   /**
+   * Leaves the journal as the record of a finished load, which `load --update` needs, under a name of its own. In the transaction of the
+   * caller. Whoever owns Zulip's tables may read it, for it is in that role's backups.
+   */
+  async keep(client: pg.Client, loaded: LoadedIdentity): Promise<string> {
+    const record = client.escapeIdentifier(recordOf(this.identity.subdomain));
+    await client.query(`
+      DROP SCHEMA IF EXISTS ${record} CASCADE;
+      ALTER SCHEMA ${this.schema} RENAME TO ${record};
+      COMMENT ON SCHEMA ${record} IS 'What realmlift load --update must know of the realm that was loaded. Nothing else needs it: when no update is to come, DROP SCHEMA … CASCADE.';
+      DROP TABLE ${record}.done, ${record}.later, ${record}.client;
+      UPDATE ${record}.run SET identity = ${client.escapeLiteral(JSON.stringify(loaded))};
+      CREATE TABLE ${record}.written ("table" text PRIMARY KEY, rows bigint NOT NULL, digest text);
+      CREATE TABLE ${record}.file (kind text NOT NULL, area text NOT NULL, key text NOT NULL, PRIMARY KEY (kind, area, key))`);
+    const { rows: [owner] } = await client.query<{ name: string }>("SELECT pg_get_userbyid(relowner) AS name FROM pg_class WHERE oid = 'zerver_realm'::regclass");
+    const role = client.escapeIdentifier(owner?.name ?? '');
+    await client.query(`GRANT USAGE ON SCHEMA ${record} TO ${role}; GRANT SELECT ON ALL TABLES IN SCHEMA ${record} TO ${role}; GRANT SELECT ON ALL SEQUENCES IN SCHEMA ${record} TO ${role}`);
+    return record;
+  }
+
+  /**
    * Does `work` in a transaction of a server that nobody has migrated since the load began.
    *
    * @throws RealmliftError TARGET_MIGRATED, what `work` throws
@@ -52,6 +83,14 @@ export class LoadJournal extends CopyInJournal<LoadIdentity> {
         throw new RealmliftError('TARGET_MIGRATED', 'load', 'the new server was migrated since the load began', { hint: 'remove what was loaded with --undo, and export again from a server of its version' });
       }
       await work();
+    });
+  }
+
+  /** The last step, which leaves no journal: its commit is waited for, and with it all before it are safe on the server's disk. */
+  async finishLoad(client: pg.Client, last: () => Promise<void>): Promise<void> {
+    await this.transaction(client, async () => {
+      await client.query('SET LOCAL synchronous_commit = on');
+      await last();
     });
   }
 
@@ -117,4 +156,9 @@ export async function appliedMigrations(client: pg.Client): Promise<string> {
 
 function schemaOf(subdomain: string): string {
   return `realmlift_load_${subdomain}`;
+}
+
+/** The schema in which a finished load is recorded. */
+export function recordOf(subdomain: string): string {
+  return `realmlift_loaded_${subdomain}`;
 }

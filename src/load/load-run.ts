@@ -2,6 +2,7 @@
  * One run of a load, as a table of contents: rights -> journal and ids -> tables that refer to one another -> all others, several at a time
  * -> the last step, which shows the realm.
  */
+import { resolve } from 'node:path';
 import type pg from 'pg';
 import { runTasks, type SessionTask } from '../snapshot/session-pool.js';
 import { targetFault } from '../copy/target-fault.js';
@@ -26,6 +27,7 @@ import { finishRealm } from './last-step.js';
 import { loadFiles } from './load-files.js';
 import { appliedMigrations, LoadJournal, type LoadIdentity } from './load-journal.js';
 import { loadOrder, type LoadOrder } from './load-order.js';
+import { recordLoad } from './load-record.js';
 import { placeOf, type LoadRequest, type LoadResult } from './load-request.js';
 import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource } from './load-source.js';
 import { messageTasks, tableTask } from './load-tasks.js';
@@ -114,9 +116,10 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
     }
     await analyze(setup, order);
     tellPhase(STEPS.last, 'steps');
-    await journal.finish(client, async () => {
+    await journal.finishLoad(client, async () => {
       for (const table of order.last) await loader.table(client, table, stop);
       await finishRealm(client, realm, journal, has);
+      await recordLoad(client, journal, { directory: resolve(source.source.directory), realmId: realm.id, tables: schema.tables });
     });
     const images = has('zerver_imageattachment', 'realm_id') ? await countOf(client, 'SELECT count(*) AS n FROM zerver_imageattachment WHERE realm_id = $1', realm.id) : 0;
     return { realmId: realm.id, rows: source.rows, deactivated: realm.deactivated, outside: rewrite.outside.total, files, images };

@@ -22,6 +22,8 @@ export interface MessageFile {
   readonly listed: ManifestFile;
   /** Rows of usermessages in the files before it. */
   readonly usermessagesBefore: number;
+  readonly messages: number;
+  readonly usermessages: number;
 }
 
 export interface LoadSource {
@@ -49,7 +51,7 @@ export async function readLoadSource(source: LoadableExport, files: readonly Tab
     // Reading is synchronous: between two files the program hears signals and its connections.
     await setImmediate();
     for (const file of eachTableFile(source, [listed])) {
-      messages.push({ listed, usermessagesBefore: rows.get(USERMESSAGES) ?? 0 });
+      messages.push({ listed, usermessagesBefore: rows.get(USERMESSAGES) ?? 0, messages: file.count(MESSAGES), usermessages: file.count(USERMESSAGES) });
       for (const table of file.tables) {
         messageTables.add(table);
         add(table, file.count(table));

@@ -18,16 +18,21 @@ export async function reserveIds(client: pg.Client, journal: LoadJournal, tables
   await journal.step(client, 'ids', async () => {
     for (const [table, count] of counts) {
       if (count === 0) continue;
-      const sequence = tables.sequences.get(table);
-      if (sequence === undefined) throw new RealmliftError('NO_SEQUENCE', 'load', 'the new server has no sequence for its ids', { table });
-      await passRows(client, tables, table, sequence);
-      // Without a gap, the id less its number among those that are taken stays the same.
-      const { rows } = await client.query<{ first: number; count: number }>(`
-        SELECT min(id)::float8 AS first, count(*)::float8 AS count
-        FROM (SELECT nextval($1::regclass) AS id, n FROM generate_series(1, $2::bigint) AS n) AS taken GROUP BY id - n ORDER BY 1`, [sequence, count]);
-      for (const range of rows) await journal.addIds(client, { table, ...range });
+      for (const range of await takeIds(client, tables, table, count)) await journal.addIds(client, range);
     }
   });
+}
+
+/** @throws RealmliftError NO_SEQUENCE */
+export async function takeIds(client: pg.Client, tables: TargetTables, table: string, count: number): Promise<IdRange[]> {
+  const sequence = tables.sequences.get(table);
+  if (sequence === undefined) throw new RealmliftError('NO_SEQUENCE', 'load', 'the new server has no sequence for its ids', { table });
+  await passRows(client, tables, table, sequence);
+  // Without a gap, the id less its number among those that are taken stays the same.
+  const { rows } = await client.query<{ first: number; count: number }>(`
+    SELECT min(id)::float8 AS first, count(*)::float8 AS count
+    FROM (SELECT nextval($1::regclass) AS id, n FROM generate_series(1, $2::bigint) AS n) AS taken GROUP BY id - n ORDER BY 1`, [sequence, count]);
+  return rows.map((range) => ({ table, ...range }));
 }
 
 /** A sequence that stands below its table's rows, as after a careless restore, would give out ids that are taken. */

@@ -15,6 +15,7 @@ import { CopyText } from './copy-text.js';
 import { importRules, type Rules } from './import-rules.js';
 import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource, type MessageFile } from './load-source.js';
 import type { ReservedIds } from './reserved-ids.js';
+import { ServerRows } from './server-rows.js';
 import { encoderOf, layoutOf, type Schema, type TableLayout } from './table-layout.js';
 import { qualify } from './target-tables.js';
 
@@ -39,20 +40,14 @@ export interface LoaderContext {
 export class TableLoader {
   readonly #context: LoaderContext;
   readonly #rules: Rules;
-  readonly #botUsers: ReadonlySet<number>;
-  readonly #botRecipients: ReadonlySet<number>;
-  readonly #groups: ReadonlySet<number>;
-  readonly #groupRecipients: ReadonlySet<number>;
+  readonly #there: ServerRows;
   /** Rows that were loaded, by table. */
   readonly rows = new Map<string, number>();
 
   constructor(context: LoaderContext) {
     this.#context = context;
     this.#rules = importRules(context.rewrite, context.source.files);
-    this.#botUsers = new Set([...context.bots.values()].map(({ user }) => user));
-    this.#botRecipients = new Set([...context.bots.values()].map(({ recipient }) => recipient));
-    const known = (table: string): Set<number> => new Set((context.known[table] ?? []).map(([, id]) => id));
-    [this.#groups, this.#groupRecipients] = [known('zerver_huddle'), known('zerver_recipient')];
+    this.#there = new ServerRows(context.bots, context.known);
   }
 
   /** All that the export holds of a table of the database but what is in messages files. */
@@ -100,24 +95,13 @@ export class TableLoader {
     let rows = 0;
     for (const row of file.rows(name)) {
       fields.split(rewriter.rewrite(row));
-      if (this.#isThere(layout.table, rewriter.newId, fields)) continue;
+      if (this.#there.has(layout.table, rewriter.newId, fields)) continue;
       encoder.encode(fields, out);
       rows++;
       if (out.full) yield out.take();
     }
     yield out.take();
     this.rows.set(layout.table, (this.rows.get(layout.table) ?? 0) + rows);
-  }
-
-  /** What belongs to system bots alone the new server has, or keeps for itself. */
-  #isThere(table: string, id: number, fields: RowFields): boolean {
-    switch (table) {
-      case 'zerver_huddle': return this.#groups.has(id);
-      case 'zerver_recipient': return this.#botRecipients.has(id) || this.#groupRecipients.has(id);
-      case 'zerver_subscription': return this.#groupRecipients.has(fields.integerOf('recipient')) || this.#botUsers.has(fields.integerOf('user_profile')) && this.#botRecipients.has(fields.integerOf('recipient'));
-      case 'analytics_usercount': return this.#botUsers.has(fields.integerOf('user'));
-      default: return false;
-    }
   }
 
   async #list(client: pg.Client, table: string, signal: AbortSignal): Promise<void> {

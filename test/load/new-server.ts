@@ -47,7 +47,7 @@ export async function undo(url: string, uploads: string, choices: Partial<LoadRe
 }
 
 /**
- * A digest of each of Zulip's tables, its rows and its indexes and constraints, and what schemas of loads there are.
+ * A digest of each of Zulip's tables, its rows and its indexes and constraints, and what schemas of unfinished loads there are.
  *
  * @param except rows that are not to count, by table, as SQL over `t`
  */
@@ -63,7 +63,7 @@ export async function digests(url: string, except: Readonly<Record<string, strin
     const { rows: [schema] } = await client.query<{ text: string }>(`
       SELECT (SELECT string_agg(pg_get_indexdef(indexrelid), E'\\n' ORDER BY indexrelid::regclass::text) FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE c.relnamespace = 'zulip'::regnamespace)
         || (SELECT string_agg(conrelid::regclass || ' ' || conname || pg_get_constraintdef(oid), E'\\n' ORDER BY conrelid::regclass::text, conname) FROM pg_constraint WHERE connamespace = 'zulip'::regnamespace)
-        || coalesce((SELECT string_agg(nspname, ',') FROM pg_namespace WHERE nspname LIKE 'realmlift%'), '') AS text`);
+        || coalesce((SELECT string_agg(nspname, ',') FROM pg_namespace WHERE nspname LIKE 'realmlift\\_load\\_%'), '') AS text`);
     return { ...found, schema: createHash('md5').update(schema?.text ?? '').digest('hex') };
   });
 }

@@ -1,0 +1,109 @@
+/**
+ * What a finished load leaves in the new server's database for `load --update`: its journal under another name (ids, clients, what the
+ * files told), which transaction was its last, and what it had written, table by table.
+ */
+import type pg from 'pg';
+import { RealmliftError } from '../errors.js';
+import { recordOf, type IdRange, type LoadedIdentity, type LoadJournal, type Note } from './load-journal.js';
+import { realmCensus, type Counted } from './realm-census.js';
+import type { TargetTables } from './target-tables.js';
+
+/** `coming`: put before the rows that need it; `going`: of rows that are gone; `replaced`: a file of the export whose like, under the same name, is to be overwritten. */
+export type FileState = 'coming' | 'going' | 'replaced';
+
+export interface RecordedFile {
+  readonly area: string;
+  readonly key: string;
+}
+
+/** In the last transaction of a load, which thereby has its record and no journal. */
+export async function recordLoad(client: pg.Client, journal: LoadJournal, { directory, realmId, tables }: { readonly directory: string; readonly realmId: number; readonly tables: TargetTables }): Promise<void> {
+  const schema = await journal.keep(client, { ...journal.identity, directory, realmId, ...await lastTransaction(client) });
+  await writeCensus(client, schema, tables, realmId);
+}
+
+/** Of the transaction that is under way. */
+export async function lastTransaction(client: pg.Client): Promise<Pick<LoadedIdentity, 'transaction' | 'system'>> {
+  const { rows: [row] } = await client.query<{ transaction: string; permitted: boolean }>("SELECT txid_current()::text AS transaction, has_function_privilege('pg_control_system()', 'EXECUTE') AS permitted");
+  return { transaction: row?.transaction ?? '', system: row?.permitted === true ? await systemOf(client) : null };
+}
+
+async function systemOf(client: pg.Client): Promise<string | null> {
+  return (await client.query<{ system: string }>('SELECT system_identifier::text AS system FROM pg_control_system()')).rows[0]?.system ?? null;
+}
+
+async function writeCensus(client: pg.Client, schema: string, tables: TargetTables, realmId: number): Promise<void> {
+  const census = await realmCensus(client, tables, realmId, undefined, 'all');
+  await client.query(`INSERT INTO ${schema}.written ("table", rows, digest) SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])`, [census.map(({ table }) => table), census.map(({ rows }) => rows), census.map(({ digest }) => digest ?? null)]);
+}
+
+export class LoadRecord {
+  readonly schema: string;
+  readonly identity: LoadedIdentity;
+
+  private constructor(schema: string, identity: LoadedIdentity) {
+    [this.schema, this.identity] = [schema, identity];
+  }
+
+  /** @returns undefined when there is none @throws RealmliftError RIGHT_MISSING */
+  static async find(client: pg.Client, subdomain: string): Promise<LoadRecord | undefined> {
+    const schema = client.escapeIdentifier(recordOf(subdomain));
+    const { rows: [known] } = await client.query<{ there: boolean; own: boolean }>('SELECT true AS there, pg_has_role(nspowner, \'USAGE\') AS own FROM pg_namespace WHERE nspname = $1', [recordOf(subdomain)]);
+    if (known === undefined) return undefined;
+    if (!known.own) throw new RealmliftError('RIGHT_MISSING', 'load', `the record of the load, the schema ${recordOf(subdomain)}, belongs to another role`, { hint: 'update as the role that loaded the realm' });
+    const { rows: [run] } = await client.query<{ identity: LoadedIdentity }>(`SELECT identity FROM ${schema}.run`);
+    return run === undefined ? undefined : new LoadRecord(schema, run.identity);
+  }
+
+  /** In the order of the rows of the export that was loaded. */
+  async ids(client: pg.Client): Promise<IdRange[]> {
+    return (await client.query<IdRange>(`SELECT "table", first::float8, count::float8 FROM ${this.schema}.ids ORDER BY n`)).rows;
+  }
+
+  async written(client: pg.Client): Promise<Map<string, Pick<Counted, 'rows'> & { readonly digest: string | null }>> {
+    const { rows } = await client.query<{ table: string; rows: number; digest: string | null }>(`SELECT "table", rows::float8, digest FROM ${this.schema}.written`);
+    return new Map(rows.map(({ table, ...counted }) => [table, counted]));
+  }
+
+  async notes(client: pg.Client, kind: Note): Promise<number[]> {
+    return (await client.query<{ id: number }>(`SELECT id::float8 FROM ${this.schema}.note WHERE kind = $1 ORDER BY id`, [kind])).rows.map(({ id }) => id);
+  }
+
+  async note(client: pg.Client, kind: Note, ids: readonly number[]): Promise<void> {
+    await client.query(`INSERT INTO ${this.schema}.note SELECT $1, unnest($2::bigint[]) ON CONFLICT DO NOTHING`, [kind, ids]);
+  }
+
+  async forget(client: pg.Client, kind: Note, ids: readonly number[]): Promise<void> {
+    await client.query(`DELETE FROM ${this.schema}.note WHERE kind = $1 AND id = ANY ($2)`, [kind, ids]);
+  }
+
+  async addFiles(client: pg.Client, state: FileState, files: readonly RecordedFile[]): Promise<void> {
+    await client.query(`INSERT INTO ${this.schema}.file SELECT $1, * FROM unnest($2::text[], $3::text[]) ON CONFLICT DO NOTHING`, [state, files.map(({ area }) => area), files.map(({ key }) => key)]);
+  }
+
+  async files(client: pg.Client, state: FileState): Promise<RecordedFile[]> {
+    return (await client.query<RecordedFile>(`SELECT area, key FROM ${this.schema}.file WHERE kind = $1 ORDER BY area, key`, [state])).rows;
+  }
+
+  async forgetFiles(client: pg.Client, state: FileState): Promise<void> {
+    await client.query(`DELETE FROM ${this.schema}.file WHERE kind = $1`, [state]);
+  }
+
+  /** The realm is that of another export now. @param ids undefined leaves them */
+  async rename(client: pg.Client, loaded: Pick<LoadedIdentity, 'directory' | 'exportDigest'>): Promise<void> {
+    await client.query(`UPDATE ${this.schema}.run SET identity = identity || $1::jsonb`, [JSON.stringify(loaded)]);
+  }
+
+  /** In the transaction of an update, as its last statement. */
+  async renew(client: pg.Client, loaded: Omit<LoadedIdentity, 'transaction' | 'system'>, tables: TargetTables, ids: readonly IdRange[]): Promise<void> {
+    await client.query(`UPDATE ${this.schema}.run SET identity = $1`, [JSON.stringify({ ...loaded, ...await lastTransaction(client) })]);
+    await client.query(`TRUNCATE ${this.schema}.ids, ${this.schema}.written`);
+    // As many as there are rows among others, at worst.
+    const AT_ONCE = 50_000;
+    for (let from = 0; from < ids.length; from += AT_ONCE) {
+      const some = ids.slice(from, from + AT_ONCE);
+      await client.query(`INSERT INTO ${this.schema}.ids ("table", first, count) SELECT t, f, c FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS range(t, f, c, n) ORDER BY n`, [some.map(({ table }) => table), some.map(({ first }) => first), some.map(({ count }) => count)]);
+    }
+    await writeCensus(client, this.schema, tables, loaded.realmId);
+  }
+}

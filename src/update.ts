@@ -1,0 +1,156 @@
+/** `realmlift load --update`: checks first, and then all that update/update-run.ts tells, in one transaction. */
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type pg from 'pg';
+import { inTransaction } from './copy/copy-in-journal.js';
+import { targetFault } from './copy/target-fault.js';
+import { EXIT, RealmliftError } from './errors.js';
+import { checkBots, checkExport, checkRights } from './load/check-load.js';
+import { openFileTarget } from './load/open-file-target.js';
+import { appliedMigrations, LoadJournal, lockLoad } from './load/load-journal.js';
+import { LoadRecord } from './load/load-record.js';
+import { placeOf, type LoadRequest } from './load/load-request.js';
+import { NOT_LOADED, readLoadSource, type LoadSource } from './load/load-source.js';
+import { makeClients } from './load/new-clients.js';
+import { tellUpdateAhead } from './load/load-steps.js';
+import type { Schema } from './load/table-layout.js';
+import { LISTS } from './load/table-loader.js';
+import { targetSession, useTarget } from './load/target-session.js';
+import { readTargetTables } from './load/target-tables.js';
+import { MANIFEST } from './package/manifest.js';
+import { digestOf } from './package/part-file.js';
+import { withTableFiles } from './pipe/opened-tables.js';
+import { findSchema, readCatalog } from './plan/catalog.js';
+import { loadRegistry } from './plan/registry.js';
+import { readTarget } from './remap/target-server.js';
+import { removeFiles, settleFiles } from './update/file-changes.js';
+import { holdSame, openEarlier, openLater } from './update/fitting-exports.js';
+import { runUpdate, type Updated, type UpdateSetup } from './update/update-run.js';
+import { refuseUsed } from './update/used-since.js';
+
+export interface UpdateRequest extends LoadRequest {
+  /** The directory of the export that was loaded; undefined looks where the load found it. */
+  readonly base: string | undefined;
+}
+
+export interface UpdateResult extends Omit<Updated, 'fileSide' | 'deactivated'> {
+  readonly realmId: number;
+  readonly subdomain: string;
+  /** False when the realm was that of the export already. */
+  readonly differed: boolean;
+  /** As exported; undefined where nothing differed. */
+  readonly deactivated: boolean | undefined;
+}
+
+const NOTHING = { added: 0, changed: 0, removed: 0, renumbered: 0, files: 0, filesRemoved: 0, deactivated: undefined };
+
+/**
+ * Brings a realm that was loaded to the state of a later export.
+ *
+ * @throws RealmliftError UPDATE_UNKNOWN, UPDATE_BASE, UPDATE_OF_ANOTHER, UPDATE_REFUSED, LOAD_UNFINISHED, TARGET_MIGRATED, those of a load
+ */
+export async function updateLoad(directory: string, request: UpdateRequest, stop: AbortSignal): Promise<UpdateResult> {
+  const client = await targetSession(request.target, undefined);
+  try {
+    const schemaName = await findSchema(client);
+    await useTarget(client, schemaName);
+    await lockLoad(client, request.subdomain);
+    const record = await recordOf(client, request);
+    const migrations = await refuseMigrated(client, record);
+    return await update(client, schemaName, record, migrations, directory, request, stop).catch((error: unknown) => { throw targetFault(error, 'update', 'load'); });
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+async function update(client: pg.Client, schemaName: string, record: LoadRecord, migrations: string, directory: string, request: UpdateRequest, stop: AbortSignal): Promise<UpdateResult> {
+  const { realmId, subdomain } = record.identity;
+  const target = await openFileTarget(request.files, request.fileJobs, request.fromBuckets);
+  try {
+    const isThere = existsSync(join(directory, MANIFEST)) && (await digestOf(join(directory, MANIFEST))).sha256 === record.identity.exportDigest;
+    const earlier = await openEarlier(isThere ? directory : request.base, record.identity);
+    const later = await openLater(directory, earlier.directory);
+    // An update that was killed behind its last transaction has files to see to.
+    const isSettled = (await record.files(client, 'replaced')).length === 0;
+    if (isSettled && (isThere || await holdSame(earlier, later))) {
+      if (!request.dryRun) {
+        await record.rename(client, { directory: resolve(directory), exportDigest: later.digest });
+        await removeFiles(client, record, 'going', target);
+      }
+      return { ...NOTHING, realmId, subdomain, differed: false };
+    }
+    tellUpdateAhead(request.dryRun);
+    await checkExport(directory, request, true);
+    return await withTableFiles(async (open) => {
+      const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };
+      if (request.dryRun) {
+        await refuseUsed(client, schema.tables, record);
+        return { ...NOTHING, realmId, subdomain, differed: true };
+      }
+      const server = await readTarget(request.target, schema.registry);
+      checkBots(server);
+      const [was, is] = [await readLoadSource(earlier, open(earlier)), await readLoadSource(later, open(later))];
+      await checkRights(client, schema.tables, writtenTables([was, is], schema));
+      const clients = await makeClients(client, is.files);
+      const noting = await targetSession(request.target, schemaName);
+      const setup: UpdateSetup = {
+        context: { client, schema, server, clients, taken: await record.ids(client), salt: request.salt, realmName: request.realmName ?? record.identity.realmName, subdomain },
+        record, earlier: was, later: is, target, place: request.files.kind, fileJobs: request.fileJobs, noting, migrations,
+      };
+      try {
+        // Of a run that was killed before its transaction was over.
+        await removeFiles(client, record, 'coming', target);
+        const updated = await changeAll(setup, stop);
+        await settleFiles(client, record, updated.fileSide, target, stop);
+        const { added, changed, removed, renumbered, files, filesRemoved, deactivated } = updated;
+        return { added, changed, removed, renumbered, files, filesRemoved, deactivated, realmId, subdomain, differed: true };
+      } finally {
+        await noting.end().catch(() => undefined);
+      }
+    });
+  } finally {
+    target.close();
+  }
+}
+
+function writtenTables(sources: readonly LoadSource[], { registry, tables }: Schema): string[] {
+  const names = sources.flatMap(({ rows }) => [...rows.keys()]).filter((name) => !NOT_LOADED.has(name)).map((name) => registry.tables.get(name)?.table ?? name);
+  return [...new Set([...names, ...Object.keys(LISTS), 'zerver_client', 'zerver_imageattachment', 'zerver_realmauditlog'])].filter((table) => tables.columns.has(table));
+}
+
+async function changeAll(setup: UpdateSetup, stop: AbortSignal): Promise<Updated> {
+  const { context: { client }, record, target, noting } = setup;
+  let updated: Updated | undefined;
+  try {
+    await inTransaction(client, async () => {
+      await client.query('SET LOCAL synchronous_commit = on');
+      updated = await runUpdate(setup, stop);
+    });
+    return updated as unknown as Updated;
+  } catch (error) {
+    // If this fails too, the next update does it.
+    await removeFiles(noting, record, 'coming', target).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** @throws RealmliftError UPDATE_UNKNOWN, LOAD_UNFINISHED, LOAD_OF_ANOTHER */
+async function recordOf(client: pg.Client, { subdomain, files }: UpdateRequest): Promise<LoadRecord> {
+  if ((await LoadJournal.find(client, subdomain)) !== undefined) {
+    throw new RealmliftError('LOAD_UNFINISHED', 'load', `the load of ${subdomain} is unfinished`, { hint: 'finish it with --resume of the export that was begun, and update it then', exit: EXIT.nothingExported });
+  }
+  const record = await LoadRecord.find(client, subdomain);
+  const there = record === undefined ? 0 : (await client.query('SELECT FROM zerver_realm WHERE id = $1 AND string_id = $2', [record.identity.realmId, subdomain])).rowCount;
+  if (record === undefined || there === 0) {
+    throw new RealmliftError('UPDATE_UNKNOWN', 'load', record === undefined ? `nothing is known of a load of ${subdomain} on the new server` : `the realm ${subdomain} that was loaded is not on the new server any more`, { hint: 'an update needs a realm that realmlift load has loaded; load the export without --update', exit: EXIT.nothingExported });
+  }
+  if (placeOf(files) !== record.identity.files) throw new RealmliftError('LOAD_OF_ANOTHER', 'load', `the files of this load went to ${record.identity.files}`, { hint: 'name that place', exit: EXIT.nothingExported });
+  return record;
+}
+
+/** @returns the server's migrations @throws RealmliftError TARGET_MIGRATED */
+async function refuseMigrated(client: pg.Client, { identity }: LoadRecord): Promise<string> {
+  const migrations = await appliedMigrations(client);
+  if (migrations === identity.migrations) return migrations;
+  throw new RealmliftError('TARGET_MIGRATED', 'load', 'the new server was migrated since the realm was loaded', { hint: 'remove the realm there (manage.py delete_realm), export from a server of its version, and load that', exit: EXIT.nothingExported });
+}

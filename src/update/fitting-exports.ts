@@ -1,0 +1,62 @@
+/** Which two exports an update is between: the one that was loaded, and a later one of the same. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { EXIT, RealmliftError } from '../errors.js';
+import { openLoadable, type LoadableExport } from '../load/loadable-export.js';
+import type { LoadedIdentity } from '../load/load-journal.js';
+import { MANIFEST, readManifest, type ManifestHeader } from '../package/manifest.js';
+
+/** What both must be the same in. */
+const SAME: readonly (readonly [keyof ManifestHeader, string])[] = [['realm', 'realm'], ['realm_id', 'realm'], ['mode', 'mode'], ['zulip_version', 'version of Zulip'], ['options', 'choices']];
+
+/**
+ * The export that was loaded.
+ *
+ * @param named by the user; undefined looks where the load found it
+ * @throws RealmliftError UPDATE_BASE
+ */
+export async function openEarlier(named: string | undefined, { directory, exportDigest, subdomain }: LoadedIdentity): Promise<LoadableExport> {
+  const from = named ?? directory;
+  if (!existsSync(join(from, MANIFEST))) throw base(`the export that ${subdomain} was loaded from is not in ${from}`, 'name its directory with --base');
+  const earlier = await openLoadable(from);
+  if (earlier.digest !== exportDigest) throw base(`${from} is not the export that ${subdomain} was loaded from, or was changed since`, 'name the directory of that export with --base');
+  return earlier;
+}
+
+/** @throws RealmliftError NOT_AN_EXPORT, UPDATE_OF_ANOTHER and as {@link openLoadable} */
+export async function openLater(directory: string, earlier: string): Promise<LoadableExport> {
+  const later = await openLoadable(directory);
+  const [was, is] = [(await readManifest(join(earlier, MANIFEST))).header, (await headerOf(directory))];
+  const differs = SAME.find(([key]) => JSON.stringify(was[key]) !== JSON.stringify(is[key]));
+  if (differs !== undefined) throw another(`${directory} is not of the same ${differs[1]} as the export that was loaded`);
+  if (Date.parse(is.snapshot.taken_at) < Date.parse(was.snapshot.taken_at)) throw another(`${directory} is older than the export that was loaded`);
+  return later;
+}
+
+async function headerOf(directory: string): Promise<ManifestHeader> {
+  if (existsSync(join(directory, MANIFEST))) return (await readManifest(join(directory, MANIFEST))).header;
+  throw another(`${directory} has no manifest.json`);
+}
+
+/** Is every file of the one a file of the other? But for what names the run. */
+export async function holdSame(earlier: LoadableExport, later: LoadableExport): Promise<boolean> {
+  const top = ({ top: files }: LoadableExport): string => JSON.stringify([...files].filter(([name]) => !OF_THE_RUN.has(name)).map(([name, { sha256 }]) => [name, sha256]).sort());
+  const listed = (files: readonly { readonly path: string; readonly sha256: string }[]): string => JSON.stringify(files.map(({ path, sha256 }) => [path, sha256]));
+  if (top(earlier) !== top(later) || listed(earlier.messages) !== listed(later.messages) || listed([...earlier.records.values()]) !== listed([...later.records.values()])) return false;
+  const [before, after] = [earlier.areaFiles(), later.areaFiles()];
+  for (;;) {
+    const [was, is] = [await before.next(), await after.next()];
+    if (was.done === true || is.done === true) return was.done === is.done;
+    if (was.value.path !== is.value.path || was.value.sha256 !== is.value.sha256) return false;
+  }
+}
+
+const OF_THE_RUN: ReadonlySet<string> = new Set(['report.json']);
+
+function base(message: string, hint: string): RealmliftError {
+  return new RealmliftError('UPDATE_BASE', 'load', message, { hint, exit: EXIT.nothingExported });
+}
+
+function another(message: string): RealmliftError {
+  return new RealmliftError('UPDATE_OF_ANOTHER', 'load', message, { hint: 'an update takes a later export of realmlift of the same realm, made with the same choices (export --base EARLIER makes one); load any other afresh', exit: EXIT.nothingExported });
+}

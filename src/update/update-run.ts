@@ -1,0 +1,135 @@
+/**
+ * One update, as a table of contents: which rows are there -> ids for those that come -> what differs in the tables and the messages files ->
+ * files -> what a load finds out at its end -> the record. All that is seen is one transaction.
+ */
+import { resolve } from 'node:path';
+import type pg from 'pg';
+import { RealmliftError } from '../errors.js';
+import type { FileTarget } from '../load/file-target.js';
+import type { FilePlanContext } from '../load/file-plan.js';
+import { addImageAttachments } from '../load/image-attachments.js';
+import { IMAGE_TYPES } from '../load/image-types.js';
+import { finishRealm } from '../load/last-step.js';
+import type { LoadRecord } from '../load/load-record.js';
+import { USERMESSAGES, type LoadSource } from '../load/load-source.js';
+import { realmState } from '../load/realm-state.js';
+import { ReservedIds } from '../load/reserved-ids.js';
+import { isCounting } from '../load/realm-census.js';
+import { UPDATE_STEPS as STEPS } from '../load/load-steps.js';
+import { qualify } from '../load/target-tables.js';
+import { tellPhase } from '../narration.js';
+import { UNCHANGED } from '../remap/id-space.js';
+import { withScratchFiles } from '../remap/scratch-files.js';
+import { withTemporaryDirectory } from '../temporary-directory.js';
+import { assignIds } from './assign-ids.js';
+import { changeFiles, type FileSide } from './file-changes.js';
+import { changeMessages } from './message-changes.js';
+import { NumberedSpace } from './numbered-space.js';
+import { RowChanges } from './row-changes.js';
+import { boundedFiles, sideOf, surveySide, type Side, type SideContext, type Surveyed } from './sides.js';
+import { changeTables } from './table-changes.js';
+import { refuseUsed } from './used-since.js';
+
+/** So many temporary files hold the ids of one export. */
+const SCRATCH_FILES = 4;
+
+export interface UpdateSetup {
+  readonly context: SideContext;
+  readonly record: LoadRecord;
+  readonly earlier: LoadSource;
+  readonly later: LoadSource;
+  readonly target: FileTarget;
+  readonly place: FilePlanContext['place'];
+  readonly fileJobs: number;
+  /** Commits by itself. */
+  readonly noting: pg.Client;
+  readonly migrations: string;
+}
+
+export interface Updated {
+  readonly added: number;
+  readonly changed: number;
+  readonly removed: number;
+  readonly renumbered: number;
+  readonly files: number;
+  readonly filesRemoved: number;
+  readonly deactivated: boolean;
+  /** For what is to be done with files afterwards. */
+  readonly fileSide: FileSide;
+}
+
+/** In the transaction of the caller, whose session is that of the context. */
+export async function runUpdate(setup: UpdateSetup, signal: AbortSignal): Promise<Updated> {
+  const { context, record, earlier, later } = setup;
+  const { client, schema: { tables } } = context;
+  const { realmId } = record.identity;
+  await client.query('SET CONSTRAINTS ALL DEFERRED');
+  // Whoever comes now - every row that somebody writes names a user or the realm - waits for the end of this transaction.
+  await client.query('SELECT FROM zerver_realm WHERE id = $1 FOR UPDATE', [realmId]);
+  await client.query('SELECT FROM zerver_userprofile WHERE realm_id = $1 FOR UPDATE', [realmId]);
+  tellPhase(STEPS.used, 'steps');
+  await refuseUsed(client, tables, record);
+  return withTemporaryDirectory('update', (directory) => withScratchFiles(directory, SCRATCH_FILES * 2, async (fds) => {
+    tellPhase(STEPS.ids, 'steps');
+    const ids = new ReservedIds(context.taken, (table) => context.server.ids.limit(table));
+    const was = await surveySide(earlier, context, ids, fds.slice(0, SCRATCH_FILES));
+    const is = await surveySide(later, context, undefined, fds.slice(SCRATCH_FILES));
+    const { ranges, renumbered } = await assignIds(client, tables, { earlier: was, ids, later: is });
+    const newIds = new ReservedIds(ranges, (table) => context.server.ids.limit(table));
+    const sides = { earlier: sideOf(was, ids, context), later: sideOf(numbered(is, newIds), newIds, context) };
+    await removeOwn(setup);
+    const changes = new RowChanges(client, tables, directory, record.schema);
+    tellPhase(STEPS.rows, 'bytes', later.messages.reduce((sum, { listed }) => sum + listed.size, 0));
+    await changeTables({ schema: context.schema, ...sides, amended: new Set(await record.notes(client, 'broken avatar')) }, changes);
+    const usermessages = await changeMessages({ client, schema: context.schema, ...sides, earlierFiles: boundedFiles(was), laterFiles: boundedFiles(is), thorough: renumbered > 0 }, changes, signal);
+    await changes.insert(signal);
+    const { counts, fileSide } = await files(setup, sides, signal);
+    tellPhase(STEPS.last, 'steps');
+    const realm = realmState(later.files, realmId);
+    const has = (table: string, column: string): boolean => tables.columns.get(table)?.some(({ name }) => name === column) === true;
+    await finishRealm(client, realm, record, has);
+    const { directory: from, digest: exportDigest } = later.source;
+    await record.renew(client, { ...record.identity, realmName: context.realmName, directory: resolve(from), exportDigest, migrations: setup.migrations }, tables, [...ranges, ...usermessages]);
+    return { ...changes.counts, renumbered, files: counts.copied, filesRemoved: counts.removed, deactivated: realm.deactivated, fileSide };
+  })).catch((error: unknown) => { throw aboutReferences(error); });
+}
+
+function numbered(surveyed: Surveyed, ids: ReservedIds): Surveyed {
+  const spaces = new Map([...surveyed.survey.spaces].map(([table, space]) => [table, space === UNCHANGED || table === USERMESSAGES ? space : new NumberedSpace(space, (n) => ids.nth(table, n))]));
+  return { ...surveyed, survey: { ...surveyed.survey, spaces } };
+}
+
+/** What the load wrote down of itself, which is written anew, and what the server has counted since, which the later export says better. */
+async function removeOwn({ context: { client, schema: { tables } }, record }: UpdateSetup): Promise<void> {
+  const ofRealm = new Set((tables.references.get('zerver_realm') ?? []).filter(({ column }) => column === 'realm_id').map(({ table }) => table));
+  for (const table of ofRealm) {
+    if (table !== 'zerver_realmauditlog' && !isCounting(table)) continue;
+    await client.query(`DELETE FROM ${qualify(client, tables.schema, table)} AS t WHERE realm_id = $1 AND NOT EXISTS (SELECT FROM ${record.schema}.ids i WHERE i."table" = $2 AND t.id BETWEEN i.first AND i.first + i.count - 1)`, [record.identity.realmId, table]);
+  }
+}
+
+async function files({ context: { client, salt, server, schema: { tables } }, record, earlier, later, target, place, fileJobs, noting }: UpdateSetup, sides: { readonly earlier: Side; readonly later: Side }, signal: AbortSignal): Promise<{ readonly counts: { copied: number; removed: number }; readonly fileSide: FileSide }> {
+  tellPhase(STEPS.files, 'files');
+  const { realmId } = record.identity;
+  const { rows: [first] } = await client.query<{ owner: number | null }>('SELECT min(id)::float8 AS owner FROM zerver_userprofile WHERE realm_id = $1 AND is_active AND role = 100', [realmId]);
+  const side = (source: LoadSource, { rewrite: { survey } }: Side): FileSide => ({
+    source: source.source, plan: { oldRealm: survey.realmId, newRealm: realmId, users: survey.spaces.get('zerver_userprofile') ?? UNCHANGED, salt, zerverMigration: server.version.zerverMigration, place, owner: first?.owner ?? undefined },
+  });
+  const fileSide = side(later, sides.later);
+  const counts = await changeFiles({ client, noting, record, earlier: side(earlier, sides.earlier), later: fileSide, target, jobs: fileJobs }, signal);
+  const columns = tables.columns.get('zerver_imageattachment');
+  if (columns !== undefined) {
+    await client.query(`
+      DELETE FROM zerver_imageattachment i WHERE realm_id = $1 AND NOT EXISTS (
+        SELECT FROM zerver_attachment a WHERE a.path_id = i.path_id AND a.realm_id = $1 AND a.content_type = ANY ($2))`, [realmId, IMAGE_TYPES]);
+    await addImageAttachments(client, later.source, { old: sides.later.rewrite.survey.realmId, new: realmId }, columns.some(({ name }) => name === 'content_type'), signal);
+  }
+  return { counts, fileSide };
+}
+
+/** Rows that no load makes point to one that is to go. */
+function aboutReferences(error: unknown): unknown {
+  const { code, table } = error as { code?: string; table?: string };
+  if (code !== '23503') return error;
+  return new RealmliftError('UPDATE_REFUSED', 'load', `nothing was changed: rows of ${table ?? 'another table'} that the load did not make refer to rows that are gone`, { table, hint: 'somebody used the realm meanwhile: load the export afresh', cause: error });
+}
