@@ -15,6 +15,7 @@ import { withClient } from '../test/testbed/database-client.js';
 import { unpackArchive } from '../test/testbed/tar-archive.js';
 import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
 import { withBenchDatabase, type BenchDatabase } from './bench-database.js';
+import { meanwhile } from './meanwhile.js';
 import { measure, type Measured } from './measured-process.js';
 import { endedSessionsSeconds } from './server-processor.js';
 
@@ -23,23 +24,6 @@ const COPY = 'realmlift_bench_catch_up';
 
 const scale = Number(process.env.SCALE ?? 1);
 const runs = Number(process.env.RUNS ?? 3);
-
-/** Flags set in the whole history, for each 100,000 messages. */
-const FLAGS = 200;
-
-const REALM = "(SELECT id FROM zulip.zerver_realm WHERE string_id = 'acme')";
-
-/** A hundredth of the messages are written, half as many edited, at the young end. */
-const MEANWHILE = `
-  CREATE TEMP TABLE young AS SELECT m.id AS old, (SELECT max(id) FROM zulip.zerver_message) + row_number() OVER (ORDER BY m.id) AS new
-    FROM (SELECT id FROM zulip.zerver_message WHERE realm_id = ${REALM} ORDER BY id DESC LIMIT ${1000 * scale}) AS m;
-  INSERT INTO zulip.zerver_message SELECT r.* FROM young JOIN zulip.zerver_message m ON m.id = young.old, LATERAL jsonb_populate_record(m, jsonb_build_object('id', young.new)) AS r;
-  INSERT INTO zulip.zerver_usermessage (id, flags, message_id, user_profile_id)
-    SELECT (SELECT max(id) FROM zulip.zerver_usermessage) + row_number() OVER (ORDER BY young.new, u.id), 0, young.new, u.user_profile_id FROM young JOIN zulip.zerver_usermessage u ON u.message_id = young.old;
-  UPDATE zulip.zerver_message SET content = content || ' (edited)' WHERE id IN (SELECT old FROM young WHERE old % 2 = 0);
-  UPDATE zulip.zerver_usermessage SET flags = flags | 2 WHERE id IN (
-    SELECT um.id FROM zulip.zerver_usermessage um WHERE um.message_id IN (SELECT id FROM zulip.zerver_message WHERE realm_id = ${REALM}) ORDER BY md5(um.id::text) LIMIT ${FLAGS * scale});
-  ANALYZE zulip.zerver_message, zulip.zerver_usermessage`;
 
 class CatchUpBench {
   readonly #url: string;
@@ -62,7 +46,7 @@ class CatchUpBench {
   }
 
   async change(): Promise<void> {
-    await withClient(this.#url, async (client) => { await client.query(MEANWHILE); });
+    await withClient(this.#url, async (client) => { await client.query(meanwhile(scale)); });
   }
 
   async close(database: BenchDatabase): Promise<void> {

@@ -2,6 +2,9 @@
  * A load against the physical limit in the same run: COPY FROM of exactly the messages and usermessages that it brings, in two sessions, into the
  * same tables with the same indexes and foreign keys.
  *
+ * And `load --update` after a hundredth of the messages was written, half as many edited, and flags were set in the whole history, against
+ * a fresh load of that export.
+ *
  *   SCALE=1|10   messages: 100,000 or a million, with ten times as many usermessages
  *   RUNS=1       alternating runs of each measurement
  *   DATABASE_URL use this server instead of an embedded one
@@ -17,10 +20,13 @@ import { loadDump } from '../src/demo/dump-loader.js';
 import { unpackArchive } from '../test/testbed/tar-archive.js';
 import { AVATAR_SALT, NEW_SALT, testData } from '../test/testbed/test-data.js';
 import { withBenchDatabase, type BenchDatabase } from './bench-database.js';
+import { meanwhile } from './meanwhile.js';
 import { measure, type Measured } from './measured-process.js';
 
 const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
 const REALM = 'acme';
+/** A copy of the database, in which the realm goes on. */
+const SOURCE = 'bench_load_source';
 /** Is on the server in use before. */
 const OTHER = 'tiny';
 
@@ -48,9 +54,8 @@ class LoadBench {
   async prepare(): Promise<void> {
     const uploads = this.#path('uploads');
     if (!existsSync(uploads)) await unpackArchive(testData('zulip-11/local', 'uploads.tar.gz'), uploads);
-    await rm(this.#path('load-export'), { recursive: true, force: true });
-    await measure([process.execPath, CLI, 'export', '--realm', REALM, '--realm', OTHER, '--output', this.#path('load-export'), '--jobs', '2', '--uploads-dir', uploads, '--no-verify'],
-      { DATABASE_URL: this.#database.url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] });
+    await this.#create(SOURCE, new URL(this.#database.url).pathname.slice(1));
+    await this.#export('load-export', '--realm', REALM, '--realm', OTHER);
     await this.#create('bench_load_new', 'template0');
     await loadDump(this.#url('bench_load_new'), testData('zulip-11/new-server', 'database.sql.gz'));
     await this.#create('bench_load_other', 'bench_load_new');
@@ -79,6 +84,29 @@ class LoadBench {
     return (performance.now() - started) / 1000;
   }
 
+  /** The realm goes on, and is exported again. */
+  async change(): Promise<void> {
+    await withClient(this.#url(SOURCE), async (client) => { await client.query(meanwhile(scale)); });
+    await this.#export('load-later', '--realm', REALM);
+  }
+
+  /** Brings the realm that the last load brought to `database` to the later export. */
+  async update(database: string): Promise<Measured> {
+    return this.#command(database, REALM, '--update', join(this.#path('load-later'), REALM));
+  }
+
+  async fresh(): Promise<Measured> {
+    await this.#create('bench_load_fresh', 'bench_load_other');
+    await this.#emptyUploads('bench_load_fresh');
+    return this.#command('bench_load_fresh', REALM, join(this.#path('load-later'), REALM));
+  }
+
+  async #export(name: string, ...realms: string[]): Promise<void> {
+    await rm(this.#path(name), { recursive: true, force: true });
+    await measure([process.execPath, CLI, 'export', ...realms, '--output', this.#path(name), '--jobs', '2', '--uploads-dir', this.#path('uploads'), '--no-verify'],
+      { DATABASE_URL: this.#url(SOURCE), ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] });
+  }
+
   async #create(name: string, template: string): Promise<void> {
     await withClient(this.#url('postgres'), async (client) => {
       await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
@@ -88,10 +116,17 @@ class LoadBench {
   }
 
   async #run(database: string, realm: string): Promise<Measured> {
-    const uploads = this.#path(`uploads-${database}`);
-    await rm(uploads, { recursive: true, force: true });
-    await mkdir(uploads);
-    return measure([process.execPath, CLI, 'load', join(this.#path('load-export'), realm), '--target-url', this.#url(database), '--subdomain', realm, '--jobs', '2', '--uploads-dir', uploads], { ZULIP_AVATAR_SALT: NEW_SALT });
+    await this.#emptyUploads(database);
+    return this.#command(database, realm, join(this.#path('load-export'), realm));
+  }
+
+  async #emptyUploads(database: string): Promise<void> {
+    await rm(this.#path(`uploads-${database}`), { recursive: true, force: true });
+    await mkdir(this.#path(`uploads-${database}`));
+  }
+
+  async #command(database: string, realm: string, ...words: string[]): Promise<Measured> {
+    return measure([process.execPath, CLI, 'load', ...words, '--target-url', this.#url(database), '--subdomain', realm, '--jobs', '2', '--uploads-dir', this.#path(`uploads-${database}`)], { ZULIP_AVATAR_SALT: NEW_SALT });
   }
 
   async #psql(database: string, commands: readonly string[]): Promise<void> {
@@ -116,6 +151,10 @@ await withBenchDatabase(scale, ['interleaved'], async (database) => {
     peak = Math.max(peak, use.peak, empty.peak);
     console.log(`run ${run}: raw COPY FROM ${raw.toFixed(1)} s, into a server in use ${use.seconds.toFixed(1)} s (${(use.seconds / raw).toFixed(2)} x), into an empty one ${empty.seconds.toFixed(1)} s (${(empty.seconds / raw).toFixed(2)} x)`);
   }
+  await bench.change();
+  const updated = await bench.update('bench_load_use');
+  const fresh = await bench.fresh();
+  console.log(`a hundredth written, flags in the whole history: load --update ${updated.seconds.toFixed(1)} s (processor ${updated.processorSeconds.toFixed(1)} s, peak ${updated.peak.toFixed(0)} MiB), a fresh load ${fresh.seconds.toFixed(1)} s (processor ${fresh.processorSeconds.toFixed(1)} s): ${(updated.seconds / fresh.seconds).toFixed(2)} x`);
   const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
   console.log(`\nSCALE=${scale} on ${database.server}, ${cpus().length} cores, Node ${process.version}; medians of ${runs}`);
   console.log(`raw COPY FROM, two sessions   ${median(times.raw).toFixed(1)} s`);

@@ -11,7 +11,7 @@ import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './narrate.js';
-import { updateLoad, type UpdateResult } from '../update.js';
+import { updateLoad, type UpdateResult } from '../commands/update.js';
 import type { StopWords } from './stop-signals.js';
 import { thousands } from '../numbers.js';
 import { wholeNumber } from './whole-number.js';

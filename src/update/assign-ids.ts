@@ -5,7 +5,7 @@ import type { IdRange } from '../load/load-journal.js';
 import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource } from '../load/load-source.js';
 import { takeIds, type ReservedIds } from '../load/reserved-ids.js';
 import type { TargetTables } from '../load/target-tables.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import { refuseRange } from '../remap/assignment.js';
 import { spaceOf } from '../remap/reference-catalog.js';
 import { RangeList, eachId } from './range-list.js';

@@ -1,7 +1,7 @@
 /** Rows of messages files of the earlier export, with the ids that they have on the new server. */
 import { MESSAGES, USERMESSAGES } from '../load/load-source.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import { UNCHANGED } from '../remap/id-space.js';
 import type { BoundedFile, Side } from './sides.js';
 

@@ -4,7 +4,7 @@ import { MADE_ANEW } from '../load/import-rules.js';
 import { RowEncoder, type EncodedColumn } from '../load/row-encoder.js';
 import { encoderOf, layoutOf, type Schema, type TableLayout } from '../load/table-layout.js';
 import { LISTS } from '../load/table-loader.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import type { OwnIds } from '../remap/own-ids.js';
 import { RowRewriter } from '../remap/rewrite-row.js';

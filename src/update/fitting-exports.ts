@@ -25,17 +25,12 @@ export async function openEarlier(named: string | undefined, { directory, export
 
 /** @throws RealmliftError NOT_AN_EXPORT, UPDATE_OF_ANOTHER and as {@link openLoadable} */
 export async function openLater(directory: string, earlier: string): Promise<LoadableExport> {
-  const later = await openLoadable(directory);
-  const [was, is] = [(await readManifest(join(earlier, MANIFEST))).header, (await headerOf(directory))];
+  if (!existsSync(join(directory, MANIFEST))) throw new RealmliftError('NOT_AN_EXPORT', 'usage', `${directory} has no manifest.json`, { hint: 'an update takes the directory of a finished export of realmlift', exit: EXIT.usage });
+  const [was, is] = [(await readManifest(join(earlier, MANIFEST))).header, (await readManifest(join(directory, MANIFEST))).header];
   const differs = SAME.find(([key]) => JSON.stringify(was[key]) !== JSON.stringify(is[key]));
   if (differs !== undefined) throw another(`${directory} is not of the same ${differs[1]} as the export that was loaded`);
   if (Date.parse(is.snapshot.taken_at) < Date.parse(was.snapshot.taken_at)) throw another(`${directory} is older than the export that was loaded`);
-  return later;
-}
-
-async function headerOf(directory: string): Promise<ManifestHeader> {
-  if (existsSync(join(directory, MANIFEST))) return (await readManifest(join(directory, MANIFEST))).header;
-  throw another(`${directory} has no manifest.json`);
+  return openLoadable(directory);
 }
 
 /** Is every file of the one a file of the other? But for what names the run. */

@@ -10,7 +10,7 @@ import { MESSAGES, USERMESSAGES } from '../load/load-source.js';
 import { takeIds } from '../load/reserved-ids.js';
 import { layoutOf, type Schema } from '../load/table-layout.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
-import { RowFields } from '../pipe/row-fields.js';
+import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { refuseRange } from '../remap/assignment.js';
 import { RowWriter } from './encoded-rows.js';

@@ -1,15 +1,16 @@
 /** Files that go to the new server's buckets, with the attributes that its own uploads would have. */
-import { CreateBucketCommand, HeadObjectCommand, ListObjectsV2Command, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, DeleteObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
+import { join } from 'node:path';
 import t from 'tap';
 import { loadExport } from '../../src/commands/load.js';
 import type { LoadRequest } from '../../src/load/load-request.js';
 import { exportFrom, only, type TestSource } from '../export/test-source.js';
 import { openS3Store } from '../../src/files/s3-store.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';
-import { withClient } from '../testbed/database-client.js';
+import { change, withClient } from '../testbed/database-client.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { digests, request, stoppedIn, undo } from './new-server.js';
+import { digests, request, stoppedIn, undo, update } from './new-server.js';
 
 const output = t.testdir();
 const NEW = { uploads: 'new-uploads', avatars: 'new-avatars' };
@@ -24,9 +25,19 @@ async function objects(client: S3Client, bucket: string, prefix = ''): Promise<M
 
 t.test('from bucket to bucket', async (t) => withS3(async ({ endpoint, client }) => {
   const connection = { endpoint, region: 'us-east-1', credentials };
-  const acme = await withTestDatabase('zulip-11/s3', async (url) => {
+  const { acme, later } = await withTestDatabase('zulip-11/s3', async (url) => {
     const source: TestSource = { dataset: 'zulip-11/s3', url, openStore: () => openS3Store({ ...connection, uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars }) };
-    return only(await exportFrom(source, output, ['acme'])).directory;
+    const exported = async (name: string): Promise<string> => only(await exportFrom(source, join(output, name), ['acme'], { verify: false, force: true })).directory;
+    const acme = await exported('acme');
+    const [path = ''] = await withClient(url, async (database) => (await database.query<{ path: string }>("SELECT path_id AS path FROM zulip.zerver_attachment WHERE realm_id = (SELECT id FROM zulip.zerver_realm WHERE string_id = 'acme') ORDER BY id DESC LIMIT 1")).rows.map((row) => row.path));
+    await client.send(new DeleteObjectCommand({ Bucket: BUCKETS.uploads, Key: path }));
+    await change(url, `
+      CREATE TEMP TABLE gone AS SELECT id, path_id FROM zerver_attachment WHERE realm_id = (SELECT id FROM zerver_realm WHERE string_id = 'acme') ORDER BY id DESC LIMIT 1;
+      DELETE FROM zerver_attachment_messages WHERE attachment_id IN (SELECT id FROM gone); DELETE FROM zerver_attachment_scheduled_messages WHERE attachment_id IN (SELECT id FROM gone);
+      DELETE FROM zerver_imageattachment WHERE path_id IN (SELECT path_id FROM gone); DELETE FROM zerver_attachment WHERE id IN (SELECT id FROM gone)`);
+    const icon = [...(await objects(client, BUCKETS.avatars)).keys()].find((key) => key.endsWith('/realm/icon.png')) ?? '';
+    await client.send(new PutObjectCommand({ Bucket: BUCKETS.avatars, Key: icon, Body: 'another icon', ContentType: 'image/png' }));
+    return { acme, later: await exported('later') };
   });
   for (const bucket of Object.values(NEW)) await client.send(new CreateBucketCommand({ Bucket: bucket }));
   await withFaultyProxy(endpoint, () => undefined, async (proxy) => {
@@ -61,8 +72,13 @@ t.test('from bucket to bucket', async (t) => withS3(async ({ endpoint, client })
         for (const [key, { ContentType, Metadata }] of avatars) t.match({ key, ContentType, Metadata }, { ContentType: 'image/png', Metadata: { realm_id: '3', user_profile_id: /^\d+$/ } });
       });
       for (const kind of [/\.original$/, /[0-9a-f]{40}\.png$/, /emoji\/images\/\w+\.png$/, /realm\/icon\.png$/]) t.ok([...avatars.keys()].some((key) => kind.test(key)), String(kind));
+      if (fromBuckets === undefined) {
+        const { files: copied, filesRemoved } = await update(later, url, '', { files });
+        t.match({ copied, filesRemoved }, { copied: 1, filesRemoved: 1 });
+        t.equal((await objects(client, NEW.uploads)).size, uploads.size - 1);
+        t.equal((await objects(client, NEW.avatars)).get('3/realm/icon.png')?.ContentLength, 'another icon'.length);
+      }
       // For the next round.
-      const { DeleteObjectCommand } = await import('@aws-sdk/client-s3');
       for (const [bucket, all] of [[NEW.uploads, uploads], [NEW.avatars, avatars]] as const) for (const key of all.keys()) await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
     }));
   }

@@ -1,9 +1,10 @@
 /** Loads into databases of freshly installed servers, as the command line would. */
-import { mkdirSync, mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { loadExport } from '../../src/commands/load.js';
+import { updateLoad, type UpdateRequest, type UpdateResult } from '../../src/commands/update.js';
 import type { LoadRequest, LoadResult } from '../../src/load/load-request.js';
 import { undoLoad, type UndoResult } from '../../src/load/undo-load.js';
 import { withNarrator, type Narrator } from '../../src/narration.js';
@@ -44,6 +45,18 @@ export async function load(directory: string, url: string, uploads: string, choi
 
 export async function undo(url: string, uploads: string, choices: Partial<LoadRequest> = {}): Promise<UndoResult> {
   return undoLoad(request(url, uploads, choices), new AbortController().signal);
+}
+
+export async function update(directory: string, url: string, uploads: string, choices: Partial<UpdateRequest> = {}): Promise<UpdateResult> {
+  return updateLoad(directory, { ...request(url, uploads), base: undefined, ...choices }, new AbortController().signal);
+}
+
+/** Digests of all files, and their names where these are not made of ids. */
+export function filesBelow(uploads: string): string[] {
+  return readdirSync(uploads, { recursive: true, withFileTypes: true }).filter((each) => each.isFile()).map(({ parentPath, name }) => {
+    const path = join(parentPath, name);
+    return `${relative(uploads, path).replace(/[0-9a-f]{40}/, 'AVATAR')} ${createHash('sha256').update(readFileSync(path)).digest('hex')}`;
+  }).sort();
 }
 
 /**
