@@ -62,13 +62,15 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
     if (!finished && !lost.signal.aborted) lost.abort(reason);
   };
   let letGo = false;
-  const fail = (cause: unknown): void => letGo ? undefined : end(named(cause) ?? recoveryConflict(cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
+  const fail = (cause: unknown): void => letGo ? undefined : end(named(cause) ?? recoveryConflict(ending ?? cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
     hint: 'was the server restarted, or the backend terminated? Nothing was published; run again with --resume', cause,
   }));
   const obey = (): void => end(options.signal?.reason);
   let ending: unknown;
-  // The first says why; that the connection ended comes behind it.
-  client.on('error', (error) => { ending ??= error; });
+  // The first says why; that the connection ended comes behind it. A backend that is ended at work says why to its query alone.
+  const note = (error: unknown): void => { ending ??= error; };
+  client.on('error', note);
+  connectionOf(client).on('errorMessage', (message: { severity?: string }) => { if (message.severity === 'FATAL') note(message); });
   client.on('end', () => fail(ending));
   options.signal?.addEventListener('abort', obey, { once: true });
   if (options.signal?.aborted === true) obey();
@@ -208,7 +210,7 @@ export async function withLoan<T>(snapshot: Snapshot, role: string, onBack: () =
 
 /** Ends a session at once, also in the midst of a query, which then fails. */
 export function cutConnection(client: pg.Client): void {
-  (client as unknown as { connection: pg.Connection }).connection.stream.destroy();
+  connectionOf(client).stream.destroy();
 }
 
 /** True when the error ended some session, perhaps the holder's. */
@@ -224,6 +226,10 @@ function isCut(error: unknown): boolean {
   const { syscall, code = '', message = '', severity } = (error ?? {}) as { syscall?: string; code?: string; message?: string; severity?: string };
   if (error instanceof RealmliftError || severity !== undefined) return false;
   return (syscall === 'read' && CUT.has(code)) || message.startsWith('Connection terminated');
+}
+
+function connectionOf(client: pg.Client): pg.Connection {
+  return (client as unknown as { connection: pg.Connection }).connection;
 }
 
 /** What the connection itself knows of its end. */
