@@ -5,7 +5,7 @@ import { appendFileSync, cpSync, readFileSync, readdirSync, renameSync, rmSync, 
 import { join } from 'node:path';
 import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import pg from 'pg';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { BasePlace } from '../../src/export/base.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { openS3Store } from '../../src/files/s3-store.js';
@@ -17,7 +17,7 @@ import { BUCKETS, withS3 } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { CHANGES } from './database-changes.js';
-import { runExport, VERIFIED } from './export-process.js';
+import { runExport } from './export-process.js';
 import { query, withGrownDatabase } from './grown-database.js';
 import { exported, killedAt } from './killed-export.js';
 import { differingPaths } from './same-tree.js';
@@ -36,192 +36,191 @@ const place = (directory: string): BasePlace => ({ directory, shownAs: directory
 
 const CHOICES = { randomSeed: 'test', verify: false } as const;
 
-t.test('a transaction under way when the base was taken', async (t) => {
-  const root = t.testdir({});
-  await withGrownDatabase(async (url) => {
-    const client = new pg.Client({ connectionString: url, options: '-c search_path=zulip,pg_catalog' });
-    await client.connect();
-    const flag = (at: number): string => `UPDATE zerver_usermessage SET flags = flags | 64 WHERE message_id = (SELECT id FROM zerver_message WHERE realm_id = 2 ORDER BY id OFFSET ${at} LIMIT 1)`;
-    await client.query('BEGIN; SELECT txid_current(); SAVEPOINT one');
-    await client.query(flag(100));
-    await client.query('RELEASE one; SAVEPOINT two');
-    await client.query(flag(2100));
-    // Others that begin later end before the base, in between and behind it.
-    await query(url, flag(4100));
-    const base = await exported(t, url, join(root, 'base'));
-    await client.query('RELEASE two');
-    await client.query('COMMIT');
-    await client.end();
-    const fresh = await exported(t, url, join(root, 'fresh'));
-    const caught = await exported(t, url, join(root, 'caught'), '--base', base);
-    t.same(differingPaths(fresh, caught), [], 'is no part of it, nor are its subtransactions');
-    t.match(baseOf(caught), { rows: 'by their versions', taken_over: { messages_files: 3 } }, 'what began behind it is asked for again as well');
-    const again = await exported(t, url, join(root, 'again'), '--base', caught);
-    t.same(differingPaths(fresh, again), []);
-    t.match(baseOf(again), { taken_over: { messages_files: 6 } });
-    t.match(JSON.parse(readFileSync(join(again, 'manifest.json'), 'utf8')), { base: { taken_at: String, snapshot: String, manifest_sha256: /^[0-9a-f]{64}$/ } });
-  });
+type Case = (t: Test, url: string, root: string) => Promise<void>;
+
+/** Cases of one database, one after the other: each begins with a base of its own. */
+const CASES: (readonly [name: string, work: Case])[] = [];
+
+function onGrown(name: string, work: Case): void {
+  CASES.push([name, work]);
+}
+
+async function grownSource(url: string): Promise<TestSource> {
+  const uploadsDir = await uploadsDirectory('zulip-11/local');
+  return { dataset: 'zulip-11/local', url, openStore: () => openLocalStore({ uploadsDir }) };
+}
+
+/** Exports acme in this process, which is cheaper than one of its own. */
+async function exportHere(url: string, output: string, base?: string, choices: Choices = {}): Promise<string> {
+  return exportRealm(await grownSource(url), output, 'acme', { ...CHOICES, jobs: 1, base: base === undefined ? undefined : place(base), ...choices });
+}
+
+/** A fresh export, and one that catches up with the base. */
+async function both(url: string, root: string, base: string, choices: Choices = {}): Promise<[fresh: string, caught: string]> {
+  return Promise.all([exportHere(url, join(root, 'fresh'), undefined, choices), exportHere(url, join(root, 'caught'), base, choices)]);
+}
+
+onGrown('a transaction under way when the base was taken', async (t, url, root) => {
+  const client = new pg.Client({ connectionString: url, options: '-c search_path=zulip,pg_catalog' });
+  await client.connect();
+  const flag = (at: number): string => `UPDATE zerver_usermessage SET flags = flags | 64 WHERE message_id = (SELECT id FROM zerver_message WHERE realm_id = 2 ORDER BY id OFFSET ${at} LIMIT 1)`;
+  await client.query('BEGIN; SELECT txid_current(); SAVEPOINT one');
+  await client.query(flag(100));
+  await client.query('RELEASE one; SAVEPOINT two');
+  await client.query(flag(2100));
+  // Others that begin later end before the base, in between and behind it.
+  await query(url, flag(4100));
+  const base = await exportHere(url, join(root, 'base'));
+  await client.query('RELEASE two');
+  await client.query('COMMIT');
+  await client.end();
+  const [fresh, caught] = await both(url, root, base);
+  t.same(differingPaths(fresh, caught), [], 'is no part of it, nor are its subtransactions');
+  t.match(baseOf(caught), { rows: 'by their versions', taken_over: { messages_files: 3 } }, 'what began behind it is asked for again as well');
+  const again = await exportHere(url, join(root, 'again'), caught);
+  t.same(differingPaths(fresh, again), []);
+  t.match(baseOf(again), { taken_over: { messages_files: 6 } });
+  t.match(JSON.parse(readFileSync(join(again, 'manifest.json'), 'utf8')), { base: { taken_at: String, snapshot: String, manifest_sha256: /^[0-9a-f]{64}$/ } });
 });
 
-t.test('killed, resumed, and its base', async (t) => {
-  const root = t.testdir({});
-  await withGrownDatabase(async (url) => {
-    const base = await exported(t, url, join(root, 'base'));
-    cpSync(base, join(root, 'untouched'), { recursive: true, preserveTimestamps: true });
-    await query(url, CHANGES['messages read and starred'] as string);
-    const output = join(root, 'out');
-    await killedAt(url, output, 20, '--base', base);
-    t.match(await runExport(url, output, '--resume'), { code: 1, stderr: /RESUME_MISMATCH.*base was [0-9a-f]{64} and is nothing/ });
-    await query(url, CHANGES['an early message deleted'] as string);
-    const fresh = await exported(t, url, join(root, 'fresh'));
-    await killedAt(url, output, 40, '--base', base, '--resume');
-    const actual = await exported(t, url, output, '--base', base, '--resume');
-    t.same(differingPaths(fresh, actual), [], 'gives the same export');
-    t.same(differingPaths(join(root, 'untouched'), base), [], 'and leaves the base as it was, whose files were linked by the first run and made anew by the next ones');
-  });
+onGrown('killed, resumed, and its base', async (t, url, root) => {
+  const base = await exported(t, url, join(root, 'base'));
+  cpSync(base, join(root, 'untouched'), { recursive: true, preserveTimestamps: true });
+  await query(url, CHANGES['messages read and starred'] as string);
+  const output = join(root, 'out');
+  await killedAt(url, output, 20, '--base', base);
+  t.match(await runExport(url, output, '--resume'), { code: 1, stderr: /RESUME_MISMATCH.*base was [0-9a-f]{64} and is nothing/ });
+  await query(url, CHANGES['an early message deleted'] as string);
+  const fresh = await exported(t, url, join(root, 'fresh'));
+  await killedAt(url, output, 40, '--base', base, '--resume');
+  const actual = await exported(t, url, output, '--base', base, '--resume');
+  t.same(differingPaths(fresh, actual), [], 'gives the same export');
+  t.same(differingPaths(join(root, 'untouched'), base), [], 'and leaves the base as it was, whose files were linked by the first run and made anew by the next ones');
 });
 
-t.test('a base of which a part is damaged', async (t) => {
-  const root = t.testdir({});
-  await withGrownDatabase(async (url) => {
-    const base = await exported(t, url, join(root, 'base'));
-    const flip = (path: string): void => {
-      const bytes = readFileSync(path);
-      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
-      writeFileSync(path, bytes);
-    };
-    const [upload] = tableFile(base, 'uploads/records.json') as unknown as { path: string }[];
-    flip(join(base, 'messages-000002.json'));
-    rmSync(join(base, 'messages-000003.json'));
-    flip(join(base, 'uploads', upload?.path ?? ''));
-    const fresh = await exported(t, url, join(root, 'fresh'));
-    const { code, stderr } = await runExport(url, join(root, 'out'), '--base', base, '--json');
-    t.equal(code, 0, stderr);
-    for (const path of ['messages-000002.json', 'messages-000003.json', upload?.path ?? '-']) t.match(stderr, new RegExp(`${path} is not what the earlier run finished`));
-    t.same(differingPaths(fresh, join(root, 'out', 'acme')), [], 'is made again');
-
-    const refused = async (name: string, pattern: RegExp, ...words: string[]): Promise<void> => {
-      const ended = await runExport(url, join(root, 'refused'), ...words);
-      t.match(ended, { stderr: pattern }, name);
-      t.ok([2, 3].includes(ended.code ?? 0), `${name}: ${ended.code}`);
-    };
-    const copy = join(root, 'copy');
-    cpSync(fresh, copy, { recursive: true });
-    await refused('another realm', /BASE_OF_ANOTHER.*realm was acme and is globex/, '--base', copy, '--realm', 'globex');
-    await refused('another mode', /BASE_OF_ANOTHER.*mode was full and is public/, '--base', copy, '--mode', 'public', '--force');
-    await refused('many realms', /BASE_UNFIT.*has no directory with an export of any of these realms/, '--base', copy, '--realm', 'acme', '--realm', 'globex');
-    await refused('new ids', /--base takes over files that have the ids of the old server/, '--base', copy, '--remap');
-    await refused('a stream', /--base takes over files of a directory/, '--base', copy, '--output', '-');
-    await withTestDatabase('zulip-11/local', async (other) => {
-      t.match(await runExport(other, join(root, 'refused'), '--base', copy), { code: 3, stderr: /BASE_OF_ANOTHER.*database was/ }, 'another server');
-    });
-    appendFileSync(join(copy, 'manifest.json'), ' ');
-    await refused('another manifest', /BASE_DAMAGED.*manifest\.json is not the one/, '--base', copy);
-    const journal = readFileSync(join(copy, 'catch-up.journal'));
-    writeFileSync(join(copy, 'catch-up.journal'), journal.subarray(0, -90));
-    await refused('a cut journal', /BASE_DAMAGED.*damaged or cut/, '--base', copy);
-    rmSync(join(copy, 'catch-up.journal'));
-    await refused('no journal', /BASE_UNFIT.*has no catch-up\.journal/, '--base', copy);
-    renameSync(join(copy, 'manifest.json'), join(copy, 'other.json'));
-    await refused('no manifest', /BASE_UNFIT.*is no finished export/, '--base', copy);
-    await killedAt(url, join(root, 'killed'), 20);
-    await refused('unfinished', /BASE_UNFIT.*stopped half-way/, '--base', join(root, 'killed', 'acme.partial'));
-    t.notOk(readdirSync(root).includes('refused') && readdirSync(join(root, 'refused')).length > 0, 'nothing is left of what was refused');
-  });
-});
-
-t.test('other people agree than then', async (t) => {
-  const root = t.testdir({});
-  await withGrownDatabase(async (url) => {
-    const { rows } = await query(url, "SELECT delivery_email FROM zerver_userprofile WHERE realm_id = 2 AND NOT is_bot AND is_active AND NOT is_mirror_dummy ORDER BY role, id LIMIT 4");
-    const emails = rows.map((row) => row.delivery_email as string);
-    const list = (name: string, count: number): string => {
-      writeFileSync(join(root, name), emails.slice(0, count).join('\n'));
-      return join(root, name);
-    };
-    const base = await exported(t, url, join(root, 'base'), '--users', list('three', 3));
-    const fresh = await exported(t, url, join(root, 'fresh'), '--users', list('four', 4));
-    const caught = await exported(t, url, join(root, 'caught'), '--users', list('four', 4), '--base', base);
-    t.same(differingPaths(fresh, caught), [], 'gives the same export');
-    t.match(baseOf(caught).rows, /^compared one by one: other people agree/);
-    const less = await exported(t, url, join(root, 'less'), '--users', list('three', 3), '--base', caught);
-    t.same(differingPaths(base, less), [], 'and back');
-  });
-});
-
-t.test('what verify found of the base', async (t) => {
-  const root = t.testdir({});
-  await withGrownDatabase(async (url) => {
-    const base = await exported(t, url, join(root, 'base'), VERIFIED);
-    await query(url, CHANGES['messages read and starred'] as string);
-    const fresh = await exported(t, url, join(root, 'fresh'), VERIFIED);
-    const caught = await exported(t, url, join(root, 'caught'), '--base', base, VERIFIED);
-    const contents = (directory: string): { verified: object } => (JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as { contents: { verified: object } }).contents;
-    t.same({ ...contents(caught), verified: undefined }, { ...contents(fresh), verified: undefined }, 'is counted as if the files were read');
-    const again = await exported(t, url, join(root, 'again'), '--base', caught, VERIFIED);
-    t.same(contents(again), contents(caught), 'also of a base of a base');
-
-    const remembered = new Map<string, CheckedFile>();
-    let by: CheckedBy | undefined;
-    await verifyExport(fresh, { jobs: 1, remember: { by: (all) => { by = all; }, file: (file) => { remembered.set(file.sha256, file); } } });
-    t.equal(remembered.size, 6, 'is known of each messages file');
-    const before: CheckedBefore = { by: by as CheckedBy, find: (sha256) => remembered.get(sha256) };
-    const findings = async (given: CheckedBefore | undefined): Promise<object> => {
-      const { findings: all, totals: { seconds, ...totals }, census } = await verifyExport(fresh, { jobs: 2, before: given });
-      t.ok(seconds > 0);
-      return { all, totals, census };
-    };
-    const realm = readFileSync(join(fresh, 'realm.json'), 'utf8');
-    const rows = JSON.parse(realm) as Record<string, { id: number; message: number; type: number }[]>;
-    const changed = async (name: string, table: string, change: (all: typeof rows[string]) => typeof rows[string]): Promise<void> => {
-      writeFileSync(join(fresh, 'realm.json'), JSON.stringify({ ...rows, [table]: change(rows[table] ?? []) }));
-      t.same(await findings(before), await findings(undefined), name);
-    };
-    await changed('and holds while all is there', 'zerver_recipient', (all) => all);
-    await changed('not where users are gone', 'zerver_userprofile', (all) => all.slice(4));
-    await changed('nor where recipients are others', 'zerver_recipient', (all) => all.map((row) => ({ ...row, type: 3 })));
-    await changed('and what points to messages is looked at', 'zerver_reaction', (all) => all.map((row, at) => (at % 2 === 0 ? row : { ...row, message: row.message + 1 })));
-
-    // As nobody does it: another content under the same inode and time.
-    const path = join(caught, 'messages-000001.json');
-    const { mtimeNs } = statSync(path, { bigint: true });
+onGrown('a base of which a part is damaged', async (t, url, root) => {
+  const base = await exported(t, url, join(root, 'base'));
+  const flip = (path: string): void => {
     const bytes = readFileSync(path);
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
     writeFileSync(path, bytes);
-    const { status } = spawnSync('touch', ['--no-dereference', `--date=@${mtimeNs / 1_000_000_000n}.${String(mtimeNs % 1_000_000_000n).padStart(9, '0')}`, path]);
-    t.equal(status, 0);
-    t.match(await runExport(url, join(root, 'damaged'), '--base', caught, VERIFIED), { code: 1, stderr: /VERIFY_FAILED.*messages-000001\.json: the SHA-256 is not the one of the manifest/ }, 'is no reason not to compare the digests');
-  });
+  };
+  const [upload] = tableFile(base, 'uploads/records.json') as unknown as { path: string }[];
+  flip(join(base, 'messages-000002.json'));
+  rmSync(join(base, 'messages-000003.json'));
+  flip(join(base, 'uploads', upload?.path ?? ''));
+  const fresh = await exported(t, url, join(root, 'fresh'));
+  const { code, stderr } = await runExport(url, join(root, 'out'), '--base', base, '--json');
+  t.equal(code, 0, stderr);
+  for (const path of ['messages-000002.json', 'messages-000003.json', upload?.path ?? '-']) t.match(stderr, new RegExp(`${path} is not what the earlier run finished`));
+  t.same(differingPaths(fresh, join(root, 'out', 'acme')), [], 'is made again');
+
+  const copy = join(root, 'copy');
+  cpSync(fresh, copy, { recursive: true });
+  const refused = async (name: string, code: string, message: RegExp, choices: Choices = {}, from = url, realm = 'acme'): Promise<void> => {
+    await t.rejects(exportRealm(await grownSource(from), join(root, 'refused'), realm, { ...CHOICES, jobs: 1, base: place(copy), ...choices }), { code, message, exit: 3 }, name);
+  };
+  await refused('another realm', 'BASE_OF_ANOTHER', /realm was acme and is globex/, {}, url, 'globex');
+  await refused('another mode', 'BASE_OF_ANOTHER', /mode was full and is public/, { mode: 'public', force: true });
+  await t.rejects(exportFrom(await grownSource(url), join(root, 'refused'), ['acme', 'globex'], { ...CHOICES, base: place(copy) }), { code: 'BASE_UNFIT', message: /has no directory with an export of any of these realms/ }, 'one of many');
+  for (const [pattern, ...words] of [[/--base takes over files that have the ids of the old server/, '--remap'], [/--base takes over files of a directory/, '--output', '-']] as [RegExp, ...string[]][]) {
+    t.match(await runExport(url, join(root, 'refused'), '--base', copy, ...words), { code: 2, stderr: pattern });
+  }
+  await withTestDatabase('zulip-11/local', async (other) => refused('another server', 'BASE_OF_ANOTHER', /database was/, {}, other));
+  appendFileSync(join(copy, 'manifest.json'), ' ');
+  await refused('another manifest', 'BASE_DAMAGED', /manifest\.json is not the one/);
+  const journal = readFileSync(join(copy, 'catch-up.journal'));
+  writeFileSync(join(copy, 'catch-up.journal'), journal.subarray(0, -90));
+  await refused('a cut journal', 'BASE_DAMAGED', /damaged or cut/);
+  rmSync(join(copy, 'catch-up.journal'));
+  await refused('no journal', 'BASE_UNFIT', /has no catch-up\.journal/);
+  renameSync(join(copy, 'manifest.json'), join(copy, 'other.json'));
+  await refused('no manifest', 'BASE_UNFIT', /is no finished export/);
+  await killedAt(url, join(root, 'killed'), 20);
+  await refused('unfinished', 'BASE_UNFIT', /stopped half-way/, { base: place(join(root, 'killed', 'acme.partial')) });
+  t.notOk(readdirSync(root).includes('refused') && readdirSync(join(root, 'refused')).length > 0, 'nothing is left of what was refused');
 });
 
-t.test('a role that may not look', async (t) => {
-  const root = t.testdir({});
-  await withGrownDatabase(async (url) => {
+onGrown('other people agree than then', async (t, url, root) => {
+  const { rows } = await query(url, "SELECT delivery_email FROM zerver_userprofile WHERE realm_id = 2 AND NOT is_bot AND is_active AND NOT is_mirror_dummy ORDER BY role, id LIMIT 4");
+  const emails = rows.map((row) => row.delivery_email as string);
+  const list = (name: string, count: number): string => {
+    writeFileSync(join(root, name), emails.slice(0, count).join('\n'));
+    return join(root, name);
+  };
+  const base = await exported(t, url, join(root, 'base'), '--users', list('three', 3));
+  const fresh = await exported(t, url, join(root, 'fresh'), '--users', list('four', 4));
+  const caught = await exported(t, url, join(root, 'caught'), '--users', list('four', 4), '--base', base);
+  t.same(differingPaths(fresh, caught), [], 'gives the same export');
+  t.match(baseOf(caught).rows, /^compared one by one: other people agree/);
+  const less = await exported(t, url, join(root, 'less'), '--users', list('three', 3), '--base', caught);
+  t.same(differingPaths(base, less), [], 'and back');
+});
+
+onGrown('what verify found of the base', async (t, url, root) => {
+  const base = await exportHere(url, join(root, 'base'), undefined, { verify: true });
+  await query(url, CHANGES['messages read and starred'] as string);
+  const [fresh, caught] = await both(url, root, base, { verify: true });
+  const contents = (directory: string): { verified: object } => (JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as { contents: { verified: object } }).contents;
+  t.same({ ...contents(caught), verified: undefined }, { ...contents(fresh), verified: undefined }, 'is counted as if the files were read');
+  const again = await exportHere(url, join(root, 'again'), caught, { verify: true });
+  t.same(contents(again), contents(caught), 'also of a base of a base');
+
+  const remembered = new Map<string, CheckedFile>();
+  let by: CheckedBy | undefined;
+  await verifyExport(fresh, { jobs: 1, remember: { by: (all) => { by = all; }, file: (file) => { remembered.set(file.sha256, file); } } });
+  t.equal(remembered.size, 6, 'is known of each messages file');
+  const before: CheckedBefore = { by: by as CheckedBy, find: (sha256) => remembered.get(sha256) };
+  const findings = async (given: CheckedBefore | undefined): Promise<object> => {
+    const { findings: all, totals: { seconds, ...totals }, census } = await verifyExport(fresh, { jobs: 2, before: given });
+    t.ok(seconds > 0);
+    return { all, totals, census };
+  };
+  const realm = readFileSync(join(fresh, 'realm.json'), 'utf8');
+  const rows = JSON.parse(realm) as Record<string, { id: number; message: number; type: number }[]>;
+  const changed = async (name: string, table: string, change: (all: typeof rows[string]) => typeof rows[string]): Promise<void> => {
+    writeFileSync(join(fresh, 'realm.json'), JSON.stringify({ ...rows, [table]: change(rows[table] ?? []) }));
+    t.same(await findings(before), await findings(undefined), name);
+  };
+  await changed('and holds while all is there', 'zerver_recipient', (all) => all);
+  await changed('not where users are gone', 'zerver_userprofile', (all) => all.slice(4));
+  await changed('nor where recipients are others', 'zerver_recipient', (all) => all.map((row) => ({ ...row, type: 3 })));
+  await changed('and what points to messages is looked at', 'zerver_reaction', (all) => all.map((row, at) => (at % 2 === 0 ? row : { ...row, message: row.message + 1 })));
+
+  // As nobody does it: another content under the same inode and time.
+  const path = join(caught, 'messages-000001.json');
+  const { mtimeNs } = statSync(path, { bigint: true });
+  const bytes = readFileSync(path);
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+  const { status } = spawnSync('touch', ['--no-dereference', `--date=@${mtimeNs / 1_000_000_000n}.${String(mtimeNs % 1_000_000_000n).padStart(9, '0')}`, path]);
+  t.equal(status, 0);
+  await t.rejects(exportHere(url, join(root, 'damaged'), caught, { verify: true }), { code: 'VERIFY_FAILED', message: /messages-000001\.json: the SHA-256 is not the one of the manifest/ }, 'is no reason not to compare the digests');
+});
+
+onGrown('a role that may not look', async (t, url, root) => {
+  await query(url, `
+    DROP ROLE IF EXISTS base_reader; CREATE ROLE base_reader LOGIN PASSWORD 'reads'; GRANT USAGE ON SCHEMA zulip TO base_reader; GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO base_reader`);
+  const readers = Object.assign(new URL(url), { username: 'base_reader', password: 'reads' }).href;
+  const caughtUp = async (name: string, base: string): Promise<string> => {
+    const [fresh, caught] = await both(readers, join(root, name), base);
+    t.same(differingPaths(fresh, caught), [], `${name}: gives the same export`);
+    return caught;
+  };
+  try {
+    const base = await exportHere(readers, join(root, 'base'));
     await query(url, `
-      DROP ROLE IF EXISTS base_reader; CREATE ROLE base_reader LOGIN PASSWORD 'reads'; GRANT USAGE ON SCHEMA zulip TO base_reader; GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO base_reader`);
-    const uploadsDir = await uploadsDirectory('zulip-11/local');
-    const source: TestSource = { dataset: 'zulip-11/local', url: Object.assign(new URL(url), { username: 'base_reader', password: 'reads' }).href, openStore: () => openLocalStore({ uploadsDir }) };
-    const choices = { ...CHOICES, jobs: 1 };
-    const caughtUp = async (name: string, base: string): Promise<string> => {
-      const [fresh, caught] = await Promise.all([exportRealm(source, join(root, `${name}-fresh`), 'acme', choices), exportRealm(source, join(root, name), 'acme', { ...choices, base: place(base) })]);
-      t.same(differingPaths(fresh, caught), [], `${name}: gives the same export`);
-      return caught;
-    };
-    try {
-      const base = await exportRealm(source, join(root, 'base'), 'acme', choices);
-      await query(url, `
-        REVOKE SELECT ON zerver_usermessage FROM base_reader; GRANT SELECT (id, flags, message_id, user_profile_id) ON zerver_usermessage TO base_reader;
-        UPDATE zerver_usermessage SET flags = flags | 64 WHERE message_id = (SELECT min(id) FROM zerver_message WHERE realm_id = 2)`);
-      const columns = await caughtUp('single columns', base);
-      t.match(baseOf(columns), { rows: /^compared one by one: the role may not read the versions of rows/, taken_over: { messages_files: 5 } });
-      await query(url, 'GRANT SELECT ON zerver_usermessage TO base_reader; REVOKE EXECUTE ON FUNCTION pg_control_checkpoint() FROM PUBLIC');
-      const control = await caughtUp('no cluster', base);
-      t.match(baseOf(control).rows, /^compared one by one: the role may not ask which cluster it is/);
-      t.ok(baseOf(control).taken_over.messages_files > 0);
-    } finally {
-      await query(url, 'DROP OWNED BY base_reader; DROP ROLE base_reader');
-    }
-  });
+      REVOKE SELECT ON zerver_usermessage FROM base_reader; GRANT SELECT (id, flags, message_id, user_profile_id) ON zerver_usermessage TO base_reader;
+      UPDATE zerver_usermessage SET flags = flags | 64 WHERE message_id = (SELECT min(id) FROM zerver_message WHERE realm_id = 2)`);
+    const columns = await caughtUp('single columns', base);
+    t.match(baseOf(columns), { rows: /^compared one by one: the role may not read the versions of rows/, taken_over: { messages_files: 5 } });
+    await query(url, 'GRANT SELECT ON zerver_usermessage TO base_reader; REVOKE EXECUTE ON FUNCTION pg_control_checkpoint() FROM PUBLIC');
+    const control = await caughtUp('no cluster', base);
+    t.match(baseOf(control).rows, /^compared one by one: the role may not ask which cluster it is/);
+    t.ok(baseOf(control).taken_over.messages_files > 0);
+  } finally {
+    await query(url, 'DROP OWNED BY base_reader; DROP ROLE base_reader');
+  }
 });
 
 t.test('files of the local disk', async (t) => {
@@ -304,35 +303,37 @@ t.test('files of buckets', async (t) => {
   }));
 });
 
-t.test('exports that were made together', async (t) => {
-  const root = t.testdir({});
-  await withGrownDatabase(async (url) => {
-    const uploadsDir = await uploadsDirectory('zulip-11/local');
-    const source: TestSource = { dataset: 'zulip-11/local', url, openStore: () => openLocalStore({ uploadsDir }) };
-    const all = async (name: string, choices: Choices = {}): Promise<string> => {
-      for (const outcome of await exportFrom(source, join(root, name), 'all', { ...CHOICES, ...choices })) if ('error' in outcome) throw outcome.error;
-      return join(root, name);
-    };
-    const together = await all('together', { verify: true });
-    await query(url, CHANGES['messages read and starred'] as string);
-    const alone = await exportRealm(source, join(root, 'alone'), 'acme', CHOICES);
-    const caught = await exportRealm(source, join(root, 'caught'), 'acme', { ...CHOICES, base: place(join(together, 'acme')) });
-    t.same(differingPaths(alone, caught), [], 'are bases like others');
-    const { rows, taken_over: taken } = baseOf(caught);
-    t.match({ rows, taken }, { rows: 'by their versions', taken: { files: 44 } });
-    t.equal(taken.messages_files + taken.messages_files_but_for_a_few_rows, 6);
-    t.same(differingPaths(alone, await exportRealm(source, join(root, 'verified'), 'acme', { ...CHOICES, base: place(caught) })), [], 'and what is made of them is one');
+onGrown('exports that were made together', async (t, url, root) => {
+  const source = await grownSource(url);
+  const all = async (name: string, choices: Choices = {}): Promise<string> => {
+    for (const outcome of await exportFrom(source, join(root, name), 'all', { ...CHOICES, ...choices })) if ('error' in outcome) throw outcome.error;
+    return join(root, name);
+  };
+  const together = await all('together', { verify: true });
+  await query(url, CHANGES['messages read and starred'] as string);
+  const alone = await exportRealm(source, join(root, 'alone'), 'acme', CHOICES);
+  const caught = await exportRealm(source, join(root, 'caught'), 'acme', { ...CHOICES, base: place(join(together, 'acme')) });
+  t.same(differingPaths(alone, caught), [], 'are bases like others');
+  const { rows, taken_over: taken } = baseOf(caught);
+  t.match({ rows, taken }, { rows: 'by their versions', taken: { files: 44 } });
+  t.equal(taken.messages_files + taken.messages_files_but_for_a_few_rows, 6);
+  t.same(differingPaths(alone, await exportRealm(source, join(root, 'verified'), 'acme', { ...CHOICES, base: place(caught) })), [], 'and what is made of them is one');
 
-    rmSync(join(together, 'closed'), { recursive: true });
-    const warnings: string[] = [];
-    const again = await all('again', { base: place(together), onEvent: (event) => { if (event.kind === 'warning') warnings.push(event.text); } });
-    const fresh = await all('fresh');
-    const realms = readdirSync(fresh).filter((name) => statSync(join(fresh, name)).isDirectory());
-    t.ok(realms.length > 2);
-    for (const realm of realms) {
-      t.same(differingPaths(join(fresh, realm), join(again, realm)), [], `the directory of a run of many is the base of another: ${realm}`);
-      if (realm !== 'closed') t.ok(baseOf(join(again, realm)).taken_over.messages_files + baseOf(join(again, realm)).taken_over.files >= 0, realm);
-    }
-    t.match(warnings, [/closed is no export: closed is exported whole/]);
+  rmSync(join(together, 'closed'), { recursive: true });
+  const warnings: string[] = [];
+  const again = await all('again', { base: place(together), onEvent: (event) => { if (event.kind === 'warning') warnings.push(event.text); } });
+  const fresh = await all('fresh');
+  const realms = readdirSync(fresh).filter((name) => statSync(join(fresh, name)).isDirectory());
+  t.ok(realms.length > 2);
+  for (const realm of realms) {
+    t.same(differingPaths(join(fresh, realm), join(again, realm)), [], `the directory of a run of many is the base of another: ${realm}`);
+    if (realm !== 'closed') t.ok(baseOf(join(again, realm)).taken_over.messages_files + baseOf(join(again, realm)).taken_over.files >= 0, realm);
+  }
+  t.match(warnings, [/closed is no export: closed is exported whole/]);
+});
+
+t.test('a grown database', async (t) => {
+  await withGrownDatabase(async (url) => {
+    for (const [name, work] of CASES) await t.test(name, async (t) => work(t, url, t.testdir({})));
   });
 });

@@ -10,9 +10,6 @@ import { uploadsDirectory } from '../testbed/expected-export.js';
 
 const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.js');
 
-/** Among the words: with the check that an export otherwise has by default, and a test mostly has not. */
-export const VERIFIED = 'verified';
-
 /** Milliseconds between two looks at a journal: a run writes a line every few. */
 const LOOK = 1;
 
@@ -41,7 +38,7 @@ export async function runLimited(limit: string, url: string, output: string, ...
 async function command(output: string, words: readonly string[]): Promise<[string, ...string[]]> {
   const realm = words.includes('--realm') || words.includes('--all-realms') ? [] : ['--realm', 'acme'];
   const uploads = await uploadsDirectory('zulip-11/local');
-  return [process.execPath, CLI, 'export', ...realm, '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', ...(words.includes(VERIFIED) ? [] : ['--no-verify']), ...(words.includes('--json') ? [] : ['--quiet']), ...words.filter((word) => word !== VERIFIED)];
+  return [process.execPath, CLI, 'export', ...realm, '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', '--no-verify', ...(words.includes('--json') ? [] : ['--quiet']), ...words];
 }
 
 function environment(url: string): NodeJS.ProcessEnv {
