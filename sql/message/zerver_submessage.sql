@@ -8,11 +8,18 @@ FROM zerver_submessage t
 WHERE t.sender_id = :user_id
 
 -- A run of many realms asks range by range of the messages that it has copied, and takes of each message the rows for its realm.
--- @select many realms
+-- @select copied messages
 SELECT t.*
 FROM possible_sender p
 JOIN zerver_submessage t ON t.sender_id = p.id
 WHERE t.message_id = ANY (:message_ids)
+
+-- To count those of many realms, the message of each is looked up: to look for those of each message would never end.
+-- @select many realms
+SELECT t.*
+FROM possible_sender p
+JOIN zerver_submessage t ON t.sender_id = p.id
+JOIN exported_message m ON m.id = t.message_id
 
 -- By their senders first, as zerver_reaction by its users.
 -- @select

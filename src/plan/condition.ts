@@ -5,7 +5,8 @@
  *   table NAME, no table NAME                  the live schema has the table, or lacks it
  *   column TABLE.COLUMN, no column …           likewise for a column
  *   approved users                             a consent export of a list of users, which Zulip itself does not have
- *   many realms                                a run of several full exports at once, which knows the ids of its messages (:message_ids)
+ *   many realms                                several full exports at once
+ *   copied messages                            the same, and the ids of their messages are known (:message_ids)
  *   release >= NAME, release < NAME            the server follows the rules of that release, or of an older one (zulip-releases.ts)
  */
 import { RealmliftError } from '../errors.js';
@@ -23,6 +24,8 @@ export interface Circumstances {
   readonly approved?: boolean;
   /** Views of a set of realms are compiled, see plan-set.ts. */
   readonly many?: boolean;
+  /** And :message_ids will be bound. */
+  readonly copied?: boolean;
   /** `ZulipVersion.zerverMigration`, e.g. 697. */
   readonly zerverMigration: number;
 }
@@ -32,7 +35,7 @@ export type Condition =
   | { readonly kind: 'table'; readonly table: string; readonly present: boolean }
   | { readonly kind: 'column'; readonly table: string; readonly column: string; readonly present: boolean }
   | { readonly kind: 'approved' }
-  | { readonly kind: 'many' }
+  | { readonly kind: 'many' | 'copied' }
   | { readonly kind: 'release'; readonly release: string; readonly reached: boolean };
 
 /** @throws RealmliftError VIEW_FILE when a condition cannot be read */
@@ -49,6 +52,7 @@ function parseCondition(text: string, where: string): Condition {
   if (column !== null) return { kind: 'column', table: column[2] as string, column: column[3] as string, present: column[1] === undefined };
   if (text === 'approved users') return { kind: 'approved' };
   if (text === 'many realms') return { kind: 'many' };
+  if (text === 'copied messages') return { kind: 'copied' };
   const release = /^release (>=|<) (\S+)$/.exec(text);
   if (release !== null) {
     const name = release[2] as string;
@@ -67,6 +71,7 @@ export function hold(conditions: readonly Condition[], circumstances: Circumstan
       case 'column': return (circumstances.catalog.get(each.table)?.columns.has(each.column) ?? false) === each.present;
       case 'approved': return circumstances.approved === true;
       case 'many': return circumstances.many === true;
+      case 'copied': return circumstances.copied === true;
       case 'release': return followsRelease(each.release, circumstances.zerverMigration) === each.reached;
     }
   });
@@ -81,6 +86,7 @@ export function describe(conditions: readonly Condition[]): string {
       case 'column': return `${each.present ? '' : 'no '}column ${each.table}.${each.column}`;
       case 'approved': return 'approved users';
       case 'many': return 'many realms';
+      case 'copied': return 'copied messages';
       case 'release': return `release ${each.reached ? '>=' : '<'} ${each.release} (zerver ${String(rulesFrom(each.release)).padStart(4, '0')})`;
     }
   }).join(', ');

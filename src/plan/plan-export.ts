@@ -96,7 +96,7 @@ export function circumstancesOf({ mode, approved }: Pick<ExportRequest, 'mode' |
 export function compileOnce(source: Source, circumstances: Circumstances, decisions: Decisions, form: Form = 'realm'): CompiledRegistry {
   const known = compiledOf.get(source) ?? new Map<string, CompiledRegistry>();
   compiledOf.set(source, known);
-  const key = JSON.stringify([form, circumstances.mode, circumstances.approved, [...decisions.strip], [...decisions.keep]]);
+  const key = JSON.stringify([form, circumstances.copied, circumstances.mode, circumstances.approved, [...decisions.strip], [...decisions.keep]]);
   const compiled = known.get(key) ?? compileRegistry(source.registry, circumstances, decisions, form);
   known.set(key, compiled);
   return compiled;

@@ -25,11 +25,14 @@ export function canJoinSet({ stringId }: Realm): boolean {
   return stringId !== SYSTEM_REALM;
 }
 
-/** @param realms all of which canJoinSet @param avatarless users with an uploaded avatar that does not travel @throws RealmliftError as planExport */
-export function planSet(source: Source, realms: readonly Realm[], decisions: Decisions, avatarless: readonly number[] = []): SetPlan {
+/**
+ * @param realms all of which canJoinSet @param avatarless users with an uploaded avatar that does not travel
+ * @param told whoever asks knows the ids of the messages that travel, and binds them @throws RealmliftError as planExport
+ */
+export function planSet(source: Source, realms: readonly Realm[], decisions: Decisions, avatarless: readonly number[] = [], told = true): SetPlan {
   const { catalog, registry, systemBots } = source;
   refuseUnknownDecisions(decisions, source);
-  const compiled = compileOnce(source, { ...circumstancesOf({ mode: 'full', approved: undefined }, source), many: true }, decisions, 'set');
+  const compiled = compileOnce(source, { ...circumstancesOf({ mode: 'full', approved: undefined }, source), many: true, copied: told }, decisions, 'set');
   const bots = systemBots.map((bot) => bot.id);
   const tables = planTables(compiled, registry, catalog, 'full').map((table) => {
     const at = table.columns.indexOf(TENANT);

@@ -23,7 +23,7 @@ export const COUNTING = 'tables';
 export async function planMany(session: pg.Client, source: Source, targets: readonly Target[], request: Omit<ExportRequest, 'realm' | 'userId' | 'approved' | 'seed'>): Promise<Planned[]> {
   const [first] = targets;
   if (first === undefined) return [];
-  const { plan, refused } = await closeSet(session, planSet(source, targets.map(({ realm }) => realm), request.decisions), source);
+  const { plan, refused } = await closeSet(session, planSet(source, targets.map(({ realm }) => realm), request.decisions, [], false), source);
   // But for the realm a full plan is the same for all.
   const one = await planExport(session, source, { ...request, realm: first.realm, userId: undefined, approved: undefined, seed: '' });
   const common = { ...one, compiled: { ...one.compiled, ledger: plan.compiled.ledger } };
