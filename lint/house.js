@@ -8,6 +8,8 @@ import { dirname, join, relative } from 'node:path';
 const SOURCE = join(import.meta.dirname, '..', 'src');
 const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*'(\.{1,2}\/[^']+)\.js'/g;
 const ALLOWED = /^May import: (.+)\.$/m;
+/** Files as a page names them: its folder's, or from src/. */
+const NAMED = /`([\w./-]+\.ts)`/g;
 
 /** Folder of a file, from src/, such as `backup/seal`; empty for its root. */
 function folderOf(file) {
@@ -24,10 +26,13 @@ function pageOf(folder) {
 
 function readPage(path) {
   if (!existsSync(path)) return { wrong: 'has no README.md, whose first paragraph says what it is for' };
-  const [title = '', first = ''] = readFileSync(path, 'utf8').split(/\n\s*\n/);
+  const page = readFileSync(path, 'utf8');
+  const [title = '', first = ''] = page.split(/\n\s*\n/);
   if (!title.startsWith('# ') || first.length < 40 || ALLOWED.test(first)) return { wrong: 'has a README.md whose first paragraph does not say what it is for' };
-  const allowed = ALLOWED.exec(readFileSync(path, 'utf8'));
+  const allowed = ALLOWED.exec(page);
   if (allowed === null) return { wrong: 'has a README.md without a line `May import: …`' };
+  const gone = [...page.matchAll(NAMED)].map(([, name]) => name).find((name) => !existsSync(join(dirname(path), name)) && !existsSync(join(SOURCE, name)));
+  if (gone !== undefined) return { wrong: `has a README.md that names ${gone}, which is not there` };
   return { allowed: new Set(allowed[1] === 'nothing' ? [] : allowed[1].split(', ')) };
 }
 

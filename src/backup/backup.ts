@@ -10,21 +10,21 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { RealmliftError, asRealmliftError } from '../errors.js';
+import type { UploadPlace } from '../files/upload-place.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { VERSION } from '../version.js';
-import type { Recipients } from './seal/age-keys.js';
 import { IDENTITY, NEW_LIST, clearListObjects, totalFiles, totalRows } from './contents/backup-contents.js';
 import type { Contents, Part } from './contents/backup-contents.js';
+import { PartNames, backupName } from './contents/part-names.js';
+import { sealPart } from './contents/sealing.js';
+import { saveDatabase } from './save/save-database.js';
+import type { Recipients } from './seal/age-keys.js';
+import { SUFFIXES, type Compression } from './seal/compression.js';
 import { writeWhole } from './store/backup-store.js';
 import type { BackupStore } from './store/backup-store.js';
-import { SUFFIXES, type Compression } from './seal/compression.js';
-import { PartNames, backupName } from './contents/part-names.js';
-import { saveDatabase } from './save/save-database.js';
-import { sealPart } from './contents/sealing.js';
 import { withUploadSource } from './uploads/open-uploads.js';
-import type { UploadPlace } from '../files/upload-place.js';
 import type { LostUpload } from './uploads/upload-source.js';
 
 export interface BackupRequest {

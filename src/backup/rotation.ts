@@ -1,7 +1,7 @@
 /** Removes old backups of a collection, and what interrupted runs left behind. */
 import { CLEAR_LIST } from './contents/backup-contents.js';
-import type { BackupStore } from './store/backup-store.js';
 import { backupNames, isComplete } from './contents/find-backup.js';
+import type { BackupStore } from './store/backup-store.js';
 import { LEVELS, markOf, removeMark } from './store/verified-marks.js';
 import type { Level } from './store/verified-marks.js';
 

@@ -3,6 +3,7 @@
  * the rows that were counted at the source.
  */
 import type { KeyObject } from 'node:crypto';
+import { tellPhase, tellProgress } from '../narration.js';
 import { damaged, totalFiles, totalRows } from './contents/backup-contents.js';
 import type { Part } from './contents/backup-contents.js';
 import { findBackup, openBackup } from './contents/find-backup.js';
@@ -12,7 +13,6 @@ import { listProblems, strayObjects } from './contents/part-list.js';
 import { partProblem } from './contents/sealing.js';
 import { mark } from './store/verified-marks.js';
 import type { Level } from './store/verified-marks.js';
-import { tellPhase, tellProgress } from '../narration.js';
 
 /** The step's name. */
 export const PARTS = 'stored parts';

@@ -1,10 +1,10 @@
 /** The steps of a backup, with their weights as soon as it is known how much there is. */
-import { tellAhead } from '../narration.js';
 import { COMPARISON } from '../backup/prove.js';
 import { INDEXES } from '../backup/restore/restore-post-data.js';
 import { RESTORED_ROWS } from '../backup/restore/restore-rows.js';
 import { UPLOADED_FILES } from '../backup/save/save-uploads.js';
 import { PARTS } from '../backup/verify-backup.js';
+import { tellAhead } from '../narration.js';
 
 /** In bytes: what each file costs beside its content, and a schema. */
 const FILE = 20_000;

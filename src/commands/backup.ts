@@ -4,23 +4,23 @@
  */
 import { createPublicKey } from 'node:crypto';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
-import { RealmliftError } from '../errors.js';
-import { connectionSettings } from '../snapshot/connection-settings.js';
-import { headerOpener } from '../backup/seal/age-keys.js';
 import { takeBackup } from '../backup/backup.js';
 import type { BackupRequest, BackupResult } from '../backup/backup.js';
-import type { BackupStore } from '../backup/store/backup-store.js';
-import { openStore } from '../backup/store/open-store.js';
-import { withCollectionLock } from '../backup/store/collection-lock.js';
-import { isNarrated, tellTotal } from '../narration.js';
-import { BackupSteps } from './backup-steps.js';
-import { countUploads } from '../backup/uploads/count-uploads.js';
 import { findBackup, openContents } from '../backup/contents/find-backup.js';
-import { UPLOADED_FILES } from '../backup/save/save-uploads.js';
 import { removeUnfinished, rotate } from '../backup/rotation.js';
+import { UPLOADED_FILES } from '../backup/save/save-uploads.js';
+import { headerOpener } from '../backup/seal/age-keys.js';
+import type { BackupStore } from '../backup/store/backup-store.js';
+import { withCollectionLock } from '../backup/store/collection-lock.js';
+import { openStore } from '../backup/store/open-store.js';
+import { mark } from '../backup/store/verified-marks.js';
+import { countUploads } from '../backup/uploads/count-uploads.js';
 import { refuseTargetWithin } from '../backup/uploads/open-uploads.js';
 import { verifyBackup } from '../backup/verify-backup.js';
-import { mark } from '../backup/store/verified-marks.js';
+import { RealmliftError } from '../errors.js';
+import { isNarrated, tellTotal } from '../narration.js';
+import { connectionSettings } from '../snapshot/connection-settings.js';
+import { BackupSteps } from './backup-steps.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

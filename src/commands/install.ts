@@ -1,7 +1,7 @@
 /** `realmlift install`: makes the views and the role of src/plan/safe-views.ts. The only thing that realmlift ever writes to a source. */
 import { RealmliftError } from '../errors.js';
-import { compileRegistry, type Decisions } from '../plan/compile-view.js';
 import { findSchema, readCatalog } from '../plan/catalog.js';
+import { compileRegistry, type Decisions } from '../plan/compile-view.js';
 import { refuseUnknownDecisions } from '../plan/plan-export.js';
 import { loadRegistry } from '../plan/registry.js';
 import { installStatements } from '../plan/safe-views.js';

@@ -3,19 +3,19 @@
  * publish. Nothing is at the output path before all of it is.
  */
 import { basename, dirname, join, resolve } from 'node:path';
-import { isNarrated, tellAhead, tellPhase, tellProgress, tellWarning, VERIFICATION } from '../narration.js';
-import { rowsByTable, type JournalPart } from '../package/journal.js';
-import { isWithoutFiles, type ManifestHeader } from '../package/manifest.js';
-import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.js';
-import { finishReport } from '../report/finish-report.js';
-import { areaFileCount, tableFiles } from '../pipe/finished-export.js';
-import { requireGood } from '../verify/require-good.js';
 import { Differences, type Disagreement } from '../merge/differences.js';
 import { mergeFiles, type RecordCounts } from '../merge/merge-files.js';
 import { severalUsers, withInputs, type MergeInput } from '../merge/merge-input.js';
 import { mergeMessages } from '../merge/merge-messages.js';
 import { mergeTables, type MergeContext } from '../merge/merge-tables.js';
 import { writePackage } from '../merge/write-package.js';
+import { isNarrated, tellAhead, tellPhase, tellProgress, tellWarning, VERIFICATION } from '../narration.js';
+import { rowsByTable, type JournalPart } from '../package/journal.js';
+import { isWithoutFiles, type ManifestHeader } from '../package/manifest.js';
+import { RUN_DIRECTORY, takeOutputDirectory } from '../package/output-directory.js';
+import { areaFileCount, tableFiles } from '../pipe/finished-export.js';
+import { finishReport } from '../report/finish-report.js';
+import { requireGood } from '../verify/require-good.js';
 
 export interface MergeOptions {
   /** The directory to make. */

@@ -1,18 +1,18 @@
 /** One run of `realmlift restore`: into the places that were named, or into a scratch server for the proof alone. */
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { partNamed } from '../backup/contents/backup-contents.js';
 import type { OpenBackup } from '../backup/contents/find-backup.js';
 import { partChecker } from '../backup/contents/part-checker.js';
-import { tellAhead } from '../narration.js';
 import { COMPARISON, prove } from '../backup/prove.js';
 import type { Proof } from '../backup/prove.js';
+import { restoreDatabase } from '../backup/restore.js';
+import type { RestoreRequest, RestoreResult } from '../backup/restore.js';
 import { INDEXES } from '../backup/restore/restore-post-data.js';
 import { RESTORED_ROWS } from '../backup/restore/restore-rows.js';
 import { RESTORED_FILES } from '../backup/restore/restore-uploads.js';
-import { restoreDatabase } from '../backup/restore.js';
-import type { RestoreRequest, RestoreResult } from '../backup/restore.js';
 import { withScratchServer } from '../backup/restore/scratch-server.js';
 import { checkParts, PARTS } from '../backup/verify-backup.js';
+import { tellAhead } from '../narration.js';
+import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 
 export interface ProveRequest extends Omit<RestoreRequest, 'settings'> {
   /** An empty database; undefined for a server that is started for the purpose and removed afterwards. */

@@ -10,8 +10,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
-import { checkPgDump } from '../backup/schema/pg-dump.js';
 import { INDEXES } from '../backup/restore/restore-post-data.js';
+import { checkPgDump } from '../backup/schema/pg-dump.js';
 import { EXIT, RealmliftError, asRealmliftError } from '../errors.js';
 import { tellAhead, tellPhase, tellProgress, tellWarning } from '../narration.js';
 import type { Decisions } from '../plan/compile-view.js';
@@ -32,8 +32,8 @@ import { intoScript, type Write } from '../split/into-script.js';
 import type { PreparedSplit, SplitOutcome, SplitSteps } from '../split/prepared-split.js';
 import { references, tableShapes } from '../split/split-columns.js';
 import { approvedOwners, openPlaces, refusedAttachments, splitFiles, type FilesRequest, type SplitFiles } from '../split/split-files.js';
-import { messageQueries, MESSAGES, splitRows, USERMESSAGES, type MessageQueries, type SplitRows } from '../split/split-rows.js';
 import { SPLIT_FILES, SPLIT_ROWS, tellRowsAhead } from '../split/split-progress.js';
+import { messageQueries, MESSAGES, splitRows, USERMESSAGES, type MessageQueries, type SplitRows } from '../split/split-rows.js';
 import { goingOn, type Left } from '../split/unfinished-split.js';
 
 export interface SplitRequest {

@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import type pg from 'pg';
-import { Recipients } from '../../src/backup/seal/age-keys.js';
-import { runBackup } from '../../src/commands/backup.js';
-import type { BackupRun, BackupRunResult } from '../../src/commands/backup.js';
 import { findBackup, openBackup } from '../../src/backup/contents/find-backup.js';
 import { restoreDatabase } from '../../src/backup/restore.js';
 import type { RestoreRequest, RestoreResult } from '../../src/backup/restore.js';
-import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { Recipients } from '../../src/backup/seal/age-keys.js';
+import { runBackup } from '../../src/commands/backup.js';
+import type { BackupRun, BackupRunResult } from '../../src/commands/backup.js';
 import type { RealmliftError } from '../../src/errors.js';
+import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { withClient } from '../testbed/database-client.js';
 
 const run = promisify(execFile);

@@ -16,10 +16,10 @@
 import { createHash } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { RealmliftError } from '../../errors.js';
-import type { LostUpload } from '../uploads/upload-source.js';
 import type { CopyFormat, RowCount } from '../rows/row-counter.js';
-import { SIGNATURE, signatureOf } from './signature.js';
 import type { QualifiedName, SequenceValue } from '../source/source-catalog.js';
+import type { LostUpload } from '../uploads/upload-source.js';
+import { SIGNATURE, signatureOf } from './signature.js';
 
 export const CLEAR_LIST = 'backup.json';
 export const CLEAR_LIST_CHECKSUM = 'backup.json.sha256';

@@ -4,15 +4,15 @@ import { resolve } from 'node:path';
 import { RealmliftError } from '../../errors.js';
 import { headerOpener, openIdentityFile, readIdentityFile, readPassphraseFile } from '../seal/age-keys.js';
 import type { OpenHeader } from '../seal/age-payload.js';
+import { readWhole } from '../store/backup-store.js';
+import type { BackupStore } from '../store/backup-store.js';
+import { openStore } from '../store/open-store.js';
+import { markOf } from '../store/verified-marks.js';
 import { CLEAR_LIST, CLEAR_LIST_CHECKSUM, IDENTITY, damaged, parseClearList, parseContents } from './backup-contents.js';
 import type { ClearList, Contents } from './backup-contents.js';
-import { readWhole } from '../store/backup-store.js';
-import { openStore } from '../store/open-store.js';
-import type { BackupStore } from '../store/backup-store.js';
 import { backupName, isBackupName } from './part-names.js';
 import { readPart } from './sealing.js';
 import { requireSignature, unproved } from './signature.js';
-import { markOf } from '../store/verified-marks.js';
 
 export interface FoundBackup {
   readonly store: BackupStore;

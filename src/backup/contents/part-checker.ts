@@ -1,11 +1,11 @@
 /** Opens a part with the key and looks whether it holds what the sealed list says. */
 import type { RealmliftError } from '../../errors.js';
+import { RowCheck } from '../rows/row-check.js';
+import { visitArchive } from '../uploads/upload-archive.js';
 import { IDENTITY } from './backup-contents.js';
 import type { Contents, Part } from './backup-contents.js';
 import type { OpenBackup } from './find-backup.js';
-import { RowCheck } from '../rows/row-check.js';
 import { openPart, partProblem } from './sealing.js';
-import { visitArchive } from '../uploads/upload-archive.js';
 
 type Check = (plain: AsyncIterable<Buffer>) => Promise<void>;
 

@@ -1,7 +1,7 @@
 /** Compares the parts that should be there with what is there. */
+import type { BackupStore } from '../store/backup-store.js';
 import { CLEAR_LIST, CLEAR_LIST_CHECKSUM } from './backup-contents.js';
 import type { Part } from './backup-contents.js';
-import type { BackupStore } from '../store/backup-store.js';
 import { SIGNATURE } from './signature.js';
 
 /** Names each part that is missing or has another size. Cheap: nothing is read. */

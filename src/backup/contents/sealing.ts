@@ -5,14 +5,14 @@ import { createHash } from 'node:crypto';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../../errors.js';
+import type { Recipients } from '../seal/age-keys.js';
 import { AgeDecrypt, AgeFormatError, ageEncrypt } from '../seal/age-payload.js';
 import type { OpenHeader } from '../seal/age-payload.js';
-import type { Recipients } from '../seal/age-keys.js';
-import { damaged } from './backup-contents.js';
-import type { Part } from './backup-contents.js';
-import type { BackupStore } from '../store/backup-store.js';
 import { compressor, decompressed, type Compression } from '../seal/compression.js';
 import { PartDamage } from '../seal/part-damage.js';
+import type { BackupStore } from '../store/backup-store.js';
+import { damaged } from './backup-contents.js';
+import type { Part } from './backup-contents.js';
 
 export interface Sealing {
   readonly recipients: Recipients;

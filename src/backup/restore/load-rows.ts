@@ -7,17 +7,25 @@ import { copyOptions } from '../../copy/copy-rows.js';
 import { RealmliftError } from '../../errors.js';
 import type { Part, TablePart } from '../contents/backup-contents.js';
 import type { OpenBackup } from '../contents/find-backup.js';
+import { openPart } from '../contents/sealing.js';
 import { RowCheck } from '../rows/row-check.js';
 import type { CopyFormat } from '../rows/row-counter.js';
-import { openPart } from '../contents/sealing.js';
+
+export interface RowTarget {
+  /** Table and columns as COPY takes them. */
+  readonly sql: string;
+  /** For messages. */
+  readonly table: string;
+  readonly format: CopyFormat;
+  readonly encoding?: string | undefined;
+}
 
 /**
- * Copies a part into `table`, in the transaction that the caller has begun and must roll back if this throws.
+ * Copies a part into `target`, in the transaction that the caller has begun and must roll back if this throws.
  *
- * @param target table and columns as COPY takes them
  * @throws RealmliftError BACKUP_DAMAGED naming the part, ROWS_REFUSED
  */
-export async function loadRows(client: pg.Client, { store, open }: OpenBackup, part: Part, expected: TablePart, target: { readonly sql: string; readonly table: string; readonly format: CopyFormat; readonly encoding?: string | undefined }, signal: AbortSignal): Promise<void> {
+export async function loadRows(client: pg.Client, { store, open }: OpenBackup, part: Part, expected: TablePart, target: RowTarget, signal: AbortSignal): Promise<void> {
   await openPart(store, part, open, signal, async (plain) => {
     // Again from the start, when the connection to the store broke.
     await client.query('SAVEPOINT part');

@@ -8,10 +8,10 @@
 import type pg from 'pg';
 import type { CopyInJournal } from '../../copy/copy-in-journal.js';
 import { RealmliftError } from '../../errors.js';
-import { executeEntry, executeSettings, type SchemaWork } from './restore-schema.js';
+import { tellPhase, tellProgress } from '../../narration.js';
 import { inOrder } from '../schema/schema-order.js';
 import type { SchemaEntry, SchemaScript } from '../schema/schema-script.js';
-import { tellPhase, tellProgress } from '../../narration.js';
+import { executeEntry, executeSettings, type SchemaWork } from './restore-schema.js';
 
 /** The step's name. */
 export const INDEXES = 'indexes and constraints';

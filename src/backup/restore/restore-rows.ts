@@ -7,16 +7,16 @@
  */
 import type pg from 'pg';
 import type { RealmliftError } from '../../errors.js';
+import { tellPhase, tellProgress } from '../../narration.js';
+import { runTasks } from '../../snapshot/session-pool.js';
 import { isNameUnknown } from '../../snapshot/unqualified-names.js';
 import { partNamed } from '../contents/backup-contents.js';
 import type { Contents, Part, SavedTable, TablePart } from '../contents/backup-contents.js';
 import type { OpenBackup } from '../contents/find-backup.js';
+import { qualified } from '../source/source-catalog.js';
 import { loadLargeObjects } from './load-large-objects.js';
 import { loadRows } from './load-rows.js';
 import type { RestoreJournal } from './restore-journal.js';
-import { runTasks } from '../../snapshot/session-pool.js';
-import { qualified } from '../source/source-catalog.js';
-import { tellPhase, tellProgress } from '../../narration.js';
 
 /** The step's name. */
 export const RESTORED_ROWS = 'restored rows';

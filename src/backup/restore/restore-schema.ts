@@ -4,10 +4,10 @@ import { RealmliftError } from '../../errors.js';
 import { isNameUnknown } from '../../snapshot/unqualified-names.js';
 import { partNamed } from '../contents/backup-contents.js';
 import type { OpenBackup } from '../contents/find-backup.js';
+import { readPart } from '../contents/sealing.js';
 import { leaveOut, parseSchemaScript, withoutUnknownSettings } from '../schema/schema-script.js';
 import type { LeftOut, SchemaEntry, SchemaScript } from '../schema/schema-script.js';
 import { executeScript } from '../schema/script-query.js';
-import { readPart } from '../contents/sealing.js';
 
 /** The scripts of a backup, as this server can execute them. */
 export interface Schema {

@@ -1,7 +1,7 @@
 /** Compares rows that pass with what was counted when they were saved. */
+import { PartDamage } from '../seal/part-damage.js';
 import { rowCounter } from './row-counter.js';
 import type { CopyFormat, RowCount, RowCounter } from './row-counter.js';
-import { PartDamage } from '../seal/part-damage.js';
 
 export class RowCheck {
   readonly #counter: RowCounter;

@@ -3,12 +3,12 @@ import type pg from 'pg';
 import { copyRows } from '../../copy/copy-rows.js';
 import { RealmliftError } from '../../errors.js';
 import type { Part } from '../contents/backup-contents.js';
-import type { BackupStore } from '../store/backup-store.js';
+import { beginPart } from '../contents/sealing.js';
+import type { Sealing } from '../contents/sealing.js';
 import { rowCounter } from '../rows/row-counter.js';
 import type { CopyFormat, RowCount } from '../rows/row-counter.js';
 import { RowTap } from '../rows/row-tap.js';
-import { beginPart } from '../contents/sealing.js';
-import type { Sealing } from '../contents/sealing.js';
+import type { BackupStore } from '../store/backup-store.js';
 
 export interface RowSelection {
   /** For messages. */

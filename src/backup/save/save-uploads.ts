@@ -10,10 +10,10 @@ import { Lost } from '../../files/file-store.js';
 import { inOrder } from '../../files/ordered-pool.js';
 import { tellPhase, tellProgress } from '../../narration.js';
 import type { Contents, FilesPart, Part } from '../contents/backup-contents.js';
-import type { BackupStore } from '../store/backup-store.js';
 import type { PartNames } from '../contents/part-names.js';
 import { sealPart } from '../contents/sealing.js';
 import type { Sealing } from '../contents/sealing.js';
+import type { BackupStore } from '../store/backup-store.js';
 import { ATTRIBUTES_RECORD } from '../uploads/upload-archive.js';
 import type { LostUpload, OnLostUpload, UploadContent, UploadSource, UploadedFile } from '../uploads/upload-source.js';
 
@@ -72,7 +72,7 @@ export async function saveUploads(source: UploadSource, { store, names, sealing,
       for await (const files of queue) {
         signal.throwIfAborted();
         const at = saved.push({ part: '', files: 0, bytes: 0 }) - 1;
-        const { part, found } = await savePack(files, store, names.files(at + 1), sealing, losses, signal);
+        const { part, found } = await savePack(files, { store, name: names.files(at + 1), sealing, signal }, losses);
         parts.push(part);
         saved[at] = { part: part.name, ...found };
       }
@@ -106,6 +106,19 @@ interface Found {
   readonly bytes: number;
 }
 
+/** The part that an archive becomes. */
+interface Archive {
+  readonly store: BackupStore;
+  readonly name: string;
+  readonly sealing: Sealing;
+  readonly signal: AbortSignal;
+}
+
+interface SavedPack {
+  readonly part: Part;
+  readonly found: Found;
+}
+
 /** A file of which the archive has the beginning and cannot have the rest. */
 class Broken extends Error {
   readonly file: UploadedFile;
@@ -119,13 +132,13 @@ class Broken extends Error {
 }
 
 /** An archive in which a file broke off is written anew, without that file where it always breaks off. */
-async function savePack(files: readonly UploadedFile[], store: BackupStore, name: string, sealing: Sealing, losses: Losses, signal: AbortSignal): Promise<{ part: Part; found: Found }> {
+async function savePack(files: readonly UploadedFile[], archive: Archive, losses: Losses): Promise<SavedPack> {
   const broken = new Map<UploadedFile, number>();
   for (;;) {
     const lost: LostUpload[] = [];
     try {
       const whole = files.filter((file) => (broken.get(file) ?? 0) < ATTEMPTS);
-      const saved = await writePack(whole, store, name, sealing, (each) => lost.push(each), signal);
+      const saved = await writePack(whole, archive, (each) => lost.push(each));
       for (const each of lost) losses.add(each);
       return saved;
     } catch (error) {
@@ -137,7 +150,7 @@ async function savePack(files: readonly UploadedFile[], store: BackupStore, name
   }
 }
 
-async function writePack(files: readonly UploadedFile[], store: BackupStore, name: string, sealing: Sealing, onLost: OnLostUpload, signal: AbortSignal): Promise<{ part: Part; found: Found }> {
+async function writePack(files: readonly UploadedFile[], { store, name, sealing, signal }: Archive, onLost: OnLostUpload): Promise<SavedPack> {
   const tar = newPack();
   const filling = fill(tar, files, onLost).catch((error: unknown) => {
     tar.destroy(error as Error);

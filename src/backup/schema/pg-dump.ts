@@ -18,8 +18,8 @@ import { RealmliftError } from '../../errors.js';
 import { ioReason } from '../../io-reason.js';
 import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 import type { Snapshot } from '../../snapshot/snapshot.js';
-import { withTemporaryDirectory } from '../../temporary-directory.js';
 import { LATER_PATIENCE, tablesLocked } from '../../snapshot/table-locks.js';
+import { withTemporaryDirectory } from '../../temporary-directory.js';
 
 export type Section = 'pre-data' | 'post-data';
 

@@ -8,8 +8,8 @@ import { RealmliftError } from '../../errors.js';
 import { newS3Client } from '../../files/s3-client.js';
 import type { S3Connection } from '../../files/s3-client.js';
 import { credentialsRefused, meaningOf, particulars } from '../../files/s3-fault.js';
-import type { UploadTarget } from './upload-target.js';
 import type { ArchivedFile } from './upload-archive.js';
+import type { UploadTarget } from './upload-target.js';
 
 const NOTE = 'realmlift-restore.json';
 export interface BucketTargetSettings {

@@ -6,8 +6,8 @@ import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../../errors.js';
 import { unsafe } from '../../files/safe-path.js';
 import { createAnew, makeOwnDirectories, refuseLink } from '../../package/own-path.js';
-import type { UploadTarget } from './upload-target.js';
 import type { ArchivedFile } from './upload-archive.js';
+import type { UploadTarget } from './upload-target.js';
 
 const NOTE = '.realmlift-restore.json';
 const PARTIAL = '.realmlift-partial';

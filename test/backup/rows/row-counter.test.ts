@@ -1,7 +1,7 @@
 import t from 'tap';
-import { EMPTY_DIGEST, RowHash, addDigests } from '../../../src/backup/rows/row-hash.js';
 import { rowCounter } from '../../../src/backup/rows/row-counter.js';
 import type { CopyFormat, RowCount } from '../../../src/backup/rows/row-counter.js';
+import { EMPTY_DIGEST, RowHash, addDigests } from '../../../src/backup/rows/row-hash.js';
 
 const HEADER = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)]);
 const END = Buffer.from([0xff, 0xff]);
