@@ -5,13 +5,13 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { closeReferences } from '../export/close-references.js';
+import { closeReferences } from '../export/references/close-references.js';
 import { ArchiveOutlet } from '../export/outlet.js';
 import { exportRealm } from '../export/export-realm.js';
 import type { ExportEvent } from '../export/events.js';
 import type { ExportResult, Outcome } from '../export/outcome.js';
 import type { RealmResult, RunContext } from '../export/realm-run.js';
-import { exportSet, type SetExportOptions } from '../export/set-export.js';
+import { exportSet, type SetExportOptions } from '../export/set/set-export.js';
 import { refuseRemap, remapFinished } from '../export/remap-finished.js';
 import { inTurns, letGo, TARGETS_AT_ONCE, type Turns } from '../export/turns.js';
 import { Base, type BasePlace } from '../export/base.js';

@@ -2,10 +2,10 @@
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
 import { hasMigrationStatus, migrationStatus, type MigrationStatusResult } from '../package/migration-status.js';
-import { refuseWrongSalt } from './avatar-salt.js';
+import { refuseWrongSalt } from './wanted/avatar-salt.js';
 import type { RealmRun, RunContext } from './realm-run.js';
-import { areasOf, needsSalt } from './wanted.js';
-import { holdsAllUploads } from './wanted-rows.js';
+import { areasOf, needsSalt } from './wanted/wanted.js';
+import { holdsAllUploads } from './wanted/wanted-rows.js';
 
 /**
  * @returns the migration status, of releases whose exports have one

@@ -4,7 +4,7 @@ import { RealmliftError } from '../errors.js';
 import { TENANT } from '../plan/set-form.js';
 import type { DealtSink } from '../transform/row-sinks.js';
 import { copyEncoded, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
-import type { SpoolSeries } from './spool-series.js';
+import type { SpoolSeries } from './spools/spool-series.js';
 
 /** Places of a row's shown values. */
 const SHOWN = { tenant: 0, id: 1, realm: 2, further: 3 } as const;

@@ -23,7 +23,7 @@ import { RealmProgress } from './realm-progress.js';
 import { RealmRows } from './realm-rows.js';
 import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext } from './realm-run.js';
 import { runBase } from './run-base.js';
-import { wantedRows } from './wanted-rows.js';
+import { wantedRows } from './wanted/wanted-rows.js';
 
 /** A realm whose rows are copied for it alone. */
 export interface AloneRun extends RealmRun {

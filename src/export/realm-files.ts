@@ -7,9 +7,9 @@ import { takeOver } from '../package/take-over.js';
 import type { Base } from './base.js';
 import { withOrphanList } from './orphan-list.js';
 import type { RealmRun, RunContext } from './realm-run.js';
-import { wantedFiles } from './wanted.js';
-import type { WantedRows } from './wanted-rows.js';
-import { spoolWanted } from './wanted-spool.js';
+import { wantedFiles } from './wanted/wanted.js';
+import type { WantedRows } from './wanted/wanted-rows.js';
+import { spoolWanted } from './wanted/wanted-spool.js';
 
 export interface Told {
   /** Each event. */

@@ -9,7 +9,7 @@ import { messageFiles } from '../plan/message-files.js';
 import type { Parameters } from '../plan/parameters.js';
 import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
-import { GONE_CLIENTS } from './gone-clients.js';
+import { GONE_CLIENTS } from './references/gone-clients.js';
 import { LOST_ATTACHMENTS } from './lost-attachments.js';
 import type { MessageQueries } from './message-segment.js';
 import { messageQueries, messageSegments, type RunBase } from './message-segments.js';

@@ -27,7 +27,7 @@ export interface CompiledView {
   readonly rule: string;
   /** One SELECT, columns expanded, parameters as `:name`. */
   readonly sql: string;
-  /** The same rows without references that would point outside the export, where it has such: see src/export/close-references.ts. */
+  /** The same rows without references that would point outside the export, where it has such: see src/export/references/close-references.ts. */
   readonly closed?: string;
   readonly columns: readonly string[];
   /** Selections that it reads, directly. */

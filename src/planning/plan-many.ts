@@ -1,10 +1,10 @@
 /** Full exports of many realms, counted together: each table is read once for all of them, as the export itself does. */
 import type pg from 'pg';
-import { closeSet } from '../export/close-references.js';
+import { closeSet } from '../export/references/close-references.js';
 import { LOST_ATTACHMENTS } from '../export/lost-attachments.js';
-import { wantedQuery } from '../export/set-wanted.js';
-import { areasOf } from '../export/wanted.js';
-import { holdsAllUploads } from '../export/wanted-rows.js';
+import { wantedQuery } from '../export/set/set-wanted.js';
+import { areasOf } from '../export/wanted/wanted.js';
+import { holdsAllUploads } from '../export/wanted/wanted-rows.js';
 import { tellProgress, tellTotal } from '../narration.js';
 import { planExport, type ExportRequest } from '../plan/plan-export.js';
 import { planSet, setQuery, type SetPlan } from '../plan/plan-set.js';

@@ -1,8 +1,8 @@
 /** One realm's export, counted by its own queries: in every mode. */
 import type pg from 'pg';
-import { closeReferences } from '../export/close-references.js';
-import { areasOf } from '../export/wanted.js';
-import { uploadsQuery } from '../export/wanted-rows.js';
+import { closeReferences } from '../export/references/close-references.js';
+import { areasOf } from '../export/wanted/wanted.js';
+import { uploadsQuery } from '../export/wanted/wanted-rows.js';
 import { planExport, type ExportRequest } from '../plan/plan-export.js';
 import { ledgerQuery, messageIdsQuery, queryOf } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';

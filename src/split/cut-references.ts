@@ -5,8 +5,8 @@
 import type pg from 'pg';
 import { runTasks } from '../snapshot/session-pool.js';
 import { RealmliftError } from '../errors.js';
-import { administratorsQuery } from '../export/administrators.js';
-import { goneClient } from '../export/gone-clients.js';
+import { administratorsQuery } from '../export/references/administrators.js';
+import { goneClient } from '../export/references/gone-clients.js';
 import type { Catalog } from '../plan/catalog.js';
 import { quote } from '../plan/compile-view.js';
 import type { Source } from '../plan/source.js';

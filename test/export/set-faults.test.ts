@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
 import { deal, Ordinals } from '../../src/export/dealer.js';
-import { SpoolSeries } from '../../src/export/spool-series.js';
+import { SpoolSeries } from '../../src/export/spools/spool-series.js';
 import { loadDump } from '../../src/demo/dump-loader.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import t from 'tap';
-import { mergeById, rowsOf } from '../../src/export/spool-merge.js';
-import { SpoolReader } from '../../src/export/spool-reader.js';
-import { SpoolWriter } from '../../src/export/spool-writer.js';
+import { mergeById, rowsOf } from '../../src/export/spools/spool-merge.js';
+import { SpoolReader } from '../../src/export/spools/spool-reader.js';
+import { SpoolWriter } from '../../src/export/spools/spool-writer.js';
 
 /** More bytes than the writer's memory holds, of more groups than the reader's window of the directory, rows of all lengths. */
 function rows(groups: number, count: number, from = 0): { group: number; id: number; text: string }[] {

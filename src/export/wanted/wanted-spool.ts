@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { Lost } from '../files/file-store.js';
-import type { WantedEmoji, WantedFiles } from '../files/wanted-files.js';
+import { Lost } from '../../files/file-store.js';
+import type { WantedEmoji, WantedFiles } from '../../files/wanted-files.js';
 
 /** @param directory of the run @param claims whether anybody will look for orphans @param onCounted how many files are wanted, and their bytes by their rows */
 export async function spoolWanted(wanted: WantedFiles, directory: string, claims: boolean, onCounted: (files: number, bytes: number) => void): Promise<WantedFiles> {

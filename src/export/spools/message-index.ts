@@ -1,5 +1,5 @@
 /** What is remembered of each message of a set: its id, and the length of its row, so that files can be cut behind any thousandth. */
-import { MESSAGES_PER_FILE } from '../plan/message-files.js';
+import { MESSAGES_PER_FILE } from '../../plan/message-files.js';
 import type { Spool } from './spool-format.js';
 import type { SpoolReader } from './spool-reader.js';
 import type { SpoolSeries } from './spool-series.js';

@@ -4,26 +4,26 @@
  *
  * A row that JSON cannot hold, or that the server cannot send, is the fault of its realm alone: the table is copied again without it.
  */
-import { RealmliftError } from '../errors.js';
-import type { CompiledView } from '../plan/compile-view.js';
-import { setQuery, type FoundParameters, type SetPlan } from '../plan/plan-set.js';
-import { TENANT } from '../plan/set-form.js';
-import { RowFault, type DealtQuery } from './dealer.js';
-import type { TargetEvent } from './events.js';
-import { openSeverity } from '../verify/export-context.js';
-import { kindOf } from './close-references.js';
-import { GONE_CLIENTS } from './gone-clients.js';
-import { LOST_ATTACHMENTS } from './lost-attachments.js';
-import { filesOf } from './message-index.js';
-import { ledgerPath, partPath } from './part-paths.js';
-import type { RunContext } from './realm-run.js';
-import type { MessageFilesOfSet } from './message-index.js';
-import type { AnySetSegment, DealtRows } from './set-segments.js';
+import { RealmliftError } from '../../errors.js';
+import type { CompiledView } from '../../plan/compile-view.js';
+import { setQuery, type FoundParameters, type SetPlan } from '../../plan/plan-set.js';
+import { TENANT } from '../../plan/set-form.js';
+import { RowFault, type DealtQuery } from '../dealer.js';
+import type { TargetEvent } from '../events.js';
+import { openSeverity } from '../../verify/export-context.js';
+import { kindOf } from '../references/close-references.js';
+import { GONE_CLIENTS } from '../references/gone-clients.js';
+import { LOST_ATTACHMENTS } from '../lost-attachments.js';
+import { filesOf } from '../spools/message-index.js';
+import { ledgerPath, partPath } from '../part-paths.js';
+import type { RunContext } from '../realm-run.js';
+import type { MessageFilesOfSet } from '../spools/message-index.js';
+import type { AnySetSegment, DealtRows } from '../set-segments.js';
 import { WANTED, unreadableClaims, wantedQuery } from './set-wanted.js';
-import { holdsAllUploads } from './wanted-rows.js';
-import type { Lost } from '../files/file-store.js';
-import type { Spool } from './spool-format.js';
-import { SpoolReader } from './spool-reader.js';
+import { holdsAllUploads } from '../wanted/wanted-rows.js';
+import type { Lost } from '../../files/file-store.js';
+import type { Spool } from '../spools/spool-format.js';
+import { SpoolReader } from '../spools/spool-reader.js';
 import { withoutFaulty } from './without-faulty.js';
 
 /** Ranges of message ids for each worker, so that all end at about the same time. */

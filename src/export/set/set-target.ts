@@ -2,24 +2,24 @@
 import { setMaxListeners } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FileEvent, FilesResult } from '../files/file-events.js';
-import type { JournalPart } from '../package/journal.js';
-import type { MigrationStatusResult } from '../package/migration-status.js';
-import { PartFile } from '../package/part-file.js';
+import type { FileEvent, FilesResult } from '../../files/file-events.js';
+import type { JournalPart } from '../../package/journal.js';
+import type { MigrationStatusResult } from '../../package/migration-status.js';
+import { PartFile } from '../../package/part-file.js';
 import type { FinisherPool } from './finisher-pool.js';
-import { withoutLostAttachments } from './lost-attachments.js';
-import { queryOfMessages } from './message-segments.js';
-import type { Origin, SetOrigin } from './origin.js';
-import { ledgerPath, PARTS_DIRECTORY, partPath } from './part-paths.js';
-import type { Parts } from './parts.js';
-import { pullRealmFiles, wantedOf } from './realm-files.js';
-import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext } from './realm-run.js';
+import { withoutLostAttachments } from '../lost-attachments.js';
+import { queryOfMessages } from '../message-segments.js';
+import type { Origin, SetOrigin } from '../origin.js';
+import { ledgerPath, PARTS_DIRECTORY, partPath } from '../part-paths.js';
+import type { Parts } from '../parts.js';
+import { pullRealmFiles, wantedOf } from '../realm-files.js';
+import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext } from '../realm-run.js';
 import type { SetRowsResult } from './set-rows.js';
 import { spooledRows, type WantedSpools } from './set-wanted.js';
-import type { Spool } from './spool-format.js';
-import { writeInOrder } from './spool-merge.js';
-import type { SpoolReader, SpooledGroup } from './spool-reader.js';
-import { Totals } from './totals.js';
+import type { Spool } from '../spools/spool-format.js';
+import { writeInOrder } from '../spools/spool-merge.js';
+import type { SpoolReader, SpooledGroup } from '../spools/spool-reader.js';
+import { Totals } from '../totals.js';
 
 /** What the targets of a set share. */
 export interface SetOfTargets {

@@ -3,12 +3,12 @@
  * them, since whose they are cannot be told, and without a word they would be missed by nobody. The ledger of a full export names them.
  * Databases that have their foreign keys have none, and are not asked.
  */
-import { quote, type CompiledRegistry, type CompiledView } from '../plan/compile-view.js';
-import { INTEGERS } from '../plan/needed-columns.js';
-import type { PlannedTable } from '../plan/plan-tables.js';
-import { TENANT } from '../plan/set-form.js';
-import type { Source } from '../plan/source.js';
-import { targetOf, type Target } from '../verify/references.js';
+import { quote, type CompiledRegistry, type CompiledView } from '../../plan/compile-view.js';
+import { INTEGERS } from '../../plan/needed-columns.js';
+import type { PlannedTable } from '../../plan/plan-tables.js';
+import { TENANT } from '../../plan/set-form.js';
+import type { Source } from '../../plan/source.js';
+import { targetOf, type Target } from '../../verify/references.js';
 import { keyOfColumn } from './dangling-references.js';
 
 /** The usermessages of messages and people that are gone are nobody's loss; clients and realms have no owner; names of groups are told in baseless_group. */

@@ -1,16 +1,16 @@
 /** The rows that the files stage asks for, of all targets of a set at once: a query each, dealt out like tables. */
 import type pg from 'pg';
-import { Lost } from '../files/file-store.js';
-import type { SetPlan } from '../plan/plan-set.js';
-import { setQuery } from '../plan/plan-set.js';
-import { TENANT } from '../plan/set-form.js';
-import type { CompiledView } from '../plan/compile-view.js';
-import type { Source } from '../plan/source.js';
-import type { DealtQuery } from './dealer.js';
-import { rowsOf } from './spool-merge.js';
-import type { Spool } from './spool-format.js';
-import type { SpoolReader } from './spool-reader.js';
-import { refuseUnreadableArchive, USER_COLUMNS, wantedEmoji, wantedUpload, type EmojiRow, type UploadRow, type UserRow, type WantedRows } from './wanted-rows.js';
+import { Lost } from '../../files/file-store.js';
+import type { SetPlan } from '../../plan/plan-set.js';
+import { setQuery } from '../../plan/plan-set.js';
+import { TENANT } from '../../plan/set-form.js';
+import type { CompiledView } from '../../plan/compile-view.js';
+import type { Source } from '../../plan/source.js';
+import type { DealtQuery } from '../dealer.js';
+import { rowsOf } from '../spools/spool-merge.js';
+import type { Spool } from '../spools/spool-format.js';
+import type { SpoolReader } from '../spools/spool-reader.js';
+import { refuseUnreadableArchive, USER_COLUMNS, wantedEmoji, wantedUpload, type EmojiRow, type UploadRow, type UserRow, type WantedRows } from '../wanted/wanted-rows.js';
 
 export const WANTED = ['wanted-users', 'wanted-uploads', 'wanted-emoji', 'wanted-claims'] as const;
 type Wanted = (typeof WANTED)[number];

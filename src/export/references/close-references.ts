@@ -5,16 +5,16 @@
  * others point to cannot stay: that ends the export by name, before it has begun.
  */
 import type pg from 'pg';
-import { EXIT, RealmliftError } from '../errors.js';
-import { quote, type CompiledRegistry, type CompiledView } from '../plan/compile-view.js';
-import type { ExportPlan } from '../plan/plan-export.js';
-import type { SetPlan } from '../plan/plan-set.js';
-import { SYSTEM_REALM } from '../plan/realm.js';
-import { TENANT } from '../plan/set-form.js';
-import type { Source } from '../plan/source.js';
-import type { ViewFile } from '../plan/view-file.js';
-import type { ExportKind } from '../verify/export-context.js';
-import { REQUIRED, TARGET_TABLES } from '../verify/references.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import { quote, type CompiledRegistry, type CompiledView } from '../../plan/compile-view.js';
+import type { ExportPlan } from '../../plan/plan-export.js';
+import type { SetPlan } from '../../plan/plan-set.js';
+import { SYSTEM_REALM } from '../../plan/realm.js';
+import { TENANT } from '../../plan/set-form.js';
+import type { Source } from '../../plan/source.js';
+import type { ViewFile } from '../../plan/view-file.js';
+import type { ExportKind } from '../../verify/export-context.js';
+import { REQUIRED, TARGET_TABLES } from '../../verify/references.js';
 import { administratorsOf } from './administrators.js';
 import { withAstrayRows } from './astray-rows.js';
 import { danglingReferences, keyOfColumn, type Dangling, type Reference } from './dangling-references.js';

@@ -1,12 +1,12 @@
 /** The rows that the files stage asks for, streamed out of the snapshot by a session. */
 import type pg from 'pg';
-import { Lost } from '../files/file-store.js';
-import type { WantedEmoji, WantedUpload } from '../files/wanted-files.js';
-import { withSelections, type CompiledView } from '../plan/compile-view.js';
-import { followsRule } from '../plan/file-rules.js';
-import { inline } from '../plan/parameters.js';
-import type { ExportPlan } from '../plan/plan-export.js';
-import type { Source } from '../plan/source.js';
+import { Lost } from '../../files/file-store.js';
+import type { WantedEmoji, WantedUpload } from '../../files/wanted-files.js';
+import { withSelections, type CompiledView } from '../../plan/compile-view.js';
+import { followsRule } from '../../plan/file-rules.js';
+import { inline } from '../../plan/parameters.js';
+import type { ExportPlan } from '../../plan/plan-export.js';
+import type { Source } from '../../plan/source.js';
 
 /** Does the export hold every upload of the realm, also those that only rows which stay name? */
 export function holdsAllUploads({ version }: Source): boolean {

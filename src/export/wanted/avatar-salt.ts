@@ -1,10 +1,10 @@
 /** Finds out before any row leaves that avatars are looked for by a salt of another server. */
 import type pg from 'pg';
-import { EXIT, RealmliftError } from '../errors.js';
-import { Lost, type FileStore } from '../files/file-store.js';
-import { avatarStem } from '../files/orphans.js';
-import { avatarHash } from '../plan/avatar-hash.js';
-import type { Realm } from '../plan/realm.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import { Lost, type FileStore } from '../../files/file-store.js';
+import { avatarStem } from '../../files/orphans.js';
+import { avatarHash } from '../../plan/avatar-hash.js';
+import type { Realm } from '../../plan/realm.js';
 
 /** Unclaimed names that are compared with those that avatars had before, and versions of each that are. */
 const COMPARED = 10_000;

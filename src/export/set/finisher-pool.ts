@@ -1,10 +1,10 @@
 /** The finishers of a set: threads that put realm after realm together. */
 import { Worker } from 'node:worker_threads';
-import { RealmliftError } from '../errors.js';
-import { TaskThreads, ThreadEnded } from '../threads/task-threads.js';
-import { THREAD_LIMITS } from '../threads/thread-limits.js';
+import { RealmliftError } from '../../errors.js';
+import { TaskThreads, ThreadEnded } from '../../threads/task-threads.js';
+import { THREAD_LIMITS } from '../../threads/thread-limits.js';
 import type { FinisherReply, FinisherSetup, FinisherTask, FinisherTasks } from './finisher.js';
-import { received } from './sent-error.js';
+import { received } from '../sent-error.js';
 
 export class FinisherPool {
   readonly #threads: TaskThreads<FinisherTask, FinisherReply>;

@@ -3,7 +3,7 @@
  * are written and begun anew. So a thousand realms whose messages come in turn take no more memory than one.
  */
 import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
-import { diskError } from '../package/part-file.js';
+import { diskError } from '../../package/part-file.js';
 import { ENTRY, RECORD, type Spool } from './spool-format.js';
 
 const BLOCK = 4096;

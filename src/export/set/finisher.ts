@@ -3,13 +3,13 @@
  * is there too, checks the export and writes its page. No database is needed for that.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { JournalPart } from '../package/journal.js';
-import { finishReport } from '../report/finish-report.js';
-import type { Place } from '../report/place.js';
-import { requireGood } from '../verify/require-good.js';
-import { withVerifyHere, type VerifyReport, type VerifyWorkers } from '../verify/verify-export.js';
-import { rememberChecked, sealCatchUp } from './catch-up-file.js';
-import { sendable, type SentError } from './sent-error.js';
+import type { JournalPart } from '../../package/journal.js';
+import { finishReport } from '../../report/finish-report.js';
+import type { Place } from '../../report/place.js';
+import { requireGood } from '../../verify/require-good.js';
+import { withVerifyHere, type VerifyReport, type VerifyWorkers } from '../../verify/verify-export.js';
+import { rememberChecked, sealCatchUp } from '../catch-up-file.js';
+import { sendable, type SentError } from '../sent-error.js';
 import { writeMessagesFiles, type TargetMessages } from './set-messages-files.js';
 
 export interface FinisherSetup {

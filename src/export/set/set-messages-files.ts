@@ -1,15 +1,15 @@
 /** The messages files of one target of a set, put together from the spools of the ranges. */
 import { join } from 'node:path';
-import { MESSAGES_PER_FILE } from '../plan/message-files.js';
-import { PartFile } from '../package/part-file.js';
-import { indexedRows } from './message-index.js';
-import { messagesPath } from './part-paths.js';
-import type { JournalPart } from '../package/journal.js';
-import type { FinishedPart } from './finished-part.js';
-import { digestOfIds } from './message-segment.js';
-import type { Spool } from './spool-format.js';
-import { SpoolReader, type SpooledGroup } from './spool-reader.js';
-import { writeInOrder } from './spool-merge.js';
+import { MESSAGES_PER_FILE } from '../../plan/message-files.js';
+import { PartFile } from '../../package/part-file.js';
+import { indexedRows } from '../spools/message-index.js';
+import { messagesPath } from '../part-paths.js';
+import type { JournalPart } from '../../package/journal.js';
+import type { FinishedPart } from '../finished-part.js';
+import { digestOfIds } from '../message-segment.js';
+import type { Spool } from '../spools/spool-format.js';
+import { SpoolReader, type SpooledGroup } from '../spools/spool-reader.js';
+import { writeInOrder } from '../spools/spool-merge.js';
 
 export interface TargetMessages {
   /** Of consecutive ranges of ids. */
