@@ -43,7 +43,10 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
     const { approved, allowUnknown, ...people } = peopleOf(command, options, 'export');
     const shared = sharedOptions(options);
     const request = remapRequest(options, options.remap === true, shared.salt);
-    refuseContradictions([{ when: options.base !== undefined && asksForRemap(request), message: '--base takes over files that have the ids of the old server', hint: 'leave out --base; or export without new ids, and give them by realmlift remap' }]);
+    refuseContradictions([
+      { when: options.queue !== undefined && options.output.startsWith('s3://') && asksForRemap(request), message: 'workers store the files of the export with the ids of the old server', hint: 'leave out --remap; or give a directory that all machines share with --output' },
+      { when: options.base !== undefined && asksForRemap(request), message: '--base takes over files that have the ids of the old server', hint: 'leave out --base; or export without new ids, and give them by realmlift remap' },
+    ]);
     const remap = asksForRemap(request) ? await prepareRemap(request) : undefined;
     await runAndConclude(options, (under) => withBase(options.base, options, under.signal as AbortSignal, (base) => runExport({
       ...shared, ...under, remap, base,

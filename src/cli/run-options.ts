@@ -48,7 +48,7 @@ export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, 
 export function addRunOptions(command: Command): Command {
   command
     .optionsGroup('Where to:')
-    .option('--output <dir>', 'directory under which one directory a realm is made; - streams tar to standard output while the export is made; s3://BUCKET/PREFIX stores it there (made below TMPDIR)', 'out')
+    .option('--output <dir>', 'directory under which one directory a realm is made; - streams tar to standard output while the export is made; s3://BUCKET/PREFIX stores it there (made below TMPDIR; with --queue workers store it)', 'out')
     .option('--tarball', 'also write NAME.tar.gz, and its SHA-256 beside it')
     .optionsGroup('Running:')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
@@ -107,7 +107,8 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
     { when: options.filesDir !== undefined && options.format !== 'ndjson', message: '--files-dir takes the files that lines of JSON name', hint: 'add --output - --format ndjson, or leave out --files-dir' },
     { when: options.upload !== undefined && streams, message: 'what goes to standard output is not stored', hint: 'give a directory with --output, or leave out --upload' },
     { when: options.tarball === true && streams, message: 'what goes to standard output is a tar already, and no file is written', hint: 'give a directory with --output, or leave out --tarball' },
-    { when: options.queue !== undefined && (streams || options.output.startsWith('s3://')), message: '--queue needs a directory that all machines share', hint: 'give it with --output; --upload stores what is finished there' },
+    { when: options.queue !== undefined && streams, message: '--queue needs a place that all machines reach, and --output - is none', hint: 'give a directory that they share, or s3://BUCKET/PREFIX, with --output' },
+    { when: options.queue !== undefined && options.output.startsWith('s3://') && options.tarball === true, message: 'workers store the files of the export one by one, and --tarball would need them all here', hint: 'leave out --tarball, or give a directory that all machines share with --output' },
     { when: options.resume === true && streams, message: 'what went to standard output cannot be gone on with', hint: 'give a directory with --output, or leave out --resume' },
   ]);
   if (streams) refuseTerminal(options.format === 'ndjson' ? 'a stream of rows' : 'an archive', `pipe it on: --output - | ${options.format === 'ndjson' ? 'less' : 'ssh new tar x'}`);

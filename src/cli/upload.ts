@@ -7,7 +7,7 @@ import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import type { ExportOptions } from '../commands/export.js';
 import type { ExportResult, Outcome } from '../export/outcome.js';
 import { s3Settings } from '../files/s3-settings.js';
-import type { UploadTarget } from '../files/upload-export.js';
+import type { UploadTarget } from '../files/upload-target.js';
 import { tellPhase } from '../narration.js';
 import { MANIFEST } from '../package/manifest.js';
 import { RUN_MANIFEST } from '../package/run-manifest.js';
@@ -24,6 +24,7 @@ export interface UploadOptions {
   readonly sseKmsKeyId?: string;
   readonly tarball?: true;
   readonly resume?: true;
+  readonly queue?: string;
   readonly caFile?: string;
   readonly fileTimeout?: number;
 }
@@ -38,7 +39,7 @@ export function addUploadOptions(command: Command): Command {
 }
 
 /** How an export runs: where its output goes, and what may refuse its targets. */
-export type Destination = Required<Pick<ExportOptions, 'output'>> & Pick<ExportOptions, 'checkTargets' | 'placeOf'>;
+export type Destination = Required<Pick<ExportOptions, 'output'>> & Pick<ExportOptions, 'checkTargets' | 'placeOf' | 'stored'>;
 
 type Under = Pick<ExportOptions, 'onEvent'> & { readonly signal: AbortSignal };
 
@@ -52,7 +53,7 @@ export async function withUpload(options: UploadOptions, under: Under, work: (de
   const url = destinationUrl(options);
   if (url === undefined) return work({ output: options.output });
   // The SDK takes 0.2 s to load: only who needs it waits.
-  const { parseS3Url } = await import('../files/upload-export.js');
+  const { parseS3Url } = await import('../files/upload-target.js');
   const target: UploadTarget = {
     connection: { ...s3Settings(process.env), caFile: options.caFile, timeout: options.fileTimeout }, ...parseS3Url(url), overwrite: options.overwrite,
     ...(options.sse === undefined ? {} : { encryption: { kind: options.sse, keyId: options.sseKmsKeyId } }),
@@ -64,36 +65,38 @@ export async function withUpload(options: UploadOptions, under: Under, work: (de
 }
 
 /** Where to store; undefined when that was not asked for. */
-function destinationUrl({ output, upload, overwrite, sse, sseKmsKeyId, resume }: UploadOptions): string | undefined {
+function destinationUrl({ output, upload, overwrite, sse, sseKmsKeyId, resume, queue }: UploadOptions): string | undefined {
   const refuse = (what: string, hint: string): never => { throw new RealmliftError('USAGE', 'usage', what, { hint, exit: EXIT.usage }); };
   if (sseKmsKeyId !== undefined && sse !== 'aws:kms') return refuse('--sse-kms-key-id names a key of KMS', 'add --sse aws:kms');
   if (output.startsWith('s3://')) {
     if (upload !== undefined) return refuse('both --output and --upload name a bucket', 'give one of them');
-    return resume === true ? refuse('what --output s3://… made is gone when it stops', 'give a directory with --output, and --upload') : output;
+    return resume === true && queue === undefined ? refuse('what --output s3://… made is gone when it stops', 'give a directory with --output, and --upload') : output;
   }
   if (upload === undefined && (overwrite ?? sse) !== undefined) return refuse('--overwrite and --sse are for exports that go to S3', 'add --upload s3://BUCKET/PREFIX');
   return upload;
 }
 
 async function exportAndStore(options: UploadOptions, target: UploadTarget, { signal, onEvent }: Under, output: string, work: (destination: Destination) => Promise<Outcome[]>): Promise<Outcome[]> {
-  const { checkUpload, uploadDirectory, uploadStream } = await import('../files/upload-export.js');
+  const { checkUpload, uploadDirectory, uploadRest, uploadStream } = await import('../files/upload-export.js');
   const prefix = `s3://${target.bucket}/${target.prefix === '' ? '' : `${target.prefix}/`}`;
   const placed = (name: string): string => `${prefix}${options.tarball === true ? `${name}.tar.gz` : name}`;
+  // By workers, while they make it.
+  const stored = options.upload === undefined && options.queue !== undefined ? target : undefined;
   const exported = await work({
-    output,
+    output, stored,
     // Below TMPDIR nothing of it stays.
     ...(options.upload === undefined && { placeOf: (name: string) => inBucket(placed(name)) }),
     checkTargets: async (targets) => {
-      const names = targets.flatMap(({ directory }) => (options.tarball === true ? tarballOf(directory) : [`${directory}/`]));
+      const names = stored !== undefined ? [] : targets.flatMap(({ directory }) => (options.tarball === true ? tarballOf(directory) : [`${directory}/`]));
       await checkUpload(target, targets.length > 1 ? [...names, REPORT_PAGE, RUN_MANIFEST] : names, signal);
     },
   });
   const file = async (name: string, onStored: Parameters<typeof uploadStream>[5]): Promise<void> =>
     uploadStream(target, name, createReadStream(join(output, name)), (await stat(join(output, name))).size, signal, onStored);
   const store = async (name: string, result: ExportResult): Promise<void> => {
-    const onStored = (stored: { readonly objects: number; readonly bytes: number }): void => onEvent({ target: result.target, kind: 'stored', ...stored });
+    const onStored = (more: { readonly objects: number; readonly bytes: number }): void => onEvent({ target: result.target, kind: 'stored', ...more });
     if (options.tarball === true) for (const each of tarballOf(name)) await file(each, onStored);
-    else await uploadDirectory(target, name, result.directory, MANIFEST, signal, onStored);
+    else await (stored === undefined ? uploadDirectory : uploadRest)(target, name, result.directory, MANIFEST, signal, onStored);
   };
   const bytes = exported.flatMap((outcome) => ('result' in outcome ? [sizeOf(outcome.result.directory, options.tarball === true)] : [])).reduce((sum, each) => sum + each, 0);
   tellPhase('upload', 'bytes', bytes);

@@ -3,8 +3,10 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
+import { s3Settings } from '../files/s3-settings.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
+import { withTemporaryDirectory } from '../temporary-directory.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
 import { withStopSignals } from './stop-signals.js';
 import { wholeNumber } from './whole-number.js';
@@ -23,7 +25,7 @@ const FILE_JOBS = 32;
 export function workerCommand(): Command {
   return addFilesOptions(new Command('worker')
     .addOption(new Option('--queue <url>', "the queue's database, the same as that of the export").env('QUEUE_URL'))
-    .option('--output <dir>', 'the directory that all share, as this machine sees it (default: the path that the export was given)')
+    .option('--output <dir>', 'the directory that all share, as this machine sees it (default: the path that the export was given); not for exports into a bucket')
     .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
     .option('--one-run', 'end when a run that it took part in is finished (one that stopped or failed may be resumed)')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf, whose avatar_salt must be that of the export (else ZULIP_AVATAR_SALT)'))
@@ -33,7 +35,7 @@ Examples:
   realmlift worker --uploads-dir /home/zulip/uploads --output /mnt/exports
 
 Works for every export that is run with the same --queue, until ^C or SIGTERM: it may be started before the first, and any number
-of machines may. Where the source and the files are, each machine is told by its own settings, which must lead to the same database,
+of machines may. Where the source, the files and S3 are, each machine is told by its own settings, which must lead to the same database,
 role and files as those of the export; a worker that has others says so and takes no part.
 
 Exit codes: 0 the one run is finished; 1 failed; 2 wrong usage; 130, 143 stopped by ^C or SIGTERM.`)
@@ -42,11 +44,12 @@ Exit codes: 0 the one run is finished; 1 failed; 2 wrong usage; 130, 143 stopped
       if (options.queue === undefined) throw new RealmliftError('USAGE', 'usage', 'it is not said where the queue is', { hint: '--queue URL, or QUEUE_URL in the environment', exit: EXIT.usage });
       const { workForQueue } = await import('../queue/worker-machine.js');
       const given = options.queue;
-      await withStopSignals((signal) => workForQueue({
+      await withStopSignals((signal) => withTemporaryDirectory('worker', (temporary) => workForQueue({
         queue: connectionSettings(given, env), source: connectionSettings(env.DATABASE_URL, env), jobs: options.jobs, fileJobs: options.fileJobs ?? FILE_JOBS,
         openStore: filesStore(options, env), salt: avatarSalt({ secretsFile: options.zulipSecrets, env }),
-        output: options.output === undefined ? undefined : resolve(options.output), oneRun: options.oneRun === true, signal,
+        output: options.output === undefined ? undefined : resolve(options.output), oneRun: options.oneRun === true, signal, temporary,
+        s3: { ...s3Settings(env), caFile: options.caFile, timeout: options.fileTimeout },
         onEvent: (text) => process.stderr.write(`realmlift worker: ${text}\n`),
-      }));
+      })));
     });
 }

@@ -18,10 +18,12 @@ import { Base, type BasePlace } from '../export/base.js';
 import { rememberChecked, sealCatchUp, writeCatchUp } from '../export/catch-up-file.js';
 import { databaseIdentity } from '../export/run-identity.js';
 import { snapshotsOfUnfinished } from '../export/unfinished.js';
+import type { SegmentWorkers } from '../export/segment-workers.js';
 import { WorkerPool } from '../export/worker-pool.js';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import type { FileStore } from '../files/file-store.js';
 import type { OrphanChoice } from '../files/pull-files.js';
+import type { UploadTarget } from '../files/upload-target.js';
 import { MANIFEST, NONE } from '../package/manifest.js';
 import type { MigrationStatusOptions } from '../package/migration-status.js';
 import { Journal } from '../package/journal.js';
@@ -60,10 +62,12 @@ export interface ExportOptions {
   readonly output: string;
   /** Takes each file, under the target's directory, as soon as it is finished, instead of the output; such an export is not verified. */
   readonly archive?: TarArchive | undefined;
-  /** Worker threads, each with a session of its own; with a queue, of the verification alone. */
+  /** Worker threads, each with a session of its own; with a queue, of what this machine does itself. */
   readonly jobs: number;
   /** The work is done by others, who take it from this queue. */
   readonly queue?: QueueOptions | undefined;
+  /** Where they store what they finish, instead of the output; such an export is not verified. */
+  readonly stored?: UploadTarget | undefined;
   /** Go on with unfinished exports, in their snapshot if another session still holds it. */
   readonly resume: boolean;
   /** A snapshot that another session holds, to export from. */
@@ -135,7 +139,8 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const patience: LockPatience = { timeout: options.lockTimeout, onWait: (wait) => options.onEvent({ kind: 'waiting', ...wait }) };
   // Verify needs it in the end, when hours may have passed.
   if (options.verify) await tryTemporaryDirectory();
-  return withQueue(options, (queue) => withThreads(queue === undefined ? options.jobs : 0, (threads) => withSnapshot(options.settings, async (snapshot) => {
+  const jobs = options.queue === undefined || options.stored !== undefined ? options.jobs : 0;
+  return withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
     await queue?.refuseSource(snapshot);
@@ -151,11 +156,12 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
       if (options.remap !== undefined) refuseRemap(options.remap, source, targets.length);
       if (options.base !== undefined && targets.length > 1) refuseBaseOfOne(options.base, targets);
       await options.checkTargets?.(targets);
+      await queue?.begin(targets.map(({ directory }) => directory), options.resume);
       const database = await databaseIdentity(snapshot.client, snapshot.settings);
       const store = await (announced ?? options.openStore());
       try {
         await Promise.all([pool.opened, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE))]);
-        return await exportTargets(options, targets, { snapshot, database, source, pool, store, fileJobs: queue?.filesAtOnce ?? options.fileJobs });
+        return await exportTargets(options, targets, { snapshot, database, source, pool, store, fileJobs: queue?.filesAtOnce ?? options.fileJobs, filesTarget: queue && ((directory, resumed) => queue.filesTarget(directory, resumed)) });
       } finally {
         store.close();
       }
@@ -179,10 +185,10 @@ async function withThreads<T>(jobs: number, work: (threads: WorkerPool) => Promi
 }
 
 /** Nothing of the queue is loaded where there is none. */
-async function withQueue<T>({ queue, output, salt, avatars, onEvent }: ExportOptions, work: (coordinator: Coordinator | undefined) => Promise<T>): Promise<T> {
+async function withQueue<T>({ queue, output, stored, salt, avatars, onEvent }: ExportOptions, own: SegmentWorkers, work: (coordinator: Coordinator | undefined) => Promise<T>): Promise<T> {
   if (queue === undefined) return work(undefined);
   const { Coordinator } = await import('../queue/coordinator.js');
-  return Coordinator.with({ ...queue, output, salt: avatars ? salt : undefined, onWarning: (text) => onEvent({ target: '', kind: 'warning', text }) }, work);
+  return Coordinator.with({ ...queue, output, stored, own, salt: avatars ? salt : undefined, onWarning: (text) => onEvent({ target: '', kind: 'warning', text }) }, work);
 }
 
 function signalOf(...signals: readonly (AbortSignal | undefined)[]): AbortSignal | undefined {
@@ -190,7 +196,7 @@ function signalOf(...signals: readonly (AbortSignal | undefined)[]): AbortSignal
   return given.length > 1 ? AbortSignal.any(given) : given[0];
 }
 
-async function exportTargets(options: ExportOptions, targets: readonly Target[], source: Pick<RunContext, 'snapshot' | 'database' | 'source' | 'pool' | 'store' | 'fileJobs'>): Promise<Outcome[]> {
+async function exportTargets(options: ExportOptions, targets: readonly Target[], source: Pick<RunContext, 'snapshot' | 'database' | 'source' | 'pool' | 'store' | 'fileJobs' | 'filesTarget'>): Promise<Outcome[]> {
   const { jobs, orphans = 'report', salt, avatars, migrationStatus, onEvent } = options;
   const context: RunContext = { ...source, jobs, orphans, salt, avatars, migrationStatus, onEvent };
   if (targets.length > 1) onEvent({ kind: 'targets', count: targets.length });
@@ -268,12 +274,13 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     if (origin !== undefined && archive === undefined && remap === undefined) await writeCatchUp(output.partial, origin, journal.finished());
     const remapped = remap === undefined ? undefined : await remapFinished(remap, output);
     const finished = remapped?.directory ?? output.partial;
-    const verify = options.verify && outlet === undefined;
+    const gone = outlet !== undefined || options.stored !== undefined;
+    const verify = options.verify && !gone;
     if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
     const hint = `realmlift verify ${finished} lists them; nothing was published`;
     const verified = verify ? await rememberChecked(finished, (remember) => requireGood(finished, { jobs: options.jobs, before: base?.checked, remember }, hint)) : undefined;
     const times: Times = { finished_at: new Date().toISOString(), seconds: (performance.now() - started) / 1000, verify_seconds: verified?.totals.seconds ?? null, jobs: options.jobs };
-    await finishReport(finished, { verified, times, place: options.placeOf?.(target.directory) ?? { directory: output.final }, gone: outlet !== undefined });
+    await finishReport(finished, { verified, times, place: options.placeOf?.(target.directory) ?? { directory: output.final }, gone });
     await sealCatchUp(finished);
     await outlet?.sendRest((path) => journal.get(path) !== undefined);
     if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, finished).sendRest(() => false);

@@ -15,6 +15,8 @@ export interface FinishedPart {
   readonly ids?: string | undefined;
   /** Of a file of a base, see inodeOf. */
   readonly inode?: string | undefined;
+  /** ETag of the object that it is, where it is not in the directory. */
+  readonly etag?: string | undefined;
   /** Taken over from the base of the run, or from there with a few rows changed. */
   readonly base?: true | undefined;
   readonly mended?: true | undefined;

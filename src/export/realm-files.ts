@@ -39,18 +39,19 @@ export async function wantedOf({ source, salt, avatars }: RunContext, { plan, ow
   });
 }
 
-export async function pullRealmFiles({ store, fileJobs, orphans }: RunContext, run: RealmRun, wanted: WantedFiles, signal: AbortSignal, told: Told): Promise<FilesResult> {
+export async function pullRealmFiles({ store, fileJobs, orphans, filesTarget }: RunContext, run: RealmRun, wanted: WantedFiles, signal: AbortSignal, told: Told): Promise<FilesResult> {
   const { journal, output } = run;
   const done = (path: string): EarlierFile | undefined => {
     const part = journal.earlier(path)?.part;
     return part?.record === undefined ? undefined : part as unknown as EarlierFile;
   };
+  const target = await filesTarget?.(output.partial, output.resumed);
   const base = run.base && filesOfBase(run.base, (text) => told.damaged(text));
-  return withOrphanList(output.partial, run.flushed, (list) => pullFiles(store, wanted, output.partial, { jobs: fileJobs, signal, done: output.resumed ? done : undefined, base, orphans, flushed: run.flushed }, async (event) => {
+  return withOrphanList(output.partial, run.flushed, (list) => pullFiles(store, wanted, output.partial, { jobs: fileJobs, signal, done: output.resumed ? done : undefined, base, target, orphans, flushed: run.flushed }, async (event) => {
     told.event(event);
     if (event.kind === 'file') {
-      const { path, size, sha256, record, oddMetadata, identity } = event;
-      journal.append('file', { path, size, sha256, record, oddMetadata, identity, base: event.base === true ? true : undefined });
+      const { path, size, sha256, record, oddMetadata, identity, etag } = event;
+      journal.append('file', { path, size, sha256, record, oddMetadata, identity, etag, base: event.base === true ? true : undefined });
       await told.whole(path);
     } else if (event.kind === 'orphan') await keepOrphan(run, event, list, told);
     else told.loss(event);

@@ -1,6 +1,7 @@
 /** What the export of a realm is, whether its rows are copied for it alone or dealt out of a set: what it shares, how it begins, how it ends. */
 import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
+import type { FilesTarget } from '../files/files-target.js';
 import type { OrphanChoice } from '../files/pull-files.js';
 import { recordsOf } from '../files/records.js';
 import { AREAS } from '../files/wanted-files.js';
@@ -31,6 +32,8 @@ export interface RunContext {
   readonly jobs: number;
   readonly store: FileStore;
   readonly fileJobs: number | undefined;
+  /** Where files of the export in a directory get their names; undefined where that is the directory itself. */
+  readonly filesTarget?: ((directory: string, resumed: boolean) => Promise<FilesTarget> | undefined) | undefined;
   readonly orphans: OrphanChoice;
   /** The server's avatar_salt. */
   readonly salt: string | undefined;

@@ -34,8 +34,8 @@ export type Segment = TableSegment | MessageSegment | AnySetSegment;
 
 /** The directories of a segment's files, mostly the same one. */
 export interface SegmentPlaces {
-  /** Where those lie that an earlier run finished. */
-  readonly finished: string;
+  /** Where those lie that an earlier run finished; undefined where whoever gave the segment has looked at them. */
+  readonly finished: string | undefined;
   /** Where those are written that are made now. */
   readonly fresh: string;
 }
@@ -49,9 +49,14 @@ export async function exportSegment(client: pg.Client, segment: Segment, places:
   }
 }
 
+/** Whether what an earlier run finished is as it was. */
+async function isThere(finished: string | undefined, path: string, earlier: EarlierPart): Promise<boolean> {
+  return finished === undefined || isIntact(join(finished, path), earlier);
+}
+
 async function tableSegment(client: pg.Client, { path, query, earlier }: TableSegment, { finished, fresh }: SegmentPlaces, { onPart, onDamaged, onProgress }: SegmentEvents): Promise<void> {
   if (earlier !== undefined) {
-    if (!(await isIntact(join(finished, path), earlier))) onDamaged(path);
+    if (!(await isThere(finished, path, earlier))) onDamaged(path);
     else if (earlier.certain || (await sourceOf(client, query, onProgress)) === earlier.source) {
       onPart(earlier, true);
       return;
@@ -86,11 +91,11 @@ async function messageSegment(client: pg.Client, segment: MessageSegment, { fini
   };
   for (const file of segment.files) {
     if (file.earlier === undefined) continue;
-    if (!(await isIntact(join(finished, file.path), file.earlier))) onDamaged(file.path);
+    if (!(await isThere(finished, file.path, file.earlier))) onDamaged(file.path);
     else if (file.earlier.certain) keep(file);
     else if (file.base === undefined) doubtful.add(file);
   }
-  if (segment.base !== undefined) {
+  if (segment.base !== undefined && finished !== undefined) {
     const wanted = new Set(segment.files.filter((file) => file.base !== undefined && !kept.has(file)));
     for (const file of await takeFromBase(client, segment.base, segment, segment.files, wanted, finished, events)) kept.add(file);
   }

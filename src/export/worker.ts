@@ -20,10 +20,10 @@ export interface Joining {
 /** To the worker. */
 export interface Assignment {
   readonly segment: Segment;
-  /** Where finished parts lie. */
+  /** Where parts are written. */
   readonly directory: string;
-  /** Where parts are written; undefined where they may stay at once, in `directory`. */
-  readonly attempt?: string | undefined;
+  /** Where those lie that an earlier run finished; default the same, null where whoever gives the segment has looked at them. */
+  readonly finished?: string | null | undefined;
   /** Search path for inline text. */
   readonly schema: string;
 }
@@ -93,14 +93,14 @@ class SegmentWorker {
     this.#session.then(() => send({ kind: 'opened', error: undefined }), (error: unknown) => send({ kind: 'opened', error: sendable(error) }));
   }
 
-  async work({ segment, directory, attempt = directory, schema }: Assignment): Promise<void> {
+  async work({ segment, directory, finished = directory, schema }: Assignment): Promise<void> {
     const progress = new Progressing((told) => this.#send({ kind: 'progress', ...told }));
     try {
       this.#session ??= this.#open();
       const client = await this.#session;
       if (this.#placed !== client) await useSchema(client, schema);
       this.#placed = client;
-      await exportSegment(client, segment, { finished: directory, fresh: attempt }, {
+      await exportSegment(client, segment, { finished: finished ?? undefined, fresh: directory }, {
         onPart: (part, kept) => this.#send({ kind: 'part', part, kept }),
         onDamaged: (path) => this.#send({ kind: 'damaged', path }),
         onProgress: (each) => progress.add(each),

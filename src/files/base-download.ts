@@ -10,7 +10,7 @@ import { checkBucket } from './s3-bucket-check.js';
 import { S3Access, describeServer, type S3Connection } from './s3-client.js';
 import { download } from './s3-download.js';
 import { listObjects } from './s3-listing.js';
-import { parseS3Url } from './upload-export.js';
+import { parseS3Url } from './upload-target.js';
 
 /** Files fetched at once, and bytes of a part of a large one. */
 const AT_ONCE = 8;

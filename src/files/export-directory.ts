@@ -10,6 +10,7 @@ import { basename, dirname, join } from 'node:path';
 import type { RealmliftError } from '../errors.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { diskError, digestOf } from '../package/part-file.js';
+import type { FilesTarget } from './files-target.js';
 import { outputDisk } from './short-calls.js';
 
 /** Holds files that are not whole, among the run's own files. */
@@ -24,7 +25,7 @@ const DISK_FAULTS = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EFBIG', 'EMFILE', 'EN
 /** What the path of a file that would be overwritten, or that leads through another file, ends in. */
 export class NameTaken extends Error {}
 
-export class ExportDirectory {
+export class ExportDirectory implements FilesTarget {
   readonly #directory: string;
   readonly #scratch: string;
   readonly #resume: boolean;
@@ -60,7 +61,7 @@ export class ExportDirectory {
    * @param path relative to the export's directory; must have passed `unsafe`
    * @throws NameTaken when another file of the export is or would be in its way
    */
-  async publish(partial: string, path: string): Promise<void> {
+  async publish(partial: string, path: string): Promise<undefined> {
     const final = join(this.#directory, path);
     try {
       await linkNew(partial, final);
@@ -74,7 +75,7 @@ export class ExportDirectory {
   }
 
   /** Whether `path` is there with this size and content. */
-  async holds(path: string, size: number, sha256: string): Promise<boolean> {
+  async holds(path: string, { size, sha256 }: { readonly size: number; readonly sha256: string }): Promise<boolean> {
     const final = join(this.#directory, path);
     const found = await stat(final).catch(() => undefined);
     if (found?.isFile() !== true || found.size !== size) return false;

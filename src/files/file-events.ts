@@ -40,6 +40,8 @@ export interface FileDone {
   readonly resumed: boolean;
   /** What tells it from another file of its name, see FetchedOnce. */
   readonly identity?: string | undefined;
+  /** ETag of the object that it is, where it is not in the export's directory. */
+  readonly etag?: string | undefined;
   /** True when it was taken over from the base of the run. */
   readonly base?: boolean | undefined;
 }
@@ -88,7 +90,7 @@ export interface Orphan {
   readonly key: string;
   readonly size: number;
   /** Its copy, where that was asked for and its owner may travel; `path` is relative to the export's directory. */
-  readonly copy?: (Pick<FileDone, 'size' | 'sha256' | 'record'> & { readonly path: string }) | undefined;
+  readonly copy?: (Pick<FileDone, 'size' | 'sha256' | 'record' | 'etag'> & { readonly path: string }) | undefined;
   /** Why it was not copied although that was asked for. */
   readonly notCopied?: LossReason | 'owner' | undefined;
 }
@@ -148,7 +150,7 @@ export function emptyTally(): AreaTally {
 }
 
 /** A file that an earlier run told with a `file` event, of which these members must be kept. */
-export type EarlierFile = Pick<FileDone, 'size' | 'sha256' | 'record' | 'oddMetadata' | 'identity' | 'base'> & {
+export type EarlierFile = Pick<FileDone, 'size' | 'sha256' | 'record' | 'oddMetadata' | 'identity' | 'etag' | 'base'> & {
   /** Of a file of a base, see inodeOf. */
   readonly inode?: string | undefined;
 };

@@ -63,6 +63,23 @@ export class Lost extends Error {
   }
 }
 
+/** What tells one S3 server, and who asks it, from another. */
+export interface S3Account {
+  readonly endpoint?: string | undefined;
+  readonly region?: string | undefined;
+  readonly credentials?: unknown;
+}
+
+/** An object in a bucket, as it was looked at. */
+export interface CopySource {
+  readonly bucket: string;
+  readonly key: string;
+  /** With its quotes. */
+  readonly etag: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
 export interface FileStore {
   readonly kind: 'local' | 's3';
   /** For the summary, e.g. `S3 buckets zulip-uploads and zulip-avatars at https://s3.example`. */
@@ -83,6 +100,12 @@ export interface FileStore {
   stillThere(candidate: Candidate, earlier: FetchedOnce): Promise<Taken | undefined>;
   /** Everything below the realm's prefix of an area, by the bytes of its key as far as the store keeps that order. */
   list(area: Area, realmId: number, signal: AbortSignal): AsyncIterable<StoredFile>;
+  /** S3 only: an object as its server shows it, without reading it; undefined when it cannot be had. */
+  look?(candidate: Pick<Candidate, 'area' | 'key'>, signal: AbortSignal): Promise<ObjectInfo | undefined>;
+  /** S3 only: by what its server may be asked to copy it, as it was seen; undefined where nothing tells it from what may come in its place. */
+  source?(candidate: Pick<Candidate, 'area' | 'key'>, info: ObjectInfo): CopySource | undefined;
+  /** S3 only: whether that is the same server, region and account. */
+  isOf?(account: S3Account): boolean;
   close(): void;
 }
 

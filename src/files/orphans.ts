@@ -5,7 +5,7 @@
 import type { AreaTally, EarlierFile, LossReason, OnFileEvent, Orphan } from './file-events.js';
 import type { Candidate, FileStore, StoredFile } from './file-store.js';
 import { Lost } from './file-store.js';
-import type { ExportDirectory } from './export-directory.js';
+import type { FilesTarget } from './files-target.js';
 import { NameTaken } from './export-directory.js';
 import { inOrder } from './ordered-pool.js';
 import { byBytes } from './records.js';
@@ -23,7 +23,7 @@ export interface Reconciliation {
   readonly wanted: WantedFiles;
   readonly areas: Readonly<Record<Area, AreaTally>>;
   /** Given, orphans are copied into it. */
-  readonly target: ExportDirectory | undefined;
+  readonly target: FilesTarget | undefined;
   /** What an earlier run copied. */
   readonly done: ((path: string) => EarlierFile | undefined) | undefined;
   readonly jobs: number;
@@ -68,7 +68,7 @@ async function orphansOf(run: Reconciliation, area: Area, orphans: AsyncIterable
   }
 }
 
-async function copyOrphan({ store, wanted, done, signal }: Reconciliation, target: ExportDirectory, area: Area, listed: StoredFile): Promise<Pick<Orphan, 'copy' | 'notCopied'>> {
+async function copyOrphan({ store, wanted, done, signal }: Reconciliation, target: FilesTarget, area: Area, listed: StoredFile): Promise<Pick<Orphan, 'copy' | 'notCopied'>> {
   const { key } = listed;
   const path = `${ORPHANS_DIRECTORY}/${area}/${key}`;
   const candidate: Candidate = {
@@ -86,12 +86,12 @@ async function copyOrphan({ store, wanted, done, signal }: Reconciliation, targe
   if (unsafe(path) !== undefined) return lost('unsafe-name');
   try {
     const earlier = done?.(path);
-    if (earlier !== undefined && (await store.unchanged(candidate, earlier.record)) && (await target.holds(path, earlier.size, earlier.sha256))) return { copy: { path, size: earlier.size, sha256: earlier.sha256, record: earlier.record } };
+    if (earlier !== undefined && (await store.unchanged(candidate, earlier.record)) && (await target.holds(path, earlier))) return { copy: { path, size: earlier.size, sha256: earlier.sha256, record: earlier.record, etag: earlier.etag } };
     const partial = target.partial(path);
     const fetched = await store.fetch(candidate, partial, signal);
     if (!fetched.taken) return { notCopied: 'owner' };
-    await target.publish(partial, path);
-    return { copy: { path, size: fetched.size, sha256: fetched.sha256, record: fetched.verdict.record } };
+    const etag = await target.publish(partial, path);
+    return { copy: { path, size: fetched.size, sha256: fetched.sha256, record: fetched.verdict.record, etag } };
   } catch (error) {
     if (error instanceof Lost) return lost(error.reason);
     if (error instanceof NameTaken) return lost('collision');

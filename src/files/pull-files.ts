@@ -7,6 +7,7 @@ import { ExportDirectory, NameTaken, diskFault } from './export-directory.js';
 import type { AreaTally, EarlierFile, FilesResult, LossReason, OnFileEvent } from './file-events.js';
 import { emptyTally } from './file-events.js';
 import type { Candidate, FileStore } from './file-store.js';
+import type { FilesTarget } from './files-target.js';
 import { Lost } from './file-store.js';
 import { reconcile } from './orphans.js';
 import { inOrder } from './ordered-pool.js';
@@ -39,6 +40,8 @@ export interface PullOptions {
   /** Default `report`. */
   readonly orphans?: OrphanChoice | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Default: the export's directory. */
+  readonly target?: FilesTarget | undefined;
   /** Of the records, see PartFile.finish. */
   readonly flushed?: boolean | undefined;
 }
@@ -48,7 +51,7 @@ export interface PullOptions {
  * @throws RealmliftError when nothing more can be pulled (store gone, credentials refused, disk full)
  */
 export async function pullFiles(store: FileStore, wanted: WantedFiles, directory: string, options: PullOptions, onEvent: OnFileEvent): Promise<FilesResult> {
-  const target = await ExportDirectory.open(directory, options.done !== undefined);
+  const target = options.target ?? await ExportDirectory.open(directory, options.done !== undefined);
   const result = await new Pull(store, wanted, target, options, onEvent).run(directory);
   await target.close();
   return result;
@@ -57,7 +60,7 @@ export async function pullFiles(store: FileStore, wanted: WantedFiles, directory
 class Pull {
   readonly #store: FileStore;
   readonly #wanted: WantedFiles;
-  readonly #target: ExportDirectory;
+  readonly #target: FilesTarget;
   readonly #options: PullOptions;
   readonly #onEvent: OnFileEvent;
   readonly #areas = Object.fromEntries(AREAS.map((area) => [area, emptyTally()])) as Record<Area, AreaTally>;
@@ -66,7 +69,7 @@ class Pull {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
 
-  constructor(store: FileStore, wanted: WantedFiles, target: ExportDirectory, options: PullOptions, onEvent: OnFileEvent) {
+  constructor(store: FileStore, wanted: WantedFiles, target: FilesTarget, options: PullOptions, onEvent: OnFileEvent) {
     this.#store = store;
     this.#wanted = wanted;
     this.#target = target;
@@ -127,7 +130,7 @@ class Pull {
     const path = pathOf(candidate);
     const earlier = this.#options.done?.(path);
     if (earlier === undefined) return undefined;
-    const trusted = (await this.#store.unchanged(candidate, earlier.record)) && (await this.#target.holds(path, earlier.size, earlier.sha256));
+    const trusted = (await this.#store.unchanged(candidate, earlier.record)) && (await this.#target.holds(path, earlier));
     return trusted ? this.#tell(candidate, earlier, true) : undefined;
   }
 
@@ -141,9 +144,9 @@ class Pull {
     if (verdict === undefined) return undefined;
     const partial = this.#target.partial(path);
     if (!(await base.take(path, partial, earlier))) return undefined;
-    await this.#target.publish(partial, path);
+    const etag = await this.#target.publish(partial, path);
     const { size, sha256, identity } = earlier;
-    return this.#tell(candidate, { size, sha256, identity, record: verdict.record, oddMetadata: verdict.oddMetadata, base: true }, false);
+    return this.#tell(candidate, { size, sha256, identity, etag, record: verdict.record, oddMetadata: verdict.oddMetadata, base: true }, false);
   }
 
   /** @returns undefined when the object's owner may not travel */
@@ -152,12 +155,12 @@ class Pull {
     const partial = this.#target.partial(path);
     const fetched = await this.#store.fetch(candidate, partial, this.#signal);
     if (!fetched.taken) return undefined;
-    await this.#target.publish(partial, path);
+    const etag = await this.#target.publish(partial, path);
     const { size, sha256, identity, verdict: { record, oddMetadata } } = fetched;
-    return this.#tell(candidate, { size, sha256, record, oddMetadata, identity }, false);
+    return this.#tell(candidate, { size, sha256, record, oddMetadata, identity, etag }, false);
   }
 
-  async #tell(candidate: Candidate, { size, sha256, record, oddMetadata, identity, base = false }: EarlierFile, resumed: boolean): Promise<FileRecord> {
+  async #tell(candidate: Candidate, { size, sha256, record, oddMetadata, identity, etag, base = false }: EarlierFile, resumed: boolean): Promise<FileRecord> {
     const { area, key, attachmentId, rowSize } = candidate;
     const tally = this.#areas[area];
     tally.found += 1;
@@ -171,7 +174,7 @@ class Pull {
       tally.otherSize += 1;
       await this.#onEvent({ kind: 'other-size', area, key, row: rowSize, file: size, attachmentId });
     }
-    await this.#onEvent({ kind: 'file', area, path: pathOf(candidate), size, sha256, record, oddMetadata, identity, base, resumed });
+    await this.#onEvent({ kind: 'file', area, path: pathOf(candidate), size, sha256, record, oddMetadata, identity, etag, base, resumed });
     return record;
   }
 

@@ -10,7 +10,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import { HeadObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { digestOf } from '../package/part-file.js';
 import { Lost } from './file-store.js';
 import type { Fetched, ObjectInfo, Verdict } from './file-store.js';
@@ -98,7 +98,12 @@ async function firstRequest(transfer: Transfer, inParts: boolean): Promise<Fetch
   });
 }
 
-function infoOf(answer: GetObjectCommandOutput, bucket: string): ObjectInfo {
+/** An object without its bytes. @throws Lost, RealmliftError */
+export async function lookAt(access: S3Access, bucket: string, key: string, signal: AbortSignal): Promise<ObjectInfo> {
+  return access.request(signal, async (client, watch) => infoOf(await client.send(new HeadObjectCommand({ Bucket: bucket, Key: key }), { abortSignal: watch }), bucket));
+}
+
+function infoOf(answer: Pick<GetObjectCommandOutput, 'ContentLength' | 'LastModified' | 'ContentType' | 'ETag' | 'Metadata'>, bucket: string): ObjectInfo {
   if (answer.ContentLength === undefined) throw new BadResponse('the answer has no length');
   return {
     size: answer.ContentLength,

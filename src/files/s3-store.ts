@@ -1,12 +1,13 @@
 /** Files in S3: one bucket of uploads, and one of avatars, which also holds emoji, icons and logos. */
 import { isDeepStrictEqual } from 'node:util';
-import type { Candidate, Fetched, FetchedOnce, FileStore, StoredFile, Taken } from './file-store.js';
+import { RealmliftError } from '../errors.js';
+import type { Candidate, CopySource, Fetched, FetchedOnce, FileStore, ObjectInfo, S3Account, StoredFile, Taken } from './file-store.js';
 import type { FileRecord } from './records.js';
 import { checkBucket } from './s3-bucket-check.js';
 import { infoOfRecord, s3Candidates } from './s3-candidates.js';
 import type { S3Connection } from './s3-client.js';
 import { S3Access, describeServer } from './s3-client.js';
-import { download } from './s3-download.js';
+import { download, lookAt } from './s3-download.js';
 import { listObjects, withListing } from './s3-listing.js';
 import type { Area, WantedFiles } from './wanted-files.js';
 
@@ -61,9 +62,9 @@ class S3Store implements FileStore {
   }
 
   async fetch(candidate: Candidate, partial: string, signal: AbortSignal): Promise<Fetched> {
-    const { uploadsBucket, avatarsBucket, partSize = PART_SIZE, etags = 'md5' } = this.#settings;
+    const { partSize = PART_SIZE, etags = 'md5' } = this.#settings;
     return download({
-      access: this.#access, bucket: candidate.area === 'uploads' ? uploadsBucket : avatarsBucket, key: candidate.key,
+      access: this.#access, bucket: this.#bucketOf(candidate.area), key: candidate.key,
       partial, partSize, etagsAreMd5: etags === 'md5', judge: candidate.judge, signal,
     });
   }
@@ -90,8 +91,30 @@ class S3Store implements FileStore {
     }
   }
 
+  #bucketOf(area: Area): string {
+    return area === 'uploads' ? this.#settings.uploadsBucket : this.#settings.avatarsBucket;
+  }
+
   #list(bucket: string, prefix: string, directOnly: boolean, signal: AbortSignal): AsyncIterable<StoredFile> {
     return listObjects({ access: this.#access, bucket, prefix, directOnly, signal });
+  }
+
+  async look({ area, key }: Pick<Candidate, 'area' | 'key'>, signal: AbortSignal): Promise<ObjectInfo | undefined> {
+    try {
+      return await lookAt(this.#access, this.#bucketOf(area), key, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof RealmliftError) throw error;
+      return undefined;
+    }
+  }
+
+  source({ area, key }: Pick<Candidate, 'area' | 'key'>, { etag, size }: ObjectInfo): CopySource | undefined {
+    return etag?.startsWith('"') === true ? { bucket: this.#bucketOf(area), key, etag, size } : undefined;
+  }
+
+  isOf({ endpoint, region, credentials }: S3Account): boolean {
+    return this.#settings.endpoint === endpoint && this.#settings.region === region && this.#settings.credentials === credentials;
   }
 
   close(): void {

@@ -3,33 +3,22 @@
  * taken for an export. Large files go in parts, of which nothing is visible before all are there; parts of an upload that
  * fails or is cut are removed.
  */
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { EXIT, RealmliftError } from '../errors.js';
+import { RealmliftError } from '../errors.js';
+import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { Lost, type StoredFile } from './file-store.js';
 import { inOrder } from './ordered-pool.js';
-import { checkBucket, type BucketUse } from './s3-bucket-check.js';
-import type { S3Connection } from './s3-client.js';
+import { checkBucket } from './s3-bucket-check.js';
 import { S3Access, describeServer, newS3Client } from './s3-client.js';
-import { particulars } from './s3-fault.js';
 import { listObjects } from './s3-listing.js';
 import { sortedWalk } from './sorted-walk.js';
-
-export interface UploadTarget {
-  readonly connection: S3Connection;
-  readonly bucket: string;
-  /** Put before each name, without a `/` at its end; empty for the bucket's root. */
-  readonly prefix: string;
-  /** Server-side encryption; absent: as the bucket does by default. */
-  readonly encryption?: { readonly kind: 'AES256' } | { readonly kind: 'aws:kms'; readonly keyId?: string | undefined } | undefined;
-  /** Removes what is there, first of all its manifest. */
-  readonly overwrite?: boolean | undefined;
-}
+import { common, encryptionOf, failed, keyOf, partSizeFor, USE, type UploadTarget } from './upload-target.js';
 
 /** What has been stored since the last time: bytes, and objects that are whole. */
 export interface Stored {
@@ -39,26 +28,14 @@ export interface Stored {
 
 export type OnStored = (stored: Stored) => void;
 
-const USE: BucketUse = { settings: '--upload or --output', rights: 'storing an export needs s3:ListBucket on the bucket; s3:PutObject and s3:AbortMultipartUpload below the prefix, with --overwrite s3:DeleteObject' };
-
 /** Bytes up to which a file is one request, held in memory. */
 const ONE_REQUEST = 4 << 20;
 /** Such requests at once: 32 MiB. */
 const SMALL_AT_ONCE = 8;
-/** Bytes of a part, unless the file needs larger ones: S3 takes 10,000 of them. */
-const PART = 8 << 20;
-const MOST_PARTS = 10_000;
 /** Parts at once: 32 MiB, for one large file at a time. */
 const PARTS_AT_ONCE = 4;
 /** Bytes of a part of a stream whose length is not known: 640 GB in all. */
 const STREAM_PART = 64 << 20;
-
-/** The target that `s3://BUCKET/PREFIX` names. @throws RealmliftError UPLOAD_URL */
-export function parseS3Url(url: string): { bucket: string; prefix: string } {
-  const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(url);
-  if (match?.[1] === undefined) throw new RealmliftError('UPLOAD_URL', 'usage', `${url} names no bucket`, { hint: 's3://BUCKET/PREFIX', exit: EXIT.usage });
-  return { bucket: match[1], prefix: (match[2] ?? '').replace(/\/+$/, '') };
-}
 
 /**
  * Checks that the bucket can be written and that nothing is in the way of what will be stored: begins an upload in parts,
@@ -88,15 +65,48 @@ export async function checkUpload(target: UploadTarget, names: readonly string[]
  */
 export async function uploadDirectory(place: UploadTarget, name: string, directory: string, manifest: string, signal: AbortSignal, onStored: OnStored): Promise<void> {
   await withTarget(place, signal, async (access, client) => {
-    const target = { ...place, prefix: keyOf(place, name) };
-    if (place.overwrite === true) await clear(access, client, target, manifest, signal);
+    if (place.overwrite === true) await clear(access, client, { ...place, prefix: keyOf(place, name) }, manifest, signal);
     else await refuseTaken(access, place, `${name}/`, signal);
-    const store = (path: string, size: number): Promise<void> => storeFile(client, target, path, join(directory, path), size, signal, onStored);
-    const small = filesOf(directory, ({ key, size }) => key !== manifest && size <= ONE_REQUEST);
-    for await (const done of inOrder(small, SMALL_AT_ONCE, SMALL_AT_ONCE, async ({ key, size }) => store(key, size))) void done;
-    for await (const { key, size } of filesOf(directory, ({ key, size }) => key !== manifest && size > ONE_REQUEST)) await store(key, size);
-    await store(manifest, (await stat(join(directory, manifest))).size);
+    await storeAll(client, place, name, directory, manifest, () => true, signal, onStored);
   });
+}
+
+/**
+ * Stores what is left of a directory in whose place most files are in S3 already, and empty here; objects that are not of it are removed, those by
+ * which an unfinished one could be gone on with at last.
+ *
+ * @throws as {@link uploadDirectory}
+ */
+export async function uploadRest(place: UploadTarget, name: string, directory: string, manifest: string, signal: AbortSignal, onStored: OnStored): Promise<void> {
+  await withTarget(place, signal, async (access, client) => {
+    const target = { ...place, prefix: keyOf(place, name) };
+    const stored = (below: string): AsyncGenerator<StoredFile> => listObjects({ access, bucket: place.bucket, prefix: `${target.prefix}/${below}`, directOnly: false, signal });
+    for await (const { key } of stored('')) {
+      const path = key.slice(target.prefix.length + 1);
+      if (!path.startsWith(`${RUN_DIRECTORY}/`) && !existsSync(join(directory, path))) await remove(client, target, key, signal);
+    }
+    await storeAll(client, place, name, directory, manifest, ({ size }) => size > 0, signal, onStored);
+    for await (const { key } of stored(`${RUN_DIRECTORY}/`)) await remove(client, target, key, signal);
+  });
+}
+
+/** Removes what is below the directories and what was left of uploads there, or refuses it: for exports whose files are stored while they are made. */
+export async function beginUpload(place: UploadTarget, names: readonly string[], manifest: string, signal: AbortSignal): Promise<void> {
+  await withTarget(place, signal, async (access, client) => {
+    for (const name of names) {
+      if (place.overwrite === true) await clear(access, client, { ...place, prefix: keyOf(place, name) }, manifest, signal);
+      else await refuseTaken(access, place, `${name}/`, signal);
+    }
+  });
+}
+
+async function storeAll(client: S3Client, place: UploadTarget, name: string, directory: string, manifest: string, which: (file: StoredFile) => boolean, signal: AbortSignal, onStored: OnStored): Promise<void> {
+  const target = { ...place, prefix: keyOf(place, name) };
+  const store = (path: string, size: number): Promise<void> => storeFile(client, target, path, join(directory, path), size, signal, onStored);
+  const small = filesOf(directory, (file) => file.key !== manifest && file.size <= ONE_REQUEST && which(file));
+  for await (const done of inOrder(small, SMALL_AT_ONCE, SMALL_AT_ONCE, async ({ key, size }) => store(key, size))) void done;
+  for await (const { key, size } of filesOf(directory, (file) => file.key !== manifest && file.size > ONE_REQUEST && which(file))) await store(key, size);
+  await store(manifest, (await stat(join(directory, manifest))).size);
 }
 
 /**
@@ -139,16 +149,17 @@ async function refuseTaken(access: S3Access, target: UploadTarget, name: string,
 /** Removes what is below the prefix, the mark of completeness first. */
 async function clear(access: S3Access, client: S3Client, target: UploadTarget, mark: string, signal: AbortSignal): Promise<void> {
   const { bucket, prefix } = target;
-  const remove = async (key: string): Promise<void> => {
-    try {
-      await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }), { abortSignal: signal });
-    } catch (error) {
-      throw failed(target, key, error, signal);
-    }
-  };
-  await remove(keyOf(target, mark));
+  await remove(client, target, keyOf(target, mark), signal);
   const left = listObjects({ access, bucket, prefix: `${prefix}/`, directOnly: false, signal });
-  for await (const done of inOrder(left, SMALL_AT_ONCE, SMALL_AT_ONCE, async ({ key }) => remove(key))) void done;
+  for await (const done of inOrder(left, SMALL_AT_ONCE, SMALL_AT_ONCE, async ({ key }) => remove(client, target, key, signal))) void done;
+}
+
+async function remove(client: S3Client, target: UploadTarget, key: string, signal: AbortSignal): Promise<void> {
+  try {
+    await client.send(new DeleteObjectCommand({ Bucket: target.bucket, Key: key }), { abortSignal: signal });
+  } catch (error) {
+    throw failed(target, key, error, signal);
+  }
 }
 
 async function storeFile(client: S3Client, target: UploadTarget, path: string, file: string, size: number, signal: AbortSignal, onStored: OnStored): Promise<void> {
@@ -184,34 +195,6 @@ async function storeStream(client: S3Client, target: UploadTarget, path: string,
     signal.removeEventListener('abort', cut);
     body.destroy();
   }
-}
-
-function common(target: UploadTarget, path: string): Omit<PutObjectCommandInput, 'Body'> {
-  // The server refuses a body that does not have the checksum.
-  return { Bucket: target.bucket, Key: keyOf(target, path), ChecksumAlgorithm: 'SHA256', ...encryptionOf(target) };
-}
-
-function encryptionOf({ encryption }: UploadTarget): Pick<PutObjectCommandInput, 'ServerSideEncryption' | 'SSEKMSKeyId'> {
-  return {
-    ...(encryption === undefined ? {} : { ServerSideEncryption: encryption.kind }),
-    ...(encryption?.kind === 'aws:kms' && encryption.keyId !== undefined ? { SSEKMSKeyId: encryption.keyId } : {}),
-  };
-}
-
-function keyOf({ prefix }: UploadTarget, path: string): string {
-  return prefix === '' ? path : `${prefix}/${path}`;
-}
-
-function partSizeFor(size: number): number {
-  return Math.max(PART, Math.ceil(size / MOST_PARTS));
-}
-
-function failed({ bucket }: UploadTarget, path: string, error: unknown, signal: AbortSignal): unknown {
-  if (signal.aborted) return signal.reason;
-  const { name, status, code } = particulars(error);
-  return new RealmliftError('UPLOAD_FAILED', 'files', `cannot store ${path} in the bucket ${bucket} (${code === '' ? name : code}${status === undefined ? '' : `, ${status}`})`, {
-    hint: status === 403 || status === 400 ? USE.rights : 'nothing there has a manifest; what is there is replaced with --overwrite', cause: error,
-  });
 }
 
 async function* filesOf(directory: string, which: (file: StoredFile) => boolean): AsyncGenerator<StoredFile> {

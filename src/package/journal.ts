@@ -44,6 +44,8 @@ export interface JournalPart {
   readonly oddMetadata?: unknown;
   /** Beside a finished export, see inodeOf: the file is the one that was finished. */
   readonly inode?: string | undefined;
+  /** ETag of the object that it is, where it is not in the directory. */
+  readonly etag?: string | undefined;
   /** Taken over from the base of the run, or from there with a few rows changed. */
   readonly base?: true | undefined;
   readonly mended?: true | undefined;

@@ -3,26 +3,26 @@
  * they write is part of the export until it is given its name here, once.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
 import type PgBoss from 'pg-boss';
 import { EXIT, RealmliftError } from '../errors.js';
 import { databaseIdentity } from '../export/run-identity.js';
 import type { SegmentMessage, SegmentWorkers } from '../export/segment-workers.js';
 import type { Assignment } from '../export/worker.js';
 import type { FileStore } from '../files/file-store.js';
-import { RUN_DIRECTORY } from '../package/output-directory.js';
-import { isIntact } from '../package/part-file.js';
+import type { FilesTarget } from '../files/files-target.js';
+import type { UploadTarget } from '../files/upload-target.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
-import { keyed, placeProbe, sourceMarks } from './expected.js';
+import { keyed, sourceMarks } from './expected.js';
 import { JobBoard } from './job-board.js';
-import { ATTEMPTS_DIRECTORY, type RowsDone, type RowsJob } from './jobs.js';
+import type { RowsDone, RowsJob } from './jobs.js';
 import { DONE_CHANNEL, openQueue, WORK_CHANNEL } from './queue-schema.js';
-import { accept, FILES_AT_ONCE, QueuedStore } from './queued-store.js';
+import { FILES_AT_ONCE, QueuedStore } from './queued-store.js';
 import { QueueSession } from './queue-session.js';
+import type { RunOutput } from './run-output.js';
 import { announceRun, endRun, removeDeadRuns, workersOf } from './runs.js';
+import { SharedDirectory } from './shared-directory.js';
 
 /** How often a job that failed is tried again. */
 const RETRY = 3;
@@ -43,6 +43,10 @@ export interface QueueOptions {
 interface CoordinatorOptions {
   /** Under which the run writes. */
   readonly output: string;
+  /** Where workers store what they finish, instead. */
+  readonly stored: UploadTarget | undefined;
+  /** Does what is not worth the way to a worker, and what only this machine can. */
+  readonly own: SegmentWorkers;
   readonly salt: string | undefined;
   readonly onWarning: (text: string) => void;
 }
@@ -56,22 +60,27 @@ export class Coordinator implements SegmentWorkers {
   readonly #boss: PgBoss;
   readonly #board: JobBoard;
   readonly #options: CoordinatorOptions & QueueOptions;
+  readonly #output: RunOutput;
   readonly #id = randomUUID();
   #threads = 1;
   #joined!: () => void;
   #isJoined = false;
   #beat: NodeJS.Timeout | undefined;
-  #removeProbe: (() => void) | undefined;
+  #announced = false;
+  #begun = false;
   #store: FileStore | undefined;
   /** When somebody was last seen at work. */
   #worked = performance.now();
 
-  private constructor(session: QueueSession, boss: PgBoss, options: CoordinatorOptions & QueueOptions) {
+  private constructor(session: QueueSession, boss: PgBoss, output: RunOutput, options: CoordinatorOptions & QueueOptions) {
     this.#session = session;
     this.#boss = boss;
     this.#options = options;
     this.#board = new JobBoard(session, boss, this.#id, options.silence);
-    this.opened = new Promise((joined) => { this.#joined = joined; });
+    const joined = new Promise<void>((resolve) => { this.#joined = resolve; });
+    this.opened = options.stored === undefined ? joined : Promise.all([joined, options.own.opened]).then(() => undefined);
+    this.opened.catch(() => undefined);
+    this.#output = output;
   }
 
   /** Runs `work` with the queue, and removes the run from it in the end. @throws RealmliftError QUEUE_UNREACHABLE, QUEUE_VERSION, QUEUE_FORBIDDEN */
@@ -80,7 +89,7 @@ export class Coordinator implements SegmentWorkers {
     const notice = (): void => void coordinator?.hear();
     const session = await QueueSession.open(options.settings, DONE_CHANNEL, notice);
     try {
-      coordinator = new Coordinator(session, await openQueue(session), options);
+      coordinator = new Coordinator(session, await openQueue(session), await outputOf(options, session.lost), options);
       const result = await work(coordinator);
       await coordinator.#end(true);
       return result;
@@ -121,42 +130,50 @@ export class Coordinator implements SegmentWorkers {
   async announce(snapshot: Snapshot, openStore: () => Promise<FileStore>): Promise<FileStore> {
     const store = this.#store = await openStore();
     const { salt, silence, onWarning } = this.#options;
-    const output = resolve(this.#options.output);
-    await mkdir(output, { recursive: true, mode: 0o700 });
-    const { probe, remove } = placeProbe(output, this.#id);
-    this.#removeProbe = remove;
+    this.#announced = true;
+    const where = await this.#output.announce(this.#id);
     await announceRun(this.#session, this.#boss, this.#id, {
       version: VERSION, ...(await sourceMarks(snapshot.client, snapshot.settings, this.#id)), salt: salt === undefined ? null : keyed(this.#id, salt),
-      files: store.name, output, probe, snapshot: { id: snapshot.id, held: snapshot.held }, silence,
+      files: store.name, ...where, snapshot: { id: snapshot.id, held: snapshot.held }, silence,
     }, RETRY, silence);
     // Behind it, so that who waits for a run to be gone on with sees one or the other.
     const removed = await removeDeadRuns(this.#session, this.#boss);
-    if (removed > 0) onWarning(`the queue held ${removed === 1 ? 'a run' : `${removed} runs`} whose coordinator is gone: what was left of it is removed`);
+    for (const run of removed) await this.#output.withdraw(run);
+    if (removed.length > 0) onWarning(`the queue held ${removed.length === 1 ? 'a run' : `${removed.length} runs`} whose coordinator is gone: what was left of it is removed`);
     this.#call();
     this.#worked = performance.now();
     this.#beat = setInterval(() => void this.#look(), silence * 1000 / 3);
-    return new QueuedStore(store, this.#board, output);
+    return new QueuedStore(store, this.#board, this.#output);
   }
 
-  async run({ segment, directory, schema }: Assignment, weight: number, signal: AbortSignal, onMessage: (message: SegmentMessage) => void): Promise<void> {
-    const output = resolve(this.#options.output);
-    const attempts = join(directory, RUN_DIRECTORY, ATTEMPTS_DIRECTORY);
-    await mkdir(attempts, { recursive: true, mode: 0o700 });
-    const job: RowsJob = { segment, schema, finished: relative(output, directory), attempts: relative(output, attempts) };
+  /** Before the first file is made. @param names of the exports @throws RealmliftError UPLOAD_EXISTS */
+  async begin(names: readonly string[], resume: boolean): Promise<void> {
+    await this.#output.begin(names, resume);
+    this.#begun = true;
+  }
+
+  /** Where the files of an export get their names; undefined where that is its directory. */
+  filesTarget(directory: string, resumed: boolean): Promise<FilesTarget> | undefined {
+    return this.#output.filesTarget(directory, resumed);
+  }
+
+  async run(assignment: Assignment, weight: number, signal: AbortSignal, onMessage: (message: SegmentMessage) => void): Promise<void> {
+    if (this.#output.isOwn(assignment.segment)) return this.#options.own.run(assignment, weight, signal, onMessage);
+    const { directory, schema } = assignment;
+    const places = await this.#output.places(directory);
+    const segment = await this.#output.checked(assignment.segment, directory, (path) => onMessage({ kind: 'damaged', path }));
+    const job: RowsJob = { segment, schema, places };
     const { attempt, parts, damaged, progress } = await this.#board.send<RowsDone>('rows', job, weight, signal);
-    for (const { part, kept } of parts) {
-      if (kept) continue;
-      const made = join(attempts, attempt, part.path);
-      if (!(await isIntact(made, part))) throw notAsTold(made);
-      await accept(made, join(directory, part.path), part.size);
-    }
-    await rm(join(attempts, attempt), { recursive: true, force: true });
+    const taken = [];
+    for (const made of parts) taken.push({ part: made.kept && made.part.etag === undefined ? made.part : await this.#output.takePart(made, directory, attempt), kept: made.kept });
+    await this.#output.forget(attempt, places.attempts);
     for (const path of damaged) onMessage({ kind: 'damaged', path });
     for (const each of progress) onMessage({ kind: 'progress', ...each });
-    for (const { part, kept } of parts) onMessage({ kind: 'part', part, kept });
+    for (const { part, kept } of taken) onMessage({ kind: 'part', part, kept });
   }
 
   letGo(): void {
+    this.#options.own.letGo();
     this.#session.executeSql('UPDATE realmlift_queue.run SET let_go = true WHERE id = $1', [this.#id]).then(() => this.#call(), () => undefined);
   }
 
@@ -170,10 +187,11 @@ export class Coordinator implements SegmentWorkers {
   async #end(finished: boolean): Promise<void> {
     await this.close();
     this.#store?.close();
-    if (this.#removeProbe === undefined) return;
-    this.#removeProbe();
-    if (this.lost.aborted) return;
-    await endRun(this.#session, this.#boss, this.#id, finished).catch(() => undefined);
+    await this.#output.remember().catch(() => undefined);
+    if (this.#announced) await this.#output.withdraw(this.#id).catch(() => undefined);
+    await this.#output.close();
+    if (!this.#announced || this.lost.aborted) return;
+    await endRun(this.#session, this.#boss, this.#id, finished || !this.#begun).catch(() => undefined);
     await this.#session.executeSql(`NOTIFY ${WORK_CHANNEL}`).catch(() => undefined);
   }
 
@@ -191,6 +209,7 @@ export class Coordinator implements SegmentWorkers {
       await this.#board.expire();
       await this.#board.gather();
       await this.#watch();
+      await this.#output.remember();
     });
   }
 
@@ -225,6 +244,9 @@ export class Coordinator implements SegmentWorkers {
 /** Tells one database of one running server from any other. */
 const INSTANCE = "SELECT concat_ws(' ', pg_postmaster_start_time(), d.oid) AS instance FROM pg_database d WHERE d.datname = current_database()";
 
-function notAsTold(path: string): RealmliftError {
-  return new RealmliftError('PART_NOT_THERE', 'queue', `${path} is not what a worker says that it wrote`, { hint: 'the output directory must be one that all machines share, and see alike' });
+/** The S3 client is loaded only where it is needed. */
+async function outputOf({ stored, output }: CoordinatorOptions, lost: AbortSignal): Promise<RunOutput> {
+  if (stored === undefined) return new SharedDirectory(output);
+  const { SharedBucket } = await import('./shared-bucket.js');
+  return new SharedBucket(stored, output, lost);
 }

@@ -7,16 +7,19 @@ import { inOrder } from '../files/ordered-pool.js';
 import type { FileRecord } from '../files/records.js';
 import type { FetchedFile, FilesJob } from './jobs.js';
 
+/** Fetches one file to a path, or further on. @returns null when it cannot be had @throws RealmliftError when none can any more */
+export type FetchOne = (named: FilesJob['files'][number], partial: string, signal: AbortSignal) => Promise<FetchedFile | null>;
+
 /**
  * @param directory to which each goes under its number
  * @param jobs at once
  * @returns in the same order; null for those that cannot be had
  * @throws RealmliftError when no file can be had any more
  */
-export async function fetchBatch(store: FileStore, files: FilesJob['files'], directory: string, jobs: number, signal: AbortSignal): Promise<(FetchedFile | null)[]> {
+export async function fetchBatch(fetchOne: FetchOne, files: FilesJob['files'], directory: string, jobs: number, signal: AbortSignal): Promise<(FetchedFile | null)[]> {
   setMaxListeners(0, signal);
   const fetched: (FetchedFile | null)[] = [];
-  for await (const file of inOrder(numbered(files), jobs, files.length, ([number, named]) => fetchOne(store, named, join(directory, String(number)), signal))) fetched.push(file);
+  for await (const file of inOrder(numbered(files), jobs, files.length, ([number, named]) => fetchOne(named, join(directory, String(number)), signal))) fetched.push(file);
   return fetched;
 }
 
@@ -25,7 +28,8 @@ async function* numbered<T>(all: readonly T[]): AsyncGenerator<[number, T]> {
   yield* all.entries();
 }
 
-async function fetchOne(store: FileStore, named: FilesJob['files'][number], partial: string, signal: AbortSignal): Promise<FetchedFile | null> {
+/** Out of the store into the file. */
+export async function fetchFrom(store: FileStore, named: FilesJob['files'][number], partial: string, signal: AbortSignal): Promise<FetchedFile | null> {
   const infos = new Map<FileRecord, ObjectInfo>();
   const candidate: Candidate = {
     ...named,

@@ -6,23 +6,37 @@ import type { Progress } from '../export/row-query.js';
 import type { FinishedPart } from '../export/finished-part.js';
 import type { Segment } from '../export/segment.js';
 import { sendable, type SentError } from '../export/sent-error.js';
+import type { PendingObject } from '../files/export-bucket.js';
 import type { Candidate, Fetched, ObjectInfo } from '../files/file-store.js';
 import { diskError } from '../package/part-file.js';
+
+/** Where a job's files go. */
+export interface JobPlaces {
+  /** Directory of the export; in a bucket its name, below which objects are named. */
+  readonly finished: string;
+  /** Directory in which each attempt makes one of its own; in a bucket there is none. */
+  readonly attempts: string;
+}
 
 /** A segment of the rows. */
 export interface RowsJob {
   readonly segment: Segment;
   readonly schema: string;
-  /** Directory of the export. */
-  readonly finished: string;
-  /** Directory in which each attempt makes one of its own. */
-  readonly attempts: string;
+  readonly places: JobPlaces;
+}
+
+export interface MadePart {
+  readonly part: FinishedPart;
+  /** An earlier run had finished it. */
+  readonly kept: boolean;
+  /** Where it was stored in a bucket. */
+  readonly stored?: PendingObject | undefined;
 }
 
 export interface RowsDone {
   /** Name of the attempt's directory. */
   readonly attempt: string;
-  readonly parts: readonly { readonly part: FinishedPart; readonly kept: boolean }[];
+  readonly parts: readonly MadePart[];
   readonly damaged: readonly string[];
   readonly progress: readonly Progress[];
 }
@@ -30,12 +44,14 @@ export interface RowsDone {
 /** A batch of files. */
 export interface FilesJob {
   readonly files: readonly Pick<Candidate, 'area' | 'key' | 'path'>[];
-  readonly attempts: string;
+  readonly places: JobPlaces;
 }
 
 /** A file that was fetched, and lies in the attempt's directory under its number among the job's. */
 export interface FetchedFile extends Pick<Extract<Fetched, { taken: true }>, 'size' | 'sha256' | 'identity'> {
   readonly info: ObjectInfo;
+  /** Where it was stored in a bucket. */
+  readonly stored?: PendingObject | undefined;
 }
 
 export interface FilesDone {

@@ -1,13 +1,12 @@
 /** Files that workers fetch, in batches. What the coordinator sees of it is a store like any other. */
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
-import { RealmliftError } from '../errors.js';
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Candidate, Fetched, FetchedOnce, FileStore, StoredFile, Taken } from '../files/file-store.js';
 import type { FileRecord } from '../files/records.js';
 import type { Area, WantedFiles } from '../files/wanted-files.js';
-import { diskError } from '../package/part-file.js';
 import type { JobBoard } from './job-board.js';
-import { ATTEMPTS_DIRECTORY, type FetchedFile, type FilesDone, type FilesJob } from './jobs.js';
+import type { FetchedFile, FilesDone, FilesJob } from './jobs.js';
+import type { RunOutput } from './run-output.js';
 
 /** Files under way at once: some batches for each of many workers. */
 export const FILES_AT_ONCE = 2048;
@@ -41,12 +40,12 @@ export class QueuedStore implements FileStore {
   readonly name;
   readonly #own: FileStore;
   readonly #board: JobBoard;
-  readonly #output: string;
-  /** Those that are being filled, by the directory of their attempts. */
+  readonly #output: RunOutput;
+  /** Those that are being filled, by the directory of their export. */
   readonly #batches = new Map<string, Batch>();
 
-  /** @param own the coordinator's, for what it decides itself @param output the directory that all share */
-  constructor(own: FileStore, board: JobBoard, output: string) {
+  /** @param own the coordinator's, for what it decides itself @param output where all that is fetched comes together */
+  constructor(own: FileStore, board: JobBoard, output: RunOutput) {
     this.kind = own.kind;
     this.description = own.description;
     this.name = own.name;
@@ -87,54 +86,43 @@ export class QueuedStore implements FileStore {
 
   #queued(candidate: Candidate, partial: string, signal: AbortSignal): Promise<FetchedFile | null> {
     return new Promise((resolve, reject) => {
-      const attempts = join(dirname(dirname(partial)), ATTEMPTS_DIRECTORY);
-      const batch = this.#batches.get(attempts) ?? this.#open(attempts, signal);
+      // DIRECTORY/.realmlift/files/NAME
+      const directory = dirname(dirname(dirname(partial)));
+      const batch = this.#batches.get(directory) ?? this.#open(directory, signal);
       batch.entries.push({ candidate, partial, resolve, reject });
       batch.bytes += candidate.rowSize ?? USUAL_SIZE;
-      if (batch.entries.length >= MOST_FILES || batch.bytes >= MOST_BYTES) this.#send(attempts, batch);
+      if (batch.entries.length >= MOST_FILES || batch.bytes >= MOST_BYTES) this.#send(directory, batch);
     });
   }
 
-  #open(attempts: string, signal: AbortSignal): Batch {
+  #open(directory: string, signal: AbortSignal): Batch {
     const batch: Batch = { entries: [], signal, bytes: 0 };
-    this.#batches.set(attempts, batch);
-    setTimeout(() => this.#send(attempts, batch), WAIT);
+    this.#batches.set(directory, batch);
+    setTimeout(() => this.#send(directory, batch), WAIT);
     return batch;
   }
 
-  #send(attempts: string, batch: Batch): void {
-    if (this.#batches.get(attempts) !== batch) return;
-    this.#batches.delete(attempts);
-    this.#fetchAll(attempts, batch).catch((error: unknown) => {
+  #send(directory: string, batch: Batch): void {
+    if (this.#batches.get(directory) !== batch) return;
+    this.#batches.delete(directory);
+    this.#fetchAll(directory, batch).catch((error: unknown) => {
       for (const { reject } of batch.entries) reject(error);
     });
   }
 
-  async #fetchAll(attempts: string, { entries, signal, bytes }: Batch): Promise<void> {
-    await mkdir(attempts, { recursive: true, mode: 0o700 }).catch((error: unknown) => { throw diskError(error, attempts); });
-    const job: FilesJob = { attempts: relative(this.#output, attempts), files: entries.map(({ candidate: { area, key, path } }) => ({ area, key, path })) };
+  async #fetchAll(directory: string, { entries, signal, bytes }: Batch): Promise<void> {
+    const places = await this.#output.places(directory);
+    const job: FilesJob = { places, files: entries.map(({ candidate: { area, key, path } }) => ({ area, key, path })) };
     const { attempt, files } = await this.#board.send<FilesDone>('files', job, bytes, signal);
-    const directory = join(attempts, attempt);
     await Promise.all(entries.map(async ({ partial, resolve, reject }, index) => {
       const file = files[index] ?? null;
       try {
-        if (file !== null) await accept(join(directory, String(index)), partial, file.size);
+        if (file !== null) await this.#output.takeFile(file, index, attempt, places.attempts, partial);
         resolve(file);
       } catch (error) {
         reject(error);
       }
     }));
-    await rm(directory, { recursive: true, force: true });
+    await this.#output.forget(attempt, places.attempts);
   }
-}
-
-/** Gives a file that an attempt made the name that it is to have. @throws RealmliftError PART_NOT_THERE, as diskError */
-export async function accept(made: string, name: string, size: number): Promise<void> {
-  const found = await stat(made).catch(() => undefined);
-  if (found?.size !== size) {
-    throw new RealmliftError('PART_NOT_THERE', 'queue', `a worker says that it wrote ${size} bytes to ${made}, and here ${found === undefined ? 'there is no such file' : `it has ${found.size}`}`, {
-      hint: 'the output directory must be one that all machines share, and see alike',
-    });
-  }
-  await rename(made, name).catch((error: unknown) => { throw diskError(error, name); });
 }

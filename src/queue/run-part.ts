@@ -8,10 +8,11 @@ import type { Progress } from '../export/row-query.js';
 import type { SegmentWorkers } from '../export/segment-workers.js';
 import type { FileStore } from '../files/file-store.js';
 import { fetchBatch } from './fetch-batch.js';
-import { Attempt, jobFailed, type FilesDone, type FilesJob, type RowsDone, type RowsJob } from './jobs.js';
+import { jobFailed, type Attempt, type FilesDone, type FilesJob, type MadePart, type RowsDone, type RowsJob } from './jobs.js';
 import { DONE_CHANNEL, JOBS } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
 import { JOB_KINDS, queueName, tellWorker, type AnnouncedRun, type JobKind } from './runs.js';
+import type { Workplace } from './workplace.js';
 
 /** Batches of files under way at once: while one waits for its last file, another's come. */
 const BATCHES = 2;
@@ -21,8 +22,7 @@ const PAUSE = 2000;
 
 export interface PartOptions {
   readonly name: string;
-  /** Its path of the directory that all share. */
-  readonly output: string;
+  readonly workplace: Workplace;
   readonly store: FileStore;
   /** Files of this worker under way at once. */
   readonly fileJobs: number;
@@ -81,6 +81,7 @@ export class RunPart {
     for (const kind of JOB_KINDS) for (const { stop } of this.#work[kind].values()) stop.abort(reason);
     await this.#threads?.close();
     this.#options.store.close();
+    await this.#options.workplace.close();
   }
 
   #room(kind: JobKind): number {
@@ -105,13 +106,16 @@ export class RunPart {
   async #do(kind: JobKind, job: PgBoss.JobWithMetadata): Promise<void> {
     const work: Work = { job, stop: new AbortController() };
     this.#work[kind].set(job.id, work);
+    const { workplace } = this.#options;
+    const { places } = job.data as RowsJob | FilesJob;
     let attempt: Attempt | undefined;
     try {
-      attempt = new Attempt(join(this.#options.output, (job.data as RowsJob | FilesJob).attempts));
+      attempt = workplace.attempt(places);
       const done = kind === 'rows' ? await this.#rows(job.data as RowsJob, attempt, work.stop.signal) : await this.#files(job.data as FilesJob, attempt, work.stop.signal);
-      if (!(await this.#tell(job, (db) => this.#boss.complete(job.name, job.id, done, { db })))) attempt.remove();
+      if (await this.#tell(job, (db) => this.#boss.complete(job.name, job.id, done, { db }))) workplace.leave(attempt);
+      else await workplace.giveUp(attempt, 'parts' in done ? done.parts : done.files);
     } catch (error) {
-      attempt?.remove();
+      if (attempt !== undefined) await workplace.giveUp(attempt, []);
       await this.#failed(work, error).catch(() => undefined);
     } finally {
       this.#work[kind].delete(job.id);
@@ -155,12 +159,13 @@ export class RunPart {
     this.take();
   }
 
-  async #rows({ segment, schema, finished }: RowsJob, attempt: Attempt, signal: AbortSignal): Promise<RowsDone> {
-    const parts: { part: RowsDone['parts'][number]['part']; kept: boolean }[] = [];
+  async #rows({ segment, schema, places }: RowsJob, attempt: Attempt, signal: AbortSignal): Promise<RowsDone> {
+    const { workplace } = this.#options;
+    const parts: MadePart[] = [];
     const damaged: string[] = [];
     const progress = new Map<string, Progress>();
     mkdirSync(join(attempt.directory, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
-    const assignment = { segment, schema, directory: join(this.#options.output, finished), attempt: attempt.directory };
+    const assignment = { segment, schema, directory: attempt.directory, finished: workplace.finished(places) ?? null };
     await this.#threads?.run(assignment, 0, signal, (message) => {
       switch (message.kind) {
         case 'part': return void parts.push({ part: message.part, kept: message.kept });
@@ -173,10 +178,11 @@ export class RunPart {
         case 'dealt': return undefined;
       }
     });
-    return { attempt: attempt.name, parts, damaged, progress: [...progress.values()] };
+    return { attempt: attempt.name, parts: await workplace.handOver(parts, attempt, places, signal), damaged, progress: [...progress.values()] };
   }
 
-  async #files({ files }: FilesJob, attempt: Attempt, signal: AbortSignal): Promise<FilesDone> {
-    return { attempt: attempt.name, files: await fetchBatch(this.#options.store, files, attempt.directory, Math.ceil(this.#options.fileJobs / BATCHES), signal) };
+  async #files({ files, places }: FilesJob, attempt: Attempt, signal: AbortSignal): Promise<FilesDone> {
+    const { workplace, store, fileJobs } = this.#options;
+    return { attempt: attempt.name, files: await fetchBatch(workplace.fetcher(store, places), files, attempt.directory, Math.ceil(fileJobs / BATCHES), signal) };
   }
 }

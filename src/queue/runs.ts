@@ -44,11 +44,11 @@ export async function announcedRuns(session: QueueSession): Promise<AnnouncedRun
   return rows.map(({ id, expected, let_go: letGo, alive }) => ({ id, expected, letGo, alive }));
 }
 
-/** Removes runs whose coordinators are gone, with their jobs. @returns how many */
-export async function removeDeadRuns(session: QueueSession, boss: PgBoss): Promise<number> {
+/** Removes runs whose coordinators are gone, with their jobs. @returns their ids */
+export async function removeDeadRuns(session: QueueSession, boss: PgBoss): Promise<string[]> {
   const { rows } = await session.executeSql<{ id: string }>(`DELETE FROM realmlift_queue.run r WHERE NOT ${ALIVE} RETURNING r.id`);
   for (const { id } of rows) await removeJobs(session, boss, id);
-  return rows.length;
+  return rows.map(({ id }) => id);
 }
 
 /** @param finished else the run stays there without its coordinator, for workers to know that it is not over */

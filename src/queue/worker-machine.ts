@@ -5,13 +5,15 @@ import type PgBoss from 'pg-boss';
 import { asRealmliftError, RealmliftError } from '../errors.js';
 import { WorkerPool } from '../export/worker-pool.js';
 import type { FileStore } from '../files/file-store.js';
+import type { S3Connection } from '../files/s3-client.js';
 import { connect, settingsOf } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { mismatch, sourceMarks, versionMismatch } from './expected.js';
+import { mismatch, sourceMarks, versionMismatch, type Expected } from './expected.js';
 import { openQueue, WORK_CHANNEL } from './queue-schema.js';
 import { QueueSession } from './queue-session.js';
 import { RunPart } from './run-part.js';
 import { announcedRuns, tellWorker, type AnnouncedRun } from './runs.js';
+import { InBucket, InSharedDirectory, type Workplace } from './workplace.js';
 
 /** Milliseconds after which it looks again for runs and jobs, although nobody says anything. */
 const LOOK = 1000;
@@ -30,6 +32,10 @@ export interface MachineOptions {
   readonly salt: string | undefined;
   /** Its path of the directory that all share; undefined where that is the coordinator's. */
   readonly output: string | undefined;
+  /** How it reaches a bucket into which a run stores. */
+  readonly s3: S3Connection;
+  /** A directory for what is on its way there. */
+  readonly temporary: string;
   /** End when a run that it took part in is finished; one that failed may be gone on with. */
   readonly oneRun: boolean;
   readonly signal: AbortSignal;
@@ -139,17 +145,19 @@ class WorkerMachine {
 
   async #join(run: AnnouncedRun, session: QueueSession, boss: PgBoss): Promise<void> {
     const { source, salt, jobs, fileJobs, openStore, onEvent } = this.#options;
-    const output = this.#options.output ?? run.expected.output;
     const other = versionMismatch(run.expected);
     if (other !== undefined) throw refused(other);
     const store = await openStore();
     let threads: WorkerPool | undefined;
+    let workplace: Workplace | undefined;
     try {
+      workplace = await this.#workplace(run.expected);
+      const elsewhere = await workplace.elsewhere(run.id, run.expected);
       const client = await connect(source, 'worker');
       let settings: ConnectionSettings;
       try {
         settings = settingsOf(client, source);
-        const wrong = mismatch(run.id, run.expected, { marks: await sourceMarks(client, source, run.id), salt, store, output });
+        const wrong = mismatch(run.id, run.expected, { marks: await sourceMarks(client, source, run.id), salt, store, elsewhere });
         if (wrong !== undefined) throw refused(wrong);
       } finally {
         await client.end().catch(() => undefined);
@@ -162,7 +170,7 @@ class WorkerMachine {
         await threads.opened;
       }
       const part = new RunPart(run, session, boss, threads, {
-        name: this.#name, output, store, fileJobs,
+        name: this.#name, workplace, store, fileJobs,
         onFailed: (error) => onEvent(`a piece of the run ${short(run.id)} failed here: ${error.code}: ${error.message}`),
       });
       this.#parts.set(run.id, part);
@@ -172,10 +180,17 @@ class WorkerMachine {
     } catch (error) {
       if (!this.#parts.has(run.id)) {
         store.close();
+        await workplace?.close();
         await threads?.close();
       }
       throw error;
     }
+  }
+
+  async #workplace({ output, bucket }: Expected): Promise<Workplace> {
+    if (bucket === null) return new InSharedDirectory(this.#options.output ?? output);
+    const { ExportBucket } = await import('../files/export-bucket.js');
+    return InBucket.open(new ExportBucket({ ...bucket, encryption: bucket.encryption ?? undefined, connection: this.#options.s3 }), this.#options.temporary);
   }
 }
 

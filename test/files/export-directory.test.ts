@@ -48,9 +48,9 @@ t.test('whether a file is the one of the journal', async (t) => {
   mkdirSync(join(directory, 'd'));
   const target = await ExportDirectory.open(directory, true);
   const sha256 = 'ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73';
-  t.equal(await target.holds('a', 7, sha256), true);
-  t.equal(await target.holds('a', 8, sha256), false);
-  t.equal(await target.holds('a', 7, sha256.replace('e', 'f')), false);
-  t.equal(await target.holds('none', 7, sha256), false);
-  t.equal(await target.holds('d', 7, sha256), false);
+  t.equal(await target.holds('a', { size: 7, sha256 }), true);
+  t.equal(await target.holds('a', { size: 8, sha256 }), false);
+  t.equal(await target.holds('a', { size: 7, sha256: sha256.replace('e', 'f') }), false);
+  t.equal(await target.holds('none', { size: 7, sha256 }), false);
+  t.equal(await target.holds('d', { size: 7, sha256 }), false);
 });

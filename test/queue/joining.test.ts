@@ -61,7 +61,7 @@ t.test('who takes part', async (t) => {
 
     await t.test('a worker of another version says so', async (t) => {
       const session = await QueueSession.open(connectionSettings(queue, {}), DONE_CHANNEL, () => undefined);
-      const expected = { version: '0.0.1', database: '', server: '', role: '', salt: null, files: '', output: root, probe: { file: '', digest: '' }, snapshot: { id: '', held: [] }, silence: 2 };
+      const expected = { version: '0.0.1', database: '', server: '', role: '', salt: null, files: '', output: root, bucket: null, probe: { file: '', digest: '' }, snapshot: { id: '', held: [] }, silence: 2 };
       await announceRun(session, await openQueue(session), 'another-version', expected, 1, 2);
       await withWorkers(1, url, queue, async ([worker]) => {
         await untilSaid(worker as NonNullable<typeof worker>, /takes no part in the run another-: it is realmlift \S+, and the run is made by 0\.0\.1/);

@@ -36,8 +36,8 @@ export async function startWorker(source: string, queue: string, words: readonly
 }
 
 /** Runs `work` with so many workers, and kills those that are left. */
-export async function withWorkers<T>(count: number, source: string, queue: string, work: (workers: readonly WorkerProcess[]) => Promise<T>, words: readonly string[] = []): Promise<T> {
-  const workers = await Promise.all(Array.from({ length: count }, () => startWorker(source, queue, words)));
+export async function withWorkers<T>(count: number, source: string, queue: string, work: (workers: readonly WorkerProcess[]) => Promise<T>, words: readonly string[] = [], environment: NodeJS.ProcessEnv = {}): Promise<T> {
+  const workers = await Promise.all(Array.from({ length: count }, () => startWorker(source, queue, words, environment)));
   try {
     return await work(workers);
   } finally {

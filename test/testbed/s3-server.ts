@@ -10,6 +10,7 @@ import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import S3rver from 's3rver';
@@ -42,6 +43,7 @@ export interface S3Server {
   readonly environment: Readonly<Record<string, string>>;
   /** A client of this server. */
   readonly client: S3Client;
+  readonly store: S3Store;
   stop(): Promise<void>;
 }
 
@@ -55,11 +57,12 @@ export async function startS3(): Promise<S3Server> {
     address: '127.0.0.1', port: 0, directory, silent: true, vhostBuckets: false,
     configureBuckets: Object.values(BUCKETS).map((name) => ({ name })),
   });
-  server.store = server.context.store = new S3Store(directory);
+  const store = new S3Store(directory);
+  server.store = server.context.store = store;
   // Its logger, which writes each request's line even when nobody is to see it.
   server.middleware.shift();
   // Before the router, inside the layer that turns a body object into XML.
-  server.middleware.splice(-1, 0, refuseChunkedEncoding, checkPreconditions, abortUploads, pageListings);
+  server.middleware.splice(-1, 0, refuseChunkedEncoding, checkPreconditions, abortUploads, refuseUnknownUploads, listUploads, copyParts, pageListings);
   const { port } = await server.run();
 
   const endpoint = `http://127.0.0.1:${port}`;
@@ -78,7 +81,7 @@ export async function startS3(): Promise<S3Server> {
     await rm(directory, { recursive: true, force: true });
     process.off('exit', removeAtExit);
   };
-  return { endpoint, environment, client, stop };
+  return { endpoint, environment, client, store, stop };
 }
 
 /** Runs `work` with a server of its own, filled with the objects of the S3 data set. */
@@ -131,6 +134,45 @@ async function abortUploads(context: Context, next: () => Promise<void>): Promis
   if (context.method !== 'DELETE' || uploadId === undefined || bucket === undefined) return next();
   await (context.app.store as S3Store).abortUpload(bucket, uploadId);
   context.status = 204;
+}
+
+/** An upload that was aborted, or completed, takes no part any more; s3rver makes it again. */
+async function refuseUnknownUploads(context: Context, next: () => Promise<void>): Promise<void> {
+  const { uploadId } = context.query;
+  const bucket = context.path.split('/')[1];
+  if (uploadId === undefined || bucket === undefined || context.method === 'DELETE' || (context.app.store as S3Store).hasUpload(bucket, uploadId)) return next();
+  context.status = 404;
+  context.body = { Error: { Code: 'NoSuchUpload', Message: 'there is no such upload' } };
+}
+
+/** ListMultipartUploads, which s3rver lacks. */
+async function listUploads(context: Context, next: () => Promise<void>): Promise<void> {
+  const { uploads, prefix = '' } = context.query;
+  const [, bucket = '', ...key] = context.path.split('/');
+  if (context.method !== 'GET' || uploads === undefined || key.join('') !== '') return next();
+  const found = await (context.app.store as S3Store).listUploads(bucket);
+  context.body = { ListMultipartUploadsResult: { Bucket: bucket, IsTruncated: false, Upload: found.filter(({ key: Key }) => Key.startsWith(prefix)).map(({ key: Key, uploadId: UploadId }) => ({ Key, UploadId })) } };
+}
+
+/** UploadPartCopy, which s3rver takes for CopyObject. https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html */
+async function copyParts(context: Context, next: () => Promise<void>): Promise<void> {
+  const { uploadId, partNumber } = context.query;
+  const source = context.headers['x-amz-copy-source'];
+  if (context.method !== 'PUT' || uploadId === undefined || partNumber === undefined || source === undefined) return next();
+  const store = context.app.store as S3Store;
+  const [from = '', ...key] = decodeURIComponent(source).replace(/^\//, '').split('/');
+  const [, to = ''] = context.path.split('/');
+  const range = /^bytes=(\d+)-(\d+)$/.exec((context.headers['x-amz-copy-source-range']) ?? '');
+  const object = await store.getObject(from, key.join('/'), range === null ? undefined : { start: Number(range[1]), end: Number(range[2]) }).catch(() => null);
+  const wanted = context.headers['x-amz-copy-source-if-match'];
+  if (object === null || (wanted !== undefined && wanted !== object.metadata.etag)) {
+    context.status = object === null ? 404 : 412;
+    context.body = { Error: { Code: object === null ? 'NoSuchKey' : 'PreconditionFailed', Message: 'the source is not there, or another' } };
+    return;
+  }
+  store.copied += 1;
+  const { md5, sha256 } = await store.putPart(to, uploadId, partNumber, object.content as Readable);
+  context.body = { CopyPartResult: { ETag: JSON.stringify(md5), LastModified: new Date().toISOString(), ...(store.tellsDigests ? { ChecksumSHA256: sha256 } : {}) } };
 }
 
 /** Paging of ListObjectsV2: s3rver's own encrypts its continuation tokens with DES, which OpenSSL 3 no longer has. */

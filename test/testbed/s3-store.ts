@@ -8,7 +8,8 @@
  * server shares its cores with what is measured.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { createWriteStream, readFileSync, statSync } from 'node:fs';
+import type { Dirent } from 'node:fs';
+import { createWriteStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { Readable, Transform } from 'node:stream';
@@ -26,6 +27,15 @@ const OBJECT_SUFFIX = '._S3rver_object';
 const READ_AT_ONCE = 1 << 20;
 
 export class S3Store extends FilesystemStore {
+  /** Whether the answer to a copy has the SHA-256 of what was copied, as that of AWS. */
+  tellsDigests = true;
+  /** Parts that it copied by itself. */
+  copied = 0;
+  /** Until it is over, parts of messages files are not stored. */
+  gate: Promise<void> | undefined;
+  /** Parts that wait for it. */
+  waiting = 0;
+
   override async getObject(bucket: string, key: string, options?: ByteRange): Promise<StoredObject | null> {
     const path = this.getResourcePath(bucket, key, 'object');
     if ((statSync(path, { throwIfNoEntry: false })?.size ?? Infinity) > READ_AT_ONCE) return super.getObject(bucket, key, options);
@@ -64,8 +74,9 @@ export class S3Store extends FilesystemStore {
       else commonPrefixes.add(key.slice(0, end + delimiter.length));
       if (keys.size > maxKeys) break;
     }
-    const objects = await Promise.all([...keys].map(async (key) => new S3Object(bucket, key, null, await this.getMetadata(bucket, key))));
-    return { objects, commonPrefixes: [...commonPrefixes], isTruncated: false };
+    // One that is just being stored, or removed, may be there in part.
+    const objects = await Promise.all([...keys].map(async (key) => this.getMetadata(bucket, key).then((metadata) => new S3Object(bucket, key, null, metadata), () => undefined)));
+    return { objects: objects.filter((each) => each !== undefined), commonPrefixes: [...commonPrefixes], isTruncated: false };
   }
 
   override async putObject(object: StoredObject): Promise<{ size: number; md5: string }> {
@@ -75,7 +86,12 @@ export class S3Store extends FilesystemStore {
     return stored;
   }
 
-  override async putPart(bucket: string, uploadId: string, partNumber: string, content: Readable): Promise<{ size: number; md5: string }> {
+  override async putPart(bucket: string, uploadId: string, partNumber: string, content: Readable): Promise<Content> {
+    if (this.gate !== undefined && (await readFile(join(this.#uploadPath(bucket, uploadId), 'key'), 'utf8')).includes('/messages-')) {
+      this.waiting += 1;
+      await this.gate;
+      this.waiting -= 1;
+    }
     const path = join(this.#uploadPath(bucket, uploadId), partNumber);
     const stored = await writeContent(path, content);
     await writeFile(`${path}.md5`, stored.md5);
@@ -96,13 +112,34 @@ export class S3Store extends FilesystemStore {
     await rm(this.#uploadPath(bucket, uploadId), { recursive: true, force: true });
   }
 
+  hasUpload(bucket: string, uploadId: string): boolean {
+    return existsSync(join(this.#uploadPath(bucket, uploadId), 'key'));
+  }
+
+  /** ListMultipartUploads, which s3rver lacks. */
+  async listUploads(bucket: string): Promise<{ key: string; uploadId: string }[]> {
+    const uploads = await readdir(this.getResourcePath(bucket, undefined, 'uploads')).catch(() => []);
+    return Promise.all(uploads.map(async (uploadId) => ({ uploadId, key: await readFile(join(this.#uploadPath(bucket, uploadId), 'key'), 'utf8') })));
+  }
+
   #uploadPath(bucket: string, uploadId: string): string {
     return join(this.getResourcePath(bucket, undefined, 'uploads'), uploadId);
   }
 
+  /** Directories come and go, of uploads for instance. */
+  async #entries(root: string): Promise<Dirent[]> {
+    for (;;) {
+      try {
+        return await readdir(root, { recursive: true, withFileTypes: true });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || !existsSync(root)) throw error;
+      }
+    }
+  }
+
   async #keys(bucket: string): Promise<string[]> {
     const root = this.getBucketPath(bucket);
-    const entries = await readdir(root, { recursive: true, withFileTypes: true });
+    const entries = await this.#entries(root);
     return entries
       .filter((entry) => entry.isFile() && entry.name.endsWith(OBJECT_SUFFIX))
       .map((entry) => relative(root, join(entry.parentPath, entry.name)).slice(0, -OBJECT_SUFFIX.length))
@@ -128,12 +165,21 @@ function compareBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-async function writeContent(path: string, content: Readable): Promise<{ size: number; md5: string }> {
+interface Content {
+  readonly size: number;
+  readonly md5: string;
+  /** Base64. */
+  readonly sha256: string;
+}
+
+async function writeContent(path: string, content: Readable): Promise<Content> {
   const md5 = createHash('md5');
+  const sha256 = createHash('sha256');
   let size = 0;
   const measure = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       md5.update(chunk);
+      sha256.update(chunk);
       size += chunk.length;
       done(null, chunk);
     },
@@ -142,5 +188,5 @@ async function writeContent(path: string, content: Readable): Promise<{ size: nu
   const partial = `${path}.${randomUUID()}`;
   await pipeline(content, measure, createWriteStream(partial));
   await rename(partial, path);
-  return { size, md5: md5.digest('hex') };
+  return { size, md5: md5.digest('hex'), sha256: sha256.digest('base64') };
 }

@@ -1,0 +1,58 @@
+/** Where in S3 an export is stored, and what all requests that store something there have in common. */
+import type { PutObjectCommandInput } from '@aws-sdk/client-s3';
+import { EXIT, RealmliftError } from '../errors.js';
+import type { BucketUse } from './s3-bucket-check.js';
+import type { S3Connection } from './s3-client.js';
+import { particulars } from './s3-fault.js';
+
+export interface UploadTarget {
+  readonly connection: S3Connection;
+  readonly bucket: string;
+  /** Put before each name, without a `/` at its end; empty for the bucket's root. */
+  readonly prefix: string;
+  /** Server-side encryption; absent: as the bucket does by default. */
+  readonly encryption?: { readonly kind: 'AES256' } | { readonly kind: 'aws:kms'; readonly keyId?: string | undefined } | undefined;
+  /** Removes what is there, first of all its manifest. */
+  readonly overwrite?: boolean | undefined;
+}
+
+export const USE: BucketUse = { settings: '--upload or --output', rights: 'storing an export needs s3:ListBucket on the bucket; s3:PutObject and s3:AbortMultipartUpload below the prefix, with --overwrite s3:DeleteObject' };
+
+/** Bytes of a part, unless the file needs larger ones: S3 takes 10,000 of them. */
+const PART = 8 << 20;
+const MOST_PARTS = 10_000;
+
+/** The target that `s3://BUCKET/PREFIX` names. @throws RealmliftError UPLOAD_URL */
+export function parseS3Url(url: string): { bucket: string; prefix: string } {
+  const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(url);
+  if (match?.[1] === undefined) throw new RealmliftError('UPLOAD_URL', 'usage', `${url} names no bucket`, { hint: 's3://BUCKET/PREFIX', exit: EXIT.usage });
+  return { bucket: match[1], prefix: (match[2] ?? '').replace(/\/+$/, '') };
+}
+
+export function common(target: UploadTarget, path: string): Omit<PutObjectCommandInput, 'Body'> {
+  // The server refuses a body that does not have the checksum.
+  return { Bucket: target.bucket, Key: keyOf(target, path), ChecksumAlgorithm: 'SHA256', ...encryptionOf(target) };
+}
+
+export function encryptionOf({ encryption }: UploadTarget): Pick<PutObjectCommandInput, 'ServerSideEncryption' | 'SSEKMSKeyId'> {
+  return {
+    ...(encryption === undefined ? {} : { ServerSideEncryption: encryption.kind }),
+    ...(encryption?.kind === 'aws:kms' && encryption.keyId !== undefined ? { SSEKMSKeyId: encryption.keyId } : {}),
+  };
+}
+
+export function keyOf({ prefix }: UploadTarget, path: string): string {
+  return prefix === '' ? path : `${prefix}/${path}`;
+}
+
+export function partSizeFor(size: number): number {
+  return Math.max(PART, Math.ceil(size / MOST_PARTS));
+}
+
+export function failed({ bucket }: UploadTarget, path: string, error: unknown, signal: AbortSignal): unknown {
+  if (signal.aborted) return signal.reason;
+  const { name, status, code } = particulars(error);
+  return new RealmliftError('UPLOAD_FAILED', 'files', `cannot store ${path} in the bucket ${bucket} (${code === '' ? name : code}${status === undefined ? '' : `, ${status}`})`, {
+    hint: status === 403 || status === 400 ? USE.rights : 'nothing there has a manifest; what is there is replaced with --overwrite', cause: error,
+  });
+}

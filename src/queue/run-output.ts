@@ -1,0 +1,44 @@
+/** Where a run's files come together, as its coordinator sees it: nothing that workers made is part of the export until it is taken over here, once. */
+import { randomBytes } from 'node:crypto';
+import type { FinishedPart } from '../export/finished-part.js';
+import type { Segment } from '../export/segment.js';
+import type { FilesTarget } from '../files/files-target.js';
+import { keyed, type Expected } from './expected.js';
+import type { FetchedFile, JobPlaces, MadePart } from './jobs.js';
+
+export interface RunOutput {
+  /** What is asked of workers, who see by the probe that they write where the run does. @param run its id */
+  announce(run: string): Promise<Pick<Expected, 'output' | 'bucket' | 'probe'>>;
+  /** Removes the probe of a run. */
+  withdraw(run: string): Promise<void>;
+  /** Makes sure that the exports of these names can begin. @throws RealmliftError UPLOAD_EXISTS where there is something that is not to be gone on with */
+  begin(names: readonly string[], resume: boolean): Promise<void>;
+  /** Whether a segment is to be done by threads of the run's own, whose parts stay here. */
+  isOwn(segment: Segment): boolean;
+  /** @param directory of the unfinished export */
+  places(directory: string): Promise<JobPlaces>;
+  /** The segment without what an earlier run finished and is not what it was, which is told. */
+  checked(segment: Segment, directory: string, onDamaged: (path: string) => void): Promise<Segment>;
+  /** Takes over a part. @param attempt its directory's name */
+  takePart(made: MadePart, directory: string, attempt: string): Promise<FinishedPart>;
+  /** Takes over a file of a batch, for who gives it its name. @param index in the batch */
+  takeFile(file: FetchedFile, index: number, attempt: string, attempts: string, partial: string): Promise<void>;
+  /** Removes what is left of an attempt that was taken over. */
+  forget(attempt: string, attempts: string): Promise<void>;
+  /** Where the files of an export get their names; undefined where that is its directory. */
+  filesTarget(directory: string, resumed: boolean): Promise<FilesTarget> | undefined;
+  /** Remembers how far the run has come, now and then. */
+  remember(): Promise<void>;
+  /** Gives up what nobody will take over any more. */
+  close(): Promise<void>;
+}
+
+/** What a probe is called, and holds: not the same twice. */
+export function newProbe(run: string): { readonly name: string; readonly content: string; readonly probe: Expected['probe'] } {
+  const [name, content] = [probeName(run), randomBytes(16).toString('hex')];
+  return { name, content, probe: { file: name, digest: keyed(run, content) } };
+}
+
+export function probeName(run: string): string {
+  return `.queue-${run}`;
+}

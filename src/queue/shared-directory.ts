@@ -1,0 +1,92 @@
+/** A directory that the coordinator and all workers see: a worker writes into a directory of its attempt, whose files the coordinator renames. */
+import { rmSync, writeFileSync } from 'node:fs';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { RealmliftError } from '../errors.js';
+import type { FinishedPart } from '../export/finished-part.js';
+import type { Segment } from '../export/segment.js';
+import { RUN_DIRECTORY } from '../package/output-directory.js';
+import { diskError, isIntact } from '../package/part-file.js';
+import type { Expected } from './expected.js';
+import { ATTEMPTS_DIRECTORY, type FetchedFile, type JobPlaces, type MadePart } from './jobs.js';
+import { newProbe, probeName, type RunOutput } from './run-output.js';
+
+export class SharedDirectory implements RunOutput {
+  readonly #output: string;
+
+  constructor(output: string) {
+    this.#output = resolve(output);
+  }
+
+  async announce(run: string): Promise<Pick<Expected, 'output' | 'bucket' | 'probe'>> {
+    await mkdir(this.#output, { recursive: true, mode: 0o700 });
+    const { name, content, probe } = newProbe(run);
+    try {
+      writeFileSync(join(this.#output, name), content, { mode: 0o600 });
+    } catch (error) {
+      throw diskError(error, join(this.#output, name));
+    }
+    return { output: this.#output, bucket: null, probe };
+  }
+
+  withdraw(run: string): Promise<void> {
+    rmSync(join(this.#output, probeName(run)), { force: true });
+    return Promise.resolve();
+  }
+
+  begin(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  isOwn(): boolean {
+    return false;
+  }
+
+  async places(directory: string): Promise<JobPlaces> {
+    const attempts = join(directory, RUN_DIRECTORY, ATTEMPTS_DIRECTORY);
+    await mkdir(attempts, { recursive: true, mode: 0o700 }).catch((error: unknown) => { throw diskError(error, attempts); });
+    return { finished: relative(this.#output, directory), attempts: relative(this.#output, attempts) };
+  }
+
+  checked(segment: Segment): Promise<Segment> {
+    return Promise.resolve(segment);
+  }
+
+  async takePart({ part }: MadePart, directory: string, attempt: string): Promise<FinishedPart> {
+    const made = join(directory, RUN_DIRECTORY, ATTEMPTS_DIRECTORY, attempt, part.path);
+    if (!(await isIntact(made, part))) throw new RealmliftError('PART_NOT_THERE', 'queue', `${made} is not what a worker says that it wrote`, { hint: ALIKE });
+    await accept(made, join(directory, part.path), part.size);
+    return part;
+  }
+
+  takeFile({ size }: FetchedFile, index: number, attempt: string, attempts: string, partial: string): Promise<void> {
+    return accept(join(this.#output, attempts, attempt, String(index)), partial, size);
+  }
+
+  forget(attempt: string, attempts: string): Promise<void> {
+    return rm(join(this.#output, attempts, attempt), { recursive: true, force: true });
+  }
+
+  filesTarget(): undefined {
+    return undefined;
+  }
+
+  remember(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+const ALIKE = 'the output directory must be one that all machines share, and see alike';
+
+/** Gives a file that an attempt made the name that it is to have. @throws RealmliftError PART_NOT_THERE, as diskError */
+async function accept(made: string, name: string, size: number): Promise<void> {
+  const found = await stat(made).catch(() => undefined);
+  if (found?.size !== size) {
+    throw new RealmliftError('PART_NOT_THERE', 'queue', `a worker says that it wrote ${size} bytes to ${made}, and here ${found === undefined ? 'there is no such file' : `it has ${found.size}`}`, { hint: ALIKE });
+  }
+  await rename(made, name).catch((error: unknown) => { throw diskError(error, name); });
+}
