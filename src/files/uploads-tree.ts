@@ -174,7 +174,7 @@ export function notRegular(cause?: unknown): Lost {
 }
 
 /** The error of a directory of uploads without which nothing can be told of any file. */
-export function unreadableUploads(path: string, cause: unknown): RealmliftError {
+function unreadableUploads(path: string, cause: unknown): RealmliftError {
   return new RealmliftError('UPLOADS_DIR_UNREADABLE', 'files', `cannot read ${path}: ${ioReason(cause)}`, {
     hint: 'run as the user zulip, or as one who may read the uploads; if it is a link, see that its disk is mounted', cause,
   });

@@ -13,7 +13,7 @@ export const END = -1;
 export const BACKSLASH = 0x5c;
 export const MINUS = 0x2d;
 
-export const isDigit = (c: number): boolean => c >= 0x30 && c <= 0x39;
+const isDigit = (c: number): boolean => c >= 0x30 && c <= 0x39;
 export const isHex = (c: number): boolean => isDigit(c) || (c >= 0x41 && c <= 0x46) || (c >= 0x61 && c <= 0x66);
 
 /** Place of the first byte from `from` on that is no digit. */

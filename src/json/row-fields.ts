@@ -140,7 +140,7 @@ function startsAt(row: Buffer, at: number, bytes: Buffer): boolean {
 }
 
 /** Where the value ends that begins at `start`. */
-export function valueEnd(row: Buffer, start: number): number {
+function valueEnd(row: Buffer, start: number): number {
   const first = row[start];
   if (first === QUOTE) return stringEnd(row, start);
   if (first !== OPEN_OBJECT && first !== OPEN_ARRAY) {

@@ -133,7 +133,7 @@ function below(path: string): string {
 }
 
 /** Under the realm's new id; what stands under another realm's stays. */
-export function movedKey(key: string, { oldRealm, newRealm }: Pick<FilePlanContext, 'oldRealm' | 'newRealm'>): string {
+function movedKey(key: string, { oldRealm, newRealm }: Pick<FilePlanContext, 'oldRealm' | 'newRealm'>): string {
   return key.startsWith(`${oldRealm}/`) ? `${newRealm}${key.slice(String(oldRealm).length)}` : key;
 }
 
