@@ -11,12 +11,18 @@ import { differingPaths } from './same-tree.js';
 const REALMS = ['acme', 'closed', 'globex', 'tiny'];
 const ALL = REALMS.flatMap((realm) => ['--realm', realm]);
 
-/** Usermessages that were made long after their messages, and one of another realm's message. */
+/** Usermessages and reactions that were made long after their messages, some of another realm's message, and some of a system bot. */
 const LATE = `
   UPDATE zerver_usermessage SET id = id + 100000000 WHERE id % 7 = 3;
   INSERT INTO zerver_usermessage (id, flags, message_id, user_profile_id)
     SELECT 300000000, 1, (SELECT min(m.id) FROM zerver_message m JOIN zerver_realm r ON r.id = m.realm_id WHERE r.string_id = 'acme'),
-      (SELECT min(u.id) FROM zerver_userprofile u JOIN zerver_realm r ON r.id = u.realm_id WHERE r.string_id = 'globex' AND NOT u.is_bot AND NOT u.is_mirror_dummy)`;
+      (SELECT min(u.id) FROM zerver_userprofile u JOIN zerver_realm r ON r.id = u.realm_id WHERE r.string_id = 'globex' AND NOT u.is_bot AND NOT u.is_mirror_dummy);
+  UPDATE zerver_reaction SET id = id + 100000000 WHERE id % 3 = 1;
+  INSERT INTO zerver_reaction (id, emoji_name, emoji_code, reaction_type, message_id, user_profile_id)
+    SELECT 300000000 + u.id * 10 + m.id % 10, '+1', '1f44d', 'unicode_emoji', m.id, u.id
+    FROM (SELECT max(m.id) AS id FROM zerver_message m JOIN zerver_realm r ON r.id = m.realm_id GROUP BY r.id) AS m,
+      (SELECT min(u.id) AS id FROM zerver_userprofile u JOIN zerver_realm r ON r.id = u.realm_id WHERE r.string_id IN ('globex', 'zulipinternal') AND NOT u.is_mirror_dummy GROUP BY r.id) AS u
+    ON CONFLICT DO NOTHING`;
 
 async function alone(t: Test, url: string, output: string, ...words: string[]): Promise<void> {
   for (const realm of REALMS) t.match(await runExport(url, output, '--realm', realm, ...words), { code: 0 }, `${realm} alone`);
