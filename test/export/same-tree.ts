@@ -12,7 +12,7 @@ const OF_THE_RUN: Readonly<Record<string, RegExp>> = {
 /** The paths at which the two differ; the snapshot and the base that manifest and report name do not count. */
 export function differingPaths(expected: string, actual: string): string[] {
   const paths = new Set([...files(expected), ...files(actual)]);
-  return [...paths].filter((path) => content(expected, path) !== content(actual, path)).sort();
+  return [...paths].filter((path) => !same(content(expected, path), content(actual, path))).sort();
 }
 
 function files(directory: string): string[] {
@@ -21,10 +21,14 @@ function files(directory: string): string[] {
     .filter((path) => !SIDE_FILES.has(path));
 }
 
-function content(directory: string, path: string): string | undefined {
+function same(one: Buffer | undefined, other: Buffer | undefined): boolean {
+  return one !== undefined && other !== undefined && one.equals(other);
+}
+
+function content(directory: string, path: string): Buffer | undefined {
   try {
-    const text = readFileSync(join(directory, path), 'latin1');
-    return OF_THE_RUN[path] === undefined ? text : text.replace(OF_THE_RUN[path], '');
+    const bytes = readFileSync(join(directory, path));
+    return OF_THE_RUN[path] === undefined ? bytes : Buffer.from(bytes.toString('latin1').replace(OF_THE_RUN[path], ''), 'latin1');
   } catch {
     return undefined;
   }

@@ -10,6 +10,7 @@ import { readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { withPostgres } from '../../src/demo/postgres-server.js';
+import { memoryDirectory } from './memory-directory.js';
 import { runTestFile } from './run-test-file.js';
 import { TapOutcome } from './tap-outcome.js';
 import { SHARED_SERVER_VARIABLE } from './test-database.js';
@@ -23,6 +24,12 @@ interface Task {
   run(): Promise<TapOutcome>;
 }
 
+/** What takes longest goes first, lest one of them run alone in the end while a processor has nothing to do. */
+const LONGEST = [
+  'split/split', 'export/base', 'export/base-cases', 'export/set-faults', 'queue/joining', 'versions/releases', 'versions/servers', 'versions/schema-alterations', 'split/unfinished',
+  'report/other-pages', 'split/files', 'verify/import-check', 'backup/compression',
+].map((name) => join('test', `${name}.test.ts`));
+
 /** Compiled test files whose source exists: what a removed or renamed source leaves in dist is not run. */
 function testFiles(): string[] {
   const wanted = (process.env.LONG_TESTS ?? '') === '' ? /(?<!\.long)\.test\.ts$/ : /\.long\.test\.ts$/;
@@ -30,7 +37,12 @@ function testFiles(): string[] {
   return entries
     .filter((entry) => entry.isFile() && wanted.test(entry.name))
     .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)))
-    .sort();
+    .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+}
+
+function rank(file: string): number {
+  const place = LONGEST.indexOf(file);
+  return place < 0 ? LONGEST.length : place;
 }
 
 async function lint(): Promise<TapOutcome> {
@@ -54,13 +66,21 @@ function print(name: string, outcome: TapOutcome, seconds: number): void {
 }
 
 /** Settings of the caller's own servers do not reach the tests. */
-function testEnvironment(serverUrl: string): NodeJS.ProcessEnv {
+function testEnvironment(serverUrl: string, memory: string | undefined): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(PG|S3_|AWS_|DATABASE_URL|ZULIP_|MAKE|MFLAGS)/.test(name));
-  return { ...Object.fromEntries(inherited), [SHARED_SERVER_VARIABLE]: serverUrl, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
+  return {
+    ...Object.fromEntries(inherited), [SHARED_SERVER_VARIABLE]: serverUrl, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+    // Where tap has the directories of tests.
+    ...(memory === undefined ? {} : { TAP_CWD: memory }),
+  };
 }
 
+const memory = memoryDirectory();
+// Of this process too: the server's data lie there.
+if (memory !== undefined) process.env.TMPDIR = memory;
+
 const [passed, failed] = await withPostgres(async (server) => {
-  const environment = testEnvironment(server.url('postgres'));
+  const environment = testEnvironment(server.url('postgres'), memory);
   const files = testFiles().map((source): Task => ({
     name: source,
     run: () => runTestFile(join(ROOT, 'dist', source.replace(/ts$/, 'js')), { ...environment }),

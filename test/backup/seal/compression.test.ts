@@ -33,7 +33,7 @@ function chunksOf(bytes: Buffer, size: number): AsyncIterable<Buffer> {
 const text = Buffer.from(Array.from({ length: 400_000 }, (_, k) => `row ${k} of ${k % 97}\n`).join(''));
 const contents = {
   'nothing': Buffer.alloc(0), 'a byte': Buffer.from('x'), 'text of two frames': text.subarray(0, 5 * MB + 3), 'exactly a frame': text.subarray(0, 4 * MB),
-  'what cannot be compressed': randomBytes(9 * MB), 'one byte over and over': Buffer.alloc(13 * MB, 0x61),
+  'what cannot be compressed': randomBytes(4 * MB + 3), 'one byte over and over': Buffer.alloc(13 * MB, 0x61),
 };
 
 t.test('zstd gives back what it took, in whatever chunks', async (t) => {
@@ -49,7 +49,8 @@ t.test('the program zstd reads it, and gzip is told apart', async (t) => {
   const made = await compressed(contents['text of two frames'], 100_000);
   t.ok(made.length < contents['text of two frames'].length / 3);
   if (hasZstd()) t.ok(execFileSync('zstd', ['-d', '-c'], { input: made, maxBuffer: 64 * MB }).equals(contents['text of two frames']));
-  t.ok((await collect(decompressed(chunksOf(gzipSync(text), 1)))).equals(text));
+  const little = text.subarray(0, MB);
+  t.ok((await collect(decompressed(chunksOf(gzipSync(little), 1)))).equals(little));
 });
 
 t.test('what is damaged, cut or foreign is refused', async (t) => {
