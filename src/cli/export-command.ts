@@ -2,7 +2,6 @@
 import { Command } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
 import { runExport } from '../commands/export.js';
-import { prepareRemap } from '../remap/remap-request.js';
 import { withBase } from './base-option.js';
 import { refuseContradictions } from './contradictions.js';
 import { addPeopleOptions, peopleOf, type PeopleOptions } from './people-options.js';
@@ -47,7 +46,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
       { when: options.queue !== undefined && options.output.startsWith('s3://') && asksForRemap(request), message: 'workers store the files of the export with the ids of the old server', hint: 'leave out --remap; or give a directory that all machines share with --output' },
       { when: options.base !== undefined && asksForRemap(request), message: '--base takes over files that have the ids of the old server', hint: 'leave out --base; or export without new ids, and give them by realmlift remap' },
     ]);
-    const remap = asksForRemap(request) ? await prepareRemap(request) : undefined;
+    const remap = asksForRemap(request) ? await (await import('../remap/remap-request.js')).prepareRemap(request) : undefined;
     await runAndConclude(options, (under) => withBase(options.base, options, under.signal as AbortSignal, (base) => runExport({
       ...shared, ...under, remap, base,
       targets: { realms: namedRealms(options), exclude: options.exclude ?? [], users: undefined, approved, allowUnknown },

@@ -5,7 +5,6 @@ import { Option, type Command } from 'commander';
 import type { ExportOptions, Target } from '../commands/export.js';
 import type { Outcome } from '../export/outcome.js';
 import { tellPhase, tellProgress } from '../narration.js';
-import { bytesBelow, refuseTarball, writeTarball } from '../package/tarball.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { inStream } from '../report/place.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
@@ -20,7 +19,7 @@ import { withProgress } from './progress.js';
 import { refuseTerminal } from './refuse-terminal.js';
 import { progressMode } from './show-story.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
-import { exportToStandardOutput, type StreamFormat } from './standard-output.js';
+import type { StreamFormat } from './standard-output.js';
 import { withStopSignals } from './stop-signals.js';
 import { addUploadOptions, withUpload, type Destination, type UploadOptions } from './upload.js';
 import { wholeNumber } from './whole-number.js';
@@ -114,10 +113,14 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
   if (streams) refuseTerminal(options.format === 'ndjson' ? 'a stream of rows' : 'an archive', `pipe it on: --output - | ${options.format === 'ndjson' ? 'less' : 'ssh new tar x'}`);
   const asked = { verify: options.verify && !streams, tarball: options.tarball === true, upload: options.upload !== undefined || options.output.startsWith('s3://') };
   const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), asked, async (onEvent) => {
-    if (options.output === '-') return exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, placeOf: inStream, ...into }));
+    // Tar is loaded for those who want it.
+    if (options.output === '-') return (await import('./standard-output.js')).exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, placeOf: inStream, ...into }));
     return withUpload(options, { signal, onEvent }, async (destination) => {
       const checkTargets = async (targets: readonly Target[]): Promise<void> => {
-        if (options.tarball === true) for (const { directory } of targets) refuseTarball(join(destination.output, directory));
+        if (options.tarball === true) {
+          const { refuseTarball } = await import('../package/tarball.js');
+          for (const { directory } of targets) refuseTarball(join(destination.output, directory));
+        }
         await destination.checkTargets?.(targets);
       };
       const done = await run({ signal, onEvent, ...destination, checkTargets, archive: undefined });
@@ -132,6 +135,7 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
 }
 
 async function writeTarballs(outcomes: readonly Outcome[]): Promise<void> {
+  const { bytesBelow, writeTarball } = await import('../package/tarball.js');
   const directories = outcomes.flatMap((outcome) => ('result' in outcome ? [outcome.result.directory] : []));
   tellPhase('tarball', 'bytes', directories.reduce((sum, directory) => sum + bytesBelow(directory), 0));
   for (const directory of directories) await writeTarball(directory, tellProgress);

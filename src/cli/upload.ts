@@ -13,7 +13,6 @@ import { MANIFEST } from '../package/manifest.js';
 import { RUN_MANIFEST } from '../package/run-manifest.js';
 import { REPORT_PAGE } from '../package/side-files.js';
 import { inBucket } from '../report/place.js';
-import { bytesBelow } from '../package/tarball.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 
 export interface UploadOptions {
@@ -78,6 +77,7 @@ function destinationUrl({ output, upload, overwrite, sse, sseKmsKeyId, resume, q
 
 async function exportAndStore(options: UploadOptions, target: UploadTarget, { signal, onEvent }: Under, output: string, work: (destination: Destination) => Promise<Outcome[]>): Promise<Outcome[]> {
   const { checkUpload, uploadDirectory, uploadRest, uploadStream } = await import('../files/upload-export.js');
+  const { bytesBelow } = await import('../package/tarball.js');
   const prefix = `s3://${target.bucket}/${target.prefix === '' ? '' : `${target.prefix}/`}`;
   const placed = (name: string): string => `${prefix}${options.tarball === true ? `${name}.tar.gz` : name}`;
   // By workers, while they make it.
@@ -98,7 +98,7 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
     if (options.tarball === true) for (const each of tarballOf(name)) await file(each, onStored);
     else await (stored === undefined ? uploadDirectory : uploadRest)(target, name, result.directory, MANIFEST, signal, onStored);
   };
-  const bytes = exported.flatMap((outcome) => ('result' in outcome ? [sizeOf(outcome.result.directory, options.tarball === true)] : [])).reduce((sum, each) => sum + each, 0);
+  const bytes = exported.flatMap((outcome) => ('result' in outcome ? [options.tarball === true ? statSync(`${outcome.result.directory}.tar.gz`).size : bytesBelow(outcome.result.directory)] : [])).reduce((sum, each) => sum + each, 0);
   tellPhase('upload', 'bytes', bytes);
   const outcomes: Outcome[] = [];
   for (const outcome of exported) {
@@ -120,11 +120,6 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
   // It binds the others: last, and only where all that it names are there.
   if (outcomes.length > 1 && outcomes.every((outcome, index) => 'result' in outcome || exported[index] === outcome)) for (const name of [REPORT_PAGE, RUN_MANIFEST]) await file(name, () => undefined);
   return outcomes;
-}
-
-/** Bytes that go to S3. */
-function sizeOf(directory: string, tarball: boolean): number {
-  return tarball ? statSync(`${directory}.tar.gz`).size : bytesBelow(directory);
 }
 
 /** The checksum comes last. */

@@ -12,7 +12,6 @@ import type { ExportEvent } from '../export/events.js';
 import type { ExportResult, Outcome } from '../export/outcome.js';
 import type { RealmResult, RunContext } from '../export/realm-run.js';
 import { exportSet, type SetExportOptions } from '../export/set/set-export.js';
-import { refuseRemap, remapFinished } from '../export/remap-finished.js';
 import { inTurns, letGo, TARGETS_AT_ONCE, type Turns } from '../export/turns.js';
 import { Base, type BasePlace } from '../export/base.js';
 import { rememberChecked, sealCatchUp, writeCatchUp } from '../export/catch-up-file.js';
@@ -40,7 +39,6 @@ import { useSchema } from '../plan/search-path.js';
 import { readSource } from '../plan/source.js';
 import { findTargets, sharedDirectories, type Target, type TargetRequest } from '../plan/targets.js';
 import type { PreparedRemap } from '../remap/remap-request.js';
-import { finishReport } from '../report/finish-report.js';
 import type { Place } from '../report/place.js';
 import type { Times } from '../report/realm-facts.js';
 import { writeIndex } from '../report/write-index.js';
@@ -51,7 +49,6 @@ import type { LockPatience } from '../snapshot/table-locks.js';
 import { ageOf } from '../snapshot/take-snapshot.js';
 import { tryTemporaryDirectory } from '../temporary-directory.js';
 import { VERSION } from '../version.js';
-import { requireGood } from '../verify/require-good.js';
 
 export interface ExportOptions {
   readonly settings: ConnectionSettings;
@@ -153,7 +150,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
     try {
       const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
       const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
-      if (options.remap !== undefined) refuseRemap(options.remap, source, targets.length);
+      if (options.remap !== undefined) (await import('../export/remap-finished.js')).refuseRemap(options.remap, source, targets.length);
       if (options.base !== undefined && targets.length > 1) refuseBaseOfOne(options.base, targets);
       await options.checkTargets?.(targets);
       await queue?.begin(targets.map(({ directory }) => directory), options.resume);
@@ -272,14 +269,16 @@ async function exportInto(output: OutputDirectory, context: RunContext, target: 
     const outlet = archive === undefined || remap !== undefined ? undefined : new ArchiveOutlet(archive, target.directory, output.partial);
     const { result, origin } = await exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files, base }, copied);
     if (origin !== undefined && archive === undefined && remap === undefined) await writeCatchUp(output.partial, origin, journal.finished());
-    const remapped = remap === undefined ? undefined : await remapFinished(remap, output);
+    // Loaded when it is needed: the first row waits for none of it.
+    const remapped = remap === undefined ? undefined : await (await import('../export/remap-finished.js')).remapFinished(remap, output);
     const finished = remapped?.directory ?? output.partial;
     const gone = outlet !== undefined || options.stored !== undefined;
     const verify = options.verify && !gone;
     if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
     const hint = `realmlift verify ${finished} lists them; nothing was published`;
-    const verified = verify ? await rememberChecked(finished, (remember) => requireGood(finished, { jobs: options.jobs, before: base?.checked, remember }, hint)) : undefined;
+    const verified = verify ? await rememberChecked(finished, async (remember) => (await import('../verify/require-good.js')).requireGood(finished, { jobs: options.jobs, before: base?.checked, remember }, hint)) : undefined;
     const times: Times = { finished_at: new Date().toISOString(), seconds: (performance.now() - started) / 1000, verify_seconds: verified?.totals.seconds ?? null, jobs: options.jobs };
+    const { finishReport } = await import('../report/finish-report.js');
     await finishReport(finished, { verified, times, place: options.placeOf?.(target.directory) ?? { directory: output.final }, gone });
     await sealCatchUp(finished);
     await outlet?.sendRest((path) => journal.get(path) !== undefined);

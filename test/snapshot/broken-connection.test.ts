@@ -79,6 +79,17 @@ t.test('garbage while planning ends the run', async (t) => {
   }
 });
 
+t.test('a session that a standby ends just as it is asked something is told as that', async (t) => {
+  await withProxy(async (proxy, settings) => {
+    const told = ['SFATAL', 'VFATAL', 'C40001', 'Mterminating connection due to conflict with recovery', ''].join('\0') + '\0';
+    await t.rejects(soon(withSnapshot(settings, async ({ client, lost }) => {
+      client.query('SELECT pg_sleep(60)').catch(() => proxy.close());
+      setTimeout(() => proxy.inject(message('E', 4 + told.length, told)), 100);
+      await new Promise((resolve) => { lost.addEventListener('abort', resolve); });
+    })), { name: 'RealmliftError', code: 'RECOVERY_CONFLICT', stage: 'snapshot' });
+  });
+});
+
 t.test('garbage in the midst of a COPY ends it', async (t) => {
   for (const [name, bytes] of Object.entries({ ...GARBAGE, 'a row of COPY of 2 GB': message('d', 0x7fffffff, 'x') })) {
     for (const kind of [forCopying, (settings: ConnectionSettings) => settings]) {

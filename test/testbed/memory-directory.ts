@@ -2,7 +2,7 @@
  * A directory in memory for what tests write and throw away: databases, exports, files of object stores. A disk makes each of
  * their hundreds of thousands of small files slow to create, and waits for each that an export makes sure of.
  */
-import { chmodSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { freemem } from 'node:os';
 import { join } from 'node:path';
@@ -19,8 +19,10 @@ export function memoryDirectory(): string | undefined {
     if (Math.min(bavail * bsize, freemem()) < ROOM) return undefined;
     const made = directory = mkdtempSync(join(MEMORY, 'realmlift-tests-'));
     process.once('exit', () => rmSync(made, { recursive: true, force: true }));
-    // PostgreSQL runs as another user where tests run as root.
-    chmodSync(made, 0o755);
+    // As /tmp: PostgreSQL runs as another user where tests run as root, and removes what it made.
+    chmodSync(made, 0o1777);
+    // For tests that write programs.
+    symlinkSync(join(import.meta.dirname, '..', '..', '..', 'node_modules'), join(made, 'node_modules'));
     const program = join(made, 'program');
     writeFileSync(program, '#!/bin/sh\n', { mode: 0o755 });
     execFileSync(program);
