@@ -26,8 +26,8 @@ interface Task {
 
 /** What takes longest goes first, lest one of them run alone in the end while a processor has nothing to do. */
 const LONGEST = [
-  'split/split', 'export/base', 'export/base-cases', 'export/set-faults', 'queue/joining', 'versions/releases', 'versions/servers', 'versions/schema-alterations', 'split/unfinished',
-  'report/other-pages', 'split/files', 'verify/import-check', 'backup/compression',
+  'split/split', 'isolation/isolation', 'export/base-cases', 'export/base', 'export/set-faults', 'export/set', 'export/resume-after-changes', 'queue/lost-workers', 'queue/joining',
+  'split/unfinished', 'load/refused', 'load/load', 'isolation/whole-export', 'cli/bad-input', 'versions/servers', 'export/resume', 'versions/schema-alterations', 'versions/releases', 'report/other-pages',
 ].map((name) => join('test', `${name}.test.ts`));
 
 /** Compiled test files whose source exists: what a removed or renamed source leaves in dist is not run. */
