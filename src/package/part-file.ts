@@ -3,7 +3,7 @@
  * Writes are synchronous: they happen in worker threads, where they cost least and keep memory at one buffer.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, fdatasync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, fdatasync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { asRealmliftError, RealmliftError } from '../errors.js';
@@ -112,7 +112,7 @@ function openAnew(path: string): number {
     return openSync(path, 'wx', 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    rmSync(path);
+    unlinkSync(path);
     return openSync(path, 'wx', 0o600);
   }
 }
