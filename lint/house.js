@@ -1,6 +1,6 @@
 /**
  * Rules of the house: what a folder of src/ is for and may import stands in its README.md, each room of a folder has one of its own,
- * and no import leads back to where it came from.
+ * and no import leads back to where it came from, neither from file to file nor from folder to folder.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -36,6 +36,17 @@ function readPage(path) {
   return { allowed: new Set(allowed[1] === 'nothing' ? [] : allowed[1].split(', ')) };
 }
 
+/** Whether what a folder may import may, in the end, import the folder. The root, which holds the ground floor and the front doors, is left out. */
+function circleOf(folder) {
+  if (folder === '') return undefined;
+  const reached = new Set(pageOf(folder).allowed);
+  for (const other of reached) {
+    if (other === folder) return 'may import what may import it';
+    if (other !== 'the root') for (const next of pageOf(other).allowed ?? []) reached.add(next);
+  }
+  return undefined;
+}
+
 /** Reports each import of a file of src/ to `report`, resolved. */
 function onImports(context, report) {
   const check = (node) => {
@@ -49,7 +60,8 @@ const folders = {
   create(context) {
     const folder = folderOf(context.filename);
     const page = pageOf(folder);
-    if (page.wrong !== undefined) return { Program: (node) => context.report({ node, message: `src/${folder} ${page.wrong}.` }) };
+    const wrong = page.wrong ?? circleOf(folder);
+    if (wrong !== undefined) return { Program: (node) => context.report({ node, message: `src/${folder} ${wrong}.` }) };
     return onImports(context, (node, target) => {
       const other = folderOf(target);
       if (other === folder || (other === '' ? page.allowed.has('the root') : page.allowed.has(other))) return;

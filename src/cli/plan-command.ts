@@ -6,7 +6,7 @@ import { size } from '../numbers.js';
 import { diskError } from '../package/part-file.js';
 import { planReport } from '../commands/plan.js';
 import { readUserList } from '../plan/user-list.js';
-import { planPage } from '../report/plan-page.js';
+import { planPage } from '../planning/plan-page.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { freeSpace } from './free-space.js';
 import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';

@@ -1,11 +1,11 @@
 /** All that is made of the definitions, by its path below docs/. */
-import { wholeProgram } from '../cli/commands.js';
+import type { Command } from 'commander';
 import { describe } from './described.js';
 import { manPage } from './man-page.js';
 import { commandPage, commandsIndex } from './markdown.js';
 
-export async function generatedPages(): Promise<Map<string, string>> {
-  const program = await wholeProgram();
+/** @param program with all of its commands */
+export function generatedPages(program: Command): Map<string, string> {
   const commands = program.commands.map(describe);
   const names = commands.map(({ name }) => `realmlift-${name}`);
   const whole = describe(program);

@@ -18,7 +18,7 @@ const docs = join(root, 'docs');
 const CURE = 'npm run docs writes them anew';
 
 t.test('the generated pages are current', async (t) => {
-  const pages = await generatedPages();
+  const pages = generatedPages(await wholeProgram());
   for (const [path, text] of pages) t.ok(existsSync(join(docs, path)) && readFileSync(join(docs, path), 'utf8') === text, `${path}: ${CURE}`);
   for (const directory of ['commands', 'man']) t.same(readdirSync(join(docs, directory)).filter((name) => !pages.has(`${directory}/${name}`)), [], `nothing else is in ${directory}`);
   t.ok(readFileSync(join(docs, 'errors.md'), 'utf8') === errorsPage(join(root, 'src')), `errors.md: ${CURE}`);

@@ -5,7 +5,7 @@ import { isPlanned } from '../../src/cli/plan-table.js';
 import { planReport } from '../../src/commands/plan.js';
 import { loadRegistry } from '../../src/plan/registry.js';
 import { indexPage } from '../../src/report/index-page.js';
-import { planPage } from '../../src/report/plan-page.js';
+import { planPage } from '../../src/planning/plan-page.js';
 import { STAY_WORDS, stayWords } from '../../src/report/stay-words.js';
 import { tableName } from '../../src/report/words.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';

@@ -1,11 +1,11 @@
 /** The page of `plan --html`: what an export would take and what it would leave, before any row leaves. */
 import { counted, size, thousands, time } from '../numbers.js';
-import type { PlannedExport } from '../planning/planned-export.js';
+import type { PlannedExport } from './planned-export.js';
 import { loadRegistry } from '../plan/registry.js';
-import { barChart } from './charts.js';
-import { html, page, section, verdictBox, type Html } from './html.js';
-import { stayWords } from './stay-words.js';
-import { MODE_NAMES, tableName } from './words.js';
+import { barChart } from '../report/charts.js';
+import { html, page, section, verdictBox, type Html } from '../report/html.js';
+import { stayWords } from '../report/stay-words.js';
+import { MODE_NAMES, tableName } from '../report/words.js';
 
 export function planPage(plans: readonly PlannedExport[]): string {
   const one = plans.length === 1 ? plans[0]?.target : undefined;
