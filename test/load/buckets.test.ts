@@ -1,5 +1,5 @@
 /** Files that go to the new server's buckets, with the attributes that its own uploads would have. */
-import { CreateBucketCommand, DeleteObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadExport } from '../../src/commands/load.js';
@@ -29,15 +29,21 @@ t.test('from bucket to bucket', async (t) => withS3(async ({ endpoint, client })
     const source: TestSource = { dataset: 'zulip-11/s3', url, openStore: () => openS3Store({ ...connection, uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars }) };
     const exported = async (name: string): Promise<string> => only(await exportFrom(source, join(output, name), ['acme'], { verify: false, force: true })).directory;
     const acme = await exported('acme');
-    const [path = ''] = await withClient(url, async (database) => (await database.query<{ path: string }>("SELECT path_id AS path FROM zulip.zerver_attachment WHERE realm_id = (SELECT id FROM zulip.zerver_realm WHERE string_id = 'acme') ORDER BY id DESC LIMIT 1")).rows.map((row) => row.path));
+    const [path = ''] = await withClient(url, async (database) => (await database.query<{ path: string }>("SELECT path_id AS path FROM zulip.zerver_attachment WHERE path_id LIKE '%/a-b-1.png' AND realm_id = (SELECT id FROM zulip.zerver_realm WHERE string_id = 'acme') ORDER BY id LIMIT 1")).rows.map((row) => row.path));
+    const icon = [...(await objects(client, BUCKETS.avatars)).keys()].find((key) => key.endsWith('/realm/icon.png')) ?? '';
+    const kept = await Promise.all(([[BUCKETS.uploads, path], [BUCKETS.avatars, icon]] as const).map(async ([Bucket, Key]) => {
+      const { Body, ContentType } = await client.send(new GetObjectCommand({ Bucket, Key }));
+      return { Bucket, Key, ContentType: ContentType ?? '', Body: await Body?.transformToByteArray() ?? '' };
+    }));
     await client.send(new DeleteObjectCommand({ Bucket: BUCKETS.uploads, Key: path }));
     await change(url, `
-      CREATE TEMP TABLE gone AS SELECT id, path_id FROM zerver_attachment WHERE realm_id = (SELECT id FROM zerver_realm WHERE string_id = 'acme') ORDER BY id DESC LIMIT 1;
+      CREATE TEMP TABLE gone AS SELECT id, path_id FROM zerver_attachment WHERE path_id = '${path}';
       DELETE FROM zerver_attachment_messages WHERE attachment_id IN (SELECT id FROM gone); DELETE FROM zerver_attachment_scheduled_messages WHERE attachment_id IN (SELECT id FROM gone);
       DELETE FROM zerver_imageattachment WHERE path_id IN (SELECT path_id FROM gone); DELETE FROM zerver_attachment WHERE id IN (SELECT id FROM gone)`);
-    const icon = [...(await objects(client, BUCKETS.avatars)).keys()].find((key) => key.endsWith('/realm/icon.png')) ?? '';
     await client.send(new PutObjectCommand({ Bucket: BUCKETS.avatars, Key: icon, Body: 'another icon', ContentType: 'image/png' }));
-    return { acme, later: await exported('later') };
+    const later = await exported('later');
+    for (const object of kept) await client.send(new PutObjectCommand(object));
+    return { acme, later };
   });
   for (const bucket of Object.values(NEW)) await client.send(new CreateBucketCommand({ Bucket: bucket }));
   await withFaultyProxy(endpoint, () => undefined, async (proxy) => {

@@ -78,7 +78,7 @@ function canonicalValue(table: string, row: Row, column: string, value: unknown,
   if (table === 'zerver_realmauditlog' && ITS_OWN.includes(Number(row['event_type'])) && (column === 'event_time' || column === 'id')) return '*';
   const referenced = references.get(`${table}.${column}`) ?? (table === 'zerver_recipient' && column === 'type_id' ? RECIPIENTS[Number(row['type'])] : undefined);
   if (value === null) return null;
-  if (MESSAGE_NUMBERS.has(column)) return `${place('zerver_message', value)} ${String(value as number)}`;
+  if (MESSAGE_NUMBERS.has(column)) return `${place('zerver_message', value)} ${JSON.stringify(value)}`;
   if (column === 'id') return place(table, value);
   if (referenced !== undefined) return place(referenced, value);
   // Made of ids, and held to them by verify.
