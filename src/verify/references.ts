@@ -100,7 +100,7 @@ export const REFERENCES: Readonly<Record<string, Readonly<Record<string, Target>
   zerver_usergroup: { realm: 'realm', members: 'user', direct_members: 'user', direct_subgroups: 'group' },
   zerver_usergroupmembership: { user_group: 'group', user_profile: 'user' },
   zerver_userhotspot: { user: 'user' },
-  // Its message must be in the same file: see message-file.ts.
+  // Its message must be in the same file: see message-rows.ts.
   zerver_usermessage: { user_profile: 'account' },
   zerver_userpresence: { realm: 'realm', user_profile: 'user', client: 'client' },
   zerver_userprofile: USER_PROFILE,

@@ -16,8 +16,8 @@
 import { createHash } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { RealmliftError } from '../../errors.js';
-import type { CopyFormat, RowCount } from '../rows/row-counter.js';
-import type { QualifiedName, SequenceValue } from '../source/source-catalog.js';
+import type { RowCount } from '../rows/row-counter.js';
+import type { SequenceValue, TableRows } from '../source/source-catalog.js';
 import type { LostUpload } from '../uploads/upload-source.js';
 import { SIGNATURE, signatureOf } from './signature.js';
 
@@ -50,14 +50,7 @@ export interface TablePart extends RowCount {
   readonly part: string;
 }
 
-export interface SavedTable {
-  readonly schema: string;
-  readonly name: string;
-  readonly format: CopyFormat;
-  readonly columns: readonly string[];
-  readonly condition?: string;
-  /** The partitioned table to load the rows into, instead of the partition they came from. */
-  readonly root?: QualifiedName;
+export interface SavedTable extends TableRows {
   readonly parts: readonly TablePart[];
 }
 

@@ -9,7 +9,8 @@ import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
 import type { CopyFormat } from '../rows/row-counter.js';
 
-export interface SourceTable {
+/** The rows of a table, as they are saved and found again. */
+export interface TableRows {
   readonly schema: string;
   readonly name: string;
   /** What the rows are copied as; see portable-types.ts. */
@@ -20,6 +21,9 @@ export interface SourceTable {
   readonly condition?: string;
   /** The table to load the rows into, where a partition of that name might refuse them; see HASHED_BY_OID. */
   readonly root?: QualifiedName;
+}
+
+export interface SourceTable extends TableRows {
   /** Blocks of the table's main file; 0 where its rows cannot be addressed by block. */
   readonly blocks: number;
   /** Bytes, with what is stored out of line. */
