@@ -12,6 +12,8 @@ const SHOWN = { tenant: 0, id: 1, realm: 2, further: 3 } as const;
 export interface DealtQuery extends RowQuery {
   /** Columns of the query behind the tenant. */
   readonly columns: readonly string[];
+  /** A query of the same columns that costs the server less, to ask for their types; by default the query itself. */
+  readonly described?: string;
   /** Rows may name another realm than the one whose they are. */
   readonly anyRealm?: boolean;
 }
@@ -55,7 +57,7 @@ export async function deal(
   further?: string, onRow: OnRow = () => undefined,
 ): Promise<void> {
   const { table, columns } = query;
-  const fields = await describeQuery(client, query);
+  const fields = await describeQuery(client, { ...query, select: query.described ?? query.select });
   const sink = new Dealt(query, ordinals, spools, group, further, onRow);
   const encoder = encoderOf({ ...query, keys: [TENANT, ...query.keys], stripped: [...query.stripped, TENANT] }, fields, sink);
   if (columns.length !== fields.length - 1) throw new RealmliftError('UNEXPECTED', 'copy', 'the query has other columns than the plan', { table });

@@ -122,7 +122,9 @@ async function dealRowsOfMessages(client: pg.Client, segment: SetRowsOfMessagesS
   }
   const select = bindMessageIds(query.select, [...messages.keys()]);
   const group = (ordinal: number, message: number): number => files === undefined ? ordinal : fileOf(files, ordinal, message);
-  await deal(client, { ...query, select }, ordinals, spools, (ordinal, _, message) => (messages.get(message) === ordinal ? group(ordinal, message) : NOBODY), onProgress, 'message_id');
+  // A list of two hundred thousand ids takes the planner a while.
+  const described = bindMessageIds(query.select, []);
+  await deal(client, { ...query, select, described }, ordinals, spools, (ordinal, _, message) => (messages.get(message) === ordinal ? group(ordinal, message) : NOBODY), onProgress, 'message_id');
   return [];
 }
 
