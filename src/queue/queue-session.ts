@@ -38,7 +38,8 @@ export class QueueSession implements Statements {
     client.on('error', (error) => { ending ??= error; });
     client.on('end', () => lost.abort(queueLost(ending)));
     client.on('notification', onNotice);
-    await client.query(`LISTEN ${channel}`);
+    // What a crash of the queue's server loses is lost with the run's sessions, and the journal, which is not here, goes on without it.
+    await client.query(`SET synchronous_commit = off; LISTEN ${channel}`);
     return new QueueSession(client, lost.signal);
   }
 

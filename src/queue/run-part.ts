@@ -17,6 +17,9 @@ import type { Workplace } from './workplace.js';
 /** Batches of files under way at once: while one waits for its last file, another's come. */
 const BATCHES = 2;
 
+/** Segments that wait here for a thread: while what one did is told, it does the next. */
+const AHEAD = 1;
+
 /** Milliseconds for which a worker takes no job after one failed: others, with which nothing may be wrong, come first. */
 const PAUSE = 2000;
 
@@ -86,7 +89,8 @@ export class RunPart {
 
   #room(kind: JobKind): number {
     if (this.#left || performance.now() < this.#pausedUntil) return 0;
-    return (kind === 'files' ? BATCHES : this.#threads?.threads ?? 0) - this.#work[kind].size;
+    const threads = this.#threads?.threads ?? 0;
+    return (kind === 'files' ? BATCHES : threads === 0 ? 0 : threads + AHEAD) - this.#work[kind].size;
   }
 
   async #take(kind: JobKind): Promise<void> {
