@@ -42,6 +42,13 @@ const { first, second, other, older } = await withTestDatabase('zulip-11/local',
   return { older, first, other, second: await exported('second') };
 });
 
+/** Tables of messages, those that others refer to first. */
+const MESSAGE_TABLES = ['zerver_message', 'zerver_usermessage', 'zerver_reaction', 'zerver_submessage', 'zerver_attachment_messages'] as const;
+
+function keyOf(table: (typeof MESSAGE_TABLES)[number]): string {
+  return table === 'zerver_message' ? 'id' : 'message_id';
+}
+
 /** An update in a process of its own that is killed as soon as the query has a row, or that ends. */
 async function killedUpdate(url: string, uploads: string, when: string): Promise<void> {
   await realmlift(['load', '--update', second, '--target-url', url, '--subdomain', 'acme', '--uploads-dir', uploads], {
@@ -120,6 +127,30 @@ t.test('files come, go and are replaced, killed at any moment', async (t) => wit
     await used("INSERT INTO zerver_realmauditlog (realm_id, event_type, event_time, backfilled, extra_data) VALUES (2, 101, now(), false, '{}')", /zerver_realmauditlog \(1 more\)/);
   });
 })));
+
+// A message whose transaction was open while the earlier export was made, and one that was restored, are older than some that were loaded.
+t.test('messages that come between those that were there', async (t) => {
+  const exports = await withTestDatabase('zulip-11/local', async (source) => {
+    const exported = async (name: string): Promise<string> => only(await exportFrom({ dataset: 'zulip-11/local', url: source, openStore: () => openLocalStore({ uploadsDir }) }, join(output, name), ['acme'], { verify: false, force: true })).directory;
+    await change(source, `
+      CREATE SCHEMA aside; SET session_replication_role = replica;
+      CREATE TABLE aside.late AS SELECT m.id FROM (SELECT m.id, row_number() OVER (ORDER BY m.id) AS n FROM zerver_message m WHERE m.realm_id = 2) AS m
+        WHERE n = 40 OR m.id IN (SELECT message_id FROM zerver_reaction) AND n % 3 = 0 OR m.id IN (SELECT message_id FROM zerver_attachment_messages);
+      ${MESSAGE_TABLES.map((table) => `CREATE TABLE aside.${table} AS SELECT * FROM ${table} WHERE ${keyOf(table)} IN (SELECT id FROM aside.late); DELETE FROM ${table} WHERE ${keyOf(table)} IN (SELECT id FROM aside.late)`).join('; ')}`);
+    const before = await exported('before');
+    await change(source, `SET session_replication_role = replica; ${MESSAGE_TABLES.map((table) => `INSERT INTO ${table} SELECT * FROM aside.${table}`).join('; ')}`);
+    return [before, await exported('after')] as const;
+  });
+  await withTestDatabase('zulip-11/new-server', async (url) => withTestDatabase('zulip-11/new-server', async (fresh) => {
+    const uploads = emptyUploads();
+    await load(exports[0], url, uploads);
+    const { renumbered, added } = await update(exports[1], url, uploads);
+    t.ok(renumbered > 100 && added > 20, `${renumbered} renumbered, ${added} added`);
+    await load(exports[1], fresh, emptyUploads());
+    t.same(await differingLoads(fresh, url), []);
+    t.match(await update(exports[1], url, uploads), { differed: false });
+  }));
+});
 
 t.test('--base is for updates', async (t) => {
   const { code, stderr } = await realmlift(['load', first, '--target-url', 'postgresql://nobody@localhost:1/none', '--subdomain', 'acme', '--uploads-dir', output, '--base', older]);
