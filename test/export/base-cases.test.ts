@@ -15,7 +15,7 @@ import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
-import { withTestDatabase } from '../testbed/test-database.js';
+import { leaveSharedServer, withTestDatabase } from '../testbed/test-database.js';
 import { CHANGES } from './database-changes.js';
 import { runExport } from './export-process.js';
 import { query, withGrownDatabase } from './grown-database.js';
@@ -24,6 +24,7 @@ import { differingPaths } from './same-tree.js';
 import { exportFrom, exportRealm, tableFile, type Choices, type TestSource } from './test-source.js';
 
 t.setTimeout(300_000);
+leaveSharedServer();
 
 interface BaseMember { readonly rows: string; readonly taken_over: { readonly messages_files: number; readonly messages_files_but_for_a_few_rows: number; readonly files: number } }
 

@@ -10,13 +10,14 @@ import t, { type Test } from 'tap';
 import { openLocalStore } from '../../src/files/local-store.js';
 import type { Mode } from '../../src/plan/condition.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
-import { withTestDatabase } from '../testbed/test-database.js';
+import { leaveSharedServer, withTestDatabase } from '../testbed/test-database.js';
 import { GROW, query } from './grown-database.js';
 import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, randomFrom } from './realm-history.js';
 import { differingPaths } from './same-tree.js';
 import { exportRealm, type TestSource } from './test-source.js';
 
 t.setTimeout(540_000);
+leaveSharedServer();
 
 const SEED = Number(process.env.CATCH_UP_SEED ?? Math.floor(Math.random() * 1e9));
 
