@@ -9,6 +9,9 @@ import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 const DEADLOCK_DETECTED = '40P01';
 const DEADLOCK_TRIES = 5;
 
+/** How long a transaction may wait for its own machine: one that is frozen in the midst would hold its job's row, and with it all who look after jobs. */
+const IDLE_TIMEOUT = '10s';
+
 /** What runs statements: a session, or a transaction of it. In pg-boss's words, which runs its own on it. */
 export interface Statements {
   executeSql<T extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: T[] }>;
@@ -39,7 +42,7 @@ export class QueueSession implements Statements {
     client.on('end', () => lost.abort(queueLost(ending)));
     client.on('notification', onNotice);
     // What a crash of the queue's server loses is lost with the run's sessions, and the journal, which is not here, goes on without it.
-    await client.query(`SET synchronous_commit = off; LISTEN ${channel}`);
+    await client.query(`SET synchronous_commit = off; SET idle_in_transaction_session_timeout = '${IDLE_TIMEOUT}'; LISTEN ${channel}`);
     return new QueueSession(client, lost.signal);
   }
 
