@@ -120,13 +120,11 @@ function writtenTables(sources: readonly LoadSource[], { registry, tables }: Sch
 
 async function changeAll(setup: UpdateSetup, stop: AbortSignal): Promise<Updated> {
   const { context: { client }, record, target, noting } = setup;
-  let updated: Updated | undefined;
   try {
-    await inTransaction(client, async () => {
+    return await inTransaction(client, async () => {
       await client.query('SET LOCAL synchronous_commit = on');
-      updated = await runUpdate(setup, stop);
+      return runUpdate(setup, stop);
     });
-    return updated as unknown as Updated;
   } catch (error) {
     // If this fails too, the next update does it.
     await removeFiles(noting, record, 'coming', target).catch(() => undefined);

@@ -89,7 +89,7 @@ export class LoadRecord {
     await client.query(`DELETE FROM ${this.schema}.file WHERE kind = $1`, [state]);
   }
 
-  /** The realm is that of another export now. @param ids undefined leaves them */
+  /** The realm is that of another export now, with the same rows. */
   async rename(client: pg.Client, loaded: Pick<LoadedIdentity, 'directory' | 'exportDigest'>): Promise<void> {
     await client.query(`UPDATE ${this.schema}.run SET identity = identity || $1::jsonb`, [JSON.stringify(loaded)]);
   }

@@ -2,7 +2,7 @@
  * The journal of an unfinished export, stored beside its objects as it grows, each object the lines that are new: a coordinator on any machine
  * can go on with it. What is lost with the last lines is only done again.
  */
-import { closeSync, existsSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { PARTS_DIRECTORY } from '../export/part-paths.js';
 import type { ExportBucket } from '../files/export-bucket.js';
 import { parseLine } from '../package/journal-lines.js';
@@ -67,8 +67,8 @@ export class StoredJournal {
     if (!existsSync(path)) return Buffer.alloc(0);
     const file = openSync(path, 'r');
     try {
-      const bytes = Buffer.allocUnsafe(MOST);
-      const read = bytes.subarray(0, readSync(file, bytes, 0, MOST, this.#saved));
+      const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(MOST, fstatSync(file).size - this.#saved)));
+      const read = bytes.subarray(0, readSync(file, bytes, 0, bytes.length, this.#saved));
       return read.subarray(0, read.lastIndexOf(0x0a) + 1);
     } finally {
       closeSync(file);

@@ -106,12 +106,17 @@ async function connectToOne(tries: readonly ConnectionSettings[], role: string, 
   throw connectionError(failures);
 }
 
+/** What lies below a client, of which pg's types do not tell. */
+export function connectionOf(client: pg.Client): pg.Connection {
+  return (client as unknown as { connection: pg.Connection }).connection;
+}
+
 async function open(settings: ConnectionSettings, role: string, target: TargetServer): Promise<pg.Client> {
   const client = driverClient(settings, role);
   try {
     await client.connect();
     const stage = STAGES[role] ?? 'plan';
-    guardProtocol((client as unknown as { connection: pg.Connection }).connection.stream, stage);
+    guardProtocol(connectionOf(client).stream, stage);
     const watch = new StallWatch(client, settings, stage);
     const server = await serverOf(client);
     if (server.version < OLDEST_SERVER) {

@@ -9,7 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { RealmliftError, recoveryConflict } from '../errors.js';
-import { connect, settingsOf } from './connect.js';
+import { connect, connectionOf, settingsOf } from './connect.js';
 import { lossOf } from './driver-client.js';
 import type { ConnectionSettings } from './connection-settings.js';
 import { holdAgain } from './table-locks.js';
@@ -226,10 +226,6 @@ function isCut(error: unknown): boolean {
   const { syscall, code = '', message = '', severity } = (error ?? {}) as { syscall?: string; code?: string; message?: string; severity?: string };
   if (error instanceof RealmliftError || severity !== undefined) return false;
   return (syscall === 'read' && CUT.has(code)) || message.startsWith('Connection terminated');
-}
-
-function connectionOf(client: pg.Client): pg.Connection {
-  return (client as unknown as { connection: pg.Connection }).connection;
 }
 
 /** What the connection itself knows of its end. */

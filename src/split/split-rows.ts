@@ -109,20 +109,20 @@ function tablesOf(plan: ExportPlan, shape: SplitTableShape): PlannedTable[] {
 async function viewSelect(client: pg.Client, source: Source, plan: ExportPlan, shape: SplitTableShape, rows: string): Promise<string> {
   const { fields } = await client.query(`SELECT * FROM (${bindMessageIds(bindRange(rows, 0, 0), [])}) AS described LIMIT 0`);
   const given = new Map(fields.map(({ name, dataTypeID }) => [name, dataTypeID]));
-  const values = shape.columns.map((column) => ({ column: column.name, sql: valueOf(column, shape, plan, given) }));
+  const values = shape.columns.map((column) => ({ column: column.name, sql: valueOf(column, shape, source, plan, given) }));
   const list = values.map(({ column, sql }) => `${sql} AS ${quote(column)}`).join(', ');
   // Most views have all columns: their rows are not looked up again.
   const joins = values.some(({ sql }) => /\bt\./.test(sql)) ? ` JOIN ${quote(source.schema)}.${quote(shape.name)} AS t ON t.${quote(shape.key ?? 'id')} = v.id` : '';
   return `SELECT ${list} FROM (${rows}) AS v${joins}`;
 }
 
-function valueOf(column: SplitColumn, { name: table }: SplitTableShape, plan: ExportPlan, given: ReadonlyMap<string, number>): string {
+function valueOf(column: SplitColumn, { name: table }: SplitTableShape, { version }: Source, plan: ExportPlan, given: ReadonlyMap<string, number>): string {
   const { name } = column;
   const { request: { seed, mode }, compiled } = plan;
   if (isSecret(plan, table, name)) return freshValue(table, column, seed, 'v.id');
   const type = given.get(name);
-  // Exports of the oldest releases have dates of users in whole seconds: the row has its own, where that is the one.
-  if (type === TIMESTAMPTZ && type === column.typeOid && table === USERS) return `CASE WHEN v.${quote(name)} = date_trunc('second', t.${quote(name)}) THEN t.${quote(name)} ELSE v.${quote(name)} END`;
+  // Until Zulip 3 an export has dates of users in whole seconds: the row has its own, where that is the one.
+  if (type === TIMESTAMPTZ && type === column.typeOid && table === USERS && !followsRelease('4', version.zerverMigration)) return `CASE WHEN v.${quote(name)} = date_trunc('second', t.${quote(name)}) THEN t.${quote(name)} ELSE v.${quote(name)} END`;
   if (type === column.typeOid) return `v.${quote(name)}`;
   // What no view knows of and Zulip does not export either is no secret: a search vector. What a view scrubs, it does not list.
   if (type !== undefined || mode === 'full' || compiled.secrets.get(table)?.has(name) === true) return `t.${quote(name)}`;
