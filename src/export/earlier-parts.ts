@@ -1,10 +1,10 @@
 /** What may be kept of the parts that an earlier run finished. */
 import type { Journal } from '../package/journal.js';
-import { digest } from './run-identity.js';
-import type { RowQuery } from './row-query.js';
-import type { Base } from './base.js';
-import type { BasePart } from './message-segment.js';
-import type { EarlierPart } from './finished-part.js';
+import { digest } from './base/run-identity.js';
+import type { RowQuery } from './segments/row-query.js';
+import type { Base } from './base/base.js';
+import type { BasePart } from './segments/message-segment.js';
+import type { EarlierPart } from './segments/finished-part.js';
 
 /** Digest of what a part is made by: as long as it is the same, the same snapshot yields the same part. */
 export function digestOfQueries(...queries: readonly (RowQuery | undefined)[]): string {

@@ -8,7 +8,7 @@ import type { JournalPart } from '../package/journal.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { BARE } from '../json/each-table.js';
 import { TableFile } from '../pipe/table-file.js';
-import { PARTS_DIRECTORY, ledgerPath, partPath } from './part-paths.js';
+import { PARTS_DIRECTORY, ledgerPath, partPath } from '../package/part-paths.js';
 
 const ATTACHMENTS = partPath('zerver_attachment');
 

@@ -3,14 +3,14 @@ import type { Journal } from '../package/journal.js';
 import type { PlannedMessageFile } from '../plan/message-files.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
-import type { Base } from './base.js';
-import type { BaseVersions } from './changed-files.js';
+import type { Base } from './base/base.js';
+import type { BaseVersions } from './segments/changed-files.js';
 import { basePart, digestOfQueries, earlierPart } from './earlier-parts.js';
-import type { MessageFile, MessageQueries } from './message-segment.js';
-import { messagesPath } from './part-paths.js';
+import type { MessageFile, MessageQueries } from './segments/message-segment.js';
+import { messagesPath } from '../package/part-paths.js';
 import type { PlannedFiles } from './planned-files.js';
-import { rowQuery } from './row-query.js';
-import type { MessageSegment } from './segment.js';
+import { rowQuery } from './segments/row-query.js';
+import type { MessageSegment } from './segments/segment.js';
 
 /** How many messages files a worker takes at once: enough to keep the sets of a segment's query cheap, few enough to share out. */
 const FILES_PER_SEGMENT = 16;

@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Orphan } from '../files/file-events.js';
 import { PartFile } from '../package/part-file.js';
-import { PARTS_DIRECTORY } from './part-paths.js';
+import { PARTS_DIRECTORY } from '../package/part-paths.js';
 
 /** Relative to the run's directory; where there are none, there is no such file. */
 export const ORPHANS_PATH = `${PARTS_DIRECTORY}/orphans.json`;

@@ -14,7 +14,7 @@ import { followsRule } from '../plan/file-rules.js';
 import { circumstancesOf, type ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import { VERSION } from '../version.js';
-import { partPath } from './part-paths.js';
+import { partPath } from '../package/part-paths.js';
 import type { Parts } from './parts.js';
 import { writeReport, type Report } from './report.js';
 

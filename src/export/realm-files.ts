@@ -4,7 +4,7 @@ import type { EarlierFile, FileEvent, FilesResult, Orphan } from '../files/file-
 import { pullFiles, type FilesOfBase } from '../files/pull-files.js';
 import type { WantedFiles } from '../files/wanted-files.js';
 import { takeOver } from '../package/take-over.js';
-import type { Base } from './base.js';
+import type { Base } from './base/base.js';
 import { withOrphanList } from './orphan-list.js';
 import type { RealmRun, RunContext } from './realm-run.js';
 import { wantedFiles } from './wanted/wanted.js';

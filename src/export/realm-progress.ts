@@ -5,7 +5,7 @@ import type { JournalPart } from '../package/journal.js';
 import type { TargetEvent } from './events.js';
 import type { RunBase } from './message-segments.js';
 import type { ArchiveOutlet } from './outlet.js';
-import { isMessagesPath, messagesPath } from './part-paths.js';
+import { isMessagesPath, messagesPath } from '../package/part-paths.js';
 import type { Parts } from './parts.js';
 import type { Told } from './realm-files.js';
 import type { RealmRun, RunContext } from './realm-run.js';

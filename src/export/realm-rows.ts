@@ -11,14 +11,14 @@ import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from '../pla
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import { GONE_CLIENTS } from './references/gone-clients.js';
 import { LOST_ATTACHMENTS } from './lost-attachments.js';
-import type { MessageQueries } from './message-segment.js';
+import type { MessageQueries } from './segments/message-segment.js';
 import { messageQueries, messageSegments, type RunBase } from './message-segments.js';
-import { ledgerPath, messagesPath, partPath } from './part-paths.js';
+import { ledgerPath, messagesPath, partPath } from '../package/part-paths.js';
 import { planFiles, type PlannedFiles } from './planned-files.js';
 import type { RealmProgress } from './realm-progress.js';
 import type { RealmRun, RunContext } from './realm-run.js';
-import { rowQuery, type RowQuery } from './row-query.js';
-import type { MessageSegment, Segment } from './segment.js';
+import { rowQuery, type RowQuery } from './segments/row-query.js';
+import type { MessageSegment, Segment } from './segments/segment.js';
 
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;

@@ -13,13 +13,13 @@ import type { PlannedTable } from '../plan/plan-tables.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
-import type { Base } from './base.js';
+import type { Base } from './base/base.js';
 import type { ExportEvent } from './events.js';
 import { packageRealm } from './package-realm.js';
 import type { Parts } from './parts.js';
 import { ledgerEntries, type BaseReport, type LedgerEntry } from './report.js';
-import { refuseAnother, runIdentity, type RunIdentity } from './run-identity.js';
-import type { SegmentWorkers } from './segment-workers.js';
+import { refuseAnother, runIdentity, type RunIdentity } from './base/run-identity.js';
+import type { SegmentWorkers } from './segments/segment-workers.js';
 import type { Totals } from './totals.js';
 
 /** What a realm's export shares with the others of its run. */

@@ -13,9 +13,9 @@ import { rulesOf, type ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
-import type { BaseName } from './base.js';
+import type { BaseName } from './base/base.js';
 import { ORPHANS_PATH } from './orphan-list.js';
-import { ledgerPath } from './part-paths.js';
+import { ledgerPath } from '../package/part-paths.js';
 import type { Parts } from './parts.js';
 
 export interface Report {

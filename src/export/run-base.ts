@@ -1,10 +1,10 @@
 /** What the base of a run is good for. */
 import type pg from 'pg';
 import type { ExportPlan } from '../plan/plan-export.js';
-import type { Base } from './base.js';
+import type { Base } from './base/base.js';
 import type { RunBase } from './message-segments.js';
-import { versionQueries, type Origin } from './origin.js';
-import { distrust, firstNew } from './trust-base.js';
+import { versionQueries, type Origin } from './base/origin.js';
+import { distrust, firstNew } from './base/trust-base.js';
 
 /** @param client a session in the snapshot @param now where the run comes from */
 export async function runBase(client: pg.Client, plan: ExportPlan, base: Base | undefined, now: Origin | undefined): Promise<RunBase | undefined> {

@@ -5,9 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import type PgBoss from 'pg-boss';
 import { EXIT, RealmliftError } from '../errors.js';
-import { databaseIdentity } from '../export/run-identity.js';
-import type { SegmentMessage, SegmentWorkers } from '../export/segment-workers.js';
-import type { Assignment } from '../export/worker.js';
+import { databaseIdentity } from '../export/base/run-identity.js';
+import type { SegmentMessage, SegmentWorkers } from '../export/segments/segment-workers.js';
+import type { Assignment } from '../export/segments/worker.js';
 import type { FileStore } from '../files/file-store.js';
 import type { FilesTarget } from '../files/files-target.js';
 import type { UploadTarget } from '../files/upload-target.js';

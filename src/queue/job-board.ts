@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type PgBoss from 'pg-boss';
 import { RealmliftError } from '../errors.js';
-import { received } from '../export/sent-error.js';
+import { received } from '../export/segments/sent-error.js';
 import type { JobFailed } from './jobs.js';
 import { JOBS, WORK_CHANNEL } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';

@@ -2,10 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Progress } from '../export/row-query.js';
-import type { FinishedPart } from '../export/finished-part.js';
-import type { Segment } from '../export/segment.js';
-import { sendable, type SentError } from '../export/sent-error.js';
+import type { Progress } from '../export/segments/row-query.js';
+import type { FinishedPart } from '../export/segments/finished-part.js';
+import type { Segment } from '../export/segments/segment.js';
+import { sendable, type SentError } from '../export/segments/sent-error.js';
 import type { PendingObject } from '../files/export-bucket.js';
 import type { Candidate, Fetched, ObjectInfo } from '../files/file-store.js';
 import { diskError } from '../package/part-file.js';

@@ -1,7 +1,7 @@
 /** A session in the queue's database, which does one thing after the other and hears what others notify. */
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
-import { databaseIdentity } from '../export/run-identity.js';
+import { databaseIdentity } from '../export/base/run-identity.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 

@@ -1,7 +1,7 @@
 /** Where a run's files come together, as its coordinator sees it: nothing that workers made is part of the export until it is taken over here, once. */
 import { randomBytes } from 'node:crypto';
-import type { FinishedPart } from '../export/finished-part.js';
-import type { Segment } from '../export/segment.js';
+import type { FinishedPart } from '../export/segments/finished-part.js';
+import type { Segment } from '../export/segments/segment.js';
 import type { FilesTarget } from '../files/files-target.js';
 import { keyed, type Expected } from './expected.js';
 import type { FetchedFile, JobPlaces, MadePart } from './jobs.js';

@@ -3,7 +3,7 @@
  * can go on with it. What is lost with the last lines is only done again.
  */
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
-import { PARTS_DIRECTORY } from '../export/part-paths.js';
+import { PARTS_DIRECTORY } from '../package/part-paths.js';
 import type { ExportBucket } from '../files/export-bucket.js';
 import { parseLine } from '../package/journal-lines.js';
 import { journalPath } from '../package/journal.js';

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type PgBoss from 'pg-boss';
 import { asRealmliftError, RealmliftError } from '../errors.js';
-import { WorkerPool } from '../export/worker-pool.js';
+import { WorkerPool } from '../export/segments/worker-pool.js';
 import type { FileStore } from '../files/file-store.js';
 import type { S3Connection } from '../files/s3-client.js';
 import { connect, settingsOf } from '../snapshot/connect.js';

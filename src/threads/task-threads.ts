@@ -2,7 +2,7 @@
  * Worker threads over one queue of tasks; each has its next task already when it ends one, so that it is never idle for a turn of our
  * loop. They are started as there is work: a small export on a machine of 64 processors needs two.
  *
- * The threads of an export's segments are not these (see export/worker-pool.ts): a segment holds a session, is one at a time at a worker,
+ * The threads of an export's segments are not these (see export/segments/worker-pool.ts): a segment holds a session, is one at a time at a worker,
  * tells what it has done before it ends, and can be given up.
  */
 import type { Worker } from 'node:worker_threads';

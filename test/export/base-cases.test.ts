@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import pg from 'pg';
 import t, { type Test } from 'tap';
-import type { BasePlace } from '../../src/export/base.js';
+import type { BasePlace } from '../../src/export/base/base.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { openS3Store } from '../../src/files/s3-store.js';
 import type { CheckedBefore, CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';

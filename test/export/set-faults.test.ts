@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
-import { deal, Ordinals } from '../../src/export/dealer.js';
+import { deal, Ordinals } from '../../src/export/segments/dealer.js';
 import { SpoolSeries } from '../../src/export/spools/spool-series.js';
 import { loadDump } from '../../src/demo/dump-loader.js';
 import { openLocalStore } from '../../src/files/local-store.js';

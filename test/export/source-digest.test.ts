@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { SourceDigest, SplitDigest } from '../../src/export/source-digest.js';
+import { SourceDigest, SplitDigest } from '../../src/export/segments/source-digest.js';
 import { CopyToJson } from '../../src/transform/copy-to-json.js';
 import type { OutputColumn } from '../../src/transform/output-column.js';
 import type { SegmentedSink } from '../../src/transform/row-sinks.js';

@@ -1,8 +1,8 @@
 // When the versions of rows are believed, and which of them are new.
 import t from 'tap';
-import { isNew } from '../../src/export/changed-files.js';
-import type { Origin, OriginServer } from '../../src/export/origin.js';
-import { distrust, firstNew } from '../../src/export/trust-base.js';
+import { isNew } from '../../src/export/segments/changed-files.js';
+import type { Origin, OriginServer } from '../../src/export/base/origin.js';
+import { distrust, firstNew } from '../../src/export/base/trust-base.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { query } from './grown-database.js';
 

@@ -4,7 +4,7 @@ import { RealmliftError } from '../../errors.js';
 import { TaskThreads, ThreadEnded } from '../../threads/task-threads.js';
 import { THREAD_LIMITS } from '../../threads/thread-limits.js';
 import type { FinisherReply, FinisherSetup, FinisherTask, FinisherTasks } from './finisher.js';
-import { received } from '../sent-error.js';
+import { received } from '../segments/sent-error.js';
 
 export class FinisherPool {
   readonly #threads: TaskThreads<FinisherTask, FinisherReply>;

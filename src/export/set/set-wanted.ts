@@ -6,7 +6,7 @@ import { setQuery } from '../../plan/plan-set.js';
 import { TENANT } from '../../plan/set-form.js';
 import type { CompiledView } from '../../plan/compile-view.js';
 import type { Source } from '../../plan/source.js';
-import type { DealtQuery } from '../dealer.js';
+import type { DealtQuery } from '../segments/dealer.js';
 import { rowsOf } from '../spools/spool-merge.js';
 import type { Spool } from '../spools/spool-format.js';
 import type { SpoolReader } from '../spools/spool-reader.js';

@@ -1,5 +1,5 @@
 /** Work for many realms at once of which some may have rows that nobody can read: they are found, and the others go on without them. */
-import { RowFault } from '../dealer.js';
+import { RowFault } from '../segments/dealer.js';
 
 /**
  * Has the work done for all, without those whose fault it is that it fails; where nobody says whose, for each half.

@@ -1,10 +1,10 @@
 /** `export --remap`: the export is finished as any other, and what is published is that export with the new server's ids. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { EXIT, RealmliftError } from '../errors.js';
-import type { OutputDirectory } from '../package/output-directory.js';
-import type { Source } from '../plan/source.js';
-import { applyRemap, refuseOtherServer, requireBase, type PreparedRemap } from '../remap/remap-request.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import type { OutputDirectory } from '../../package/output-directory.js';
+import type { Source } from '../../plan/source.js';
+import { applyRemap, refuseOtherServer, requireBase, type PreparedRemap } from '../../remap/remap-request.js';
 
 /**
  * What can be known before a row is read.

@@ -4,10 +4,10 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type pg from 'pg';
-import type { UndecodableRows } from '../copy/copy-error.js';
-import { copyRows } from '../copy/copy-rows.js';
-import { RealmliftError } from '../errors.js';
-import { useSchema } from '../plan/search-path.js';
+import type { UndecodableRows } from '../../copy/copy-error.js';
+import { copyRows } from '../../copy/copy-rows.js';
+import { RealmliftError } from '../../errors.js';
+import { useSchema } from '../../plan/search-path.js';
 
 /** Ids that a message names. */
 const NAMED = 10;

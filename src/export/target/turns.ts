@@ -1,5 +1,5 @@
 /** In which order the targets of a run are worked on, and when the run lets its snapshot go. */
-import type { RunContext } from './realm-run.js';
+import type { RunContext } from '../realm-run.js';
 import { Slots } from './slots.js';
 
 /** Targets whose rows are copied at once, and targets whose files are pulled: while one waits for its plan or its files, another's rows flow. */

@@ -5,15 +5,15 @@
 import { join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import type pg from 'pg';
-import { isOfRows } from '../copy/copy-error.js';
-import { RealmliftError } from '../errors.js';
-import { bindMessageIds } from '../plan/parameters.js';
+import { isOfRows } from '../../copy/copy-error.js';
+import { RealmliftError } from '../../errors.js';
+import { bindMessageIds } from '../../plan/parameters.js';
 import { deal, NOBODY, Ordinals, RowFault, type DealtQuery } from './dealer.js';
-import { messagesIn, RowIndex, type MessageFilesOfSet } from './spools/message-index.js';
+import { messagesIn, RowIndex, type MessageFilesOfSet } from '../spools/message-index.js';
 import type { Progress } from './row-query.js';
-import type { Spool } from './spools/spool-format.js';
-import { SpoolReader } from './spools/spool-reader.js';
-import { SpoolSeries } from './spools/spool-series.js';
+import type { Spool } from '../spools/spool-format.js';
+import { SpoolReader } from '../spools/spool-reader.js';
+import { SpoolSeries } from '../spools/spool-series.js';
 
 /** Messages whose usermessages are asked for in one query, which names each: 3 MB of text. */
 const MESSAGES_PER_SPOOL = 200_000;

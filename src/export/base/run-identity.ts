@@ -1,12 +1,12 @@
 /** What a run exports, so that no other run goes on in its directory. */
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import { RealmliftError } from '../errors.js';
-import type { JournalHead } from '../package/journal.js';
-import type { ExportPlan } from '../plan/plan-export.js';
-import type { Source } from '../plan/source.js';
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { VERSION } from '../version.js';
+import { RealmliftError } from '../../errors.js';
+import type { JournalHead } from '../../package/journal.js';
+import type { ExportPlan } from '../../plan/plan-export.js';
+import type { Source } from '../../plan/source.js';
+import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
+import { VERSION } from '../../version.js';
 
 /** Values by the name under which a refusal tells them. */
 export type RunIdentity = Readonly<Record<string, string | number>>;

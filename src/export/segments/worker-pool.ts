@@ -3,12 +3,12 @@
  * the export that asked for it, by name, and the worker goes on with a new session: one realm's failure is not another's.
  */
 import { Worker } from 'node:worker_threads';
-import { RealmliftError } from '../errors.js';
-import { THREAD_LIMITS } from '../threads/thread-limits.js';
+import { RealmliftError } from '../../errors.js';
+import { THREAD_LIMITS } from '../../threads/thread-limits.js';
 import type { SegmentMessage, SegmentWorkers } from './segment-workers.js';
 import { received } from './sent-error.js';
 import { ABANDON, LET_GO, type Assignment, type Joining, type WorkerMessage } from './worker.js';
-import type { JoinedSnapshot } from '../snapshot/snapshot.js';
+import type { JoinedSnapshot } from '../../snapshot/snapshot.js';
 
 interface Job {
   readonly assignment: Assignment;

@@ -1,7 +1,7 @@
 /** The messages files of a segment that a base has: what is the same, by the versions of the rows or row by row, is taken over; of what differs in a few, the rest. */
 import { join } from 'node:path';
 import type pg from 'pg';
-import { takeOver } from '../package/take-over.js';
+import { takeOver } from '../../package/take-over.js';
 import { isSame, knownFiles, type BaseVersions, type KnownFile } from './changed-files.js';
 import { isMendable, mendFiles } from './mended-file.js';
 import { confirmMessages, consecutive, type BasePart, type MessageFile, type MessageQueries } from './message-segment.js';

@@ -1,11 +1,11 @@
 /** A query whose rows become JSON: described, copied, through the transform, into a sink. */
 import type pg from 'pg';
-import { copyError } from '../copy/copy-error.js';
-import { copyRows } from '../copy/copy-rows.js';
-import type { PlannedTable } from '../plan/plan-tables.js';
-import { columnsOf, copyableSelect } from '../transform/columns-of.js';
-import { CopyToJson } from '../transform/copy-to-json.js';
-import type { DealtSink, RowSink, SegmentedSink } from '../transform/row-sinks.js';
+import { copyError } from '../../copy/copy-error.js';
+import { copyRows } from '../../copy/copy-rows.js';
+import type { PlannedTable } from '../../plan/plan-tables.js';
+import { columnsOf, copyableSelect } from '../../transform/columns-of.js';
+import { CopyToJson } from '../../transform/copy-to-json.js';
+import type { DealtSink, RowSink, SegmentedSink } from '../../transform/row-sinks.js';
 import type { SourceDigest } from './source-digest.js';
 
 /** A query and how its rows are written. */

@@ -1,16 +1,16 @@
 /** A worker thread: one session in the run's snapshot, which takes segment after segment from the coordinator. */
 import { parentPort } from 'node:worker_threads';
 import type pg from 'pg';
-import { useSchema } from '../plan/search-path.js';
+import { useSchema } from '../../plan/search-path.js';
 import type { Progress } from './row-query.js';
 import type { DealtRows } from './set-segments.js';
-import { UndecodableRows } from '../copy/copy-error.js';
+import { UndecodableRows } from '../../copy/copy-error.js';
 import { nameUndecodable } from './undecodable-rows.js';
 import { sendable, type SentError } from './sent-error.js';
 import type { FinishedPart } from './finished-part.js';
 import { exportSegment, type Segment } from './segment.js';
-import { forCopying } from '../copy/copy-socket.js';
-import { cutConnection, joinSnapshot, type JoinedSnapshot } from '../snapshot/snapshot.js';
+import { forCopying } from '../../copy/copy-socket.js';
+import { cutConnection, joinSnapshot, type JoinedSnapshot } from '../../snapshot/snapshot.js';
 
 /** To the worker, before all else: the threads load their code while the snapshot is still being taken. */
 export interface Joining {

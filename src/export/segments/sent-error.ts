@@ -1,5 +1,5 @@
 /** An error on its way between threads or machines: the clone of an Error would lose its fields. */
-import { asRealmliftError, RealmliftError } from '../errors.js';
+import { asRealmliftError, RealmliftError } from '../../errors.js';
 import { RowFault } from './dealer.js';
 
 export interface SentError {

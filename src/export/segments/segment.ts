@@ -6,7 +6,7 @@
  */
 import { join } from 'node:path';
 import type pg from 'pg';
-import { isIntact, PartFile } from '../package/part-file.js';
+import { isIntact, PartFile } from '../../package/part-file.js';
 import { takeFromBase, type SegmentBase } from './base-files.js';
 import { confirmMessages, consecutive, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
 import { copyDigest, copyInto, describeQuery, type RowQuery } from './row-query.js';

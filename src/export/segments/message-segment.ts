@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { RealmliftError } from '../errors.js';
-import { PartFile, type FinishedFile } from '../package/part-file.js';
-import { bindMessageIds, bindMessageRange } from '../plan/parameters.js';
+import { RealmliftError } from '../../errors.js';
+import { PartFile, type FinishedFile } from '../../package/part-file.js';
+import { bindMessageIds, bindMessageRange } from '../../plan/parameters.js';
 import { copyDigest, copyEncoded, copyInto, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
-import type { SegmentedSink } from '../transform/row-sinks.js';
+import type { SegmentedSink } from '../../transform/row-sinks.js';
 import type { EarlierPart, FinishedPart } from './finished-part.js';
 import { SourceDigest, SplitDigest } from './source-digest.js';
 

@@ -2,18 +2,18 @@
 import { closeSync, constants, existsSync, openSync, writeFileSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { journalLine, journalLines, parseLine } from '../package/journal-lines.js';
-import type { JournalPart } from '../package/journal.js';
-import { MANIFEST } from '../package/manifest.js';
-import { createOwn } from '../package/own-path.js';
-import { diskError, digestOf } from '../package/part-file.js';
-import type { Place } from '../package/path-index.js';
-import { CATCH_UP } from '../package/side-files.js';
-import { inodeOf } from '../package/take-over.js';
-import type { CheckedBy, CheckedFile } from '../verify/checked-files.js';
-import type { VerifyOptions } from '../verify/verify-export.js';
+import { journalLine, journalLines, parseLine } from '../../package/journal-lines.js';
+import type { JournalPart } from '../../package/journal.js';
+import { MANIFEST } from '../../package/manifest.js';
+import { createOwn } from '../../package/own-path.js';
+import { diskError, digestOf } from '../../package/part-file.js';
+import type { Place } from '../../package/path-index.js';
+import { CATCH_UP } from '../../package/side-files.js';
+import { inodeOf } from '../../package/take-over.js';
+import type { CheckedBy, CheckedFile } from '../../verify/checked-files.js';
+import type { VerifyOptions } from '../../verify/verify-export.js';
 import type { Origin } from './origin.js';
-import { isMessagesPath } from './part-paths.js';
+import { isMessagesPath } from '../../package/part-paths.js';
 
 type Line = { readonly kind: 'origin' } & Origin | { readonly kind: 'part' | 'file' } & JournalPart
   | { readonly kind: 'by'; readonly by: CheckedBy } | { readonly kind: 'checked' } & CheckedFile | { readonly kind: 'end'; readonly manifest: string };

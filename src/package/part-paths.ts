@@ -1,5 +1,5 @@
 /** Where the parts of an export lie, relative to the run's directory. */
-import { RUN_DIRECTORY } from '../package/output-directory.js';
+import { RUN_DIRECTORY } from './output-directory.js';
 
 export const PARTS_DIRECTORY = `${RUN_DIRECTORY}/parts`;
 

@@ -4,10 +4,10 @@
  * become fewer where none is new, for whose may travel is known; so as many are the same.
  */
 import type pg from 'pg';
-import { copyError } from '../copy/copy-error.js';
-import { VERSION_COLUMN } from '../plan/version-form.js';
+import { copyError } from '../../copy/copy-error.js';
+import { VERSION_COLUMN } from '../../plan/version-form.js';
 import { digestOfIds, messageRange, type BasePart, type MessageFile } from './message-segment.js';
-import type { VersionQueries } from './origin.js';
+import type { VersionQueries } from '../base/origin.js';
 
 /** By what the server tells new rows from those that a base has. */
 export interface BaseVersions extends VersionQueries {

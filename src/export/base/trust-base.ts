@@ -12,7 +12,7 @@
  * - A column with a default may have come and gone without a new version of any row: the tables must have the same columns. A table that
  *   has another file was written anew, by whatever means.
  */
-import { difference } from '../snapshot/table-facts.js';
+import { difference } from '../../snapshot/table-facts.js';
 import type { Origin, OriginServer } from './origin.js';
 
 /** Half of the transaction ids, less what may begin while we ask. */

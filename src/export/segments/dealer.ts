@@ -1,10 +1,10 @@
 /** Deals the rows of one COPY out to the targets of a set, or to their messages files, while they stream. */
 import type pg from 'pg';
-import { RealmliftError } from '../errors.js';
-import { TENANT } from '../plan/set-form.js';
-import type { DealtSink } from '../transform/row-sinks.js';
+import { RealmliftError } from '../../errors.js';
+import { TENANT } from '../../plan/set-form.js';
+import type { DealtSink } from '../../transform/row-sinks.js';
 import { copyEncoded, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
-import type { SpoolSeries } from './spools/spool-series.js';
+import type { SpoolSeries } from '../spools/spool-series.js';
 
 /** Places of a row's shown values. */
 const SHOWN = { tenant: 0, id: 1, realm: 2, further: 3 } as const;

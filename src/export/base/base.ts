@@ -1,18 +1,18 @@
 /** The base of an export (`--base`): an earlier, finished one of the same realm, whose files are taken over as far as they still hold. */
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { EXIT, RealmliftError } from '../errors.js';
-import { parseLine } from '../package/journal-lines.js';
-import type { JournalPart } from '../package/journal.js';
-import { MANIFEST } from '../package/manifest.js';
-import { RUN_DIRECTORY } from '../package/output-directory.js';
-import { digestOf } from '../package/part-file.js';
-import { PathIndex } from '../package/path-index.js';
-import { CATCH_UP } from '../package/side-files.js';
-import type { CheckedBefore, CheckedFile } from '../verify/checked-files.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import { parseLine } from '../../package/journal-lines.js';
+import type { JournalPart } from '../../package/journal.js';
+import { MANIFEST } from '../../package/manifest.js';
+import { RUN_DIRECTORY } from '../../package/output-directory.js';
+import { digestOf } from '../../package/part-file.js';
+import { PathIndex } from '../../package/path-index.js';
+import { CATCH_UP } from '../../package/side-files.js';
+import type { CheckedBefore, CheckedFile } from '../../verify/checked-files.js';
 import { readCatchUp, type CatchUp } from './catch-up-file.js';
 import type { Origin } from './origin.js';
-import { isMessagesPath } from './part-paths.js';
+import { isMessagesPath } from '../../package/part-paths.js';
 import { differences, type RunIdentity } from './run-identity.js';
 
 /** What manifest and report say of the base. */

@@ -1,0 +1,103 @@
+/** One target of a run, as a table of contents: its directory is taken, its plan made, its rows and files exported; then it is checked, described and published. */
+import { randomBytes } from 'node:crypto';
+import type pg from 'pg';
+import { Journal } from '../../package/journal.js';
+import { takeOutputDirectory, type OutputDirectory } from '../../package/output-directory.js';
+import { planExport, type ExportPlan } from '../../plan/plan-export.js';
+import { useSchema } from '../../plan/search-path.js';
+import type { Target } from '../../plan/targets.js';
+import { withLoan } from '../../snapshot/snapshot.js';
+import { Base } from '../base/base.js';
+import { writeCatchUp } from '../base/catch-up-file.js';
+import { exportRealm } from '../export-realm.js';
+import type { ExportResult } from '../outcome.js';
+import { ArchiveOutlet } from '../outlet.js';
+import type { RealmResult, RunContext } from '../realm-run.js';
+import { closeReferences } from '../references/close-references.js';
+import { baseOfTarget } from './base-of-target.js';
+import { concludeExport } from './conclude-export.js';
+import { approvedFilesOnly, choices, type TargetOptions } from './target-options.js';
+import type { Turns } from './turns.js';
+
+export interface TargetRun {
+  readonly context: RunContext;
+  readonly target: Target;
+  readonly options: TargetOptions;
+  readonly turns: Turns;
+  /** The run names one realm alone. */
+  readonly oneNamed: boolean;
+  /** Its files lie in a store of others: they cannot be read again here. */
+  readonly stored: boolean;
+}
+
+/** What lies in the directory of a run while it goes on. */
+interface Work {
+  readonly output: OutputDirectory;
+  readonly journal: Journal;
+  readonly base: Base | undefined;
+  /** Takes finished files at once, where the export is a stream; ids are rewritten in an export that is whole, such a one leaves after that. */
+  readonly outlet: ArchiveOutlet | undefined;
+}
+
+/** @throws RealmliftError; then nothing is at the final path, and what is there of it can be resumed */
+export async function exportTarget(run: TargetRun): Promise<ExportResult> {
+  const { context: { snapshot }, target, options } = run;
+  const began = Date.now();
+  snapshot.lost.throwIfAborted();
+  const output = takeOutputDirectory(options.output, target.directory, options.resume ? 'resume' : 'refuse');
+  try {
+    const earlier = options.base && baseOfTarget(options.base, target, run.oneNamed, (text) => options.onEvent({ target: target.name, kind: 'warning', text }));
+    const outlet = options.archive === undefined || options.remap !== undefined ? undefined : new ArchiveOutlet(options.archive, target.directory, output.partial);
+    const { result, directory, verified, outside } = await Journal.with(output.run, (journal) => Base.with(earlier, output.run, async (base) => {
+      const work: Work = { output, journal, base, outlet };
+      const result = await exportRows(run, work);
+      return { result, ...await finish(run, work, began) };
+    }));
+    snapshot.lost.throwIfAborted();
+    output.publish(directory);
+    options.onEvent({ target: target.name, kind: 'finished', directory: output.final });
+    return { ...result, directory: output.final, verified, outside };
+  } catch (error) {
+    output.release();
+    throw error;
+  }
+}
+
+/** Everything that is asked of the server, and the files: the export is whole then, in the directory of the run. */
+async function exportRows({ context, target, options, turns }: TargetRun, { output, journal, base, outlet }: Work): Promise<RealmResult> {
+  const { result, origin } = await withLoan(context.snapshot, 'plan', turns.copied, async (session, copied) => {
+    const plan = await planTarget(session, context, target, options, journal.head?.seed);
+    const owners = approvedFilesOnly(options, target) ? new Set(plan.parameters.consenting_user_ids) : undefined;
+    return exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files, base }, copied);
+  });
+  if (origin !== undefined && options.archive === undefined && options.remap === undefined) await writeCatchUp(output.partial, origin, journal.finished());
+  return result;
+}
+
+/** @param seed of the run that is resumed */
+async function planTarget(session: pg.Client, { source }: RunContext, target: Target, options: TargetOptions, seed: string | undefined): Promise<ExportPlan> {
+  const { mode, decisions, consentMessage, force, randomSeed } = options;
+  const { realm, userId, approved } = target;
+  await useSchema(session, source.schema);
+  const plan = await planExport(session, source, {
+    realm, mode, userId, decisions, consentMessage, approved, force, avatars: !options.avatars ? 'none' : approvedFilesOnly(options, target) ? 'consenting' : 'all',
+    seed: randomSeed ?? seed ?? randomBytes(32).toString('hex'),
+  });
+  return closeReferences(session, plan, source);
+}
+
+/** @returns the directory to publish */
+async function finish({ target, options, stored }: TargetRun, { output, journal, base, outlet }: Work, began: number): Promise<{ directory: string } & Pick<ExportResult, 'verified' | 'outside'>> {
+  const { remap, archive, jobs } = options;
+  // Loaded when it is needed: the first row waits for none of it.
+  const { directory, outside } = remap === undefined ? { directory: output.partial, outside: undefined } : await (await import('./remap-finished.js')).remapFinished(remap, output);
+  const gone = outlet !== undefined || stored;
+  const verify = options.verify && !gone;
+  if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
+  const verified = await concludeExport(directory, {
+    hint: verify ? `realmlift verify ${directory} lists them; nothing was published` : undefined, began, jobs, place: options.placeOf?.(target.directory) ?? { directory: output.final },
+  }, { check: { jobs, before: base?.checked }, gone });
+  await outlet?.sendRest((path) => journal.get(path) !== undefined);
+  if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, directory).sendRest(() => false);
+  return { directory, verified, outside };
+}
