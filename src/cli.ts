@@ -3,7 +3,7 @@
 import { CommanderError } from 'commander';
 import type { Command } from 'commander';
 import { realmliftCommand } from './cli/commands.js';
-import { errorJson } from './cli/error-json.js';
+import { errorJson } from './cli/story/error-json.js';
 import { requireOpenFiles } from './cli/open-files.js';
 import { usageError } from './cli/usage-error.js';
 import { asRealmliftError, EXIT, RealmliftError } from './errors.js';

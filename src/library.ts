@@ -7,7 +7,7 @@
  *     const { good } = await verifyExport(directory);
  */
 import { availableParallelism } from 'node:os';
-import { filesStore } from './cli/files-options.js';
+import { filesStore } from './cli/options/files-options.js';
 import { RealmliftError } from './errors.js';
 import { runExport } from './commands/export.js';
 import { AREAS } from './files/wanted-files.js';

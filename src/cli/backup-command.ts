@@ -9,13 +9,13 @@ import { readSignKey } from '../backup/contents/signature.js';
 import { uploadPlace } from '../files/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { collect } from './collect.js';
-import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
+import { collect } from './options/collect.js';
+import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { counted, size, thousands } from '../numbers.js';
 import type { StopWords } from './stop-signals.js';
-import { wholeNumber } from './whole-number.js';
+import { wholeNumber } from './options/whole-number.js';
 import { longCommand } from './long-command.js';
-import { addNarrationOptions, type NarrationOptions } from './narrate.js';
+import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 
 interface BackupArguments extends LockOptions, NarrationOptions {
   readonly to: string;

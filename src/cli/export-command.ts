@@ -2,12 +2,12 @@
 import { Command } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
 import { runExport } from '../commands/export.js';
-import { withBase } from './base-option.js';
-import { refuseContradictions } from './contradictions.js';
-import { addPeopleOptions, peopleOf, type PeopleOptions } from './people-options.js';
-import { addRealmOptions, realmsOf, type RealmArguments } from './realm-options.js';
+import { withBase } from './options/base-option.js';
+import { refuseContradictions } from './options/contradictions.js';
+import { addPeopleOptions, peopleOf, type PeopleOptions } from './options/people-options.js';
+import { addRealmOptions, realmsOf, type RealmArguments } from './options/realm-options.js';
 import { addRunOptions, runAndConclude, sharedOptions, type RunArguments } from './run-options.js';
-import { addRemapOptions, asksForRemap, remapRequest, type RemapArguments } from './remap-options.js';
+import { addRemapOptions, asksForRemap, remapRequest, type RemapArguments } from './options/remap-options.js';
 
 interface ExportArguments extends RunArguments, RemapArguments, RealmArguments, PeopleOptions {
   readonly remap?: true;

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
 import { runExport } from '../commands/export.js';
 import { readUserList } from '../plan/user-list.js';
-import { collect } from './collect.js';
+import { collect } from './options/collect.js';
 import { addRunOptions, runAndConclude, sharedOptions, type RunArguments } from './run-options.js';
 
 interface ExportUserArguments extends RunArguments {

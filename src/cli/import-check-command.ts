@@ -5,7 +5,7 @@ import { checkImport, verdict, type ImportCheck } from '../arrival/import-check.
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { longSteps, nothingLeft } from './long-command.js';
 import { tellAhead, VERIFICATION } from '../narration.js';
-import { addNarrationOptions, type NarrationOptions } from './narrate.js';
+import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 
 interface ImportCheckArguments extends NarrationOptions {
   readonly targetUrl?: string;

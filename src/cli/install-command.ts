@@ -2,8 +2,8 @@
 import { Command } from 'commander';
 import { install } from '../commands/install.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { collect } from './collect.js';
-import { decisionsOf, type ColumnOptions } from './schema-options.js';
+import { collect } from './options/collect.js';
+import { decisionsOf, type ColumnOptions } from './options/schema-options.js';
 
 export function installCommand(): Command {
   return new Command('install')

@@ -10,11 +10,11 @@ import { undoLoad, type UndoResult } from '../load/undo-load.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { longCommand } from './long-command.js';
-import { addNarrationOptions, type NarrationOptions } from './narrate.js';
+import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 import { updateLoad, type UpdateResult } from '../commands/update.js';
 import type { StopWords } from './stop-signals.js';
 import { thousands } from '../numbers.js';
-import { wholeNumber } from './whole-number.js';
+import { wholeNumber } from './options/whole-number.js';
 
 interface LoadArguments extends NarrationOptions {
   readonly targetUrl: string;

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Stage } from '../errors.js';
-import { narrate, type NarrationOptions } from './narrate.js';
+import { narrate, type NarrationOptions } from './story/narrate.js';
 import { leftBehind, withStopSignals, type StopWords } from './stop-signals.js';
 
 /** Runs `work`, which listens to the signal. */

@@ -5,10 +5,10 @@ import { mergeExports, type MergeOptions, type MergeResult } from '../commands/m
 import { giveIdsOfTheirOwn } from '../merge/give-own-ids.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { prepareRemap } from '../remap/remap-request.js';
-import { addIdOptions, asksForRemap, remapRequest, type RemapArguments } from './remap-options.js';
+import { addIdOptions, asksForRemap, remapRequest, type RemapArguments } from './options/remap-options.js';
 import { counted } from '../numbers.js';
 import { directoryLeft, longSteps } from './long-command.js';
-import { addNarrationOptions, type NarrationOptions } from './narrate.js';
+import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 
 interface MergeArguments extends Pick<RemapArguments, 'targetUrl' | 'idMap' | 'idBase'>, NarrationOptions {
   readonly output: string;

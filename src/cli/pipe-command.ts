@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { counted } from '../numbers.js';
 import { writeNdjson } from '../pipe/ndjson.js';
 import { longSteps } from './long-command.js';
-import { addNarrationOptions, jsonLine, type NarrationOptions } from './narrate.js';
+import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
 import { refuseTerminal } from './refuse-terminal.js';
 import type { StopWords } from './stop-signals.js';
 

@@ -9,15 +9,15 @@ import { readUserList } from '../plan/user-list.js';
 import { planPage } from '../planning/plan-page.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { freeSpace } from './free-space.js';
-import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
+import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { longSteps, nothingLeft } from './long-command.js';
-import { addNarrationOptions, type NarrationOptions } from './narrate.js';
-import { planText } from './plan-details.js';
-import { isPlanned, planTable, planTotals } from './plan-table.js';
-import { peopleOf } from './people-options.js';
-import { addRealmOptions, realmsOf, type RealmArguments } from './realm-options.js';
-import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
-import { wholeNumber } from './whole-number.js';
+import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
+import { planText } from './story/plan-details.js';
+import { isPlanned, planTable, planTotals } from './story/plan-table.js';
+import { peopleOf } from './options/people-options.js';
+import { addRealmOptions, realmsOf, type RealmArguments } from './options/realm-options.js';
+import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/schema-options.js';
+import { wholeNumber } from './options/whole-number.js';
 import { tellWarning } from '../narration.js';
 
 interface PlanArguments extends SchemaOptions, LockOptions, NarrationOptions, RealmArguments {

@@ -2,10 +2,10 @@
 import { Command } from 'commander';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { remapDirectory, type RemappedExport } from '../commands/remap.js';
-import { addRemapOptions, remapRequest, type RemapArguments } from './remap-options.js';
+import { addRemapOptions, remapRequest, type RemapArguments } from './options/remap-options.js';
 import { thousands } from '../numbers.js';
 import { directoryLeft, longSteps } from './long-command.js';
-import { addNarrationOptions, type NarrationOptions } from './narrate.js';
+import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 
 interface RemapCommandArguments extends RemapArguments, NarrationOptions {
   readonly output: string;

@@ -8,7 +8,7 @@ import { realmPage } from '../report/realm-page.js';
 import { readFacts } from '../report/realm-facts.js';
 import { verifyExport } from '../verify/verify-export.js';
 import { longSteps, nothingLeft } from './long-command.js';
-import { addNarrationOptions, jsonLine, type NarrationOptions } from './narrate.js';
+import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
 import { refuseTerminal } from './refuse-terminal.js';
 
 interface ReportArguments extends NarrationOptions {

@@ -16,9 +16,9 @@ import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { counted } from '../numbers.js';
-import { wholeNumber } from './whole-number.js';
+import { wholeNumber } from './options/whole-number.js';
 import { longCommand } from './long-command.js';
-import { addNarrationOptions, type NarrationOptions } from './narrate.js';
+import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 import type { StopWords } from './stop-signals.js';
 
 interface RestoreArguments extends NarrationOptions {

@@ -4,8 +4,8 @@ import { RealmliftError } from '../errors.js';
 import { holdExportedTables } from '../plan/hold-tables.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
-import { duration } from './duration.js';
-import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
+import { duration } from './options/duration.js';
+import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { withStopSignals } from './stop-signals.js';
 
 export function snapshotCommand(): Command {

@@ -11,17 +11,17 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withScriptFile, writerOf } from '../split/script-file.js';
 import { leftBy, splitRealms, type Reached, type SplitRequest, type SplitResult } from '../commands/split.js';
 import type { Left } from '../split/unfinished-split.js';
-import { collect } from './collect.js';
-import { refuseContradictions } from './contradictions.js';
-import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
-import { addLockOptions, lockPatience, type LockOptions } from './lock-options.js';
+import { collect } from './options/collect.js';
+import { refuseContradictions } from './options/contradictions.js';
+import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
+import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { longCommand } from './long-command.js';
-import { addNarrationOptions, jsonLine, type NarrationOptions } from './narrate.js';
-import { addPeopleOptions, peopleOf, type People, type PeopleOptions } from './people-options.js';
-import { addSchemaOptions, decisionsOf, type SchemaOptions } from './schema-options.js';
+import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
+import { addPeopleOptions, peopleOf, type People, type PeopleOptions } from './options/people-options.js';
+import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/schema-options.js';
 import { refuseTerminal } from './refuse-terminal.js';
 import type { StopWords } from './stop-signals.js';
-import { wholeNumber } from './whole-number.js';
+import { wholeNumber } from './options/whole-number.js';
 
 interface SplitArguments extends FilesOptions, SchemaOptions, LockOptions, PeopleOptions, NarrationOptions {
   readonly realm: string[];

@@ -9,9 +9,9 @@ import { refusePacked } from '../package/packed-export.js';
 import type { Finding } from '../verify/findings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
 import { originText, verifyKeyOf } from './restore-command.js';
-import { wholeNumber } from './whole-number.js';
+import { wholeNumber } from './options/whole-number.js';
 import { longSteps, nothingLeft } from './long-command.js';
-import { addNarrationOptions, type NarrationOptions } from './narrate.js';
+import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 
 interface VerifyArguments extends NarrationOptions {
   jobs?: number;

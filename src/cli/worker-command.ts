@@ -7,9 +7,9 @@ import { s3Settings } from '../files/s3-settings.js';
 import { avatarSalt } from '../plan/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
-import { addFilesOptions, filesStore, type FilesOptions } from './files-options.js';
+import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
 import { withStopSignals } from './stop-signals.js';
-import { wholeNumber } from './whole-number.js';
+import { wholeNumber } from './options/whole-number.js';
 
 interface WorkerArguments extends FilesOptions {
   readonly queue?: string;

@@ -1,11 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { painter } from '../../src/cli/colour.js';
-import type { TerminalStream } from '../../src/cli/live-block.js';
-import { narrate } from '../../src/cli/narrate.js';
-import { headline, logLine, percent, stepLines } from '../../src/cli/story-lines.js';
-import { Story } from '../../src/cli/story.js';
+import { painter } from '../../src/cli/story/colour.js';
+import type { TerminalStream } from '../../src/cli/story/live-block.js';
+import { narrate } from '../../src/cli/story/narrate.js';
+import { headline, logLine, percent, stepLines } from '../../src/cli/story/story-lines.js';
+import { Story } from '../../src/cli/story/story.js';
 import { tellAhead, tellPhase, tellPiece, tellProgress, tellWaiting, tellWarning, withNarrator } from '../../src/narration.js';
 import { counted, rounded, size, time, timeLeft } from '../../src/numbers.js';
 import { TerminalScreen } from '../testbed/terminal-screen.js';

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { ExportStory } from '../../src/cli/export-story.js';
-import type { TerminalStream } from '../../src/cli/live-block.js';
-import { withProgress } from '../../src/cli/progress.js';
-import { stepLines } from '../../src/cli/story-lines.js';
+import { ExportStory } from '../../src/cli/story/export-story.js';
+import type { TerminalStream } from '../../src/cli/story/live-block.js';
+import { withProgress } from '../../src/cli/story/progress.js';
+import { stepLines } from '../../src/cli/story/story-lines.js';
 import { runExport } from '../export/export-process.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 

@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import t from 'tap';
-import { byteSize } from '../../src/cli/byte-size.js';
+import { byteSize } from '../../src/cli/options/byte-size.js';
 import { withUpload } from '../../src/cli/upload.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { isPlanned } from '../../src/cli/plan-table.js';
+import { isPlanned } from '../../src/cli/story/plan-table.js';
 import { planReport } from '../../src/commands/plan.js';
 import { loadRegistry } from '../../src/plan/registry.js';
 import { indexPage } from '../../src/report/index-page.js';

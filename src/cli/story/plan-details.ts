@@ -1,6 +1,6 @@
 /** A plan of one export, table by table. */
-import { counted, size, thousands, time } from '../numbers.js';
-import type { PlannedExport } from '../planning/planned-export.js';
+import { counted, size, thousands, time } from '../../numbers.js';
+import type { PlannedExport } from '../../planning/planned-export.js';
 
 export function planText(plan: PlannedExport): string {
   const { zulip, tables, files, leftOut } = plan;

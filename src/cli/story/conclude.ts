@@ -1,7 +1,7 @@
 /** The end of an export on the command line: a summary of each target, and the exit code that the worst of them asks for. */
-import { EXIT, RealmliftError } from '../errors.js';
-import type { ExportResult, Outcome } from '../export/outcome.js';
-import { counted, thousands } from '../numbers.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import type { ExportResult, Outcome } from '../../export/outcome.js';
+import { counted, thousands } from '../../numbers.js';
 import { errorJson } from './error-json.js';
 import { lossLines, summary } from './summary.js';
 

@@ -1,6 +1,6 @@
 /** Choices that exclude each other: one of the two would be dropped without a word. */
 import type { Command } from 'commander';
-import { EXIT, RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 
 /** Words that were given, as the command line names them, and what is wrong with them together. */
 export interface Contradiction {

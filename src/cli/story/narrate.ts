@@ -3,9 +3,9 @@
  * as each step begins and each second after that, and warnings as objects too; with --quiet warnings alone.
  */
 import { Option, type Command } from 'commander';
-import { withNarrator, type Narrator, type StepAhead, type Unit } from '../narration.js';
-import type { LockWait } from '../snapshot/lock-watch.js';
-import { waitingLine } from './lock-options.js';
+import { withNarrator, type Narrator, type StepAhead, type Unit } from '../../narration.js';
+import type { LockWait } from '../../snapshot/lock-watch.js';
+import { waitingLine } from '../options/lock-options.js';
 import type { TerminalStream } from './live-block.js';
 import { progressMode, showStory } from './show-story.js';
 import { Story, type Step } from './story.js';

@@ -1,6 +1,6 @@
 /** Plans of many exports: one line a realm, the largest first, what would be refused, and what all of it comes to. */
-import { counted, size, thousands, time } from '../numbers.js';
-import type { Planned, PlannedExport } from '../planning/planned-export.js';
+import { counted, size, thousands, time } from '../../numbers.js';
+import type { Planned, PlannedExport } from '../../planning/planned-export.js';
 import { painter } from './colour.js';
 import { common } from './plan-details.js';
 

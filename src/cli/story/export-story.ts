@@ -1,7 +1,7 @@
 /** The steps of an export, by what it tells: of one target how far each is, of many also how many are done. */
-import type { ExportEvent } from '../export/events.js';
-import { VERIFICATION } from '../narration.js';
-import { thousands, time } from '../numbers.js';
+import type { ExportEvent } from '../../export/events.js';
+import { VERIFICATION } from '../../narration.js';
+import { thousands, time } from '../../numbers.js';
 import { Story } from './story.js';
 
 /** What is asked of an export beside rows and files. */

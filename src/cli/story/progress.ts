@@ -1,8 +1,8 @@
 /** What is seen of an export while it works, on standard error: its steps, or with --json each event as an object. Warnings are told in every mode. */
-import type { ExportEvent } from '../export/events.js';
+import type { ExportEvent } from '../../export/events.js';
 import { ExportStory, type StepsAsked } from './export-story.js';
 import type { TerminalStream } from './live-block.js';
-import { waitingLine } from './lock-options.js';
+import { waitingLine } from '../options/lock-options.js';
 import { jsonLine, narrateInto } from './narrate.js';
 import { showStory, type ProgressMode } from './show-story.js';
 

@@ -1,8 +1,8 @@
 /** What every command that reads a database out of one snapshot says of the locks that it waits for. */
 import type { Command } from 'commander';
-import { tellWaiting } from '../narration.js';
-import { lockWaitText, type LockWait } from '../snapshot/lock-watch.js';
-import type { LockPatience } from '../snapshot/table-locks.js';
+import { tellWaiting } from '../../narration.js';
+import { lockWaitText, type LockWait } from '../../snapshot/lock-watch.js';
+import type { LockPatience } from '../../snapshot/table-locks.js';
 import { duration } from './duration.js';
 
 export interface LockOptions {

@@ -1,5 +1,5 @@
 /** A story as lines: the most important first, for a narrow terminal cuts the end. */
-import { counted, rounded, size, thousands, time, timeLeft } from '../numbers.js';
+import { counted, rounded, size, thousands, time, timeLeft } from '../../numbers.js';
 import type { Step, Story } from './story.js';
 
 /** The shortest time left that is worth to be told, in seconds. */

@@ -1,7 +1,7 @@
 /** Options that say how ids are rewritten for another server. */
 import type { Command } from 'commander';
-import type { RemapRequest } from '../remap/remap-request.js';
-import { connectionSettings } from '../snapshot/connection-settings.js';
+import type { RemapRequest } from '../../remap/remap-request.js';
+import { connectionSettings } from '../../snapshot/connection-settings.js';
 import { wholeNumber } from './whole-number.js';
 
 export interface RemapArguments {

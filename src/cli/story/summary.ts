@@ -1,12 +1,12 @@
 /** The short text at the end of an export: what travelled, what did not and why, where it is, how long it took. */
 import { existsSync } from 'node:fs';
-import type { ExportResult } from '../export/outcome.js';
-import type { AreaTally } from '../files/file-events.js';
-import { AREAS } from '../files/wanted-files.js';
-import { counted, size, thousands, time } from '../numbers.js';
+import type { ExportResult } from '../../export/outcome.js';
+import type { AreaTally } from '../../files/file-events.js';
+import { AREAS } from '../../files/wanted-files.js';
+import { counted, size, thousands, time } from '../../numbers.js';
 import { painter } from './colour.js';
-import { DATA_CLASSES } from '../plan/registry.js';
-import { AREA_NAMES, CLASS_NAMES } from '../report/words.js';
+import { DATA_CLASSES } from '../../plan/registry.js';
+import { AREA_NAMES, CLASS_NAMES } from '../../report/words.js';
 
 export function summary(result: ExportResult, seconds: number): string {
   const { plan, rows, bytes, files, directory, verified } = result;

@@ -1,5 +1,5 @@
 /** What is done of a long command, what is under way and what is ahead: the numbers, and not how they are shown. */
-import type { StepAhead, Unit } from '../narration.js';
+import type { StepAhead, Unit } from '../../narration.js';
 
 /** Milliseconds that a pace looks back, and between two of its samples. */
 const LOOK_BACK = 30_000;

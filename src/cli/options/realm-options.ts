@@ -1,8 +1,8 @@
 /** Which realms: by name, out of a file, or all but some. */
 import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
-import { EXIT, RealmliftError } from '../errors.js';
-import { ioReason } from '../io-reason.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import { ioReason } from '../../io-reason.js';
 import { collect } from './collect.js';
 import { refuseContradictions } from './contradictions.js';
 
