@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { Agent, get } from 'node:http';
 import { dirname, join } from 'node:path';
 import { pullFiles } from '../src/files/pull-files.js';
-import { openS3Store } from '../src/files/s3-store.js';
+import { openS3Store } from '../src/files/s3/s3-store.js';
 import type { WantedFiles, WantedUpload } from '../src/files/wanted-files.js';
 import { OWNER, REALM } from './files-objects.js';
 

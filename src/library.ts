@@ -11,7 +11,7 @@ import { filesStore } from './cli/options/files-options.js';
 import { RealmliftError } from './errors.js';
 import { runExport } from './commands/export.js';
 import { AREAS } from './files/wanted-files.js';
-import { avatarSalt } from './plan/zulip-server-files.js';
+import { avatarSalt } from './plan/release/zulip-server-files.js';
 import { connectionSettings } from './snapshot/connection-settings.js';
 import type { Finding } from './verify/findings.js';
 import { verifyExport as verify } from './verify/verify-export.js';

@@ -7,7 +7,7 @@ import { hasMigrationStatus } from '../package/migration-status.js';
 import { readTop, type ReadableExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import type { TableFile } from '../pipe/table-file.js';
-import type { Registry } from '../plan/registry.js';
+import type { Registry } from '../plan/views/registry.js';
 import { spaceOf } from '../remap/reference-catalog.js';
 import { namesOf } from '../remap/remap-request.js';
 import { columnsMisfit, migrationsMisfit, versionMisfit } from '../remap/target-fit.js';

@@ -12,7 +12,7 @@ import { areaOf, type ReadableExport } from '../pipe/finished-export.js';
 import { withTableFiles } from '../pipe/opened-tables.js';
 import { openReadableExport } from '../pipe/readable-export.js';
 import { tellPhase } from '../narration.js';
-import { loadRegistry } from '../plan/registry.js';
+import { loadRegistry } from '../plan/views/registry.js';
 import { withTarget } from '../remap/target-server.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';

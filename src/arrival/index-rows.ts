@@ -3,9 +3,9 @@ import type pg from 'pg';
 import { serverReason } from '../errors.js';
 import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
-import type { Catalog } from '../plan/catalog.js';
+import type { Catalog } from '../plan/views/catalog.js';
 import { keyOf } from '../plan/plan-tables.js';
-import type { Registry } from '../plan/registry.js';
+import type { Registry } from '../plan/views/registry.js';
 import type { TargetServer } from '../remap/target-server.js';
 
 export interface UniqueIndex {

@@ -4,8 +4,8 @@
  */
 import type pg from 'pg';
 import type { TableFile } from '../pipe/table-file.js';
-import type { Catalog } from '../plan/catalog.js';
-import type { Registry } from '../plan/registry.js';
+import type { Catalog } from '../plan/views/catalog.js';
+import type { Registry } from '../plan/views/registry.js';
 import { MESSAGE_NUMBERS } from '../remap/reference-catalog.js';
 import type { TargetServer } from '../remap/target-server.js';
 import { firstFault, type ShownRow, type UniqueIndex } from './index-rows.js';

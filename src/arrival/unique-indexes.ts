@@ -7,7 +7,7 @@
  */
 import type pg from 'pg';
 import type { TableFile } from '../pipe/table-file.js';
-import type { Registry } from '../plan/registry.js';
+import type { Registry } from '../plan/views/registry.js';
 import type { TargetServer } from '../remap/target-server.js';
 import { findRepeated, IdSpool, mergeRuns } from '../ids/id-spool.js';
 import { pathId } from '../ids/id-table.js';

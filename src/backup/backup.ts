@@ -10,7 +10,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { RealmliftError, asRealmliftError } from '../errors.js';
-import type { UploadPlace } from '../files/upload-place.js';
+import type { UploadPlace } from '../files/upload/upload-place.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';

@@ -6,7 +6,7 @@ import { runBackup } from '../commands/backup.js';
 import type { BackupRunResult } from '../commands/backup.js';
 import { LEVELS, type Compression } from '../backup/seal/compression.js';
 import { readSignKey } from '../backup/contents/signature.js';
-import { uploadPlace } from '../files/upload-place.js';
+import { uploadPlace } from '../files/upload/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './options/collect.js';

@@ -1,13 +1,13 @@
 /** `realmlift load`: words of the command line -> one call. */
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
-import { uploadPlace } from '../files/upload-place.js';
+import { uploadPlace } from '../files/upload/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { loadExport } from '../commands/load.js';
 import { WORTH_WHILE } from '../load/bare-tables.js';
 import type { LoadRequest, LoadResult } from '../load/load-request.js';
 import { undoLoad, type UndoResult } from '../load/undo-load.js';
-import { avatarSalt } from '../plan/zulip-server-files.js';
+import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';

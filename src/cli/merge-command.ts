@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { EXIT, RealmliftError } from '../errors.js';
 import { mergeExports, type MergeOptions, type MergeResult } from '../commands/merge.js';
 import { giveIdsOfTheirOwn } from '../merge/give-own-ids.js';
-import { avatarSalt } from '../plan/zulip-server-files.js';
+import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { prepareRemap } from '../remap/remap-request.js';
 import { addIdOptions, asksForRemap, remapRequest, type RemapArguments } from './options/remap-options.js';
 import { counted } from '../numbers.js';

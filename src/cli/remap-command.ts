@@ -1,6 +1,6 @@
 /** `realmlift remap`: words of the command line -> one call. */
 import { Command } from 'commander';
-import { avatarSalt } from '../plan/zulip-server-files.js';
+import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { remapDirectory, type RemappedExport } from '../commands/remap.js';
 import { addRemapOptions, remapRequest, type RemapArguments } from './options/remap-options.js';
 import { thousands } from '../numbers.js';

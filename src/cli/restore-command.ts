@@ -10,7 +10,7 @@ import { restoreAndProve, tellRestoreAhead } from '../commands/restore.js';
 import { restoreUploads } from '../backup/restore/restore-uploads.js';
 import { readVerifyKey } from '../backup/contents/signature.js';
 import { uploadTarget } from '../backup/uploads/open-uploads.js';
-import { uploadPlace } from '../files/upload-place.js';
+import { uploadPlace } from '../files/upload/upload-place.js';
 import { mark } from '../backup/store/verified-marks.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';

@@ -5,7 +5,7 @@ import { Option, type Command } from 'commander';
 import type { ExportOptions, Target } from '../commands/export.js';
 import type { Outcome } from '../export/outcome.js';
 import { tellPhase, tellProgress } from '../narration.js';
-import { avatarSalt } from '../plan/zulip-server-files.js';
+import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { inStream } from '../report/place.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';

@@ -1,11 +1,11 @@
 /** `realmlift split`: words of the command line -> one call. */
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
-import type { UploadPlace } from '../files/upload-place.js';
+import type { UploadPlace } from '../files/upload/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
-import { s3Settings } from '../files/s3-settings.js';
+import { s3Settings } from '../files/s3/s3-settings.js';
 import { streamError } from '../package/stream-error.js';
-import { avatarSalt } from '../plan/zulip-server-files.js';
+import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { counted, size } from '../numbers.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withScriptFile, writerOf } from '../split/script-file.js';

@@ -6,8 +6,8 @@ import { Option, type Command } from 'commander';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import type { ExportOptions } from '../commands/export.js';
 import type { ExportResult, Outcome } from '../export/outcome.js';
-import { s3Settings } from '../files/s3-settings.js';
-import type { UploadTarget } from '../files/upload-target.js';
+import { s3Settings } from '../files/s3/s3-settings.js';
+import type { UploadTarget } from '../files/upload/upload-target.js';
 import { tellPhase } from '../narration.js';
 import { MANIFEST } from '../package/manifest.js';
 import { RUN_MANIFEST } from '../package/run-manifest.js';
@@ -52,7 +52,7 @@ export async function withUpload(options: UploadOptions, under: Under, work: (de
   const url = destinationUrl(options);
   if (url === undefined) return work({ output: options.output });
   // The SDK takes 0.2 s to load: only who needs it waits.
-  const { parseS3Url } = await import('../files/upload-target.js');
+  const { parseS3Url } = await import('../files/upload/upload-target.js');
   const target: UploadTarget = {
     connection: { ...s3Settings(process.env), caFile: options.caFile, timeout: options.fileTimeout }, ...parseS3Url(url), overwrite: options.overwrite,
     ...(options.sse === undefined ? {} : { encryption: { kind: options.sse, keyId: options.sseKmsKeyId } }),
@@ -76,7 +76,7 @@ function destinationUrl({ output, upload, overwrite, sse, sseKmsKeyId, resume, q
 }
 
 async function exportAndStore(options: UploadOptions, target: UploadTarget, { signal, onEvent }: Under, output: string, work: (destination: Destination) => Promise<Outcome[]>): Promise<Outcome[]> {
-  const { checkUpload, uploadDirectory, uploadRest, uploadStream } = await import('../files/upload-export.js');
+  const { checkUpload, uploadDirectory, uploadRest, uploadStream } = await import('../files/upload/upload-export.js');
   const { bytesBelow } = await import('../package/tarball.js');
   const prefix = `s3://${target.bucket}/${target.prefix === '' ? '' : `${target.prefix}/`}`;
   const placed = (name: string): string => `${prefix}${options.tarball === true ? `${name}.tar.gz` : name}`;

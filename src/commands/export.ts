@@ -16,7 +16,7 @@ import { choices, type TargetOptions } from '../export/target/target-options.js'
 import { inTurns, letGo, TARGETS_AT_ONCE } from '../export/target/turns.js';
 import { snapshotsOfUnfinished } from '../export/unfinished.js';
 import type { FileStore } from '../files/file-store.js';
-import type { UploadTarget } from '../files/upload-target.js';
+import type { UploadTarget } from '../files/upload/upload-target.js';
 import type { MigrationStatusOptions } from '../package/migration-status.js';
 import { writeRunManifest, type RunEntry } from '../package/run-manifest.js';
 import { holdExportedTables } from '../plan/hold-tables.js';

@@ -1,11 +1,11 @@
-/** `realmlift install`: makes the views and the role of src/plan/safe-views.ts. The only thing that realmlift ever writes to a source. */
+/** `realmlift install`: makes the views and the role of src/plan/views/safe-views.ts. The only thing that realmlift ever writes to a source. */
 import { RealmliftError } from '../errors.js';
-import { findSchema, readCatalog } from '../plan/catalog.js';
-import { compileRegistry, type Decisions } from '../plan/compile-view.js';
+import { findSchema, readCatalog } from '../plan/views/catalog.js';
+import { compileRegistry, type Decisions } from '../plan/views/compile-view.js';
 import { refuseUnknownDecisions } from '../plan/plan-export.js';
-import { loadRegistry } from '../plan/registry.js';
-import { installStatements } from '../plan/safe-views.js';
-import { detectZulipVersion } from '../plan/zulip-version.js';
+import { loadRegistry } from '../plan/views/registry.js';
+import { installStatements } from '../plan/views/safe-views.js';
+import { detectZulipVersion } from '../plan/release/zulip-version.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 

@@ -12,8 +12,8 @@ import type { Schema } from '../load/table-layout.js';
 import { targetSession, useTarget } from '../load/target-session.js';
 import { readTargetTables } from '../load/target-tables.js';
 import { withTableFiles } from '../pipe/opened-tables.js';
-import { findSchema, readCatalog } from '../plan/catalog.js';
-import { loadRegistry } from '../plan/registry.js';
+import { findSchema, readCatalog } from '../plan/views/catalog.js';
+import { loadRegistry } from '../plan/views/registry.js';
 
 /**
  * Loads a finished export into a new server's database.

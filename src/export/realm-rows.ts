@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { copyError } from '../copy/copy-error.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { JournalPart } from '../package/journal.js';
-import type { CompiledView } from '../plan/compile-view.js';
+import type { CompiledView } from '../plan/views/compile-view.js';
 import { messageFiles } from '../plan/message-files.js';
 import type { Parameters } from '../plan/parameters.js';
 import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';

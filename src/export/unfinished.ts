@@ -2,7 +2,7 @@
 import type pg from 'pg';
 import { journalPath, readJournal, type JournalSnapshot } from '../package/journal.js';
 import { runDirectory } from '../package/output-directory.js';
-import { findSchema } from '../plan/catalog.js';
+import { findSchema } from '../plan/views/catalog.js';
 import { useSchema } from '../plan/search-path.js';
 import { settingsOf } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';

@@ -35,7 +35,7 @@ export interface WantedEmoji {
   readonly deactivated: boolean;
 }
 
-/** How the server's Zulip version writes its files: src/plan/file-rules.ts. */
+/** How the server's Zulip version writes its files: src/plan/release/file-rules.ts. */
 export interface FileRules {
   /** The `.original` of an emoji travels too (10.0 on). */
   readonly emojiOriginals: boolean;

@@ -6,7 +6,7 @@ import { eachTableFile } from '../pipe/opened-tables.js';
 import { BARE } from '../json/each-table.js';
 import { RowFields } from '../json/row-fields.js';
 import { avatarHash } from '../plan/avatar-hash.js';
-import { followsRule } from '../plan/file-rules.js';
+import { followsRule } from '../plan/release/file-rules.js';
 import type { IdSpace } from '../remap/id-space.js';
 import { typeByName } from './image-types.js';
 

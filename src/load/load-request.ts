@@ -1,6 +1,6 @@
 /** What is asked of a load. */
 import { resolve } from 'node:path';
-import type { UploadPlace } from '../files/upload-place.js';
+import type { UploadPlace } from '../files/upload/upload-place.js';
 import type { SourceBuckets } from './file-target.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 

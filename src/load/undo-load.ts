@@ -7,7 +7,7 @@ import { runTasks } from '../snapshot/session-pool.js';
 import { inTransaction } from '../copy/copy-in-journal.js';
 import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
-import { findSchema } from '../plan/catalog.js';
+import { findSchema } from '../plan/views/catalog.js';
 import { makeAgain } from './bare-tables.js';
 import { openFileTarget } from './open-file-target.js';
 import { ownPrefixes } from './load-files.js';

@@ -5,9 +5,9 @@
  * place of those it replaces when all or none of them are applied, else it is dropped; then each app's leaves are walked
  * backwards. A line's text matters to the import, the order of the lines does not; it is Django's here all the same.
  */
-import type { AppliedMigration } from '../plan/applied-migrations.js';
-import type { MigrationKey } from '../plan/python-migration.js';
-import type { MigrationTree } from '../plan/zulip-server-files.js';
+import type { AppliedMigration } from '../plan/release/applied-migrations.js';
+import type { MigrationKey } from '../plan/release/python-migration.js';
+import type { MigrationTree } from '../plan/release/zulip-server-files.js';
 
 /** What stands in the place of an app's list when it has no migration left. */
 export const NO_MIGRATIONS = '(no migrations)';

@@ -10,10 +10,10 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { EXIT, RealmliftError } from '../errors.js';
 import { ioReason } from '../io-reason.js';
-import { coveredNumbers, type AppliedMigration } from '../plan/applied-migrations.js';
-import { followsRule } from '../plan/file-rules.js';
-import { DEFAULT_ZULIP_DIR, serverMigrations, serverVersion, type MigrationTree } from '../plan/zulip-server-files.js';
-import type { ZulipVersion } from '../plan/zulip-version.js';
+import { coveredNumbers, type AppliedMigration } from '../plan/release/applied-migrations.js';
+import { followsRule } from '../plan/release/file-rules.js';
+import { DEFAULT_ZULIP_DIR, serverMigrations, serverVersion, type MigrationTree } from '../plan/release/zulip-server-files.js';
+import type { ZulipVersion } from '../plan/release/zulip-version.js';
 import { migrationLines, NO_MIGRATIONS } from './migration-graph.js';
 
 /** The file's contents, as Zulip writes them. */

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { streamError } from '../package/stream-error.js';
-import { loadRegistry } from '../plan/registry.js';
+import { loadRegistry } from '../plan/views/registry.js';
 import { fileLines } from './file-lines.js';
 import { areaFileCount, openWithoutOrphans, rowBytes, tableFiles, type FinishedExport } from './finished-export.js';
 import { oneLine } from './one-line.js';

@@ -5,7 +5,7 @@
  * Zulip's foreign keys have cycles, so a few point forward, all of them nullable or deferrable: those of zerver_realm, those
  * from users to channels, and those from users to users (a bot may have a lower id than its owner).
  */
-import type { Registry } from '../plan/registry.js';
+import type { Registry } from '../plan/views/registry.js';
 
 /** Tables that share the ids of another, under which foreign keys know them. */
 const SAME_IDS: Readonly<Record<string, string>> = {

@@ -4,7 +4,7 @@
  * LDAP synchronisation fetched, null for all other users.)
  */
 import { createHash } from 'node:crypto';
-import { followsRule } from './file-rules.js';
+import { followsRule } from './release/file-rules.js';
 
 /** zerver 0060_move_avatars_to_be_uid_based renamed the files from a hash of the email address to one of the user's id. */
 const BY_USER_ID = 60;

@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
-import type { Catalog } from './catalog.js';
+import type { Catalog } from './views/catalog.js';
 import type { Realm } from './realm.js';
 
 /** UserProfile.ROLE_REALM_OWNER */

@@ -1,9 +1,9 @@
 /** The tables that an export reads are held before the first of them is read. */
 import { holdTables, type LockPatience } from '../snapshot/table-locks.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
-import { findSchema } from './catalog.js';
-import { loadRegistry } from './registry.js';
-import { readByExports, VIEW_SCHEMA } from './safe-views.js';
+import { findSchema } from './views/catalog.js';
+import { loadRegistry } from './views/registry.js';
+import { readByExports, VIEW_SCHEMA } from './views/safe-views.js';
 
 /** Read where the role may, for it claims files too. */
 const CLAIMS = 'zerver_archivedattachment';

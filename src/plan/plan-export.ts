@@ -2,18 +2,18 @@
 import type pg from 'pg';
 import { closeNames } from '../close-names.js';
 import { EXIT, RealmliftError } from '../errors.js';
-import { columnNeeded } from './check-view.js';
-import { compileRegistry, type CompiledRegistry, type Decisions, type Form } from './compile-view.js';
-import type { Circumstances, Mode } from './condition.js';
+import { columnNeeded } from './views/check-view.js';
+import { compileRegistry, type CompiledRegistry, type Decisions, type Form } from './views/compile-view.js';
+import type { Circumstances, Mode } from './views/condition.js';
 import { consentingUsers, refuseWithoutDefaults, refuseWithoutOwner } from './consent.js';
-import { fileRules } from './file-rules.js';
+import { fileRules } from './release/file-rules.js';
 import type { Parameters } from './parameters.js';
 import { planTables, type PlannedTable } from './plan-tables.js';
 import { SYSTEM_REALM, type Realm } from './realm.js';
-import { reviewSchema, type SchemaReview } from './schema-review.js';
+import { reviewSchema, type SchemaReview } from './views/schema-review.js';
 import type { Source } from './source.js';
-import { followsRelease } from './zulip-releases.js';
-import type { ZulipVersion } from './zulip-version.js';
+import { followsRelease } from './release/zulip-releases.js';
+import type { ZulipVersion } from './release/zulip-version.js';
 
 export interface ExportRequest {
   readonly realm: Realm;

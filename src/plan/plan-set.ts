@@ -2,12 +2,12 @@
  * The plan of many full exports at once: each table is one query for all of their realms, whose first column says of which realm a row is.
  * A full export asks nothing of its realm alone (no set C, no seed), so one plan serves all.
  */
-import { withSelections, type CompiledRegistry, type CompiledView, type Decisions } from './compile-view.js';
+import { withSelections, type CompiledRegistry, type CompiledView, type Decisions } from './views/compile-view.js';
 import { inline, type Parameters } from './parameters.js';
 import { circumstancesOf, compileOnce, refuseUnknownDecisions } from './plan-export.js';
 import { planTables, type PlannedTable } from './plan-tables.js';
 import { SYSTEM_REALM, type Realm } from './realm.js';
-import { TENANT } from './set-form.js';
+import { TENANT } from './views/set-form.js';
 import type { Source } from './source.js';
 
 export interface SetPlan {

@@ -1,9 +1,9 @@
 /** The tables of one realm's export: for each the query to copy, the keys of its rows, and the file it goes to. */
-import type { Catalog } from './catalog.js';
-import { withSelections, type CompiledRegistry, type CompiledView } from './compile-view.js';
-import type { Mode } from './condition.js';
+import type { Catalog } from './views/catalog.js';
+import { withSelections, type CompiledRegistry, type CompiledView } from './views/compile-view.js';
+import type { Mode } from './views/condition.js';
 import { inline, MESSAGE_RANGE, type Parameters } from './parameters.js';
-import type { Registry } from './registry.js';
+import type { Registry } from './views/registry.js';
 
 export interface PlannedTable {
   /** Name in the export. */

@@ -1,14 +1,14 @@
 /** What a run learns of the server once, whatever it exports from it: schema, version, registry, rights. */
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
-import { findSchema, readCatalog, type Catalog } from './catalog.js';
-import { requireNamedColumns } from './needed-columns.js';
+import { findSchema, readCatalog, type Catalog } from './views/catalog.js';
+import { requireNamedColumns } from './views/needed-columns.js';
 import { findBotGroups, findSystemBots, type SystemBot } from './realm.js';
-import { loadRegistry, type Registry } from './registry.js';
-import { VIEW_SCHEMA, tablesRead } from './safe-views.js';
+import { loadRegistry, type Registry } from './views/registry.js';
+import { VIEW_SCHEMA, tablesRead } from './views/safe-views.js';
 import { useSchema } from './search-path.js';
-import { followsRelease } from './zulip-releases.js';
-import { detectZulipVersion, type ZulipVersion } from './zulip-version.js';
+import { followsRelease } from './release/zulip-releases.js';
+import { detectZulipVersion, type ZulipVersion } from './release/zulip-version.js';
 
 export interface Source {
   /** Schema that the queries read: Zulip's own, or that of the installed views where the role may read nothing else. */

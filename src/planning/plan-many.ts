@@ -8,7 +8,7 @@ import { holdsAllUploads } from '../export/wanted/wanted-rows.js';
 import { tellProgress, tellTotal } from '../narration.js';
 import { planExport, type ExportRequest } from '../plan/plan-export.js';
 import { planSet, setQuery, type SetPlan } from '../plan/plan-set.js';
-import { TENANT } from '../plan/set-form.js';
+import { TENANT } from '../plan/views/set-form.js';
 import type { Source } from '../plan/source.js';
 import type { Target } from '../plan/targets.js';
 import { ESTIMATED, plannedExport, type Planned } from './planned-export.js';

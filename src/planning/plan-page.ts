@@ -1,7 +1,7 @@
 /** The page of `plan --html`: what an export would take and what it would leave, before any row leaves. */
 import { counted, size, thousands, time } from '../numbers.js';
 import type { PlannedExport } from './planned-export.js';
-import { loadRegistry } from '../plan/registry.js';
+import { loadRegistry } from '../plan/views/registry.js';
 import { barChart } from '../report/charts.js';
 import { html, page, section, verdictBox, type Html } from '../report/html.js';
 import { stayWords } from '../report/stay-words.js';

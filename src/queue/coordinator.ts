@@ -10,7 +10,7 @@ import type { SegmentMessage, SegmentWorkers } from '../export/segments/segment-
 import type { Assignment } from '../export/segments/worker.js';
 import type { FileStore } from '../files/file-store.js';
 import type { FilesTarget } from '../files/files-target.js';
-import type { UploadTarget } from '../files/upload-target.js';
+import type { UploadTarget } from '../files/upload/upload-target.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';

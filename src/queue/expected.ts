@@ -6,7 +6,7 @@ import { createHmac } from 'node:crypto';
 import type pg from 'pg';
 import { databaseIdentity } from '../export/base/run-identity.js';
 import type { FileStore } from '../files/file-store.js';
-import type { UploadTarget } from '../files/upload-target.js';
+import type { UploadTarget } from '../files/upload/upload-target.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { VERSION } from '../version.js';
 

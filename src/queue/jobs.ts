@@ -6,7 +6,7 @@ import type { Progress } from '../export/segments/row-query.js';
 import type { FinishedPart } from '../export/segments/finished-part.js';
 import type { Segment } from '../export/segments/segment.js';
 import { sendable, type SentError } from '../export/segments/sent-error.js';
-import type { PendingObject } from '../files/export-bucket.js';
+import type { PendingObject } from '../files/upload/export-bucket.js';
 import type { Candidate, Fetched, ObjectInfo } from '../files/file-store.js';
 import { diskError } from '../package/part-file.js';
 

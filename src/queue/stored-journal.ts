@@ -4,7 +4,7 @@
  */
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { PARTS_DIRECTORY } from '../package/part-paths.js';
-import type { ExportBucket } from '../files/export-bucket.js';
+import type { ExportBucket } from '../files/upload/export-bucket.js';
 import { parseLine } from '../package/journal-lines.js';
 import { journalPath } from '../package/journal.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';

@@ -5,7 +5,7 @@ import type PgBoss from 'pg-boss';
 import { asRealmliftError, RealmliftError } from '../errors.js';
 import { WorkerPool } from '../export/segments/worker-pool.js';
 import type { FileStore } from '../files/file-store.js';
-import type { S3Connection } from '../files/s3-client.js';
+import type { S3Connection } from '../files/s3/s3-client.js';
 import { connect, settingsOf } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { mismatch, sourceMarks, versionMismatch, type Expected } from './expected.js';
@@ -189,7 +189,7 @@ class WorkerMachine {
 
   async #workplace({ output, bucket }: Expected): Promise<Workplace> {
     if (bucket === null) return new InSharedDirectory(this.#options.output ?? output);
-    const { ExportBucket } = await import('../files/export-bucket.js');
+    const { ExportBucket } = await import('../files/upload/export-bucket.js');
     return InBucket.open(new ExportBucket({ ...bucket, encryption: bucket.encryption ?? undefined, connection: this.#options.s3 }), this.#options.temporary);
   }
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import type { ExportBucket } from '../files/export-bucket.js';
+import type { ExportBucket } from '../files/upload/export-bucket.js';
 import type { FileStore } from '../files/file-store.js';
 import { keyed, type Expected } from './expected.js';
 import { fetchFrom, type FetchOne } from './fetch-batch.js';

@@ -4,8 +4,8 @@
  * it is refused.
  */
 import { RealmliftError } from '../errors.js';
-import type { Catalog } from '../plan/catalog.js';
-import type { Registry } from '../plan/registry.js';
+import type { Catalog } from '../plan/views/catalog.js';
+import type { Registry } from '../plan/views/registry.js';
 import { REFERENCES, targetOf, type Target } from '../verify/references.js';
 
 /** Tables whose rows have the ids of another table's. */

@@ -17,8 +17,8 @@ import { MANIFEST, readManifest, writeManifest, type ManifestHeader } from '../p
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { PartFile } from '../package/part-file.js';
 import { treeEntries } from '../package/tree-entries.js';
-import type { Catalog } from '../plan/catalog.js';
-import type { Registry } from '../plan/registry.js';
+import type { Catalog } from '../plan/views/catalog.js';
+import type { Registry } from '../plan/views/registry.js';
 import { areaFileCount, ID_MAPS, openWithoutOrphans, rowBytes, type FinishedExport } from '../pipe/finished-export.js';
 import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
 import { placeFile } from '../pipe/place-file.js';

@@ -1,7 +1,7 @@
 /** What is asked of a remapping, and what it needs to know before it begins: from the new server, or from a map of ids. */
 import { EXIT, RealmliftError } from '../errors.js';
-import { loadRegistry, type Registry } from '../plan/registry.js';
-import type { ZulipVersion } from '../plan/zulip-version.js';
+import { loadRegistry, type Registry } from '../plan/views/registry.js';
+import type { ZulipVersion } from '../plan/release/zulip-version.js';
 import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { linesFit } from '../package/migration-status.js';
 import { keyOf } from '../plan/plan-tables.js';
-import type { Registry } from '../plan/registry.js';
+import type { Registry } from '../plan/views/registry.js';
 import { readTop, type ReadableExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../json/row-fields.js';

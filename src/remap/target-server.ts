@@ -1,11 +1,11 @@
 /** What a remapping and the rehearsal of an import must know of the new server, read from its database in one read-only transaction. */
 import type pg from 'pg';
 import { RealmliftError, serverReason } from '../errors.js';
-import { findSchema, readCatalog, type Catalog } from '../plan/catalog.js';
+import { findSchema, readCatalog, type Catalog } from '../plan/views/catalog.js';
 import { findSystemBots } from '../plan/realm.js';
-import type { Registry } from '../plan/registry.js';
+import type { Registry } from '../plan/views/registry.js';
 import { useSchema } from '../plan/search-path.js';
-import { detectZulipVersion, type ZulipVersion } from '../plan/zulip-version.js';
+import { detectZulipVersion, type ZulipVersion } from '../plan/release/zulip-version.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { BEGIN } from '../snapshot/take-snapshot.js';

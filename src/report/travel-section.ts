@@ -1,6 +1,6 @@
 /** What travels to the new server and what stays on the old one: the same in numbers, in a picture and in words. */
 import { counted, size, thousands } from '../numbers.js';
-import { DATA_CLASSES, loadRegistry } from '../plan/registry.js';
+import { DATA_CLASSES, loadRegistry } from '../plan/views/registry.js';
 import { barChart } from './charts.js';
 import { html, section, table, type Html } from './html.js';
 import { moment } from './moment.js';

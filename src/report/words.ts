@@ -1,5 +1,5 @@
 /** What people call what the database calls otherwise. */
-import type { DataClass } from '../plan/registry.js';
+import type { DataClass } from '../plan/views/registry.js';
 
 export const CLASS_NAMES: Readonly<Record<DataClass, string>> & Readonly<Record<string, string>> = {
   public_realm: 'settings, channels and groups', cross_realm: 'shared bots and clients', disjoint_user: 'users and their settings',

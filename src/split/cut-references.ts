@@ -7,8 +7,8 @@ import { runTasks } from '../snapshot/session-pool.js';
 import { RealmliftError } from '../errors.js';
 import { administratorsQuery } from '../export/references/administrators.js';
 import { goneClient } from '../export/references/gone-clients.js';
-import type { Catalog } from '../plan/catalog.js';
-import { quote } from '../plan/compile-view.js';
+import type { Catalog } from '../plan/views/catalog.js';
+import { quote } from '../plan/views/compile-view.js';
 import type { Source } from '../plan/source.js';
 import type { Reference } from './split-columns.js';
 

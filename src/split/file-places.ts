@@ -1,9 +1,9 @@
 /** Where each file of a split goes, with which attributes, and which pictures that Zulip made of it lie beside it. */
 import type pg from 'pg';
-import type { UploadPlace } from '../files/upload-place.js';
+import type { UploadPlace } from '../files/upload/upload-place.js';
 import type { Candidate, FileStore } from '../files/file-store.js';
 import type { FileRecord } from '../files/records.js';
-import { infoOfRecord } from '../files/s3-candidates.js';
+import { infoOfRecord } from '../files/s3/s3-candidates.js';
 import type { FileRules } from '../files/wanted-files.js';
 import { planFile, uploadRows, type FilePlanContext, type PlannedFile } from '../load/file-plan.js';
 import type { Source } from '../plan/source.js';

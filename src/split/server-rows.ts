@@ -3,7 +3,7 @@
  * name, and nobody and nothing else of it; Django's bookkeeping; how far the statistics are counted; and what an export does
  * without since an import makes it anew.
  */
-import { quote } from '../plan/compile-view.js';
+import { quote } from '../plan/views/compile-view.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { SYSTEM_REALM } from '../plan/realm.js';
 import type { Source } from '../plan/source.js';

@@ -7,7 +7,7 @@ import { setMaxListeners } from 'node:events';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
-import type { UploadPlace } from '../files/upload-place.js';
+import type { UploadPlace } from '../files/upload/upload-place.js';
 import { holdsAllUploads, uploadsQuery, wantedRows } from '../export/wanted/wanted-rows.js';
 import { wantedFiles } from '../export/wanted/wanted.js';
 import { Lost, type Candidate, type FileStore } from '../files/file-store.js';

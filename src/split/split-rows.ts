@@ -6,12 +6,12 @@
  * them says server-rows.ts.
  */
 import type pg from 'pg';
-import { quote, type CompiledView } from '../plan/compile-view.js';
+import { quote, type CompiledView } from '../plan/views/compile-view.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { bindMessageIds, bindMessageRange, MESSAGE_RANGE } from '../plan/parameters.js';
 import { messageIdsQuery, messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Source } from '../plan/source.js';
-import { followsRelease } from '../plan/zulip-releases.js';
+import { followsRelease } from '../plan/release/zulip-releases.js';
 import { freshValue, isSecret, neutralValue } from './fresh-values.js';
 import type { SplitColumn, SplitTableShape } from './split-columns.js';
 import { takesAllUploads } from './split-files.js';

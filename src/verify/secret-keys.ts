@@ -3,7 +3,7 @@
  * keep it out. Zulip's own export leaves some in; in an export without our manifest these are notes.
  */
 
-import { looksSecret } from '../plan/secret-names.js';
+import { looksSecret } from '../plan/views/secret-names.js';
 
 /** Secrets whose names do not show it. */
 const SECRET_KEYS: Readonly<Record<string, readonly string[]>> = {

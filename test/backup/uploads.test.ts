@@ -18,7 +18,7 @@ import { refuseTargetWithin, uploadTarget } from '../../src/backup/uploads/open-
 import type { UploadedFile } from '../../src/backup/uploads/upload-source.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { Lost } from '../../src/files/file-store.js';
-import { uploadPlace } from '../../src/files/upload-place.js';
+import { uploadPlace } from '../../src/files/upload/upload-place.js';
 import { s3Error, withFaultyProxy } from '../files/faulty-proxy.js';
 import { BUCKETS, loadObjects, startS3 } from '../testbed/s3-server.js';
 import type { S3Server } from '../testbed/s3-server.js';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { realmliftCommand } from '../../src/cli/commands.js';
-import { packageRoot } from '../../src/plan/registry.js';
+import { packageRoot } from '../../src/plan/views/registry.js';
 
 /** By a name that is not resolved before it is needed: the other tests compile and run where these packages are not installed. */
 async function loaded<T>(name: string): Promise<T> {

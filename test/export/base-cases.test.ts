@@ -8,7 +8,7 @@ import pg from 'pg';
 import t, { type Test } from 'tap';
 import type { BasePlace } from '../../src/export/base/base.js';
 import { openLocalStore } from '../../src/files/local-store.js';
-import { openS3Store } from '../../src/files/s3-store.js';
+import { openS3Store } from '../../src/files/s3/s3-store.js';
 import type { CheckedBefore, CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
 import { verifyExport } from '../../src/verify/verify-export.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';

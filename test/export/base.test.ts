@@ -8,7 +8,7 @@ import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openLocalStore } from '../../src/files/local-store.js';
-import type { Mode } from '../../src/plan/condition.js';
+import type { Mode } from '../../src/plan/views/condition.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { leaveSharedServer, withTestDatabase } from '../testbed/test-database.js';
 import { GROW, query } from './grown-database.js';

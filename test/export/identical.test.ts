@@ -1,7 +1,7 @@
 // What this program exists for: the same export as Zulip's own, out of the same rows and files, in every mode.
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import type { Mode } from '../../src/plan/condition.js';
+import type { Mode } from '../../src/plan/views/condition.js';
 import { readUserList } from '../../src/plan/user-list.js';
 import { compareExports } from '../testbed/compare-export.js';
 import { expectedExport } from '../testbed/expected-export.js';

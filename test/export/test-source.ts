@@ -5,7 +5,7 @@ import { runExport, type ExportOptions } from '../../src/commands/export.js';
 import type { ExportResult, Outcome } from '../../src/export/outcome.js';
 import type { FileStore } from '../../src/files/file-store.js';
 import { openLocalStore } from '../../src/files/local-store.js';
-import { openS3Store } from '../../src/files/s3-store.js';
+import { openS3Store } from '../../src/files/s3/s3-store.js';
 import type { TargetRequest } from '../../src/plan/targets.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';

@@ -9,7 +9,7 @@ import type { Fault, FaultyProxy, Seen } from './faulty-proxy.js';
 import { s3Error, withFaultyProxy } from './faulty-proxy.js';
 import type { Upload } from './pull-fixture.js';
 import { PART, filesBelow, pull, putUploads, upload, withStore } from './pull-fixture.js';
-import type { S3StoreSettings } from '../../src/files/s3-store.js';
+import type { S3StoreSettings } from '../../src/files/s3/s3-store.js';
 
 const SMALL = upload(1, 'small.txt', 3000);
 const EMPTY = upload(2, 'empty.txt', 0);

@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { newS3Client, type S3Connection } from '../../src/files/s3-client.js';
-import { keepTemplates, requestObject } from '../../src/files/s3-object-request.js';
+import { newS3Client, type S3Connection } from '../../src/files/s3/s3-client.js';
+import { keepTemplates, requestObject } from '../../src/files/s3/s3-object-request.js';
 
 const SECRET = 'secret';
 const KEYS = ['2/aa/plain.txt', "2/aa/it's (a) *strange* name!~.txt", '2/aa/日本 + & = % # ? @ : $ , ;.dat', '2/aa/\u{1F680}'];

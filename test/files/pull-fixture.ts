@@ -8,8 +8,8 @@ import type { FileDone, FileEvent, FilesResult } from '../../src/files/file-even
 import type { FileStore } from '../../src/files/file-store.js';
 import { pullFiles } from '../../src/files/pull-files.js';
 import type { PullOptions } from '../../src/files/pull-files.js';
-import type { S3StoreSettings } from '../../src/files/s3-store.js';
-import { openS3Store } from '../../src/files/s3-store.js';
+import type { S3StoreSettings } from '../../src/files/s3/s3-store.js';
+import { openS3Store } from '../../src/files/s3/s3-store.js';
 import { AREAS, type WantedFiles, type WantedUpload } from '../../src/files/wanted-files.js';
 import { BUCKETS } from '../testbed/s3-server.js';
 import { each } from './wanted-rows.js';

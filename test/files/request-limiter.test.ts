@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
-import { RequestLimiter } from '../../src/files/request-limiter.js';
+import { RequestLimiter } from '../../src/files/s3/request-limiter.js';
 
 /** How many of `count` requests that never end are let through. */
 async function admitted(limiter: RequestLimiter, count: number): Promise<number> {

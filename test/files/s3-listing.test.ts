@@ -2,8 +2,8 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
 import { byBytes } from '../../src/files/records.js';
-import { S3Access } from '../../src/files/s3-client.js';
-import { listObjects } from '../../src/files/s3-listing.js';
+import { S3Access } from '../../src/files/s3/s3-client.js';
+import { listObjects } from '../../src/files/s3/s3-listing.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
 import { withFaultyProxy } from './faulty-proxy.js';
 

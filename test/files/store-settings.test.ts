@@ -6,9 +6,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { RealmliftError } from '../../src/errors.js';
-import { openS3Store } from '../../src/files/s3-store.js';
-import { s3Settings } from '../../src/files/s3-settings.js';
-import type { S3StoreSettings } from '../../src/files/s3-store.js';
+import { openS3Store } from '../../src/files/s3/s3-store.js';
+import { s3Settings } from '../../src/files/s3/s3-settings.js';
+import type { S3StoreSettings } from '../../src/files/s3/s3-store.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
 import { s3Error, withFaultyProxy } from './faulty-proxy.js';
 

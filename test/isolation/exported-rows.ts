@@ -5,7 +5,7 @@
  * costs PostgreSQL a tenth (planning is nearly all of it on a small server). whole-export.test.ts runs the queries as they are.
  */
 import type pg from 'pg';
-import { quote, type CompiledRegistry, type CompiledView } from '../../src/plan/compile-view.js';
+import { quote, type CompiledRegistry, type CompiledView } from '../../src/plan/views/compile-view.js';
 import { inline } from '../../src/plan/parameters.js';
 import { planExport, type ExportPlan, type ExportRequest } from '../../src/plan/plan-export.js';
 import type { Source } from '../../src/plan/source.js';

@@ -1,5 +1,5 @@
 /** One random server, exported in every mode and held against the oracle. */
-import type { Mode } from '../../src/plan/condition.js';
+import type { Mode } from '../../src/plan/views/condition.js';
 import { findBotGroups, findSystemBots, type Realm } from '../../src/plan/realm.js';
 import { readSource, type Source } from '../../src/plan/source.js';
 import { differences } from './differences.js';

@@ -1,11 +1,11 @@
 /** What the views of a set select for one of its realms, held against what the views of that realm alone select. */
 import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
-import type { CompiledView } from '../../src/plan/compile-view.js';
+import type { CompiledView } from '../../src/plan/views/compile-view.js';
 import { inline } from '../../src/plan/parameters.js';
 import { canJoinSet, planSet } from '../../src/plan/plan-set.js';
 import { listRealms } from '../../src/plan/realm.js';
-import { TENANT } from '../../src/plan/set-form.js';
+import { TENANT } from '../../src/plan/views/set-form.js';
 import type { Source } from '../../src/plan/source.js';
 import { FREE_CHOICE, rowsOfViews, type Exported } from './exported-rows.js';
 import type { Row } from './server-rows.js';

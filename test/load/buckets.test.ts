@@ -5,7 +5,7 @@ import t from 'tap';
 import { loadExport } from '../../src/commands/load.js';
 import type { LoadRequest } from '../../src/load/load-request.js';
 import { exportFrom, only, type TestSource } from '../export/test-source.js';
-import { openS3Store } from '../../src/files/s3-store.js';
+import { openS3Store } from '../../src/files/s3/s3-store.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { change, withClient } from '../testbed/database-client.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { migrationLines } from '../../src/package/migration-graph.js';
-import type { MigrationKey, MigrationLists } from '../../src/plan/python-migration.js';
+import type { MigrationKey, MigrationLists } from '../../src/plan/release/python-migration.js';
 
 type File = Partial<Record<keyof MigrationLists, readonly MigrationKey[]>>;
 

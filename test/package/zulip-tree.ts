@@ -4,7 +4,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { AppliedMigration } from '../../src/plan/applied-migrations.js';
+import type { AppliedMigration } from '../../src/plan/release/applied-migrations.js';
 
 type Lines = Readonly<Record<string, readonly string[]>>;
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { loadRegistry } from '../../src/plan/registry.js';
+import { loadRegistry } from '../../src/plan/views/registry.js';
 import { writeNdjson } from '../../src/pipe/ndjson.js';
 import { pointsForward } from '../../src/pipe/table-order.js';
 import { withTestDatabase } from '../testbed/test-database.js';

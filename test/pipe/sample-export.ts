@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { runExport } from '../../src/commands/export.js';
 import { openLocalStore } from '../../src/files/local-store.js';
-import type { Mode } from '../../src/plan/condition.js';
+import type { Mode } from '../../src/plan/views/condition.js';
 import type { UserEntry } from '../../src/plan/user-list.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';

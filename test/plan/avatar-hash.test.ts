@@ -2,7 +2,7 @@ import { buffer } from 'node:stream/consumers';
 import pg from 'pg';
 import t from 'tap';
 import { avatarHash } from '../../src/plan/avatar-hash.js';
-import { detectZulipVersion } from '../../src/plan/zulip-version.js';
+import { detectZulipVersion } from '../../src/plan/release/zulip-version.js';
 import { readArchive } from '../testbed/tar-archive.js';
 import { AVATAR_SALT, testData, type Dataset } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { checkView, type ViewRules } from '../../src/plan/check-view.js';
+import { checkView, type ViewRules } from '../../src/plan/views/check-view.js';
 
 const RULES: ViewRules = {
   tables: new Set(['zerver_realm', 'zerver_stream', 'zerver_userprofile', 'zerver_message', 'zerver_subscription', 'zerver_recipient', 'zerver_client', 'zerver_usermessage']),

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readMigrationLists } from '../../src/plan/python-migration.js';
+import { readMigrationLists } from '../../src/plan/release/python-migration.js';
 
 t.test('the three lists of class Migration are read', (t) => {
   t.strictSame(readMigrationLists(`

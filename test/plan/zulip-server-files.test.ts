@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import t from 'tap';
-import { avatarSalt, serverMigrations, serverVersion } from '../../src/plan/zulip-server-files.js';
+import { avatarSalt, serverMigrations, serverVersion } from '../../src/plan/release/zulip-server-files.js';
 
 const SALT = '4b7ac520072a131d20696d2908d75637218edff82dbf6d8a1eecdf4f2af163c2';
 

@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { AppliedMigration } from '../../src/plan/applied-migrations.js';
-import { detectZulipVersion, zulipVersion } from '../../src/plan/zulip-version.js';
+import type { AppliedMigration } from '../../src/plan/release/applied-migrations.js';
+import { detectZulipVersion, zulipVersion } from '../../src/plan/release/zulip-version.js';
 import { withClient } from '../testbed/database-client.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 

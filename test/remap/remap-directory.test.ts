@@ -6,7 +6,7 @@ import t from 'tap';
 import { SIDE_FILES } from '../../src/package/side-files.js';
 import { takeOutputDirectory } from '../../src/package/output-directory.js';
 import { journalPath } from '../../src/package/journal.js';
-import { loadRegistry } from '../../src/plan/registry.js';
+import { loadRegistry } from '../../src/plan/views/registry.js';
 import { RecordedMaps } from '../../src/remap/recorded-maps.js';
 import { remapExport } from '../../src/remap/remap-export.js';
 import type { RemapRequest } from '../../src/remap/remap-request.js';

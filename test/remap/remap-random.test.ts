@@ -10,7 +10,7 @@ import t from 'tap';
 import { aboveBase, type Assignment } from '../../src/remap/assignment.js';
 import { RecordedMaps } from '../../src/remap/recorded-maps.js';
 import { remapExport, type RemapOptions } from '../../src/remap/remap-export.js';
-import { loadRegistry } from '../../src/plan/registry.js';
+import { loadRegistry } from '../../src/plan/views/registry.js';
 import { avatarHash } from '../../src/plan/avatar-hash.js';
 import { writeSynthetic, type Row, type SyntheticExport, type Tables } from '../pipe/synthetic-export.js';
 

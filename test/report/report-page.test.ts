@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { isPlanned } from '../../src/cli/story/plan-table.js';
 import { planReport } from '../../src/commands/plan.js';
-import { loadRegistry } from '../../src/plan/registry.js';
+import { loadRegistry } from '../../src/plan/views/registry.js';
 import { indexPage } from '../../src/report/index-page.js';
 import { planPage } from '../../src/planning/plan-page.js';
 import { STAY_WORDS, stayWords } from '../../src/report/stay-words.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CreateBucketCommand, HeadObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
 import t from 'tap';
 import { openLocalStore } from '../../src/files/local-store.js';
-import { openS3Store } from '../../src/files/s3-store.js';
+import { openS3Store } from '../../src/files/s3/s3-store.js';
 import { NEEDS_PG_DUMP } from '../backup/test-backup.js';
 import { realmlift, type Ended } from '../cli/command-line.js';
 import { exportRealm, type TestSource } from '../export/test-source.js';

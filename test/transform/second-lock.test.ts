@@ -1,10 +1,10 @@
 // If a view were wrong and a secret crossed the connection, the transform would still not write it.
 import pg from 'pg';
 import t from 'tap';
-import { readCatalog } from '../../src/plan/catalog.js';
-import { compileRegistry } from '../../src/plan/compile-view.js';
+import { readCatalog } from '../../src/plan/views/catalog.js';
+import { compileRegistry } from '../../src/plan/views/compile-view.js';
 import { planTables } from '../../src/plan/plan-tables.js';
-import { loadRegistry } from '../../src/plan/registry.js';
+import { loadRegistry } from '../../src/plan/views/registry.js';
 import { CopyToJson } from '../../src/transform/copy-to-json.js';
 import type { OutputColumn } from '../../src/transform/output-column.js';
 import { withTestDatabase } from '../testbed/test-database.js';

@@ -1,6 +1,6 @@
 /** Changes that a coming Zulip release might make to the schema, at random, as SQL. */
 import fc from 'fast-check';
-import type { Catalog } from '../../src/plan/catalog.js';
+import type { Catalog } from '../../src/plan/views/catalog.js';
 
 export type Alteration =
   | { readonly kind: 'add column'; readonly table: string; readonly column: string; readonly type: string; readonly value: string }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { Test } from 'tap';
-import type { Mode } from '../../src/plan/condition.js';
+import type { Mode } from '../../src/plan/views/condition.js';
 import type { Row, Tables } from '../isolation/server-rows.js';
 import { exportOne, exportOptions, readTables } from '../isolation/whole-export.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';

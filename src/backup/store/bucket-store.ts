@@ -7,10 +7,10 @@ import { Upload } from '@aws-sdk/lib-storage';
 import { Readable } from 'node:stream';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { Lost } from '../../files/file-store.js';
-import { S3Access, newS3Client } from '../../files/s3-client.js';
-import { BadResponse, credentialsRefused, meaningOf, particulars } from '../../files/s3-fault.js';
-import { Turns, listObjects } from '../../files/s3-listing.js';
-import { s3Settings } from '../../files/s3-settings.js';
+import { S3Access, newS3Client } from '../../files/s3/s3-client.js';
+import { BadResponse, credentialsRefused, meaningOf, particulars } from '../../files/s3/s3-fault.js';
+import { Turns, listObjects } from '../../files/s3/s3-listing.js';
+import { s3Settings } from '../../files/s3/s3-settings.js';
 import type { BackupStore } from './backup-store.js';
 
 /** Bytes of one part of an upload. S3 allows 10,000 of them, so an object may have 78 GiB. */

@@ -5,9 +5,9 @@ import { Upload } from '@aws-sdk/lib-storage';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { RealmliftError } from '../../errors.js';
-import { newS3Client } from '../../files/s3-client.js';
-import type { S3Connection } from '../../files/s3-client.js';
-import { credentialsRefused, meaningOf, particulars } from '../../files/s3-fault.js';
+import { newS3Client } from '../../files/s3/s3-client.js';
+import type { S3Connection } from '../../files/s3/s3-client.js';
+import { credentialsRefused, meaningOf, particulars } from '../../files/s3/s3-fault.js';
 import type { ArchivedFile } from './upload-archive.js';
 import type { UploadTarget } from './upload-target.js';
 

@@ -4,9 +4,9 @@ import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import { buffer } from 'node:stream/consumers';
 import type { Readable } from 'node:stream';
 import { Lost } from '../../files/file-store.js';
-import type { S3Access } from '../../files/s3-client.js';
-import { BadResponse, meaningOf } from '../../files/s3-fault.js';
-import { listObjects } from '../../files/s3-listing.js';
+import type { S3Access } from '../../files/s3/s3-client.js';
+import { BadResponse, meaningOf } from '../../files/s3/s3-fault.js';
+import { listObjects } from '../../files/s3/s3-listing.js';
 import type { ObjectAttributes, OnLostUpload, UploadContent, UploadSource, UploadedFile } from './upload-source.js';
 
 /** Bytes asked for at a time: a request that fails is repeated as a whole, and held in memory until it has come. */

@@ -1,5 +1,5 @@
 /** How many uploaded files there are, counted beside other work: so that progress can be told, and for nothing else. */
-import type { UploadPlace } from '../../files/upload-place.js';
+import type { UploadPlace } from '../../files/upload/upload-place.js';
 import { withUploadSource } from './open-uploads.js';
 
 /** What cannot be listed here is told where it is read. */

@@ -1,7 +1,7 @@
 /** The files of a place: opened to be read, or to be restored into. For buckets alone the AWS SDK is loaded. */
 import { relative } from 'node:path';
 import { EXIT, RealmliftError } from '../../errors.js';
-import type { UploadPlace } from '../../files/upload-place.js';
+import type { UploadPlace } from '../../files/upload/upload-place.js';
 import { DirectoryTarget } from './directory-target.js';
 import { DirectoryUploads } from './directory-uploads.js';
 import type { UploadSource } from './upload-source.js';
@@ -24,7 +24,7 @@ export function refuseTargetWithin(place: UploadPlace, to: string): void {
 /** Runs `work` with all files of the place. */
 export async function withUploadSource<T>(place: UploadPlace, work: (source: UploadSource) => Promise<T>): Promise<T> {
   if (place.kind === 'directory') return work(await DirectoryUploads.open(place.directory));
-  const [{ S3Access }, { BucketUploads }] = await Promise.all([import('../../files/s3-client.js'), import('./bucket-uploads.js')]);
+  const [{ S3Access }, { BucketUploads }] = await Promise.all([import('../../files/s3/s3-client.js'), import('./bucket-uploads.js')]);
   const access = new S3Access(place.connection);
   try {
     return await work(new BucketUploads(access, place, new AbortController().signal));

@@ -4,7 +4,7 @@ import { EXIT, RealmliftError } from '../../errors.js';
 import type { FileStore } from '../../files/file-store.js';
 import { openLocalStore, type CopyMode } from '../../files/local-store.js';
 import type { OrphanChoice } from '../../files/pull-files.js';
-import { s3Settings } from '../../files/s3-settings.js';
+import { s3Settings } from '../../files/s3/s3-settings.js';
 import { byteSize } from './byte-size.js';
 import { wholeNumber } from './whole-number.js';
 
@@ -49,7 +49,7 @@ export function filesStore(options: FilesOptions, env: NodeJS.ProcessEnv): () =>
   const connection = s3Settings(env);
   return async () => {
     // The SDK takes 0.2 s to load: only who needs it waits.
-    const { openS3Store } = await import('../../files/s3-store.js');
+    const { openS3Store } = await import('../../files/s3/s3-store.js');
     return openS3Store({
       ...connection, uploadsBucket, avatarsBucket, etags: options.opaqueEtags === true ? 'opaque' : 'md5',
       jobs: options.fileJobs, partSize: options.partSize, timeout: options.fileTimeout, caFile: options.caFile,

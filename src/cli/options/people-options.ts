@@ -1,6 +1,6 @@
 /** Whose data travel: options that `export` and `split` share, and how they become the call's. */
 import { Option, type Command } from 'commander';
-import type { Mode } from '../../plan/condition.js';
+import type { Mode } from '../../plan/views/condition.js';
 import { readUserList, type UserEntry } from '../../plan/user-list.js';
 import { isGiven, refuseContradictions } from './contradictions.js';
 import { wholeNumber } from './whole-number.js';

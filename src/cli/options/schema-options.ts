@@ -1,6 +1,6 @@
 /** Options for what the schema does not tell: which columns are secrets, and of which version the server is. */
 import type { Command } from 'commander';
-import type { Decisions } from '../../plan/compile-view.js';
+import type { Decisions } from '../../plan/views/compile-view.js';
 import { collect } from './collect.js';
 
 export interface ColumnOptions {

@@ -5,7 +5,7 @@ import type { AreaTally } from '../../files/file-events.js';
 import { AREAS } from '../../files/wanted-files.js';
 import { counted, size, thousands, time } from '../../numbers.js';
 import { painter } from './colour.js';
-import { DATA_CLASSES } from '../../plan/registry.js';
+import { DATA_CLASSES } from '../../plan/views/registry.js';
 import { AREA_NAMES, CLASS_NAMES } from '../../report/words.js';
 
 export function summary(result: ExportResult, seconds: number): string {

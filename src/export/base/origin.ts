@@ -4,13 +4,13 @@
  * at the end the SHA-256 of the manifest that they belong to.
  */
 import type pg from 'pg';
-import { withSelections, type CompiledView } from '../../plan/compile-view.js';
+import { withSelections, type CompiledView } from '../../plan/views/compile-view.js';
 import { inline, MESSAGE_RANGE } from '../../plan/parameters.js';
 import type { ExportPlan } from '../../plan/plan-export.js';
 import type { Source } from '../../plan/source.js';
 import { setQuery, type SetPlan } from '../../plan/plan-set.js';
-import { TENANT } from '../../plan/set-form.js';
-import { versionForm } from '../../plan/version-form.js';
+import { TENANT } from '../../plan/views/set-form.js';
+import { versionForm } from '../../plan/views/version-form.js';
 import type { Snapshot } from '../../snapshot/snapshot.js';
 import { factsWithChildren, type TableFact } from '../../snapshot/table-facts.js';
 import type { RunIdentity } from './run-identity.js';

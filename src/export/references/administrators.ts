@@ -1,7 +1,7 @@
 /** The system group of each realm's administrators, who take the place of a group that a setting must name and that is gone. */
 import type pg from 'pg';
-import type { Catalog } from '../../plan/catalog.js';
-import { quote } from '../../plan/compile-view.js';
+import type { Catalog } from '../../plan/views/catalog.js';
+import { quote } from '../../plan/views/compile-view.js';
 
 /** Its names: since Zulip 8, and before. */
 const NAMES = ['role:administrators', '@role:administrators'];

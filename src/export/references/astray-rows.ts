@@ -3,10 +3,10 @@
  * them, since whose they are cannot be told, and without a word they would be missed by nobody. The ledger of a full export names them.
  * Databases that have their foreign keys have none, and are not asked.
  */
-import { quote, type CompiledRegistry, type CompiledView } from '../../plan/compile-view.js';
-import { INTEGERS } from '../../plan/needed-columns.js';
+import { quote, type CompiledRegistry, type CompiledView } from '../../plan/views/compile-view.js';
+import { INTEGERS } from '../../plan/views/needed-columns.js';
 import type { PlannedTable } from '../../plan/plan-tables.js';
-import { TENANT } from '../../plan/set-form.js';
+import { TENANT } from '../../plan/views/set-form.js';
 import type { Source } from '../../plan/source.js';
 import { targetOf, type Target } from '../../verify/references.js';
 import { keyOfColumn } from './dangling-references.js';

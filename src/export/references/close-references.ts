@@ -6,13 +6,13 @@
  */
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../../errors.js';
-import { quote, type CompiledRegistry, type CompiledView } from '../../plan/compile-view.js';
+import { quote, type CompiledRegistry, type CompiledView } from '../../plan/views/compile-view.js';
 import type { ExportPlan } from '../../plan/plan-export.js';
 import type { SetPlan } from '../../plan/plan-set.js';
 import { SYSTEM_REALM } from '../../plan/realm.js';
-import { TENANT } from '../../plan/set-form.js';
+import { TENANT } from '../../plan/views/set-form.js';
 import type { Source } from '../../plan/source.js';
-import type { ViewFile } from '../../plan/view-file.js';
+import type { ViewFile } from '../../plan/views/view-file.js';
 import type { ExportKind } from '../../verify/export-context.js';
 import { REQUIRED, TARGET_TABLES } from '../../verify/references.js';
 import { administratorsOf } from './administrators.js';

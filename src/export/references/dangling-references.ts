@@ -4,11 +4,11 @@
  * point to, and attachments, whose rows the files stage follows.
  */
 import type pg from 'pg';
-import { quote, withSelections, type CompiledRegistry, type CompiledView } from '../../plan/compile-view.js';
-import { INTEGERS } from '../../plan/needed-columns.js';
+import { quote, withSelections, type CompiledRegistry, type CompiledView } from '../../plan/views/compile-view.js';
+import { INTEGERS } from '../../plan/views/needed-columns.js';
 import { inline, type Parameters } from '../../plan/parameters.js';
 import type { PlannedTable } from '../../plan/plan-tables.js';
-import { TENANT } from '../../plan/set-form.js';
+import { TENANT } from '../../plan/views/set-form.js';
 import type { Source } from '../../plan/source.js';
 import { openSeverity, type ExportKind, type HeldTarget } from '../../verify/export-context.js';
 import { isListOfIds, OWN_RECIPIENT, TARGET_TABLES, targetOf } from '../../verify/references.js';

@@ -2,8 +2,8 @@
  * Clients that messages were sent with and that are gone, where an old database has lost the foreign key. A message must name a
  * client at the import, and is not lost for the name of a program: a client called after the number takes its place, and the ledger tells.
  */
-import { quote, type CompiledRegistry } from '../../plan/compile-view.js';
-import { TENANT } from '../../plan/set-form.js';
+import { quote, type CompiledRegistry } from '../../plan/views/compile-view.js';
+import { TENANT } from '../../plan/views/set-form.js';
 
 /** The view of the ledger that names them, like zerver_client asked once the messages have been copied. */
 export const GONE_CLIENTS = 'gone_client';

@@ -5,7 +5,7 @@
  */
 import type pg from 'pg';
 import { copyError } from '../../copy/copy-error.js';
-import { VERSION_COLUMN } from '../../plan/version-form.js';
+import { VERSION_COLUMN } from '../../plan/views/version-form.js';
 import { digestOfIds, messageRange, type BasePart, type MessageFile } from './message-segment.js';
 import type { VersionQueries } from '../base/origin.js';
 

@@ -1,7 +1,7 @@
 /** Deals the rows of one COPY out to the targets of a set, or to their messages files, while they stream. */
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
-import { TENANT } from '../../plan/set-form.js';
+import { TENANT } from '../../plan/views/set-form.js';
 import type { DealtSink } from '../../transform/row-sinks.js';
 import { copyEncoded, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
 import type { SpoolSeries } from '../spools/spool-series.js';

@@ -11,7 +11,7 @@ import type { MigrationStatusResult } from '../../package/migration-status.js';
 import { takeOutputDirectory, type Leftovers, type OutputDirectory } from '../../package/output-directory.js';
 import { ownerFile } from '../../package/run-lock.js';
 import { withWorkspace } from '../../package/workspace.js';
-import type { CompiledView, Decisions } from '../../plan/compile-view.js';
+import type { CompiledView, Decisions } from '../../plan/views/compile-view.js';
 import { planExport, type ExportPlan } from '../../plan/plan-export.js';
 import { planSet } from '../../plan/plan-set.js';
 import type { Realm } from '../../plan/realm.js';

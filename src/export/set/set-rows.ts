@@ -5,9 +5,9 @@
  * A row that JSON cannot hold, or that the server cannot send, is the fault of its realm alone: the table is copied again without it.
  */
 import { RealmliftError } from '../../errors.js';
-import type { CompiledView } from '../../plan/compile-view.js';
+import type { CompiledView } from '../../plan/views/compile-view.js';
 import { setQuery, type FoundParameters, type SetPlan } from '../../plan/plan-set.js';
-import { TENANT } from '../../plan/set-form.js';
+import { TENANT } from '../../plan/views/set-form.js';
 import { RowFault, type DealtQuery } from '../segments/dealer.js';
 import type { TargetEvent } from '../events.js';
 import { openSeverity } from '../../verify/export-context.js';

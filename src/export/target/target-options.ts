@@ -2,8 +2,8 @@
 import type { OrphanChoice } from '../../files/pull-files.js';
 import { NONE } from '../../package/manifest.js';
 import type { TarArchive } from '../../package/tarball.js';
-import type { Decisions } from '../../plan/compile-view.js';
-import type { Mode } from '../../plan/condition.js';
+import type { Decisions } from '../../plan/views/compile-view.js';
+import type { Mode } from '../../plan/views/condition.js';
 import type { Target } from '../../plan/targets.js';
 import type { PreparedRemap } from '../../remap/remap-request.js';
 import type { Place } from '../../report/place.js';

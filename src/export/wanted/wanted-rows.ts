@@ -2,8 +2,8 @@
 import type pg from 'pg';
 import { Lost } from '../../files/file-store.js';
 import type { WantedEmoji, WantedUpload } from '../../files/wanted-files.js';
-import { withSelections, type CompiledView } from '../../plan/compile-view.js';
-import { followsRule } from '../../plan/file-rules.js';
+import { withSelections, type CompiledView } from '../../plan/views/compile-view.js';
+import { followsRule } from '../../plan/release/file-rules.js';
 import { inline } from '../../plan/parameters.js';
 import type { ExportPlan } from '../../plan/plan-export.js';
 import type { Source } from '../../plan/source.js';

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { FileSkipped } from '../../files/file-events.js';
 import { AREAS, type Area, type WantedAvatar, type WantedFiles } from '../../files/wanted-files.js';
 import { avatarHash } from '../../plan/avatar-hash.js';
-import { followsRule, type FileRule } from '../../plan/file-rules.js';
+import { followsRule, type FileRule } from '../../plan/release/file-rules.js';
 import type { ExportPlan } from '../../plan/plan-export.js';
 import type { Source } from '../../plan/source.js';
 import type { WantedRows } from './wanted-rows.js';

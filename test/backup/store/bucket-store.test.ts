@@ -12,7 +12,7 @@ import { readWhole, writeWhole } from '../../../src/backup/store/backup-store.js
 import { openStore } from '../../../src/backup/store/open-store.js';
 import { uploadTarget } from '../../../src/backup/uploads/open-uploads.js';
 import { verifyBackup } from '../../../src/backup/verify-backup.js';
-import { uploadPlace } from '../../../src/files/upload-place.js';
+import { uploadPlace } from '../../../src/files/upload/upload-place.js';
 import { startS3 } from '../../testbed/s3-server.js';
 import type { S3Server } from '../../testbed/s3-server.js';
 import { withEmptyDatabase } from '../../testbed/test-database.js';

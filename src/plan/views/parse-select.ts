@@ -14,8 +14,8 @@ import type { Node } from './sql-tree.js';
 type Trees = Record<string, Node[]>;
 
 /** Beside the built modules. Of the package's 89 MB its build for PostgreSQL alone is needed, 0.3 MB. */
-const BUILT = fileURLToPath(new URL('../sql-trees.json', import.meta.url));
-const PARSER = fileURLToPath(new URL('../node-sql-parser-postgresql.cjs', import.meta.url));
+const BUILT = fileURLToPath(new URL('../../sql-trees.json', import.meta.url));
+const PARSER = fileURLToPath(new URL('../../node-sql-parser-postgresql.cjs', import.meta.url));
 
 let trees: Trees | undefined;
 

@@ -10,14 +10,14 @@ import type { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { RealmliftError } from '../errors.js';
-import { RUN_DIRECTORY } from '../package/output-directory.js';
-import { Lost, type StoredFile } from './file-store.js';
-import { inOrder } from './ordered-pool.js';
-import { checkBucket } from './s3-bucket-check.js';
-import { S3Access, describeServer, newS3Client } from './s3-client.js';
-import { listObjects } from './s3-listing.js';
-import { sortedWalk } from './sorted-walk.js';
+import { RealmliftError } from '../../errors.js';
+import { RUN_DIRECTORY } from '../../package/output-directory.js';
+import { Lost, type StoredFile } from '../file-store.js';
+import { inOrder } from '../ordered-pool.js';
+import { checkBucket } from '../s3/s3-bucket-check.js';
+import { S3Access, describeServer, newS3Client } from '../s3/s3-client.js';
+import { listObjects } from '../s3/s3-listing.js';
+import { sortedWalk } from '../sorted-walk.js';
 import { common, encryptionOf, failed, keyOf, partSizeFor, USE, type UploadTarget } from './upload-target.js';
 
 /** What has been stored since the last time: bytes, and objects that are whole. */

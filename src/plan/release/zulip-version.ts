@@ -8,7 +8,7 @@
  * The number that counts is therefore the one up to which the tree is complete.
  */
 import type pg from 'pg';
-import { EXIT, RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 import { appliedMigrations, coveredNumbers, newestNumber, type AppliedMigration } from './applied-migrations.js';
 import { KNOWN_RELEASES, KNOWN_TREES, majorOfMigration, majorVersion, type MajorVersion } from './zulip-releases.js';
 

@@ -3,7 +3,7 @@
  * Everything that depends on the Zulip version starts here.
  */
 import type pg from 'pg';
-import { EXIT, RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 
 export interface CatalogColumn {
   readonly name: string;

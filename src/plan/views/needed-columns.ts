@@ -2,7 +2,7 @@
  * What the plan and the view files name must be there, and ids must be whole numbers: a schema that differs in that is refused
  * before any row is read, by the name of what is missing. Columns that nobody names come and go freely.
  */
-import { EXIT, RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 import type { Catalog } from './catalog.js';
 
 /** Named by the plan, the export and the files stage themselves, beside the view files. */

@@ -4,7 +4,7 @@
  * and binds its rows to the exported realm. It may say `alias.*` in its first select list: the compiler expands that to the
  * columns that may travel.
  */
-import { EXIT, RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 import { parseSelect } from './parse-select.js';
 import { aliasOf, branches, columnName, functionName, qualifierOf, sources, walk, type Node } from './sql-tree.js';
 import { unboundSource } from './tenant-predicate.js';

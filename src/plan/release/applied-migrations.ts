@@ -3,7 +3,7 @@
  * server's version that the database itself makes, so both the detected version and migration_status.json start here.
  */
 import type pg from 'pg';
-import { EXIT, RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 
 export interface AppliedMigration {
   /** Django's app label, e.g. `zerver`. */

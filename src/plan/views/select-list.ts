@@ -1,5 +1,5 @@
 /** Takes a view file's SELECT apart: its select list and the rest. View files are ours, so a scanner for their form is enough. */
-import { RealmliftError } from '../errors.js';
+import { RealmliftError } from '../../errors.js';
 
 export type SelectItem =
   | { readonly kind: 'star'; readonly alias: string }

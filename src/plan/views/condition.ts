@@ -9,9 +9,9 @@
  *   copied messages                            the same, and the ids of their messages are known (:message_ids)
  *   release >= NAME, release < NAME            the server follows the rules of that release, or of an older one (zulip-releases.ts)
  */
-import { RealmliftError } from '../errors.js';
+import { RealmliftError } from '../../errors.js';
 import type { Catalog } from './catalog.js';
-import { followsRelease, rulesFrom } from './zulip-releases.js';
+import { followsRelease, rulesFrom } from '../release/zulip-releases.js';
 
 export const MODES = ['full', 'consent', 'public', 'user'] as const;
 export type Mode = (typeof MODES)[number];

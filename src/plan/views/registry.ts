@@ -4,9 +4,9 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { RealmliftError } from '../errors.js';
+import { RealmliftError } from '../../errors.js';
 import { hold, type Circumstances, type Condition } from './condition.js';
-import { migrationOf } from './zulip-releases.js';
+import { migrationOf } from '../release/zulip-releases.js';
 import { parseViewFile, type NamedSelect, type ViewFile } from './view-file.js';
 
 /** Folders of sql/ in processing order: later ones refer to earlier ones. */

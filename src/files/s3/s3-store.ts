@@ -1,15 +1,15 @@
 /** Files in S3: one bucket of uploads, and one of avatars, which also holds emoji, icons and logos. */
 import { isDeepStrictEqual } from 'node:util';
-import { RealmliftError } from '../errors.js';
-import type { Candidate, CopySource, Fetched, FetchedOnce, FileStore, ObjectInfo, S3Account, StoredFile, Taken } from './file-store.js';
-import type { FileRecord } from './records.js';
+import { RealmliftError } from '../../errors.js';
+import type { Candidate, CopySource, Fetched, FetchedOnce, FileStore, ObjectInfo, S3Account, StoredFile, Taken } from '../file-store.js';
+import type { FileRecord } from '../records.js';
 import { checkBucket } from './s3-bucket-check.js';
 import { infoOfRecord, s3Candidates } from './s3-candidates.js';
 import type { S3Connection } from './s3-client.js';
 import { S3Access, describeServer } from './s3-client.js';
 import { download, lookAt } from './s3-download.js';
 import { listObjects, withListing } from './s3-listing.js';
-import type { Area, WantedFiles } from './wanted-files.js';
+import type { Area, WantedFiles } from '../wanted-files.js';
 
 export interface S3StoreSettings extends S3Connection {
   /** Zulip's S3_AUTH_UPLOADS_BUCKET. */

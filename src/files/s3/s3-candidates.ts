@@ -3,12 +3,12 @@
  * do: go on where an object's metadata is missing, of another system, or at odds with the database.
  * Keys: `PATH_ID` in the uploads bucket; `R/HASH[.original]`, `R/emoji/images/NAME[.original]`, `R/realm/*` in the other.
  */
-import type { OwnerSource } from './file-events.js';
-import { Lost } from './file-store.js';
-import type { Candidate, ObjectInfo, StoredFile, Verdict } from './file-store.js';
-import { byBytes, ownerRecord } from './records.js';
-import type { FileRecord } from './records.js';
-import type { Area, WantedAvatar, WantedFiles } from './wanted-files.js';
+import type { OwnerSource } from '../file-events.js';
+import { Lost } from '../file-store.js';
+import type { Candidate, ObjectInfo, StoredFile, Verdict } from '../file-store.js';
+import { byBytes, ownerRecord } from '../records.js';
+import type { FileRecord } from '../records.js';
+import type { Area, WantedAvatar, WantedFiles } from '../wanted-files.js';
 
 /** Lists the avatars bucket below a prefix; `directOnly` without what lies below a further `/`. */
 export type ListAvatarsBucket = (prefix: string, directOnly: boolean) => AsyncIterable<StoredFile>;

@@ -2,7 +2,7 @@
  * From a view file to the text that PostgreSQL runs: the SELECT that fits the circumstances, `alias.*` expanded to the columns of
  * the live schema that may travel, and the selections it reads put in front as CTEs.
  */
-import { RealmliftError } from '../errors.js';
+import { RealmliftError } from '../../errors.js';
 import type { Catalog } from './catalog.js';
 import { checkView, type ViewRules } from './check-view.js';
 import { describe, hold, type Circumstances } from './condition.js';

@@ -1,6 +1,6 @@
 /** Says before the work starts, and in one line, why a bucket cannot be used. */
-import { RealmliftError } from '../errors.js';
-import { Lost } from './file-store.js';
+import { RealmliftError } from '../../errors.js';
+import { Lost } from '../file-store.js';
 import type { S3Access } from './s3-client.js';
 import { credentialsRefused, particulars } from './s3-fault.js';
 import { listPage } from './s3-send.js';

@@ -11,9 +11,9 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { HeadObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
-import { digestOf } from '../package/part-file.js';
-import { Lost } from './file-store.js';
-import type { Fetched, ObjectInfo, Verdict } from './file-store.js';
+import { digestOf } from '../../package/part-file.js';
+import { Lost } from '../file-store.js';
+import type { Fetched, ObjectInfo, Verdict } from '../file-store.js';
 import type { Integrity } from './object-checksum.js';
 import { contentCheck } from './object-checksum.js';
 import type { PartedObject } from './part-ledger.js';
@@ -21,7 +21,7 @@ import { PartCrc, PartLedger, rangeOf } from './part-ledger.js';
 import type { S3Access } from './s3-client.js';
 import { BadResponse, Corrupt, ObjectChanged, RangesIgnored } from './s3-fault.js';
 import { discard, getObject } from './s3-send.js';
-import { outputDisk } from './short-calls.js';
+import { outputDisk } from '../short-calls.js';
 
 /** How often an object that changes under the reader, or comes out wrong, is read from its start. */
 const ROUNDS = 3;

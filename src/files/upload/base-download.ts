@@ -1,15 +1,15 @@
 /** A base that lies in a bucket: what says what it has, and its messages files. Pulled files are where they were pulled from. */
 import { join } from 'node:path';
-import { EXIT, RealmliftError } from '../errors.js';
-import { MANIFEST } from '../package/manifest.js';
-import { CATCH_UP } from '../package/side-files.js';
-import type { StoredFile } from './file-store.js';
-import { Lost } from './file-store.js';
-import { inOrder } from './ordered-pool.js';
-import { checkBucket } from './s3-bucket-check.js';
-import { S3Access, describeServer, type S3Connection } from './s3-client.js';
-import { download } from './s3-download.js';
-import { listObjects } from './s3-listing.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import { MANIFEST } from '../../package/manifest.js';
+import { CATCH_UP } from '../../package/side-files.js';
+import type { StoredFile } from '../file-store.js';
+import { Lost } from '../file-store.js';
+import { inOrder } from '../ordered-pool.js';
+import { checkBucket } from '../s3/s3-bucket-check.js';
+import { S3Access, describeServer, type S3Connection } from '../s3/s3-client.js';
+import { download } from '../s3/s3-download.js';
+import { listObjects } from '../s3/s3-listing.js';
 import { parseS3Url } from './upload-target.js';
 
 /** Files fetched at once, and bytes of a part of a large one. */

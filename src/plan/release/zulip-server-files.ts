@@ -4,8 +4,8 @@
  */
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { EXIT, RealmliftError } from '../errors.js';
-import { ioReason } from '../io-reason.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import { ioReason } from '../../io-reason.js';
 import { readMigrationLists, type MigrationLists } from './python-migration.js';
 
 /** Where Zulip's installer puts the tree of the running version. */

@@ -1,9 +1,9 @@
 /** Listing of a bucket by prefix: page after page, and where there are many pages, several parts of the prefix at once. */
 import type { ListObjectsV2CommandInput } from '@aws-sdk/client-s3';
-import { Lost } from './file-store.js';
-import type { Candidate, StoredFile } from './file-store.js';
-import { inOrder } from './ordered-pool.js';
-import { byBytes } from './records.js';
+import { Lost } from '../file-store.js';
+import type { Candidate, StoredFile } from '../file-store.js';
+import { inOrder } from '../ordered-pool.js';
+import { byBytes } from '../records.js';
 import type { S3Access } from './s3-client.js';
 import { BadResponse } from './s3-fault.js';
 import { listPage } from './s3-send.js';

@@ -1,9 +1,9 @@
 /** Where in S3 an export is stored, and what all requests that store something there have in common. */
 import type { PutObjectCommandInput } from '@aws-sdk/client-s3';
-import { EXIT, RealmliftError } from '../errors.js';
-import type { BucketUse } from './s3-bucket-check.js';
-import type { S3Connection } from './s3-client.js';
-import { particulars } from './s3-fault.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import type { BucketUse } from '../s3/s3-bucket-check.js';
+import type { S3Connection } from '../s3/s3-client.js';
+import { particulars } from '../s3/s3-fault.js';
 
 export interface UploadTarget {
   readonly connection: S3Connection;

@@ -1,7 +1,7 @@
 /** Where uploaded files are, or go: Zulip's LOCAL_UPLOADS_DIR, or its two buckets. */
-import { EXIT, RealmliftError } from '../errors.js';
-import type { S3Connection } from './s3-client.js';
-import { s3Settings } from './s3-settings.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import type { S3Connection } from '../s3/s3-client.js';
+import { s3Settings } from '../s3/s3-settings.js';
 
 export type UploadPlace =
   | { readonly kind: 'directory'; readonly directory: string }

@@ -21,7 +21,7 @@ interface Line extends Partial<Omit<KnownTree, 'release'>> {
   readonly rulesFrom?: number;
 }
 
-const LINES = JSON.parse(readFileSync(new URL('../../../data/zulip-releases.json', import.meta.url), 'utf8')) as readonly Line[];
+const LINES = JSON.parse(readFileSync(new URL('../../../../data/zulip-releases.json', import.meta.url), 'utf8')) as readonly Line[];
 
 const RULES_FROM = new Map(LINES.flatMap(({ release, rulesFrom }) => (rulesFrom === undefined ? [] : [[release, rulesFrom]])));
 

@@ -2,9 +2,9 @@
  * What an error of the S3 client means: whether to ask again, to give up this object, or to give up.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
  */
-import { RealmliftError } from '../errors.js';
-import { diskFault } from './export-directory.js';
-import { Lost } from './file-store.js';
+import { RealmliftError } from '../../errors.js';
+import { diskFault } from '../export-directory.js';
+import { Lost } from '../file-store.js';
 
 export type Meaning =
   | { readonly kind: 'retry'; readonly throttled: boolean }

@@ -10,10 +10,10 @@ import {
   AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, GetObjectCommand, HeadObjectCommand,
   ListMultipartUploadsCommand, PutObjectCommand, UploadPartCommand, UploadPartCopyCommand, type S3Client,
 } from '@aws-sdk/client-s3';
-import type { CopySource } from './file-store.js';
-import { RequestLimiter } from './request-limiter.js';
-import { newS3Client } from './s3-client.js';
-import { particulars } from './s3-fault.js';
+import type { CopySource } from '../file-store.js';
+import { RequestLimiter } from '../s3/request-limiter.js';
+import { newS3Client } from '../s3/s3-client.js';
+import { particulars } from '../s3/s3-fault.js';
 import { common, encryptionOf, failed, keyOf, partSizeFor, type UploadTarget } from './upload-target.js';
 
 /** An object that is stored and not yet there. Its name is that below the target's prefix. */

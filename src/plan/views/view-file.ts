@@ -1,7 +1,7 @@
 /**
  * A file of sql/: a comment, directives (`-- @word …`) and one or more SELECTs. sql/README.md describes the form for authors.
  */
-import { RealmliftError } from '../errors.js';
+import { RealmliftError } from '../../errors.js';
 import { parseConditions, type Condition } from './condition.js';
 
 /** A file of the export that tables go to; `messages` stands for the numbered message files. */

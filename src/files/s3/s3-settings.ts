@@ -1,5 +1,5 @@
 /** How to reach S3, out of the environment; the keys and the region's default are the AWS SDK's own. */
-import { EXIT, RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 import type { S3Connection } from './s3-client.js';
 
 /**
