@@ -74,7 +74,7 @@ export const ERROR_NOTES: Readonly<Record<string, readonly [cause: string, cure:
   UPDATE_BASE: ['An update lays the later export beside the one that the realm was loaded from, or updated with last, and that one is not where it was, or is another.', 'name its directory with --base'],
   UPDATE_OF_ANOTHER: ['The export is not a later one of the same realm, made in the same way, so the realm cannot be brought to it.', 'export the same realm again with the same choices'],
   UPDATE_REFUSED: ['Rows of the realm are not as the load left them, so somebody has used it, and an update would undo what was done; or the server cannot say.', 'remove the realm there (manage.py delete_realm) and load the export afresh'],
-  UPDATE_UNKNOWN: ['The record that a load leaves (schema realmlift_loaded_SUBDOMAIN) is not there, or its realm is gone.', 'load the export without --update'],
+  UPDATE_UNKNOWN: ['The record that a load leaves (schema realmlift_loaded_SUBDOMAIN) is not there or cannot be read, or its realm is gone.', 'load the export without --update'],
   UPLOADS_DIR_MISSING: ['The directory is not there, or is not Zulip\'s LOCAL_UPLOADS_DIR.', 'name the directory that holds files/ and avatars/'],
   UPLOADS_NAME: ['The backup holds a file whose name cannot be where it should be restored.', 'restore the files into buckets instead, or into a directory on another file system'],
   USERS_FILE: ['The list of users cannot be read, or is not one.', 'one address or id a line, or CSV with a column email or id'],

@@ -66,7 +66,8 @@ Examples:
   realmlift load --update later/acme --target-url postgresql://zulip@new.example/zulip --subdomain acme \\
     --uploads-dir /home/zulip/uploads --zulip-secrets /etc/zulip/zulip-secrets.conf
 
---update reads and writes only what differs. It refuses a realm that somebody has used since it was loaded, and names the tables that show it.
+--update reads and writes only what differs. It refuses a realm that somebody has used since it was loaded, and names the tables that show it;
+manage.py deactivate_realm keeps people out until then.
 
 Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume or --undo deal with it; 2 wrong usage; 3 refused before anything was written. An --update that fails leaves the realm as it was.`)
     .action(async (directory: string, options: LoadArguments) => {
@@ -120,13 +121,13 @@ function summary({ dryRun, realmName }: LoadRequest, result: LoadResult, seconds
 }
 
 function updated({ dryRun }: LoadRequest, result: UpdateResult, seconds: string): string {
-  const { subdomain, realmId, added, changed, removed, renumbered, files, filesRemoved, differed, deactivated } = result;
-  if (!differed) return `${subdomain}: there is nothing to do, realm ${realmId} is that of this export (${seconds})\n`;
+  const { subdomain, realmId, added, changed, removed, renumbered, files, filesRemoved, differed, used, deactivated } = result;
+  if (!differed) return `${subdomain}: there is nothing to do, realm ${realmId} was brought to this export before${used ? ', and somebody has used it since' : ''}${deactivated ? '; it is deactivated: manage.py reactivate_realm opens it' : ''} (${seconds})\n`;
   if (dryRun) return `${subdomain}: realm ${realmId} can be updated; nobody has used it, and nothing was written (${seconds})\n`;
   return [
     `${subdomain}: realm ${realmId} updated in ${seconds}: of its rows ${thousands(added)} came, ${thousands(changed)} changed and ${thousands(removed)} went; ${thousands(files)} files came or changed and ${thousands(filesRemoved)} went`,
     ...(renumbered > 0 ? [`  ${thousands(renumbered)} messages have other ids than before, since older ones came between them`] : []),
-    `  ${deactivated === true ? 'it was exported deactivated and is so here: manage.py reactivate_realm opens it' : 'it is active'}; run scripts/setup/flush-memcached on the new server once`, '',
+    `  ${deactivated ? 'it was exported deactivated and is so here: manage.py reactivate_realm opens it' : 'it is active'}; run scripts/setup/flush-memcached on the new server once`, '',
   ].join('\n');
 }
 

@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type pg from 'pg';
-import { inTransaction } from '../copy/copy-in-journal.js';
 import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { checkBots, checkExport, checkRights } from '../load/check-load.js';
@@ -12,6 +11,7 @@ import { LoadRecord } from '../load/load-record.js';
 import { placeOf, type LoadRequest } from '../load/load-request.js';
 import { NOT_LOADED, readLoadSource, type LoadSource } from '../load/load-source.js';
 import { makeClients } from '../load/new-clients.js';
+import { patientTransaction } from '../load/patient-transaction.js';
 import { tellUpdateAhead } from '../load/load-steps.js';
 import type { Schema } from '../load/table-layout.js';
 import { LISTS } from '../load/table-loader.js';
@@ -25,8 +25,8 @@ import { loadRegistry } from '../plan/views/registry.js';
 import { readTarget } from '../remap/target-server.js';
 import { removeFiles, settleFiles } from '../update/file-changes.js';
 import { holdSame, openEarlier, openLater } from '../update/fitting-exports.js';
-import { runUpdate, type Updated, type UpdateSetup } from '../update/update-run.js';
-import { refuseUsed } from '../update/used-since.js';
+import { runUpdate, settleLeft, type Updated, type UpdateSetup } from '../update/update-run.js';
+import { isUsed, refuseUsed } from '../update/used-since.js';
 
 export interface UpdateRequest extends LoadRequest {
   /** The directory of the export that was loaded; undefined looks where the load found it. */
@@ -38,11 +38,12 @@ export interface UpdateResult extends Omit<Updated, 'fileSide' | 'deactivated'> 
   readonly subdomain: string;
   /** False when the realm was that of the export already. */
   readonly differed: boolean;
-  /** As exported; undefined where nothing differed. */
-  readonly deactivated: boolean | undefined;
+  /** The rows are not as the load or an update left them, where nothing else was to do. */
+  readonly used: boolean;
+  readonly deactivated: boolean;
 }
 
-const NOTHING = { added: 0, changed: 0, removed: 0, renumbered: 0, files: 0, filesRemoved: 0, deactivated: undefined };
+const NOTHING = { added: 0, changed: 0, removed: 0, renumbered: 0, files: 0, filesRemoved: 0, used: false };
 
 /**
  * Brings a realm that was loaded to the state of a later export.
@@ -55,15 +56,15 @@ export async function updateLoad(directory: string, request: UpdateRequest, stop
     const schemaName = await findSchema(client);
     await useTarget(client, schemaName);
     await lockLoad(client, request.subdomain);
-    const record = await recordOf(client, request);
-    const migrations = await refuseMigrated(client, record);
-    return await update(client, schemaName, record, migrations, directory, request, stop).catch((error: unknown) => { throw targetFault(error, 'update', 'load'); });
+    const found = await recordOf(client, request);
+    const migrations = await refuseMigrated(client, found.record);
+    return await update(client, schemaName, found, migrations, directory, request, stop).catch((error: unknown) => { throw targetFault(error, 'update', 'load'); });
   } finally {
     await client.end().catch(() => undefined);
   }
 }
 
-async function update(client: pg.Client, schemaName: string, record: LoadRecord, migrations: string, directory: string, request: UpdateRequest, stop: AbortSignal): Promise<UpdateResult> {
+async function update(client: pg.Client, schemaName: string, { record, deactivated }: Found, migrations: string, directory: string, request: UpdateRequest, stop: AbortSignal): Promise<UpdateResult> {
   const { realmId, subdomain } = record.identity;
   const target = await openFileTarget(request.files, request.fileJobs, request.fromBuckets);
   try {
@@ -77,7 +78,7 @@ async function update(client: pg.Client, schemaName: string, record: LoadRecord,
         await record.rename(client, { directory: resolve(directory), exportDigest: later.digest });
         await removeFiles(client, record, 'going', target);
       }
-      return { ...NOTHING, realmId, subdomain, differed: false };
+      return { ...NOTHING, realmId, subdomain, differed: false, used: await isUsed(client, await readTargetTables(client, schemaName), record), deactivated };
     }
     tellUpdateAhead(request.dryRun);
     await checkExport(directory, request, true);
@@ -85,7 +86,7 @@ async function update(client: pg.Client, schemaName: string, record: LoadRecord,
       const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };
       if (request.dryRun) {
         await refuseUsed(client, schema.tables, record);
-        return { ...NOTHING, realmId, subdomain, differed: true };
+        return { ...NOTHING, realmId, subdomain, differed: true, deactivated };
       }
       const server = await readTarget(request.target, schema.registry);
       checkBots(server);
@@ -100,10 +101,14 @@ async function update(client: pg.Client, schemaName: string, record: LoadRecord,
       try {
         // Of a run that was killed before its transaction was over.
         await removeFiles(client, record, 'coming', target);
-        const updated = await changeAll(setup, stop);
-        await settleFiles(client, record, updated.fileSide, target, stop);
-        const { added, changed, removed, renumbered, files, filesRemoved, deactivated } = updated;
-        return { added, changed, removed, renumbered, files, filesRemoved, deactivated, realmId, subdomain, differed: true };
+        if (isThere) {
+          await settleLeft(setup, stop);
+          return { ...NOTHING, realmId, subdomain, differed: false, used: await isUsed(client, schema.tables, record), deactivated };
+        }
+        const updated = await changeAll(setup, request, stop);
+        const { fileSide, ...counts } = updated;
+        await settleFiles(client, record, fileSide, target, stop);
+        return { ...NOTHING, ...counts, realmId, subdomain, differed: true };
       } finally {
         await noting.end().catch(() => undefined);
       }
@@ -118,10 +123,10 @@ function writtenTables(sources: readonly LoadSource[], { registry, tables }: Sch
   return [...new Set([...names, ...Object.keys(LISTS), 'zerver_client', 'zerver_imageattachment', 'zerver_realmauditlog'])].filter((table) => tables.columns.has(table));
 }
 
-async function changeAll(setup: UpdateSetup, stop: AbortSignal): Promise<Updated> {
+async function changeAll(setup: UpdateSetup, request: UpdateRequest, stop: AbortSignal): Promise<Updated> {
   const { context: { client }, record, target, noting } = setup;
   try {
-    return await inTransaction(client, async () => {
+    return await patientTransaction(request.target, client, async () => {
       await client.query('SET LOCAL synchronous_commit = on');
       return runUpdate(setup, stop);
     });
@@ -132,18 +137,28 @@ async function changeAll(setup: UpdateSetup, stop: AbortSignal): Promise<Updated
   }
 }
 
+interface Found {
+  readonly record: LoadRecord;
+  /** Is the realm there at the moment? */
+  readonly deactivated: boolean;
+}
+
 /** @throws RealmliftError UPDATE_UNKNOWN, LOAD_UNFINISHED, LOAD_OF_ANOTHER */
-async function recordOf(client: pg.Client, { subdomain, files }: UpdateRequest): Promise<LoadRecord> {
+async function recordOf(client: pg.Client, { subdomain, files }: UpdateRequest): Promise<Found> {
   if ((await LoadJournal.find(client, subdomain)) !== undefined) {
     throw new RealmliftError('LOAD_UNFINISHED', 'load', `the load of ${subdomain} is unfinished`, { hint: 'finish it with --resume of the export that was begun, and update it then', exit: EXIT.nothingExported });
   }
   const record = await LoadRecord.find(client, subdomain);
-  const there = record === undefined ? 0 : (await client.query('SELECT FROM zerver_realm WHERE id = $1 AND string_id = $2', [record.identity.realmId, subdomain])).rowCount;
-  if (record === undefined || there === 0) {
-    throw new RealmliftError('UPDATE_UNKNOWN', 'load', record === undefined ? `nothing is known of a load of ${subdomain} on the new server` : `the realm ${subdomain} that was loaded is not on the new server any more`, { hint: 'an update needs a realm that realmlift load has loaded; load the export without --update', exit: EXIT.nothingExported });
-  }
+  if (record === undefined) throw unknown(`nothing is known of a load of ${subdomain} on the new server`);
+  const { rows: [realm] } = await client.query<{ name: string; deactivated: boolean }>('SELECT string_id AS name, deactivated FROM zerver_realm WHERE id = $1', [record.identity.realmId]);
+  if (realm === undefined) throw unknown(`the realm ${subdomain} that was loaded is not on the new server any more`);
+  if (realm.name !== subdomain) throw unknown(`the realm that was loaded as ${subdomain} has another subdomain now, ${realm.name}`, 'give it back its subdomain (manage.py change_realm_subdomain); or load the export afresh, under another one, without --update');
   if (placeOf(files) !== record.identity.files) throw new RealmliftError('LOAD_OF_ANOTHER', 'load', `the files of this load went to ${record.identity.files}`, { hint: 'name that place', exit: EXIT.nothingExported });
-  return record;
+  return { record, deactivated: realm.deactivated };
+}
+
+function unknown(message: string, hint = 'an update needs a realm that realmlift load has loaded; load the export without --update'): RealmliftError {
+  return new RealmliftError('UPDATE_UNKNOWN', 'load', message, { hint, exit: EXIT.nothingExported });
 }
 
 /** @returns the server's migrations @throws RealmliftError TARGET_MIGRATED */

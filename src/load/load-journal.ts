@@ -28,6 +28,8 @@ export interface IdRange {
 
 /** What is known of a load that is finished, beside what its journal had. */
 export interface LoadedIdentity extends LoadIdentity {
+  /** Another version of realmlift may record other things. */
+  readonly format: number;
   /** Of the export. */
   readonly directory: string;
   readonly realmId: number;

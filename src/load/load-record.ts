@@ -3,10 +3,14 @@
  * files told), which transaction was its last, and what it had written, table by table.
  */
 import type pg from 'pg';
-import { RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../errors.js';
 import { recordOf, type IdRange, type LoadedIdentity, type LoadJournal, type Note } from './load-journal.js';
-import { realmCensus, type Counted } from './realm-census.js';
+import { realmCensus } from './realm-census.js';
 import type { TargetTables } from './target-tables.js';
+
+/** Of what is recorded, and how it is counted. */
+const FORMAT = 1;
+const TABLES = ['run', 'ids', 'note', 'written', 'file'];
 
 /** `coming`: put before the rows that need it; `going`: of rows that are gone; `replaced`: a file of the export whose like, under the same name, is to be overwritten. */
 export type FileState = 'coming' | 'going' | 'replaced';
@@ -16,9 +20,15 @@ export interface RecordedFile {
   readonly key: string;
 }
 
+/** Of a table, see {@link realmCensus}. */
+export interface Written {
+  readonly rows: number;
+  readonly digest: string | null;
+}
+
 /** In the last transaction of a load, which thereby has its record and no journal. */
 export async function recordLoad(client: pg.Client, journal: LoadJournal, { directory, realmId, tables }: { readonly directory: string; readonly realmId: number; readonly tables: TargetTables }): Promise<void> {
-  const schema = await journal.keep(client, { ...journal.identity, directory, realmId, ...await lastTransaction(client) });
+  const schema = await journal.keep(client, { ...journal.identity, format: FORMAT, directory, realmId, ...await lastTransaction(client) });
   await writeCensus(client, schema, tables, realmId);
 }
 
@@ -45,14 +55,19 @@ export class LoadRecord {
     [this.schema, this.identity] = [schema, identity];
   }
 
-  /** @returns undefined when there is none @throws RealmliftError RIGHT_MISSING */
+  /** @returns undefined when there is none @throws RealmliftError RIGHT_MISSING, UPDATE_UNKNOWN when it is damaged or of another version */
   static async find(client: pg.Client, subdomain: string): Promise<LoadRecord | undefined> {
     const schema = client.escapeIdentifier(recordOf(subdomain));
     const { rows: [known] } = await client.query<{ there: boolean; own: boolean }>('SELECT true AS there, pg_has_role(nspowner, \'USAGE\') AS own FROM pg_namespace WHERE nspname = $1', [recordOf(subdomain)]);
     if (known === undefined) return undefined;
     if (!known.own) throw new RealmliftError('RIGHT_MISSING', 'load', `the record of the load, the schema ${recordOf(subdomain)}, belongs to another role`, { hint: 'update as the role that loaded the realm' });
-    const { rows: [run] } = await client.query<{ identity: LoadedIdentity }>(`SELECT identity FROM ${schema}.run`);
-    return run === undefined ? undefined : new LoadRecord(schema, run.identity);
+    const { rows: lacking } = await client.query<{ name: string }>('SELECT name FROM unnest($2::text[]) AS name WHERE to_regclass(format(\'%I.%I\', $1::text, name)) IS NULL', [recordOf(subdomain), TABLES]);
+    if (lacking.length > 0) throw unreadable(subdomain, `lacks its tables ${lacking.map(({ name }) => name).join(', ')}`);
+    const { rows: runs } = await client.query<{ identity: LoadedIdentity }>(`SELECT identity FROM ${schema}.run`);
+    const [run] = runs;
+    if (run === undefined || runs.length > 1) throw unreadable(subdomain, `has ${runs.length} rows in its table run, and not one`);
+    if (run.identity.format !== FORMAT) throw unreadable(subdomain, 'was left by another version of realmlift');
+    return new LoadRecord(schema, run.identity);
   }
 
   /** In the order of the rows of the export that was loaded. */
@@ -60,8 +75,10 @@ export class LoadRecord {
     return (await client.query<IdRange>(`SELECT "table", first::float8, count::float8 FROM ${this.schema}.ids ORDER BY n`)).rows;
   }
 
-  async written(client: pg.Client): Promise<Map<string, Pick<Counted, 'rows'> & { readonly digest: string | null }>> {
+  /** What the load or the last update had written, by table. @throws RealmliftError UPDATE_UNKNOWN */
+  async written(client: pg.Client): Promise<Map<string, Written>> {
     const { rows } = await client.query<{ table: string; rows: number; digest: string | null }>(`SELECT "table", rows::float8, digest FROM ${this.schema}.written`);
+    if (rows.length === 0) throw unreadable(this.identity.subdomain, 'does not say any more what was loaded');
     return new Map(rows.map(({ table, ...counted }) => [table, counted]));
   }
 
@@ -106,4 +123,8 @@ export class LoadRecord {
     }
     await writeCensus(client, this.schema, tables, loaded.realmId);
   }
+}
+
+function unreadable(subdomain: string, what: string): RealmliftError {
+  return new RealmliftError('UPDATE_UNKNOWN', 'load', `the record of the load, the schema ${recordOf(subdomain)}, ${what}`, { hint: 'remove the realm there (manage.py delete_realm) and load the export afresh', exit: EXIT.nothingExported });
 }

@@ -13,7 +13,7 @@ export interface TableDifference {
   readonly schema: Schema;
   readonly earlier: Side;
   readonly later: Side;
-  /** Users whose rows a load changed after they had come. */
+  /** Users whose rows the load, or a job of the server, changed after they had come. */
   readonly amended: ReadonlySet<number>;
 }
 

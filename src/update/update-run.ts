@@ -14,15 +14,17 @@ import type { LoadRecord } from '../load/load-record.js';
 import { USERMESSAGES, type LoadSource } from '../load/load-source.js';
 import { realmState } from '../load/realm-state.js';
 import { ReservedIds } from '../load/reserved-ids.js';
-import { isCounting } from '../load/realm-census.js';
+import { removeAdded, youngerUsers } from '../load/realm-census.js';
+import { isCounting } from '../load/server-jobs.js';
 import { UPDATE_STEPS as STEPS } from '../load/load-steps.js';
 import { qualify } from '../load/target-tables.js';
 import { tellPhase } from '../narration.js';
 import { UNCHANGED } from '../remap/id-space.js';
 import { withScratchFiles } from '../remap/scratch-files.js';
+import type { Survey } from '../remap/survey.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 import { assignIds } from './assign-ids.js';
-import { changeFiles, type FileSide } from './file-changes.js';
+import { changeFiles, settleFiles, type FileSide } from './file-changes.js';
 import { changeMessages } from './message-changes.js';
 import { NumberedSpace } from './numbered-space.js';
 import { RowChanges } from './row-changes.js';
@@ -62,13 +64,15 @@ export interface Updated {
 export async function runUpdate(setup: UpdateSetup, signal: AbortSignal): Promise<Updated> {
   const { context, record, earlier, later } = setup;
   const { client, schema: { tables } } = context;
-  const { realmId } = record.identity;
+  const { realmId, transaction } = record.identity;
   await client.query('SET CONSTRAINTS ALL DEFERRED');
   // Whoever comes now - every row that somebody writes names a user or the realm - waits for the end of this transaction.
   await client.query('SELECT FROM zerver_realm WHERE id = $1 FOR UPDATE', [realmId]);
   await client.query('SELECT FROM zerver_userprofile WHERE realm_id = $1 FOR UPDATE', [realmId]);
   tellPhase(STEPS.used, 'steps');
-  await refuseUsed(client, tables, record);
+  const added = await refuseUsed(client, tables, record);
+  // The server's jobs wrote to them, or the load when all was there: they are written again.
+  const amended = new Set([...await record.notes(client, 'broken avatar'), ...await youngerUsers(client, realmId, transaction)]);
   return withTemporaryDirectory('update', (directory) => withScratchFiles(directory, SCRATCH_FILES * 2, async (fds) => {
     tellPhase(STEPS.ids, 'steps');
     const ids = new ReservedIds(context.taken, (table) => context.server.ids.limit(table));
@@ -77,10 +81,10 @@ export async function runUpdate(setup: UpdateSetup, signal: AbortSignal): Promis
     const { ranges, renumbered } = await assignIds(client, tables, { earlier: was, ids, later: is });
     const newIds = new ReservedIds(ranges, (table) => context.server.ids.limit(table));
     const sides = { earlier: sideOf(was, ids, context), later: sideOf(numbered(is, newIds), newIds, context) };
-    await removeOwn(setup);
+    await removeOwn(setup, added);
     const changes = new RowChanges(client, tables, directory, record.schema);
     tellPhase(STEPS.rows, 'bytes', later.messages.reduce((sum, { listed }) => sum + listed.size, 0));
-    await changeTables({ schema: context.schema, ...sides, amended: new Set(await record.notes(client, 'broken avatar')) }, changes);
+    await changeTables({ schema: context.schema, ...sides, amended }, changes);
     const usermessages = await changeMessages({ client, schema: context.schema, ...sides, earlierFiles: boundedFiles(was), laterFiles: boundedFiles(is), thorough: renumbered > 0 }, changes, signal);
     await changes.insert(signal);
     const { counts, fileSide } = await files(setup, sides, signal);
@@ -99,8 +103,9 @@ function numbered(surveyed: Surveyed, ids: ReservedIds): Surveyed {
   return { ...surveyed, survey: { ...surveyed.survey, spaces } };
 }
 
-/** What the load wrote down of itself, which is written anew, and what the server has counted since, which the later export says better. */
-async function removeOwn({ context: { client, schema: { tables } }, record }: UpdateSetup): Promise<void> {
+/** What the load wrote down of itself, which is written anew, and what the server has added since, which the later export says better. */
+async function removeOwn({ context: { client, schema: { tables } }, record }: UpdateSetup, added: readonly string[]): Promise<void> {
+  for (const table of added) await removeAdded(client, tables, record.identity.realmId, record.identity.transaction, table);
   const ofRealm = new Set((tables.references.get('zerver_realm') ?? []).filter(({ column }) => column === 'realm_id').map(({ table }) => table));
   for (const table of ofRealm) {
     if (table !== 'zerver_realmauditlog' && !isCounting(table)) continue;
@@ -108,15 +113,12 @@ async function removeOwn({ context: { client, schema: { tables } }, record }: Up
   }
 }
 
-async function files({ context: { client, salt, server, schema: { tables } }, record, earlier, later, target, place, fileJobs, noting }: UpdateSetup, sides: { readonly earlier: Side; readonly later: Side }, signal: AbortSignal): Promise<{ readonly counts: { copied: number; removed: number }; readonly fileSide: FileSide }> {
-  tellPhase(STEPS.files, 'files');
+async function files(setup: UpdateSetup, sides: { readonly earlier: Side; readonly later: Side }, signal: AbortSignal): Promise<{ readonly counts: { copied: number; removed: number }; readonly fileSide: FileSide }> {
+  const { context: { client, schema: { tables } }, record, earlier, later, target, fileJobs, noting } = setup;
   const { realmId } = record.identity;
-  const { rows: [first] } = await client.query<{ owner: number | null }>('SELECT min(id)::float8 AS owner FROM zerver_userprofile WHERE realm_id = $1 AND is_active AND role = 100', [realmId]);
-  const side = (source: LoadSource, { rewrite: { survey } }: Side): FileSide => ({
-    source: source.source, plan: { oldRealm: survey.realmId, newRealm: realmId, users: survey.spaces.get('zerver_userprofile') ?? UNCHANGED, salt, zerverMigration: server.version.zerverMigration, place, owner: first?.owner ?? undefined },
-  });
-  const fileSide = side(later, sides.later);
-  const counts = await changeFiles({ client, noting, record, earlier: side(earlier, sides.earlier), later: fileSide, target, jobs: fileJobs }, signal);
+  tellPhase(STEPS.files, 'files');
+  const fileSide = await fileSideOf(setup, later, sides.later.rewrite.survey);
+  const counts = await changeFiles({ client, noting, record, earlier: await fileSideOf(setup, earlier, sides.earlier.rewrite.survey), later: fileSide, target, jobs: fileJobs }, signal);
   const columns = tables.columns.get('zerver_imageattachment');
   if (columns !== undefined) {
     await client.query(`
@@ -125,6 +127,21 @@ async function files({ context: { client, salt, server, schema: { tables } }, re
     await addImageAttachments(client, later.source, { old: sides.later.rewrite.survey.realmId, new: realmId }, columns.some(({ name }) => name === 'content_type'), signal);
   }
   return { counts, fileSide };
+}
+
+async function fileSideOf({ context: { client, salt, server }, record, place }: UpdateSetup, source: LoadSource, survey: Survey): Promise<FileSide> {
+  const { realmId } = record.identity;
+  const { rows: [first] } = await client.query<{ owner: number | null }>('SELECT min(id)::float8 AS owner FROM zerver_userprofile WHERE realm_id = $1 AND is_active AND role = 100', [realmId]);
+  return { source: source.source, plan: { oldRealm: survey.realmId, newRealm: realmId, users: survey.spaces.get('zerver_userprofile') ?? UNCHANGED, salt, zerverMigration: server.version.zerverMigration, place, owner: first?.owner ?? undefined } };
+}
+
+/** Files of an update whose transaction is over, and which was stopped behind it. */
+export async function settleLeft(setup: UpdateSetup, signal: AbortSignal): Promise<void> {
+  const { context, record, later, target } = setup;
+  await withTemporaryDirectory('update', (directory) => withScratchFiles(directory, SCRATCH_FILES, async (fds) => {
+    const { survey } = await surveySide(later, context, new ReservedIds(context.taken, (table) => context.server.ids.limit(table)), fds);
+    await settleFiles(context.client, record, await fileSideOf(setup, later, survey), target, signal);
+  }));
 }
 
 /** Rows that no load makes point to one that is to go. */

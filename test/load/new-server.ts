@@ -25,6 +25,33 @@ export async function stoppedIn(step: string, work: (stop: AbortSignal) => Promi
   await hearing({ phase: (name) => { present = name; }, advance: () => { if (present === step) stop.abort(new Error('stopped')); } }, () => work(stop.signal));
 }
 
+const FULL_MEMBERS = "(SELECT usergroup_ptr_id FROM zerver_namedusergroup WHERE realm_id = 2 AND name = 'role:fullmembers')";
+
+/** What the processes and jobs of a server do to a realm that nobody uses, each in its way; acme has somebody who is idle. */
+export const SERVER_JOBS: readonly string[] = [
+  "UPDATE zerver_message SET search_tsvector = to_tsvector('simple', content)",
+  "UPDATE zerver_imageattachment SET thumbnail_metadata = '[{}]'",
+  'UPDATE zerver_stream SET is_recently_active = NOT is_recently_active',
+  "INSERT INTO analytics_realmcount (realm_id, property, end_time, value) VALUES (2, 'the day between', '2030-01-02 00:00+00', 0)",
+  // The push service answers.
+  `UPDATE zerver_realm SET push_notifications_enabled = true WHERE id = 2;
+   INSERT INTO zerver_realmauditlog (realm_id, event_type, event_time, backfilled, extra_data) VALUES (2, 207, now(), false, '{"1": false, "2": true, "property": "push_notifications_enabled"}')`,
+  // soft_deactivate_users
+  `WITH idle AS (UPDATE zerver_userprofile SET long_term_idle = true, last_active_message_id = 3 WHERE id = (SELECT max(id) FROM zerver_userprofile WHERE realm_id = 2 AND NOT is_bot AND is_active AND NOT long_term_idle) RETURNING id)
+   INSERT INTO zerver_realmauditlog (realm_id, event_type, event_time, backfilled, extra_data, modified_user_id) SELECT 2, 121, now(), false, '{}', id FROM idle`,
+  `INSERT INTO zerver_usermessage (flags, message_id, user_profile_id) SELECT 0, m.id, u.id FROM zerver_userprofile u, zerver_message m
+     WHERE u.long_term_idle AND u.realm_id = 2 AND m.realm_id = 2 AND m.is_channel_message AND NOT EXISTS (SELECT FROM zerver_usermessage o WHERE o.message_id = m.id AND o.user_profile_id = u.id);
+   UPDATE zerver_userprofile SET last_active_message_id = (SELECT max(id) FROM zerver_message WHERE realm_id = 2) WHERE long_term_idle AND realm_id = 2`,
+  // promote_new_full_members
+  `WITH made AS (INSERT INTO zerver_usergroupmembership (user_group_id, user_profile_id) SELECT ${FULL_MEMBERS}, u.id FROM zerver_userprofile u
+     WHERE u.realm_id = 2 AND NOT EXISTS (SELECT FROM zerver_usergroupmembership m WHERE m.user_profile_id = u.id AND m.user_group_id = ${FULL_MEMBERS}) RETURNING user_profile_id)
+   INSERT INTO zerver_realmauditlog (realm_id, event_type, event_time, backfilled, extra_data, modified_user_id, modified_user_group_id) SELECT 2, 703, now(), false, '{}', user_profile_id, ${FULL_MEMBERS} FROM made`,
+  // enqueue_digest_emails
+  "INSERT INTO zerver_realmauditlog (realm_id, event_type, event_time, backfilled, extra_data, modified_user_id) SELECT 2, 133, now(), false, '{}', id FROM zerver_userprofile WHERE realm_id = 2",
+  // deactivate_realm, by the administrator of the server
+  "UPDATE zerver_realm SET deactivated = true WHERE id = 2; INSERT INTO zerver_realmauditlog (realm_id, event_type, event_time, backfilled, extra_data) VALUES (2, 201, now(), false, '{}')",
+];
+
 /** An empty directory that stands for LOCAL_UPLOADS_DIR. */
 export function emptyUploads(): string {
   const directory = join(mkdtempSync(join(tmpdir(), 'realmlift-load-test-')), 'uploads');
