@@ -1,15 +1,19 @@
 /** What the base of a run is good for. */
 import type pg from 'pg';
 import type { ExportPlan } from '../plan/plan-export.js';
+import type { Snapshot } from '../snapshot/snapshot.js';
 import type { Base } from './base/base.js';
 import type { RunBase } from './message-segments.js';
 import { versionQueries, type Origin } from './base/origin.js';
 import { distrust, firstNew } from './base/trust-base.js';
 
+/** From this server_version_num on lists of constants are hashed. */
+const HASHES_LISTS = 140_000;
+
 /** @param client a session in the snapshot @param now where the run comes from */
-export async function runBase(client: pg.Client, plan: ExportPlan, base: Base | undefined, now: Origin | undefined): Promise<RunBase | undefined> {
+export async function runBase(client: pg.Client, { serverVersion }: Pick<Snapshot, 'serverVersion'>, plan: ExportPlan, base: Base | undefined, now: Origin | undefined): Promise<RunBase | undefined> {
   if (base === undefined || now === undefined) return undefined;
-  const queries = versionQueries(plan);
+  const queries = versionQueries(plan, serverVersion < HASHES_LISTS ? undefined : now.receivers);
   const compared = distrust(base.origin, now) ?? (queries === undefined ? 'a row of a messages file is made of several rows here' : await unreadable(client, now));
   if (queries === undefined || compared !== undefined) return { base, compared, versions: undefined };
   const known = new Set(base.origin.receivers);

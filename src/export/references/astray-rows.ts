@@ -53,8 +53,11 @@ function astrayOf(table: PlannedTable, compiled: CompiledRegistry, { catalog, re
   const tenant = set ? 'o.tenant, ' : '';
   // Which messages were copied is not known here.
   const travelling = view.sql.replace(/\bANY ?\(:message_ids\)/, `ANY (SELECT e.id FROM ${MESSAGE_IDS} e)`);
-  const branches = owners.map(({ column, from, selection }) => `SELECT ${tenant}t.id FROM ${quote(view.view.table)} t JOIN (${ownRows(from, selection, set)}) o ON o.id = t.${quote(column)}
-WHERE (${unbound.join(' OR ')}) AND (${tenant}t.id) NOT IN (SELECT ${set ? `x.${TENANT}, ` : ''}x.id FROM (\n${travelling}\n) AS x)`);
+  // OFFSET 0: such rows are few or none, and only for them is asked which travel.
+  const branches = owners.map(({ column, from, selection }) => `SELECT ${tenant}o.id FROM (
+SELECT ${tenant}t.id FROM ${quote(view.view.table)} t JOIN (${ownRows(from, selection, set)}) o ON o.id = t.${quote(column)}
+WHERE ${unbound.join(' OR ')} OFFSET 0) AS o
+WHERE (${tenant}o.id) NOT IN (SELECT ${set ? `x.${TENANT}, ` : ''}x.id FROM (\n${travelling}\n) AS x)`);
   const name = `astray_${table.name}`;
   return {
     name, rule: '', leftOut: [], columns: [...(set ? [TENANT] : []), 'id'], tables: [view.view.table], sql: branches.join('\nUNION\n'),

@@ -62,21 +62,22 @@ interface Counted {
   readonly joined: number;
 }
 
-/** One query, so that the ids of messages need not come and go. */
+/**
+ * One query, so that the ids of messages need not come and go. The usermessages of each file are asked for by the list of its messages: to
+ * sort out those of many files costs more than to find them.
+ */
 async function countedRows(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<Counted[]> {
-  const joined = versions.joined.length === 0 ? 'false' : `t.user_profile_id = ANY ('{${versions.joined.join(',')}}'::bigint[])`;
+  const joined = versions.joined.length === 0 ? '0::float8' : `(count(*) FILTER (WHERE t.user_profile_id = ANY ('{${versions.joined.join(',')}}'::bigint[]) AND NOT ${isNew(versions)}))::float8`;
   // A file of a set does not know its clients.
   const clients = files.every(({ base }) => base?.clients !== undefined) ? 'NULL::float8[]' : '(array_agg(DISTINCT m.sending_client_id) FILTER (WHERE m.sending_client_id IS NOT NULL))::float8[]';
-  // The planner would sort all usermessages by their files, on the disk, of which there are few.
+  // The planner would sort the messages by their files, of which there are few.
   await client.query('SET LOCAL enable_sort = off');
   const counted = await ask<Counted>(client, `
     WITH m AS (SELECT t.id, t.sending_client_id, ${isNew(versions)} AS is_new FROM (${messageRange(versions.messages, files)}) AS t),
-    messages AS (SELECT ${fileOf('m.id', files)} AS file, string_agg(m.id::text, ',') AS ids, ${clients} AS clients, string_agg(m.id::text, ',') FILTER (WHERE m.is_new) AS messages FROM m GROUP BY 1),
-    usermessages AS (
-      SELECT ${fileOf('t.message_id', files)} AS file, count(*)::float8 AS usermessages, string_agg(t.id::text, ',') FILTER (WHERE ${isNew(versions)}) AS flags,
-             (count(*) FILTER (WHERE ${joined} AND NOT ${isNew(versions)}))::float8 AS joined
-      FROM (${versions.usermessages.replace(':message_ids', 'ARRAY(SELECT m.id FROM m)')}) AS t GROUP BY 1)
-    SELECT file, ids, clients, messages, coalesce(usermessages, 0) AS usermessages, flags, coalesce(joined, 0) AS joined FROM messages LEFT JOIN usermessages USING (file) ORDER BY file`);
+    messages AS (SELECT ${fileOf('m.id', files)} AS file, array_agg(m.id) AS list, string_agg(m.id::text, ',') AS ids, ${clients} AS clients, string_agg(m.id::text, ',') FILTER (WHERE m.is_new) AS messages FROM m GROUP BY 1)
+    SELECT messages.file, messages.ids, messages.clients, messages.messages, u.* FROM messages CROSS JOIN LATERAL (
+      SELECT count(*)::float8 AS usermessages, string_agg(t.id::text, ',') FILTER (WHERE ${isNew(versions)}) AS flags, ${joined} AS joined
+      FROM (${versions.usermessages.replace(':message_ids', 'messages.list')}) AS t) AS u`);
   await client.query('SET LOCAL enable_sort = on');
   return counted;
 }
@@ -86,9 +87,9 @@ function numbers(list: string | null): number[] {
   return list === null ? [] : list.split(',').map(Number).sort((a, b) => a - b);
 }
 
-/** Number of the file, from 0, that an id belongs to. */
+/** Number of the file, from 0, that an id belongs to. Of doubles the server makes one array for all rows, and ids are whole numbers below 2^53. */
 function fileOf(id: string, files: readonly MessageFile[]): string {
-  return `width_bucket(${id}::bigint, '{${files.map(({ until }) => until + 1).join(',')}}'::bigint[])`;
+  return `width_bucket(${id}::float8, '{${files.map(({ until }) => until + 1).join(',')}}'::float8[])`;
 }
 
 /** age() counts back from the youngest transaction, so that numbers may wrap around. */
