@@ -3,7 +3,7 @@
 
 OUT ?= out
 BIN := node_modules/.bin
-CLI := node dist/src/cli.js
+CLI := node dist/bundle/realmlift.cjs
 SAMPLE := node dist/sample/with-sample-server.js
 REAL := $(DATABASE_URL)$(PGHOST)$(PGHOSTADDR)$(PGDATABASE)$(PGSERVICE)
 SERVER := $(if $(REAL),,$(SAMPLE))
@@ -59,7 +59,7 @@ demo: build
 
 #: make test        lint and all tests, on servers that it starts; test-kill: those that take hours
 test test-kill: node_modules/.package-lock.json
-	@npm run --silent build || { echo '0 passed, 1 failed'; exit 1; }
+	@npm run --silent build && npm run --silent bundle || { echo '0 passed, 1 failed'; exit 1; }
 	@$(if $(filter test-kill,$@),LONG_TESTS=1) node dist/test/testbed/run-tests.js
 
 #: make bench       measure an export; bench-files, bench-split, bench-backup, bench-load, bench-server, bench-queue the rest
@@ -75,9 +75,9 @@ lint: node_modules/.package-lock.json
 
 build: dist/.built
 
-dist/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES) $(wildcard sql/*/*.sql)
+dist/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES) $(wildcard sql/*/*.sql bundle/*)
 	@echo 'Building realmlift …' >&2
-	@npm run --silent build && chmod +x dist/src/cli.js && ln -sf ../../dist/src/cli.js $(BIN)/realmlift && touch $@
+	@npm run --silent build && npm run --silent bundle && ln -sf ../../dist/bundle/realmlift.cjs $(BIN)/realmlift && touch $@
 
 node_modules/.package-lock.json: package-lock.json
 	@echo 'Installing what it needs into node_modules (npm ci; once) …' >&2

@@ -17,7 +17,7 @@ import { withBenchDatabase } from './bench-database.js';
 import { measure } from './measured-process.js';
 import type { Measured } from './measured-process.js';
 
-const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
+const CLI = join(import.meta.dirname, '..', 'bundle', 'realmlift.cjs');
 const PIPE = join(import.meta.dirname, 'age-pipe.js');
 /** Of realmlift, beside pg_dump's level of gzip: the fastest gzip, the default of both, and zstd against that default. */
 const METHODS = [['1', 1], ['6', 6], ['zstd', 6]] as const;

@@ -19,7 +19,7 @@ import { meanwhile } from './meanwhile.js';
 import { measure, type Measured } from './measured-process.js';
 import { endedSessionsSeconds } from './server-processor.js';
 
-const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
+const CLI = join(import.meta.dirname, '..', 'bundle', 'realmlift.cjs');
 const COPY = 'realmlift_bench_catch_up';
 
 const scale = Number(process.env.SCALE ?? 1);

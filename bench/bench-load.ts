@@ -23,7 +23,7 @@ import { withBenchDatabase, type BenchDatabase } from './bench-database.js';
 import { meanwhile } from './meanwhile.js';
 import { measure, type Measured } from './measured-process.js';
 
-const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
+const CLI = join(import.meta.dirname, '..', 'bundle', 'realmlift.cjs');
 const REALM = 'acme';
 /** A copy of the database, in which the realm goes on. */
 const SOURCE = 'bench_load_source';

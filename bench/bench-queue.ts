@@ -21,7 +21,7 @@ import { withBenchDatabase } from './bench-database.js';
 import { measure } from './measured-process.js';
 import { startSlowProxy } from './slow-proxy.js';
 
-const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
+const CLI = join(import.meta.dirname, '..', 'bundle', 'realmlift.cjs');
 
 /** Objects, their bytes, and bytes a second of each worker's link. */
 const OBJECTS = 192;

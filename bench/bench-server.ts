@@ -16,7 +16,7 @@ import { withManyRealms, type BenchDatabase } from './bench-database.js';
 import { measure } from './measured-process.js';
 import { rawCopyOf } from './raw-copy.js';
 
-const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
+const CLI = join(import.meta.dirname, '..', 'bundle', 'realmlift.cjs');
 
 const runs = Number(process.env.RUNS ?? 1);
 const servers = (process.env.SERVER ?? '300x3000,3000x100').split(',').map((each) => each.split('x').map(Number) as [realms: number, messages: number]);

@@ -14,7 +14,7 @@ import { AVATAR_SALT } from '../test/testbed/test-data.js';
 import { withBenchDatabase, type BenchDatabase } from './bench-database.js';
 import { measure, type Measured } from './measured-process.js';
 
-const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
+const CLI = join(import.meta.dirname, '..', 'bundle', 'realmlift.cjs');
 const REALM = 'acme';
 const TARGET = 'bench_split';
 const INDEXES = 'indexes and constraints';

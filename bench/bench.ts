@@ -20,7 +20,7 @@ import { measure, type Measured } from './measured-process.js';
 import { countRows, rawCopy, type RowCounts } from './raw-copy.js';
 import { endedSessionsSeconds } from './server-processor.js';
 
-const CLI = join(import.meta.dirname, '..', 'src', 'cli.js');
+const CLI = join(import.meta.dirname, '..', 'bundle', 'realmlift.cjs');
 const LARGE = 'acme';
 const SMALL = 'tiny';
 

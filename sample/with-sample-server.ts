@@ -65,7 +65,7 @@ exit, or ^D, ends it.
 async function refuse(command: string | undefined, parameters: readonly string[]): Promise<string | undefined> {
   if (command === undefined) return 'usage: with-sample-server COMMAND [ARGUMENT…], or --shell';
   const [script, ...words] = parameters;
-  return script?.endsWith('dist/src/cli.js') === true ? (await faultOf(words))?.line : undefined;
+  return script?.endsWith('dist/bundle/realmlift.cjs') === true ? (await faultOf(words))?.line : undefined;
 }
 
 const [, , command = '--shell', ...parameters] = process.argv;

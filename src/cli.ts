@@ -22,7 +22,16 @@ let unwritten: Error | undefined;
 process.stdout.on('error', (error) => { unwritten ??= error; });
 process.stderr.on('error', () => undefined);
 
-try {
+// A process that has nothing to wait for any more ends, also in the midst of a command: that is no success.
+let ended = false;
+process.once('beforeExit', () => { if (!ended) process.exitCode = report(new Error('the command came to its end before its work')); });
+
+run().then(() => { ended = true; }, (error: unknown) => {
+  // At once: what is still under way would only be resumed.
+  process.exit(report(error));
+});
+
+async function run(): Promise<void> {
   requireOpenFiles();
   program = await realmliftCommand(named);
   program.hook('preAction', removeAbandoned);
@@ -35,9 +44,6 @@ try {
   // Writes are made at once, but told of behind what is under way.
   await new Promise(setImmediate);
   if (unwritten !== undefined) throw unwritten;
-} catch (error) {
-  // At once: what is still under way would only be resumed.
-  process.exit(report(error));
 }
 
 /** One line on stderr, never a row's content; the stack only under --debug. Returns the exit code. */

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import { CLI } from '../cli/command-line.js';
+import { CLI } from '../testbed/tested-cli.js';
 
 export interface Finished {
   readonly code: number | null;

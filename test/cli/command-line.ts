@@ -2,10 +2,9 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { CLI } from '../testbed/tested-cli.js';
 
-export const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.js');
 
 /** Settings of the caller's own servers, which no test is to reach. */
 const OTHER_SERVERS = /^(PG|S3_|AWS_|DATABASE_URL$|ZULIP_|TAP)/;

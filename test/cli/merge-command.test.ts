@@ -7,7 +7,8 @@ import t from 'tap';
 import { mergeExports } from '../../src/commands/merge.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { CLI, realmlift } from './command-line.js';
+import { realmlift } from './command-line.js';
+import { CLI } from '../testbed/tested-cli.js';
 
 type Tables = Record<string, (Record<string, unknown> & { id: number })[]>;
 

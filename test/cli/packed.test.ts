@@ -10,6 +10,7 @@ import { compareExports } from '../testbed/compare-export.js';
 import { expectedExport, uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
+import { BUNDLED_CLI_VARIABLE } from '../testbed/tested-cli.js';
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '..', '..', '..');
@@ -23,6 +24,7 @@ interface PackageJson {
 
 /** As npm would install it, outside of the repository, whose packages tsc and Node would find otherwise. */
 async function install(directory: string): Promise<string> {
+  if (process.env[BUNDLED_CLI_VARIABLE] === undefined) await run('npm', ['run', 'bundle'], { cwd: ROOT });
   // Without its scripts: they would build anew under the other tests.
   await run('npm', ['pack', '--ignore-scripts', '--pack-destination', directory], { cwd: ROOT });
   await run('tar', ['xzf', join(directory, `realmlift-${VERSION}.tgz`)], { cwd: directory });
@@ -65,6 +67,9 @@ t.test('the packed package', async (t) => {
   });
 
   t.match((await run(process.execPath, [cli, '--help'])).stdout, /export-user/);
+  // As on another Node, another machine, or with other flags.
+  rmSync(join(unpacked, 'dist', 'bundle', `${process.version}-${process.platform}-${process.arch}`), { recursive: true });
+  t.match((await run(process.execPath, [cli, '--help'])).stdout, /export-user/, 'what is compiled beforehand is not needed');
   const demo = await run(process.execPath, [cli, 'demo', '--output', join(directory, 'demo')], { cwd: directory });
   t.equal(demo.stdout, `file://${join(directory, 'demo', 'acme', 'report.html')}\n`);
   t.ok(existsSync(join(directory, 'demo', 'acme', 'report.html')));

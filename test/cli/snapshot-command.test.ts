@@ -9,8 +9,8 @@ import { runExport } from '../export/export-process.js';
 import { query } from '../export/grown-database.js';
 import { exported } from '../export/killed-export.js';
 import { differingPaths } from '../export/same-tree.js';
+import { CLI } from '../testbed/tested-cli.js';
 
-const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.js');
 
 function hold(url: string, ...words: string[]): ChildProcess {
   return spawn(process.execPath, [CLI, 'snapshot', ...words], { env: { ...process.env, DATABASE_URL: url }, stdio: ['ignore', 'pipe', 'pipe'] });

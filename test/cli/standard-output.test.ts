@@ -17,7 +17,7 @@ import { compareExports } from '../testbed/compare-export.js';
 import { expectedExport, uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { CLI } from './command-line.js';
+import { CLI } from '../testbed/tested-cli.js';
 
 interface Ended {
   readonly code: number | null;

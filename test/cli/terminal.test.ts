@@ -8,7 +8,7 @@ import { NEEDS_PG_DUMP, withPlace } from '../backup/test-backup.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT, NEW_SALT } from '../testbed/test-data.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
-import { CLI } from './command-line.js';
+import { CLI } from '../testbed/tested-cli.js';
 
 t.setTimeout(300_000);
 

@@ -22,6 +22,7 @@ import { query, withGrownDatabase } from './grown-database.js';
 import { exported, killedAt } from './killed-export.js';
 import { differingPaths } from './same-tree.js';
 import { exportFrom, exportRealm, tableFile, type Choices, type TestSource } from './test-source.js';
+import { CLI } from '../testbed/tested-cli.js';
 
 t.setTimeout(300_000);
 leaveSharedServer();
@@ -286,7 +287,7 @@ t.test('files of buckets', async (t) => {
 
       await t.test('the base itself in a bucket', async (t) => {
         const run = async (output: string, ...words: string[]): Promise<{ code: number | null; stderr: string }> => {
-          const child = spawn(process.execPath, [join(import.meta.dirname, '..', '..', 'src', 'cli.js'), 'export', '--realm', 'acme', '--output', output, '--no-verify', '--quiet', '--random-seed', 'test', ...words], {
+          const child = spawn(process.execPath, [CLI, 'export', '--realm', 'acme', '--output', output, '--no-verify', '--quiet', '--random-seed', 'test', ...words], {
             env: { ...process.env, ...server.environment, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'], S3_UPLOADS_BUCKET: BUCKETS.uploads, S3_AVATARS_BUCKET: BUCKETS.avatars }, stdio: ['ignore', 'ignore', 'pipe'],
           });
           let stderr = '';

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
+import { CLI } from '../testbed/tested-cli.js';
 
-const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.js');
 
 /** Milliseconds between two looks at a journal: a run writes a line every few. */
 const LOOK = 1;

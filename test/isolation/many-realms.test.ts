@@ -11,8 +11,8 @@ import { uploadsDirectory } from '../testbed/expected-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { readTables } from './whole-export.js';
+import { CLI } from '../testbed/tested-cli.js';
 
-const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.js');
 
 async function realmlift(url: string, output: string, ...words: string[]): Promise<{ code: number; errors: string }> {
   const child = spawn(process.execPath, [CLI, 'export', '--output', output, '--uploads-dir', await uploadsDirectory('zulip-11/local'), '--jobs', '1', ...words], {

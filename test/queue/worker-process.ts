@@ -1,12 +1,11 @@
 /** `realmlift worker` as a process of its own, which a test may kill or freeze at any moment. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
+import { CLI } from '../testbed/tested-cli.js';
 
-const CLI = join(import.meta.dirname, '..', '..', 'src', 'cli.js');
 
 export interface WorkerProcess {
   readonly process: ChildProcess;

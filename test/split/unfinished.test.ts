@@ -11,11 +11,12 @@ import t from 'tap';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { splitRealms, type SplitRequest } from '../../src/commands/split.js';
 import { NEEDS_PG_DUMP, query } from '../backup/test-backup.js';
-import { CLI, realmlift, type Ended } from '../cli/command-line.js';
+import { realmlift, type Ended } from '../cli/command-line.js';
 import { FaultyConnection } from '../snapshot/faulty-connection.js';
 import { withClient } from '../testbed/database-client.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { digests } from './digests.js';
+import { CLI } from '../testbed/tested-cli.js';
 
 t.setTimeout(600_000);
 

@@ -14,6 +14,7 @@ import { memoryDirectory } from './memory-directory.js';
 import { runTestFile } from './run-test-file.js';
 import { TapOutcome } from './tap-outcome.js';
 import { SHARED_SERVER_VARIABLE } from './test-database.js';
+import { BUNDLED_CLI_VARIABLE } from './tested-cli.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 /** One more than the processors of the smallest machine: tests wait for disks and servers now and then. */
@@ -69,7 +70,7 @@ function print(name: string, outcome: TapOutcome, seconds: number): void {
 function testEnvironment(serverUrl: string, memory: string | undefined): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(PG|S3_|AWS_|DATABASE_URL|ZULIP_|MAKE|MFLAGS)/.test(name));
   return {
-    ...Object.fromEntries(inherited), [SHARED_SERVER_VARIABLE]: serverUrl, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+    ...Object.fromEntries(inherited), [SHARED_SERVER_VARIABLE]: serverUrl, [BUNDLED_CLI_VARIABLE]: join(ROOT, 'dist', 'bundle', 'realmlift.cjs'), AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
     // Where tap has the directories of tests.
     ...(memory === undefined ? {} : { TAP_CWD: memory }),
   };

@@ -1,0 +1,76 @@
+/**
+ * `npm run bundle`: makes dist/bundle/ out of the compiled modules: the command line and its threads as a few chunks, a command's own loaded
+ * when it is called, with V8's compiled form of each for this Node (load.cjs). The same modules in dist/src/ are what programs import.
+ */
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { Script } from 'node:vm';
+import { build, transform } from 'esbuild';
+
+const ROOT = join(import.meta.dirname, '..');
+const SOURCE = join(ROOT, 'dist', 'src');
+const FINAL = join(ROOT, 'dist', 'bundle');
+const MADE = `${FINAL}.partial`;
+const COMPILED = join(MADE, `${process.version}-${process.platform}-${process.arch}`);
+
+/** How a module names what a thread of its begins with, beside itself. */
+const THREAD = /new URL\('\.\/([\w-]+)\.js', import\.meta\.url\)/g;
+
+/** What begins a process or a thread, by its name in the bundle. */
+const programs = { realmlift: join(SOURCE, 'cli.js') };
+for (const file of readdirSync(join(ROOT, 'src'), { recursive: true }).filter((path) => path.endsWith('.ts'))) {
+  for (const [, name] of readFileSync(join(ROOT, 'src', file), 'utf8').matchAll(THREAD)) {
+    if (name in programs) throw new Error(`two programs are called ${name}`);
+    programs[name] = join(SOURCE, dirname(file), `${name}.js`);
+  }
+}
+
+/** Stays outside: libraries of machine code, and what the driver asks for in vain. */
+const EXTERNAL = ['sharp', '@mongodb-js/zstd', 'pg-native'];
+
+/** A thread begins with its program of the bundle; a module still knows where it stands. */
+const places = {
+  name: 'places',
+  setup(building) {
+    building.onLoad({ filter: /\.js$/ }, ({ path }) => {
+      const place = relative(SOURCE, path);
+      if (place.startsWith('..')) return undefined;
+      const text = readFileSync(path, 'utf8').replace(/^#!.*/, '')
+        .replaceAll(THREAD, (_, name) => `new URL(moduleUrl('../bundle/${name}.cjs'))`)
+        .replaceAll('import.meta.url', `moduleUrl(${JSON.stringify(place)})`);
+      return { contents: text, loader: 'js' };
+    });
+  },
+};
+
+/** Chunks as modules of the new kind are all that esbuild cuts; `load` takes those of the old, as V8 keeps a compiled form of these alone. */
+async function chunkOf({ path, text }) {
+  const { code } = await transform(text, { format: 'cjs', platform: 'node', target: 'node20', charset: 'ascii', legalComments: 'inline' });
+  const called = code.replaceAll(/\bimport\("\.\/([\w-]+)\.js"\)/g, (_, name) => `Promise.resolve().then(() => load("${name}"))`).replaceAll(/\bimport\(/g, 'imported(');
+  return { name: basename(path, '.js'), text: `(function (module, exports, require, imported, load, moduleUrl) { ${called}\n})` };
+}
+
+/** All functions of it, also those that have not been called. The flag goes back before the form is made, which remembers the flags. */
+function compile({ name, text }) {
+  setFlagsFromString('--no-lazy');
+  const script = new Script(text, { filename: join(FINAL, `${name}.js`) });
+  setFlagsFromString('--lazy');
+  return script.createCachedData();
+}
+
+const { outputFiles } = await build({
+  entryPoints: programs, outdir: MADE, write: false,
+  bundle: true, splitting: true, platform: 'node', format: 'esm', target: 'node20', charset: 'ascii', legalComments: 'inline', logLevel: 'warning',
+  external: EXTERNAL, plugins: [places],
+});
+rmSync(MADE, { recursive: true, force: true });
+mkdirSync(COMPILED, { recursive: true });
+for (const chunk of await Promise.all(outputFiles.map(chunkOf))) {
+  writeFileSync(join(MADE, `${chunk.name}.js`), chunk.text, 'latin1');
+  writeFileSync(join(COMPILED, chunk.name), compile(chunk));
+}
+cpSync(join(ROOT, 'bundle', 'load.cjs'), join(MADE, 'load.cjs'));
+for (const name of Object.keys(programs)) writeFileSync(join(MADE, `${name}.cjs`), `#!/usr/bin/env node\nrequire('./load.cjs')('${name}');\n`, { mode: 0o755 });
+rmSync(FINAL, { recursive: true, force: true });
+renameSync(MADE, FINAL);
