@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import type pg from 'pg';
 import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
-import { checkBots, checkExport, checkRights } from '../load/check-load.js';
+import { checkBots, checkExport, checkRights, checkSalt } from '../load/check-load.js';
 import { openFileTarget } from '../load/open-file-target.js';
 import { appliedMigrations, LoadJournal, lockLoad } from '../load/load-journal.js';
 import { LoadRecord } from '../load/load-record.js';
@@ -82,6 +82,7 @@ async function update(client: pg.Client, schemaName: string, { record, deactivat
     }
     tellUpdateAhead(request.dryRun);
     await checkExport(directory, request, true);
+    for (const each of [earlier, later]) checkSalt(each, request.salt);
     return await withTableFiles(async (open) => {
       const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };
       if (request.dryRun) {

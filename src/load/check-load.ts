@@ -7,6 +7,7 @@ import { openReadableExport } from '../pipe/readable-export.js';
 import { SYSTEM_BOT_EMAILS } from '../plan/realm.js';
 import type { TargetServer } from '../remap/target-server.js';
 import type { LoadRequest } from './load-request.js';
+import type { LoadableExport } from './loadable-export.js';
 import type { TargetTables } from './target-tables.js';
 
 /** Of a load that goes on, these would find the load's own rows. */
@@ -33,6 +34,15 @@ export function checkBots({ bots, realms }: TargetServer): void {
   const lacking = SYSTEM_BOT_EMAILS.filter((email) => !bots.has(email));
   if (lacking.length === 0 && realms.length > 0) return;
   refuse([`the new server lacks its system bots (${lacking.join(', ')})`], 'there: manage.py shell -c "from zerver.lib.server_initialization import create_internal_realm as c; c()"');
+}
+
+/** Bytes of a records.json without records. */
+const NO_RECORDS = 4;
+
+/** @throws RealmliftError SALT_MISSING where there are avatars */
+export function checkSalt({ records }: LoadableExport, salt: string | undefined): void {
+  if (salt !== undefined || (records.get('avatars')?.size ?? 0) <= NO_RECORDS) return;
+  throw new RealmliftError('SALT_MISSING', 'load', "the names of avatars are made with the new server's avatar_salt, which is not given", { hint: "--zulip-secrets with the new server's /etc/zulip/zulip-secrets.conf, or ZULIP_AVATAR_SALT", exit: EXIT.usage });
 }
 
 function refuse(reasons: readonly string[], hint: string): void {

@@ -73,7 +73,7 @@ export class DirectoryFiles implements FileTarget {
       for (const key of keys) {
         await requireOwnDirectories(this.description, join(area, dirname(key)));
         if (await lstat(join(this.description, area, key)).then(() => true, () => false)) removed++;
-        await rm(join(this.description, area, key), { force: true });
+        for (const end of ['', PARTIAL]) await rm(join(this.description, area, key) + end, { force: true });
       }
     } catch (error) {
       throw this.#fault(error, `${area}/`);

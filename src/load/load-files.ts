@@ -82,13 +82,7 @@ export async function copyFile({ source, target, plan }: FileCopy, file: Planned
   const { area, key, image, attributes } = file;
   const png = { ...attributes, contentType: 'image/png' };
   if (image?.kind === 'avatar') {
-    const base = from.replace(/\.(?:original|png)$/, '');
-    const isOriginal = from !== base && !from.endsWith('.png');
-    // Only of an avatar that has lost its original is the small picture all there is.
-    if (!isOriginal && existsSync(`${base}.original`)) return;
-    // Exports out of buckets have no small picture: Zulip leaves it out.
-    const made: AvatarSize[] = isOriginal && !existsSync(base) && !existsSync(`${base}.png`) ? ['.png', '-medium.png'] : ['-medium.png'];
-    for (const size of made) {
+    for (const size of sizesOf(from)) {
       const content = await avatarImage(from, size);
       if (content !== undefined) await target.write(area, avatarKeyOf(key, size, plan), content, png, signal);
       else if (size === '-medium.png') {
@@ -104,6 +98,22 @@ export async function copyFile({ source, target, plan }: FileCopy, file: Planned
     const still = await stillImage(from);
     if (still !== undefined) await target.write(area, stillKey(image.fileName, plan), still, png, signal);
   }
+}
+
+/** What is made of an avatar's file. */
+function sizesOf(from: string): AvatarSize[] {
+  const base = from.replace(/\.(?:original|png)$/, '');
+  const isOriginal = from !== base && !from.endsWith('.png');
+  // Only of an avatar that has lost its original is the small picture all there is.
+  if (!isOriginal && existsSync(`${base}.original`)) return [];
+  // Exports out of buckets have no small picture: Zulip leaves it out.
+  return isOriginal && !existsSync(base) && !existsSync(`${base}.png`) ? ['.png', '-medium.png'] : ['-medium.png'];
+}
+
+/** Keys of what is made of this file, if it is an image. */
+export function madeKeys({ directory }: LoadableExport, { path, key, image }: PlannedFile, plan: FilePlanContext): string[] {
+  if (image?.kind === 'avatar') return sizesOf(join(directory, path)).map((size) => avatarKeyOf(key, size, plan));
+  return image?.kind === 'emoji' && !path.endsWith('.original') ? [stillKey(image.fileName, plan)] : [];
 }
 
 /** All keys under which something may lie of this file. */

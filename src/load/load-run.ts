@@ -17,7 +17,7 @@ import { withScratchFiles } from '../remap/scratch-files.js';
 import { surveyExport } from '../remap/survey.js';
 import { readTarget, type TargetServer } from '../remap/target-server.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
-import { checkBots, checkRights } from './check-load.js';
+import { checkBots, checkRights, checkSalt } from './check-load.js';
 import { avatarRenames, type FilePlanContext } from './file-plan.js';
 import type { FileTarget } from './file-target.js';
 import { openFileTarget } from './open-file-target.js';
@@ -41,8 +41,6 @@ import { LISTS, TableLoader } from './table-loader.js';
 import { stepSession } from './target-session.js';
 import { qualify } from './target-tables.js';
 
-/** Bytes of a records.json without records. */
-const NO_RECORDS = 4;
 /** The major version whose import was compared with a load, row for row. */
 const PROVED = 11;
 /** So many temporary files hold ids. */
@@ -69,9 +67,7 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
     tellWarning(`what Zulip's import sets beside the rows was proved for Zulip ${PROVED}; on this server of Zulip ${server.version.release} a load does the same in the tables and columns that it has`);
   }
   const identity = await identityOf(setup);
-  if (request.salt === undefined && (source.source.records.get('avatars')?.size ?? 0) > NO_RECORDS) {
-    throw new RealmliftError('SALT_MISSING', 'load', "the names of avatars are made with the new server's avatar_salt, which is not given", { hint: "--zulip-secrets with the new server's /etc/zulip/zulip-secrets.conf, or ZULIP_AVATAR_SALT", exit: EXIT.usage });
-  }
+  checkSalt(source.source, request.salt);
   const target = await openFileTarget(request.files, request.fileJobs, request.fromBuckets);
   const told = { subdomain: identity.subdomain, realmName: identity.realmName, rows: source.rows, files: 0, images: 0, resumed: found?.steps ?? 0, outside: 0 };
   try {

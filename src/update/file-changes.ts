@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import type { FileTarget } from '../load/file-target.js';
 import { planFile, planFiles, type FilePlanContext, type PlannedFile } from '../load/file-plan.js';
-import { copyFile, inParallel, keysOf, noteFound, type Found } from '../load/load-files.js';
+import { copyFile, inParallel, keysOf, madeKeys, noteFound, type Found } from '../load/load-files.js';
 import type { LoadableExport } from '../load/loadable-export.js';
 import type { LoadRecord, RecordedFile } from '../load/load-record.js';
 import { tellProgress } from '../narration.js';
@@ -75,7 +75,11 @@ export async function settleFiles(client: pg.Client, record: LoadRecord, side: F
   if (replaced.size > 0) {
     for await (const line of fileLines(side.source, undefined)) {
       if (!replaced.has(line.path)) continue;
-      for (const file of await planFiles(client, [line], side.plan)) await copyFile({ ...side, target }, file, { animated: new Set(), brokenAvatars: new Set() }, signal);
+      for (const file of await planFiles(client, [line], side.plan)) {
+        // Of what was an image, and is none any more, nothing is made.
+        await target.remove(file.area, [], madeKeys(side.source, file, side.plan));
+        await copyFile({ ...side, target }, file, { animated: new Set(), brokenAvatars: new Set() }, signal);
+      }
     }
     await record.forgetFiles(client, 'replaced');
   }
