@@ -47,7 +47,7 @@ export async function withIsolationDatabase<T>(release: Release, work: (database
     const client = new pg.Client({ connectionString: url });
     await client.connect();
     try {
-      await client.query('SET search_path = zulip');
+      await client.query('SET search_path = zulip; SET plan_cache_mode = force_generic_plan');
       return await work(await prepare(client, url, release));
     } finally {
       await client.end();

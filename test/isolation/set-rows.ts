@@ -2,7 +2,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type pg from 'pg';
 import type { CompiledView } from '../../src/plan/views/compile-view.js';
-import { inline } from '../../src/plan/parameters.js';
 import { canJoinSet, planSet } from '../../src/plan/plan-set.js';
 import { listRealms } from '../../src/plan/realm.js';
 import { TENANT } from '../../src/plan/views/set-form.js';
@@ -19,7 +18,7 @@ export async function setFaults(client: pg.Client, source: Source, exported: Exp
   const beside = (await listRealms(client)).filter((each) => each.id !== realm.id && canJoinSet(each)).slice(0, others);
   const plan = planSet(source, [...beside, realm], FREE_CHOICE.decisions);
   const allowed = new Set(plan.parameters.realm_ids);
-  const of = await rowsOfViews(client, plan.compiled, (sql) => inline(given(sql), plan.parameters));
+  const of = await rowsOfViews(client, plan.compiled, plan.parameters, given);
   const messages = new Set(exported.messageIds);
   const found: string[] = [];
   const compare = ({ name, columns: all, sql }: CompiledView, rows: readonly Row[], expected: readonly Row[], keys: readonly string[]): void => {
