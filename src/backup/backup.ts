@@ -19,6 +19,7 @@ import { IDENTITY, NEW_LIST, clearListObjects, totalFiles, totalRows } from './c
 import type { Contents, Part } from './contents/backup-contents.js';
 import { PartNames, backupName } from './contents/part-names.js';
 import { sealPart } from './contents/sealing.js';
+import type { BackupWorkers } from './save/backup-workers.js';
 import { saveDatabase } from './save/save-database.js';
 import type { Recipients } from './seal/age-keys.js';
 import { SUFFIXES, type Compression } from './seal/compression.js';
@@ -48,6 +49,8 @@ export interface BackupRequest {
   readonly stop?: AbortSignal | undefined;
   /** Told how many bytes the tables have on the server's disk. */
   readonly onSize?: (bytes: number) => void;
+  /** Has it made by other machines: runs each attempt with them. */
+  readonly withWorkers?: (<T>(work: (workers: BackupWorkers) => Promise<T>) => Promise<T>) | undefined;
 }
 
 export interface BackupResult {
@@ -75,16 +78,17 @@ const ATTEMPTS = 5;
 export async function takeBackup(request: BackupRequest): Promise<BackupResult> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await takeOnce(request);
+      return await (request.withWorkers === undefined ? takeOnce(request, undefined) : request.withWorkers((workers) => takeOnce(request, workers)));
     } catch (error) {
       if (!['TABLES_LOCKED', 'TABLE_CHANGED'].includes((error as RealmliftError).code) || attempt === ATTEMPTS) throw error;
     }
   }
 }
 
-async function takeOnce(request: BackupRequest): Promise<BackupResult> {
+async function takeOnce(request: BackupRequest, workers: BackupWorkers | undefined): Promise<BackupResult> {
   const id = randomBytes(16).toString('hex');
-  const stop = request.stop ?? new AbortController().signal;
+  const given = request.stop ?? new AbortController().signal;
+  const stop = workers === undefined ? given : AbortSignal.any([given, workers.lost]);
   let begun: BackupStore | undefined;
   try {
     const names = new PartNames(request.privateNames, SUFFIXES[request.compression.method]);
@@ -94,14 +98,16 @@ async function takeOnce(request: BackupRequest): Promise<BackupResult> {
     const { takenAt, name, database } = await withSnapshot(request.settings, async (snapshot) => {
       const name = backupName(snapshot.takenAt, id);
       begun = request.target.within(name);
-      return { takenAt: snapshot.takenAt, name, database: await saveDatabase(snapshot, { store: begun, names, sealing, pgDump: request.pgDump, jobs, patience: request.patience, onSize: request.onSize }, snapshot.lost) };
+      return { takenAt: snapshot.takenAt, name, database: await saveDatabase(snapshot, { store: begun, names, sealing, pgDump: request.pgDump, jobs, patience: request.patience, onSize: request.onSize, workers }, snapshot.lost) };
     }, { signal: stop });
+    workers?.letGo();
     const store = request.target.within(name);
     const identity = await saveIdentity(store, request.recipients);
     // After the rows, so that each file that they name was there; and without the snapshot, which would keep the server from cleaning up.
     const signal = stop;
     const uploads = request.uploads === undefined ? undefined
-      : await withUploadSource(request.uploads, async (source) => (await import('./save/save-uploads.js')).saveUploads(source, { store, names, sealing, jobs }, signal));
+      : await withUploadSource(request.uploads, async (source) => (await import('./save/save-uploads.js')).saveUploads(source, { store, names, sealing, jobs, workers }, signal));
+    await workers?.finish();
 
     const { parts: databaseParts, ...saved } = database;
     const parts = [...identity, ...databaseParts, ...(uploads?.parts ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -19,7 +19,7 @@ const DEFINITIONS = ([
   ['export [options]', 'Out of a server', async () => (await import('./export-command.js')).exportCommand(),
     'Export realms as the directories that manage.py import reads, all out of one snapshot.'],
   ['worker [options]', 'Out of a server', async () => (await import('./worker-command.js')).workerCommand(),
-    'Work for exports that other machines run with `--queue`: copy rows and fetch files for them.'],
+    'Work for exports and backups that other machines run with `--queue`: copy rows and fetch files for them.'],
   ['export-user [options]', 'Out of a server', async () => (await import('./export-user-command.js')).exportUserCommand(),
     "Export single users as Zulip's export_single_user does: own messages and those received directly, settings, files."],
   ['snapshot [options]', 'Out of a server', async () => (await import('./snapshot-command.js')).snapshotCommand(),

@@ -3,6 +3,7 @@
  * backup was found good the removal of old ones.
  */
 import { createPublicKey } from 'node:crypto';
+import { resolve } from 'node:path';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { takeBackup } from '../backup/backup.js';
 import type { BackupRequest, BackupResult } from '../backup/backup.js';
@@ -18,13 +19,14 @@ import { countUploads } from '../backup/uploads/count-uploads.js';
 import { refuseTargetWithin } from '../backup/uploads/open-uploads.js';
 import { verifyBackup } from '../backup/verify-backup.js';
 import { RealmliftError } from '../errors.js';
-import { isNarrated, tellTotal } from '../narration.js';
+import { isNarrated, tellTotal, tellWarning } from '../narration.js';
+import type { QueueOptions } from '../queue/queued-run.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { BackupSteps } from './backup-steps.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-export interface BackupRun extends Omit<BackupRequest, 'target'> {
+export interface BackupRun extends Omit<BackupRequest, 'target' | 'withWorkers'> {
   /** A directory or s3:// URL. */
   readonly to: string;
   readonly env: Environment;
@@ -32,6 +34,8 @@ export interface BackupRun extends Omit<BackupRequest, 'target'> {
   readonly keep: number | undefined;
   /** Restore it and compare: in the empty database of this URL, or on a server of its own when it is empty. */
   readonly prove: string | undefined;
+  /** Rows and files are saved by others, who take the work from this queue. */
+  readonly queue?: QueueOptions | undefined;
 }
 
 export interface BackupRunResult extends BackupResult {
@@ -70,7 +74,7 @@ async function run(request: BackupRun, target: BackupStore, stop: AbortSignal): 
   const identity = request.prove === undefined ? undefined : await generateX25519Identity();
   const recipients = identity === undefined ? request.recipients : request.recipients.with(await identityToRecipient(identity));
   const verifyKey = request.signKey === undefined ? undefined : createPublicKey(request.signKey);
-  const result = await takeBackup({ ...request, target, recipients });
+  const result = await takeBackup({ ...request, target, recipients, withWorkers: workersOf(request, target) });
   try {
     if (identity !== undefined) {
       const backup = await openContents(await findBackup(result.location, request.env, verifyKey), headerOpener([identity]), stop);
@@ -88,6 +92,15 @@ async function run(request: BackupRun, target: BackupStore, stop: AbortSignal): 
   // What this one lacks, an old one may have.
   const isWhole = (result.lostFiles ?? 0) === 0;
   return { ...result, proved: identity !== undefined, unfinished, removed: request.keep === undefined || !isWhole ? [] : await rotate(target, request.keep) };
+}
+
+/** Nothing of the queue is loaded where there is none. */
+function workersOf({ queue, to, uploads }: BackupRun, collection: BackupStore): BackupRequest['withWorkers'] {
+  if (queue === undefined) return undefined;
+  return async (work) => {
+    const { BackupCoordinator } = await import('../queue/backup-coordinator.js');
+    return BackupCoordinator.with({ ...queue, collection, location: to.startsWith('s3://') ? to : resolve(to), uploads, onWarning: tellWarning }, work);
+  };
 }
 
 /** The backup is whole: only what was to follow is not done. */

@@ -4,8 +4,8 @@
  */
 import { createHmac } from 'node:crypto';
 import type pg from 'pg';
+import type { Compression } from '../backup/seal/compression.js';
 import { databaseIdentity } from '../export/base/run-identity.js';
-import type { FileStore } from '../files/file-store.js';
 import type { UploadTarget } from '../files/upload/upload-target.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { VERSION } from '../version.js';
@@ -20,16 +20,30 @@ export interface Expected {
   readonly role: string;
   /** Digest of the avatar_salt; null where the run has none. */
   readonly salt: string | null;
-  /** See FileStore.name. */
+  /** See FileStore.name; empty where the run takes no files. */
   readonly files: string;
-  /** Directory under which the run writes, by the coordinator's path; empty where it is a bucket. */
+  /** Directory under which the run writes, by the coordinator's path, or the URL of a backup's bucket; empty of an export into a bucket. */
   readonly output: string;
+  /** Of an export. */
   readonly bucket: { readonly bucket: string; readonly prefix: string; readonly encryption: UploadTarget['encryption'] | null } | null;
+  /** Undefined of an export. */
+  readonly backup?: BackupWork | undefined;
   /** A file or object below it, and a digest of what it holds: who reads it sees the same place. */
   readonly probe: { readonly file: string; readonly digest: string };
   readonly snapshot: { readonly id: string; readonly held: readonly string[] };
   /** Seconds after which a worker that is not heard of has lost its jobs. */
   readonly silence: number;
+}
+
+/** How parts of a backup are made. */
+export interface BackupWork {
+  /** Its directory below the output. */
+  readonly name: string;
+  /** Public keys. */
+  readonly recipients: readonly string[];
+  readonly compression: Compression;
+  /** That each session needs, see schemasForPlanning. */
+  readonly schemas: readonly string[];
 }
 
 export type SourceMarks = Pick<Expected, 'database' | 'server' | 'role'>;
@@ -50,17 +64,18 @@ export async function sourceMarks(client: pg.Client, settings: ConnectionSetting
 export interface Own {
   readonly marks: SourceMarks;
   readonly salt: string | undefined;
-  readonly store: Pick<FileStore, 'name'>;
+  /** Undefined where none are taken. */
+  readonly files: string | undefined;
   /** Why what it would write is not where the run writes. */
   readonly elsewhere: string | undefined;
 }
 
 /** Why it must not take part; undefined when it may. */
-export function mismatch(run: string, expected: Expected, { marks, salt, store, elsewhere }: Own): string | undefined {
+export function mismatch(run: string, expected: Expected, { marks, salt, files, elsewhere }: Own): string | undefined {
   if (marks.server !== expected.server) return marks.database === expected.database ? 'its DATABASE_URL leads to another server of the same cluster than the one that holds the snapshot' : 'its DATABASE_URL leads to another database';
   if (marks.role !== expected.role) return 'its DATABASE_URL names another role, which may read other rows';
   if (salt !== undefined && expected.salt !== null && expected.salt !== keyed(run, salt)) return 'its avatar_salt is another';
-  if (store.name !== expected.files) return `its files are those of ${store.name}, and not of ${expected.files}`;
+  if (files !== undefined && files !== expected.files) return `its files are those of ${files}, and not of ${expected.files}`;
   return elsewhere;
 }
 

@@ -4,16 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type PgBoss from 'pg-boss';
 import { asRealmliftError, RealmliftError } from '../errors.js';
 import { WorkerPool } from '../export/segments/worker-pool.js';
-import type { FileStore } from '../files/file-store.js';
-import type { S3Connection } from '../files/s3/s3-client.js';
 import { connect, settingsOf } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import type { BackupTradeOptions } from './backup-trade.js';
 import { mismatch, sourceMarks, versionMismatch, type Expected } from './expected.js';
+import { ExportTrade, type ExportTradeOptions } from './export-trade.js';
 import { openQueue, WORK_CHANNEL } from './queue-schema.js';
 import { QueueSession } from './queue-session.js';
 import { RunPart } from './run-part.js';
 import { announcedRuns, tellWorker, type AnnouncedRun } from './runs.js';
-import { InBucket, InSharedDirectory, type Workplace } from './workplace.js';
+import type { Trade } from './trade.js';
 
 /** Milliseconds after which it looks again for runs and jobs, although nobody says anything. */
 const LOOK = 1000;
@@ -21,21 +21,13 @@ const LOOK = 1000;
 /** Milliseconds between two attempts to reach a queue that is gone. */
 const RECONNECT = 2000;
 
-export interface MachineOptions {
+export interface MachineOptions extends Omit<ExportTradeOptions, 'takeThreads'>, Omit<BackupTradeOptions, 'sessions'> {
   readonly queue: ConnectionSettings;
   /** The source, by this machine's own settings. */
   readonly source: ConnectionSettings;
-  /** Threads for the rows of each run. */
+  /** Sessions for the rows of each run. */
   readonly jobs: number;
-  readonly fileJobs: number;
-  readonly openStore: () => Promise<FileStore>;
   readonly salt: string | undefined;
-  /** Its path of the directory that all share; undefined where that is the coordinator's. */
-  readonly output: string | undefined;
-  /** How it reaches a bucket into which a run stores. */
-  readonly s3: S3Connection;
-  /** A directory for what is on its way there. */
-  readonly temporary: string;
   /** End when a run that it took part in is finished; one that failed may be gone on with. */
   readonly oneRun: boolean;
   readonly signal: AbortSignal;
@@ -144,33 +136,24 @@ class WorkerMachine {
   }
 
   async #join(run: AnnouncedRun, session: QueueSession, boss: PgBoss): Promise<void> {
-    const { source, salt, jobs, fileJobs, openStore, onEvent } = this.#options;
+    const { source, salt, onEvent } = this.#options;
     const other = versionMismatch(run.expected);
     if (other !== undefined) throw refused(other);
-    const store = await openStore();
-    let threads: WorkerPool | undefined;
-    let workplace: Workplace | undefined;
+    const trade = await this.#trade(run.expected);
     try {
-      workplace = await this.#workplace(run.expected);
-      const elsewhere = await workplace.elsewhere(run.id, run.expected);
+      const elsewhere = await trade.elsewhere(run.id, run.expected);
       const client = await connect(source, 'worker');
       let settings: ConnectionSettings;
       try {
         settings = settingsOf(client, source);
-        const wrong = mismatch(run.id, run.expected, { marks: await sourceMarks(client, source, run.id), salt, store, elsewhere });
+        const wrong = mismatch(run.id, run.expected, { marks: await sourceMarks(client, source, run.id), salt, files: trade.files, elsewhere });
         if (wrong !== undefined) throw refused(wrong);
       } finally {
         await client.end().catch(() => undefined);
       }
-      if (!run.letGo) {
-        const { id, held } = run.expected.snapshot;
-        threads = this.#spare ?? new WorkerPool(jobs);
-        this.#spare = undefined;
-        threads.join({ settings, id, held: [...held] });
-        await threads.opened;
-      }
-      const part = new RunPart(run, session, boss, threads, {
-        name: this.#name, workplace, store, fileJobs,
+      if (!run.letGo) await trade.join(settings, run.expected.snapshot);
+      const part = new RunPart(run, session, boss, trade, {
+        name: this.#name,
         onFailed: (error) => onEvent(`a piece of the run ${short(run.id)} failed here: ${error.code}: ${error.message}`),
       });
       this.#parts.set(run.id, part);
@@ -178,19 +161,22 @@ class WorkerMachine {
       onEvent(`takes part in the run ${short(run.id)}`);
       await part.begin();
     } catch (error) {
-      if (!this.#parts.has(run.id)) {
-        store.close();
-        await workplace?.close();
-        await threads?.close();
-      }
+      if (!this.#parts.has(run.id)) await trade.close();
       throw error;
     }
   }
 
-  async #workplace({ output, bucket }: Expected): Promise<Workplace> {
-    if (bucket === null) return new InSharedDirectory(this.#options.output ?? output);
-    const { ExportBucket } = await import('../files/upload/export-bucket.js');
-    return InBucket.open(new ExportBucket({ ...bucket, encryption: bucket.encryption ?? undefined, connection: this.#options.s3 }), this.#options.temporary);
+  async #trade(expected: Expected): Promise<Trade> {
+    const { jobs } = this.#options;
+    if (expected.backup !== undefined) return (await import('./backup-trade.js')).BackupTrade.open(expected, expected.backup, { ...this.#options, sessions: jobs });
+    return ExportTrade.open(expected, {
+      ...this.#options,
+      takeThreads: () => {
+        const threads = this.#spare ?? new WorkerPool(jobs);
+        this.#spare = undefined;
+        return threads;
+      },
+    });
   }
 }
 

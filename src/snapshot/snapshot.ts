@@ -179,11 +179,14 @@ export async function withSession<T>(snapshot: Snapshot, role: string, work: (cl
   });
 }
 
+/** What sessions are lent by: the snapshot, here or on another machine. */
+export type Lender = Pick<Snapshot, 'settings' | 'id' | 'held' | 'lost' | 'idle'>;
+
 /**
  * The same for work that may give the session back before its end, with whether it is still good for who comes next.
  * @param onBack told when it has been given back
  */
-export async function withLoan<T>(snapshot: Snapshot, role: string, onBack: () => void, work: (client: pg.Client, giveBack: (good: boolean) => void) => Promise<T>): Promise<T> {
+export async function withLoan<T>(snapshot: Lender, role: string, onBack: () => void, work: (client: pg.Client, giveBack: (good: boolean) => void) => Promise<T>): Promise<T> {
   const { lost, idle } = snapshot;
   const client = idle.pop() ?? await joinSnapshot(snapshot, role);
   const cut = (): void => cutConnection(client);

@@ -160,7 +160,7 @@ t.test('a large file that breaks off while it is read is read again, or left out
         if (times-- > 0) throw new Lost('unreadable', 'it cannot be read (EIO)');
         yield content.subarray(2_000_000);
       };
-      return { name, size: content.length, read: () => { attempts++; return Promise.resolve({ size: content.length, modified: 1, chunks: chunks() }); } };
+      return { name, size: content.length, modified: 1, read: () => { attempts++; return Promise.resolve({ size: content.length, modified: 1, chunks: chunks() }); } };
     };
     const source = { kind: 'directory', files: () => Readable.from([breaking('whole', 0), breaking('once', 1), breaking('always', 99)]) as AsyncIterable<UploadedFile> } as const;
     const store = new DirectoryStore(place.to);

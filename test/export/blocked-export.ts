@@ -20,12 +20,17 @@ export interface BlockedExport extends ExportProcess {
 }
 
 /** Starts an export, waits until a worker waits for zerver_usermessage, and runs `work`; then waits for the end. */
-export async function withBlockedExport(url: string, output: string, words: readonly string[], work: (blocked: BlockedExport) => Promise<void>): Promise<Ended> {
+export function withBlockedExport(url: string, output: string, words: readonly string[], work: (blocked: BlockedExport) => Promise<void>): Promise<Ended> {
+  return withBlocked(url, () => startExport(url, output, ...words), work);
+}
+
+/** The same for any process that reads the table by sessions of this name. */
+export async function withBlocked(url: string, start: () => Promise<ExportProcess>, work: (blocked: BlockedExport) => Promise<void>): Promise<Ended> {
   const locker = new pg.Client({ connectionString: url });
   locker.on('error', () => undefined);
   await locker.connect();
   await locker.query('BEGIN; REINDEX INDEX zulip.zerver_usermessage_message_id_f6e63a33');
-  const running = await startExport(url, output, ...words);
+  const running = await start();
   const unblock = (): Promise<void> => locker.end().catch(() => undefined);
   const limit = setTimeout(() => running.process.kill('SIGKILL'), LIMIT * 1000);
   try {

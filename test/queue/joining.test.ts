@@ -17,6 +17,7 @@ import { uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';
+import { watchQueue } from './seen-in-queue.js';
 import { startWorker, untilSaid, withWorkers } from './worker-process.js';
 
 /** A clock that is a day fast. */
@@ -129,27 +130,21 @@ t.test('no row and no secret comes into the queue', async (t) => {
     const uploads = join(root, 'uploads');
     mkdirSync(uploads);
     await canaries.plantFiles('zulip-11/local', uploads);
+    let seen: Awaited<ReturnType<typeof watchQueue>> | undefined;
     await withWorkers(2, url, queue, async (workers) => {
       await Promise.all(workers.map((worker) => untilSaid(worker, /waits for runs/)));
-      // All that ever comes in, since a job goes when it is done.
-      await query(queue, `
-        CREATE TABLE public.seen (text text);
-        CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES (NEW::text); RETURN NEW; END $$;
-        CREATE TRIGGER see AFTER INSERT OR UPDATE ON realmlift_jobs.job FOR EACH ROW EXECUTE FUNCTION public.see();
-        CREATE TRIGGER see AFTER INSERT OR UPDATE ON realmlift_queue.run FOR EACH ROW EXECUTE FUNCTION public.see();
-        CREATE TRIGGER see AFTER INSERT OR UPDATE ON realmlift_queue.worker FOR EACH ROW EXECUTE FUNCTION public.see()`);
+      seen = await watchQueue(queue);
       for (const words of [['--mode', 'full'], ['--mode', 'consent', '--force']]) {
         const { code, stderr } = await runExport(url, join(root, words[1] as string), ...words, '--uploads-dir', uploads, '--queue', queue);
         t.equal(code, 0, stderr);
       }
     }, ['--uploads-dir', uploads]);
-    const { rows } = await query(queue, 'SELECT text FROM public.seen');
-    const seen = rows.map(({ text }) => text as string).join('\n');
-    t.ok(rows.length > 100, `enough was seen (${rows.length})`);
-    t.ok(seen.includes('""kind"": ""messages""'), 'also segments of messages');
-    t.same([...canaries.in(seen)].map(({ place }) => place), [], 'nothing that was planted');
-    t.notOk(seen.includes(AVATAR_SALT['zulip-11/local']), 'no salt');
-    t.notOk(seen.includes(new URL(url).password), 'no password');
+    const { text, count } = await (seen as NonNullable<typeof seen>)();
+    t.ok(count > 100, `enough was seen (${count})`);
+    t.ok(text.includes('""kind"": ""messages""'), 'also segments of messages');
+    t.same([...canaries.in(text)].map(({ place }) => place), [], 'nothing that was planted');
+    t.notOk(text.includes(AVATAR_SALT['zulip-11/local']), 'no salt');
+    t.notOk(text.includes(new URL(url).password), 'no password');
   }));
 });
 

@@ -11,6 +11,7 @@ import type { OpenHeader } from '../seal/age-payload.js';
 import { compressor, decompressed, type Compression } from '../seal/compression.js';
 import { PartDamage } from '../seal/part-damage.js';
 import type { BackupStore } from '../store/backup-store.js';
+import type { ObjectSink } from '../store/staging.js';
 import { damaged } from './backup-contents.js';
 import type { Part } from './backup-contents.js';
 
@@ -20,7 +21,7 @@ export interface Sealing {
 }
 
 /** Compresses, encrypts and stores what `source` holds. */
-export async function sealPart(store: BackupStore, name: string, source: Readable, sealing: Sealing, signal: AbortSignal): Promise<Part> {
+export async function sealPart(store: ObjectSink, name: string, source: Readable, sealing: Sealing, signal: AbortSignal): Promise<Part> {
   const { compress, part } = beginPart(store, name, sealing, signal);
   await Promise.all([pipeline(source, compress), part]);
   return part;
@@ -31,7 +32,7 @@ export async function sealPart(store: BackupStore, name: string, source: Readabl
  *
  * @returns `compress`, for what is to be sealed: the part is finished when it is ended, and given up when it is destroyed
  */
-export function beginPart(store: BackupStore, name: string, sealing: Sealing, signal: AbortSignal): { readonly compress: Writable; readonly part: Promise<Part> } {
+export function beginPart(store: ObjectSink, name: string, sealing: Sealing, signal: AbortSignal): { readonly compress: Writable; readonly part: Promise<Part> } {
   const tally = new Tally();
   const compress = compressor(sealing.compression);
   const end = new PipelineEnd(async (compressed) => store.write(name, tally.pass(ageEncrypt(await sealing.recipients.header(), compressed))));

@@ -1,4 +1,5 @@
 /** The work of saving rows and large objects: a task for each piece that one session copies into one part. */
+import { setMaxListeners } from 'node:events';
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
 import { tellProgress } from '../../narration.js';
@@ -10,7 +11,8 @@ import { LARGE_OBJECT_PIECES, rowQuery } from '../source/row-query.js';
 import type { SourceTable } from '../source/source-catalog.js';
 import { rangeConditions } from '../source/table-ranges.js';
 import type { BackupStore } from '../store/backup-store.js';
-import { saveRows, type RowSelection } from './save-rows.js';
+import type { BackupWorkers } from './backup-workers.js';
+import { saveRows, type RowSelection, type SavedRows } from './save-rows.js';
 
 /** Where parts go. */
 export interface PartPlace {
@@ -20,9 +22,12 @@ export interface PartPlace {
 }
 
 interface Task {
+  readonly selection: RowSelection;
+  /** Name of the part. */
+  readonly name: string;
   /** Bytes on the server's disk. */
   readonly size: number;
-  readonly run: SessionTask;
+  readonly onSaved: (part: TablePart) => void;
 }
 
 export class RowTasks {
@@ -43,9 +48,31 @@ export class RowTasks {
     return this.#tasks.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** So that no session is left alone with a large one at the end. */
-  largestFirst(): SessionTask[] {
-    return [...this.#tasks].sort((a, b) => b.size - a.size).map(({ run }) => run);
+  /** For sessions of this process. */
+  forSessions(): SessionTask[] {
+    const { store, sealing } = this.#place;
+    return this.#largestFirst().map((task) => async (client, signal) => {
+      const saving = saveRows(client, task.selection, store, task.name, sealing, signal);
+      const rest = saving.saved.then((saved) => this.#finished(task, saved));
+      await Promise.race([saving.sent, rest]);
+      return { rest };
+    });
+  }
+
+  /** Has other machines do them. The first failure stops the others and is thrown. */
+  async byWorkers(workers: BackupWorkers, stop: AbortSignal): Promise<void> {
+    const failed = new AbortController();
+    const signal = AbortSignal.any([stop, failed.signal]);
+    setMaxListeners(0, signal);
+    const left = this.#largestFirst().values();
+    const work = async (): Promise<void> => {
+      for (const task of left) {
+        if (signal.aborted) return;
+        this.#finished(task, await workers.rows(task.selection, task.name, task.size, signal));
+      }
+    };
+    await Promise.all(Array.from({ length: workers.backlog }, () => work().catch((error: unknown) => failed.abort(error))));
+    signal.throwIfAborted();
   }
 
   /** @returns the table's entry, whose parts are known when its tasks are done */
@@ -81,18 +108,18 @@ export class RowTasks {
     return rangeConditions(measured, (column) => this.#client.escapeIdentifier(column));
   }
 
-  #add(selection: RowSelection, partName: string, size: number, onSaved: (part: TablePart) => void): void {
-    const { store, sealing } = this.#place;
-    const run: SessionTask = async (client, signal) => {
-      const saving = saveRows(client, selection, store, partName, sealing, signal);
-      const rest = saving.saved.then(({ part, rows, digest }) => {
-        this.parts.push(part);
-        tellProgress(size);
-        onSaved({ part: part.name, rows, digest });
-      });
-      await Promise.race([saving.sent, rest]);
-      return { rest };
-    };
-    this.#tasks.push({ size, run });
+  #add(selection: RowSelection, name: string, size: number, onSaved: Task['onSaved']): void {
+    this.#tasks.push({ selection, name, size, onSaved });
+  }
+
+  /** So that no session is left alone with a large one at the end. */
+  #largestFirst(): Task[] {
+    return [...this.#tasks].sort((a, b) => b.size - a.size);
+  }
+
+  #finished({ size, onSaved }: Task, { part, rows, digest }: SavedRows): void {
+    this.parts.push(part);
+    tellProgress(size);
+    onSaved({ part: part.name, rows, digest });
   }
 }

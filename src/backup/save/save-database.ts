@@ -19,6 +19,7 @@ import type { Section } from '../schema/pg-dump.js';
 import { portableTypes } from '../source/portable-types.js';
 import { sequenceValues, sourceTables, tablesToHold } from '../source/source-catalog.js';
 import type { SourceTable } from '../source/source-catalog.js';
+import type { BackupWorkers } from './backup-workers.js';
 import { RowTasks, type PartPlace } from './row-tasks.js';
 import { sourceProperties } from './source-properties.js';
 
@@ -28,6 +29,8 @@ export interface DatabaseSaving extends PartPlace {
   readonly jobs: number;
   readonly patience: LockPatience;
   readonly onSize: ((bytes: number) => void) | undefined;
+  /** Who copies the rows, if it is not this process. */
+  readonly workers: BackupWorkers | undefined;
 }
 
 export type SavedDatabase = Pick<Contents, 'source' | 'schema' | 'tables' | 'sequences' | 'largeObjects'> & { readonly parts: readonly Part[] };
@@ -40,6 +43,7 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
     await holdTables(snapshot, await tablesToHold(client), saving.patience);
     schemas = await schemasForPlanning(client);
     await addSchemas(client, schemas);
+    await saving.workers?.begin(snapshot, saving.store, saving.sealing, schemas);
     return sourceTables(client, snapshot.serverVersion, await portableTypes(client));
   };
   // Meanwhile, for to ask pg_dump its version takes as long: Debian puts a Perl script before it.
@@ -60,7 +64,7 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
     ...(objects === undefined || schema.largeObjects === undefined ? [] : [sealPart(saving.store, schema.largeObjects, Readable.from([Buffer.from(objects)]), saving.sealing, signal).then((part) => parts.push(part))]),
     saveSchema(snapshot, saving, 'pre-data', source.encoding, schema.preData, signal).then((part) => parts.push(part)),
     saveSchema(snapshot, saving, 'post-data', source.encoding, schema.postData, signal).then((part) => parts.push(part)),
-    runTasks(rows.largestFirst(), saving.jobs, () => joinForRows(snapshot, schemas), signal),
+    saving.workers === undefined ? runTasks(rows.forSessions(), saving.jobs, () => joinForRows(snapshot, schemas), signal) : rows.byWorkers(saving.workers, signal),
   ]);
   return {
     source, schema, tables: savedTables, largeObjects, sequences: await sequenceValues(client), parts,

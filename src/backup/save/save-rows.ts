@@ -8,7 +8,7 @@ import type { Sealing } from '../contents/sealing.js';
 import { rowCounter } from '../rows/row-counter.js';
 import type { CopyFormat, RowCount } from '../rows/row-counter.js';
 import { RowTap } from '../rows/row-tap.js';
-import type { BackupStore } from '../store/backup-store.js';
+import type { ObjectSink } from '../store/staging.js';
 
 export interface RowSelection {
   /** For messages. */
@@ -33,7 +33,7 @@ export interface RowSaving {
 }
 
 /** `saved` throws RealmliftError as copyRows does; ROWS_LOST when the server counted other rows than arrived. */
-export function saveRows(client: pg.Client, { table, select, format, encoding }: RowSelection, store: BackupStore, name: string, sealing: Sealing, signal: AbortSignal): RowSaving {
+export function saveRows(client: pg.Client, { table, select, format, encoding }: RowSelection, store: ObjectSink, name: string, sealing: Sealing, signal: AbortSignal): RowSaving {
   const { compress, part } = beginPart(store, name, sealing, signal);
   const tap = new RowTap(format, compress);
   const copying = copyRows(client, select, (chunk) => tap.write(chunk), table, format, encoding).then((copied) => {

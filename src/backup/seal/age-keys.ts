@@ -60,6 +60,11 @@ export class Recipients {
     return new Recipients([await identityToRecipient(identity)], await encrypter.encrypt(`${identity}\n`));
   }
 
+  /** Public keys: of a passphrase that of the pair whose secret key it protects. */
+  get publicKeys(): readonly string[] {
+    return this.#recipients;
+  }
+
   /** The same recipients and one more. */
   with(recipient: string): Recipients {
     return new Recipients([...this.#recipients, recipient], this.identityFile);

@@ -3,8 +3,9 @@
  */
 import { Readable } from 'node:stream';
 import { RealmliftError } from '../../errors.js';
+import type { ObjectSink, Staging } from './staging.js';
 
-export interface BackupStore {
+export interface BackupStore extends ObjectSink {
   /** A path or an s3:// URL, for messages. */
   readonly description: string;
   /** All objects, however deep: name (with `/` between directories) and size in bytes. */
@@ -17,8 +18,6 @@ export interface BackupStore {
    * @throws RealmliftError PART_MISSING when there is no such object; what `consume` throws
    */
   read<T>(name: string, consume: (content: Readable) => Promise<T>): Promise<T>;
-  /** Writes an object, replacing one of that name. It appears when all of `content` is safely stored. Chunks are used up before the next is asked for. */
-  write(name: string, content: AsyncIterable<Uint8Array>): Promise<void>;
   /** Writes an object unless there is one of that name. Returns whether it was written. */
   create(name: string, content: Uint8Array): Promise<boolean>;
   /** Removes an object; nothing happens when there is none. */
@@ -27,6 +26,8 @@ export interface BackupStore {
   clear(): Promise<void>;
   /** The store one directory down. */
   within(directory: string): BackupStore;
+  /** How other machines store here. */
+  staging(): Staging;
 }
 
 /** Bytes that an object may have that is read as a whole; the list of 100,000 tables has half of it. */

@@ -1,7 +1,7 @@
 /**
  * Backups below a prefix of an S3 bucket. An object appears when its upload is complete; large ones go up in parts.
  */
-import { AbortMultipartUploadCommand, DeleteObjectsCommand, GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
+import { DeleteObjectsCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { Readable } from 'node:stream';
@@ -12,11 +12,9 @@ import { BadResponse, credentialsRefused, meaningOf, particulars } from '../../f
 import { Turns, listObjects } from '../../files/s3/s3-listing.js';
 import { s3Settings } from '../../files/s3/s3-settings.js';
 import type { BackupStore } from './backup-store.js';
+import { BucketStaging, UPLOAD_PART, UPLOAD_QUEUE } from './bucket-staging.js';
+import type { Staging } from './staging.js';
 
-/** Bytes of one part of an upload. S3 allows 10,000 of them, so an object may have 78 GiB. */
-const UPLOAD_PART = 8 * 1024 * 1024;
-/** Parts of one object that are under way at once; each is held in memory. */
-const UPLOAD_QUEUE = 2;
 /** Requests at once over the whole store. */
 const REQUESTS = 8;
 /** Seconds without a byte. Generous: while a database builds its indexes nobody reads. */
@@ -147,19 +145,16 @@ export class BucketStore implements BackupStore {
   async clear(): Promise<void> {
     const keys = [...(await this.list()).keys()].map((name) => this.#prefix + name);
     for (let at = 0; at < keys.length; at += DELETE_BATCH) await this.#delete(keys.slice(at, at + DELETE_BATCH));
-    await this.#endUnfinishedUploads();
+    // What a killed run left half-way up.
+    await this.staging().end();
   }
 
   within(directory: string): BackupStore {
     return new BucketStore(this.#access, this.#uploads, this.#bucket, `${this.#prefix}${directory}/`);
   }
 
-  /** What a killed run left half-way up cannot be seen but is paid for. Not every server can list it; then the bucket's own rules end it. */
-  async #endUnfinishedUploads(): Promise<void> {
-    const { Uploads = [] } = await this.#uploads.send(new ListMultipartUploadsCommand({ Bucket: this.#bucket, Prefix: this.#prefix })).catch(() => ({ Uploads: [] }));
-    for (const { Key, UploadId } of Uploads) {
-      await this.#uploads.send(new AbortMultipartUploadCommand({ Bucket: this.#bucket, Key, UploadId })).catch(() => undefined);
-    }
+  staging(): Staging {
+    return new BucketStaging(this.#uploads, this.#bucket, this.#prefix, (error, doing) => this.#error(error, doing));
   }
 
   async #delete(keys: readonly string[]): Promise<void> {

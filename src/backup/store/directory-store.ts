@@ -6,20 +6,18 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import type { Dirent } from 'node:fs';
-import { chmod, link, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { link, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { RealmliftError } from '../../errors.js';
-import { ioReason } from '../../io-reason.js';
 import { createAnew } from '../../package/own-path.js';
 import type { BackupStore } from './backup-store.js';
+import { makeDirectory, storeError, syncDirectory } from './directory-files.js';
+import { DirectoryStaging } from './directory-staging.js';
+import type { Staging } from './staging.js';
 
 const PARTIAL = '.partial';
 /** Bytes per read: a quarter of the reads of Node's default, 64 KiB. */
 const READ_SIZE = 256 * 1024;
-
-/** Error codes of a file system that has no room. */
-const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 export class DirectoryStore implements BackupStore {
   readonly description: string;
@@ -114,6 +112,10 @@ export class DirectoryStore implements BackupStore {
     return new DirectoryStore(this.#path(directory));
   }
 
+  staging(): Staging {
+    return new DirectoryStaging(this.description);
+  }
+
   #path(name: string): string {
     return join(this.description, name);
   }
@@ -126,28 +128,4 @@ export class DirectoryStore implements BackupStore {
       throw storeError(error, `cannot list ${this.#path(below)}`);
     }
   }
-}
-
-/** Makes the directory and its missing parents; private, whatever the umask says. */
-async function makeDirectory(directory: string): Promise<void> {
-  const first = await mkdir(directory, { recursive: true, mode: 0o700 });
-  if (first !== undefined) await chmod(directory, 0o700);
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Errors of the file system in words; all others belong to whoever made or took the content. */
-function storeError(error: unknown, doing: string): unknown {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  if (error instanceof RealmliftError || code === undefined || syscall === undefined || !('path' in (error as object) || FULL.has(code) || code === 'EIO')) return error;
-  if (FULL.has(code)) return new RealmliftError('DISK_FULL', 'backup', `${doing}: no room left (${code})`, { hint: 'make room, or choose another target', cause: error });
-  if (code === 'ENOENT') return new RealmliftError('PART_MISSING', 'backup', `${doing}: there is no such file`, { cause: error });
-  return new RealmliftError('TARGET_UNUSABLE', 'backup', `${doing}: ${ioReason(error)}`, { hint: 'check the path and its permissions', cause: error });
 }

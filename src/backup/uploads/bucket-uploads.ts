@@ -7,7 +7,7 @@ import { Lost } from '../../files/file-store.js';
 import type { S3Access } from '../../files/s3/s3-client.js';
 import { BadResponse, meaningOf } from '../../files/s3/s3-fault.js';
 import { listObjects } from '../../files/s3/s3-listing.js';
-import type { ObjectAttributes, OnLostUpload, UploadContent, UploadSource, UploadedFile } from './upload-source.js';
+import { asListed, type ListedFile, type ObjectAttributes, type OnLostUpload, type UploadContent, type UploadSource, type UploadedFile } from './upload-source.js';
 
 /** Bytes asked for at a time: a request that fails is repeated as a whole, and held in memory until it has come. */
 const RANGE = 8 * 1024 * 1024;
@@ -28,8 +28,8 @@ export class BucketUploads implements UploadSource {
     for (const role of ['uploads', 'avatars'] as const) {
       const bucket = this.#buckets[role];
       try {
-        for await (const { key, size } of listObjects({ access: this.#access, bucket, prefix: '', directOnly: false, signal: this.#signal })) {
-          yield { name: `${role}/${key}`, size, read: () => this.#read(bucket, key, size) };
+        for await (const { key, size, lastModified } of listObjects({ access: this.#access, bucket, prefix: '', directOnly: false, signal: this.#signal })) {
+          yield { name: `${role}/${key}`, size, modified: Math.floor(Date.parse(lastModified ?? '') / 1000), read: () => this.#read(bucket, key, size) };
         }
       } catch (error) {
         if (!(error instanceof Lost)) throw error;
@@ -37,6 +37,11 @@ export class BucketUploads implements UploadSource {
         onLost({ name: `${role}/`, reason: error.reason === 'absent' ? 'fault' : error.reason, detail: `the listing broke off: ${error.message}` });
       }
     }
+  }
+
+  file(listed: ListedFile): UploadedFile {
+    const [role = '', ...key] = listed.name.split('/');
+    return { ...listed, read: async () => asListed(listed, await this.#read(this.#buckets[role as 'uploads' | 'avatars'], key.join('/'), listed.size)) };
   }
 
   async #read(bucket: string, key: string, listed: number): Promise<UploadContent> {

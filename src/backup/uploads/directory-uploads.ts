@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { sep } from 'node:path';
 import { Lost } from '../../files/file-store.js';
 import { UploadsTree, contentOf, notRegular, unreadable } from '../../files/uploads-tree.js';
-import type { OnLostUpload, UploadContent, UploadSource, UploadedFile } from './upload-source.js';
+import { asListed, type ListedFile, type OnLostUpload, type UploadContent, type UploadSource, type UploadedFile } from './upload-source.js';
 
 export class DirectoryUploads implements UploadSource {
   readonly kind = 'directory';
@@ -20,6 +20,10 @@ export class DirectoryUploads implements UploadSource {
 
   files(onLost: OnLostUpload): AsyncGenerator<UploadedFile> {
     return this.#below('', [], onLost);
+  }
+
+  file(listed: ListedFile): UploadedFile {
+    return { ...listed, read: async () => asListed(listed, await this.#read(listed.name)) };
   }
 
   /** @param above real paths of the directories that are being walked */
@@ -41,7 +45,7 @@ export class DirectoryUploads implements UploadSource {
       if (name.includes('\ufffd')) throw new Lost('unsafe-name', 'the name is not UTF-8');
       const { stats } = await this.#tree.find(name);
       if (stats.isDirectory()) yield* this.#below(name, above, onLost);
-      else if (stats.isFile()) yield { name, size: stats.size, read: () => this.#read(name) };
+      else if (stats.isFile()) yield { name, size: stats.size, modified: Math.floor(stats.mtimeMs / 1000), read: () => this.#read(name) };
       else throw notRegular();
     } catch (error) {
       this.#lose(name, error, onLost);

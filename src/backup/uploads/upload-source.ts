@@ -1,5 +1,6 @@
 /** Uploaded files as a backup takes them: all that is there, whether a row of the database names it or not. */
 import type { LossReason } from '../../files/file-events.js';
+import { Lost } from '../../files/file-store.js';
 
 /** What S3 knows of an object beside its bytes. */
 export interface ObjectAttributes {
@@ -23,11 +24,17 @@ export interface UploadContent {
   readonly chunks: AsyncIterable<Buffer>;
 }
 
-export interface UploadedFile {
+/** A file as it was listed; it may have changed by the time it is read. */
+export interface ListedFile {
   /** Relative, with `/`; in a bucket `uploads/KEY` or `avatars/KEY`. */
   readonly name: string;
-  /** As listed; it may have changed by the time it is read. */
+  /** Bytes. */
   readonly size: number;
+  /** Seconds since the epoch, without fractions. */
+  readonly modified: number;
+}
+
+export interface UploadedFile extends ListedFile {
   /** @throws Lost, `absent` when the file was deleted meanwhile; so may the chunks */
   read(): Promise<UploadContent>;
 }
@@ -46,4 +53,12 @@ export interface UploadSource {
   readonly kind: 'directory' | 'buckets';
   /** @param onLost told of what the listing finds and cannot give */
   files(onLost: OnLostUpload): AsyncIterable<UploadedFile>;
+  /** One that was listed, perhaps elsewhere: what is not as it was listed may be another place's, and is lost as `changed`. */
+  file(listed: ListedFile): UploadedFile;
+}
+
+/** Refuses what is not as it was listed. @throws Lost `changed` */
+export function asListed({ size, modified }: ListedFile, content: UploadContent): UploadContent {
+  if (content.size === size && Math.floor(content.modified) === modified) return content;
+  throw new Lost('changed', 'it is not as it was listed');
 }

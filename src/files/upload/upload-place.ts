@@ -23,3 +23,8 @@ export function uploadPlace(directory: string | undefined, env: Environment): Up
   }
   return { kind: 'buckets', connection: s3Settings(env), uploads, avatars };
 }
+
+/** What all machines call it that see the same files; see FileStore.name. */
+export function placeName(place: UploadPlace): string {
+  return place.kind === 'directory' ? 'an uploads directory' : `the buckets ${place.uploads} and ${place.avatars}`;
+}

@@ -1,0 +1,32 @@
+/** Directories of backups, and what the file system says of them. */
+import { chmod, mkdir, open } from 'node:fs/promises';
+import { RealmliftError } from '../../errors.js';
+import { ioReason } from '../../io-reason.js';
+
+/** Error codes of a file system that has no room. */
+const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
+/** Makes the directory and its missing parents; private, whatever the umask says. */
+export async function makeDirectory(directory: string): Promise<void> {
+  const first = await mkdir(directory, { recursive: true, mode: 0o700 });
+  if (first !== undefined) await chmod(directory, 0o700);
+}
+
+/** So that what was renamed there is found after a crash of the machine. */
+export async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Errors of the file system in words; all others belong to whoever made or took the content. */
+export function storeError(error: unknown, doing: string): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (error instanceof RealmliftError || code === undefined || syscall === undefined || !('path' in (error as object) || FULL.has(code) || code === 'EIO')) return error;
+  if (FULL.has(code)) return new RealmliftError('DISK_FULL', 'backup', `${doing}: no room left (${code})`, { hint: 'make room, or choose another target', cause: error });
+  if (code === 'ENOENT') return new RealmliftError('PART_MISSING', 'backup', `${doing}: there is no such file`, { cause: error });
+  return new RealmliftError('TARGET_UNUSABLE', 'backup', `${doing}: ${ioReason(error)}`, { hint: 'check the path and its permissions', cause: error });
+}
