@@ -74,7 +74,7 @@ export class Canaries {
     await client.connect();
     try {
       await client.query(`SET search_path = zulip; SET session_replication_role = replica;
-        CREATE TEMP TABLE canary (n serial, place text, realm int, at tid);
+        CREATE TEMP TABLE canary (n serial, place text, realm int, at tid, number int);
         CREATE FUNCTION pg_temp.canary(n bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
           SELECT 'ZQ' || string_agg(substr('0123456789abcdefghijklmnopqrstuvwxyz', 1 + (n * 7919 / (36 ^ (5 - k))::bigint % 36)::int, 1), '' ORDER BY k) FROM generate_series(0, 5) AS k $$`);
       const tables = new Map<string, Column[]>();
@@ -83,7 +83,7 @@ export class Canaries {
       for (const [table, of] of tables) {
         const withBots = table === 'zerver_huddle' && travelling.has('zerver_submessage');
         const realm = withBots ? HUDDLE_WITH_BOTS : travelling.has(table) ? realmOf(table, of) : undefined;
-        for (const column of of) await this.#plantColumn(client, column, SECRETS.has(`${table}.${column.name}`) ? undefined : realm);
+        await this.#plantTable(client, table, of, (column) => (SECRETS.has(`${table}.${column}`) ? undefined : realm));
       }
       const { rows } = await client.query<{ canary: string; place: string; realm: number | null }>('SELECT pg_temp.canary(n) AS canary, place, realm FROM canary');
       for (const { canary, place, realm } of rows) this.#cells.set(canary, { place, realm: realm ?? undefined });
@@ -92,23 +92,24 @@ export class Canaries {
     }
   }
 
-  async #plantColumn(client: pg.Client, { table, name, type, length }: Column, realm: string | undefined): Promise<void> {
-    const place = `${table}.${name}`;
-    if (UNTOUCHED.has(place)) return;
-    if (type === 'uuid') {
+  /** All columns at once: each change of a row is one of all of its indexes. */
+  async #plantTable(client: pg.Client, table: string, of: readonly Column[], realmOf: (column: string) => string | undefined): Promise<void> {
+    const columns = of.filter(({ name }) => !UNTOUCHED.has(`${table}.${name}`));
+    for (const { name } of columns.filter(({ type }) => type === 'uuid')) {
       // A uuid cannot hold a canary: it is one.
-      const { rows } = await client.query<{ value: string; realm: number | null }>(`SELECT t."${name}"::text AS value, ${realm ?? 'NULL::int'} AS realm FROM ${table} t WHERE t."${name}" IS NOT NULL`);
-      for (const row of rows) this.#cells.set(row.value, { place, realm: row.realm ?? undefined });
-      return;
+      const { rows } = await client.query<{ value: string; realm: number | null }>(`SELECT t."${name}"::text AS value, ${realmOf(name) ?? 'NULL::int'} AS realm FROM ${table} t WHERE t."${name}" IS NOT NULL`);
+      for (const row of rows) this.#cells.set(row.value, { place: `${table}.${name}`, realm: row.realm ?? undefined });
     }
-    const value = type === 'jsonb' ? `CASE jsonb_typeof(t."${name}") WHEN 'object' THEN t."${name}" ELSE '{}' END || jsonb_build_object('key ' || c, c)`
-      : type === 'tsvector' ? 'array_to_tsvector(ARRAY[c])'
-        : length === null ? `COALESCE(t."${name}", '') || c` : `left(COALESCE(t."${name}", ''), ${length - LENGTH}) || c`;
-    if (!['text', 'varchar', 'jsonb', 'tsvector'].includes(type) || (length !== null && length < LENGTH)) return;
-    const kept = table === 'zerver_userprofile' && /email$/.test(name) ? `WHERE NOT ${SYSTEM_BOTS}` : '';
+    const planted = columns.filter(({ type, length }) => ['text', 'varchar', 'jsonb', 'tsvector'].includes(type) && (length === null || length >= LENGTH));
+    if (planted.length === 0) return;
+    // The system bots keep their addresses.
+    const kept = (name: string): string => (table === 'zerver_userprofile' && /email$/.test(name) ? `WHERE NOT ${SYSTEM_BOTS}` : '');
+    const cells = planted.map(({ name }, at) => `SELECT '${table}.${name}', ${realmOf(name) ?? 'NULL::int'}, t.ctid, ${at} FROM ${table} t ${kept(name)}`);
+    const values = planted.map((column, at) => `"${column.name}" = CASE WHEN p.c${at} IS NULL THEN t."${column.name}" ELSE ${withCanary(column, `p.c${at}`)} END`);
     await client.query(`
-      WITH planted AS (INSERT INTO canary (place, realm, at) SELECT '${place}', ${realm ?? 'NULL::int'}, t.ctid FROM ${table} t ${kept} RETURNING at, pg_temp.canary(n) AS c)
-      UPDATE ${table} t SET "${name}" = ${value} FROM planted WHERE t.ctid = planted.at`);
+      WITH cells AS (INSERT INTO canary (place, realm, at, number) ${cells.join(' UNION ALL ')} RETURNING at, number, pg_temp.canary(n) AS c),
+        planted AS (SELECT at, ${planted.map((_, at) => `max(c) FILTER (WHERE number = ${at}) AS c${at}`).join(', ')} FROM cells GROUP BY at)
+      UPDATE ${table} t SET ${values.join(', ')} FROM planted p WHERE t.ctid = p.at`);
   }
 
   /** A copy of an uploads directory in which every file ends with a canary of its realm. */
@@ -161,6 +162,15 @@ async function columns(client: pg.Client): Promise<Column[]> {
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
     WHERE c.relnamespace = 'zulip'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, a.attnum`);
   return rows;
+}
+
+/** The value of a column with the canary `c` in it. */
+function withCanary({ name, type, length }: Column, c: string): string {
+  switch (type) {
+    case 'jsonb': return `CASE jsonb_typeof(t."${name}") WHEN 'object' THEN t."${name}" ELSE '{}' END || jsonb_build_object('key ' || ${c}, ${c})`;
+    case 'tsvector': return `array_to_tsvector(ARRAY[${c}])`;
+    default: return length === null ? `COALESCE(t."${name}", '') || ${c}` : `left(COALESCE(t."${name}", ''), ${length - LENGTH}) || ${c}`;
+  }
 }
 
 function realmOf(table: string, of: readonly Column[]): string {

@@ -67,7 +67,7 @@ for (const [dataset, cases] of Object.entries(CASES) as [Dataset, readonly Case[
     await withSource(dataset, async (source) => {
       for (const { expected, realm, mode = 'full', user, approved, force = false, consentMessage } of cases) {
         await t.test(`${expected}: the same`, async (t) => {
-          const choices: Choices = { mode, force, consentMessage, targets: approved === undefined ? {} : { approved: readUserList(approved) } };
+          const choices: Choices = { mode, force, consentMessage, jobs: 2, targets: approved === undefined ? {} : { approved: readUserList(approved) } };
           const directory = user === undefined ? await exportRealm(source, t.testdir(), realm, choices) : await exportUser(source, t.testdir(), realm, user);
           t.strictSame(compareExports(await expectedExport(dataset, expected), directory), []);
         });

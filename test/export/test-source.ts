@@ -40,10 +40,10 @@ export async function withSource<T>(dataset: Dataset, work: (source: TestSource)
 /** What a test may choose; the rest is as the command line has it by default. */
 export type Choices = Partial<Omit<ExportOptions, 'targets'>> & { readonly targets?: Partial<TargetRequest> };
 
-/** Exports below `output`, with two workers; each export is verified. */
+/** Exports below `output`, with one worker; each export is verified. */
 export async function exportFrom({ url, dataset, openStore }: TestSource, output: string, realms: readonly string[] | 'all', choices: Choices = {}): Promise<Outcome[]> {
   return runExport({
-    settings: connectionSettings(url, {}), mode: 'full', output, jobs: 2, resume: false, snapshot: undefined, maxSnapshotAge: undefined, signal: undefined, force: false,
+    settings: connectionSettings(url, {}), mode: 'full', output, jobs: 1, resume: false, snapshot: undefined, maxSnapshotAge: undefined, signal: undefined, force: false,
     decisions: { strip: new Set(), keep: new Set() }, approvedFilesOnly: false, consentMessage: undefined, zulipVersion: undefined,
     migrationStatus: {}, openStore, fileJobs: undefined, salt: AVATAR_SALT[dataset], avatars: true, randomSeed: undefined, verify: true, onEvent: () => undefined,
     ...choices,

@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import { chromium, type Page } from 'playwright-core';
 import type { Test } from 'tap';
 
 const EXECUTABLES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', process.env['CHROMIUM'] ?? ''];
@@ -38,28 +38,30 @@ const LOOK = `(() => {
   };
 })()`;
 
-/** Every page at the width of a phone, dark, and of a desk, light; and printed. @param pages HTML by name */
+/** Every page at the width of a phone, dark, and of a desk, light; and printed. All in one tab: each new one is a process more. @param pages HTML by name */
 export async function lookAt(t: Test, pages: Readonly<Record<string, string>>): Promise<void> {
   const directory = t.testdir();
   const browser = await chromium.launch({ executablePath: executablePath as string, args: ['--no-sandbox'] });
   try {
+    const page = await browser.newPage();
+    const seen = watch(page);
     for (const [name, text] of Object.entries(pages)) {
       const path = join(directory, `${name}.html`);
       writeFileSync(path, text);
-      for (const width of [360, 1400]) await onScreen(t, browser, path, name, width);
-      await onPaper(t, browser, path, name);
+      for (const width of [360, 1400]) await onScreen(t, page, seen, path, name, width);
+      await onPaper(t, page, path, name);
     }
   } finally {
     await browser.close();
   }
 }
 
-async function onScreen(t: Test, browser: Browser, path: string, name: string, width: number): Promise<void> {
-  const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme: width === 360 ? 'dark' : 'light' });
-  const { fetched, told } = watch(page);
+async function onScreen(t: Test, page: Page, { fetched, told }: Seen, path: string, name: string, width: number): Promise<void> {
+  await page.setViewportSize({ width, height: 800 });
+  await page.emulateMedia({ media: 'screen', colorScheme: width === 360 ? 'dark' : 'light' });
+  [fetched.length, told.length] = [0, 0];
   await page.goto(pathToFileURL(path).href);
   const found = await page.evaluate<Found>(LOOK);
-  await page.close();
   t.same({ ...found, headings: found.headings.filter((text) => text === ''), pictures: found.pictures.filter((text) => !/^img \S.* \S/.test(text)), title: found.title !== '', ground: '' },
     { overflow: 0, wide: [], headings: [], pictures: [], active: 0, title: true, lang: 'en', first: 1, ground: '' }, `${name} at ${width}`);
   t.same(fetched, [pathToFileURL(path).href], `${name}: nothing is fetched but the page`);
@@ -68,8 +70,8 @@ async function onScreen(t: Test, browser: Browser, path: string, name: string, w
 }
 
 /** Who reads in the dark prints on white. */
-async function onPaper(t: Test, browser: Browser, path: string, name: string): Promise<void> {
-  const page = await browser.newPage({ viewport: A4, colorScheme: 'dark' });
+async function onPaper(t: Test, page: Page, path: string, name: string): Promise<void> {
+  await page.setViewportSize(A4);
   await page.goto(pathToFileURL(path).href);
   await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
   const { overflow, wide, ground } = await page.evaluate<Found>(LOOK);
@@ -77,10 +79,12 @@ async function onPaper(t: Test, browser: Browser, path: string, name: string): P
   const pdf = (await page.pdf({ preferCSSPageSize: true })).toString('latin1');
   const boxes = [...pdf.matchAll(/\/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]/g)].map(([, wideness, height]) => [Math.round(Number(wideness)), Math.round(Number(height))]);
   t.ok(boxes.length > 0 && boxes.every(([wideness, height]) => Math.abs((wideness ?? 0) - 595) <= 1 && Math.abs((height ?? 0) - 842) <= 1), `${name}: pages of A4 (${JSON.stringify(boxes)})`);
-  await page.close();
 }
 
-function watch(page: Page): { fetched: string[]; told: string[] } {
+/** Since it was emptied. */
+interface Seen { readonly fetched: string[]; readonly told: string[] }
+
+function watch(page: Page): Seen {
   const fetched: string[] = [];
   const told: string[] = [];
   page.on('request', (request) => fetched.push(request.url()));

@@ -7,12 +7,13 @@ import { openLocalStore } from '../../src/files/local-store.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
 import { NEEDS_PG_DUMP } from '../backup/test-backup.js';
 import { realmlift, type Ended } from '../cli/command-line.js';
-import { exportRealm, type TestSource } from '../export/test-source.js';
+import type { TestSource } from '../export/test-source.js';
 import { compareExports } from '../testbed/compare-export.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { BUCKETS, withS3, type S3Server } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
+import { exported } from './exported.js';
 
 t.setTimeout(600_000);
 
@@ -42,13 +43,13 @@ t.test('from buckets into other buckets, and into a directory', NEEDS_PG_DUMP, a
   for (const bucket of Object.values(NEW)) await server.client.send(new CreateBucketCommand({ Bucket: bucket }));
   await withTestDatabase('zulip-11/s3', async (source) => {
     const env = { ...server.environment, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'] };
-    const expected = await exportRealm(inBuckets('zulip-11/s3', source, server, BUCKETS), join(place, 'source'), 'acme');
+    const expected = await exported(inBuckets('zulip-11/s3', source, server, BUCKETS), join(place, 'source'), 'acme');
     const before = await keys(server.client, BUCKETS.avatars);
     await withEmptyDatabase(async (target) => {
       t.match(await split(source, env, '--target-url', target, '--target-uploads-bucket', BUCKETS.uploads, '--target-avatars-bucket', NEW.avatars), { code: 2, stderr: /the buckets of the new server are those of this one/ });
       const done = await split(source, env, '--target-url', target, ...TO_BUCKETS);
       t.ok(done.code === 0 || done.code === 4, done.stderr);
-      const found = await exportRealm(inBuckets('zulip-11/s3', target, server, NEW), join(place, 'split'), 'acme');
+      const found = await exported(inBuckets('zulip-11/s3', target, server, NEW), join(place, 'split'), 'acme');
       t.strictSame(differences(expected, found, /bucket: /), [], 'metadata and bytes are those of the source');
       const avatars = await keys(server.client, NEW.avatars);
       t.ok(avatars.every((key) => before.includes(key)), 'under the names that they had');
@@ -65,7 +66,7 @@ t.test('from buckets into other buckets, and into a directory', NEEDS_PG_DUMP, a
     t.notMatch(alone.stderr, /rows in/, 'files alone, without a database');
     t.ok(readdirSync(join(directory, 'avatars/2')).some((name) => /^[0-9a-f]{40}\.png$/.test(name)));
     const store = await openLocalStore({ uploadsDir: directory });
-    const local = await exportRealm({ dataset: 'zulip-11/s3', url: source, openStore: () => Promise.resolve(store) }, join(place, 'local'), 'acme');
+    const local = await exported({ dataset: 'zulip-11/s3', url: source, openStore: () => Promise.resolve(store) }, join(place, 'local'), 'acme');
     t.strictSame(differences(expected, local, /^avatars|^realm_icons|records\.json/), [], 'every upload and emoji');
   });
 }));
@@ -84,8 +85,8 @@ t.test('from a disk into buckets, of servers of two ways to name avatars', NEEDS
       const avatars = await keys(server.client, NEW.avatars);
       t.ok(avatars.some((key) => (dataset === 'zulip-8/local' ? /^\d+\/[0-9a-f]{40}$/ : /^\d+\/[0-9a-f]{40}\.png$/).test(key)), 'as the version names them');
       const there = openLocalStore({ uploadsDir: uploads });
-      const expected = await exportRealm({ dataset, url: source, openStore: () => there }, join(place, `source-${dataset.slice(6, 8)}`), 'acme');
-      const found = await exportRealm(inBuckets(dataset, target, server, NEW), join(place, `split-${dataset.slice(6, 8)}`), 'acme');
+      const expected = await exported({ dataset, url: source, openStore: () => there }, join(place, `source-${dataset.slice(6, 8)}`), 'acme');
+      const found = await exported(inBuckets(dataset, target, server, NEW), join(place, `split-${dataset.slice(6, 8)}`), 'acme');
       t.strictSame(differences(expected, found, /records\.json|^avatars|^realm_icons/), [], `${dataset}: the same rows, and the same bytes of uploads and emoji`);
       t.ok(['icon.png', 'icon.original', 'logo.png'].every((name) => avatars.includes(`2/realm/${name}`)));
       const head = await server.client.send(new HeadObjectCommand({ Bucket: NEW.uploads, Key: (await keys(server.client, NEW.uploads))[0] ?? '' }));

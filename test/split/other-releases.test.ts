@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import t from 'tap';
 import { NEEDS_PG_DUMP, query } from '../backup/test-backup.js';
 import { realmlift } from '../cli/command-line.js';
-import { exportRealm } from '../export/test-source.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { compareExports } from '../testbed/compare-export.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { ZULIP_12_DEV, ZULIP_2_1_8, ZULIP_3_4, ZULIP_5_7, ZULIP_6_2 } from '../versions/other-schemas.js';
+import { exported } from './exported.js';
 
 t.setTimeout(600_000);
 
@@ -27,8 +27,8 @@ for (const [release, dataset, schema, strangeActor] of RELEASES) {
       t.equal(done.code, 0, done.stderr);
       t.equal(/1 row of zerver_realmauditlog: acting_user_id refers to .* stayed: nulled/.test(done.stderr), strangeActor, 'told');
       const openStore = async () => openLocalStore({ uploadsDir: await uploadsDirectory(dataset) });
-      const expected = await exportRealm({ dataset, url: source, openStore }, join(place, 'source'), 'acme');
-      const found = compareExports(expected, await exportRealm({ dataset, url: target, openStore }, join(place, 'split'), 'acme'));
+      const expected = await exported({ dataset, url: source, openStore }, join(place, 'source'), 'acme');
+      const found = compareExports(expected, await exported({ dataset, url: target, openStore }, join(place, 'split'), 'acme'));
       t.strictSame(found.filter((each) => !(strangeActor && /^realm\.json zerver_realmauditlog\.acting_user: row \d+: expected \d+, got\s+null$/.test(each))), []);
       for (const same of ["SELECT id, date_joined::text, last_login::text FROM zulip.zerver_userprofile WHERE delivery_email LIKE '%@acme.example' ORDER BY id", 'SELECT app, name FROM zulip.django_migrations ORDER BY id', 'SELECT conrelid::regclass::text AS t, conname AS n, convalidated AS v FROM pg_constraint ORDER BY 1, 2']) {
         t.strictSame(await query(target, same), await query(source, same), same);

@@ -9,7 +9,7 @@ import t from 'tap';
 import { NEEDS_PG_DUMP, dump, query } from '../backup/test-backup.js';
 import { realmlift } from '../cli/command-line.js';
 import { Canaries, travellingTables } from '../export/canaries.js';
-import { exportRealm, type Choices, type TestSource } from '../export/test-source.js';
+import type { Choices, TestSource } from '../export/test-source.js';
 import { readUserList } from '../../src/plan/user-list.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { compareExports } from '../testbed/compare-export.js';
@@ -17,6 +17,7 @@ import { uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT, testData } from '../testbed/test-data.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { digests } from './digests.js';
+import { exported } from './exported.js';
 
 t.setTimeout(600_000);
 
@@ -44,8 +45,8 @@ for (const dataset of DATASETS) {
       const uploads = await uploadsDirectory(dataset);
       const done = await realmlift(['split', '--realm', 'acme', '--target-url', target, '--uploads-dir', uploads, '--files-dir', files], { env: { DATABASE_URL: source, ZULIP_AVATAR_SALT: AVATAR_SALT[dataset], PATH: process.env.PATH ?? '' } });
       t.ok(done.code === 0 || done.code === 4, done.stderr);
-      const expected = await exportRealm(sourceAt(dataset, source), join(place, 'source'), 'acme');
-      t.strictSame(compareExports(expected, await exportRealm(sourceAt(dataset, target, files), join(place, 'split'), 'acme')), []);
+      const expected = await exported(sourceAt(dataset, source), join(place, 'source'), 'acme');
+      t.strictSame(compareExports(expected, await exported(sourceAt(dataset, target, files), join(place, 'split'), 'acme')), []);
       for (const same of ['SELECT app, name FROM zulip.django_migrations ORDER BY id', 'SELECT * FROM zulip.django_content_type ORDER BY id', 'SELECT last_value FROM zulip.zerver_message_id_seq']) {
         t.strictSame(await query(target, same), await query(source, same), same);
       }
@@ -101,8 +102,8 @@ t.test('every realm and mode, with files, is exported as from the source', NEEDS
       const env = { DATABASE_URL: source, ZULIP_AVATAR_SALT: AVATAR_SALT[dataset], PATH: process.env.PATH ?? '' };
       const done = await realmlift(['split', '--realm', realm, '--force', ...words, '--target-url', target, '--uploads-dir', uploads, '--files-dir', files], { env });
       t.ok(done.code === 0 || done.code === 4, done.stderr);
-      const expected = await exportRealm(sourceAt(dataset, source), join(place, `source-${n}`), realm, { ...choices, force: true });
-      const found = await exportRealm(sourceAt(dataset, target, files), join(place, `split-${n}`), realm, { force: true });
+      const expected = await exported(sourceAt(dataset, source), join(place, `source-${n}`), realm, { ...choices, force: true });
+      const found = await exported(sourceAt(dataset, target, files), join(place, `split-${n}`), realm, { force: true });
       // Zulip 4's exports hold the files of all uploads, also where their rows stay.
       const stays = dataset === 'zulip-4/local' && words.length > 0 ? /^uploads\// : /^$/;
       t.strictSame(differences(expected, found).filter((each) => !stays.test(each)), [], `${dataset} ${realm} ${words.join(' ')}`);
@@ -155,9 +156,9 @@ t.test('a script that psql loads, under consent, and public', NEEDS_PG_DUMP, asy
           t.equal(done.code, 0, done.stderr);
           t.strictSame(readdirSync(place), ['acme.sql']);
           await psql(target, script);
-          const expected = await exportRealm(sourceAt(dataset, source), join(place, 'source'), 'acme', { mode, force: true });
+          const expected = await exported(sourceAt(dataset, source), join(place, 'source'), 'acme', { mode, force: true });
           // Whoever did not agree is a placeholder there, and nobody has to be asked again.
-          t.strictSame(differences(expected, await exportRealm(sourceAt(dataset, target), join(place, 'split'), 'acme')), [], `${dataset} ${mode}`);
+          t.strictSame(differences(expected, await exported(sourceAt(dataset, target), join(place, 'split'), 'acme')), [], `${dataset} ${mode}`);
           await t.rejects(psql(target, script), /already exists/);
         });
       }
@@ -178,8 +179,8 @@ t.test('several realms, and a salt of the new server', NEEDS_PG_DUMP, async (t) 
       t.ok(done.code === 0 || done.code === 4, done.stderr);
       t.match(await query(target, `SELECT string_agg(string_id, ' ' ORDER BY string_id) AS realms FROM zulip.zerver_realm`), [{ realms: 'acme globex zulipinternal' }]);
       for (const realm of ['acme', 'globex']) {
-        const expected = await exportRealm(sourceAt('zulip-11/local', source), join(place, 'source'), realm);
-        const found = await exportRealm(sourceAt('zulip-11/local', target, files), join(place, 'split'), realm, { salt: '5'.repeat(64) });
+        const expected = await exported(sourceAt('zulip-11/local', source), join(place, 'source'), realm);
+        const found = await exported(sourceAt('zulip-11/local', target, files), join(place, 'split'), realm, { salt: '5'.repeat(64) });
         t.strictSame(compareExports(expected, found).filter((each) => !each.startsWith('avatars')), [], realm);
         const avatars = (directory: string): number => (JSON.parse(readFileSync(join(directory, 'avatars/records.json'), 'utf8')) as unknown[]).length;
         t.equal(avatars(found), avatars(expected), 'avatars under their new names');
