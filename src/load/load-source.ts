@@ -48,16 +48,13 @@ export async function readLoadSource(source: LoadableExport, files: readonly Tab
   const messageTables = new Set<string>();
   tellPhase(STEPS.reading, 'bytes', source.messages.reduce((sum, { size }) => sum + size, 0));
   for (const listed of source.messages) {
-    // Reading is synchronous: between two files the program hears signals and its connections.
-    await setImmediate();
-    for (const file of eachTableFile(source, [listed])) {
-      messages.push({ listed, usermessagesBefore: rows.get(USERMESSAGES) ?? 0, messages: file.count(MESSAGES), usermessages: file.count(USERMESSAGES) });
-      for (const table of file.tables) {
-        messageTables.add(table);
-        add(table, file.count(table));
-      }
-      tellProgress(listed.size);
+    const counts = listed.rows ?? await countRows(source, listed);
+    messages.push({ listed, usermessagesBefore: rows.get(USERMESSAGES) ?? 0, messages: counts[MESSAGES] ?? 0, usermessages: counts[USERMESSAGES] ?? 0 });
+    for (const [table, count] of Object.entries(counts)) {
+      messageTables.add(table);
+      add(table, count);
     }
+    tellProgress(listed.size);
   }
   const ids = new Map<string, number>();
   for (const [table, count] of rows) {
@@ -65,6 +62,15 @@ export async function readLoadSource(source: LoadableExport, files: readonly Tab
     ids.set(spaceOf(table), (ids.get(spaceOf(table)) ?? 0) + count - (table === 'zerver_recipient' ? botRecipients(files) : 0));
   }
   return { source, files, messages, messageTables: [...messageTables], rows, ids };
+}
+
+/** Of an export without a manifest, which says it. */
+async function countRows(source: LoadableExport, listed: ManifestFile): Promise<Record<string, number>> {
+  // Reading is synchronous: between two files the program hears signals and its connections.
+  await setImmediate();
+  const counts: Record<string, number> = {};
+  for (const file of eachTableFile(source, [listed])) for (const table of file.tables) counts[table] = file.count(table);
+  return counts;
 }
 
 /** Rows of recipients that are those of system bots, which the new server has. */

@@ -18,7 +18,7 @@ const ITS_OWN = [123, 204, 229];
 const IN_TEXTS: readonly (readonly [RegExp, string])[] = [
   [/(near\/|near\\\/)(\d+)/g, 'zerver_message'], [/(data-user-id=\\?")(\d+)/g, 'zerver_userprofile'], [/(data-user-group-id=\\?")(\d+)/g, 'zerver_usergroup'], [/(data-stream-id=\\?")(\d+)/g, 'zerver_stream'],
   [/(channel\/|stream\/)(\d+)/g, 'zerver_stream'], [/(\*\*[^*|]*\|)(\d+)(?=\*\*)/g, 'zerver_userprofile'], [/^(user)(\d+)(?=@)/g, 'zerver_userprofile'],
-  [/(\\?"user_id\\?": ?)(\d+)/g, 'zerver_userprofile'], [/(\\?"(?:prev_)?stream\\?": ?)(\d+)/g, 'zerver_stream'],
+  [/(\\?"user_id\\?": ?)(\d+)/g, 'zerver_userprofile'], [/(\\?"saved_snippet_id\\?": ?)(\d+)/g, 'zerver_savedsnippet'], [/(\\?"(?:prev_)?stream\\?": ?)(\d+)/g, 'zerver_stream'],
 ];
 
 /** @returns `table.column: n`, `table: n rows here, m there`; empty when the same */

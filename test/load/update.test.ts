@@ -2,32 +2,35 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { HAPPENINGS, HISTORY_FUNCTIONS, randomFrom } from '../export/realm-history.js';
+import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, randomFrom } from '../export/realm-history.js';
 import { GROW, query } from '../export/grown-database.js';
+import type { Mode } from '../../src/plan/views/condition.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { emptyUploads, filesBelow, load, update } from './new-server.js';
 import { differingLoads } from './same-realm.js';
 
 /** UPDATE_HISTORIES of them, for more than the usual. */
-const HISTORIES = Number(process.env.UPDATE_HISTORIES ?? 4);
+const HISTORIES = Number(process.env.UPDATE_HISTORIES ?? 3);
 const SEED = Number(process.env.SEED ?? 77);
+/** Where consent decides, rows come and go among those that were there. */
+const MODES = (process.env.UPDATE_MODES ?? 'full,consent').split(',') as Mode[];
 
 const output = t.testdir();
 
-t.test(`${HISTORIES} histories`, async (t) => withTestDatabase('zulip-11/local', async (source) => withTestDatabase('zulip-11/new-server', async (url) => {
+for (const mode of MODES) t.test(`${HISTORIES} histories of exports in mode ${mode}`, async (t) => withTestDatabase('zulip-11/local', async (source) => withTestDatabase('zulip-11/new-server', async (url) => {
   await query(source, GROW);
   await query(source, HISTORY_FUNCTIONS);
   const random = randomFrom(SEED);
   const happenings = Object.entries(HAPPENINGS);
-  const exported = async (name: string): Promise<string> => (await sampleExport(source, { realm: 'acme', output: join(output, name) }))[0] as string;
+  const exported = async (name: string): Promise<string> => (await sampleExport(source, { realm: 'acme', mode, output: join(output, mode, name) }))[0] as string;
   const uploads = emptyUploads();
   let base = await exported('0');
   await load(base, url, uploads);
   for (let history = 1; history <= HISTORIES; history++) {
     const told: string[] = [];
-    for (let count = history === 1 ? 0 : 1 + random(3); count > 0; count--) {
-      const [name, statements] = happenings[random(happenings.length)] as (typeof happenings)[number];
+    const drawn = Array.from({ length: history === 1 ? 0 : 1 + random(3) }, () => happenings[random(happenings.length)] as (typeof happenings)[number]);
+    for (const [name, statements] of [...drawn, ...(mode === 'consent' && history > 1 ? Object.entries(CONSENT) : [])]) {
       told.push(name);
       for (const statement of statements(random)) await query(source, statement);
     }
