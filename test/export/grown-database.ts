@@ -19,10 +19,7 @@ export const GROW = `
 
 /** Runs `work` with a database of its own. */
 export async function withGrownDatabase<T>(work: (url: string) => Promise<T>): Promise<T> {
-  return withTestDatabase('zulip-11/local', async (url) => {
-    await query(url, GROW);
-    return work(url);
-  });
+  return withTestDatabase('zulip-11/local', work, GROW);
 }
 
 /** Runs statements as superuser, with Zulip's tables on the search path. */

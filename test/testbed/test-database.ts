@@ -41,11 +41,12 @@ export async function testServerUrl(): Promise<string> {
  * Runs `work` with a database of its own that holds the dump of `dataset`, and drops it afterwards.
  *
  * @param work gets the libpq URI of the database, as superuser
+ * @param more statements on Zulip's tables that come after the dump, and are part of the template
  */
-export async function withTestDatabase<T>(dataset: Dataset | NewServer, work: (url: string) => Promise<T>): Promise<T> {
+export async function withTestDatabase<T>(dataset: Dataset | NewServer, work: (url: string) => Promise<T>, more = ''): Promise<T> {
   const server = await testServerUrl();
   const name = `${dataset.replace(/\W/g, '_')}_${randomBytes(4).toString('hex')}`;
-  const url = await createDatabaseFromDump(server, testData(dataset, 'database.sql.gz'), name);
+  const url = await createDatabaseFromDump(server, testData(dataset, 'database.sql.gz'), name, more);
   try {
     return await work(url);
   } finally {
@@ -69,10 +70,11 @@ export async function withEmptyDatabase<T>(work: (url: string) => Promise<T>, en
  * Creates the database `name` with the content of a gzipped dump.
  *
  * @param server URL of any database of the server, as superuser
+ * @param more statements that come after it
  * @returns the libpq URI of the new database
  */
-export async function createDatabaseFromDump(server: string, dump: string, name: string): Promise<string> {
-  await withClient(server, async (client) => copyDatabase(client, await templateDatabase(client, server, dump), `"${name}"`));
+export async function createDatabaseFromDump(server: string, dump: string, name: string, more = ''): Promise<string> {
+  await withClient(server, async (client) => copyDatabase(client, await templateDatabase(client, server, dump, more), `"${name}"`));
   return sibling(server, name);
 }
 
@@ -82,8 +84,8 @@ async function copyDatabase(client: pg.Client, template: string, nameAndMore: st
   await client.query(`CREATE DATABASE ${nameAndMore} TEMPLATE "${template}"${(rows[0]?.version ?? 0) < 150_000 ? '' : ' STRATEGY file_copy'}`);
 }
 
-async function templateDatabase(client: pg.Client, server: string, dump: string): Promise<string> {
-  const name = `template_${createHash('sha256').update(await readFile(dump)).digest('hex').slice(0, 16)}`;
+async function templateDatabase(client: pg.Client, server: string, dump: string, more: string): Promise<string> {
+  const name = `template_${createHash('sha256').update(await readFile(dump)).update(more).digest('hex').slice(0, 16)}`;
   const exists = async (): Promise<boolean> => (await client.query('SELECT FROM pg_database WHERE datname = $1', [name])).rowCount === 1;
   if (await exists()) return name;
   await client.query('SELECT pg_advisory_lock($1)', [TEMPLATE_LOCK]);
@@ -92,8 +94,13 @@ async function templateDatabase(client: pg.Client, server: string, dump: string)
     // Named only when complete, so that a process that dies while loading leaves no half template behind.
     const loading = `${name}_loading`;
     await client.query(`DROP DATABASE IF EXISTS "${loading}"`);
-    await client.query(`CREATE DATABASE "${loading}" TEMPLATE template0`);
-    await loadDump(sibling(server, loading), dump);
+    if (more === '') {
+      await client.query(`CREATE DATABASE "${loading}" TEMPLATE template0`);
+      await loadDump(sibling(server, loading), dump);
+    } else {
+      await copyDatabase(client, await templateDatabase(client, server, dump, ''), `"${loading}"`);
+      await query(sibling(server, loading), `SET search_path = zulip, pg_catalog; ${more}`);
+    }
     await client.query(`ALTER DATABASE "${loading}" RENAME TO "${name}"`);
     return name;
   } finally {
