@@ -27,8 +27,9 @@ interface Task {
 
 /** What takes longest goes first, lest one of them run alone in the end while a processor has nothing to do. */
 const LONGEST = [
-  'split/split', 'isolation/isolation', 'export/base-cases', 'export/base', 'export/set-faults', 'export/set', 'export/resume-after-changes', 'queue/lost-workers', 'queue/joining',
-  'split/unfinished', 'load/refused', 'load/load', 'isolation/whole-export', 'cli/bad-input', 'versions/servers', 'export/resume', 'versions/schema-alterations', 'versions/releases', 'report/other-pages',
+  'split/split', 'export/base-cases', 'export/base', 'queue/bucket', 'versions/servers', 'export/set-faults', 'queue/joining', 'export/set', 'export/faults', 'load/update', 'load/update-cases', 'split/unfinished',
+  'export/canaries', 'versions/schema-alterations', 'load/unfinished', 'isolation/isolation', 'queue/backup', 'queue/lost-workers', 'export/resume-after-changes', 'export/resume', 'export/every-reference', 'isolation/whole-export',
+  'cli/bad-input', 'split/files', 'load/load', 'load/refused', 'versions/releases', 'versions/old-releases', 'sample/with-sample-server', 'report/other-pages', 'snapshot/broken-connection',
 ].map((name) => join('test', `${name}.test.ts`));
 
 /** Compiled test files whose source exists: what a removed or renamed source leaves in dist is not run. */
