@@ -15,7 +15,9 @@ import { cutConnection } from '../snapshot/snapshot.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
 import { withoutLostAttachments } from './lost-attachments.js';
 import { queryOfMessages } from './message-segments.js';
+import { readFollowers } from './base/follower-rows.js';
 import { readOrigin, type Origin } from './base/origin.js';
+import { firstNew } from './base/trust-base.js';
 import type { ArchiveOutlet } from './outlet.js';
 import { PARTS_DIRECTORY, partPath } from '../package/part-paths.js';
 import { pullRealmFiles, realmFiles } from './realm-files.js';
@@ -55,8 +57,9 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
 
   const identity = beginRun(context, run, plan.tables);
   mkdirSync(join(partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
-  const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, plan, context.source, identity, queryOfMessages(plan));
-  const base = await runBase(session, context.snapshot, plan, run.base, origin);
+  const followers = plan.request.mode === 'user' ? undefined : await readFollowers(session, plan, context.source, run.base && firstNew(run.base.origin.server));
+  const origin = followers && await readOrigin(session, context.snapshot, plan, context.source, identity, queryOfMessages(plan), followers.now);
+  const base = await runBase(session, context.snapshot, plan, run.base, origin, followers);
   if (base?.compared !== undefined) progress.tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${base.compared}` });
 
   const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, signal), { stop, signal, onCopied });

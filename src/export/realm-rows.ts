@@ -1,6 +1,9 @@
 /** The rows of one realm, cut into segments that the workers copy: its small tables, its messages, and what stays. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
+import type { Base } from './base/base.js';
+import { takeRows } from '../package/take-rows.js';
 import { copyError } from '../copy/copy-error.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { JournalPart } from '../package/journal.js';
@@ -42,13 +45,14 @@ export class RealmRows {
   /** Begins all of them at once. @param session counts the messages, in the snapshot */
   begin(session: pg.Client): Promise<void>[] {
     const { tables, compiled } = this.#run.plan;
-    const messages = this.#messages(session);
+    const planned = this.#planned(session);
+    const messages = planned.then((files) => this.#messages(files));
     const clients = tables.find(({ name }) => name === 'zerver_client');
     return [
       messages,
       // The messages tell which clients they were sent with, which would take another look at each of them.
       ...(clients === undefined ? [] : [messages.then(() => this.#clients(clients))]),
-      ...tables.filter((table) => table.file !== 'messages' && table !== clients).map((table) => this.#table(table)),
+      ...tables.filter((table) => table.file !== 'messages' && table !== clients).map((table) => (this.#base?.followers.has(table.name) === true ? this.#follower(table, this.#base.base, planned, messages) : this.#table(table))),
       ...compiled.ledger.filter(({ name }) => name !== LOST_ATTACHMENTS && name !== GONE_CLIENTS).map((view) => this.#ledger(view)),
     ];
   }
@@ -57,6 +61,29 @@ export class RealmRows {
   #table(table: PlannedTable, found: Partial<Parameters> = {}): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
     return this.#tableSegment(partPath(table.name), rowQuery(table, queryOf(table, compiled, { ...parameters, ...found })), this.#bytes(table.name));
+  }
+
+  /** Rows that the base has, if it has the messages: which is known when all of these have been asked for. */
+  async #follower(table: PlannedTable, base: Base, planned: Promise<PlannedFiles>, messages: Promise<void>): Promise<void> {
+    if (await base.hasMessages(countedMessages(await planned))) {
+      await messages;
+      if (await base.hasMessages(this.#progress.parts().messages()) && await this.#takeRows(table, base)) return;
+    }
+    await this.#table(table);
+  }
+
+  async #takeRows(table: PlannedTable, base: Base): Promise<boolean> {
+    const path = partPath(table.name);
+    const { compiled, parameters } = this.#run.plan;
+    const query = digestOfQueries(rowQuery(table, queryOf(table, compiled, parameters)));
+    const part = base.table(table.name);
+    const from = join(base.directory, table.file);
+    // A base that was fetched from a bucket has its messages files alone.
+    if (part?.query !== query || !existsSync(from)) return false;
+    const taken = await takeRows(from, table.name, join(this.#run.output.partial, path), part);
+    if (taken) this.#progress.finished({ ...part, base: true }, true);
+    else this.#progress.damaged(from);
+    return taken;
   }
 
   async #clients(table: PlannedTable): Promise<void> {
@@ -84,13 +111,17 @@ export class RealmRows {
     return this.#segment({ kind: 'table', path, query, earlier: earlierPart(this.#run.journal, path, digest) }, weight, () => ({ query: digest }));
   }
 
-  async #messages(session: pg.Client): Promise<void> {
+  async #planned(session: pg.Client): Promise<PlannedFiles> {
     const { output, plan } = this.#run;
-    const queries = messageQueries(plan);
     const ids = messageIdsQuery(plan.compiled, plan.parameters);
     const planned = await planFiles(join(output.run, 'messages-files'), messageFiles(session, ids))
-      .catch((error: unknown) => { throw copyError(error, queries.messages.table, ids, session.user ?? 'the role'); });
+      .catch((error: unknown) => { throw copyError(error, 'zerver_message', ids, session.user ?? 'the role'); });
     this.#progress.planned(planned.messages, planned.count);
+    return planned;
+  }
+
+  async #messages(planned: PlannedFiles): Promise<void> {
+    const queries = messageQueries(this.#run.plan);
     if (planned.count === 0) return this.#emptyMessagesFile(queries.usermessages?.table);
     await this.#messageSegments(planned, queries);
   }
@@ -139,4 +170,8 @@ export class RealmRows {
       }
     });
   }
+}
+
+async function* countedMessages(planned: PlannedFiles): AsyncGenerator<{ until: number; messages: number }> {
+  for await (const { until, rows } of planned.read()) yield { until, messages: rows };
 }

@@ -4,6 +4,7 @@ import type { ExportPlan } from '../plan/plan-export.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import type { Base } from './base/base.js';
 import type { RunBase } from './message-segments.js';
+import { sameFollowers, type FoundFollowers } from './base/follower-rows.js';
 import { versionQueries, type Origin } from './base/origin.js';
 import { distrust, firstNew } from './base/trust-base.js';
 
@@ -11,13 +12,13 @@ import { distrust, firstNew } from './base/trust-base.js';
 const HASHES_LISTS = 140_000;
 
 /** @param client a session in the snapshot @param now where the run comes from */
-export async function runBase(client: pg.Client, { serverVersion }: Pick<Snapshot, 'serverVersion'>, plan: ExportPlan, base: Base | undefined, now: Origin | undefined): Promise<RunBase | undefined> {
+export async function runBase(client: pg.Client, { serverVersion }: Pick<Snapshot, 'serverVersion'>, plan: ExportPlan, base: Base | undefined, now: Origin | undefined, found: FoundFollowers | undefined): Promise<RunBase | undefined> {
   if (base === undefined || now === undefined) return undefined;
   const queries = versionQueries(plan, serverVersion < HASHES_LISTS ? undefined : now.receivers);
   const compared = distrust(base.origin, now) ?? (queries === undefined ? 'a row of a messages file is made of several rows here' : await unreadable(client, now));
-  if (queries === undefined || compared !== undefined) return { base, compared, versions: undefined };
+  if (queries === undefined || compared !== undefined) return { base, compared, versions: undefined, followers: new Set() };
   const known = new Set(base.origin.receivers);
-  return { base, compared, versions: { ...queries, firstNew: firstNew(base.origin.server), joined: now.receivers.filter((id) => !known.has(id)) } };
+  return { base, compared, versions: { ...queries, firstNew: firstNew(base.origin.server), joined: now.receivers.filter((id) => !known.has(id)) }, followers: found === undefined ? new Set() : sameFollowers(base.origin.followers, found) };
 }
 
 /** A role that may read single columns alone has none on the versions of rows. */

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import pg from 'pg';
 import t, { type Test } from 'tap';
-import type { BasePlace } from '../../src/export/base/base.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
 import type { CheckedBefore, CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
@@ -19,6 +18,7 @@ import { leaveSharedServer, withTestDatabase } from '../testbed/test-database.js
 import { CHANGES } from './database-changes.js';
 import { runExport } from './export-process.js';
 import { query, withGrownDatabase } from './grown-database.js';
+import { baseOf, both, CHOICES, exportHere, grownSource, place } from './base-runs.js';
 import { exported, killedAt } from './killed-export.js';
 import { differingPaths } from './same-tree.js';
 import { exportFrom, exportRealm, tableFile, type Choices, type TestSource } from './test-source.js';
@@ -27,17 +27,6 @@ import { CLI } from '../testbed/tested-cli.js';
 t.setTimeout(300_000);
 leaveSharedServer();
 
-interface BaseMember { readonly rows: string; readonly taken_over: { readonly messages_files: number; readonly messages_files_but_for_a_few_rows: number; readonly files: number } }
-
-/** What the report says of the base. */
-function baseOf(directory: string): BaseMember {
-  return (JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as { base: BaseMember }).base;
-}
-
-const place = (directory: string): BasePlace => ({ directory, shownAs: directory, hasFiles: true });
-
-const CHOICES = { randomSeed: 'test', verify: false } as const;
-
 type Case = (t: Test, url: string, root: string) => Promise<void>;
 
 /** Cases of one database, one after the other: each begins with a base of its own. */
@@ -45,21 +34,6 @@ const CASES: (readonly [name: string, work: Case])[] = [];
 
 function onGrown(name: string, work: Case): void {
   CASES.push([name, work]);
-}
-
-async function grownSource(url: string): Promise<TestSource> {
-  const uploadsDir = await uploadsDirectory('zulip-11/local');
-  return { dataset: 'zulip-11/local', url, openStore: () => openLocalStore({ uploadsDir }) };
-}
-
-/** Exports acme in this process, which is cheaper than one of its own. */
-async function exportHere(url: string, output: string, base?: string, choices: Choices = {}): Promise<string> {
-  return exportRealm(await grownSource(url), output, 'acme', { ...CHOICES, jobs: 1, base: base === undefined ? undefined : place(base), ...choices });
-}
-
-/** A fresh export, and one that catches up with the base. */
-async function both(url: string, root: string, base: string, choices: Choices = {}): Promise<[fresh: string, caught: string]> {
-  return Promise.all([exportHere(url, join(root, 'fresh'), undefined, choices), exportHere(url, join(root, 'caught'), base, choices)]);
 }
 
 onGrown('a transaction under way when the base was taken', async (t, url, root) => {

@@ -4,13 +4,14 @@
  *   CATCH_UP_HISTORIES=1000   how many histories of each server and mode (see below)
  *   CATCH_UP_SEED=12345       repeats a run; a failure names its seed and what happened
  */
-import { cpSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openLocalStore } from '../../src/files/local-store.js';
 import type { Mode } from '../../src/plan/views/condition.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { leaveSharedServer, withTestDatabase } from '../testbed/test-database.js';
+import { baseOf } from './base-runs.js';
 import { GROW, query } from './grown-database.js';
 import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, randomFrom } from './realm-history.js';
 import { differingPaths } from './same-tree.js';
@@ -32,12 +33,6 @@ async function withGrown<T>(t: Test, dataset: LocalDataset, work: (source: TestS
     await query(url, HISTORY_FUNCTIONS);
     return work({ dataset, url, openStore: () => openLocalStore({ uploadsDir }) }, uploadsDir);
   });
-}
-
-interface BaseMember { readonly rows: string; readonly taken_over: { readonly messages_files: number; readonly messages_files_but_for_a_few_rows: number; readonly files: number } }
-
-function baseOf(directory: string): BaseMember {
-  return (JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as { base: BaseMember }).base;
 }
 
 /** Histories of each server and mode; modes share the server, which goes on from one to the next. */

@@ -1,7 +1,7 @@
 // When the versions of rows are believed, and which of them are new.
 import t from 'tap';
-import { isNew } from '../../src/export/segments/changed-files.js';
 import type { Origin, OriginServer } from '../../src/export/base/origin.js';
+import { isNew } from '../../src/export/base/new-versions.js';
 import { distrust, firstNew } from '../../src/export/base/trust-base.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { query } from './grown-database.js';
@@ -52,7 +52,7 @@ t.test('which versions are new', async (t) => {
       const version = (id: bigint): string => `('${low(id)}'::xid)`;
       const old = [next - ago - 1n, next - ago - 1000n].filter((id) => Number(low(id)) > 2);
       const young = [next - ago, next - ago + 1n, next - 1n].filter((id) => Number(low(id)) > 2);
-      const asked = `SELECT count(*)::int AS rows, (count(*) FILTER (WHERE ${isNew({ firstNew: first })}))::int AS fresh FROM`;
+      const asked = `SELECT count(*)::int AS rows, (count(*) FILTER (WHERE ${isNew('t.row_version', first)}))::int AS fresh FROM`;
       t.match((await query(url, `${asked} (VALUES ${old.map(version).join()}) AS t(row_version)`)).rows[0], { rows: old.length, fresh: 0 }, `${ago} ago: what was before is old`);
       t.match((await query(url, `${asked} (VALUES ${young.map(version).join()}) AS t(row_version)`)).rows[0], { rows: young.length, fresh: young.length }, 'what came since is new');
       t.match((await query(url, `${asked} (VALUES ('1'::xid), ('2'::xid)) AS t(row_version)`)).rows[0], { fresh: 0 }, 'rows of initdb, and those that an old server has frozen, are old');

@@ -12,7 +12,7 @@ import { CATCH_UP } from '../../package/side-files.js';
 import type { CheckedBefore, CheckedFile } from '../../verify/checked-files.js';
 import { readCatchUp, type CatchUp } from './catch-up-file.js';
 import type { Origin } from './origin.js';
-import { isMessagesPath } from '../../package/part-paths.js';
+import { isMessagesPath, partPath } from '../../package/part-paths.js';
 import { differences, type RunIdentity } from './run-identity.js';
 
 /** What manifest and report say of the base. */
@@ -34,6 +34,13 @@ export interface BasePlace {
   readonly hasFiles: boolean;
 }
 
+/** What a messages file holds, as far as it is known. */
+interface MessagesOfFile {
+  readonly until?: number | undefined;
+  readonly messages?: number | undefined;
+  readonly ids?: string | undefined;
+}
+
 export class Base {
   readonly directory: string;
   readonly #place: BasePlace;
@@ -43,10 +50,12 @@ export class Base {
   readonly checked: CheckedBefore | undefined;
   readonly #file: number;
   readonly #index: PathIndex;
+  /** Messages files. */
+  readonly #messages: number;
 
-  private constructor(place: BasePlace, { origin, manifest, by }: CatchUp, index: PathIndex) {
+  private constructor(place: BasePlace, { origin, manifest, by }: CatchUp, index: PathIndex, messages: number) {
     const { directory } = place;
-    [this.#place, this.directory, this.origin, this.#index] = [place, directory, origin, index];
+    [this.#place, this.directory, this.origin, this.#index, this.#messages] = [place, directory, origin, index, messages];
     this.checked = by && { by, find: (sha256) => this.#read<CheckedFile>(checkedKey(sha256), (file) => file.sha256 === sha256) };
     this.name = { taken_at: origin.snapshot.takenAt, snapshot: origin.snapshot.id, manifest_sha256: manifest };
     this.#file = openSync(join(directory, CATCH_UP), 'r');
@@ -65,10 +74,14 @@ export class Base {
     refuseUnfinished(directory);
     const index = new PathIndex(join(scratch, 'base-index'));
     try {
-      const read = await readCatchUp(join(directory, CATCH_UP), (line, at) => index.set('path' in line ? keyOf(line) : checkedKey(line.sha256), at));
+      let messages = 0;
+      const read = await readCatchUp(join(directory, CATCH_UP), (line, at) => {
+        if ('path' in line && isMessagesPath(line.path)) messages += 1;
+        index.set('path' in line ? keyOf(line) : checkedKey(line.sha256), at);
+      });
       if (read === undefined) throw damaged(shownAs, `its ${CATCH_UP} is damaged or cut`);
       if ((await digestOf(join(directory, MANIFEST))).sha256 !== read.manifest) throw damaged(shownAs, `its ${MANIFEST} is not the one that ${CATCH_UP} was written for`);
-      const base = new Base(place, read, index);
+      const base = new Base(place, read, index, messages);
       try {
         return await work(base);
       } finally {
@@ -82,6 +95,22 @@ export class Base {
   /** The messages file that ends with this message. */
   messages(until: number): JournalPart | undefined {
     return this.#read<JournalPart>(messagesKey(until), (part) => part.until === until);
+  }
+
+  /** Whether its messages are these, file by file. @param files with how many messages they hold, or the digest of their ids */
+  async hasMessages(files: AsyncIterable<MessagesOfFile> | Iterable<MessagesOfFile>): Promise<boolean> {
+    let count = 0;
+    for await (const { until, messages, ids } of files) {
+      const part = until === undefined ? undefined : this.messages(until);
+      if (part === undefined || (messages ?? part.rows?.zerver_message) !== part.rows?.zerver_message || (messages === undefined && (ids === undefined || ids !== part.ids))) return false;
+      count += 1;
+    }
+    return count === this.#messages;
+  }
+
+  /** The rows of a table that follow messages: the part is in a file of several tables, see takeRows. */
+  table(name: string): JournalPart | undefined {
+    return this.#read<JournalPart>(partPath(name), ({ path }) => path === partPath(name));
   }
 
   /** The pulled file at this path of the export. */

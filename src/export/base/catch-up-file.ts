@@ -13,7 +13,7 @@ import { inodeOf } from '../../package/take-over.js';
 import type { CheckedBy, CheckedFile } from '../../verify/checked-files.js';
 import type { VerifyOptions } from '../../verify/verify-export.js';
 import type { Origin } from './origin.js';
-import { isMessagesPath } from '../../package/part-paths.js';
+import { isMessagesPath, partPath } from '../../package/part-paths.js';
 
 type Line = { readonly kind: 'origin' } & Origin | { readonly kind: 'part' | 'file' } & JournalPart
   | { readonly kind: 'by'; readonly by: CheckedBy } | { readonly kind: 'checked' } & CheckedFile | { readonly kind: 'end'; readonly manifest: string };
@@ -24,13 +24,16 @@ const BLOCK = 64 * 1024;
 /** Writes all but the last line. @param parts what the run has finished */
 export async function writeCatchUp(directory: string, origin: Origin, parts: AsyncIterable<JournalPart>): Promise<void> {
   const path = join(directory, CATCH_UP);
+  const following = new Set(Object.keys(origin.followers?.rows ?? {}).map(partPath));
   try {
     const file = createOwn(path);
     try {
       let held = journalLine({ kind: 'origin', ...origin });
       for await (const part of parts) {
-        if (!isMessagesPath(part.path) && part.record === undefined) continue;
-        held += journalLine({ ...part, inode: inodeOf(join(directory, part.path)), base: undefined, mended: undefined });
+        const kept = isMessagesPath(part.path) || part.record !== undefined;
+        if (!kept && !following.has(part.path)) continue;
+        // The rows of a table lie in another file by then.
+        held += journalLine({ ...part, inode: kept ? inodeOf(join(directory, part.path)) : undefined, base: undefined, mended: undefined });
         if (held.length < BLOCK) continue;
         writeFileSync(file, held);
         held = '';

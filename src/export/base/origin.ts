@@ -13,6 +13,7 @@ import { TENANT } from '../../plan/views/set-form.js';
 import { versionForm } from '../../plan/views/version-form.js';
 import type { Snapshot } from '../../snapshot/snapshot.js';
 import { factsWithChildren, type TableFact } from '../../snapshot/table-facts.js';
+import type { Followers } from './follower-rows.js';
 import type { RunIdentity } from './run-identity.js';
 
 export interface Origin {
@@ -26,6 +27,8 @@ export interface Origin {
   readonly tables: readonly TableFact[];
   /** Users whose usermessages travel. */
   readonly receivers: readonly number[];
+  /** Unknown of a target of a set. */
+  readonly followers?: Followers | undefined;
 }
 
 /** A server at the moment of a snapshot. Transaction ids are of 64 bits, in decimal. */
@@ -52,8 +55,8 @@ export const MESSAGE_TABLES = ['zerver_message', 'zerver_usermessage'] as const;
 const RECEIVERS = 'usermessage_user';
 
 /** @param client a session in the snapshot @param query digest of the queries of messages files */
-export async function readOrigin(client: pg.Client, { id, takenAt }: Pick<Snapshot, 'id' | 'takenAt'>, plan: ExportPlan, { schema }: Source, run: RunIdentity, query: string): Promise<Origin> {
-  return { format: 1, run, snapshot: { id, takenAt }, query, ...await serverFacts(client, schema), receivers: await receivers(client, plan) };
+export async function readOrigin(client: pg.Client, { id, takenAt }: Pick<Snapshot, 'id' | 'takenAt'>, plan: ExportPlan, { schema }: Source, run: RunIdentity, query: string, followers: Followers): Promise<Origin> {
+  return { format: 1, run, snapshot: { id, takenAt }, query, ...await serverFacts(client, schema), receivers: await receivers(client, plan), followers };
 }
 
 /** What the targets of a set have in common, and the receivers of each by its realm. */

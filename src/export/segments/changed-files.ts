@@ -8,6 +8,7 @@ import { copyError } from '../../copy/copy-error.js';
 import { VERSION_COLUMN } from '../../plan/views/version-form.js';
 import { digestOfIds, messageRange, type BasePart, type MessageFile } from './message-segment.js';
 import type { VersionQueries } from '../base/origin.js';
+import { isNew } from '../base/new-versions.js';
 
 /** By what the server tells new rows from those that a base has. */
 export interface BaseVersions extends VersionQueries {
@@ -67,16 +68,17 @@ interface Counted {
  * sort out those of many files costs more than to find them.
  */
 async function countedRows(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<Counted[]> {
-  const joined = versions.joined.length === 0 ? '0::float8' : `(count(*) FILTER (WHERE t.user_profile_id = ANY ('{${versions.joined.join(',')}}'::bigint[]) AND NOT ${isNew(versions)}))::float8`;
+  const fresh = isNew(`t.${VERSION_COLUMN}`, versions.firstNew);
+  const joined = versions.joined.length === 0 ? '0::float8' : `(count(*) FILTER (WHERE t.user_profile_id = ANY ('{${versions.joined.join(',')}}'::bigint[]) AND NOT ${fresh}))::float8`;
   // A file of a set does not know its clients.
   const clients = files.every(({ base }) => base?.clients !== undefined) ? 'NULL::float8[]' : '(array_agg(DISTINCT m.sending_client_id) FILTER (WHERE m.sending_client_id IS NOT NULL))::float8[]';
   // The planner would sort the messages by their files, of which there are few.
   await client.query('SET LOCAL enable_sort = off');
   const counted = await ask<Counted>(client, `
-    WITH m AS (SELECT t.id, t.sending_client_id, ${isNew(versions)} AS is_new FROM (${messageRange(versions.messages, files)}) AS t),
+    WITH m AS (SELECT t.id, t.sending_client_id, ${fresh} AS is_new FROM (${messageRange(versions.messages, files)}) AS t),
     messages AS (SELECT ${fileOf('m.id', files)} AS file, array_agg(m.id) AS list, string_agg(m.id::text, ',') AS ids, ${clients} AS clients, string_agg(m.id::text, ',') FILTER (WHERE m.is_new) AS messages FROM m GROUP BY 1)
     SELECT messages.file, messages.ids, messages.clients, messages.messages, u.* FROM messages CROSS JOIN LATERAL (
-      SELECT count(*)::float8 AS usermessages, string_agg(t.id::text, ',') FILTER (WHERE ${isNew(versions)}) AS flags, ${joined} AS joined
+      SELECT count(*)::float8 AS usermessages, string_agg(t.id::text, ',') FILTER (WHERE ${fresh}) AS flags, ${joined} AS joined
       FROM (${versions.usermessages.replace(':message_ids', 'messages.list')}) AS t) AS u`);
   await client.query('SET LOCAL enable_sort = on');
   return counted;
@@ -90,11 +92,6 @@ function numbers(list: string | null): number[] {
 /** Number of the file, from 0, that an id belongs to. Of doubles the server makes one array for all rows, and ids are whole numbers below 2^53. */
 function fileOf(id: string, files: readonly MessageFile[]): string {
   return `width_bucket(${id}::float8, '{${files.map(({ until }) => until + 1).join(',')}}'::float8[])`;
-}
-
-/** age() counts back from the youngest transaction, so that numbers may wrap around. */
-export function isNew({ firstNew }: Pick<BaseVersions, 'firstNew'>): string {
-  return `age(t.${VERSION_COLUMN}) <= (SELECT age('${firstNew}'::xid))`;
 }
 
 async function ask<T extends object>(client: pg.Client, query: string): Promise<T[]> {

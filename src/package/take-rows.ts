@@ -1,0 +1,37 @@
+/** The rows of a table, out of a file of an earlier export that holds several tables. */
+import { createReadStream } from 'node:fs';
+import { PartFile, type FinishedFile } from './part-file.js';
+
+/** Bytes read at once. */
+const BLOCK = 1 << 20;
+
+/**
+ * @param from a compact file, see assemble @param key of the table in it @param to is replaced by the rows with their brackets
+ * @returns whether they are what was finished then; else what lies at `to` is worthless
+ * @throws RealmliftError as diskError, the file system's own error
+ */
+export async function takeRows(from: string, key: string, to: string, { size, sha256 }: FinishedFile): Promise<boolean> {
+  const mark = Buffer.from(`${JSON.stringify(key)}:[`);
+  const file = new PartFile(to);
+  try {
+    let before: Buffer | undefined = Buffer.alloc(0);
+    let left = size;
+    for await (const chunk of createReadStream(from, { highWaterMark: BLOCK }) as AsyncIterable<Buffer>) {
+      let bytes = chunk;
+      if (before !== undefined) {
+        bytes = Buffer.concat([before, chunk]);
+        const at = bytes.indexOf(mark);
+        before = at === -1 ? bytes.subarray(1 - mark.length) : undefined;
+        if (at === -1) continue;
+        bytes = bytes.subarray(at + mark.length - 1);
+      }
+      file.write(bytes.subarray(0, left));
+      left -= bytes.length;
+      if (left <= 0) break;
+    }
+    // Another member of this name, deep in a value, is not what was finished.
+    return (await file.finish()).sha256 === sha256;
+  } finally {
+    file.abandon();
+  }
+}
