@@ -15,7 +15,7 @@ import { cutConnection } from '../snapshot/snapshot.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
 import { withoutLostAttachments } from './lost-attachments.js';
 import { queryOfMessages } from './message-segments.js';
-import { readFollowers } from './base/follower-rows.js';
+import { readFollowers, type FoundFollowers } from './base/follower-rows.js';
 import { readOrigin, type Origin } from './base/origin.js';
 import { firstNew } from './base/trust-base.js';
 import type { ArchiveOutlet } from './outlet.js';
@@ -57,12 +57,15 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
 
   const identity = beginRun(context, run, plan.tables);
   mkdirSync(join(partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
-  const followers = plan.request.mode === 'user' ? undefined : await readFollowers(session, plan, context.source, run.base && firstNew(run.base.origin.server));
-  const origin = followers && await readOrigin(session, context.snapshot, plan, context.source, identity, queryOfMessages(plan), followers.now);
+  const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, plan, context.source, identity, queryOfMessages(plan));
+  const find = (): Promise<FoundFollowers | undefined> => (origin === undefined ? Promise.resolve(undefined) : readFollowers(session, plan, context.source, run.base && firstNew(run.base.origin.server)));
+  let followers = run.base && await find();
   const base = await runBase(session, context.snapshot, plan, run.base, origin, followers);
   if (base?.compared !== undefined) progress.tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${base.compared}` });
 
-  const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, signal), { stop, signal, onCopied });
+  // Without a base nothing waits for them.
+  const beside = async (): Promise<void> => { followers ??= await find(); };
+  const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, signal), { stop, signal, onCopied, beside });
 
   progress.tell({ kind: 'packaging' });
   // The rows of attachments without a file stay, which was not known when they were copied.
@@ -70,17 +73,19 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   const parts = progress.parts();
   const { totals, losses, warnings } = progress;
   const result = await concludeRun(context, run, { parts, totals, files, losses, status, warnings, base: base && progress.baseReport(base, parts) });
-  return { result, origin };
+  return { result, origin: origin && { ...origin, followers: followers?.now } };
 }
 
 interface Ends {
   readonly stop: AbortController;
   readonly signal: AbortSignal;
   readonly onCopied: (good: boolean) => void;
+  /** Asks the session too. */
+  readonly beside: () => Promise<void>;
 }
 
 /** Both at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
-async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmProgress, realmRows: RealmRows, { stop, signal, onCopied }: Ends): Promise<FilesResult> {
+async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmProgress, realmRows: RealmRows, { stop, signal, onCopied, beside }: Ends): Promise<FilesResult> {
   const { session, plan } = run;
   const cut = (): void => cutConnection(session);
   signal.addEventListener('abort', cut, { once: true });
@@ -89,7 +94,7 @@ async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmP
     await run.turnOfFiles();
     return pullRealmFiles(context, run, list, signal, progress);
   });
-  const rows = [wanted, ...realmRows.begin(session)];
+  const rows = [wanted, ...realmRows.begin(session), beside()];
   void Promise.allSettled(rows).then(() => {
     signal.removeEventListener('abort', cut);
     onCopied(!signal.aborted);

@@ -65,25 +65,18 @@ export class RealmRows {
 
   /** Rows that the base has, if it has the messages: which is known when all of these have been asked for. */
   async #follower(table: PlannedTable, base: Base, planned: Promise<PlannedFiles>, messages: Promise<void>): Promise<void> {
-    if (await base.hasMessages(countedMessages(await planned))) {
-      await messages;
-      if (await base.hasMessages(this.#progress.parts().messages()) && await this.#takeRows(table, base)) return;
-    }
-    await this.#table(table);
-  }
-
-  async #takeRows(table: PlannedTable, base: Base): Promise<boolean> {
-    const path = partPath(table.name);
     const { compiled, parameters } = this.#run.plan;
-    const query = digestOfQueries(rowQuery(table, queryOf(table, compiled, parameters)));
     const part = base.table(table.name);
     const from = join(base.directory, table.file);
     // A base that was fetched from a bucket has its messages files alone.
-    if (part?.query !== query || !existsSync(from)) return false;
-    const taken = await takeRows(from, table.name, join(this.#run.output.partial, path), part);
-    if (taken) this.#progress.finished({ ...part, base: true }, true);
-    else this.#progress.damaged(from);
-    return taken;
+    if (part?.query === digestOfQueries(rowQuery(table, queryOf(table, compiled, parameters))) && existsSync(from) && await base.hasMessages(countedMessages(await planned))) {
+      await messages;
+      if (await base.hasMessages(this.#progress.parts().messages())) {
+        if (await takeRows(from, table.name, join(this.#run.output.partial, part.path), part)) return this.#progress.finished({ ...part, base: true }, true);
+        this.#progress.damaged(from);
+      }
+    }
+    await this.#table(table);
   }
 
   async #clients(table: PlannedTable): Promise<void> {

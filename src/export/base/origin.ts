@@ -55,8 +55,8 @@ export const MESSAGE_TABLES = ['zerver_message', 'zerver_usermessage'] as const;
 const RECEIVERS = 'usermessage_user';
 
 /** @param client a session in the snapshot @param query digest of the queries of messages files */
-export async function readOrigin(client: pg.Client, { id, takenAt }: Pick<Snapshot, 'id' | 'takenAt'>, plan: ExportPlan, { schema }: Source, run: RunIdentity, query: string, followers: Followers): Promise<Origin> {
-  return { format: 1, run, snapshot: { id, takenAt }, query, ...await serverFacts(client, schema), receivers: await receivers(client, plan), followers };
+export async function readOrigin(client: pg.Client, { id, takenAt }: Pick<Snapshot, 'id' | 'takenAt'>, plan: ExportPlan, { schema }: Source, run: RunIdentity, query: string): Promise<Origin> {
+  return { format: 1, run, snapshot: { id, takenAt }, query, ...await serverFacts(client, schema), receivers: await receivers(client, plan) };
 }
 
 /** What the targets of a set have in common, and the receivers of each by its realm. */
