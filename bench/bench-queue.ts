@@ -1,9 +1,10 @@
 /**
  * What the queue costs, and what more machines bring, on one machine: an export of a realm of 100,000 messages by a worker against the same by threads of the
- * export itself; and files that come over slow links, one of its own for each worker.
+ * export itself; 304 realms of 3,000 messages in one run by one worker and by three against the same by threads; and files that come over slow links, one of its
+ * own for each worker.
  *
  *   RUNS=3       alternating runs of the first
- *   PART=…       rows or files alone
+ *   PART=…       rows, realms or files alone
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -17,7 +18,7 @@ import { BUCKETS, withS3, type S3Server } from '../test/testbed/s3-server.js';
 import { unpackArchive } from '../test/testbed/tar-archive.js';
 import { withEmptyDatabase, withTestDatabase } from '../test/testbed/test-database.js';
 import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
-import { withBenchDatabase } from './bench-database.js';
+import { withBenchDatabase, withManyRealms } from './bench-database.js';
 import { measure } from './measured-process.js';
 import { startSlowProxy } from './slow-proxy.js';
 
@@ -31,18 +32,12 @@ const RATE = 4 << 20;
 const runs = Number(process.env.RUNS ?? 3);
 const part = process.env.PART;
 
-if (part !== 'files') await withBenchDatabase(1, ['interleaved'], async ({ url, directory, server }) => rows(url, directory, server));
-if (part !== 'rows') await withTestDatabase('zulip-11/s3', (url) => withS3((s3) => withEmptyDatabase((queue) => files(url, s3, queue))));
+if (part === undefined || part === 'rows') await withBenchDatabase(1, ['interleaved'], async ({ url, directory, server }) => rows(url, directory, server));
+if (part === undefined || part === 'realms') await withManyRealms(300, 3000, async ({ url, directory, server }) => realms(url, directory, server));
+if (part === undefined || part === 'files') await withTestDatabase('zulip-11/s3', (url) => withS3((s3) => withEmptyDatabase((queue) => files(url, s3, queue))));
 
 async function rows(url: string, directory: string, server: string): Promise<void> {
-  const uploads = join(directory, 'uploads');
-  if (!existsSync(uploads)) await unpackArchive(testData('zulip-11/local', 'uploads.tar.gz'), uploads);
-  const queue = new URL(url);
-  queue.pathname = '/realmlift_bench_queue';
-  await withClient(url, async (client) => {
-    await client.query('DROP DATABASE IF EXISTS realmlift_bench_queue WITH (FORCE)');
-    await client.query('CREATE DATABASE realmlift_bench_queue');
-  });
+  const [uploads, queue] = await prepared(url, directory);
   const environment = { DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] };
   const output = join(directory, 'queued');
   const timed = async (words: readonly string[]): Promise<number> => {
@@ -62,6 +57,38 @@ async function rows(url: string, directory: string, server: string): Promise<voi
     console.log(`medians of ${runs}: threads ${median(alone).toFixed(2)} s, queue ${median(queued).toFixed(2)} s: the queue adds ${((median(queued.map((each, run) => each / (alone[run] ?? NaN))) - 1) * 100).toFixed(0)}% (median of the runs' ratios)`);
   });
   await rm(output, { recursive: true, force: true });
+}
+
+/** Two sessions for rows in all: a worker more is a machine more, but not a core more. */
+async function realms(url: string, directory: string, server: string): Promise<void> {
+  const [uploads, queue] = await prepared(url, directory);
+  const environment = { DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] };
+  const output = join(directory, 'queued');
+  const timed = async (words: readonly string[]): Promise<string> => {
+    await rm(output, { recursive: true, force: true });
+    const { seconds, peak } = await measure([process.execPath, CLI, 'export', '--all-realms', '--output', output, '--jobs', '2', '--uploads-dir', uploads, '--no-verify', '--quiet', ...words], environment);
+    return `${seconds.toFixed(1)} s, peak of the export ${peak.toFixed(0)} MiB`;
+  };
+  console.log(`\n304 realms of 3,000 messages on ${server}, ${cpus().length} cores, Node ${process.version}`);
+  console.log(`two threads of the export: ${await timed([])}`);
+  for (const [count, jobs] of [[1, '2'], [3, '1']] as const) {
+    const words = Array.from({ length: count }, () => ['--jobs', jobs, '--uploads-dir', uploads]);
+    await withWorkers(words, queue.href, words.map(() => environment), async () => console.log(`${count} ${count === 1 ? 'worker' : 'workers'}, ${jobs} sessions each: ${await timed(['--queue', queue.href])}`));
+  }
+  await rm(output, { recursive: true, force: true });
+}
+
+/** The uploads directory, and a queue that is new. */
+async function prepared(url: string, directory: string): Promise<[uploads: string, queue: URL]> {
+  const uploads = join(directory, 'uploads');
+  if (!existsSync(uploads)) await unpackArchive(testData('zulip-11/local', 'uploads.tar.gz'), uploads);
+  const queue = new URL(url);
+  queue.pathname = '/realmlift_bench_queue';
+  await withClient(url, async (client) => {
+    await client.query('DROP DATABASE IF EXISTS realmlift_bench_queue WITH (FORCE)');
+    await client.query('CREATE DATABASE realmlift_bench_queue');
+  });
+  return [uploads, queue];
 }
 
 async function files(url: string, { client, endpoint, environment }: S3Server, queue: string): Promise<void> {

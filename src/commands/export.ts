@@ -175,9 +175,9 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
   return outcomes;
 }
 
-/** Several full exports are one set, but for the realm of the system bots, and where a stream of files, new ids, the workers of a queue or a base take one at a time. */
-function targetsOfSet(targets: readonly Target[], { mode, archive, remap, queue, base }: ExportOptions): readonly Target[] {
-  const able = mode !== 'full' || archive !== undefined || base !== undefined || remap !== undefined || queue !== undefined ? [] : targets.filter(({ realm, userId }) => userId === undefined && canJoinSet(realm));
+/** Several full exports are one set, but for the realm of the system bots, and where a stream of files, new ids, a bucket into which workers store or a base take one at a time. */
+function targetsOfSet(targets: readonly Target[], { mode, archive, remap, stored, base }: ExportOptions): readonly Target[] {
+  const able = mode !== 'full' || archive !== undefined || base !== undefined || remap !== undefined || stored !== undefined ? [] : targets.filter(({ realm, userId }) => userId === undefined && canJoinSet(realm));
   return able.length > 1 ? able : [];
 }
 

@@ -16,7 +16,8 @@ export async function withWorkspace<T>(output: string, work: (directory: string)
     return await work(directory);
   } finally {
     // With the lock, so that it is no other run's.
-    rmSync(directory, { recursive: true, force: true });
+    // A worker of another machine that was given up may be adding to it at this moment.
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
     unlock();
   }
 }

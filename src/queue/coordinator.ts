@@ -3,6 +3,7 @@
  * the export until it is given its name here, once.
  */
 import type { SegmentMessage, SegmentWorkers } from '../export/segments/segment-workers.js';
+import { received } from '../export/segments/sent-error.js';
 import type { Assignment } from '../export/segments/worker.js';
 import type { FileStore } from '../files/file-store.js';
 import type { FilesTarget } from '../files/files-target.js';
@@ -13,6 +14,7 @@ import type { RowsDone, RowsJob } from './jobs.js';
 import { QueuedRun, type QueuedRunOptions } from './queued-run.js';
 import { FILES_AT_ONCE, QueuedStore } from './queued-store.js';
 import type { RunOutput } from './run-output.js';
+import { isOfSet, sentSegment } from './set-jobs.js';
 import { SharedDirectory } from './shared-directory.js';
 
 /** Segments that wait or are under way: enough for the threads of many machines. */
@@ -109,14 +111,16 @@ export class Coordinator implements SegmentWorkers {
     const { directory, schema } = assignment;
     const places = await this.#output.places(directory);
     const segment = await this.#output.checked(assignment.segment, directory, (path) => onMessage({ kind: 'damaged', path }));
-    const job: RowsJob = { segment, schema, places };
-    const { attempt, parts, damaged, progress } = await this.#run.board.send<RowsDone>('rows', job, weight, signal);
+    const job: RowsJob = { segment: isOfSet(segment) ? sentSegment(segment, directory) : segment, schema, places };
+    const { attempt, parts, damaged, progress, dealt, fault } = await this.#run.board.send<RowsDone>('rows', job, weight, signal);
     const taken = [];
     for (const made of parts) taken.push({ part: made.kept && made.part.etag === undefined ? made.part : await this.#output.takePart(made, directory, attempt), kept: made.kept });
-    await this.#output.forget(attempt, places.attempts);
+    if (dealt === undefined) await this.#output.forget(attempt, places.attempts);
+    if (fault !== undefined) throw received(fault, '');
     for (const path of damaged) onMessage({ kind: 'damaged', path });
     for (const each of progress) onMessage({ kind: 'progress', ...each });
     for (const { part, kept } of taken) onMessage({ kind: 'part', part, kept });
+    if (dealt !== undefined) onMessage({ kind: 'dealt', dealt: { clients: dealt.clients, spools: await this.#output.takeSpools(dealt.spools, directory, attempt) } });
   }
 
   letGo(): void {

@@ -2,8 +2,11 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PARTS_DIRECTORY } from '../package/part-paths.js';
+import { RowFault } from '../export/segments/dealer.js';
 import type { Progress } from '../export/segments/row-query.js';
 import type { SegmentWorkers } from '../export/segments/segment-workers.js';
+import { sendable } from '../export/segments/sent-error.js';
+import type { DealtRows } from '../export/segments/set-segments.js';
 import type { WorkerPool } from '../export/segments/worker-pool.js';
 import type { FileStore } from '../files/file-store.js';
 import type { S3Connection } from '../files/s3/s3-client.js';
@@ -12,6 +15,7 @@ import type { Expected } from './expected.js';
 import { fetchBatch } from './fetch-batch.js';
 import type { Attempt, FilesDone, FilesJob, MadePart, RowsDone, RowsJob } from './jobs.js';
 import type { JobKind } from './runs.js';
+import { isOfSet, receivedSegment, sentRows, type SentSetSegment } from './set-jobs.js';
 import type { Made, Trade } from './trade.js';
 import { InBucket, InSharedDirectory, type Workplace } from './workplace.js';
 
@@ -92,13 +96,15 @@ export class ExportTrade implements Trade {
     await this.#workplace.close();
   }
 
-  async #rows({ segment, schema, places }: RowsJob, attempt: Attempt, signal: AbortSignal): Promise<RowsDone> {
+  async #rows({ segment: sent, schema, places }: RowsJob, attempt: Attempt, signal: AbortSignal): Promise<RowsDone> {
     const parts: MadePart[] = [];
     const damaged: string[] = [];
     const progress = new Map<string, Progress>();
     mkdirSync(join(attempt.directory, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
-    const assignment = { segment, schema, directory: attempt.directory, finished: this.#workplace.finished(places) ?? null };
-    await this.#threads?.run(assignment, 0, signal, (message) => {
+    const finished = this.#workplace.finished(places);
+    const segment = isOfSet(sent) ? receivedSegment(sent as SentSetSegment, finished ?? '', attempt.directory) : sent;
+    let dealt: DealtRows | undefined;
+    const work = this.#threads?.run({ segment, schema, directory: attempt.directory, finished: finished ?? null }, 0, signal, (message) => {
       switch (message.kind) {
         case 'part': return void parts.push({ part: message.part, kept: message.kept });
         case 'damaged': return void damaged.push(message.path);
@@ -107,10 +113,14 @@ export class ExportTrade implements Trade {
           const before = progress.get(table);
           return void progress.set(table, { table, rows: rows + (before?.rows ?? 0), bytes: bytes + (before?.bytes ?? 0) });
         }
-        case 'dealt': return undefined;
+        case 'dealt': return void (dealt = sentRows(message.dealt, attempt.directory));
       }
     });
-    return { attempt: attempt.name, parts: await this.#workplace.handOver(parts, attempt, places, signal), damaged, progress: [...progress.values()] };
+    const fault = await work?.then(() => undefined, (error: unknown) => {
+      if (error instanceof RowFault) return { ...sendable(error), stack: undefined };
+      throw error;
+    });
+    return { attempt: attempt.name, parts: await this.#workplace.handOver(parts, attempt, places, signal), damaged, progress: [...progress.values()], dealt, fault };
   }
 
   async #fetch({ files, places }: FilesJob, attempt: Attempt, signal: AbortSignal): Promise<FilesDone> {

@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import type { Progress } from '../export/segments/row-query.js';
 import type { FinishedPart } from '../export/segments/finished-part.js';
 import type { Segment } from '../export/segments/segment.js';
+import type { AnySetSegment, DealtRows } from '../export/segments/set-segments.js';
 import { sendable, type SentError } from '../export/segments/sent-error.js';
 import type { PendingObject } from '../files/upload/export-bucket.js';
 import type { Candidate, Fetched, ObjectInfo } from '../files/file-store.js';
 import { diskError } from '../package/part-file.js';
+import type { SentSetSegment } from './set-jobs.js';
 
 /** Where a job's files go. */
 export interface JobPlaces {
@@ -20,7 +22,7 @@ export interface JobPlaces {
 
 /** A segment of the rows. */
 export interface RowsJob {
-  readonly segment: Segment;
+  readonly segment: Exclude<Segment, AnySetSegment> | SentSetSegment;
   readonly schema: string;
   readonly places: JobPlaces;
 }
@@ -39,6 +41,10 @@ export interface RowsDone {
   readonly parts: readonly MadePart[];
   readonly damaged: readonly string[];
   readonly progress: readonly Progress[];
+  /** Of a set, whose spools are and stay in the attempt's directory. */
+  readonly dealt?: DealtRows | undefined;
+  /** Of a set: a row of one realm is at fault, wherever it is tried. */
+  readonly fault?: SentError | undefined;
 }
 
 /** A batch of files. */

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { FinishedPart } from '../export/segments/finished-part.js';
 import type { Segment } from '../export/segments/segment.js';
+import type { Spool } from '../export/spools/spool-format.js';
 import type { FilesTarget } from '../files/files-target.js';
 import { keyed, type Expected } from './expected.js';
 import type { FetchedFile, JobPlaces, MadePart } from './jobs.js';
@@ -21,6 +22,8 @@ export interface RunOutput {
   checked(segment: Segment, directory: string, onDamaged: (path: string) => void): Promise<Segment>;
   /** Takes over a part. @param attempt its directory's name */
   takePart(made: MadePart, directory: string, attempt: string): Promise<FinishedPart>;
+  /** Takes over the spools of a set, which stay where they are. @param attempt its directory's name */
+  takeSpools(spools: readonly Spool[], directory: string, attempt: string): Promise<Spool[]>;
   /** Takes over a file of a batch, for who gives it its name. @param index in the batch */
   takeFile(file: FetchedFile, index: number, attempt: string, attempts: string, partial: string): Promise<void>;
   /** Removes what is left of an attempt that was taken over. */

@@ -9,6 +9,7 @@ import { truncate } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import type { FinishedPart } from '../export/segments/finished-part.js';
+import type { Spool } from '../export/spools/spool-format.js';
 import type { Segment } from '../export/segments/segment.js';
 import type { EarlierFile } from '../files/file-events.js';
 import { ExportBucket, type PendingObject } from '../files/upload/export-bucket.js';
@@ -88,6 +89,11 @@ export class SharedBucket implements RunOutput {
     const etag = stored === undefined ? part.etag : await this.#complete(stored, `${this.#name(directory)}/${part.path}`, part.size);
     standIn(join(directory, part.path));
     return { ...part, etag };
+  }
+
+  takeSpools(spools: readonly Spool[], directory: string): Promise<Spool[]> {
+    // Realms whose exports go into a bucket are no set.
+    return Promise.reject(notStored(`${directory} (${spools.length} spools)`));
   }
 
   takeFile({ stored }: FetchedFile, _index: number, _attempt: string, _attempts: string, partial: string): Promise<void> {

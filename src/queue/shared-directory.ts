@@ -3,6 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { RealmliftError } from '../errors.js';
+import { endOf, type Spool } from '../export/spools/spool-format.js';
 import type { FinishedPart } from '../export/segments/finished-part.js';
 import type { Segment } from '../export/segments/segment.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
@@ -10,6 +11,7 @@ import { diskError, isIntact } from '../package/part-file.js';
 import type { Expected } from './expected.js';
 import { ATTEMPTS_DIRECTORY, type FetchedFile, type JobPlaces, type MadePart } from './jobs.js';
 import { newProbe, probeName, type RunOutput } from './run-output.js';
+import { receivedSpool } from './set-jobs.js';
 
 export class SharedDirectory implements RunOutput {
   readonly #output: string;
@@ -57,6 +59,15 @@ export class SharedDirectory implements RunOutput {
     if (!(await isIntact(made, part))) throw new RealmliftError('PART_NOT_THERE', 'queue', `${made} is not what a worker says that it wrote`, { hint: ALIKE });
     await accept(made, join(directory, part.path), part.size);
     return part;
+  }
+
+  takeSpools(spools: readonly Spool[], directory: string, attempt: string): Promise<Spool[]> {
+    return Promise.all(spools.map(async (each) => {
+      const spool = receivedSpool(each, join(directory, RUN_DIRECTORY, ATTEMPTS_DIRECTORY, attempt));
+      const found = await stat(spool.path).catch(() => undefined);
+      if (found === undefined || found.size < endOf(spool)) throw new RealmliftError('PART_NOT_THERE', 'queue', `${spool.path} is not what a worker says that it wrote`, { hint: ALIKE });
+      return spool;
+    }));
   }
 
   takeFile({ size }: FetchedFile, index: number, attempt: string, attempts: string, partial: string): Promise<void> {

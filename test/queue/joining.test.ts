@@ -98,6 +98,8 @@ t.test('who takes part', async (t) => {
         t.match(stderr, /globex.*TIMESTAMP_NOT_JSON/s);
         t.notMatch(stderr, /acme.*TIMESTAMP_NOT_JSON|infinity/);
         t.same(differingPaths(alone, join(root, 'broken', 'acme')), [], 'the other realm is there');
+        const single = await runExport(url, join(root, 'single'), '--realm', 'globex', '--queue', queue);
+        t.match(single, { code: 1, stderr: /TIMESTAMP_NOT_JSON/ });
         for (const worker of workers) t.match(worker.said(), /failed here: TIMESTAMP_NOT_JSON/, 'each has tried');
       });
     });

@@ -1,10 +1,10 @@
 // What becomes of an export when its workers are killed, frozen or cut off in the midst of a segment, or when it is itself.
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { withBlockedExport, type BlockedExport } from '../export/blocked-export.js';
-import type { Ended } from '../export/export-process.js';
+import { runExport, type Ended } from '../export/export-process.js';
 import { query, withGrownDatabase } from '../export/grown-database.js';
 import { exported } from '../export/killed-export.js';
 import { differingPaths } from '../export/same-tree.js';
@@ -40,12 +40,12 @@ t.test('an export whose workers are lost', async (t) => {
       t.same(differingPaths(alone, join(output, 'acme')), [], 'the same bytes');
       t.notOk(existsSync(join(output, 'acme', '.realmlift')), 'and nothing of the attempts');
     };
-    const withFirst = async (name: string, work: (given: Case) => Promise<void>): Promise<{ ended: Ended; output: string }> => {
+    const withFirst = async (name: string, work: (given: Case) => Promise<void>, ...words: string[]): Promise<{ ended: Ended; output: string }> => {
       const output = join(root, name);
       return withWorkers(1, url, queue, async ([first]) => {
         const others: WorkerProcess[] = [];
         try {
-          const ended = await withBlockedExport(url, output, ['--queue', queue, '--worker-timeout', `${TIMEOUT}s`], (run) => work({
+          const ended = await withBlockedExport(url, output, ['--queue', queue, '--worker-timeout', `${TIMEOUT}s`, ...words], (run) => work({
             output, first: first as WorkerProcess, run,
             others: async () => {
               others.push(...await Promise.all([startWorker(url, queue), startWorker(url, queue)]));
@@ -79,6 +79,25 @@ t.test('an export whose workers are lost', async (t) => {
         first.process.kill('SIGCONT');
       });
       whole(t, output, ended);
+    });
+
+    await t.test('of all realms at once, each table read once: of the workers one is killed, one frozen until another has its work', async (t) => {
+      const all = join(root, 'all-alone');
+      t.match(await runExport(url, all, '--all-realms'), { code: 0 });
+      const { ended, output } = await withFirst('all', async ({ output, first, others, run }) => {
+        t.ok(existsSync(join(output, '.realmlift', '.realmlift', 'attempts')), 'workers write for all realms together');
+        first.process.kill('SIGSTOP');
+        const [second] = await others();
+        await untilAgain();
+        await second?.kill();
+        await run.unblock();
+        first.process.kill('SIGCONT');
+      }, '--all-realms');
+      t.equal(ended.code, 0, ended.stderr);
+      const realms = readdirSync(all).filter((name) => existsSync(join(all, name, 'manifest.json')));
+      t.ok(realms.length > 1, `${realms.length} realms`);
+      for (const realm of realms) t.same(differingPaths(join(all, realm), join(output, realm)), [], `${realm}: the same bytes`);
+      t.same(readdirSync(output).sort(), readdirSync(all).sort(), 'and nothing beside them');
     });
 
     await t.test('of which one is cut off from the queue: it comes back, and its work is done once', async (t) => {

@@ -10,8 +10,8 @@ export interface SentError {
   readonly hint: string | undefined;
   readonly exit: RealmliftError['exit'];
   readonly stack: string | undefined;
-  /** Of a set, the realm whose row it is. */
-  readonly realmId: number | undefined;
+  /** Of a set, the realm whose row it is; null, or NaN where it did not come as JSON, where that is not known. */
+  readonly realmId: number | null | undefined;
 }
 
 export function sendable(error: unknown): SentError {
@@ -25,7 +25,7 @@ export function sendable(error: unknown): SentError {
 /** @param where in which part of the work it arose, said behind its message */
 export function received({ code, stage, message, table, hint, exit, stack, realmId }: SentError, where: string): RealmliftError {
   const plain = new RealmliftError(code, stage, `${message}${where}`, { table, hint, exit });
-  const error = realmId === undefined ? plain : new RowFault(plain, realmId);
+  const error = realmId === undefined ? plain : new RowFault(plain, realmId ?? NaN);
   if (stack !== undefined) error.stack = stack;
   return error;
 }

@@ -167,11 +167,11 @@ export class SetRows {
 
   /** `most`: the set has so many of the server's messages that they are best read in the order of their ids, and usermessages by ranges of these. */
   async #ranges(): Promise<{ ranges: { after: number; until: number }[]; most: boolean }> {
-    const { snapshot: { client }, source, jobs } = this.#context;
+    const { snapshot: { client }, source, pool } = this.#context;
     const { rows: [bounds] } = await client.query<{ first: number | null; last: number }>('SELECT min(id)::float8 AS first, max(id)::float8 AS last FROM zerver_message');
     if (bounds === undefined || bounds.first === null) return { ranges: [], most: false };
     const { first, last } = { ...bounds, first: bounds.first };
-    const count = Math.min(jobs * RANGES_PER_JOB, last - first + 1);
+    const count = Math.min(pool.threads * RANGES_PER_JOB, last - first + 1);
     const edge = (index: number): number => first - 1 + Math.floor((last - first + 1) * index / count);
     const ranges = Array.from({ length: count }, (_, index) => ({ after: edge(index), until: edge(index + 1) }));
     if (source.catalog.get('zerver_message')?.columns.has('realm_id') !== true) return { ranges, most: true };

@@ -25,3 +25,8 @@ export interface Spool {
   readonly firstId: number;
   readonly lastId: number;
 }
+
+/** Bytes that a file has at least which holds the spool. */
+export function endOf({ directoryAt, groups }: Spool): number {
+  return directoryAt + groups * RECORD;
+}
