@@ -102,7 +102,7 @@ export class ExportTrade implements Trade {
     const progress = new Map<string, Progress>();
     mkdirSync(join(attempt.directory, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
     const finished = this.#workplace.finished(places);
-    const segment = isOfSet(sent) ? receivedSegment(sent as SentSetSegment, finished ?? '', attempt.directory) : sent;
+    const segment = isOfSet(sent) ? receivedSegment(sent, finished ?? '', attempt.directory) : sent;
     let dealt: DealtRows | undefined;
     const work = this.#threads?.run({ segment, schema, directory: attempt.directory, finished: finished ?? null }, 0, signal, (message) => {
       switch (message.kind) {
