@@ -15,7 +15,7 @@ import type { Expected } from './expected.js';
 import { fetchBatch } from './fetch-batch.js';
 import type { Attempt, FilesDone, FilesJob, MadePart, RowsDone, RowsJob } from './jobs.js';
 import type { JobKind } from './runs.js';
-import { isOfSet, receivedSegment, sentRows, type SentSetSegment } from './set-jobs.js';
+import { isOfSet, receivedSegment, sentRows } from './set-jobs.js';
 import type { Made, Trade } from './trade.js';
 import { InBucket, InSharedDirectory, type Workplace } from './workplace.js';
 
