@@ -80,7 +80,7 @@ interface Ends {
   readonly stop: AbortController;
   readonly signal: AbortSignal;
   readonly onCopied: (good: boolean) => void;
-  /** Asks the session too. */
+  /** Asks the session too, when what is wanted is known: it takes two askers at a time. */
   readonly beside: () => Promise<void>;
 }
 
@@ -94,7 +94,7 @@ async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmP
     await run.turnOfFiles();
     return pullRealmFiles(context, run, list, signal, progress);
   });
-  const rows = [wanted, ...realmRows.begin(session), beside()];
+  const rows = [wanted, ...realmRows.begin(session), wanted.then(beside)];
   void Promise.allSettled(rows).then(() => {
     signal.removeEventListener('abort', cut);
     onCopied(!signal.aborted);

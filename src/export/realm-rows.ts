@@ -26,6 +26,9 @@ import type { MessageSegment, Segment } from './segments/segment.js';
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;
 
+/** The same of a message that a base may have: most are only looked at, on the server. */
+const BYTES_PER_MESSAGE_OF_BASE = 250;
+
 export class RealmRows {
   readonly #context: RunContext;
   readonly #run: RealmRun;
@@ -126,7 +129,7 @@ export class RealmRows {
     const query = digestOfQueries(queries.messages, queries.usermessages);
     const work = async (segment: MessageSegment): Promise<void> => {
       const ranges = new Map(segment.files.map(({ path, after, until }) => [path, { after, until }]));
-      const weight = segment.files.reduce((sum, file) => sum + file.rows, 0) * BYTES_PER_MESSAGE;
+      const weight = segment.files.reduce((sum, file) => sum + file.rows * (file.base === undefined || this.#base?.versions === undefined ? BYTES_PER_MESSAGE : BYTES_PER_MESSAGE_OF_BASE), 0);
       await this.#segment(segment, weight, (path) => ({ query, ...ranges.get(path) }));
     };
     const runner = async (): Promise<void> => {
