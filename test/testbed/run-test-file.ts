@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
+import { SHORT_RUN } from './node-flags.js';
 import { TapOutcome } from './tap-outcome.js';
 import type { Failure } from './tap-outcome.js';
 
@@ -16,7 +17,7 @@ const LIMIT_OF_LONG_TESTS = 7200;
 export async function runTestFile(file: string, environment: NodeJS.ProcessEnv, seconds?: number): Promise<TapOutcome> {
   const limit = seconds ?? (file.endsWith('.long.test.js') ? LIMIT_OF_LONG_TESTS : LIMIT);
   const outcome = new TapOutcome();
-  const child = spawn(process.execPath, ['--enable-source-maps', file], {
+  const child = spawn(process.execPath, [...SHORT_RUN, '--enable-source-maps', file], {
     // Tap's own limit comes first, and says which subtest took too long.
     env: { ...environment, TAP_TIMEOUT: String(limit) }, stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -11,6 +11,7 @@ import { join, relative } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { withPostgres } from '../../src/demo/postgres-server.js';
 import { memoryDirectory } from './memory-directory.js';
+import { SHORT_RUN } from './node-flags.js';
 import { runTestFile } from './run-test-file.js';
 import { TapOutcome } from './tap-outcome.js';
 import { SHARED_SERVER_VARIABLE } from './test-database.js';
@@ -49,7 +50,7 @@ function rank(file: string): number {
 
 async function lint(): Promise<TapOutcome> {
   const outcome = new TapOutcome();
-  const eslint = spawn(process.execPath, [join(ROOT, 'node_modules', 'eslint', 'bin', 'eslint.js'), '--max-warnings', '0', '.'], {
+  const eslint = spawn(process.execPath, [...SHORT_RUN, '--max-semi-space-size=64', join(ROOT, 'node_modules', 'eslint', 'bin', 'eslint.js'), '--max-warnings', '0', '.'], {
     cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'],
   });
   const [output, [code]] = await Promise.all([text(eslint.stdout), once(eslint, 'exit') as Promise<[number | null]>]);
