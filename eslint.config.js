@@ -11,7 +11,7 @@ const NO_SKIPPED_TESTS = { selector: "CallExpression[callee.object.name='t'][cal
 const NO_GRAB_BAGS = { regex: '^\\.+/(.*/)?(utils?|helpers?|common|misc|lib)(\\.js$|/)', message: 'Name the file after its concept.' };
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', '.tap/', 'out/', '**/*.js'] },
+  { ignores: ['dist/', 'node_modules/', '.tap/', 'out/', '**/*.js', '**/*.cjs'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { project: 'tsconfig.json' } },

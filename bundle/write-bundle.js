@@ -59,8 +59,11 @@ function compile({ name, text }) {
   return script.createCachedData();
 }
 
+/** Comes before all others, which chunks are not sure to be in their modules' order of. */
+const FIRST = 'navigator';
+
 const { outputFiles } = await build({
-  entryPoints: programs, outdir: MADE, write: false,
+  entryPoints: { ...programs, [FIRST]: join(SOURCE, 'snapshot', 'navigator.js') }, outdir: MADE, write: false,
   bundle: true, splitting: true, platform: 'node', format: 'esm', target: 'node20', charset: 'ascii', legalComments: 'inline', logLevel: 'warning',
   external: EXTERNAL, plugins: [places],
 });
@@ -71,6 +74,6 @@ for (const chunk of await Promise.all(outputFiles.map(chunkOf))) {
   writeFileSync(join(COMPILED, chunk.name), compile(chunk));
 }
 cpSync(join(ROOT, 'bundle', 'load.cjs'), join(MADE, 'load.cjs'));
-for (const name of Object.keys(programs)) writeFileSync(join(MADE, `${name}.cjs`), `#!/usr/bin/env node\nrequire('./load.cjs')('${name}');\n`, { mode: 0o755 });
+for (const name of Object.keys(programs)) writeFileSync(join(MADE, `${name}.cjs`), `#!/usr/bin/env node\nconst load = require('./load.cjs');\nload('${FIRST}');\nload('${name}');\n`, { mode: 0o755 });
 rmSync(FINAL, { recursive: true, force: true });
 renameSync(MADE, FINAL);
