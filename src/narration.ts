@@ -1,8 +1,7 @@
 /**
  * Who works for long says what it does and how far it is; who shows that to people is decided once, by the command line. In between
- * nobody has to hand it on: it belongs to the asynchronous work that withNarrator began. Without a narrator nothing happens.
+ * nobody has to hand it on: a process has one, for as long as the work of withNarrator lasts. Without a narrator nothing happens.
  */
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { LockWait } from './snapshot/lock-watch.js';
 
 export type Unit = 'bytes' | 'rows' | 'messages' | 'files' | 'tables' | 'parts' | 'steps' | 'realms' | 'checks';
@@ -31,32 +30,39 @@ export interface Narrator {
   waiting(wait: LockWait): void;
 }
 
-const current = new AsyncLocalStorage<Narrator>();
+/** No AsyncLocalStorage, with which Node watches each promise of the process: a twentieth of what a small export takes. */
+let current: Narrator | undefined;
 
-export function withNarrator<T>(narrator: Narrator, work: () => Promise<T>): Promise<T> {
-  return current.run(narrator, work);
+export async function withNarrator<T>(narrator: Narrator, work: () => Promise<T>): Promise<T> {
+  const before = current;
+  current = narrator;
+  try {
+    return await work();
+  } finally {
+    current = before;
+  }
 }
 
 /** Is anybody told? */
 export function isNarrated(): boolean {
-  return current.getStore() !== undefined;
+  return current !== undefined;
 }
 
 export function tellAhead(steps: readonly StepAhead[]): void {
-  current.getStore()?.ahead(steps);
+  current?.ahead(steps);
 }
 
 export function tellPhase(name: string, unit: Unit, total?: number): void {
-  current.getStore()?.phase(name, unit, total);
+  current?.phase(name, unit, total);
 }
 
 /** Of a step that is ahead or under way: how much of it there is. */
 export function tellTotal(name: string, total: number): void {
-  current.getStore()?.total(name, total);
+  current?.total(name, total);
 }
 
 export function tellProgress(count: number, bytes = 0): void {
-  current.getStore()?.advance(count, bytes);
+  current?.advance(count, bytes);
 }
 
 /**
@@ -74,9 +80,9 @@ export function tellPiece(size: number): { readonly more: (count: number) => voi
 }
 
 export function tellWarning(text: string): void {
-  current.getStore()?.warning(text);
+  current?.warning(text);
 }
 
 export function tellWaiting(wait: LockWait): void {
-  current.getStore()?.waiting(wait);
+  current?.waiting(wait);
 }

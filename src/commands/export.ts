@@ -23,6 +23,7 @@ import { holdExportedTables } from '../plan/hold-tables.js';
 import { canJoinSet } from '../plan/plan-set.js';
 import type { Realm } from '../plan/realm.js';
 import { readSource } from '../plan/source.js';
+import { loadRegistry } from '../plan/views/registry.js';
 import { findTargets, sharedDirectories, type Target, type TargetRequest } from '../plan/targets.js';
 import { writeIndex } from '../report/write-index.js';
 import type { Coordinator } from '../queue/coordinator.js';
@@ -89,7 +90,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   // Verify needs it in the end, when hours may have passed.
   if (options.verify) await tryTemporaryDirectory();
   const jobs = options.queue === undefined || options.stored !== undefined ? options.jobs : 0;
-  return withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, async (snapshot) => {
+  const running = withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
     await queue?.refuseSource(snapshot);
@@ -98,7 +99,9 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
     const pool = queue ?? threads;
     // Workers join while the plan is made; what is wrong with it is told when it is needed.
     const announced = queue?.announce(snapshot, options.openStore);
-    announced?.catch(() => undefined);
+    // And one session of the plan at least.
+    const prepared = prepareSessions(snapshot, 'plan', 1);
+    for (const each of [announced, prepared]) each?.catch(() => undefined);
     try {
       const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
       const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
@@ -109,18 +112,23 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
       const database = await databaseIdentity(snapshot.client, snapshot.settings);
       const store = await (announced ?? options.openStore());
       try {
-        await Promise.all([pool.opened, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE))]);
+        await Promise.all([pool.opened, prepared, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE) - 1)]);
         return await exportTargets(options, targets, { snapshot, database, source, pool, store, fileJobs: queue?.filesAtOnce ?? options.fileJobs, filesTarget: queue && ((directory, resumed) => queue.filesTarget(directory, resumed)) });
       } finally {
         store.close();
       }
     } finally {
-      await pool.close();
+      await Promise.allSettled([pool.close(), prepared]);
     }
   }, {
     join: options.snapshot, maxAge: options.maxSnapshotAge, signal: signalOf(options.signal, queue?.lost),
     held: options.resume ? (client) => snapshotsOfUnfinished(client, options.settings, patience, options.output, options.targets) : undefined,
   })));
+  // While the server answers. What is wrong with the views is told where they are needed.
+  try {
+    loadRegistry();
+  } catch { /* See above. */ }
+  return running;
 }
 
 /** Starts them at once, so that they are there when the snapshot is. @param jobs 0 where others do the work */

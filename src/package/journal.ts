@@ -6,7 +6,7 @@
  * written, and what it named is done again. What a line says of a file is believed only after the file was read again.
  *
  * A line is given to the operating system at once, which keeps it when this process is killed, and flushed to the disk
- * within {@link FLUSH_INTERVAL}, after the file that it names. The journal holds the run's seed, so only its owner reads it.
+ * within {@link FLUSH_INTERVAL}, after the file of the export that it names. A part of a table, which goes into such a file, may come later: all are read again before a later run believes them. The journal holds the run's seed, so only its owner reads it.
  */
 import { closeSync, existsSync, fdatasync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -6,6 +6,7 @@
  * them says server-rows.ts.
  */
 import type pg from 'pg';
+import { describeColumns } from '../copy/describe-columns.js';
 import { quote, type CompiledView } from '../plan/views/compile-view.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { bindMessageIds, bindMessageRange, MESSAGE_RANGE } from '../plan/parameters.js';
@@ -107,7 +108,7 @@ function tablesOf(plan: ExportPlan, shape: SplitTableShape): PlannedTable[] {
 
 /** @param rows the view's, with `id`; may hold `:message_ids` */
 async function viewSelect(client: pg.Client, source: Source, plan: ExportPlan, shape: SplitTableShape, rows: string): Promise<string> {
-  const { fields } = await client.query(`SELECT * FROM (${bindMessageIds(bindRange(rows, 0, 0), [])}) AS described LIMIT 0`);
+  const fields = await describeColumns(client, bindMessageIds(bindRange(rows, 0, 0), []));
   const given = new Map(fields.map(({ name, dataTypeID }) => [name, dataTypeID]));
   const values = shape.columns.map((column) => ({ column: column.name, sql: valueOf(column, shape, source, plan, given) }));
   const list = values.map(({ column, sql }) => `${sql} AS ${quote(column)}`).join(', ');

@@ -151,16 +151,16 @@ t.test('who waits to change a table while the run begins is let through, and it 
   await withSource('zulip-11/local', async (source) => {
     const told: string[] = [];
     let change: Promise<unknown> | undefined;
-    // The tables are held, and the sessions for the plan are still to come.
+    // The tables are held, and all sessions for the plan but the first are still to come.
     const checkTargets = async (): Promise<void> => {
       if (change !== undefined) return;
       change = query(source.url, 'TRUNCATE zerver_reaction');
       while ((await query(source.url, "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'TRUNCATE%'")).rowCount === 0) await sleep(5);
     };
     const onEvent = (event: ExportEvent): void => { if (event.kind === 'warning') told.push(event.text); };
-    const result = only(await exportFrom(source, root, ['acme'], { checkTargets, onEvent }));
+    const outcomes = await exportFrom(source, root, ['acme', 'globex'], { checkTargets, onEvent });
     await change;
     t.match(told, [/begins anew/]);
-    t.same(tableFile(result.directory, 'realm.json').zerver_reaction, [], 'in a snapshot that has the change');
+    t.same(tableFile(only(outcomes.slice(0, 1)).directory, 'realm.json').zerver_reaction, [], 'in a snapshot that has the change');
   });
 });

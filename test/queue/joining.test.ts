@@ -173,8 +173,19 @@ t.test('a queue that cannot be used', async (t) => {
   });
 });
 
-/** Says at the end whether pg-boss was loaded. */
-const LOADED = `--import=data:text/javascript,${encodeURIComponent("import{createRequire}from'node:module';const r=createRequire('file:///x');process.on('exit',()=>{if(Object.keys(r.cache).some((k)=>k.includes('pg-boss')))process.stderr.write('pg-boss was loaded')})")}`;
+/** Says at the end whether pg-boss was loaded: as a package, or as a part of the bundle, in which each file is named. */
+const LOADED = `--import=data:text/javascript,${encodeURIComponent(`
+import { createRequire } from 'node:module';
+const require = createRequire('file:///x');
+const fs = require('node:fs');
+const { readFileSync } = fs;
+let loaded = false;
+fs.readFileSync = (...given) => {
+  const read = readFileSync(...given);
+  loaded ||= typeof read === 'string' && read.includes('"node_modules/pg-boss/');
+  return read;
+};
+process.on('exit', () => { if (loaded || Object.keys(require.cache).some((path) => path.includes('pg-boss'))) process.stderr.write('pg-boss was loaded'); });`)}`;
 
 t.test('nothing of the queue is loaded where there is none', async (t) => {
   const root = t.testdir({});

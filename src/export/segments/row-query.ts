@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import { copyError } from '../../copy/copy-error.js';
 import { copyRows } from '../../copy/copy-rows.js';
+import { describeColumns } from '../../copy/describe-columns.js';
 import type { PlannedTable } from '../../plan/plan-tables.js';
 import { columnsOf, copyableSelect } from '../../transform/columns-of.js';
 import { CopyToJson } from '../../transform/copy-to-json.js';
@@ -73,7 +74,7 @@ export function encoderOf({ keys, table, stripped }: RowQuery, fields: readonly 
 /** Names and types of the query's columns. */
 export async function describeQuery(client: pg.Client, { select, table }: RowQuery): Promise<pg.FieldDef[]> {
   try {
-    return (await client.query(`SELECT * FROM (${select}) AS described LIMIT 0`)).fields;
+    return await describeColumns(client, select);
   } catch (error) {
     throw copyError(error, table, select, client.user ?? 'the role');
   }

@@ -68,7 +68,8 @@ async function tableSegment(client: pg.Client, { path, query, earlier }: TableSe
     file.writeText('[');
     const rows = await copyInto(client, query, await describeQuery(client, query), file, source, onProgress);
     file.writeText(']');
-    onPart({ path, ...(await file.finish()), rows: { [query.table]: rows }, source: source.hex() }, false);
+    // It goes into a file of the export that is flushed itself, and is read again before a later run believes it; other machines see what is on the disk.
+    onPart({ path, ...(await file.finish(finished !== fresh)), rows: { [query.table]: rows }, source: source.hex() }, false);
   } catch (error) {
     file.abandon();
     throw error;

@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import type pg from 'pg';
 import type { UndecodableRows } from '../../copy/copy-error.js';
 import { copyRows } from '../../copy/copy-rows.js';
+import { describeColumns } from '../../copy/describe-columns.js';
 import { RealmliftError } from '../../errors.js';
 import { useSchema } from '../../plan/search-path.js';
 
@@ -21,7 +22,7 @@ const LONGEST = 64 * 1024 * 1024;
  */
 export async function nameUndecodable(client: pg.Client, { table = '', select, cause }: UndecodableRows, schema: string): Promise<RealmliftError> {
   await useSchema(client, schema);
-  const { fields } = await client.query(`SELECT * FROM (${select}) AS described LIMIT 0`);
+  const fields = await describeColumns(client, select);
   const found: { readonly id: string; readonly column: string }[] = [];
   let rows = 0;
   const reader = new RowReader((row) => {
