@@ -71,6 +71,7 @@ export async function withBenchDatabase(scale: number, shapes: readonly Shape[],
       const messages = MESSAGES * scale;
       const { files, title } = SHAPES[shape];
       const url = await built(maintenance, { name: `realmlift_bench_${shape}_${messages}`, title: `${title}; about ${1.5 * scale} GB`, files, settings: { 'bench.messages': messages } });
+      await withClient(url, async (client) => client.query(await readFile(join(ROOT, 'bench', 'validate-references.sql'), 'utf8')));
       await work({ url, ...place }, shape);
     }
   });
