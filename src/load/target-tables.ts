@@ -50,13 +50,14 @@ export async function readTargetTables(client: pg.Client, schema: string): Promi
     if (child !== parent) parents.set(child, (parents.get(child) ?? new Set()).add(parent));
     if (column !== null) references.set(parent, [...(references.get(parent) ?? []), { table: child, column }]);
   }
+  // The sequence that a column owns, or takes its default from: until Zulip 5 the one of usermessages is not owned.
   const { rows: sequences } = await client.query<{ table: string; sequence: string }>(`
     SELECT t.relname AS table, format('%I.%I', sn.nspname, s.relname) AS sequence
-    FROM pg_class s JOIN pg_namespace sn ON sn.oid = s.relnamespace
-    JOIN pg_depend d ON d.objid = s.oid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-    JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace n ON n.oid = t.relnamespace
-    JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-    WHERE s.relkind = 'S' AND n.nspname = $1 AND a.attname = 'id'`, [schema]);
+    FROM (SELECT objid AS sequence, refobjid AS table, refobjsubid AS column FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i')
+          UNION SELECT k.refobjid, d.adrelid, d.adnum FROM pg_attrdef d JOIN pg_depend k ON k.classid = 'pg_attrdef'::regclass AND k.objid = d.oid AND k.refclassid = 'pg_class'::regclass) AS used
+    JOIN pg_class s ON s.oid = used.sequence AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
+    JOIN pg_class t ON t.oid = used.table JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = used.column
+    WHERE n.nspname = $1 AND a.attname = 'id'`, [schema]);
   return { schema, columns: byTable, parents, references, sequences: new Map(sequences.map(({ table, sequence }) => [table, sequence])) };
 }
 

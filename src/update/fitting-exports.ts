@@ -27,10 +27,17 @@ export async function openEarlier(named: string | undefined, { directory, export
 export async function openLater(directory: string, earlier: string): Promise<LoadableExport> {
   if (!existsSync(join(directory, MANIFEST))) throw new RealmliftError('NOT_AN_EXPORT', 'usage', `${directory} has no manifest.json`, { hint: 'an update takes the directory of a finished export of realmlift', exit: EXIT.usage });
   const [was, is] = [(await readManifest(join(earlier, MANIFEST))).header, (await readManifest(join(directory, MANIFEST))).header];
+  if (isRemapped(was) || isRemapped(is)) throw another(`${isRemapped(is) ? directory : earlier} has new ids for all rows, which are others each time`, 'a load gives new ids by itself: load and update with exports as they were made, or with realmlift remap --bots-only');
   const differs = SAME.find(([key]) => JSON.stringify(was[key]) !== JSON.stringify(is[key]));
   if (differs !== undefined) throw another(`${directory} is not of the same ${differs[1]} as the export that was loaded`);
   if (Date.parse(is.snapshot.taken_at) < Date.parse(was.snapshot.taken_at)) throw another(`${directory} is older than the export that was loaded`);
   return openLoadable(directory);
+}
+
+/** Did all rows get new ids? Then none tells which row it was. */
+function isRemapped({ options }: ManifestHeader): boolean {
+  const remapped = options['remapped'];
+  return Array.isArray(remapped) && remapped.some((each: { readonly ids?: string }) => each.ids === 'all');
 }
 
 /** Is every file of the one a file of the other? But for what names the run. */
@@ -52,6 +59,6 @@ function base(message: string, hint: string): RealmliftError {
   return new RealmliftError('UPDATE_BASE', 'load', message, { hint, exit: EXIT.nothingExported });
 }
 
-function another(message: string): RealmliftError {
-  return new RealmliftError('UPDATE_OF_ANOTHER', 'load', message, { hint: 'an update takes a later export of realmlift of the same realm, made with the same choices (export --base EARLIER makes one); load any other afresh', exit: EXIT.nothingExported });
+function another(message: string, hint = 'an update takes a later export of realmlift of the same realm, made with the same choices (export --base EARLIER makes one); load any other afresh'): RealmliftError {
+  return new RealmliftError('UPDATE_OF_ANOTHER', 'load', message, { hint, exit: EXIT.nothingExported });
 }

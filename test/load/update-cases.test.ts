@@ -1,5 +1,5 @@
 /** Updates of a loaded realm: files, kills, what is refused, and what a server does of itself. */
-import { cpSync, readdirSync, renameSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -81,6 +81,10 @@ t.test('files come, go and are replaced, killed at any moment', async (t) => wit
     await t.rejects(update(other, url, uploads), { code: 'UPDATE_OF_ANOTHER', exit: 3, message: /not of the same realm/ });
     await t.rejects(update(older, url, uploads), { code: 'UPDATE_OF_ANOTHER', exit: 3, message: /older than/ });
     await t.rejects(update(second, url, uploads, { base: older }), { code: 'UPDATE_BASE', exit: 3, message: /is not the export that acme was loaded from/ });
+    const remapped = join(output, 'remapped');
+    cpSync(second, remapped, { recursive: true });
+    writeFileSync(join(remapped, 'manifest.json'), readFileSync(join(second, 'manifest.json'), 'utf8').replace('"options": {', '"options": {"remapped": [{"ids": "all", "bots": true, "clients": true}],'));
+    await t.rejects(update(remapped, url, uploads), { code: 'UPDATE_OF_ANOTHER', exit: 3, message: /has new ids for all rows/, hint: /a load gives new ids by itself/ });
     await t.rejects(update(second, url, emptyUploads()), { code: 'LOAD_OF_ANOTHER', message: /the files of this load went to/ });
     await t.rejects(update(join(output, 'nowhere'), url, uploads), { code: 'NOT_AN_EXPORT' });
     await change(url, "INSERT INTO django_migrations (app, name, applied) VALUES ('zerver', '9999_meanwhile', now())");

@@ -36,13 +36,14 @@ for (const mode of MODES) t.test(`${HISTORIES} histories of exports in mode ${mo
     }
     const next = await exported(String(history));
     const result = await update(next, url, uploads);
+    t.equal(result.differed, told.length > 0 && result.differed, 'nothing happened, and nothing is done');
+    if (told.length === 0) continue;
     const differences = await withTestDatabase('zulip-11/new-server', async (fresh) => {
       const freshUploads = emptyUploads();
       await load(next, fresh, freshUploads);
       t.same(filesBelow(uploads), filesBelow(freshUploads));
       return differingLoads(fresh, url);
     });
-    t.equal(result.differed, told.length > 0 && result.differed, 'nothing happened, and nothing is done');
     t.comment(`${history}: ${told.join(', ')}: ${JSON.stringify(result)}`);
     if (differences.length > 0) return t.fail(`history ${history} of seed ${SEED}: ${told.join(', ')}: ${differences.slice(0, 12).join('\n')}`);
     rmSync(base, { recursive: true });
