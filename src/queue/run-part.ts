@@ -10,8 +10,8 @@ import type { Trade } from './trade.js';
 /** Jobs with rows that wait here for a session: while what one did is told, it does the next. */
 const AHEAD = 1;
 
-/** Milliseconds for which a worker takes no job after one failed: others, with which nothing may be wrong, come first. */
-const PAUSE = 2000;
+/** Milliseconds for which a worker takes no job after one failed: others, with which nothing may be wrong, come first. Longer than it takes until one is tried again and all have looked for it. */
+const PAUSE = 5000;
 
 export interface PartOptions {
   readonly name: string;

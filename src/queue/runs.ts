@@ -31,7 +31,7 @@ const ALIVE = `EXISTS (
 
 /** @param retry how often a job is tried again @param silence seconds after which a worker that is not heard of has lost its jobs */
 export async function announceRun(session: QueueSession, boss: PgBoss, id: string, expected: Expected, retry: number, silence: number): Promise<void> {
-  for (const kind of JOB_KINDS) await boss.createQueue(queueName(kind, id), { name: queueName(kind, id), retryLimit: retry, retryDelay: 1, retryBackoff: true, expireInSeconds: silence });
+  for (const kind of JOB_KINDS) await boss.createQueue(queueName(kind, id), { name: queueName(kind, id), retryLimit: retry, retryDelay: 1, expireInSeconds: silence });
   await session.transaction(async (statements) => {
     const { rows: [run] } = await statements.executeSql<{ number: number }>('INSERT INTO realmlift_queue.run (id, expected) VALUES ($1, $2) RETURNING number', [id, JSON.stringify(expected)]);
     await statements.executeSql(`SELECT pg_advisory_lock(${RUN_LOCK}, $1)`, [run?.number]);

@@ -1,5 +1,5 @@
 /** Directories of backups, and what the file system says of them. */
-import { chmod, mkdir, open } from 'node:fs/promises';
+import { chmod, mkdir, open, rm } from 'node:fs/promises';
 import { RealmliftError } from '../../errors.js';
 import { ioReason } from '../../io-reason.js';
 
@@ -20,6 +20,11 @@ export async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** Removes a directory with all that is in it, although a machine that was given up may be adding to it at this moment. */
+export async function removeDirectory(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true, maxRetries: 5 }).catch((error: unknown) => { throw storeError(error, `cannot remove ${directory}`); });
 }
 
 /** Errors of the file system in words; all others belong to whoever made or took the content. */

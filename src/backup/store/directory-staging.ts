@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RealmliftError } from '../../errors.js';
-import { makeDirectory, storeError, syncDirectory } from './directory-files.js';
+import { makeDirectory, removeDirectory, storeError, syncDirectory } from './directory-files.js';
 import type { StagedObject, Staging } from './staging.js';
 
 const STAGED = '.staged';
@@ -67,8 +67,7 @@ export class DirectoryStaging implements Staging {
   }
 
   async end(): Promise<void> {
-    // Who was given up may be adding to it at this moment.
-    await rm(join(this.#directory, STAGED), { recursive: true, force: true, maxRetries: 5 }).catch((error: unknown) => { throw storeError(error, `cannot remove ${STAGED}`); });
+    await removeDirectory(join(this.#directory, STAGED));
   }
 
   #staged(file: string): string {

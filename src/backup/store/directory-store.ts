@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { createAnew } from '../../package/own-path.js';
 import type { BackupStore } from './backup-store.js';
-import { makeDirectory, storeError, syncDirectory } from './directory-files.js';
+import { makeDirectory, removeDirectory, storeError, syncDirectory } from './directory-files.js';
 import { DirectoryStaging } from './directory-staging.js';
 import type { Staging } from './staging.js';
 
@@ -100,12 +100,8 @@ export class DirectoryStore implements BackupStore {
     }
   }
 
-  async clear(): Promise<void> {
-    try {
-      await rm(this.description, { recursive: true, force: true });
-    } catch (error) {
-      throw storeError(error, `cannot remove ${this.description}`);
-    }
+  clear(): Promise<void> {
+    return removeDirectory(this.description);
   }
 
   within(directory: string): BackupStore {
