@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import { uploadPlace } from '../files/upload/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { loadExport } from '../commands/load.js';
-import { WORTH_WHILE } from '../load/bare-tables.js';
+import { WORTH_WHILE } from '../load/server/bare-tables.js';
 import type { LoadRequest, LoadResult } from '../load/load-request.js';
 import { undoLoad, type UndoResult } from '../load/undo-load.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';

@@ -7,8 +7,8 @@ import { openReadableExport } from '../pipe/readable-export.js';
 import { SYSTEM_BOT_EMAILS } from '../plan/realm.js';
 import type { TargetServer } from '../remap/target-server.js';
 import type { LoadRequest } from './load-request.js';
-import type { LoadableExport } from './loadable-export.js';
-import type { TargetTables } from './target-tables.js';
+import type { LoadableExport } from './source/loadable-export.js';
+import type { TargetTables } from './server/target-tables.js';
 
 /** Of a load that goes on, these would find the load's own rows. */
 const OWN_ROWS: ReadonlySet<ImportCheck['name']> = new Set(['subdomain', 'realm', 'taken', 'disk']);

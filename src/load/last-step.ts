@@ -3,16 +3,8 @@
  * own deactivated, which until now hid it.
  */
 import type pg from 'pg';
-import type { LoadJournal } from './load-journal.js';
-
-/** What the export says of the realm, and the load held back. */
-export interface RealmState {
-  readonly id: number;
-  readonly deactivated: boolean;
-  /** As exported; undefined where the server has no such column. */
-  readonly scheduledDeletion: string | null | undefined;
-  readonly planType: number;
-}
+import type { LoadJournal } from './server/load-journal.js';
+import type { RealmState } from './source/realm-state.js';
 
 /** AuditLogEventType of zerver/models/realm_audit_logs.py */
 const [AVATAR_SOURCE_CHANGED, PLAN_TYPE_CHANGED, REALM_CREATED, REALM_IMPORTED] = [123, 204, 215, 229];

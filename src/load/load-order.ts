@@ -3,7 +3,7 @@
  * load has many transactions, and each must find what its rows point to.
  */
 
-import { MESSAGES } from './load-source.js';
+import { MESSAGES } from './source/load-source.js';
 
 /** Zulip's worker delivers what is due, and marks what a deactivated realm has due as failed: these come with the last step. */
 const LAST = 'zerver_scheduledmessage';

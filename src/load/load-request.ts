@@ -1,7 +1,7 @@
 /** What is asked of a load. */
 import { resolve } from 'node:path';
 import type { UploadPlace } from '../files/upload/upload-place.js';
-import type { SourceBuckets } from './file-target.js';
+import type { SourceBuckets } from './files/file-target.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 
 export interface LoadRequest {

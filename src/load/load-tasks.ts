@@ -2,9 +2,9 @@
 import type { SessionTask } from '../snapshot/session-pool.js';
 import { tellProgress } from '../narration.js';
 import { targetFault } from '../copy/target-fault.js';
-import type { LoadJournal } from './load-journal.js';
-import type { MessageFile } from './load-source.js';
-import type { TableLoader } from './table-loader.js';
+import type { LoadJournal } from './server/load-journal.js';
+import type { MessageFile } from './source/load-source.js';
+import type { TableLoader } from './rows/table-loader.js';
 
 /** Bytes of messages files that one transaction loads: so much is done again when it is cut off. */
 const GROUP = 32 * 1024 * 1024;

@@ -8,14 +8,14 @@ import { inTransaction } from '../copy/copy-in-journal.js';
 import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { findSchema } from '../plan/views/catalog.js';
-import { makeAgain } from './bare-tables.js';
-import { openFileTarget } from './open-file-target.js';
-import { ownPrefixes } from './load-files.js';
-import { LoadJournal, lockLoad, type IdRange } from './load-journal.js';
+import { makeAgain } from './server/bare-tables.js';
+import { openFileTarget } from './files/open-file-target.js';
+import { ownPrefixes } from './files/load-files.js';
+import { LoadJournal, lockLoad, type IdRange } from './server/load-journal.js';
 import { placeOf, type LoadRequest } from './load-request.js';
-import { LISTS } from './table-loader.js';
-import { stepSession, targetSession, useTarget } from './target-session.js';
-import { qualify, readTargetTables, type TargetTables } from './target-tables.js';
+import { LISTS } from './rows/table-loader.js';
+import { stepSession, targetSession, useTarget } from './server/target-session.js';
+import { qualify, readTargetTables, type TargetTables } from './server/target-tables.js';
 
 export type UndoRequest = Pick<LoadRequest, 'target' | 'subdomain' | 'files' | 'fileJobs' | 'jobs'>;
 

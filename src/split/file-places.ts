@@ -5,7 +5,7 @@ import type { Candidate, FileStore } from '../files/file-store.js';
 import type { FileRecord } from '../files/records.js';
 import { infoOfRecord } from '../files/s3/s3-candidates.js';
 import type { FileRules } from '../files/wanted-files.js';
-import { planFile, uploadRows, type FilePlanContext, type PlannedFile } from '../load/file-plan.js';
+import { planFile, uploadRows, type FilePlanContext, type PlannedFile } from '../load/files/file-plan.js';
 import type { Source } from '../plan/source.js';
 
 export type PlacedFile = Pick<PlannedFile, 'area' | 'key' | 'attributes' | 'modified'>;

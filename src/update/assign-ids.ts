@@ -1,10 +1,10 @@
 /** Rows that were loaded keep their ids; those that came since get new ones from the sequences. */
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
-import type { IdRange } from '../load/load-journal.js';
-import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource } from '../load/load-source.js';
-import { takeIds, type ReservedIds } from '../load/reserved-ids.js';
-import type { TargetTables } from '../load/target-tables.js';
+import type { IdRange } from '../load/server/load-journal.js';
+import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource } from '../load/source/load-source.js';
+import { takeIds, type ReservedIds } from '../load/server/reserved-ids.js';
+import type { TargetTables } from '../load/server/target-tables.js';
 import { RowFields } from '../json/row-fields.js';
 import { refuseRange } from '../remap/assignment.js';
 import { spaceOf } from '../remap/reference-catalog.js';

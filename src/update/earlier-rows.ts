@@ -1,5 +1,5 @@
 /** Rows of messages files of the earlier export, with the ids that they have on the new server. */
-import { MESSAGES, USERMESSAGES } from '../load/load-source.js';
+import { MESSAGES, USERMESSAGES } from '../load/source/load-source.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../json/row-fields.js';
 import { UNCHANGED } from '../remap/id-space.js';

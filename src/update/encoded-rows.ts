@@ -1,9 +1,9 @@
 /** The rows of one table of an export as a load would write them, one after the other. */
-import { CopyText } from '../load/copy-text.js';
-import { MADE_ANEW } from '../load/import-rules.js';
-import { RowEncoder, type EncodedColumn } from '../load/row-encoder.js';
-import { encoderOf, layoutOf, type Schema, type TableLayout } from '../load/table-layout.js';
-import { LISTS } from '../load/table-loader.js';
+import { CopyText } from '../load/rows/copy-text.js';
+import { MADE_ANEW } from '../load/rows/import-rules.js';
+import { RowEncoder, type EncodedColumn } from '../load/rows/row-encoder.js';
+import { encoderOf, layoutOf, type Schema, type TableLayout } from '../load/rows/table-layout.js';
+import { LISTS } from '../load/rows/table-loader.js';
 import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import type { OwnIds } from '../remap/own-ids.js';

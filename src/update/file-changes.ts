@@ -3,11 +3,11 @@
  * file that takes another's name - a realm's icon - comes after that too, and until then is in the record.
  */
 import type pg from 'pg';
-import type { FileTarget } from '../load/file-target.js';
-import { planFile, planFiles, type FilePlanContext, type PlannedFile } from '../load/file-plan.js';
-import { copyFile, inParallel, keysOf, madeKeys, noteFound, type Found } from '../load/load-files.js';
-import type { LoadableExport } from '../load/loadable-export.js';
-import type { LoadRecord, RecordedFile } from '../load/load-record.js';
+import type { FileTarget } from '../load/files/file-target.js';
+import { planFile, planFiles, type FilePlanContext, type PlannedFile } from '../load/files/file-plan.js';
+import { copyFile, inParallel, keysOf, madeKeys, noteFound, type Found } from '../load/files/load-files.js';
+import type { LoadableExport } from '../load/source/loadable-export.js';
+import type { LoadRecord, RecordedFile } from '../load/server/load-record.js';
 import { tellProgress } from '../narration.js';
 import { comparePaths } from '../package/manifest.js';
 import { fileLines, type FileLine } from '../pipe/file-lines.js';

@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
-import { openLoadable, type LoadableExport } from '../load/loadable-export.js';
-import type { LoadedIdentity } from '../load/load-journal.js';
+import { openLoadable, type LoadableExport } from '../load/source/loadable-export.js';
+import type { LoadedIdentity } from '../load/server/load-journal.js';
 import { MANIFEST, readManifest, type ManifestHeader } from '../package/manifest.js';
 
 /** What both must be the same in. */

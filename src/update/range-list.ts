@@ -1,5 +1,5 @@
 /** Ids in the order of an export's rows, as ranges: rows that came together have ids that follow one another. */
-import type { IdRange } from '../load/load-journal.js';
+import type { IdRange } from '../load/server/load-journal.js';
 
 export class RangeList {
   readonly ranges: IdRange[] = [];

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { copyIn } from '../copy/copy-in.js';
 import { targetFault } from '../copy/target-fault.js';
-import { CopyText } from '../load/copy-text.js';
-import { LISTS } from '../load/table-loader.js';
-import { qualify, type TargetTables } from '../load/target-tables.js';
+import { CopyText } from '../load/rows/copy-text.js';
+import { LISTS } from '../load/rows/table-loader.js';
+import { qualify, type TargetTables } from '../load/server/target-tables.js';
 import { drawnColumns, type RowWriter } from './encoded-rows.js';
 
 /** Ids that are deleted at once. */

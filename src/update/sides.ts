@@ -1,13 +1,13 @@
 /** The two exports of an update, each with the ids that its rows have on the new server. */
 import type pg from 'pg';
-import { importRules, type Rules } from '../load/import-rules.js';
-import type { IdRange } from '../load/load-journal.js';
-import { MESSAGES, type LoadSource, type MessageFile } from '../load/load-source.js';
-import type { ReservedIds } from '../load/reserved-ids.js';
-import { ServerRows } from '../load/server-rows.js';
-import type { Schema } from '../load/table-layout.js';
-import { sharedGroups } from '../load/shared-groups.js';
-import { avatarRenames } from '../load/file-plan.js';
+import { importRules, type Rules } from '../load/rows/import-rules.js';
+import type { IdRange } from '../load/server/load-journal.js';
+import { MESSAGES, type LoadSource, type MessageFile } from '../load/source/load-source.js';
+import type { ReservedIds } from '../load/server/reserved-ids.js';
+import { ServerRows } from '../load/rows/server-rows.js';
+import type { Schema } from '../load/rows/table-layout.js';
+import { sharedGroups } from '../load/server/shared-groups.js';
+import { avatarRenames } from '../load/files/file-plan.js';
 import { UNCHANGED, type IdSpace } from '../remap/id-space.js';
 import { Outside } from '../remap/outside.js';
 import { knownIds, type OwnIds } from '../remap/own-ids.js';

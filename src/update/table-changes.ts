@@ -1,7 +1,7 @@
 /** What differs in the tables of realm.json and the like: both exports' rows side by side, by their old ids. */
 import { setImmediate } from 'node:timers/promises';
-import { NOT_LOADED } from '../load/load-source.js';
-import type { Schema } from '../load/table-layout.js';
+import { NOT_LOADED } from '../load/source/load-source.js';
+import type { Schema } from '../load/rows/table-layout.js';
 import { RowCursor, type RowWriter } from './encoded-rows.js';
 import type { RowChanges } from './row-changes.js';
 import { ownIds, type Side } from './sides.js';

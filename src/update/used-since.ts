@@ -1,9 +1,9 @@
 /** Has somebody used the realm since it was loaded? What it then says would be lost, so an update does not touch it. */
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
-import { lastTransaction, type LoadRecord, type Written } from '../load/load-record.js';
-import { realmCensus, type Counted } from '../load/realm-census.js';
-import type { TargetTables } from '../load/target-tables.js';
+import { lastTransaction, type LoadRecord, type Written } from '../load/server/load-record.js';
+import { realmCensus, type Counted } from '../load/server/realm-census.js';
+import type { TargetTables } from '../load/server/target-tables.js';
 import { thousands } from '../numbers.js';
 
 const REFUSED = 'UPDATE_REFUSED';

@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import type pg from 'pg';
 import t from 'tap';
-import { readTargetTables } from '../../src/load/target-tables.js';
-import { LoadRecord } from '../../src/load/load-record.js';
-import { isCounting } from '../../src/load/server-jobs.js';
+import { readTargetTables } from '../../src/load/server/target-tables.js';
+import { LoadRecord } from '../../src/load/server/load-record.js';
+import { isCounting } from '../../src/load/server/server-jobs.js';
 import { refuseUsed } from '../../src/update/used-since.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withClient } from '../testbed/database-client.js';

@@ -7,7 +7,7 @@ import t from 'tap';
 import { DirectoryTarget } from '../../src/backup/uploads/directory-target.js';
 import { sealCatchUp, writeCatchUp } from '../../src/export/base/catch-up-file.js';
 import type { Origin } from '../../src/export/base/origin.js';
-import { DirectoryFiles } from '../../src/load/directory-files.js';
+import { DirectoryFiles } from '../../src/load/files/directory-files.js';
 import { takeOutputDirectory } from '../../src/package/output-directory.js';
 import { writeRunManifest } from '../../src/package/run-manifest.js';
 import { refuseTarball, writeTarball } from '../../src/package/tarball.js';

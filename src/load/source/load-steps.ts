@@ -1,5 +1,5 @@
 /** The steps of a load, as they are told. */
-import { tellAhead, VERIFICATION } from '../narration.js';
+import { tellAhead, VERIFICATION } from '../../narration.js';
 
 export const STEPS = {
   checks: 'checks', reading: 'reading', ids: 'ids', core: 'realm, users, channels', rows: 'all other rows', indexes: 'indexes', files: 'uploaded files', images: 'images', statistics: 'statistics',

@@ -2,7 +2,7 @@
  * Bytes of COPY's text format (https://www.postgresql.org/docs/current/sql-copy.html, "Text Format"): values are separated by tabs,
  * rows end with a newline, and a backslash escapes what would else be one of these.
  */
-import { RealmliftError } from '../errors.js';
+import { RealmliftError } from '../../errors.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

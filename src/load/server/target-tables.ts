@@ -1,6 +1,8 @@
 /** The new server's tables as a load must know them: columns that have to be filled, what refers to what, where ids come from. */
 import type pg from 'pg';
-import type { Kind } from './row-encoder.js';
+
+/** How an export writes a column's values: `time` stands in JSON as seconds since the epoch, `json` as itself, `array` as a list. */
+export type Kind = 'text' | 'json' | 'time' | 'array';
 
 export interface TargetColumn {
   readonly name: string;

@@ -1,6 +1,6 @@
 /** Rows that an export has, and the new server has already, or keeps for itself: what belongs to system bots alone. */
-import type { RowFields } from '../json/row-fields.js';
-import type { BotIds, KnownIds } from '../remap/assignment.js';
+import type { RowFields } from '../../json/row-fields.js';
+import type { BotIds, KnownIds } from '../../remap/assignment.js';
 
 export class ServerRows {
   readonly #users: ReadonlySet<number>;

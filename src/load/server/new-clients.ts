@@ -1,7 +1,7 @@
 /** Clients (zerver_client) belong to all realms and unite by name: those that the new server lacks are made. */
 import type pg from 'pg';
-import type { TableFile } from '../pipe/table-file.js';
-import { namesOf } from '../remap/remap-request.js';
+import type { TableFile } from '../../pipe/table-file.js';
+import { namesOf } from '../../remap/remap-request.js';
 import type { LoadJournal } from './load-journal.js';
 
 /** @returns ids of the new server's clients by name, those of the export among them */

@@ -1,7 +1,15 @@
 /** What the export says of its realm, and a load needs before or after its row. */
-import { EXIT, RealmliftError } from '../errors.js';
-import type { TableFile } from '../pipe/table-file.js';
-import type { RealmState } from './last-step.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import type { TableFile } from '../../pipe/table-file.js';
+
+/** What the export says of the realm, and the load held back. */
+export interface RealmState {
+  readonly id: number;
+  readonly deactivated: boolean;
+  /** As exported; undefined where the server has no such column. */
+  readonly scheduledDeletion: string | null | undefined;
+  readonly planType: number;
+}
 
 /** @param id the realm's new id */
 export function realmState(files: readonly TableFile[], id: number): RealmState {

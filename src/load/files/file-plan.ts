@@ -1,13 +1,13 @@
 /** Where each file of an export goes on the new server, and with which attributes: those that its own uploads would have. */
 import type pg from 'pg';
-import type { FileLine } from '../pipe/file-lines.js';
-import type { LoadableExport } from './loadable-export.js';
-import { eachTableFile } from '../pipe/opened-tables.js';
-import { BARE } from '../json/each-table.js';
-import { RowFields } from '../json/row-fields.js';
-import { avatarHash } from '../plan/avatar-hash.js';
-import { followsRule } from '../plan/release/file-rules.js';
-import type { IdSpace } from '../remap/id-space.js';
+import type { FileLine } from '../../pipe/file-lines.js';
+import type { LoadableExport } from '../source/loadable-export.js';
+import { eachTableFile } from '../../pipe/opened-tables.js';
+import { BARE } from '../../json/each-table.js';
+import { RowFields } from '../../json/row-fields.js';
+import { avatarHash } from '../../plan/avatar-hash.js';
+import { followsRule } from '../../plan/release/file-rules.js';
+import type { IdSpace } from '../../remap/id-space.js';
 import { typeByName } from './image-types.js';
 
 /** A file on its way. */

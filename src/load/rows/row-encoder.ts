@@ -1,10 +1,8 @@
 /** Rows of an export, which are JSON, as rows of COPY's text format: which key goes to which column is looked up once a table. */
-import { RealmliftError } from '../errors.js';
-import type { RowFields } from '../json/row-fields.js';
+import { RealmliftError } from '../../errors.js';
+import type { RowFields } from '../../json/row-fields.js';
 import type { CopyText } from './copy-text.js';
-
-/** How a value is written: `time` stands in JSON as seconds since the epoch, `json` as itself, `array` as a list. */
-export type Kind = 'text' | 'json' | 'time' | 'array';
+import type { Kind } from '../server/target-tables.js';
 
 /** What takes the place of a value: null is SQL's NULL; undefined leaves what the row has. */
 export type Rule = (fields: RowFields) => string | null | undefined;

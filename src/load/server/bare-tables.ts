@@ -4,13 +4,13 @@
  * they are dropped, so that whatever happens --resume and --undo make them again. Nobody misses them: the server has no users.
  */
 import type pg from 'pg';
-import { tellProgress } from '../narration.js';
-import type { SessionTask } from '../snapshot/session-pool.js';
-import { inTransaction } from '../copy/copy-in-journal.js';
-import { targetFault } from '../copy/target-fault.js';
-import { SYSTEM_REALM } from '../plan/realm.js';
+import { tellProgress } from '../../narration.js';
+import type { SessionTask } from '../../snapshot/session-pool.js';
+import { inTransaction } from '../../copy/copy-in-journal.js';
+import { targetFault } from '../../copy/target-fault.js';
+import { SYSTEM_REALM } from '../../plan/realm.js';
 import type { LoadJournal } from './load-journal.js';
-import { MESSAGES, USERMESSAGES } from './load-source.js';
+import { MESSAGES, USERMESSAGES } from '../source/load-source.js';
 
 const TABLES = [MESSAGES, USERMESSAGES];
 

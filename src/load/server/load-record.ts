@@ -3,7 +3,7 @@
  * files told), which transaction was its last, and what it had written, table by table.
  */
 import type pg from 'pg';
-import { EXIT, RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 import { recordOf, type IdRange, type LoadedIdentity, type LoadJournal, type Note } from './load-journal.js';
 import { realmCensus } from './realm-census.js';
 import type { TargetTables } from './target-tables.js';

@@ -1,9 +1,9 @@
 /** A session that writes to the new server. */
 import type pg from 'pg';
-import { joinRun } from '../copy/copy-in-journal.js';
-import { RealmliftError } from '../errors.js';
-import { connect } from '../snapshot/connect.js';
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { joinRun } from '../../copy/copy-in-journal.js';
+import { RealmliftError } from '../../errors.js';
+import { connect } from '../../snapshot/connect.js';
+import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 
 /**
  * Zulip's triggers name their tables without a schema, so the search path is Zulip's own. Until the last step, whose commit is waited

@@ -4,8 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import { beginJournal, CopyInJournal, findJournal, leadRun } from '../copy/copy-in-journal.js';
-import { EXIT, RealmliftError } from '../errors.js';
+import { beginJournal, CopyInJournal, findJournal, leadRun } from '../../copy/copy-in-journal.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 
 /** What a load must be the same in when it is gone on with. */
 export interface LoadIdentity {

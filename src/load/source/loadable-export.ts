@@ -2,14 +2,14 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { recordsOf } from '../files/records.js';
-import { AREAS, type Area } from '../files/wanted-files.js';
-import { comparePaths, MANIFEST, type ManifestFile } from '../package/manifest.js';
-import { digestOf } from '../package/part-file.js';
-import { openWithoutOrphans, type ListedExport } from '../pipe/finished-export.js';
-import { withTableFiles } from '../pipe/opened-tables.js';
-import { openReadableExport } from '../pipe/readable-export.js';
-import type { Expected } from '../pipe/table-file.js';
+import { recordsOf } from '../../files/records.js';
+import { AREAS, type Area } from '../../files/wanted-files.js';
+import { comparePaths, MANIFEST, type ManifestFile } from '../../package/manifest.js';
+import { digestOf } from '../../package/part-file.js';
+import { openWithoutOrphans, type ListedExport } from '../../pipe/finished-export.js';
+import { withTableFiles } from '../../pipe/opened-tables.js';
+import { openReadableExport } from '../../pipe/readable-export.js';
+import type { Expected } from '../../pipe/table-file.js';
 import { realmRow } from './realm-state.js';
 
 /** `digest`: SHA-256 of what it holds. A load is only gone on with from the same export. */

@@ -1,14 +1,14 @@
 /** Which columns of a table a load writes, and where each value comes from. */
-import { EXIT, RealmliftError } from '../errors.js';
-import type { TableFile } from '../pipe/table-file.js';
-import { RowFields } from '../json/row-fields.js';
-import type { Catalog } from '../plan/views/catalog.js';
-import { keyOf } from '../plan/plan-tables.js';
-import type { Registry } from '../plan/views/registry.js';
-import { ADDED } from '../remap/reference-catalog.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import type { TableFile } from '../../pipe/table-file.js';
+import { RowFields } from '../../json/row-fields.js';
+import type { Catalog } from '../../plan/views/catalog.js';
+import { keyOf } from '../../plan/plan-tables.js';
+import type { Registry } from '../../plan/views/registry.js';
+import { ADDED } from '../../remap/reference-catalog.js';
 import { MADE_ANEW, type Rules } from './import-rules.js';
 import { RowEncoder, type EncodedColumn } from './row-encoder.js';
-import type { TargetTables } from './target-tables.js';
+import type { TargetTables } from '../server/target-tables.js';
 
 export interface Schema {
   readonly tables: TargetTables;

@@ -1,10 +1,10 @@
 /** A transaction that has to wait for locks of others: that is told, and limited. */
 import type pg from 'pg';
-import { inTransaction } from '../copy/copy-in-journal.js';
-import { RealmliftError } from '../errors.js';
-import { tellWaiting } from '../narration.js';
-import { lockWaitText, watchingLocks } from '../snapshot/lock-watch.js';
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { inTransaction } from '../../copy/copy-in-journal.js';
+import { RealmliftError } from '../../errors.js';
+import { tellWaiting } from '../../narration.js';
+import { lockWaitText, watchingLocks } from '../../snapshot/lock-watch.js';
+import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 
 /** Seconds for one lock. Whoever waits for us meanwhile are people, at their browsers. */
 const PATIENCE = 60;

@@ -4,11 +4,11 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { access, constants, lchown, lstat, lutimes, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { EXIT, RealmliftError } from '../errors.js';
-import { diskFault } from '../files/export-directory.js';
-import { unsafe } from '../files/safe-path.js';
-import { makeOwnDirectories, refuseLink, requireOwnDirectories } from '../package/own-path.js';
-import { changed } from '../pipe/table-file.js';
+import { EXIT, RealmliftError } from '../../errors.js';
+import { diskFault } from '../../files/export-directory.js';
+import { unsafe } from '../../files/safe-path.js';
+import { makeOwnDirectories, refuseLink, requireOwnDirectories } from '../../package/own-path.js';
+import { changed } from '../../pipe/table-file.js';
 import type { FileTarget } from './file-target.js';
 import type { FileAttributes, PlannedFile } from './file-plan.js';
 

@@ -4,10 +4,10 @@
  */
 import type pg from 'pg';
 import { createHash } from 'node:crypto';
-import { RowFields } from '../json/row-fields.js';
-import type { TableFile } from '../pipe/table-file.js';
-import type { BotIds, KnownIds } from '../remap/assignment.js';
-import { namesOf } from '../remap/remap-request.js';
+import { RowFields } from '../../json/row-fields.js';
+import type { TableFile } from '../../pipe/table-file.js';
+import type { BotIds, KnownIds } from '../../remap/assignment.js';
+import { namesOf } from '../../remap/remap-request.js';
 import type { IdRange } from './load-journal.js';
 
 /** Recipient.DIRECT_MESSAGE_GROUP */

@@ -1,23 +1,23 @@
 /** Loads tables: rows of the export with the ids of the new server, by COPY. */
 import type pg from 'pg';
-import { copyIn } from '../copy/copy-in.js';
-import { targetFault } from '../copy/target-fault.js';
-import { RealmliftError } from '../errors.js';
-import { eachTableFile } from '../pipe/opened-tables.js';
-import { RowFields } from '../json/row-fields.js';
-import type { TableFile } from '../pipe/table-file.js';
-import type { BotIds, KnownIds } from '../remap/assignment.js';
-import { knownIds, type OwnIds } from '../remap/own-ids.js';
-import { Outside } from '../remap/outside.js';
-import { spaceOf } from '../remap/reference-catalog.js';
-import { RowRewriter, type RewriteContext } from '../remap/rewrite-row.js';
+import { copyIn } from '../../copy/copy-in.js';
+import { targetFault } from '../../copy/target-fault.js';
+import { RealmliftError } from '../../errors.js';
+import { eachTableFile } from '../../pipe/opened-tables.js';
+import { RowFields } from '../../json/row-fields.js';
+import type { TableFile } from '../../pipe/table-file.js';
+import type { BotIds, KnownIds } from '../../remap/assignment.js';
+import { knownIds, type OwnIds } from '../../remap/own-ids.js';
+import { Outside } from '../../remap/outside.js';
+import { spaceOf } from '../../remap/reference-catalog.js';
+import { RowRewriter, type RewriteContext } from '../../remap/rewrite-row.js';
 import { CopyText } from './copy-text.js';
 import { importRules, type Rules } from './import-rules.js';
-import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource, type MessageFile } from './load-source.js';
-import type { ReservedIds } from './reserved-ids.js';
+import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource, type MessageFile } from '../source/load-source.js';
+import type { ReservedIds } from '../server/reserved-ids.js';
 import { ServerRows } from './server-rows.js';
 import { encoderOf, layoutOf, type Schema, type TableLayout } from './table-layout.js';
-import { qualify } from './target-tables.js';
+import { qualify } from '../server/target-tables.js';
 
 /** Tables of pairs that the export folds into the rows of attachments, and the key of the list there. */
 export const LISTS: Readonly<Record<string, { readonly key: string; readonly column: string }>> = {

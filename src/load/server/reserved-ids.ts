@@ -3,8 +3,8 @@
  * as an INSERT would, and so have gaps where somebody else took one meanwhile; nothing is locked.
  */
 import type pg from 'pg';
-import { RealmliftError } from '../errors.js';
-import type { NewIds } from '../remap/assignment.js';
+import { RealmliftError } from '../../errors.js';
+import type { NewIds } from '../../remap/assignment.js';
 import type { IdRange, LoadJournal } from './load-journal.js';
 import { qualify, type TargetTables } from './target-tables.js';
 

@@ -1,5 +1,5 @@
 /** Opens the place of a new server's files. */
-import type { UploadPlace } from '../files/upload/upload-place.js';
+import type { UploadPlace } from '../../files/upload/upload-place.js';
 import { DirectoryFiles } from './directory-files.js';
 import type { FileTarget, SourceBuckets } from './file-target.js';
 

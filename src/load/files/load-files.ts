@@ -3,14 +3,14 @@ import { setMaxListeners } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { RealmliftError } from '../errors.js';
-import { tellProgress, tellWarning } from '../narration.js';
-import { fileLines, type FileLine } from '../pipe/file-lines.js';
-import type { LoadableExport } from './loadable-export.js';
+import { RealmliftError } from '../../errors.js';
+import { tellProgress, tellWarning } from '../../narration.js';
+import { fileLines, type FileLine } from '../../pipe/file-lines.js';
+import type { LoadableExport } from '../source/loadable-export.js';
 import type { FileTarget } from './file-target.js';
 import { hasBareAvatars, planFiles, type FilePlanContext, type PlannedFile } from './file-plan.js';
 import { SIDES, avatarImage, imageSize, stillImage, type AvatarSize } from './images.js';
-import type { LoadJournal } from './load-journal.js';
+import type { LoadJournal } from '../server/load-journal.js';
 
 /** Files of one step of the journal: so many are copied again when it is cut off. */
 const BATCH = 500;

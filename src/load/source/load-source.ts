@@ -1,13 +1,13 @@
 /** An export that is loaded: its tables, and how many ids each of them needs. */
 import { setImmediate } from 'node:timers/promises';
-import type { ManifestFile } from '../package/manifest.js';
+import type { ManifestFile } from '../../package/manifest.js';
 import type { LoadableExport } from './loadable-export.js';
-import { tellPhase, tellProgress } from '../narration.js';
-import { eachTableFile } from '../pipe/opened-tables.js';
-import { RowFields } from '../json/row-fields.js';
+import { tellPhase, tellProgress } from '../../narration.js';
+import { eachTableFile } from '../../pipe/opened-tables.js';
+import { RowFields } from '../../json/row-fields.js';
 import { STEPS } from './load-steps.js';
-import type { TableFile } from '../pipe/table-file.js';
-import { spaceOf } from '../remap/reference-catalog.js';
+import type { TableFile } from '../../pipe/table-file.js';
+import { spaceOf } from '../../remap/reference-catalog.js';
 
 /**
  * Rows that the new server has or that no import takes: clients unite by name, system bots by address, and what was exported

@@ -3,11 +3,11 @@
  * the new server does not have are passed over.
  */
 import { createHash, randomBytes, randomInt, randomUUID } from 'node:crypto';
-import type { RewriteContext } from '../remap/rewrite-row.js';
-import type { TableFile } from '../pipe/table-file.js';
-import { RowFields } from '../json/row-fields.js';
+import type { RewriteContext } from '../../remap/rewrite-row.js';
+import type { TableFile } from '../../pipe/table-file.js';
+import { RowFields } from '../../json/row-fields.js';
 import type { Rule } from './row-encoder.js';
-import { typeByName } from './image-types.js';
+import { typeByName } from '../files/image-types.js';
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
