@@ -61,6 +61,9 @@ export interface ExportOptions extends TargetOptions {
   readonly checkTargets?: ((targets: readonly Target[]) => Promise<void>) | undefined;
 }
 
+/** Of a run whose workers store in a bucket what they finish. */
+const ONE_BY_ONE = 'realms go into the bucket one by one, and each table is read once for each of them: into a directory that all machines share (--output, and --upload for the bucket) it is read once for all';
+
 /** How often a run begins anew when somebody waits to change a table just as it begins. */
 const ATTEMPTS = 5;
 
@@ -113,7 +116,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
       const store = await (announced ?? options.openStore());
       try {
         await Promise.all([pool.opened, prepared, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE) - 1)]);
-        return await exportTargets(options, targets, { snapshot, database, source, pool, store, fileJobs: queue?.filesAtOnce ?? options.fileJobs, filesTarget: queue && ((directory, resumed) => queue.filesTarget(directory, resumed)) });
+        return await exportTargets(options, targets, { snapshot, database, source, pool, store, fileJobs: options.fileJobs, ...(queue && ofQueue(queue)) });
       } finally {
         store.close();
       }
@@ -148,18 +151,27 @@ async function withQueue<T>({ queue, output, stored, salt, avatars, onEvent }: E
   return Coordinator.with({ ...queue, output, stored, own, salt: avatars ? salt : undefined, onWarning: (text) => onEvent({ target: '', kind: 'warning', text }) }, work);
 }
 
+function ofQueue(queue: Coordinator): Pick<RunContext, 'fileJobs' | 'filesTarget' | 'checkStored'> {
+  return {
+    fileJobs: queue.filesAtOnce,
+    filesTarget: (directory, resumed) => queue.filesTarget(directory, resumed),
+    checkStored: (directory, journal) => queue.check(directory, journal),
+  };
+}
+
 function signalOf(...signals: readonly (AbortSignal | undefined)[]): AbortSignal | undefined {
   const given = signals.filter((signal) => signal !== undefined);
   return given.length > 1 ? AbortSignal.any(given) : given[0];
 }
 
-async function exportTargets(options: ExportOptions, targets: readonly Target[], source: Pick<RunContext, 'snapshot' | 'database' | 'source' | 'pool' | 'store' | 'fileJobs' | 'filesTarget'>): Promise<Outcome[]> {
+async function exportTargets(options: ExportOptions, targets: readonly Target[], source: Pick<RunContext, 'snapshot' | 'database' | 'source' | 'pool' | 'store' | 'fileJobs' | 'filesTarget' | 'checkStored'>): Promise<Outcome[]> {
   const { jobs, orphans = 'report', salt, avatars, migrationStatus, onEvent } = options;
   const context: RunContext = { ...source, jobs, orphans, salt, avatars, migrationStatus, onEvent };
   if (targets.length > 1) onEvent({ kind: 'targets', count: targets.length });
   const refused = sharedDirectories(targets);
   const outcomeOf = new Map<Target, Outcome>([...refused].map(([target, error]) => [target, { target, error }]));
   const together = targetsOfSet(targets.filter((target) => !refused.has(target)), options);
+  if (options.stored !== undefined && options.mode === 'full' && targets.length > 1) onEvent({ target: '', kind: 'warning', text: ONE_BY_ONE });
   const ofSet = new Set(together);
   const others = targets.filter((target) => !ofSet.has(target) && !refused.has(target));
   if (together.length > 0) {

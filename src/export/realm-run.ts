@@ -34,6 +34,11 @@ export interface RunContext {
   readonly fileJobs: number | undefined;
   /** Where files of the export in a directory get their names; undefined where that is the directory itself. */
   readonly filesTarget?: ((directory: string, resumed: boolean) => Promise<FilesTarget> | undefined) | undefined;
+  /**
+   * Of an export whose files others store elsewhere: whether all that its journal names is there, before it is said to be whole.
+   * @returns how many objects that are
+   */
+  readonly checkStored?: ((directory: string, journal: Journal) => Promise<number | undefined>) | undefined;
   readonly orphans: OrphanChoice;
   /** The server's avatar_salt. */
   readonly salt: string | undefined;

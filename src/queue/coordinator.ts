@@ -8,6 +8,7 @@ import type { Assignment } from '../export/segments/worker.js';
 import type { FileStore } from '../files/file-store.js';
 import type { FilesTarget } from '../files/files-target.js';
 import type { UploadTarget } from '../files/upload/upload-target.js';
+import type { Journal } from '../package/journal.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { keyed } from './expected.js';
 import type { RowsDone, RowsJob } from './jobs.js';
@@ -104,6 +105,11 @@ export class Coordinator implements SegmentWorkers {
   /** Where the files of an export get their names; undefined where that is its directory. */
   filesTarget(directory: string, resumed: boolean): Promise<FilesTarget> | undefined {
     return this.#output.filesTarget(directory, resumed);
+  }
+
+  /** See RunOutput.check. */
+  check(directory: string, journal: Journal): Promise<number | undefined> {
+    return this.#output.check(directory, journal);
   }
 
   async run(assignment: Assignment, weight: number, signal: AbortSignal, onMessage: (message: SegmentMessage) => void): Promise<void> {

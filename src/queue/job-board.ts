@@ -1,5 +1,6 @@
 /** The jobs of a run as its coordinator sees them: sent, and heard of again when they are done or have failed everywhere. */
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import type PgBoss from 'pg-boss';
 import { RealmliftError } from '../errors.js';
 import { received } from '../export/segments/sent-error.js';
@@ -41,6 +42,8 @@ export class JobBoard {
    */
   async send<T>(kind: JobKind, job: object, weight: number, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
+    // Each job that waits or is under way listens.
+    setMaxListeners(0, signal);
     const [id, queue] = [randomUUID(), queueName(kind, this.#run)];
     const done = new Promise<unknown>((resolve, reject) => this.#pending.set(id, { resolve, reject }));
     const drop = (): void => {

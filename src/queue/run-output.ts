@@ -4,6 +4,7 @@ import type { FinishedPart } from '../export/segments/finished-part.js';
 import type { Segment } from '../export/segments/segment.js';
 import type { Spool } from '../export/spools/spool-format.js';
 import type { FilesTarget } from '../files/files-target.js';
+import type { Journal } from '../package/journal.js';
 import { keyed, type Expected } from './expected.js';
 import type { FetchedFile, JobPlaces, MadePart } from './jobs.js';
 
@@ -30,6 +31,12 @@ export interface RunOutput {
   forget(attempt: string, attempts: string): Promise<void>;
   /** Where the files of an export get their names; undefined where that is its directory. */
   filesTarget(directory: string, resumed: boolean): Promise<FilesTarget> | undefined;
+  /**
+   * Looks whether all that the run completed is there as it was, where that is not read again.
+   * @returns how many objects that are; undefined where all is in the directory
+   * @throws RealmliftError STORED_CHANGED
+   */
+  check(directory: string, journal: Journal): Promise<number | undefined>;
   /** Remembers how far the run has come, now and then. */
   remember(): Promise<void>;
   /** Gives up what nobody will take over any more. */

@@ -17,6 +17,7 @@ import { ExportDirectory } from '../files/export-directory.js';
 import type { FilesTarget } from '../files/files-target.js';
 import { beginUpload } from '../files/upload/upload-export.js';
 import type { UploadTarget } from '../files/upload/upload-target.js';
+import type { Journal } from '../package/journal.js';
 import { MANIFEST } from '../package/manifest.js';
 import { runDirectory } from '../package/output-directory.js';
 import { diskError } from '../package/part-file.js';
@@ -136,6 +137,23 @@ export class SharedBucket implements RunOutput {
     };
   }
 
+  /** The bucket's list says it of a thousand objects at a time; what it does not say is asked for one by one. */
+  async check(directory: string, journal: Journal): Promise<number> {
+    const name = this.#name(directory);
+    let there = 0;
+    for await (const { key, size, etag } of this.#bucket.list(`${name}/`, this.#signal)) {
+      const part = journal.get(key);
+      if (part?.etag !== undefined && part.etag === etag && part.size === size) there += 1;
+    }
+    let stored = 0;
+    for await (const { etag } of journal.finished()) if (etag !== undefined) stored += 1;
+    if (there === stored) return stored;
+    for await (const { path, size, etag } of journal.finished()) {
+      if (etag !== undefined && !(await this.#bucket.holds(`${name}/${path}`, size, etag, this.#signal))) throw this.#changed(`${name}/${path}`, stored - there);
+    }
+    return stored;
+  }
+
   async remember(): Promise<void> {
     await Promise.all([...this.#journals.values()].map((journal) => journal.save(this.#signal)));
   }
@@ -148,6 +166,13 @@ export class SharedBucket implements RunOutput {
   async #complete(stored: PendingObject, name: string, size: number): Promise<string> {
     if (stored.name !== name || stored.size !== size) throw notStored(name);
     return this.#bucket.complete(stored, this.#signal);
+  }
+
+  #changed(name: string, count: number): RealmliftError {
+    const { bucket, prefix } = this.#bucket.target;
+    return new RealmliftError('STORED_CHANGED', 'files', `${count === 1 ? 'an object that was stored is' : `${count} objects that were stored are`} not there any more, or changed: ${name} below s3://${bucket}/${prefix}`, {
+      hint: 'does somebody else write there, or a rule of the bucket remove objects? Run again with --resume: what is missing is stored anew',
+    });
   }
 
   #name(directory: string): string {

@@ -82,6 +82,10 @@ export class SharedDirectory implements RunOutput {
     return undefined;
   }
 
+  check(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   remember(): Promise<void> {
     return Promise.resolve();
   }

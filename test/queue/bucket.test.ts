@@ -2,17 +2,21 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 import t, { type Test } from 'tap';
 import { realmlift } from '../cli/command-line.js';
 import { runExport, startExport, type Ended, type ExportProcess } from '../export/export-process.js';
 import { query, withGrownDatabase } from '../export/grown-database.js';
 import { differingPaths } from '../export/same-tree.js';
+import { s3Error, withFaultyProxy } from '../files/faulty-proxy.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { withS3, type S3Server } from '../testbed/s3-server.js';
+import { watchQueue } from './seen-in-queue.js';
 import { EXPORTS, fetched, keysBelow, makeExportsBucket } from './stored.js';
-import { startWorker, withWorkers, type WorkerProcess } from './worker-process.js';
+import { startWorker, untilSaid, withWorkers, type WorkerProcess } from './worker-process.js';
+
+t.setTimeout(300_000);
 
 /** What is below the prefix is what was stored by one machine, and all there is. */
 async function whole(t: Test, s3: S3Server, alone: string, prefix: string, { code, stderr }: Pick<Ended, 'code' | 'stderr'>): Promise<void> {
@@ -33,27 +37,49 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
 
 t.test('out of buckets of the same server', async (t) => {
   const root = t.testdir({});
-  await withTestDatabase('zulip-11/s3', (url) => withS3((s3) => withEmptyDatabase(async (queue) => {
-    await makeExportsBucket(s3);
-    const env = { ...s3.environment, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'], DATABASE_URL: url };
-    const words = (prefix: string): string[] => ['export', '--realm', 'acme', '--random-seed', 'test', '--quiet', '--no-verify', '--orphans', 'copy', '--output', `s3://${EXPORTS}/${prefix}`];
-    t.match(await realmlift(words('alone'), { env }), { code: 0, stderr: '' });
-    const alone = await fetched(s3, 'alone/acme', join(root, 'alone'));
-    await withWorkers(2, url, queue, async () => {
-      for (const [prefix, tellsDigests] of [['copied', true], ['read', false]] as const) {
-        Object.assign(s3.store, { tellsDigests });
-        const before = s3.store.copied;
-        await whole(t, s3, alone, prefix, await realmlift([...words(prefix), '--queue', queue], { env }));
-        t.same(await s3.store.listUploads(EXPORTS), [], 'nothing is pending');
-        t.ok(s3.store.copied > before, 'the server copies the files');
-      }
-      const { Metadata } = await s3.client.send(new HeadObjectCommand({ Bucket: EXPORTS, Key: `copied/acme/${(await keysBelow(s3, 'copied/acme')).find((key) => key.startsWith('uploads/') && !key.endsWith('.json')) ?? ''}` }));
-      t.same(Metadata, {}, 'without the metadata of the source');
-      const again = await realmlift([...words('copied'), '--queue', queue], { env });
-      t.match(again, { code: 1, stderr: /^realmlift: UPLOAD_EXISTS .*--overwrite/ });
-      await whole(t, s3, alone, 'copied', await realmlift([...words('copied'), '--overwrite', '--queue', queue], { env }));
-      for (const more of [['--tarball'], ['--subdomain', 'other']]) t.match(await realmlift([...words('no'), '--queue', queue, ...more], { env }), { code: 2, stderr: /workers store/ }, more.join(' '));
-    }, ['--s3'], env);
+  await withTestDatabase('zulip-11/s3', (url) => withS3((s3) => withEmptyDatabase((queue) => {
+    /** Whether the server refuses to copy. */
+    let refuses = false;
+    return withFaultyProxy(s3.endpoint, ({ headers }) => (refuses && headers['x-amz-copy-source'] !== undefined ? s3Error(403, 'AccessDenied') : undefined), async ({ endpoint, seen: requests }) => {
+      await makeExportsBucket(s3);
+      const env = { ...s3.environment, S3_ENDPOINT: endpoint, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'], DATABASE_URL: url };
+      const words = (prefix: string): string[] => ['export', '--realm', 'acme', '--random-seed', 'test', '--quiet', '--no-verify', '--orphans', 'copy', '--output', `s3://${EXPORTS}/${prefix}`];
+      t.match(await realmlift([...words('alone'), '--realm', 'globex'], { env }), { code: 0, stderr: '' });
+      const alone = join(await fetched(s3, 'alone', join(root, 'alone')), 'acme');
+      await withWorkers(2, url, queue, async (workers) => {
+        await Promise.all(workers.map((worker) => untilSaid(worker, /waits for runs/)));
+        const watched = await watchQueue(queue);
+        for (const prefix of ['copied', 'read', 'refused'] as const) {
+          s3.store.tellsDigests = prefix === 'copied';
+          refuses = prefix === 'refused';
+          const before = s3.store.copied;
+          await whole(t, s3, alone, prefix, await realmlift([...words(prefix), '--queue', queue], { env }));
+          t.same(await s3.store.listUploads(EXPORTS), [], 'nothing is pending');
+          t.equal(s3.store.copied > before, prefix !== 'refused', 'the server copies the files, if it may');
+        }
+        const { Metadata } = await s3.client.send(new HeadObjectCommand({ Bucket: EXPORTS, Key: `copied/acme/${(await keysBelow(s3, 'copied/acme')).find((key) => key.startsWith('uploads/') && !key.endsWith('.json')) ?? ''}` }));
+        t.same(Metadata, {}, 'without the metadata of the source');
+        const again = await realmlift([...words('copied'), '--queue', queue], { env });
+        t.match(again, { code: 1, stderr: /^realmlift: UPLOAD_EXISTS .*--overwrite/ });
+        await whole(t, s3, alone, 'copied', await realmlift([...words('copied'), '--overwrite', '--queue', queue], { env }));
+        for (const more of [['--tarball'], ['--subdomain', 'other']]) t.match(await realmlift([...words('no'), '--queue', queue, ...more], { env }), { code: 2, stderr: /workers store/ }, more.join(' '));
+        const before = requests.length;
+        const told = words('several').filter((word) => word !== '--quiet');
+        const several = await realmlift([...told, '--realm', 'globex', '--queue', queue, '--sse', 'aws:kms', '--sse-kms-key-id', 'a-key'], { env });
+        t.equal(several.code, 0, several.stderr);
+        t.match(several.stderr, /realms go into the bucket one by one/, 'it is told what that costs');
+        t.match(several.stderr, /stored by workers: \d+ objects, each of which the bucket lists/);
+        await fetched(s3, 'several', join(root, 'several'));
+        for (const realm of ['acme', 'globex']) t.same(differingPaths(join(root, 'alone', realm), join(root, 'several', realm)), [], `${realm}: the same objects`);
+        t.ok((await keysBelow(s3, 'several')).includes('manifest.json'), 'and what binds them');
+        const begun = requests.slice(before).filter(({ method, path }) => path.startsWith(`/${EXPORTS}/several/`) && (method === 'PUT' ? !path.includes('uploadId=') : method === 'POST' && path.includes('?uploads')));
+        t.ok(begun.length > 60, `${begun.length} objects`);
+        t.same(begun.filter(({ headers }) => headers['x-amz-server-side-encryption'] !== 'aws:kms' || headers['x-amz-server-side-encryption-aws-kms-key-id'] !== 'a-key').map(({ path }) => path), [], 'each is encrypted as it was asked for');
+        const { text } = await watched();
+        t.ok(text.includes(EXPORTS) && text.includes('zulip-uploads'), 'the queue names places');
+        for (const secret of [s3.environment.AWS_SECRET_ACCESS_KEY ?? '', new URL(url).password, env.ZULIP_AVATAR_SALT]) t.notOk(text.includes(secret), 'and nothing that opens them');
+      }, ['--s3'], env);
+    });
   })));
 });
 
@@ -107,6 +133,20 @@ t.test('of which machines are lost', async (t) => {
         await until('it has left the run', () => Promise.resolve(/the run \w+ is over|trying again/.test(first.said())));
         await whole(t, s3, alone, 'frozen', ended);
         await until('nothing is pending', async () => (await s3.store.listUploads(EXPORTS)).length === 0);
+      });
+    });
+
+    await t.test('somebody removes an object before the end: the export is not said to be whole, and --resume stores it anew', async (t) => {
+      await withThree('changed', async ({ run, open }) => {
+        const files = async (): Promise<string[]> => (await keysBelow(s3, 'changed/acme')).filter((key) => key.startsWith('avatars/'));
+        await until('a file is stored', async () => (await files()).length > 0);
+        const [gone] = await files();
+        await s3.client.send(new DeleteObjectCommand({ Bucket: EXPORTS, Key: `changed/acme/${gone ?? ''}` }));
+        open();
+        const { code, stderr } = await run.ended;
+        t.match({ code, stderr }, { code: 1, stderr: /STORED_CHANGED \[files\]: an object that was stored is not there any more, or changed: acme\/avatars\/.*--resume/ });
+        t.notOk((await keysBelow(s3, 'changed/acme')).includes('manifest.json'), 'no manifest');
+        await whole(t, s3, alone, 'changed', await runExport(url, output('changed'), '--queue', queue, '--resume'));
       });
     });
 

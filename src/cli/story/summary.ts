@@ -30,6 +30,7 @@ export function summary(result: ExportResult, seconds: number): string {
   if (unknownColumns.length > 0) lines.push(`  columns that no known release has, exported: ${unknownColumns.join(', ')}`);
   if (result.outside !== undefined) lines.push(`  ids are those of the new server; ${thousands(result.outside)} references point outside the export and stayed as they are`);
   if (verified !== undefined) lines.push(`  verified: ${thousands(verified.totals.files)} files read again in ${verified.totals.seconds.toFixed(1)} s${verified.totals.notes > 0 ? `, ${counted(verified.totals.notes, 'note')}` : ''}`);
+  if (result.stored !== undefined) lines.push(`  stored by workers: ${counted(result.stored, 'object')}, each of which the bucket lists with its size and ETag; they were not read again`);
   lines.push('  report.json names each row and file that stayed; report.html is the page to look at');
   lines.push(...nextStep(result), ...lossLines(result));
   return `${lines.join('\n')}\n`;

@@ -48,7 +48,7 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
   try {
     const earlier = options.base && baseOfTarget(options.base, target, run.oneNamed, (text) => options.onEvent({ target: target.name, kind: 'warning', text }));
     const outlet = options.archive === undefined || options.remap !== undefined ? undefined : new ArchiveOutlet(options.archive, target.directory, output.partial);
-    const { result, directory, verified, outside } = await Journal.with(output.run, (journal) => Base.with(earlier, output.run, async (base) => {
+    const { result, directory, verified, stored, outside } = await Journal.with(output.run, (journal) => Base.with(earlier, output.run, async (base) => {
       const work: Work = { output, journal, base, outlet };
       const result = await exportRows(run, work);
       return { result, ...await finish(run, work, began) };
@@ -56,7 +56,7 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
     snapshot.lost.throwIfAborted();
     output.publish(directory);
     options.onEvent({ target: target.name, kind: 'finished', directory: output.final });
-    return { ...result, directory: output.final, verified, outside };
+    return { ...result, directory: output.final, verified, stored, outside };
   } catch (error) {
     output.release();
     throw error;
@@ -87,10 +87,11 @@ async function planTarget(session: pg.Client, { source }: RunContext, target: Ta
 }
 
 /** @returns the directory to publish */
-async function finish({ target, options, stored }: TargetRun, { output, journal, base, outlet }: Work, began: number): Promise<{ directory: string } & Pick<ExportResult, 'verified' | 'outside'>> {
+async function finish({ context, target, options, stored }: TargetRun, { output, journal, base, outlet }: Work, began: number): Promise<{ directory: string } & Pick<ExportResult, 'verified' | 'stored' | 'outside'>> {
   const { remap, archive, jobs } = options;
   // Loaded when it is needed: the first row waits for none of it.
   const { directory, outside } = remap === undefined ? { directory: output.partial, outside: undefined } : await (await import('./remap-finished.js')).remapFinished(remap, output);
+  const objects = await context.checkStored?.(output.partial, journal);
   const gone = outlet !== undefined || stored;
   const verify = options.verify && !gone;
   if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
@@ -99,5 +100,5 @@ async function finish({ target, options, stored }: TargetRun, { output, journal,
   }, { check: { jobs, before: base?.checked }, gone });
   await outlet?.sendRest((path) => journal.get(path) !== undefined);
   if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, directory).sendRest(() => false);
-  return { directory, verified, outside };
+  return { directory, verified, stored: objects, outside };
 }

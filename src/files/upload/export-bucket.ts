@@ -10,10 +10,11 @@ import {
   AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, GetObjectCommand, HeadObjectCommand,
   ListMultipartUploadsCommand, PutObjectCommand, UploadPartCommand, UploadPartCopyCommand, type S3Client,
 } from '@aws-sdk/client-s3';
-import type { CopySource } from '../file-store.js';
+import { Lost, type CopySource, type StoredFile } from '../file-store.js';
 import { RequestLimiter } from '../s3/request-limiter.js';
-import { newS3Client } from '../s3/s3-client.js';
+import { newS3Client, S3Access } from '../s3/s3-client.js';
 import { particulars } from '../s3/s3-fault.js';
+import { listObjects } from '../s3/s3-listing.js';
 import { common, encryptionOf, failed, keyOf, partSizeFor, type UploadTarget } from './upload-target.js';
 
 /** An object that is stored and not yet there. Its name is that below the target's prefix. */
@@ -113,6 +114,19 @@ export class ExportBucket {
       const found = await this.#client.send(new HeadObjectCommand(this.#place(name)), { abortSignal: signal }).catch(unlessAbsent);
       return found?.ETag === etag && found.ContentLength === size;
     });
+  }
+
+  /** What is below a name that ends in `/`; keys are what follows that name. @throws RealmliftError UPLOAD_FAILED */
+  async* list(below: string, signal: AbortSignal): AsyncGenerator<StoredFile> {
+    const access = new S3Access(this.target.connection);
+    const prefix = keyOf(this.target, below);
+    try {
+      for await (const object of listObjects({ access, bucket: this.target.bucket, prefix, directOnly: false, signal })) yield { ...object, key: object.key.slice(prefix.length) };
+    } catch (error) {
+      throw error instanceof Lost ? failed(this.target, below, error.cause ?? error, signal) : error;
+    } finally {
+      access.close();
+    }
   }
 
   /** Stores a small object at once. @returns its ETag */
