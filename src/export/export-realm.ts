@@ -15,7 +15,7 @@ import { cutConnection } from '../snapshot/snapshot.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
 import { withoutLostAttachments } from './lost-attachments.js';
 import { queryOfMessages } from './message-segments.js';
-import { readFollowers, type FoundFollowers } from './base/follower-rows.js';
+import { readFollowers, type Followers, type FoundFollowers } from './base/follower-rows.js';
 import { readOrigin, type Origin } from './base/origin.js';
 import { firstNew } from './base/trust-base.js';
 import type { ArchiveOutlet } from './outlet.js';
@@ -59,12 +59,17 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   mkdirSync(join(partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
   const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, plan, context.source, identity, queryOfMessages(plan));
   const find = (): Promise<FoundFollowers | undefined> => (origin === undefined ? Promise.resolve(undefined) : readFollowers(session, plan, context.source, run.base && firstNew(run.base.origin.server)));
-  let followers = run.base && await find();
-  const base = await runBase(session, context.snapshot, plan, run.base, origin, followers);
+  let followers: Followers | undefined;
+  const base = await runBase(session, context.snapshot, plan, run.base, origin, async () => {
+    const found = await find();
+    followers = found?.now;
+    return found;
+  });
+  if (base?.unchanged === true) followers = base.base.origin.followers;
   if (base?.compared !== undefined) progress.tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${base.compared}` });
 
   // Without a base nothing waits for them.
-  const beside = async (): Promise<void> => { followers ??= await find(); };
+  const beside = async (): Promise<void> => { followers ??= (await find())?.now; };
   const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, signal), { stop, signal, onCopied, beside });
 
   progress.tell({ kind: 'packaging' });
@@ -73,7 +78,7 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   const parts = progress.parts();
   const { totals, losses, warnings } = progress;
   const result = await concludeRun(context, run, { parts, totals, files, losses, status, warnings, base: base && progress.baseReport(base, parts) });
-  return { result, origin: origin && { ...origin, followers: followers?.now } };
+  return { result, origin: origin && { ...origin, followers } };
 }
 
 interface Ends {

@@ -41,6 +41,8 @@ export function queryOfMessages(plan: ExportPlan): string {
 /** The base of a run, and by what the server tells new rows from its rows. */
 export interface RunBase {
   readonly base: Base;
+  /** Nothing at all was written on the server since: all that it has by the same queries is what a fresh export would have. */
+  readonly unchanged: boolean;
   /** Undefined where that cannot be believed, which `compared` says why. */
   readonly versions: BaseVersions | undefined;
   readonly compared: string | undefined;
@@ -57,7 +59,7 @@ export async function* messageSegments(planned: PlannedFiles, queries: MessageQu
     const path = messagesPath(number);
     return { path, after, until, rows, earlier: earlierPart(journal, path, query, { after, until }), base: basePart(given?.base, query, until) };
   };
-  const base = given && { directory: given.base.directory, versions: given.versions };
+  const base = given && { directory: given.base.directory, unchanged: given.unchanged, versions: given.versions };
   let files: MessageFile[] = [];
   for await (const each of planned.read()) {
     files.push(file(each));

@@ -4,6 +4,7 @@
  */
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
+import type { Base } from './base/base.js';
 import { diskError } from '../package/part-file.js';
 import type { PlannedMessageFile } from '../plan/message-files.js';
 
@@ -19,7 +20,23 @@ export interface PlannedFiles {
   /** Messages in all of them. */
   readonly messages: number;
   /** The files in order, read as they are asked for. */
-  read(): AsyncGenerator<PlannedMessageFile>;
+  read(): AsyncGenerator<PlannedMessageFile> | Generator<PlannedMessageFile>;
+}
+
+/** The plan that a base was made by, which has its messages: undefined unless all files are known, and made by this query. @param query digest */
+export function plannedAsBase(base: Base, query: string): PlannedFiles | undefined {
+  let [count, messages] = [0, 0];
+  for (const part of base.messagesFiles()) {
+    if (part?.query !== query || part.after === undefined || part.until === undefined || part.rows?.zerver_message === undefined) return undefined;
+    count += 1;
+    messages += part.rows.zerver_message;
+  }
+  return count === 0 ? undefined : { count, messages, read: () => readBase(base) };
+}
+
+function* readBase(base: Base): Generator<PlannedMessageFile> {
+  let number = 0;
+  for (const part of base.messagesFiles()) yield { number: ++number, after: part?.after ?? NaN, until: part?.until ?? NaN, rows: part?.rows?.zerver_message ?? NaN };
 }
 
 /** Writes the plan to `path` as it is counted. */

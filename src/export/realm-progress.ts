@@ -121,12 +121,12 @@ export class RealmProgress implements Told {
   }
 
   /** What was taken over of `base`. */
-  baseReport({ base, compared }: RunBase, parts: Parts): BaseReport {
+  baseReport({ base, unchanged, compared }: RunBase, parts: Parts): BaseReport {
     let [messagesFiles, mended] = [0, 0];
     for (const part of parts.messages()) {
       if (part.base === true) messagesFiles += 1;
       if (part.mended === true) mended += 1;
     }
-    return { name: base.name, compared, messagesFiles, mended, files: this.#filesOfBase };
+    return { name: base.name, unchanged, compared, messagesFiles, mended, files: this.#filesOfBase };
   }
 }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import type { Base } from './base/base.js';
-import { takeRows } from '../package/take-rows.js';
+import { takeRows, writeRows } from '../package/take-rows.js';
 import { copyError } from '../copy/copy-error.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { JournalPart } from '../package/journal.js';
@@ -15,9 +15,9 @@ import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import { GONE_CLIENTS } from './references/gone-clients.js';
 import { LOST_ATTACHMENTS } from './lost-attachments.js';
 import type { MessageQueries } from './segments/message-segment.js';
-import { messageQueries, messageSegments, type RunBase } from './message-segments.js';
+import { messageQueries, messageSegments, queryOfMessages, type RunBase } from './message-segments.js';
 import { ledgerPath, messagesPath, partPath } from '../package/part-paths.js';
-import { planFiles, type PlannedFiles } from './planned-files.js';
+import { plannedAsBase, planFiles, type PlannedFiles } from './planned-files.js';
 import type { RealmProgress } from './realm-progress.js';
 import type { RealmRun, RunContext } from './realm-run.js';
 import { rowQuery, type RowQuery } from './segments/row-query.js';
@@ -35,6 +35,7 @@ export class RealmRows {
   readonly #progress: RealmProgress;
   readonly #base: RunBase | undefined;
   readonly #signal: AbortSignal;
+  #taking = Promise.resolve();
 
   /** @param signal drops what is under way */
   constructor(context: RunContext, run: RealmRun, progress: RealmProgress, base: RunBase | undefined, signal: AbortSignal) {
@@ -63,13 +64,13 @@ export class RealmRows {
   /** @param found parameters that only the export itself finds out */
   #table(table: PlannedTable, found: Partial<Parameters> = {}): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
-    return this.#tableSegment(partPath(table.name), rowQuery(table, queryOf(table, compiled, { ...parameters, ...found })), this.#bytes(table.name));
+    return this.#tableSegment(partPath(table.name), rowQuery(table, queryOf(table, compiled, { ...parameters, ...found })), this.#bytes(table.name), table.file);
   }
 
   /** Rows that the base has, if it has the messages: which is known when all of these have been asked for. */
   async #follower(table: PlannedTable, base: Base, planned: Promise<PlannedFiles>, messages: Promise<void>): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
-    const part = base.table(table.name);
+    const part = base.rows(partPath(table.name));
     const from = join(base.directory, table.file);
     // A base that was fetched from a bucket has its messages files alone.
     if (part?.query === digestOfQueries(rowQuery(table, queryOf(table, compiled, parameters))) && existsSync(from) && await base.hasMessages(countedMessages(await planned))) {
@@ -102,15 +103,37 @@ export class RealmRows {
     return this.#context.source.catalog.get(table)?.bytes ?? 0;
   }
 
-  #tableSegment(path: string, query: RowQuery, weight: number): Promise<void> {
+  /** @param file that holds the rows in an export; of what stays none */
+  async #tableSegment(path: string, query: RowQuery, weight: number, file?: string): Promise<void> {
     const digest = digestOfQueries(query);
+    if (this.#base?.unchanged === true) {
+      const { base } = this.#base;
+      // One after the other: each holds a piece of a file in memory.
+      const taken = this.#taking.then(() => this.#unchanged(base, path, digest, query.table, file));
+      this.#taking = taken.then(() => undefined, () => undefined);
+      if (await taken) return;
+    }
     return this.#segment({ kind: 'table', path, query, earlier: earlierPart(this.#run.journal, path, digest) }, weight, () => ({ query: digest }));
+  }
+
+  /** Takes the rows over as the base has them, if it has them and by this query. */
+  async #unchanged(base: Base, path: string, query: string, table: string, file: string | undefined): Promise<boolean> {
+    const found = base.rows(path);
+    if (found?.query !== query) return false;
+    const { content, ...part } = found;
+    const to = join(this.#run.output.partial, path);
+    const from = file && join(base.directory, file);
+    const taken = from === undefined ? content !== undefined && await writeRows(content, to, part) : existsSync(from) && await takeRows(from, table, to, part);
+    if (!taken) return false;
+    this.#progress.finished({ ...part, base: true }, true);
+    return true;
   }
 
   async #planned(session: pg.Client): Promise<PlannedFiles> {
     const { output, plan } = this.#run;
+    const known = this.#base?.unchanged === true ? plannedAsBase(this.#base.base, queryOfMessages(plan)) : undefined;
     const ids = messageIdsQuery(plan.compiled, plan.parameters);
-    const planned = await planFiles(join(output.run, 'messages-files'), messageFiles(session, ids))
+    const planned = known ?? await planFiles(join(output.run, 'messages-files'), messageFiles(session, ids))
       .catch((error: unknown) => { throw copyError(error, 'zerver_message', ids, session.user ?? 'the role'); });
     this.#progress.planned(planned.messages, planned.count);
     return planned;

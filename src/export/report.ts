@@ -37,6 +37,8 @@ export interface Report {
 /** What came of the base of a run. */
 export interface BaseReport {
   readonly name: BaseName;
+  /** Nothing was written on the server since. */
+  readonly unchanged: boolean;
   /** Why its rows were compared one by one; undefined where the server told by their versions which are new. */
   readonly compared: string | undefined;
   /** Messages files and pulled files that were taken over. */
@@ -89,8 +91,11 @@ export async function writeReport(report: Report): Promise<void> {
   await assemble(directory, 'report.json', members, 'indented', report.flushed);
 }
 
-function baseMember({ name, compared, messagesFiles, mended, files }: BaseReport): object {
-  return { ...name, rows: compared === undefined ? 'by their versions' : `compared one by one: ${compared}`, taken_over: { messages_files: messagesFiles, messages_files_but_for_a_few_rows: mended, files } };
+const NOTHING_WRITTEN = 'nothing was written on the server since';
+
+function baseMember({ name, unchanged, compared, messagesFiles, mended, files }: BaseReport): object {
+  const rows = unchanged ? NOTHING_WRITTEN : compared === undefined ? 'by their versions' : `compared one by one: ${compared}`;
+  return { ...name, rows, taken_over: { messages_files: messagesFiles, messages_files_but_for_a_few_rows: mended, files } };
 }
 
 /** `[{"class":…,"reason":…,"count":…,"rows":[…]},…]`, an entry a line. */

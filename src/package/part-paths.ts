@@ -19,6 +19,10 @@ export function isMessagesPath(path: string): boolean {
 
 const LEDGER_PREFIX = `${PARTS_DIRECTORY}/ledger-`;
 
+export function isLedgerPath(path: string): boolean {
+  return path.startsWith(LEDGER_PREFIX);
+}
+
 /** Rows of one view of the ledger, for report.json. */
 export function ledgerPath(view: string): string {
   return `${LEDGER_PREFIX}${view}.json`;

@@ -7,6 +7,8 @@ const BLOCK = 1 << 20;
 
 /**
  * @param from a compact file, see assemble @param key of the table in it @param to is replaced by the rows with their brackets
+ * They go into a file of the export that is flushed itself.
+ *
  * @returns whether they are what was finished then; else what lies at `to` is worthless
  * @throws RealmliftError as diskError, the file system's own error
  */
@@ -30,7 +32,18 @@ export async function takeRows(from: string, key: string, to: string, { size, sh
       if (left <= 0) break;
     }
     // Another member of this name, deep in a value, is not what was finished.
-    return (await file.finish()).sha256 === sha256;
+    return (await file.finish(false)).sha256 === sha256;
+  } finally {
+    file.abandon();
+  }
+}
+
+/** Writes rows that were kept as text. @returns whether they are what was finished then */
+export async function writeRows(content: string, to: string, { sha256 }: FinishedFile): Promise<boolean> {
+  const file = new PartFile(to);
+  try {
+    file.writeText(content);
+    return (await file.finish(false)).sha256 === sha256;
   } finally {
     file.abandon();
   }

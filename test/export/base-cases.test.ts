@@ -139,6 +139,7 @@ onGrown('what verify found of the base', async (t, url, root) => {
   const [fresh, caught] = await both(url, root, base, { verify: true });
   const contents = (directory: string): { verified: object } => (JSON.parse(readFileSync(join(directory, 'report.json'), 'utf8')) as { contents: { verified: object } }).contents;
   t.same({ ...contents(caught), verified: undefined }, { ...contents(fresh), verified: undefined }, 'is counted as if the files were read');
+  await query(url, 'SELECT txid_current()');
   const again = await exportHere(url, join(root, 'again'), caught, { verify: true });
   t.same(contents(again), contents(caught), 'also of a base of a base');
 
@@ -270,6 +271,7 @@ t.test('files of buckets', async (t) => {
           return { code, stderr };
         };
         t.match(await run(`s3://${BUCKETS.avatars}/exports`), { code: 0 });
+        await query(url, 'SELECT txid_current()');
         t.match(await run(join(root, 'of-bucket'), '--base', `s3://${BUCKETS.avatars}/exports/acme`), { code: 0 });
         t.same(differingPaths(fresh.directory, join(root, 'of-bucket', 'acme')), []);
         t.match(baseOf(join(root, 'of-bucket', 'acme')), { rows: 'by their versions', taken_over: { messages_files: 1, files: 0 } });

@@ -2,11 +2,11 @@
 import t from 'tap';
 import type { Origin, OriginServer } from '../../src/export/base/origin.js';
 import { isNew } from '../../src/export/base/new-versions.js';
-import { distrust, firstNew } from '../../src/export/base/trust-base.js';
+import { distrust, firstNew, wroteNothing } from '../../src/export/base/trust-base.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { query } from './grown-database.js';
 
-const SERVER: OriginServer = { xmin: '1000', xmax: '1010', running: ['1000', '1005'], recovering: false, system: '7', timeline: 1, started: 'then', address: 'here' };
+const SERVER: OriginServer = { xmin: '1000', xmax: '1010', running: ['1000', '1005'], recovering: false, system: '7', timeline: 1, counting: 'since', started: 'then', address: 'here' };
 const LATER: OriginServer = { ...SERVER, xmin: '2000', xmax: '2000', running: [] };
 const TABLE: Origin['tables'][number] = { oid: 5, name: 'zulip.zerver_message', relkind: 'r', file: 77, children: [], columns: {} };
 
@@ -38,6 +38,21 @@ t.test('who is believed', (t) => {
   t.match(distrust(origin(SERVER, { tables: [TABLE] }), origin(LATER)), /zerver_message .* since/);
   t.match(distrust(origin(SERVER), origin(LATER, { tables: [TABLE] })), /partitions/);
   t.match(distrust(origin(SERVER), origin(LATER, { tables: [{ ...TABLE, relkind: 'v' }] })), /views/);
+  t.end();
+});
+
+t.test('whether anything was written', (t) => {
+  const nothing = (then: Partial<OriginServer>, now: Partial<OriginServer> = then): boolean => wroteNothing({ ...SERVER, ...then }, { ...SERVER, ...now });
+  t.ok(nothing({}), 'the same transactions have ended, and the same are under way');
+  t.notOk(nothing({}, { xmax: '1011' }));
+  t.notOk(nothing({}, { running: ['1000'] }));
+  t.notOk(nothing({}, { xmin: '1005', running: ['1005'] }));
+  t.notOk(nothing({ recovering: true }), 'a standby does not tell what is under way');
+  t.notOk(nothing({ system: null, timeline: null, counting: null }), 'nor who may not ask');
+  t.notOk(nothing({}, { counting: 'since a crash' }), 'which may have lost transactions whose ids others have now');
+  t.notOk(nothing({}, { started: 'now' }), 'or a copy with a history of its own');
+  t.notOk(nothing({}, { system: '8' }));
+  t.notOk(nothing({}, { timeline: 2 }));
   t.end();
 });
 

@@ -10,9 +10,9 @@ import { digestOf } from '../../package/part-file.js';
 import { PathIndex } from '../../package/path-index.js';
 import { CATCH_UP } from '../../package/side-files.js';
 import type { CheckedBefore, CheckedFile } from '../../verify/checked-files.js';
-import { readCatchUp, type CatchUp } from './catch-up-file.js';
+import { readCatchUp, type CatchUp, type CatchUpPart } from './catch-up-file.js';
 import type { Origin } from './origin.js';
-import { isMessagesPath, partPath } from '../../package/part-paths.js';
+import { isMessagesPath, messagesPath } from '../../package/part-paths.js';
 import { differences, type RunIdentity } from './run-identity.js';
 
 /** What manifest and report say of the base. */
@@ -76,7 +76,10 @@ export class Base {
     try {
       let messages = 0;
       const read = await readCatchUp(join(directory, CATCH_UP), (line, at) => {
-        if ('path' in line && isMessagesPath(line.path)) messages += 1;
+        if ('path' in line && isMessagesPath(line.path)) {
+          messages += 1;
+          index.set(line.path, at);
+        }
         index.set('path' in line ? keyOf(line) : checkedKey(line.sha256), at);
       });
       if (read === undefined) throw damaged(shownAs, `its ${CATCH_UP} is damaged or cut`);
@@ -108,9 +111,17 @@ export class Base {
     return count === this.#messages;
   }
 
-  /** The rows of a table that follow messages: the part is in a file of several tables, see takeRows. */
-  table(name: string): JournalPart | undefined {
-    return this.#read<JournalPart>(partPath(name), ({ path }) => path === partPath(name));
+  /** Its messages files in their order; of one that it does not know nothing. */
+  * messagesFiles(): Generator<JournalPart | undefined> {
+    for (let number = 1; number <= this.#messages; number++) {
+      const path = messagesPath(number);
+      yield this.#read<JournalPart>(path, (part) => part.path === path);
+    }
+  }
+
+  /** The rows of a table, or of a view of the ledger: those of a table are in a file of several tables, see takeRows. */
+  rows(path: string): CatchUpPart | undefined {
+    return this.#read<CatchUpPart>(path, (part) => part.path === path);
   }
 
   /** The pulled file at this path of the export. */

@@ -1,5 +1,5 @@
 /** `catch-up.journal` beside an export: its origin, the files that a later export can take over, and which manifest they belong to. */
-import { closeSync, constants, existsSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { journalLine, journalLines, parseLine } from '../../package/journal-lines.js';
@@ -13,9 +13,15 @@ import { inodeOf } from '../../package/take-over.js';
 import type { CheckedBy, CheckedFile } from '../../verify/checked-files.js';
 import type { VerifyOptions } from '../../verify/verify-export.js';
 import type { Origin } from './origin.js';
-import { isMessagesPath, partPath } from '../../package/part-paths.js';
+import { isLedgerPath, isMessagesPath } from '../../package/part-paths.js';
 
-type Line = { readonly kind: 'origin' } & Origin | { readonly kind: 'part' | 'file' } & JournalPart
+/** A finished file, or rows that lie in a file of several tables by then. */
+export interface CatchUpPart extends JournalPart {
+  /** Of a view of the ledger: the rows themselves, which are few. */
+  readonly content?: string | undefined;
+}
+
+type Line = { readonly kind: 'origin' } & Origin | { readonly kind: 'part' | 'file' } & CatchUpPart
   | { readonly kind: 'by'; readonly by: CheckedBy } | { readonly kind: 'checked' } & CheckedFile | { readonly kind: 'end'; readonly manifest: string };
 
 /** Characters written at once: a stream would cost each of a thousand small exports more than all else here. */
@@ -24,16 +30,16 @@ const BLOCK = 64 * 1024;
 /** Writes all but the last line. @param parts what the run has finished */
 export async function writeCatchUp(directory: string, origin: Origin, parts: AsyncIterable<JournalPart>): Promise<void> {
   const path = join(directory, CATCH_UP);
-  const following = new Set(Object.keys(origin.followers?.rows ?? {}).map(partPath));
   try {
     const file = createOwn(path);
     try {
       let held = journalLine({ kind: 'origin', ...origin });
       for await (const part of parts) {
         const kept = isMessagesPath(part.path) || part.record !== undefined;
-        if (!kept && !following.has(part.path)) continue;
-        // The rows of a table lie in another file by then.
-        held += journalLine({ ...part, inode: kept ? inodeOf(join(directory, part.path)) : undefined, base: undefined, mended: undefined });
+        if (!kept && part.query === undefined) continue;
+        // The rows of a table lie in another file by then, and those of the ledger in none.
+        const content = isLedgerPath(part.path) && part.size <= BLOCK ? readFileSync(join(directory, part.path), 'utf8') : undefined;
+        held += journalLine({ ...part, inode: kept ? inodeOf(join(directory, part.path)) : undefined, base: undefined, mended: undefined, content });
         if (held.length < BLOCK) continue;
         writeFileSync(file, held);
         held = '';

@@ -43,6 +43,8 @@ export interface OriginServer {
   /** Of the cluster and of its history; null where the role may not ask. */
   readonly system: string | null;
   readonly timeline: number | null;
+  /** Since when it counts what it does: after a crash anew. Null where the role may not ask. */
+  readonly counting: string | null;
   /** When it was started, and where it listens, by its own account. */
   readonly started: string;
   readonly address: string;
@@ -93,19 +95,19 @@ async function originServer(client: pg.Client): Promise<OriginServer> {
     SELECT txid_snapshot_xmin(s.taken)::text AS xmin, txid_snapshot_xmax(s.taken)::text AS xmax, ARRAY(SELECT x::text FROM txid_snapshot_xip(s.taken) x ORDER BY x) AS running,
            pg_is_in_recovery() AS recovering, pg_postmaster_start_time()::text AS started,
            coalesce(host(inet_server_addr()), 'socket') || ' ' || current_setting('port') AS address,
-           (SELECT bool_and(has_function_privilege(f, 'EXECUTE')) FROM unnest('{pg_control_system(),pg_control_checkpoint(),pg_control_recovery()}'::text[]) f) AS permitted
+           (SELECT bool_and(has_function_privilege(f, 'EXECUTE')) FROM unnest('{pg_control_system(),pg_control_checkpoint(),pg_control_recovery(),pg_stat_get_bgwriter_stat_reset_time()}'::text[]) f) AS permitted
     FROM (SELECT txid_current_snapshot() AS taken) AS s`);
   const { permitted = false, ...server } = known ?? { xmin: '0', xmax: '0', running: [], recovering: true, started: '', address: '' };
-  return { ...server, ...(permitted ? await history(client, server.recovering) : { system: null, timeline: null }) };
+  return { ...server, ...(permitted ? await history(client, server.recovering) : { system: null, timeline: null, counting: null }) };
 }
 
 /** A promoted server is at a new timeline at once, while its control file learns of it with the next checkpoint; a standby follows by its recovery. */
-async function history(client: pg.Client, recovering: boolean): Promise<Pick<OriginServer, 'system' | 'timeline'>> {
+async function history(client: pg.Client, recovering: boolean): Promise<Pick<OriginServer, 'system' | 'timeline' | 'counting'>> {
   const timeline = recovering
     ? 'greatest((SELECT timeline_id FROM pg_control_checkpoint()), (SELECT min_recovery_end_timeline FROM pg_control_recovery()), (SELECT max(received_tli) FROM pg_stat_wal_receiver))'
     : "('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int";
-  const { rows: [row] } = await client.query<{ system: string; timeline: number }>(`SELECT system_identifier::text AS system, ${timeline} AS timeline FROM pg_control_system()`);
-  return { system: row?.system ?? null, timeline: row?.timeline ?? null };
+  const { rows: [row] } = await client.query<{ system: string; timeline: number; counting: string }>(`SELECT system_identifier::text AS system, ${timeline} AS timeline, pg_stat_get_bgwriter_stat_reset_time()::text AS counting FROM pg_control_system()`);
+  return { system: row?.system ?? null, timeline: row?.timeline ?? null, counting: row?.counting ?? null };
 }
 
 /** Texts that ask the server of the versions of rows, see changed-files.ts. */

@@ -15,6 +15,17 @@
 import { difference } from '../../snapshot/table-facts.js';
 import type { Origin, OriginServer } from './origin.js';
 
+/**
+ * Has nothing at all been written since, in any database of the server? A change that others see has an id of a transaction, which ended, and
+ * two snapshots of one start of the server that saw the same transactions as ended see the same rows: DDL, prepared transactions and
+ * subtransactions have ids as well (those of subtransactions are not listed, but lie behind that of one that is, or had ended). After a crash the ids of what was
+ * lost may be given anew, and a standby does not tell what is under way: there nobody knows.
+ */
+export function wroteNothing(then: OriginServer, now: OriginServer): boolean {
+  return !then.recovering && !now.recovering && then.system !== null && typeof then.counting === 'string'
+    && (['system', 'timeline', 'counting', 'started', 'xmin', 'xmax'] as const).every((name) => then[name] === now[name]) && then.running.join() === now.running.join();
+}
+
 /** Half of the transaction ids, less what may begin while we ask. */
 const FARTHEST = 2n ** 31n - 10_000_000n;
 

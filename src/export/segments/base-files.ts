@@ -9,6 +9,8 @@ import type { SegmentEvents } from './segment-events.js';
 
 export interface SegmentBase {
   readonly directory: string;
+  /** What it has by the same queries is the same. */
+  readonly unchanged: boolean;
   /** Undefined where the versions of rows cannot be believed. */
   readonly versions: BaseVersions | undefined;
 }
@@ -20,13 +22,15 @@ const AT_ONCE = 8;
 export async function takeFromBase(
   client: pg.Client, base: SegmentBase, queries: MessageQueries, files: readonly MessageFile[], wanted: ReadonlySet<MessageFile>, directory: string, events: SegmentEvents,
 ): Promise<MessageFile[]> {
-  const { versions } = base;
-  const byVersion = ({ base: part }: MessageFile): boolean => versions !== undefined && part?.sameQuery === true && part.ids !== undefined;
+  const { unchanged, versions } = base;
+  const byVersion = ({ base: part }: MessageFile): boolean => !unchanged && versions !== undefined && part?.sameQuery === true && part.ids !== undefined;
   const known: KnownFile[] = [];
   const same: Pick<KnownFile, 'file' | 'base'>[] = [];
+  const certain = ({ base: part }: MessageFile): boolean => unchanged && part?.sameQuery === true && part.clients !== undefined;
+  for (const file of wanted) if (certain(file)) same.push({ file, base: file.base as BasePart });
   for (const run of consecutive(files, (file) => wanted.has(file) && byVersion(file))) known.push(...await knownFiles(client, versions as BaseVersions, run));
   for (const each of known) if (isSame(each)) same.push(each);
-  for (const run of consecutive(files, (file) => wanted.has(file) && !byVersion(file) && file.base?.source !== undefined)) {
+  for (const run of consecutive(files, (file) => wanted.has(file) && !certain(file) && !byVersion(file) && file.base?.source !== undefined)) {
     await confirmMessages(client, queries, run, (file) => file.base?.source, (file) => same.push({ file, base: file.base as BasePart }), events.onProgress);
   }
   const done: MessageFile[] = [];
