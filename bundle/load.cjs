@@ -18,12 +18,12 @@ const modules = new Map();
 function load(name) {
   const known = modules.get(name);
   if (known !== undefined) return known.exports;
-  const module = { exports: {} };
+  const module = { exports: undefined };
   modules.set(name, module);
   const filename = join(__dirname, `${name}.js`);
   // All are ASCII, so that each byte is a character.
   const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData: compiled(name) });
-  script.runInThisContext()(module, module.exports, required, imported, load, moduleUrl);
+  script.runInThisContext()(module, {}, required, imported, load, moduleUrl);
   return module.exports;
 }
 

@@ -44,11 +44,32 @@ const places = {
   },
 };
 
-/** Chunks as modules of the new kind are all that esbuild cuts; `load` takes those of the old, as V8 keeps a compiled form of these alone. */
-async function chunkOf({ path, text }) {
-  const { code } = await transform(text, { format: 'cjs', platform: 'node', target: 'node20', charset: 'ascii', legalComments: 'inline' });
-  const called = code.replaceAll(/\bimport\("\.\/([\w-]+)\.js"\)/g, (_, name) => `Promise.resolve().then(() => load("${name}"))`).replaceAll(/\bimport\(/g, 'imported(');
-  return { name: basename(path, '.js'), text: `(function (module, exports, require, imported, load, moduleUrl) { ${called}\n})` };
+/** How a chunk names what it takes from another one, and what others may take of it. */
+const IMPORTED = /^import (?:\{([^}]*)\} from )?"\.\/([\w-]+)\.js";$/gm;
+const EXPORTED = /^export \{([^}]*)\};$/m;
+
+/** Is all that others may take of it there when it has run, and never another? Libraries that are required begin when they are asked for. */
+function isFinal({ text }) {
+  return [...(EXPORTED.exec(text)?.[1] ?? '').matchAll(/(\w+)(?: as \w+)?/g)].every(([, local]) => {
+    const given = text.match(new RegExp(`(?<![\\w$.])${local} ?(?:=(?![=>])|\\+\\+|--|[-+*/%|&^?]{1,2}=)`, 'g'))?.length ?? 0;
+    const declared = new RegExp(`^(?:async )?(?:function\\*?|class) ${local}\\b`, 'm').test(text) ? 1 : 0;
+    const empty = new RegExp(`^(?:var|let) (?:\\w+, )*${local}[,;]`, 'm').test(text);
+    return given + declared <= 1 && !empty;
+  });
+}
+
+/**
+ * Chunks as modules of the new kind are all that esbuild cuts; `load` takes those of the old, as V8 keeps a compiled form of these alone.
+ * What is final becomes a variable of the chunk that takes it: esbuild would ask two getters each time it is used, a third of a load's
+ * processor time.
+ */
+async function chunkOf({ path, text }, final) {
+  const name = basename(path, '.js');
+  const taken = text.replaceAll(IMPORTED, (all, names, from) => final.has(from) ? `${names === undefined ? '' : `const {${names.replaceAll(' as ', ': ')}} = `}require("./${from}.js");` : all);
+  const linked = final.has(name) ? taken.replace(EXPORTED, (_, names) => `module.exports = {${names.replaceAll(/(\w+) as (\w+)/g, '$2: $1')}};`) : taken;
+  const { code } = await transform(linked, { format: 'cjs', platform: 'node', target: 'node20', charset: 'ascii', legalComments: 'inline' });
+  const called = code.replaceAll(/\bimport\("\.\/([\w-]+)\.js"\)/g, (_, chunk) => `Promise.resolve().then(() => load("${chunk}"))`).replaceAll(/\bimport\(/g, 'imported(');
+  return { name, text: `(function (module, exports, require, imported, load, moduleUrl) { ${called}\n})` };
 }
 
 /** All functions of it, also those that have not been called. The flag goes back before the form is made, which remembers the flags. */
@@ -69,7 +90,8 @@ const { outputFiles } = await build({
 });
 rmSync(MADE, { recursive: true, force: true });
 mkdirSync(COMPILED, { recursive: true });
-for (const chunk of await Promise.all(outputFiles.map(chunkOf))) {
+const final = new Set(outputFiles.filter(isFinal).map(({ path }) => basename(path, '.js')));
+for (const chunk of await Promise.all(outputFiles.map((file) => chunkOf(file, final)))) {
   writeFileSync(join(MADE, `${chunk.name}.js`), chunk.text, 'latin1');
   writeFileSync(join(COMPILED, chunk.name), compile(chunk));
 }
