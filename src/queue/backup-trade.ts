@@ -31,6 +31,8 @@ export interface BackupTradeOptions {
 
 export class BackupTrade implements Trade {
   readonly batches: number;
+  /** Each that is begun wants a session. */
+  readonly ahead = 1;
   readonly files: string | undefined;
   readonly #collection: BackupStore;
   readonly #staging: Staging;
@@ -76,7 +78,7 @@ export class BackupTrade implements Trade {
   }
 
   do(kind: JobKind, data: object, signal: AbortSignal): Promise<Made> {
-    return kind === 'rows' ? this.#rows(data as RowsPartJob, signal) : this.#archive(data as ArchiveJob, signal);
+    return kind === 'files' ? this.#archive(data as ArchiveJob, signal) : this.#rows(data as RowsPartJob, signal);
   }
 
   letGo(): void {

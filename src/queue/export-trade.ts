@@ -36,6 +36,8 @@ export interface ExportTradeOptions {
 export class ExportTrade implements Trade {
   /** While one waits for its last file, another's come. */
   readonly batches = 2;
+  /** While a few are told, the next are done: each takes a few milliseconds. */
+  readonly ahead = 6;
   readonly files: string;
   readonly #store: FileStore;
   readonly #workplace: Workplace;
@@ -78,7 +80,7 @@ export class ExportTrade implements Trade {
     const workplace = this.#workplace;
     const attempt = workplace.attempt((data as RowsJob | FilesJob).places);
     try {
-      const done = kind === 'rows' ? await this.#rows(data as RowsJob, attempt, signal) : await this.#fetch(data as FilesJob, attempt, signal);
+      const done = kind === 'files' ? await this.#fetch(data as FilesJob, attempt, signal) : await this.#rows(data as RowsJob, attempt, signal);
       return { done, leave: () => workplace.leave(attempt), giveUp: () => workplace.giveUp(attempt, 'parts' in done ? done.parts : done.files) };
     } catch (error) {
       await workplace.giveUp(attempt, []);

@@ -9,9 +9,19 @@ import { JOBS, WORK_CHANNEL } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
 import { JOB_KINDS, queueName, type JobKind } from './runs.js';
 
+/** Expected bytes below which a piece of rows is small. */
+const LIGHT = 256 << 10;
+
 interface Pending {
   readonly resolve: (output: unknown) => void;
   readonly reject: (error: unknown) => void;
+}
+
+interface Job {
+  readonly id: string;
+  readonly name: string;
+  readonly data: object;
+  readonly priority: number;
 }
 
 type Ended = { readonly id: string; readonly state: 'completed' | 'failed'; readonly output: unknown };
@@ -22,7 +32,8 @@ export class JobBoard {
   readonly #run: string;
   readonly #silence: number;
   readonly #pending = new Map<string, Pending>();
-  #calling = false;
+  #unsent: Job[] = [];
+  #sending = false;
   #gathering = false;
   #again = false;
 
@@ -40,25 +51,24 @@ export class JobBoard {
    * @returns what the worker says that did it
    * @throws RealmliftError what the last try failed with; WORKERS_VANISHED
    */
-  async send<T>(kind: JobKind, job: object, weight: number, signal: AbortSignal): Promise<T> {
+  async send<T>(kind: Exclude<JobKind, 'light'>, job: object, weight: number, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     // Each job that waits or is under way listens.
     setMaxListeners(0, signal);
-    const [id, queue] = [randomUUID(), queueName(kind, this.#run)];
+    const [id, queue] = [randomUUID(), queueName(kind === 'rows' && weight < LIGHT ? 'light' : kind, this.#run)];
     const done = new Promise<unknown>((resolve, reject) => this.#pending.set(id, { resolve, reject }));
     const drop = (): void => {
       this.#take(id)?.reject(signal.reason);
+      this.#unsent = this.#unsent.filter((each) => each.id !== id);
       this.#boss.deleteJob(queue, id).catch(() => undefined);
     };
     signal.addEventListener('abort', drop, { once: true });
     try {
-      // Not before the job: the abortion of one that is still on its way is told by the same promise.
-      await Promise.race([this.#boss.send(queue, job, { id, priority: Math.min(2 ** 31 - 1, Math.round(weight / 1024)) }), done]);
-      this.#call();
+      this.#unsent.push({ id, name: queue, data: job, priority: Math.min(2 ** 31 - 1, Math.round(weight / 1024)) });
+      void this.#sendAll();
       return await done as T;
     } finally {
       signal.removeEventListener('abort', drop);
-      this.#pending.delete(id);
     }
   }
 
@@ -105,13 +115,23 @@ export class JobBoard {
     return job;
   }
 
-  /** Tells the workers that there is work, once for all that is sent at a time. */
-  #call(): void {
-    if (this.#calling) return;
-    this.#calling = true;
-    setImmediate(() => {
-      this.#calling = false;
-      this.#session.executeSql(`NOTIFY ${WORK_CHANNEL}`).catch(() => undefined);
-    });
+  /**
+   * What comes while others are on their way goes together, by one statement, and is called out once: a run begins with a hundred small jobs, and one
+   * after the other they would keep the session busy while the first are done.
+   */
+  async #sendAll(): Promise<void> {
+    if (this.#sending) return;
+    this.#sending = true;
+    // Those of this moment as well.
+    await Promise.resolve();
+    for (let jobs = this.#unsent.splice(0); jobs.length > 0; jobs = this.#unsent.splice(0)) {
+      try {
+        await this.#boss.insert(jobs);
+        await this.#session.executeSql(`NOTIFY ${WORK_CHANNEL}`);
+      } catch (error) {
+        for (const { id } of jobs) this.#take(id)?.reject(error);
+      }
+    }
+    this.#sending = false;
   }
 }

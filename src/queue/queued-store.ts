@@ -15,8 +15,8 @@ export const FILES_AT_ONCE = 2048;
 const MOST_FILES = 32;
 const MOST_BYTES = 4 << 20;
 
-/** Bytes of a file of which no row says how large it is. */
-const USUAL_SIZE = 1 << 20;
+/** Bytes of a file of which no row says how large it is: an avatar, a custom emoji, an icon. */
+const USUAL_SIZE = 1 << 17;
 
 /** Milliseconds for which a batch that is not full waits for more. */
 const WAIT = 10;

@@ -7,11 +7,14 @@ import type { QueueSession } from './queue-session.js';
 import { JOB_KINDS, queueName, tellWorker, type AnnouncedRun, type JobKind } from './runs.js';
 import type { Trade } from './trade.js';
 
-/** Jobs with rows that wait here for a session: while what one did is told, it does the next. */
+/** Large pieces of rows that wait here for a session: while what one did is told, it does the next. */
 const AHEAD = 1;
 
 /** Milliseconds for which a worker takes no job after one failed: others, with which nothing may be wrong, come first. Longer than it takes until one is tried again and all have looked for it. */
 const PAUSE = 5000;
+
+/** Of a job by its queue, its id and how often it was tried before: nobody else has it. */
+const MINE = "name = $1 AND id = $2 AND state = 'active' AND retry_count = $3";
 
 export interface PartOptions {
   readonly name: string;
@@ -29,8 +32,12 @@ export class RunPart {
   readonly #boss: PgBoss;
   readonly #options: PartOptions;
   readonly #trade: Trade;
-  readonly #work: Record<JobKind, Map<string, Work>> = { rows: new Map(), files: new Map() };
-  readonly #fetching = new Set<JobKind>();
+  readonly #work: Record<JobKind, Map<string, Work>> = { rows: new Map(), light: new Map(), files: new Map() };
+  /** Kinds of which there may be room and work. */
+  readonly #wanted = new Set<JobKind>();
+  /** Kinds for which there was no room. */
+  readonly #full = new Set<JobKind>();
+  #fetching = false;
   readonly #beat: NodeJS.Timeout;
   #pausedUntil = 0;
   #left = false;
@@ -52,8 +59,9 @@ export class RunPart {
   }
 
   /** Takes as many jobs as can be done at once. */
-  take(): void {
-    for (const kind of JOB_KINDS) this.#take(kind).catch(() => undefined);
+  take(...kinds: readonly JobKind[]): void {
+    for (const kind of kinds.length === 0 ? JOB_KINDS : kinds) this.#wanted.add(kind);
+    this.#fetch().catch(() => undefined);
   }
 
   /** The snapshot is needed no more. */
@@ -72,22 +80,36 @@ export class RunPart {
 
   #room(kind: JobKind): number {
     if (this.#left || performance.now() < this.#pausedUntil) return 0;
-    const { threads, batches } = this.#trade;
-    return (kind === 'files' ? batches : threads === 0 ? 0 : threads + AHEAD) - this.#work[kind].size;
+    const { threads, batches, ahead } = this.#trade;
+    const { rows, light, files } = this.#work;
+    if (kind === 'files') return batches - files.size;
+    if (threads === 0) return 0;
+    const room = threads + ahead - rows.size - light.size;
+    return kind === 'light' ? room : Math.min(room, threads + AHEAD - rows.size);
   }
 
-  async #take(kind: JobKind): Promise<void> {
-    if (this.#fetching.has(kind)) return;
-    this.#fetching.add(kind);
+  async #fetch(): Promise<void> {
+    if (this.#fetching) return;
+    this.#fetching = true;
     try {
-      for (let room = this.#room(kind); room > 0; room = this.#room(kind)) {
-        const jobs = await this.#boss.fetch<object>(queueName(kind, this.run.id), { batchSize: room, includeMetadata: true });
-        for (const job of jobs) void this.#do(kind, job);
-        if (jobs.length === 0) break;
+      for (let kind = this.#nextWanted(); kind !== undefined; kind = this.#nextWanted()) {
+        const batchSize = this.#room(kind);
+        if (batchSize <= 0) {
+          this.#full.add(kind);
+          continue;
+        }
+        this.#full.delete(kind);
+        for (const job of await this.#boss.fetch<object>(queueName(kind, this.run.id), { batchSize, includeMetadata: true })) void this.#do(kind, job);
       }
     } finally {
-      this.#fetching.delete(kind);
+      this.#fetching = false;
     }
+  }
+
+  #nextWanted(): JobKind | undefined {
+    const kind = JOB_KINDS.find((each) => this.#wanted.has(each));
+    if (kind !== undefined) this.#wanted.delete(kind);
+    return kind;
   }
 
   async #do(kind: JobKind, job: PgBoss.JobWithMetadata<object>): Promise<void> {
@@ -95,13 +117,13 @@ export class RunPart {
     this.#work[kind].set(job.id, work);
     try {
       const made = await this.#trade.do(kind, job.data, work.stop.signal);
-      if (await this.#tell(job, (db) => this.#boss.complete(job.name, job.id, made.done, { db }))) made.leave();
+      if (await this.#complete(job, made.done)) made.leave();
       else await made.giveUp();
     } catch (error) {
       await this.#failed(work, error).catch(() => undefined);
     } finally {
       this.#work[kind].delete(job.id);
-      this.take();
+      this.take(kind, ...this.#full);
     }
   }
 
@@ -112,18 +134,20 @@ export class RunPart {
       this.#pausedUntil = performance.now() + PAUSE;
       this.#options.onFailed(new RealmliftError(failed.error.code, failed.error.stage, failed.error.message, { table: failed.error.table, hint: failed.error.hint }));
     }
-    await this.#tell(job, (db) => this.#boss.fail(job.name, job.id, failed, { db }));
+    await this.#session.transaction(async (statements) => {
+      const { rows } = await statements.executeSql(`SELECT FROM ${JOBS}.job WHERE ${MINE} FOR UPDATE`, [job.name, job.id, job.retryCount]);
+      if (rows.length === 0) return;
+      await this.#boss.fail(job.name, job.id, failed, { db: statements });
+      await statements.executeSql(`NOTIFY ${DONE_CHANNEL}`);
+    });
   }
 
-  /** Says what became of a job, if it is still this worker's. */
-  async #tell({ name, id, retryCount }: PgBoss.JobWithMetadata, say: (db: PgBoss.Db) => Promise<unknown>): Promise<boolean> {
-    return this.#session.transaction(async (statements) => {
-      const { rows } = await statements.executeSql(`SELECT FROM ${JOBS}.job WHERE name = $1 AND id = $2 AND state = 'active' AND retry_count = $3 FOR UPDATE`, [name, id, retryCount]);
-      if (rows.length === 0) return false;
-      await say(statements);
-      await statements.executeSql(`NOTIFY ${DONE_CHANNEL}`);
-      return true;
-    });
+  /** Says that a job is done, if it is still this worker's: what pg-boss does, which would not look whose it is, and the call in one statement. */
+  async #complete({ name, id, retryCount }: PgBoss.JobWithMetadata, done: object): Promise<boolean> {
+    const { rows } = await this.#session.executeSql(`
+      WITH done AS (UPDATE ${JOBS}.job SET state = 'completed', completed_on = now(), output = $4::jsonb WHERE ${MINE} RETURNING id)
+      SELECT pg_notify('${DONE_CHANNEL}', '') FROM done`, [name, id, retryCount, JSON.stringify(done)]);
+    return rows.length > 0;
   }
 
   /** Keeps the jobs under way, of which pg-boss 10 knows only when they began; those that another has by now are given up. */

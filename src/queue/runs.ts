@@ -16,8 +16,8 @@ export interface AnnouncedRun {
   readonly alive: boolean;
 }
 
-/** Kinds of jobs of a run, each in a queue of its own. */
-export const JOB_KINDS = ['rows', 'files'] as const;
+/** Kinds of jobs of a run, each in a queue of its own: large pieces of rows, of which nobody is to hold many, small ones, of which a worker takes several at once, and files. */
+export const JOB_KINDS = ['rows', 'light', 'files'] as const;
 
 export type JobKind = (typeof JOB_KINDS)[number];
 

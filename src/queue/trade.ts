@@ -8,6 +8,8 @@ export interface Trade {
   readonly files: string | undefined;
   /** Sessions in the snapshot; 0 where it was let go before. */
   readonly threads: number;
+  /** Small pieces of rows that may wait here for a session. */
+  readonly ahead: number;
   /** Batches of files under way at once. */
   readonly batches: number;
   /** Why what is written here is not where the run writes. @param run its id */

@@ -91,7 +91,7 @@ t.test('of which machines are lost', async (t) => {
     const output = (prefix: string): string => `s3://${EXPORTS}/${prefix}`;
     t.equal((await runExport(url, output('alone'))).code, 0);
     const alone = await fetched(s3, 'alone/acme', join(root, 'alone'));
-    const jobs = async (condition: string): Promise<boolean> => ((await query(queue, `SELECT FROM realmlift_jobs.job WHERE name LIKE 'rows-%' AND ${condition}`)).rowCount ?? 0) > 0;
+    const jobs = async (condition: string): Promise<boolean> => ((await query(queue, `SELECT FROM realmlift_jobs.job WHERE name NOT LIKE 'files-%' AND ${condition}`)).rowCount ?? 0) > 0;
     const again = (): Promise<void> => until('another has the work', () => jobs("(state = 'retry' OR retry_count > 0)"));
     /** An export whose first worker, and then two others, cannot store anything. */
     const withThree = async (prefix: string, work: (given: { first: WorkerProcess; others: () => Promise<void>; run: ExportProcess; open: () => void }) => Promise<void>): Promise<void> =>
