@@ -15,7 +15,7 @@ import { cutConnection } from '../snapshot/snapshot.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
 import { withoutLostAttachments } from './lost-attachments.js';
 import { queryOfMessages } from './message-segments.js';
-import { readFollowers, type Followers, type FoundFollowers } from './base/follower-rows.js';
+import { readFollowers, type FoundFollowers } from './base/follower-rows.js';
 import { readOrigin, type Origin } from './base/origin.js';
 import { firstNew } from './base/trust-base.js';
 import type { ArchiveOutlet } from './outlet.js';
@@ -58,17 +58,12 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   const identity = beginRun(context, run, plan.tables);
   mkdirSync(join(partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
   const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, plan, context.source, identity, queryOfMessages(plan));
-  const find = (): Promise<FoundFollowers | undefined> => (origin === undefined ? Promise.resolve(undefined) : readFollowers(session, plan, context.source, run.base && firstNew(run.base.origin.server)));
-  let followers: Followers | undefined;
-  const base = await runBase(session, context.snapshot, plan, run.base, origin, async () => {
-    const found = await find();
-    followers = found?.now;
-    return found;
-  });
-  if (base?.unchanged === true) followers = base.base.origin.followers;
+  let found: Promise<FoundFollowers | undefined> | undefined;
+  const find = (): Promise<FoundFollowers | undefined> => (found ??= origin === undefined ? Promise.resolve(undefined) : readFollowers(session, plan, context.source, run.base && firstNew(run.base.origin.server)));
+  const base = await runBase(session, context.snapshot, plan, run.base, origin, find);
+  let followers = base?.unchanged === true ? base.base.origin.followers : undefined;
   if (base?.compared !== undefined) progress.tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${base.compared}` });
 
-  // Without a base nothing waits for them.
   const beside = async (): Promise<void> => { followers ??= (await find())?.now; };
   const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, signal), { stop, signal, onCopied, beside });
 

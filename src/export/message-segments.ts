@@ -46,8 +46,8 @@ export interface RunBase {
   /** Undefined where that cannot be believed, which `compared` says why. */
   readonly versions: BaseVersions | undefined;
   readonly compared: string | undefined;
-  /** Tables of which the base has the rows of now, if it has the messages of now; see follower-rows.ts. */
-  readonly followers: ReadonlySet<string>;
+  /** Asks for the tables of which the base has the rows of now, if it has the messages of now; see follower-rows.ts. */
+  readonly followers: () => Promise<ReadonlySet<string>>;
 }
 
 /** @param jobs workers */

@@ -56,7 +56,7 @@ export class RealmRows {
       messages,
       // The messages tell which clients they were sent with, which would take another look at each of them.
       ...(clients === undefined ? [] : [messages.then(() => this.#clients(clients))]),
-      ...tables.filter((table) => table.file !== 'messages' && table !== clients).map((table) => (this.#base?.followers.has(table.name) === true ? this.#follower(table, this.#base.base, planned, messages) : this.#table(table))),
+      ...tables.filter((table) => table.file !== 'messages' && table !== clients).map((table) => (this.#base?.base.origin.followers?.rows[table.name] === undefined ? this.#table(table) : this.#follower(table, this.#base, planned, messages))),
       ...compiled.ledger.filter(({ name }) => name !== LOST_ATTACHMENTS && name !== GONE_CLIENTS).map((view) => this.#ledger(view)),
     ];
   }
@@ -68,12 +68,15 @@ export class RealmRows {
   }
 
   /** Rows that the base has, if it has the messages: which is known when all of these have been asked for. */
-  async #follower(table: PlannedTable, base: Base, planned: Promise<PlannedFiles>, messages: Promise<void>): Promise<void> {
+  async #follower(table: PlannedTable, { base, followers }: RunBase, planned: Promise<PlannedFiles>, messages: Promise<void>): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
+    // The messages are asked for first: all else waits for them.
+    const files = await planned;
+    if (!(await followers()).has(table.name)) return this.#table(table);
     const part = base.rows(partPath(table.name));
     const from = join(base.directory, table.file);
     // A base that was fetched from a bucket has its messages files alone.
-    if (part?.query === digestOfQueries(rowQuery(table, queryOf(table, compiled, parameters))) && existsSync(from) && await base.hasMessages(countedMessages(await planned))) {
+    if (part?.query === digestOfQueries(rowQuery(table, queryOf(table, compiled, parameters))) && existsSync(from) && await base.hasMessages(countedMessages(files))) {
       await messages;
       if (await base.hasMessages(this.#progress.parts().messages())) {
         if (await takeRows(from, table.name, join(this.#run.output.partial, part.path), part)) return this.#progress.finished({ ...part, base: true }, true);

@@ -11,16 +11,17 @@ import { distrust, firstNew, wroteNothing } from './base/trust-base.js';
 /** From this server_version_num on lists of constants are hashed. */
 const HASHES_LISTS = 140_000;
 
+const none = (): Promise<ReadonlySet<string>> => Promise.resolve(new Set());
+
 /** @param client a session in the snapshot @param now where the run comes from @param find the rows that follow messages */
 export async function runBase(client: pg.Client, { serverVersion }: Pick<Snapshot, 'serverVersion'>, plan: ExportPlan, base: Base | undefined, now: Origin | undefined, find: () => Promise<FoundFollowers | undefined>): Promise<RunBase | undefined> {
   if (base === undefined || now === undefined) return undefined;
-  if (base.origin.query === now.query && wroteNothing(base.origin.server, now.server)) return { base, unchanged: true, compared: undefined, versions: undefined, followers: new Set() };
-  const found = await find();
+  if (base.origin.query === now.query && wroteNothing(base.origin.server, now.server)) return { base, unchanged: true, compared: undefined, versions: undefined, followers: none };
   const queries = versionQueries(plan, serverVersion < HASHES_LISTS ? undefined : now.receivers);
   const compared = distrust(base.origin, now) ?? (queries === undefined ? 'a row of a messages file is made of several rows here' : await unreadable(client, now));
-  if (queries === undefined || compared !== undefined) return { base, unchanged: false, compared, versions: undefined, followers: new Set() };
+  if (queries === undefined || compared !== undefined) return { base, unchanged: false, compared, versions: undefined, followers: none };
   const known = new Set(base.origin.receivers);
-  return { base, unchanged: false, compared, versions: { ...queries, firstNew: firstNew(base.origin.server), joined: now.receivers.filter((id) => !known.has(id)) }, followers: found === undefined ? new Set() : sameFollowers(base.origin.followers, found) };
+  return { base, unchanged: false, compared, versions: { ...queries, firstNew: firstNew(base.origin.server), joined: now.receivers.filter((id) => !known.has(id)) }, followers: async () => sameFollowers(base.origin.followers, await find()) };
 }
 
 /** A role that may read single columns alone has none on the versions of rows. */

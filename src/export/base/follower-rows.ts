@@ -59,9 +59,11 @@ export async function readFollowers(client: pg.Client, { compiled, parameters }:
 }
 
 /** Tables of which the base has the rows of now, if the messages are the same. */
-export function sameFollowers(then: Followers | undefined, { now, changed }: FoundFollowers): ReadonlySet<string> {
-  const known = new Map(then?.tables.map((fact) => [fact.oid, fact]));
-  if (then === undefined || then.people !== now.people || known.size !== now.tables.length) return new Set();
+export function sameFollowers(then: Followers | undefined, found: FoundFollowers | undefined): ReadonlySet<string> {
+  if (then === undefined || found === undefined) return new Set();
+  const { now, changed } = found;
+  const known = new Map(then.tables.map((fact) => [fact.oid, fact]));
+  if (then.people !== now.people || known.size !== now.tables.length) return new Set();
   for (const fact of now.tables) {
     const before = known.get(fact.oid);
     if (before === undefined || difference(before, fact) !== undefined) return new Set();

@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { PartFile } from '../../package/part-file.js';
+import { inodeOf } from '../../package/take-over.js';
 import { bindMessageIds } from '../../plan/parameters.js';
 import type { DealtSink } from '../../transform/row-sinks.js';
 import { messageRange, type MessageQueries } from './message-segment.js';
@@ -50,9 +51,9 @@ export async function mendFiles(client: pg.Client, queries: MessageQueries, file
   if (newMessages === undefined || newUsermessages === undefined) return mended;
   const flushing: Promise<unknown>[] = [];
   for (const known of files) {
-    const bytes = await readFile(join(base, known.base.path)).catch(() => undefined);
-    // Whatever says that it is the file that was finished: the new one will have a digest of its own.
-    if (bytes === undefined || createHash('sha256').update(bytes).digest('hex') !== known.base.sha256) mended.set(known, 'damaged');
+    const path = join(base, known.base.path);
+    const bytes = await readFile(path).catch(() => undefined);
+    if (bytes === undefined || !isFinished(path, bytes, known.base)) mended.set(known, 'damaged');
     else {
       const pieces = piecesOf(bytes, known, newMessages, newUsermessages, usermessages.table);
       // The flush runs beside the next file.
@@ -64,6 +65,11 @@ export async function mendFiles(client: pg.Client, queries: MessageQueries, file
   }
   await Promise.all(flushing);
   return mended;
+}
+
+/** By its inode, as where files are taken over, or else by its digest. */
+function isFinished(path: string, bytes: Buffer, { size, sha256, inode }: KnownFile['base']): boolean {
+  return bytes.length === size && ((inode !== undefined && inodeOf(path) === inode) || createHash('sha256').update(bytes).digest('hex') === sha256);
 }
 
 /** @returns undefined where a column is of a type that `may` does not take */
