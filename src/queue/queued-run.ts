@@ -48,6 +48,8 @@ export class QueuedRun {
   #isJoined = false;
   #beat: NodeJS.Timeout | undefined;
   #announced = false;
+  /** Why some take no part. */
+  readonly #told = new Set<string>();
   /** When somebody was last seen at work. */
   #worked = performance.now();
 
@@ -166,10 +168,16 @@ export class QueuedRun {
       this.#joined();
       return;
     }
-    const idle = (performance.now() - this.#worked) / 1000;
-    if (idle < silence * PATIENCE) return;
-    this.#worked = performance.now();
     const refused = seen.map(({ name, refused: why }) => `${name} takes no part: ${why ?? ''}`);
+    const idle = (performance.now() - this.#worked) / 1000;
+    if (idle < silence * PATIENCE) {
+      // Who has just started a worker with other settings need not wait for that.
+      const news = refused.filter((each) => !this.#told.has(each));
+      for (const each of news) this.#told.add(each);
+      if (news.length > 0) onWarning(`no worker takes part yet; ${news.join('; ')}`);
+      return;
+    }
+    this.#worked = performance.now();
     onWarning(`no worker has been there for ${Math.round(idle)} s: waiting for \`realmlift worker --queue\`${refused.length === 0 ? '' : `; ${refused.join('; ')}`}`);
   }
 

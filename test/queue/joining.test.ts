@@ -43,6 +43,13 @@ t.test('who takes part', async (t) => {
           startWorker(url, queue, [], { ZULIP_AVATAR_SALT: 'another' }), startWorker(otherRole.href, queue), startWorker(other, queue), startWorker(url, queue, ['--output', join(root, 'elsewhere')]),
         ]);
         try {
+          const patient = await startExport(url, join(root, 'patient'), '--queue', queue, '--worker-timeout', '15s');
+          let early = '';
+          patient.process.stderr?.on('data', (chunk: Buffer) => { early += chunk.toString(); });
+          await untilSaid({ ...workers[0], said: () => early }, /no worker takes part yet; .*takes no part: its /);
+          t.notMatch(early, /no worker has been there/, 'who has other settings is named long before nobody has come for two timeouts');
+          patient.process.kill('SIGKILL');
+          await patient.ended;
           const run = await startExport(url, output, '--queue', queue, '--worker-timeout', '2s');
           const reasons = [/its avatar_salt is another/, /names another role/, /leads to another database/, /is not the directory that the run writes to/];
           await Promise.all(workers.map((worker, index) => untilSaid(worker, reasons[index] as RegExp)));
