@@ -17,15 +17,15 @@ export function digestOfQueries(...queries: readonly (RowQuery | undefined)[]): 
  */
 export function earlierPart(journal: Journal, path: string, query: string, range?: { readonly after: number; readonly until: number }): EarlierPart | undefined {
   const known = journal.earlier(path);
-  if (known?.part.source === undefined || known.part.after !== range?.after || known.part.until !== range?.until) return undefined;
-  const { size, sha256, rows = {}, source, clients, ids, base } = known.part;
-  return { path, size, sha256, rows, source, clients, ids, base, certain: known.present && known.part.query === query };
+  if (known === undefined || known.part.after !== range?.after || known.part.until !== range?.until) return undefined;
+  const { size, sha256, rows = {}, clients, ids, base } = known.part;
+  return { path, size, sha256, rows, clients, ids, base, certain: known.present && known.part.query === query };
 }
 
 /** What a base has for the messages file that ends with `until`: whether it is the same, the server must be asked. */
 export function basePart(base: Base | undefined, query: string, until: number): BasePart | undefined {
   const part = base?.messages(until);
   if (part === undefined) return undefined;
-  const { path, size, sha256, inode, rows = {}, source, clients, ids } = part;
-  return { path, size, sha256, inode, rows, source, clients, ids, sameQuery: part.query === query };
+  const { path, size, sha256, inode, rows = {}, clients, ids } = part;
+  return { path, size, sha256, inode, rows, clients, ids, sameQuery: part.query === query };
 }

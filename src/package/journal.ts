@@ -27,8 +27,6 @@ export interface JournalPart {
   readonly size: number;
   readonly sha256: string;
   readonly rows?: Readonly<Record<string, number>> | undefined;
-  /** Of the rows' source: digest of what COPY sent of them. */
-  readonly source?: string | undefined;
   /** Digest of the query. */
   readonly query?: string | undefined;
   /** Of a messages file: it holds the messages with `after` < id <= `until`. */

@@ -10,6 +10,7 @@
  */
 import { RealmliftError } from '../errors.js';
 import { integerAt, writeBoolean, writeInteger, writeTimestamp } from './fixed-fields.js';
+import { writeIntegerRows } from './integer-rows.js';
 import type { ColumnKind, OutputColumn } from './output-column.js';
 import type { DealtSink, RowSink, SegmentedSink } from './row-sinks.js';
 import { columnsThatTravel } from './strip-secrets.js';
@@ -51,6 +52,8 @@ export class CopyToJson {
   readonly #kinds: readonly number[];
   /** Per column: what goes before its value, e.g. `,"sender":`; nothing for one that is not written. */
   readonly #prefixes: readonly Stamp[];
+  /** All columns are integers that travel, and the sink wants to know nothing of the rows. */
+  readonly #plain: boolean;
   #boundary = Infinity;
   readonly #watched: number = -1;
   #id = NaN;
@@ -95,6 +98,7 @@ export class CopyToJson {
     if (this.#dealt !== undefined && travels[0] === true) throw new RealmliftError('SEGMENT_COLUMN', 'transform', 'whose rows they are would be written', { table });
     if (wanted.length > 0) kinds[0] = KIND.integer;
     this.#kinds = kinds;
+    this.#plain = wanted.length === 0 && kinds.every((kind) => kind === KIND.integer);
     this.#shownAt = columns.map((_, index) => this.#dealt?.shown.indexOf(index) ?? -1);
     if (this.#segmented !== undefined) {
       this.#boundary = this.#segmented.boundary;
@@ -112,11 +116,6 @@ export class CopyToJson {
     return this.#bytesIn;
   }
 
-  /** Bytes at the end of what was taken that belong to no row of which a sink knows: the beginning of one that is cut, or what stands behind the last. */
-  get unannounced(): number {
-    return this.#column === 0 && this.#left < 0 ? this.#rest.length + (this.#ended ? TRAILER_LENGTH : 0) : 0;
-  }
-
   /** Bytes of JSON given to the sink. */
   get bytesOut(): number {
     return this.#bytesOut;
@@ -131,7 +130,7 @@ export class CopyToJson {
     const tape = this.#tape;
     tape.load(this.#withRest(chunk));
     this.#bytesIn += chunk.length;
-    if (this.#begun || this.#readSignature()) while (this.#readField());
+    if (this.#begun || this.#readSignature()) while (this.#readRows() && this.#readField());
     // A copy: of a Buffer, slice() would be a view of what the connection fills anew.
     this.#rest = Uint8Array.from(tape.source.subarray(tape.at, tape.end));
   }
@@ -162,6 +161,15 @@ export class CopyToJson {
     if (!SIGNATURE.equals(source.subarray(0, SIGNATURE.length))) throw this.#malformed('the stream does not begin as COPY does');
     this.#tape.at = SIGNATURE.length;
     this.#begun = true;
+    return true;
+  }
+
+  /** Reads what can be read row by row; true, since more may be there. */
+  #readRows(): true {
+    if (!this.#plain || this.#column > 0) return true;
+    const rows = writeIntegerRows(this.#tape, this.#prefixes, this.#comma);
+    this.#rows += rows;
+    this.#comma ||= rows > 0;
     return true;
   }
 
@@ -231,7 +239,7 @@ export class CopyToJson {
   #startFile(sink: SegmentedSink): void {
     const tape = this.#tape;
     tape.flush();
-    sink.startFile(this.#id, this.#bytesIn - (tape.end - tape.at));
+    sink.startFile(this.#id);
     this.#boundary = sink.boundary;
     this.#comma = false;
   }

@@ -19,7 +19,7 @@ const TRUE = stampOf('true');
 const FALSE = stampOf('false');
 
 /** The two digits of 0 to 99, as one little-endian number each. */
-const PAIRS = Uint16Array.from({ length: 100 }, (_, pair) => ZERO + Math.floor(pair / 10) + ((ZERO + (pair % 10)) << 8));
+export const PAIRS = Uint16Array.from({ length: 100 }, (_, pair) => ZERO + Math.floor(pair / 10) + ((ZERO + (pair % 10)) << 8));
 
 /** The integer of `length` bytes at `at` of the source; beyond 2^53 it is rounded. NaN where there is no such integer. */
 export function integerAt({ words }: Tape, at: number, length: number): number {
@@ -77,12 +77,17 @@ export function writeTimestamp(tape: Tape, at: number): boolean {
 /** @param value from 0 to 2^53 */
 function writeWhole(tape: Tape, value: number): void {
   if (value < 1_000_000_000) {
-    writeDigits(tape, value, value < 10 ? 1 : value < 100 ? 2 : value < 1000 ? 3 : value < 10_000 ? 4 : value < 100_000 ? 5 : value < 1_000_000 ? 6 : value < 10_000_000 ? 7 : value < 100_000_000 ? 8 : 9);
+    writeDigits(tape, value, digitsOf(value));
     return;
   }
   const high = Math.floor(value / 1_000_000_000);
   writeWhole(tape, high);
   writeDigits(tape, value - high * 1_000_000_000, 9);
+}
+
+/** How many digits the number has. @param value from 0 to 999,999,999, or of ten digits */
+export function digitsOf(value: number): number {
+  return value < 10 ? 1 : value < 100 ? 2 : value < 1000 ? 3 : value < 10_000 ? 4 : value < 100_000 ? 5 : value < 1_000_000 ? 6 : value < 10_000_000 ? 7 : value < 100_000_000 ? 8 : value < 1_000_000_000 ? 9 : 10;
 }
 
 /** @param value a small integer, so that its divisions are the processor's */

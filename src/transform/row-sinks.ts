@@ -16,10 +16,8 @@ export interface SegmentedSink extends RowSink {
   /**
    * Announces a row whose first column is `id`, beyond the boundary. All rows before it have been given to write(), none
    * of its own bytes has, and no comma will come before it: close the file and open that of this row.
-   *
-   * @param at offset of the row's first byte in the COPY
    */
-  startFile(id: number, at: number): void;
+  startFile(id: number): void;
   /** Index of a further integer column whose values the sink sees; -1 where there is none. Read once at the start. */
   readonly watched: number;
   /** Shows of each row, when it is complete, the first column and the watched one; NaN where that is null. */

@@ -67,6 +67,22 @@ t.test('any rows in any chunks are what a plain parser and JSON.stringify make o
   t.end();
 });
 
+t.test('rows of integers alone, of any size and length', (t) => {
+  const integer = fc.constantFrom(2, 4, 8).chain((length) => fc.tuple(fc.constant(length), fc.oneof(
+    fc.bigInt({ min: -(2n ** BigInt(length * 8 - 1)), max: 2n ** BigInt(length * 8 - 1) - 1n }),
+    // Where the number of digits, or how a number is written, changes.
+    fc.constantFrom(0n, 9n, 10n, 99n, 100n, 9_999n, 10_000n, ...(length === 2 ? [] : [999_999_999n, 1_000_000_000n, 2n ** 30n - 1n, 2n ** 30n, 2n ** 31n - 1n, -1n]), ...(length === 8 ? [2n ** 31n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 53n, 2n ** 53n + 1n] : [])),
+  )));
+  const rowsOf = (width: number): fc.Arbitrary<(readonly [2 | 4 | 8, bigint] | null)[][]> => fc.array(fc.array(fc.option(integer, { nil: null, freq: 20 }), { minLength: width, maxLength: width }), { maxLength: 40 });
+  fc.assert(fc.property(fc.integer({ min: 1, max: 5 }).chain(rowsOf), fc.array(fc.nat(), { maxLength: 4 }), (rows, cuts) => {
+    const columns = (rows[0] ?? [null]).map((_, index): OutputColumn => ({ key: `key_${index}`, kind: 'integer' }));
+    const copy = copyOf(...rows.map((row) => rowOf(row.map((value) => value && bigint(value[1], value[0])))));
+    const expected = rowsByReference(columns, rows.map((row) => row.map((value) => value && String(value[1]))));
+    assert.equal(transform(columns, cut(copy, ...cuts.map((each) => each % (copy.length + 1)))), expected);
+  }), { numRuns: 1000 });
+  t.end();
+});
+
 t.test('every single cut position, and one byte at a time', (t) => {
   const columns = kinds.map((kind): OutputColumn => ({ key: kind, kind }));
   const rows = [

@@ -30,8 +30,8 @@ export async function takeFromBase(
   for (const file of wanted) if (certain(file)) same.push({ file, base: file.base as BasePart });
   for (const run of consecutive(files, (file) => wanted.has(file) && byVersion(file))) known.push(...await knownFiles(client, versions as BaseVersions, run));
   for (const each of known) if (isSame(each)) same.push(each);
-  for (const run of consecutive(files, (file) => wanted.has(file) && !certain(file) && !byVersion(file) && file.base?.source !== undefined)) {
-    await confirmMessages(client, queries, run, (file) => file.base?.source, (file) => same.push({ file, base: file.base as BasePart }), events.onProgress);
+  for (const run of consecutive(files, (file) => wanted.has(file) && !certain(file) && !byVersion(file))) {
+    await confirmMessages(client, queries, run, (file) => file.base?.sha256, (file) => same.push({ file, base: file.base as BasePart }), events.onProgress);
   }
   const done: MessageFile[] = [];
   const waiting = same[Symbol.iterator]();

@@ -62,7 +62,7 @@ export async function deal(
   const encoder = encoderOf({ ...query, keys: [TENANT, ...query.keys], stripped: [...query.stripped, TENANT] }, fields, sink);
   if (columns.length !== fields.length - 1) throw new RealmliftError('UNEXPECTED', 'copy', 'the query has other columns than the plan', { table });
   try {
-    await copyEncoded(client, query, fields, encoder, (chunk) => encoder.push(chunk), onProgress);
+    await copyEncoded(client, query, fields, encoder, onProgress);
   } catch (error) {
     throw error instanceof RealmliftError && error.stage === 'transform' && error.code !== 'COPY_MALFORMED' ? new RowFault(error, sink.tenant) : error;
   }

@@ -7,8 +7,6 @@ export interface FinishedPart {
   readonly size: number;
   readonly sha256: string;
   readonly rows: Readonly<Record<string, number>>;
-  /** Digest of the rows as COPY sent them; a set has none of a single target's. */
-  readonly source?: string | undefined;
   /** Of a messages file: ids of the clients that its messages were sent with. */
   readonly clients?: readonly number[] | undefined;
   /** Of a messages file: digest of the ids of its messages. */

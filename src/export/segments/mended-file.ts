@@ -81,7 +81,7 @@ async function rowsOf(client: pg.Client, query: RowQuery, ids: readonly number[]
   if (!fields.every(({ dataTypeID }) => may(dataTypeID))) return undefined;
   const rows = new HeldRows();
   const encoder = encoderOf(named, fields, rows);
-  await copyEncoded(client, named, fields, encoder, (chunk) => encoder.push(chunk), onProgress);
+  await copyEncoded(client, named, fields, encoder, onProgress);
   return rows.held;
 }
 

@@ -5,10 +5,10 @@ import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
 import { PartFile, type FinishedFile } from '../../package/part-file.js';
 import { bindMessageIds, bindMessageRange } from '../../plan/parameters.js';
-import { copyDigest, copyEncoded, copyInto, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
+import { copyEncoded, copyInto, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
 import type { SegmentedSink } from '../../transform/row-sinks.js';
 import type { EarlierPart, FinishedPart } from './finished-part.js';
-import { SourceDigest, SplitDigest } from './source-digest.js';
+import { PartDigest } from './part-digest.js';
 
 /** One numbered messages file: the exported messages with `after` < id <= `until`. */
 export interface MessageFile {
@@ -50,18 +50,11 @@ export async function exportMessages(
   try {
     const messages = await copyMessages(client, queries.messages, files, open, onProgress);
     const fields = await usermessageFields(client, queries);
-    for (const { planned, out, source, ids, clients } of messages) {
-      out.writeText(']');
-      const rows: Record<string, number> = { [queries.messages.table]: ids.length };
-      const usermessages = usermessagesOf(queries, ids);
-      if (usermessages !== undefined) {
-        out.writeText(`,"${usermessages.table}":[`);
-        rows[usermessages.table] = await copyInto(client, usermessages, fields, out, source, onProgress);
-        out.writeText(']');
-      }
-      out.writeText('}');
+    for (const file of messages) {
+      const rows = await endFile(client, queries, fields, file, onProgress);
+      const { planned, out, ids, clients } = file;
       // The flush runs beside the next file's rows: it waits for the disk, not for us.
-      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, source: source.hex(), ids: digestOfIds(ids), clients: [...clients].sort((a, b) => a - b) })));
+      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, ids: digestOfIds(ids), clients: [...clients].sort((a, b) => a - b) })));
     }
     await Promise.all(flushing);
   } catch (error) {
@@ -93,18 +86,30 @@ export function consecutive<T>(all: readonly T[], belongs: (each: T) => boolean)
   return runs;
 }
 
-/** Copies the rows of files that an earlier run finished, and tells those whose rows are the same. @param known digest of the rows of then */
+/** Copies the rows of files that an earlier run finished, and tells those that would be the same bytes. @param known SHA-256 of the file of then */
 export async function confirmMessages(
   client: pg.Client, queries: MessageQueries, files: readonly MessageFile[], known: (file: MessageFile) => string | undefined, onSame: (file: MessageFile) => void, onProgress: OnProgress,
 ): Promise<void> {
-  const nowhere: Out = { write: () => undefined, writeText: () => undefined };
-  const messages = await copyMessages(client, queries.messages, files, () => nowhere, onProgress);
+  const messages = await copyMessages(client, queries.messages, files, () => new PartDigest(), onProgress);
   const fields = await usermessageFields(client, queries);
-  for (const { planned, source, ids } of messages) {
-    const usermessages = usermessagesOf(queries, ids);
-    if (usermessages !== undefined) await copyDigest(client, usermessages, fields, source, onProgress);
-    if (source.hex() === known(planned)) onSame(planned);
+  for (const file of messages) {
+    await endFile(client, queries, fields, file, onProgress);
+    if (file.out.hex() === known(file.planned)) onSame(file.planned);
   }
+}
+
+/** Writes what stands behind the messages: their usermessages, and the end. @returns rows of both by table */
+async function endFile(client: pg.Client, queries: MessageQueries, fields: readonly pg.FieldDef[], { out, ids }: DealtFile<Out>, onProgress: OnProgress): Promise<Record<string, number>> {
+  out.writeText(']');
+  const rows: Record<string, number> = { [queries.messages.table]: ids.length };
+  const usermessages = usermessagesOf(queries, ids);
+  if (usermessages !== undefined) {
+    out.writeText(`,"${usermessages.table}":[`);
+    rows[usermessages.table] = await copyInto(client, usermessages, fields, out, onProgress);
+    out.writeText(']');
+  }
+  out.writeText('}');
+  return rows;
 }
 
 function usermessagesOf({ usermessages }: MessageQueries, ids: readonly number[]): RowQuery | undefined {
@@ -127,11 +132,7 @@ async function copyMessages<O extends Out>(
   const encoder = encoderOf(query, fields, dealt);
   // An index yields the messages in their order; to fetch them in another and sort them, with their texts, only seems cheaper to the planner.
   await client.query('SET LOCAL enable_sort = off');
-  await copyEncoded(client, query, fields, encoder, (chunk) => {
-    dealt.digests.push(chunk);
-    encoder.push(chunk);
-    dealt.digests.settle(encoder.unannounced);
-  }, onProgress);
+  await copyEncoded(client, query, fields, encoder, onProgress);
   await client.query('SET LOCAL enable_sort = on');
   return dealt.finish(query.table);
 }
@@ -145,7 +146,6 @@ interface Out {
 interface DealtFile<O extends Out> {
   readonly planned: MessageFile;
   readonly out: O;
-  readonly source: SourceDigest;
   readonly ids: number[];
   /** That the messages were sent with. */
   readonly clients: Set<number>;
@@ -154,18 +154,14 @@ interface DealtFile<O extends Out> {
 /** Deals the messages of a segment out to its files by id, and remembers the ids of each. */
 class DealtMessages<O extends Out> implements SegmentedSink {
   readonly watched: number;
-  readonly digests: SplitDigest;
   readonly #planned: readonly MessageFile[];
-  readonly #fields: readonly pg.FieldDef[];
   readonly #open: (file: MessageFile) => O;
   readonly #files: DealtFile<O>[] = [];
 
   constructor(planned: readonly MessageFile[], fields: readonly pg.FieldDef[], open: (file: MessageFile) => O) {
     this.#planned = planned;
-    this.#fields = fields;
     this.#open = open;
     this.watched = fields.findIndex(({ name }) => name === 'sending_client_id');
-    this.digests = new SplitDigest(() => (this.#files.at(-1) as DealtFile<O>).source);
   }
 
   write(bytes: Uint8Array): void {
@@ -176,9 +172,8 @@ class DealtMessages<O extends Out> implements SegmentedSink {
     return this.#planned[this.#files.length - 1]?.until ?? -Infinity;
   }
 
-  startFile(id: number, at: number): void {
+  startFile(id: number): void {
     while (id > this.boundary) this.#next();
-    this.digests.cut(at);
   }
 
   see(id: number, client: number): void {
@@ -202,9 +197,7 @@ class DealtMessages<O extends Out> implements SegmentedSink {
     const planned = this.#planned[this.#files.length];
     if (planned === undefined) throw new RealmliftError('ROWS_UNPLANNED', 'copy', 'a message arrived that the plan did not count', { table: 'zerver_message' });
     const out = this.#open(planned);
-    const source = new SourceDigest();
-    source.begin(this.#fields);
-    this.#files.push({ planned, out, source, ids: [], clients: new Set() });
+    this.#files.push({ planned, out, ids: [], clients: new Set() });
     out.writeText('{"zerver_message":[');
   }
 }

@@ -7,7 +7,6 @@ import type { PlannedTable } from '../../plan/plan-tables.js';
 import { columnsOf, copyableSelect } from '../../transform/columns-of.js';
 import { CopyToJson } from '../../transform/copy-to-json.js';
 import type { DealtSink, RowSink, SegmentedSink } from '../../transform/row-sinks.js';
-import type { SourceDigest } from './source-digest.js';
 
 /** A query and how its rows are written. */
 export interface RowQuery {
@@ -32,39 +31,24 @@ export interface Progress {
 
 /** @param fields of the query, see {@link describeQuery} @returns the number of rows */
 export async function copyInto(
-  client: pg.Client, query: RowQuery, fields: readonly pg.FieldDef[], sink: RowSink, source: SourceDigest, onProgress: (progress: Progress) => void,
+  client: pg.Client, query: RowQuery, fields: readonly pg.FieldDef[], sink: RowSink, onProgress: (progress: Progress) => void,
 ): Promise<number> {
-  source.begin(fields);
   const encoder = encoderOf(query, fields, sink);
-  await copyEncoded(client, query, fields, encoder, (chunk) => {
-    source.update(chunk);
-    encoder.push(chunk);
-  }, onProgress);
+  await copyEncoded(client, query, fields, encoder, onProgress);
   return encoder.rows;
 }
 
-/** Copies the rows to `take`, which pushes each chunk to the encoder. */
+/** Copies the rows through the encoder, to its end. */
 export async function copyEncoded(
-  client: pg.Client, { select, table }: RowQuery, fields: readonly pg.FieldDef[], encoder: CopyToJson, take: (chunk: Buffer) => void, onProgress: (progress: Progress) => void,
+  client: pg.Client, { select, table }: RowQuery, fields: readonly pg.FieldDef[], encoder: CopyToJson, onProgress: (progress: Progress) => void,
 ): Promise<void> {
   let rows = 0;
   await copyRows(client, copyableSelect(select, fields), (chunk) => {
-    take(chunk);
+    encoder.push(chunk);
     onProgress({ table, rows: encoder.rows - rows, bytes: chunk.length });
     rows = encoder.rows;
   }, table, 'binary');
   encoder.end();
-}
-
-/** Digest of the query's rows, which go nowhere. */
-export async function copyDigest(
-  client: pg.Client, { select, table }: RowQuery, fields: readonly pg.FieldDef[], source: SourceDigest, onProgress: (progress: Progress) => void,
-): Promise<void> {
-  source.begin(fields);
-  await copyRows(client, copyableSelect(select, fields), (chunk) => {
-    source.update(chunk);
-    onProgress({ table, rows: 0, bytes: chunk.length });
-  }, table, 'binary');
 }
 
 export function encoderOf({ keys, table, stripped }: RowQuery, fields: readonly pg.FieldDef[], sink: RowSink | SegmentedSink | DealtSink): CopyToJson {

@@ -9,11 +9,11 @@ import type pg from 'pg';
 import { isIntact, PartFile } from '../../package/part-file.js';
 import { takeFromBase, type SegmentBase } from './base-files.js';
 import { confirmMessages, consecutive, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
-import { copyDigest, copyInto, describeQuery, type RowQuery } from './row-query.js';
+import { copyInto, describeQuery, type RowQuery } from './row-query.js';
 import { dealSegment, type AnySetSegment } from './set-segments.js';
 import type { EarlierPart } from './finished-part.js';
 import type { SegmentEvents } from './segment-events.js';
-import { SourceDigest } from './source-digest.js';
+import { PartDigest } from './part-digest.js';
 
 export interface TableSegment {
   readonly kind: 'table';
@@ -57,29 +57,34 @@ async function isThere(finished: string | undefined, path: string, earlier: Earl
 async function tableSegment(client: pg.Client, { path, query, earlier }: TableSegment, { finished, fresh }: SegmentPlaces, { onPart, onDamaged, onProgress }: SegmentEvents): Promise<void> {
   if (earlier !== undefined) {
     if (!(await isThere(finished, path, earlier))) onDamaged(path);
-    else if (earlier.certain || (await sourceOf(client, query, onProgress)) === earlier.source) {
+    else if (earlier.certain || (await digestNow(client, query, onProgress)) === earlier.sha256) {
       onPart(earlier, true);
       return;
     }
   }
   const file = new PartFile(join(fresh, path));
   try {
-    const source = new SourceDigest();
-    file.writeText('[');
-    const rows = await copyInto(client, query, await describeQuery(client, query), file, source, onProgress);
-    file.writeText(']');
+    const rows = await writeTable(client, query, file, onProgress);
     // It goes into a file of the export that is flushed itself, and is read again before a later run believes it; other machines see what is on the disk.
-    onPart({ path, ...(await file.finish(finished !== fresh)), rows: { [query.table]: rows }, source: source.hex() }, false);
+    onPart({ path, ...(await file.finish(finished !== fresh)), rows: { [query.table]: rows } }, false);
   } catch (error) {
     file.abandon();
     throw error;
   }
 }
 
-async function sourceOf(client: pg.Client, query: RowQuery, onProgress: SegmentEvents['onProgress']): Promise<string> {
-  const source = new SourceDigest();
-  await copyDigest(client, query, await describeQuery(client, query), source, onProgress);
-  return source.hex();
+async function digestNow(client: pg.Client, query: RowQuery, onProgress: SegmentEvents['onProgress']): Promise<string> {
+  const digest = new PartDigest();
+  await writeTable(client, query, digest, onProgress);
+  return digest.hex();
+}
+
+/** @returns the number of rows */
+async function writeTable(client: pg.Client, query: RowQuery, out: PartFile | PartDigest, onProgress: SegmentEvents['onProgress']): Promise<number> {
+  out.writeText('[');
+  const rows = await copyInto(client, query, await describeQuery(client, query), out, onProgress);
+  out.writeText(']');
+  return rows;
 }
 
 async function messageSegment(client: pg.Client, segment: MessageSegment, { finished, fresh }: SegmentPlaces, events: SegmentEvents): Promise<void> {
@@ -100,6 +105,6 @@ async function messageSegment(client: pg.Client, segment: MessageSegment, { fini
     const wanted = new Set(segment.files.filter((file) => file.base !== undefined && !kept.has(file)));
     for (const file of await takeFromBase(client, segment.base, segment, segment.files, wanted, finished, events)) kept.add(file);
   }
-  for (const run of consecutive(segment.files, (file) => doubtful.has(file))) await confirmMessages(client, segment, run, (file) => file.earlier?.source, keep, onProgress);
+  for (const run of consecutive(segment.files, (file) => doubtful.has(file))) await confirmMessages(client, segment, run, (file) => file.earlier?.sha256, keep, onProgress);
   for (const run of consecutive(segment.files, (file) => !kept.has(file))) await exportMessages(client, segment, run, fresh, (part) => onPart(part, false), onProgress);
 }
