@@ -22,7 +22,7 @@ export interface ViewRules {
 
 /** Functions that views may call: none reads files, sleeps, writes or leaves the database. */
 const FUNCTIONS = new Set([
-  'unnest', 'any', 'all', 'bool_or', 'count', 'array_agg', 'array_remove', 'coalesce', 'to_jsonb', 'jsonb_build_array', 'jsonb_build_object', 'left', 'encode', 'sha256',
+  'unnest', 'any', 'all', 'array', 'bool_or', 'count', 'array_agg', 'array_remove', 'coalesce', 'to_jsonb', 'jsonb_build_array', 'jsonb_build_object', 'left', 'encode', 'sha256',
   'convert_to', 'split_part', 'get_byte', 'string_agg', 'mod', 'exists', 'date_trunc',
 ]);
 
