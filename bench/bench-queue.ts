@@ -35,6 +35,8 @@ const part = process.env.PART;
 if (part === undefined || part === 'rows') await withBenchDatabase(1, ['interleaved'], async ({ url, directory, server }) => rows(url, directory, server));
 if (part === undefined || part === 'realms') await withManyRealms(300, 3000, async ({ url, directory, server }) => realms(url, directory, server));
 if (part === undefined || part === 'files') await withTestDatabase('zulip-11/s3', (url) => withS3((s3) => withEmptyDatabase((queue) => files(url, s3, queue))));
+// The links end with the process.
+process.exit();
 
 async function rows(url: string, directory: string, server: string): Promise<void> {
   const [uploads, queue] = await prepared(url, directory);
