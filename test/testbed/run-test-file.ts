@@ -1,10 +1,13 @@
 /** Runs one compiled test file in a Node process of its own and reads its TAP output. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { SHORT_RUN } from './node-flags.js';
 import { TapOutcome } from './tap-outcome.js';
 import type { Failure } from './tap-outcome.js';
+
+const ONE_FILE = join(import.meta.dirname, 'one-file.js');
 
 /** Seconds that a file may take. */
 const LIMIT = 600;
@@ -17,7 +20,7 @@ const LIMIT_OF_LONG_TESTS = 7200;
 export async function runTestFile(file: string, environment: NodeJS.ProcessEnv, seconds?: number): Promise<TapOutcome> {
   const limit = seconds ?? (file.endsWith('.long.test.js') ? LIMIT_OF_LONG_TESTS : LIMIT);
   const outcome = new TapOutcome();
-  const child = spawn(process.execPath, [...SHORT_RUN, '--enable-source-maps', file], {
+  const child = spawn(process.execPath, [...SHORT_RUN, '--enable-source-maps', ONE_FILE, file], {
     // Tap's own limit comes first, and says which subtest took too long.
     env: { ...environment, TAP_TIMEOUT: String(limit) }, stdio: ['ignore', 'pipe', 'pipe'],
   });
