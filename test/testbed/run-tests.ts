@@ -28,9 +28,12 @@ interface Task {
 
 /** What takes longest goes first, lest one of them run alone in the end while a processor has nothing to do. */
 const LONGEST = [
-  'split/split', 'export/base-cases', 'export/base', 'queue/bucket', 'versions/servers', 'export/set-faults', 'queue/joining', 'export/set', 'export/faults', 'load/update', 'load/update-cases', 'split/unfinished',
-  'export/canaries', 'versions/schema-alterations', 'load/unfinished', 'isolation/isolation', 'queue/backup', 'queue/lost-workers', 'export/resume-after-changes', 'export/resume', 'export/every-reference', 'isolation/whole-export',
-  'cli/bad-input', 'split/files', 'load/load', 'load/refused', 'versions/releases', 'versions/old-releases', 'sample/with-sample-server', 'report/other-pages', 'snapshot/broken-connection',
+  'split/split', 'load/update', 'queue/backup', 'export/base-cases', 'export/base', 'queue/bucket', 'queue/joining', 'versions/schema-alterations', 'split/unfinished', 'export/set-faults',
+  'queue/lost-workers', 'load/update-rare', 'versions/servers', 'export/faults', 'export/set', 'load/update-cases', 'export/identical', 'export/canaries', 'isolation/whole-export',
+  'versions/releases', 'load/unfinished', 'isolation/isolation', 'export/every-reference', 'export/resume-after-changes', 'cli/bad-input', 'export/base-followers', 'load/update-versions',
+  'export/table-changes', 'export/resume', 'load/buckets', 'load/load', 'split/files', 'load/refused', 'sample/with-sample-server', 'split/other-releases', 'export/hot-standby',
+  'versions/old-releases', 'cli/terminal', 'testbed/run-test-file', 'load/used', 'export/unusual-realms', 'cli/stopped', 'snapshot/broken-connection', 'cli/install', 'report/other-pages',
+  'verify/import-check', 'export/outside-references', 'plan/plan-report',
 ].map((name) => join('test', `${name}.test.ts`));
 
 /** Compiled test files whose source exists: what a removed or renamed source leaves in dist is not run. */
