@@ -26,6 +26,8 @@ t.test('who is believed', (t) => {
   t.match(told({}, { started: 'now', address: 'there' }), /may be a copy/);
   t.equal(told({}, { started: 'now' }), undefined, 'a restart alone is none');
   t.equal(told({}, { started: 'now', address: 'there', recovering: true }), undefined, 'nor is a standby');
+  t.match(told({}, { counting: 'since a crash' }), /crashed since/, 'transactions that it lost may have had the ids of others');
+  t.equal(told({}, { counting: 'by itself', recovering: true }), undefined, 'a standby counts for itself, and sees nothing that a crash can lose');
   t.match(told({}, { xmin: '1003', xmax: '1009' }), /does not see all/, 'a standby may lag');
   t.match(told({}, { xmin: '1003', xmax: '1012', running: ['1003'] }), /does not see all/, 'what had ended then is under way now: a server that was set back');
   t.equal(told({}, { xmin: '1005', xmax: '1012', running: ['1005', '1011'] }), undefined, 'what was under way then is so still');

@@ -4,6 +4,8 @@
  *
  * - Transactions are numbered within one history: the same cluster on the same timeline. A copy of its disk that was started
  *   elsewhere has the same numbers for other transactions: it is told by its address, unless a standby, which has no history of its own, is asked.
+ * - A server that crashed may have lost transactions that others had seen (`synchronous_commit = off`), and gives their ids to new ones. It
+ *   counts what it does anew then, as it does when somebody has its statistics reset.
  * - This snapshot must see whatever the base's did: a standby may lag.
  * - `xmin` of a row lacks the upper half of the number: nothing is told of bases older than half of the space of the lower half. Rows
  *   keep it when they are frozen (since PostgreSQL 9.4), also by COPY FREEZE and VACUUM FULL.
@@ -37,6 +39,7 @@ export function distrust(base: Origin, now: Origin): string | undefined {
   if (server.system !== then.system) return 'it is another cluster';
   if (server.timeline === null || server.timeline !== then.timeline) return `the server was promoted or restored since: timeline ${then.timeline ?? 'unknown'} then, ${server.timeline ?? 'unknown'} now`;
   if (!then.recovering && !server.recovering && then.started !== server.started && then.address !== server.address) return 'the server was restarted and has another address since: it may be a copy with a history of its own';
+  if (!then.recovering && !server.recovering && then.counting !== server.counting) return 'the server crashed since, or its statistics were reset: what a crash lost may have had the ids of later transactions';
   if (!seesAll(server, then)) return 'this snapshot does not see all that the base saw, or a transaction of then is still under way';
   if (BigInt(server.xmax) - BigInt(then.xmin) > FARTHEST) return 'the base is older than half of the transaction ids';
   return changedTable(base, now);
