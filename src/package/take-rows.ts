@@ -6,9 +6,9 @@ import { PartFile, type FinishedFile } from './part-file.js';
 const BLOCK = 1 << 20;
 
 /**
- * @param from a compact file, see assemble @param key of the table in it @param to is replaced by the rows with their brackets
- * They go into a file of the export that is flushed itself.
+ * Copies them to a part, which is not flushed: it goes into a file of the export that is.
  *
+ * @param from a compact file, see assemble @param key of the table in it @param to is replaced by the rows with their brackets
  * @returns whether they are what was finished then; else what lies at `to` is worthless
  * @throws RealmliftError as diskError, the file system's own error
  */
@@ -38,7 +38,7 @@ export async function takeRows(from: string, key: string, to: string, { size, sh
   }
 }
 
-/** Writes rows that were kept as text. @returns whether they are what was finished then */
+/** Writes rows that were kept as text to a part, as takeRows does. @returns whether they are what was finished then */
 export async function writeRows(content: string, to: string, { sha256 }: FinishedFile): Promise<boolean> {
   const file = new PartFile(to);
   try {

@@ -130,7 +130,10 @@ export class CopyToJson {
     const tape = this.#tape;
     tape.load(this.#withRest(chunk));
     this.#bytesIn += chunk.length;
-    if (this.#begun || this.#readSignature()) while (this.#readRows() && this.#readField());
+    if (this.#begun || this.#readSignature()) {
+      do this.#readRows();
+      while (this.#readField());
+    }
     // A copy: of a Buffer, slice() would be a view of what the connection fills anew.
     this.#rest = Uint8Array.from(tape.source.subarray(tape.at, tape.end));
   }
@@ -164,13 +167,12 @@ export class CopyToJson {
     return true;
   }
 
-  /** Reads what can be read row by row; true, since more may be there. */
-  #readRows(): true {
-    if (!this.#plain || this.#column > 0) return true;
+  /** Reads what can be read row by row; what follows is read field by field. */
+  #readRows(): void {
+    if (!this.#plain || this.#column > 0) return;
     const rows = writeIntegerRows(this.#tape, this.#prefixes, this.#comma);
     this.#rows += rows;
     this.#comma ||= rows > 0;
-    return true;
   }
 
   /** Reads the next field, or the rest of one. False when there is not enough of it. */
