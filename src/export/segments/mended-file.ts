@@ -4,9 +4,9 @@
  * the file that a fresh export would have, nothing is written.
  */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
+import { pageAligned, readDirectly } from '../../package/direct-io.js';
 import { PartFile } from '../../package/part-file.js';
 import { inodeOf } from '../../package/take-over.js';
 import { bindMessageIds } from '../../plan/parameters.js';
@@ -19,8 +19,8 @@ import type { FinishedPart } from './finished-part.js';
 /** A file with more new rows than this share is exported anew, which then costs as much. */
 const SHARE = 0.25;
 
-/** Bytes of a base's file, which is held in memory. */
-const LARGEST = 64 << 20;
+/** Bytes of a base's file: two are held in memory, so that one is read while the other is worked on. */
+const LARGEST = 32 << 20;
 
 /** OIDs of bool, int8, int2, int4: rows of these alone hold no braces but their own. */
 const FLAT = new Set([16, 20, 21, 23]);
@@ -50,9 +50,7 @@ export async function mendFiles(client: pg.Client, queries: MessageQueries, file
   const newUsermessages = await rowsOf(client, received, files.flatMap((each) => each.newUsermessages), (type) => FLAT.has(type), onProgress);
   if (newMessages === undefined || newUsermessages === undefined) return mended;
   const flushing: Promise<unknown>[] = [];
-  for (const known of files) {
-    const path = join(base, known.base.path);
-    const bytes = await readFile(path).catch(() => undefined);
+  for await (const { known, path, bytes } of readAhead(files, base)) {
     if (bytes === undefined || !isFinished(path, bytes, known.base)) mended.set(known, 'damaged');
     else {
       const pieces = piecesOf(bytes, known, newMessages, newUsermessages, usermessages.table);
@@ -65,6 +63,31 @@ export async function mendFiles(client: pg.Client, queries: MessageQueries, file
   }
   await Promise.all(flushing);
   return mended;
+}
+
+interface ReadFile {
+  readonly known: KnownFile;
+  readonly path: string;
+  /** Until the next one but one is asked for; undefined of a file that cannot be read. */
+  readonly bytes: Buffer | undefined;
+}
+
+/** The files of the base, each read while the one before is worked on. */
+async function* readAhead(files: readonly KnownFile[], base: string): AsyncGenerator<ReadFile> {
+  const room = Math.max(0, ...files.map((each) => each.base.size)) + 1;
+  const buffers = [pageAligned(room), pageAligned(room)] as const;
+  const read = async (number: number): Promise<ReadFile | undefined> => {
+    const known = files[number];
+    if (known === undefined) return undefined;
+    const path = join(base, known.base.path);
+    return { known, path, bytes: await readDirectly(path, buffers[number % 2] as Buffer).catch(() => undefined) };
+  };
+  let next = read(0);
+  for (let number = 1; number <= files.length; number++) {
+    const one = await next;
+    next = read(number);
+    if (one !== undefined) yield one;
+  }
 }
 
 /** By its inode, as where files are taken over, or else by its digest. */
@@ -179,7 +202,7 @@ function placeOfRow(bytes: Buffer, id: number, from: number, end: number): Omit<
 }
 
 async function written(path: string, pieces: readonly Buffer[], { file, base, ids, usermessages }: KnownFile): Promise<FinishedPart> {
-  const out = new PartFile(path);
+  const out = new PartFile(path, true);
   try {
     for (const piece of pieces) out.write(piece);
     const rows = { ...base.rows, zerver_message: ids.length, zerver_usermessage: usermessages };

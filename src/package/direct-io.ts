@@ -1,0 +1,83 @@
+/**
+ * Reading and writing past the page cache (O_DIRECT), for files of which many gigabytes may be read once and written once: each 4 KiB of a file in memory
+ * costs a page that must be found, filled and copied, and drives out what the database on the same machine keeps there. Where the system or the
+ * file system has no such thing, nobody notices but by the clock.
+ */
+import { constants, openSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+
+/** What memory, place in the file, and length must be multiples of: no disk has larger blocks. */
+export const PAGE = 4096;
+
+/** Of WebAssembly's memory. */
+const WASM_PAGE = 64 * 1024;
+
+/** Not among the types of a language without a browser. */
+declare const WebAssembly: { readonly Memory: new (size: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer } };
+
+/** What the system answers where it has the flag and the file system has not. */
+const CANNOT = new Set(['EINVAL', 'EOPNOTSUPP', 'ENOTSUP', 'ENOENT', 'EACCES', 'ENOTDIR']);
+
+/** O_DIRECT is not everywhere. */
+const { O_DIRECT } = constants as { readonly O_DIRECT?: number };
+
+/** A buffer that begins where a page does; JavaScript's own begin anywhere. Large ones only, and few: the system sets an address space aside for each. */
+export function pageAligned(bytes: number): Buffer {
+  const pages = Math.ceil(bytes / WASM_PAGE);
+  try {
+    return Buffer.from(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer, 0, bytes);
+  } catch {
+    // A limited address space: then the file system refuses, and the page cache serves.
+    return Buffer.allocUnsafeSlow(bytes);
+  }
+}
+
+/** The open file once more, to be written to past the page cache; undefined where that does not work. */
+export function writableDirectly(handle: number): number | undefined {
+  if (O_DIRECT === undefined) return undefined;
+  try {
+    // By its handle: the name may be another file's by now.
+    return openSync(`/proc/self/fd/${handle}`, constants.O_WRONLY | O_DIRECT);
+  } catch (error) {
+    if (CANNOT.has((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
+  }
+}
+
+/** Whether a write failed because the file system, or the disk, does not take it this way. */
+export function cannotDirectly(error: unknown): boolean {
+  return CANNOT.has((error as NodeJS.ErrnoException).code ?? '');
+}
+
+/**
+ * Reads a file into the buffer, from its beginning.
+ *
+ * @param into see {@link pageAligned}; larger than the file
+ * @returns its bytes; undefined where the buffer has no room for more
+ * @throws the file system's own error
+ */
+export async function readDirectly(path: string, into: Buffer): Promise<Buffer | undefined> {
+  if (O_DIRECT === undefined) return readThrough(path, 0, into);
+  try {
+    return await readThrough(path, O_DIRECT, into);
+  } catch (error) {
+    if (!cannotDirectly(error)) throw error;
+    return readThrough(path, 0, into);
+  }
+}
+
+async function readThrough(path: string, flag: number, into: Buffer): Promise<Buffer | undefined> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | flag);
+  try {
+    let length = 0;
+    while (length < into.length) {
+      const { bytesRead } = await file.read(into, length, into.length - length, length);
+      length += bytesRead;
+      // Only the end lies within a page: nothing can be asked for from there on.
+      if (bytesRead === 0 || length % PAGE !== 0) return into.subarray(0, length);
+    }
+    return undefined;
+  } finally {
+    await file.close();
+  }
+}
