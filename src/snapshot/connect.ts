@@ -5,12 +5,13 @@
 import type pg from 'pg';
 import { EXIT, RealmliftError, type Stage } from '../errors.js';
 import type { ConnectionSettings, TargetServer } from './connection-settings.js';
+import { atOnce } from './at-once.js';
 import { driverClient } from './driver-client.js';
 import { guardProtocol } from './protocol-guard.js';
 import { backendOf, StallWatch } from './stall-watch.js';
 
-/** The oldest server whose behaviour is relied on (inlined CTEs, generated columns). */
-const OLDEST_SERVER = 120000;
+/** The oldest server whose behaviour is relied on (inlined CTEs, generated columns), by its major version. */
+const OLDEST_SERVER = 12;
 
 /**
  * Memory for one sort or hash of a session. Large enough that the hash of a big realm's recipients is not split into batches;
@@ -35,8 +36,8 @@ const SESSION = `
   SET work_mem = '${WORK_MEM}';
   SET max_parallel_workers_per_gather = 0`;
 
-/** Settings that came with later servers, by server_version_num: either would end a session that waits or works for long. */
-const LATER_SETTINGS = [[140000, 'SET idle_session_timeout = 0'], [170000, 'SET transaction_timeout = 0']] as const;
+/** Settings that came with later servers, by their major version: either would end a session that waits or works for long. */
+const LATER_SETTINGS = [[14, 'SET idle_session_timeout = 0'], [17, 'SET transaction_timeout = 0']] as const;
 
 /** Milliseconds after which a server in the midst of a query notices that we are gone, and gives the snapshot free. */
 const CONNECTION_CHECK = 2_000;
@@ -53,7 +54,6 @@ interface Failure {
 }
 
 interface Server {
-  readonly version: number;
   readonly recovering: boolean;
   readonly readOnly: boolean;
 }
@@ -113,22 +113,27 @@ export function connectionOf(client: pg.Client): pg.Connection {
 
 async function open(settings: ConnectionSettings, role: string, target: TargetServer): Promise<pg.Client> {
   const client = driverClient(settings, role);
+  const reported = reportedVersion(client);
   try {
     await client.connect();
     const stage = STAGES[role] ?? 'plan';
     guardProtocol(connectionOf(client).stream, stage);
     const watch = new StallWatch(client, settings, stage);
-    const server = await serverOf(client);
-    if (server.version < OLDEST_SERVER) {
-      throw new RealmliftError('SERVER_TOO_OLD', 'snapshot', `PostgreSQL ${Math.floor(server.version / 10000)} is too old`, { hint: 'PostgreSQL 12 or later is needed' });
+    const version = reported();
+    if (version < OLDEST_SERVER) {
+      throw new RealmliftError('SERVER_TOO_OLD', 'snapshot', `PostgreSQL ${version} is too old`, { hint: 'PostgreSQL 12 or later is needed' });
     }
+    const [, server, backend] = await atOnce(client, () => [
+      client.query([SESSION, ...LATER_SETTINGS.filter(([since]) => version >= since).map(([, sql]) => sql)].join(';')),
+      serverOf(client),
+      backendOf(client),
+      // Servers on systems that cannot watch a connection refuse this; they then notice at the next row.
+      version < 14 ? Promise.resolve() : client.query(`SET client_connection_check_interval = ${CONNECTION_CHECK}`).catch(() => undefined),
+    ]);
     if (!serves(server, target)) {
       throw new RealmliftError('SERVER_KIND', 'snapshot', `${settings.description} is not what target_session_attrs=${target} asks for`, { hint: 'name a host that is, or leave target_session_attrs away: an export needs no particular one' });
     }
-    // Servers on systems that cannot watch a connection refuse this; they then notice at the next row.
-    if (server.version >= 140000) await client.query(`SET client_connection_check_interval = ${CONNECTION_CHECK}`).catch(() => undefined);
-    await client.query([SESSION, ...LATER_SETTINGS.filter(([since]) => server.version >= since).map(([, sql]) => sql)].join(';'));
-    watch.backend = await backendOf(client);
+    watch.backend = backend;
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);
@@ -136,11 +141,19 @@ async function open(settings: ConnectionSettings, role: string, target: TargetSe
   }
 }
 
+/** The major version of the server, which it tells in its answer to the login: such as 15 of `15.18 (Debian 15.18-1)`. */
+function reportedVersion(client: pg.Client): () => number {
+  let version = NaN;
+  connectionOf(client).on('parameterStatus', ({ parameterName, parameterValue }: { parameterName: string; parameterValue: string }) => {
+    if (parameterName === 'server_version') version = parseInt(parameterValue, 10);
+  });
+  return () => version;
+}
+
 async function serverOf(client: pg.Client): Promise<Server> {
-  const { rows } = await client.query<{ version: string; recovering: boolean; read_only: string }>(`
-    SELECT current_setting('server_version_num') AS version, pg_catalog.pg_is_in_recovery() AS recovering, current_setting('transaction_read_only') AS read_only`);
-  const [row] = rows as [{ version: string; recovering: boolean; read_only: string }];
-  return { version: Number(row.version), recovering: row.recovering, readOnly: row.read_only === 'on' };
+  const { rows } = await client.query<{ recovering: boolean; read_only: string }>("SELECT pg_is_in_recovery() AS recovering, current_setting('transaction_read_only') AS read_only");
+  const [row] = rows as [{ recovering: boolean; read_only: string }];
+  return { recovering: row.recovering, readOnly: row.read_only === 'on' };
 }
 
 /** https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS */

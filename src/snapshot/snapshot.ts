@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { RealmliftError, recoveryConflict } from '../errors.js';
+import { atOnce } from './at-once.js';
 import { connect, connectionOf, settingsOf } from './connect.js';
 import { lossOf } from './driver-client.js';
 import type { ConnectionSettings } from './connection-settings.js';
@@ -133,11 +134,11 @@ function endAtAge(taken: TakenSnapshot, maxAge: number | undefined, end: (reason
   })), Math.max(0, maxAge - ageOf(taken))).unref();
 }
 
-/** One sign of life at a time: behind a long query of the plan they would else queue up. */
+/** One sign of life at a time: behind a long query of the plan they would else queue up. Behind several at once none is needed. */
 function startHeartbeat(client: pg.Client, fail: (cause: unknown) => void): NodeJS.Timeout {
   let waiting = false;
   const beat = async (): Promise<void> => {
-    if (waiting) return;
+    if (waiting || client.pipeline) return;
     waiting = true;
     await client.query('SELECT 1').catch(fail);
     waiting = false;
@@ -155,9 +156,11 @@ export type JoinedSnapshot = Pick<Snapshot, 'settings' | 'id' | 'held'>;
 export async function joinSnapshot({ settings, id, held }: JoinedSnapshot, role: string): Promise<pg.Client> {
   const client = await connect(settings, role);
   try {
-    await client.query(BEGIN);
-    await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(id)}`).catch((cause: unknown) => { throw notJoined(id, cause); });
-    await holdAgain(client, held);
+    await atOnce(client, () => [
+      client.query(BEGIN),
+      client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(id)}`).catch((cause: unknown) => { throw notJoined(id, cause); }),
+      holdAgain(client, held),
+    ]);
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);

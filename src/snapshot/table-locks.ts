@@ -46,17 +46,18 @@ const AT_ONCE = 1000;
  */
 export async function holdTables(snapshot: Holder, roots: readonly number[], patience: LockPatience): Promise<void> {
   const { client, settings, joined } = snapshot;
-  const known = await factsWithChildren(client, roots);
-  const names = await reachable(client, known);
-  await patiently(settings, client, patience, () => lock(client, names)).catch((error: unknown) => { throw gone(error, joined); });
-  snapshot.held.push(...names);
-
-  const outside = await connect(settings, 'watch');
+  const opening = connect(settings, 'watch');
+  opening.catch(() => undefined);
+  let known: readonly TableFact[];
   let now: Map<number, TableFact>;
   try {
-    now = new Map((await factsOf(outside, known.map(({ oid }) => oid))).map((fact) => [fact.oid, fact]));
+    known = await factsWithChildren(client, roots);
+    const names = await reachable(client, known);
+    await patiently(settings, client, patience, async () => { await client.query(lockText(names)); }).catch((error: unknown) => { throw gone(error, joined); });
+    snapshot.held.push(...names);
+    now = new Map((await factsOf(await opening, known.map(({ oid }) => oid))).map((fact) => [fact.oid, fact]));
   } finally {
-    await outside.end().catch(() => undefined);
+    void opening.then((outside) => outside.end()).catch(() => undefined);
   }
   for (const fact of known) {
     const found = difference(fact, now.get(fact.oid));
@@ -68,9 +69,7 @@ export async function holdTables(snapshot: Holder, roots: readonly number[], pat
 /** Holds the same tables for a further session of the snapshot. @throws RealmliftError TABLES_LOCKED */
 export async function holdAgain(client: pg.Client, held: readonly string[]): Promise<void> {
   try {
-    await client.query(`SET LOCAL lock_timeout = ${LATER_PATIENCE}`);
-    await lock(client, held);
-    await client.query('SET LOCAL lock_timeout = 0');
+    await client.query(`SET LOCAL lock_timeout = ${LATER_PATIENCE}; ${lockText(held)}; SET LOCAL lock_timeout = 0`);
   } catch (cause) {
     throw [TIMEOUT, DEADLOCK].includes((cause as { code?: string }).code ?? '') ? tablesLocked(cause) : cause;
   }
@@ -90,14 +89,14 @@ const GONE = ['42P01', '3F000'];
  * A statement locks the tables that it names when it is parsed, and this one goes no further: so it needs no right but to
  * find them. LOCK TABLE would ask for SELECT on the whole table, which a role that may not read the secret columns lacks.
  */
-async function lock(client: pg.Client, names: readonly string[]): Promise<void> {
-  // What a policy hides is refused where it is read, and by its name.
-  await client.query('SET LOCAL row_security = on');
-  for (let at = 0; at < names.length; at += AT_ONCE) {
-    await client.query(`PREPARE realmlift_tables AS SELECT FROM ${names.slice(at, at + AT_ONCE).map((name) => `ONLY ${name}`).join(', ')}`);
-    await client.query('DEALLOCATE realmlift_tables');
-  }
-  await client.query('SET LOCAL row_security = off');
+function lockText(names: readonly string[]): string {
+  const batches = Array.from({ length: Math.ceil(names.length / AT_ONCE) }, (_, batch) => names.slice(batch * AT_ONCE, (batch + 1) * AT_ONCE));
+  return [
+    // What a policy hides is refused where it is read, and by its name.
+    'SET LOCAL row_security = on',
+    ...batches.flatMap((batch) => [`PREPARE realmlift_tables AS SELECT FROM ${batch.map((name) => `ONLY ${name}`).join(', ')}`, 'DEALLOCATE realmlift_tables']),
+    'SET LOCAL row_security = off',
+  ].join('; ');
 }
 
 /**

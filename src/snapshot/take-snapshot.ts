@@ -1,6 +1,7 @@
 /** Taking a snapshot, or joining one that another session holds, and what is to be known of it. */
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
+import { atOnce } from './at-once.js';
 
 /** A snapshot in which the session's transaction now is. */
 export interface TakenSnapshot {
@@ -48,9 +49,8 @@ export async function takeSnapshot(client: pg.Client, { join, held, maxAge = Inf
     if (joined !== undefined && ageOf(joined) < maxAge) return joined;
     await client.query('ROLLBACK');
   }
-  await client.query(BEGIN);
-  const { rows } = await client.query<{ id: string }>('SELECT pg_export_snapshot() AS id');
-  return describe(client, (rows[0] as { id: string }).id, false);
+  const [, described] = await atOnce(client, () => [client.query(BEGIN), describe(client, 'pg_export_snapshot()', 'now()')]);
+  return { ...described, joined: false };
 }
 
 /** Age of a snapshot in milliseconds. */
@@ -70,22 +70,29 @@ async function tryJoin(client: pg.Client, { id, key }: HeldSnapshot): Promise<Ta
   } catch {
     return undefined;
   }
-  const joined = await describe(client, id, true);
+  const joined = { ...await describe(client, client.escapeLiteral(id), beganAt(id)), joined: true };
   return key === undefined || key === joined.key ? joined : undefined;
 }
 
 /**
- * The id is made of the virtual transaction that exported the snapshot (`%08X-%08X-%d` of ExportSnapshot in PostgreSQL's
- * snapmgr.c), so pg_locks tells its session, and pg_stat_activity, to the same role, when that transaction began. Two
- * snapshots of one start of the server that see the same transactions as finished see the same rows.
+ * When the transaction began that exported the snapshot. The id is made of it (`%08X-%08X-%d` of ExportSnapshot in PostgreSQL's
+ * snapmgr.c), so pg_locks tells its session, and pg_stat_activity, to the same role, when that was.
  */
-async function describe(client: pg.Client, id: string, joined: boolean): Promise<TakenSnapshot> {
+function beganAt(id: string): string {
   const [backend, local] = id.split('-').map((part) => parseInt(part, 16));
-  const { rows } = await client.query<{ version: string; key: string; taken_at: string; age: number }>(`
-    SELECT current_setting('server_version_num') AS version, pg_postmaster_start_time() || ' ' || txid_current_snapshot() AS key,
+  return `coalesce((SELECT a.xact_start FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+                    WHERE l.locktype = 'virtualxid' AND l.virtualtransaction = '${backend}/${local}' LIMIT 1), now())`;
+}
+
+/**
+ * Two snapshots of one start of the server that see the same transactions as finished see the same rows.
+ * @param id expression of its id @param began expression of when it was taken
+ */
+async function describe(client: pg.Client, id: string, began: string): Promise<Omit<TakenSnapshot, 'joined'>> {
+  const { rows } = await client.query<{ id: string; version: string; key: string; taken_at: string; age: number }>(`
+    SELECT ${id} AS id, current_setting('server_version_num') AS version, pg_postmaster_start_time() || ' ' || txid_current_snapshot() AS key,
            to_char(began.at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS taken_at, extract(epoch FROM clock_timestamp() - began.at)::float8 AS age
-    FROM (SELECT coalesce((SELECT a.xact_start FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-                           WHERE l.locktype = 'virtualxid' AND l.virtualtransaction = '${backend}/${local}' LIMIT 1), now()) AS at) AS began`);
-  const [row] = rows as [{ version: string; key: string; taken_at: string; age: number }];
-  return { id, key: row.key, joined, takenAt: row.taken_at, takenAtClock: performance.now() - row.age * 1000, serverVersion: Number(row.version) };
+    FROM (SELECT ${began} AS at) AS began`);
+  const [row] = rows as [{ id: string; version: string; key: string; taken_at: string; age: number }];
+  return { id: row.id, key: row.key, takenAt: row.taken_at, takenAtClock: performance.now() - row.age * 1000, serverVersion: Number(row.version) };
 }

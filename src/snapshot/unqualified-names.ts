@@ -37,12 +37,19 @@ const RELATIONS = `
     AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation IN (c.oid, v.oid) AND l.mode = 'AccessExclusiveLock'
                     AND NOT EXISTS (SELECT FROM pg_locks o WHERE o.relation = l.relation AND o.pid = pg_backend_pid() AND o.granted))`;
 
+/** Whether there can be any, for next to nothing: of nearly every database there is none. */
+const ANY = `
+  SELECT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass) AND d.refobjid >= ${FIRST_OF_USERS}
+                 AND d.classid IN ('pg_class'::regclass, 'pg_statistic_ext'::regclass, 'pg_constraint'::regclass)) AS any`;
+
 /**
  * Schemas to look in after the session's own, so that its queries can be planned; none for nearly every database.
  *
  * @param client in a transaction, under its own search path, which it keeps
  */
 export async function schemasForPlanning(client: pg.Client): Promise<string[]> {
+  const { rows: [dependent] } = await client.query<{ any: boolean }>(ANY);
+  if (dependent?.any !== true) return [];
   const { rows } = await client.query<{ relation: string; schema: string }>(RELATIONS);
   const left = new Set<string>();
   for (const { relation } of rows) if (!(await isPlanned(client, relation, []))) left.add(relation);

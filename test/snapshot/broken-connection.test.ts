@@ -144,7 +144,7 @@ t.test('a connection that carries nothing any more ends the run', async (t) => {
 
 t.test('a stall is found while a session is opened, while it copies, and when it is closed', async (t) => {
   await withProxy(async (proxy, settings) => {
-    proxy.onSent = (bytes) => { if (bytes.includes('server_version_num')) proxy.hang(); };
+    proxy.onSent = (bytes) => { if (bytes.includes('pg_is_in_recovery')) proxy.hang(); };
     await t.rejects(soon(connect(settings, 'snapshot')), STALLED);
   });
   await withProxy(async (proxy, settings) => {

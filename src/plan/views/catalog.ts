@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../../errors.js';
+import { atOnce } from '../../snapshot/at-once.js';
 
 export interface CatalogColumn {
   readonly name: string;
@@ -55,12 +56,11 @@ export async function findSchema(client: pg.Client): Promise<string> {
 
 /** Reads the catalog of all tables of `schema`. */
 export async function readCatalog(client: pg.Client, schema: string): Promise<Catalog> {
-  const tables = await client.query<{ name: string; rows: number; bytes: string; policed: boolean }>(`
+  const [tables, columns] = await atOnce(client, () => [client.query<{ name: string; rows: number; bytes: string; policed: boolean }>(`
     SELECT c.relname AS name, c.reltuples::float8 AS rows, CASE WHEN c.oid IN (SELECT relation FROM pg_locks WHERE pid = pg_backend_pid() AND granted) THEN pg_table_size(c.oid) ELSE 0 END AS bytes,
            row_security_active(c.oid) AS policed
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY c.relname`, [schema]);
-  const columns = await client.query<{ table: string; name: string; type: number; references: string | null; enforced: boolean; nullable: boolean; readable: boolean }>(`
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY c.relname`, [schema]), client.query<{ table: string; name: string; type: number; references: string | null; enforced: boolean; nullable: boolean; readable: boolean }>(`
     SELECT c.relname AS table, a.attname AS name, NOT a.attnotnull AS nullable,
            has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
            CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::int8::int4 AS type,
@@ -72,7 +72,7 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_type t ON t.oid = a.atttypid
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
-    ORDER BY c.relname, a.attnum`, [schema]);
+    ORDER BY c.relname, a.attnum`, [schema])]);
   const byTable = new Map<string, Map<string, CatalogColumn>>();
   for (const { table, name, type, references, enforced, nullable, readable } of columns.rows) {
     let of = byTable.get(table);
