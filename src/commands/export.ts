@@ -96,8 +96,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const running = withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
-    await queue?.refuseSource(snapshot);
-    await holdExportedTables(snapshot, patience);
+    await Promise.all([queue?.open(snapshot), holdExportedTables(snapshot, patience)]);
     threads.join({ settings: snapshot.settings, id, held: snapshot.held });
     const pool = queue ?? threads;
     // Workers join while the plan is made; what is wrong with it is told when it is needed.

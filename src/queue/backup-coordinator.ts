@@ -39,7 +39,7 @@ export class BackupCoordinator implements BackupWorkers {
     this.#options = options;
   }
 
-  /** Runs `work` with the queue, and removes the run from it in the end. @throws RealmliftError QUEUE_UNREACHABLE, QUEUE_VERSION, QUEUE_FORBIDDEN */
+  /** Runs `work` with the queue, and removes the run from it in the end. */
   static with<T>(options: BackupQueueOptions, work: (workers: BackupCoordinator) => Promise<T>): Promise<T> {
     return QueuedRun.with(options, async (run) => {
       const coordinator = new BackupCoordinator(run, options);
@@ -59,7 +59,7 @@ export class BackupCoordinator implements BackupWorkers {
 
   async begin(snapshot: Snapshot, store: BackupStore, { recipients, compression }: Sealing, schemas: readonly string[]): Promise<void> {
     const { collection, location, uploads } = this.#options;
-    await this.#run.refuseSource(snapshot);
+    await this.#run.open(snapshot);
     this.#staging = store.staging();
     await this.#staging.begin();
     const { name: probed, content, probe } = newProbe(this.#run.id);

@@ -51,7 +51,7 @@ export class Coordinator implements SegmentWorkers {
     this.#output = output;
   }
 
-  /** Runs `work` with the queue, and removes the run from it in the end. @throws RealmliftError QUEUE_UNREACHABLE, QUEUE_VERSION, QUEUE_FORBIDDEN */
+  /** Runs `work` with the queue, and removes the run from it in the end. */
   static with<T>(options: CoordinatorOptions, work: (coordinator: Coordinator) => Promise<T>): Promise<T> {
     return QueuedRun.with(options, async (run) => {
       const coordinator = new Coordinator(run, await outputOf(options, run.lost), options);
@@ -76,9 +76,9 @@ export class Coordinator implements SegmentWorkers {
     return this.#run.lost;
   }
 
-  /** @throws RealmliftError QUEUE_IN_SOURCE */
-  refuseSource(source: Snapshot): Promise<void> {
-    return this.#run.refuseSource(source);
+  /** See QueuedRun.open. */
+  open(source: Snapshot): Promise<void> {
+    return this.#run.open(source);
   }
 
   /**

@@ -5,6 +5,7 @@
 import { createHmac } from 'node:crypto';
 import type pg from 'pg';
 import type { Compression } from '../backup/seal/compression.js';
+import { EXIT, RealmliftError } from '../errors.js';
 import { databaseIdentity } from '../export/base/run-identity.js';
 import type { UploadTarget } from '../files/upload/upload-target.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
@@ -58,6 +59,14 @@ export async function sourceMarks(client: pg.Client, settings: ConnectionSetting
   const { rows: [marks] } = await client.query<{ server: string; role: string }>(`
     SELECT concat_ws(' ', pg_postmaster_start_time(), d.oid, d.datname) AS server, current_user AS role FROM pg_database d WHERE d.datname = current_database()`);
   return { database: await databaseIdentity(client, settings), server: keyed(run, marks?.server ?? ''), role: keyed(run, marks?.role ?? '') };
+}
+
+/** Nothing is written into the source. @param queue marks of the queue's database @throws RealmliftError QUEUE_IN_SOURCE */
+export function refuseSource(queue: SourceMarks, source: SourceMarks): void {
+  if (queue.server !== source.server && queue.database !== source.database) return;
+  throw new RealmliftError('QUEUE_IN_SOURCE', 'queue', `--queue names the database that is read (${source.database})`, {
+    hint: 'the source is only read: make a database for the queue, as CREATE DATABASE realmlift_queue', exit: EXIT.usage,
+  });
 }
 
 /** What a worker has. */

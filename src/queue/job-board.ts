@@ -7,7 +7,7 @@ import { received } from '../export/segments/sent-error.js';
 import type { JobFailed } from './jobs.js';
 import { JOBS, WORK_CHANNEL } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
-import { JOB_KINDS, queueName, type JobKind } from './runs.js';
+import { queueName, queuesOf, type JobKind } from './runs.js';
 
 /** Expected bytes below which a piece of rows is small. */
 const LIGHT = 256 << 10;
@@ -83,7 +83,7 @@ export class JobBoard {
       do {
         this.#again = false;
         const { rows } = await this.#session.executeSql<Ended>(`
-          DELETE FROM ${JOBS}.job WHERE name = ANY ($1) AND state IN ('completed', 'failed') RETURNING id, state, output`, [JOB_KINDS.map((kind) => queueName(kind, this.#run))]);
+          DELETE FROM ${JOBS}.job WHERE name = ANY ($1) AND state IN ('completed', 'failed') RETURNING id, state, output`, [queuesOf(this.#run)]);
         for (const each of rows) this.#ended(each);
       } while (this.#again as boolean);
     } finally {

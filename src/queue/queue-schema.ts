@@ -35,15 +35,22 @@ const TABLES = `
 /** Of the lock under which the tables are made, and of those with which coordinators show that they live; any number that nobody else uses. */
 export const RUN_LOCK = 1_869_768_045;
 
-/** The queue, made where it is not there yet. @throws RealmliftError QUEUE_VERSION, QUEUE_FORBIDDEN */
-export async function openQueue(session: QueueSession): Promise<PgBoss> {
+/**
+ * The queue, made where it is not there yet.
+ * @param onNew refuses by throwing, before anything is made
+ * @throws RealmliftError QUEUE_VERSION, QUEUE_FORBIDDEN
+ */
+export async function openQueue(session: QueueSession, onNew?: () => Promise<void>): Promise<PgBoss> {
   const { default: Boss } = await import('pg-boss');
   const boss = new Boss({ db: session, schema: JOBS, supervise: false, schedule: false, migrate: true });
   // Two that make the same at the same moment would meet in the catalog.
   await session.executeSql(`SELECT pg_advisory_lock(${RUN_LOCK}, 0)`);
   try {
     const { rows: [there] } = await session.executeSql<{ there: boolean }>("SELECT to_regclass('realmlift_queue.worker') IS NOT NULL AS there");
-    if (there?.there !== true) await session.executeSql(TABLES);
+    if (there?.there !== true) {
+      await onNew?.();
+      await session.executeSql(TABLES);
+    }
     if (await boss.isInstalled()) {
       const layout = await boss.schemaVersion();
       if (layout !== JOBS_LAYOUT) {

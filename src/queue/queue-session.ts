@@ -1,9 +1,9 @@
 /** A session in the queue's database, which does one thing after the other and hears what others notify. */
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
-import { databaseIdentity } from '../export/base/run-identity.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { sourceMarks, type SourceMarks } from './expected.js';
 
 /** SQLSTATE. */
 const DEADLOCK_DETECTED = '40P01';
@@ -60,9 +60,9 @@ export class QueueSession implements Statements {
     }));
   }
 
-  /** Which database it is in, see databaseIdentity. */
-  identity(settings: ConnectionSettings): Promise<string> {
-    return this.#inTurn(() => databaseIdentity(this.#client, settings));
+  /** Which database it is in, to be compared with another. @param run see keyed */
+  marks(settings: ConnectionSettings, run: string): Promise<SourceMarks> {
+    return this.#inTurn(() => sourceMarks(this.#client, settings, run));
   }
 
   async close(): Promise<void> {

@@ -4,16 +4,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import type PgBoss from 'pg-boss';
-import { EXIT, RealmliftError } from '../errors.js';
-import { databaseIdentity } from '../export/base/run-identity.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
-import { sourceMarks, type Expected } from './expected.js';
+import { refuseSource, sourceMarks, type Expected, type SourceMarks } from './expected.js';
 import { JobBoard } from './job-board.js';
 import { DONE_CHANNEL, openQueue, WORK_CHANNEL } from './queue-schema.js';
 import { QueueSession } from './queue-session.js';
-import { announceRun, endRun, removeDeadRuns, workersOf } from './runs.js';
+import { announceRun, endRun, makeQueues, removeDeadRuns, workersOf } from './runs.js';
 
 /** How often a job that failed is tried again. */
 const RETRY = 3;
@@ -35,14 +33,22 @@ export interface QueuedRunOptions extends QueueOptions {
 /** What the run says of itself beside what can be seen of its snapshot. */
 type Announcement = Pick<Expected, 'salt' | 'files' | 'output' | 'bucket' | 'backup' | 'probe'>;
 
+/** A queue that is not the source, with what is known of the source. */
+interface OpenedQueue {
+  readonly session: QueueSession;
+  readonly boss: PgBoss;
+  readonly board: JobBoard;
+  readonly marks: SourceMarks;
+}
+
 export class QueuedRun {
   readonly id = randomUUID();
-  readonly board: JobBoard;
   /** Somebody takes part. */
   readonly joined: Promise<void>;
-  readonly #session: QueueSession;
-  readonly #boss: PgBoss;
   readonly #options: QueuedRunOptions;
+  readonly #connected: Promise<QueueSession>;
+  readonly #lost = new AbortController();
+  #opened: OpenedQueue | undefined;
   #threads = 1;
   #joined!: () => void;
   #isJoined = false;
@@ -53,25 +59,28 @@ export class QueuedRun {
   /** When somebody was last seen at work. */
   #worked = performance.now();
 
-  private constructor(session: QueueSession, boss: PgBoss, options: QueuedRunOptions) {
-    this.#session = session;
-    this.#boss = boss;
+  private constructor(options: QueuedRunOptions) {
     this.#options = options;
-    this.board = new JobBoard(session, boss, this.id, options.silence);
     this.joined = new Promise((resolve) => { this.#joined = resolve; });
+    // What it needs is loaded while the servers answer.
+    import('pg-boss').catch(() => undefined);
+    this.#connected = QueueSession.open(options.settings, DONE_CHANNEL, () => void this.#hear());
+    this.#connected.then(({ lost }) => lost.addEventListener('abort', () => this.#lost.abort(lost.reason)), (error: unknown) => this.#lost.abort(error));
   }
 
-  /** Opens the queue for `work`. @throws RealmliftError QUEUE_UNREACHABLE, QUEUE_VERSION, QUEUE_FORBIDDEN */
+  /** Connects to the queue while `work` begins. */
   static async with<T>(options: QueuedRunOptions, work: (run: QueuedRun) => Promise<T>): Promise<T> {
-    let run: QueuedRun | undefined;
-    const session = await QueueSession.open(options.settings, DONE_CHANNEL, () => void run?.hear());
+    const run = new QueuedRun(options);
     try {
-      run = new QueuedRun(session, await openQueue(session), options);
       return await work(run);
     } finally {
-      run?.rest();
-      await session.close();
+      run.rest();
+      await run.#connected.then((session) => session.close(), () => undefined);
     }
+  }
+
+  get board(): JobBoard {
+    return this.#queue.board;
   }
 
   /** Sessions of those who have joined. */
@@ -79,20 +88,20 @@ export class QueuedRun {
     return this.#threads;
   }
 
-  /** Aborts when the queue is lost. */
+  /** Aborts when the queue cannot be reached, or is lost. */
   get lost(): AbortSignal {
-    return this.#session.lost;
+    return this.#lost.signal;
   }
 
-  /** @throws RealmliftError QUEUE_IN_SOURCE */
-  async refuseSource(source: Snapshot): Promise<void> {
-    const { rows: [queue] } = await this.#session.executeSql<{ instance: string }>(INSTANCE);
-    const { rows: [same] } = await source.client.query<{ instance: string }>(INSTANCE);
-    const identity = await databaseIdentity(source.client, source.settings);
-    if (queue?.instance !== same?.instance && (await this.#session.identity(this.#options.settings)) !== identity) return;
-    throw new RealmliftError('QUEUE_IN_SOURCE', 'queue', `--queue names the database that is read (${identity})`, {
-      hint: 'the source is only read: make a database for the queue, as CREATE DATABASE realmlift_queue', exit: EXIT.usage,
-    });
+  /**
+   * Makes the queue ready, but never in the source, in which nothing is written.
+   * @throws RealmliftError QUEUE_IN_SOURCE, QUEUE_UNREACHABLE, QUEUE_VERSION, QUEUE_FORBIDDEN
+   */
+  async open(source: Snapshot): Promise<void> {
+    const [marks, session] = await Promise.all([sourceMarks(source.client, source.settings, this.id), this.#connected]);
+    refuseSource(await session.marks(this.#options.settings, this.id), marks);
+    const boss = await openQueue(session);
+    this.#opened = { session, boss, board: new JobBoard(session, boss, this.id, this.#options.silence), marks };
   }
 
   /**
@@ -100,24 +109,24 @@ export class QueuedRun {
    * @param withdraw removes what a run whose coordinator is gone has left where this one writes
    * @param onLook called now and then until the end
    */
-  async announce(snapshot: Snapshot, announcement: Announcement, withdraw: (run: string) => Promise<void>, onLook: () => Promise<void>): Promise<void> {
+  async announce({ id, held }: Snapshot, announcement: Announcement, withdraw: (run: string) => Promise<void>, onLook: () => Promise<void>): Promise<void> {
     const { silence, onWarning } = this.#options;
+    const { session, boss, marks } = this.#queue;
     this.#announced = true;
-    await announceRun(this.#session, this.#boss, this.id, {
-      version: VERSION, ...(await sourceMarks(snapshot.client, snapshot.settings, this.id)), ...announcement, snapshot: { id: snapshot.id, held: snapshot.held }, silence,
-    }, RETRY, silence);
-    // Behind it, so that who waits for a run to be gone on with sees one or the other.
-    const removed = await removeDeadRuns(this.#session, this.#boss);
-    for (const run of removed) await withdraw(run);
-    if (removed.length > 0) onWarning(`the queue held ${removed.length === 1 ? 'a run' : `${removed.length} runs`} whose coordinator is gone: what was left of it is removed`);
-    this.#call();
     this.#worked = performance.now();
     this.#beat = setInterval(() => void this.#look(onLook), silence * 1000 / 3);
+    await announceRun(session, this.id, { version: VERSION, ...marks, ...announcement, snapshot: { id, held }, silence });
+    // Workers connect to the source meanwhile.
+    await makeQueues(boss, this.id, RETRY, silence);
+    // Behind it, so that who waits for a run to be gone on with sees one or the other.
+    const removed = await removeDeadRuns(session);
+    for (const run of removed) await withdraw(run);
+    if (removed.length > 0) onWarning(`the queue held ${removed.length === 1 ? 'a run' : `${removed.length} runs`} whose coordinator is gone: what was left of it is removed`);
   }
 
   /** The snapshot is needed no more. */
   letGo(): void {
-    this.#session.executeSql('UPDATE realmlift_queue.run SET let_go = true WHERE id = $1', [this.id]).then(() => this.#call(), () => undefined);
+    this.#queue.session.executeSql(`WITH gone AS (UPDATE realmlift_queue.run SET let_go = true WHERE id = $1 RETURNING id) SELECT pg_notify('${WORK_CHANNEL}', '') FROM gone`, [this.id]).catch(() => undefined);
   }
 
   /** Looks after nothing any more. */
@@ -130,12 +139,16 @@ export class QueuedRun {
   async end(finished: boolean): Promise<void> {
     this.rest();
     if (!this.#announced || this.lost.aborted) return;
-    await endRun(this.#session, this.#boss, this.id, finished).catch(() => undefined);
-    await this.#session.executeSql(`NOTIFY ${WORK_CHANNEL}`).catch(() => undefined);
+    await endRun(this.#queue.session, this.id, finished).catch(() => undefined);
+  }
+
+  get #queue(): OpenedQueue {
+    if (this.#opened === undefined) throw new Error('the queue is not open');
+    return this.#opened;
   }
 
   /** Somebody says that work is done, or that he is there. */
-  async hear(): Promise<void> {
+  async #hear(): Promise<void> {
     await this.#unlessLost(async () => {
       await this.board.gather();
       if (!this.#isJoined) await this.#watch();
@@ -159,7 +172,7 @@ export class QueuedRun {
 
   async #watch(): Promise<void> {
     const { silence, onWarning } = this.#options;
-    const seen = await workersOf(this.#session, this.id, silence);
+    const seen = await workersOf(this.#queue.session, this.id, silence);
     const joined = seen.filter(({ refused }) => refused === null);
     if (joined.length > 0) {
       this.#threads = joined.reduce((sum, { threads }) => sum + threads, 0);
@@ -180,11 +193,4 @@ export class QueuedRun {
     this.#worked = performance.now();
     onWarning(`no worker has been there for ${Math.round(idle)} s: waiting for \`realmlift worker --queue\`${refused.length === 0 ? '' : `; ${refused.join('; ')}`}`);
   }
-
-  #call(): void {
-    this.#session.executeSql(`NOTIFY ${WORK_CHANNEL}`).catch(() => undefined);
-  }
 }
-
-/** Tells one database of one running server from any other. */
-const INSTANCE = "SELECT concat_ws(' ', pg_postmaster_start_time(), d.oid) AS instance FROM pg_database d WHERE d.datname = current_database()";

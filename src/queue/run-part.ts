@@ -4,7 +4,7 @@ import { RealmliftError } from '../errors.js';
 import { jobFailed } from './jobs.js';
 import { DONE_CHANNEL, JOBS } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
-import { JOB_KINDS, queueName, tellWorker, type AnnouncedRun, type JobKind } from './runs.js';
+import { JOB_KINDS, queueName, queuesOf, tellWorker, type AnnouncedRun, type JobKind } from './runs.js';
 import type { Trade } from './trade.js';
 
 /** Large pieces of rows that wait here for a session: while what one did is told, it does the next. */
@@ -158,7 +158,7 @@ export class RunPart {
       const { rows } = await this.#session.executeSql<{ id: string }>(`
         UPDATE ${JOBS}.job SET started_on = now() FROM unnest($2::uuid[], $3::int[]) AS mine (id, tried)
         WHERE job.name = ANY ($1) AND job.id = mine.id AND job.retry_count = mine.tried AND job.state = 'active' RETURNING job.id`,
-      [JOB_KINDS.map((kind) => queueName(kind, this.run.id)), all.map(({ job }) => job.id), all.map(({ job }) => job.retryCount)]);
+      [queuesOf(this.run.id), all.map(({ job }) => job.id), all.map(({ job }) => job.retryCount)]);
       const mine = new Set(rows.map(({ id }) => id));
       for (const { job, stop } of all) if (!mine.has(job.id)) stop.abort(new RealmliftError('JOB_TAKEN', 'queue', 'the job was given to another worker'));
     }

@@ -4,7 +4,7 @@
  */
 import type PgBoss from 'pg-boss';
 import type { Expected } from './expected.js';
-import { JOBS, RUN_LOCK } from './queue-schema.js';
+import { JOBS, RUN_LOCK, WORK_CHANNEL } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
 
 export interface AnnouncedRun {
@@ -25,17 +25,24 @@ export function queueName(kind: JobKind, run: string): string {
   return `${kind}-${run}`;
 }
 
+export function queuesOf(run: string): string[] {
+  return JOB_KINDS.map((kind) => queueName(kind, run));
+}
+
 const ALIVE = `EXISTS (
   SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = ${RUN_LOCK} AND l.objid = r.number AND l.objsubid = 2 AND l.granted
     AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))`;
 
-/** @param retry how often a job is tried again @param silence seconds after which a worker that is not heard of has lost its jobs */
-export async function announceRun(session: QueueSession, boss: PgBoss, id: string, expected: Expected, retry: number, silence: number): Promise<void> {
-  for (const kind of JOB_KINDS) await boss.createQueue(queueName(kind, id), { name: queueName(kind, id), retryLimit: retry, retryDelay: 1, expireInSeconds: silence });
-  await session.transaction(async (statements) => {
-    const { rows: [run] } = await statements.executeSql<{ number: number }>('INSERT INTO realmlift_queue.run (id, expected) VALUES ($1, $2) RETURNING number', [id, JSON.stringify(expected)]);
-    await statements.executeSql(`SELECT pg_advisory_lock(${RUN_LOCK}, $1)`, [run?.number]);
-  });
+/** Tells workers of the run, which nobody sees before its coordinator has the lock. */
+export async function announceRun(session: QueueSession, id: string, expected: Expected): Promise<void> {
+  await session.executeSql(`
+    WITH run AS (INSERT INTO realmlift_queue.run (id, expected) VALUES ($1, $2) RETURNING number)
+    SELECT pg_advisory_lock(${RUN_LOCK}, number), pg_notify('${WORK_CHANNEL}', '') FROM run`, [id, JSON.stringify(expected)]);
+}
+
+/** Before the run's first job. @param retry how often a job is tried again @param silence seconds after which a worker that is not heard of has lost its jobs */
+export async function makeQueues(boss: PgBoss, run: string, retry: number, silence: number): Promise<void> {
+  for (const name of queuesOf(run)) await boss.createQueue(name, { name, retryLimit: retry, retryDelay: 1, expireInSeconds: silence });
 }
 
 export async function announcedRuns(session: QueueSession): Promise<AnnouncedRun[]> {
@@ -45,24 +52,23 @@ export async function announcedRuns(session: QueueSession): Promise<AnnouncedRun
 }
 
 /** Removes runs whose coordinators are gone, with their jobs. @returns their ids */
-export async function removeDeadRuns(session: QueueSession, boss: PgBoss): Promise<string[]> {
+export async function removeDeadRuns(session: QueueSession): Promise<string[]> {
   const { rows } = await session.executeSql<{ id: string }>(`DELETE FROM realmlift_queue.run r WHERE NOT ${ALIVE} RETURNING r.id`);
-  for (const { id } of rows) await removeJobs(session, boss, id);
+  for (const { id } of rows) await removeJobs(session, id);
   return rows.map(({ id }) => id);
 }
 
 /** @param finished else the run stays there without its coordinator, for workers to know that it is not over */
-export async function endRun(session: QueueSession, boss: PgBoss, id: string, finished: boolean): Promise<void> {
+export async function endRun(session: QueueSession, id: string, finished: boolean): Promise<void> {
   await session.executeSql(finished ? 'DELETE FROM realmlift_queue.run WHERE id = $1' : `SELECT pg_advisory_unlock(${RUN_LOCK}, number) FROM realmlift_queue.run WHERE id = $1`, [id]);
-  await removeJobs(session, boss, id);
+  await removeJobs(session, id);
+  await session.executeSql(`NOTIFY ${WORK_CHANNEL}`);
 }
 
-/** pg-boss deletes no queue that has jobs. */
-async function removeJobs(session: QueueSession, boss: PgBoss, run: string): Promise<void> {
-  for (const name of JOB_KINDS.map((kind) => queueName(kind, run))) {
-    await session.executeSql(`DELETE FROM ${JOBS}.job WHERE name = $1`, [name]);
-    await boss.deleteQueue(name);
-  }
+/** pg-boss deletes no queue that has jobs, and asks for each queue whether it is there. */
+async function removeJobs(session: QueueSession, run: string): Promise<void> {
+  await session.executeSql(`DELETE FROM ${JOBS}.job WHERE name = ANY ($1)`, [queuesOf(run)]);
+  await session.executeSql(`SELECT ${JOBS}.delete_queue(name) FROM ${JOBS}.queue WHERE name = ANY ($1)`, [queuesOf(run)]);
 }
 
 export interface SeenWorker {

@@ -7,7 +7,7 @@ import { WorkerPool } from '../export/segments/worker-pool.js';
 import { connect, settingsOf } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import type { BackupTradeOptions } from './backup-trade.js';
-import { mismatch, sourceMarks, versionMismatch, type Expected } from './expected.js';
+import { mismatch, refuseSource, sourceMarks, versionMismatch, type Expected } from './expected.js';
 import { ExportTrade, type ExportTradeOptions } from './export-trade.js';
 import { openQueue, WORK_CHANNEL } from './queue-schema.js';
 import { QueueSession } from './queue-session.js';
@@ -37,7 +37,7 @@ export interface MachineOptions extends Omit<ExportTradeOptions, 'takeThreads'>,
 
 /**
  * Works until the signal aborts, or the one run is over.
- * @throws RealmliftError QUEUE_UNREACHABLE, QUEUE_VERSION, QUEUE_FORBIDDEN when the queue cannot be used at the beginning; the reason of the signal
+ * @throws RealmliftError QUEUE_UNREACHABLE, QUEUE_IN_SOURCE, QUEUE_VERSION, QUEUE_FORBIDDEN when the queue cannot be used at the beginning; the reason of the signal
  */
 export async function workForQueue(options: MachineOptions): Promise<void> {
   const machine = new WorkerMachine(options);
@@ -75,7 +75,7 @@ class WorkerMachine {
     const { queue, signal, oneRun, jobs, onEvent } = this.#options;
     const session = await QueueSession.open(queue, WORK_CHANNEL, () => this.#wake());
     try {
-      const boss = await openQueue(session);
+      const boss = await openQueue(session, () => this.#refuseSource(session));
       this.#spare ??= new WorkerPool(jobs);
       onEvent('waits for runs');
       const ended = AbortSignal.any([signal, session.lost]);
@@ -96,6 +96,17 @@ class WorkerMachine {
       this.#parts.clear();
       this.#looked.clear();
       await session.close();
+    }
+  }
+
+  /** A source that cannot be reached is not where the queue is. */
+  async #refuseSource(session: QueueSession): Promise<void> {
+    const { source, queue } = this.#options;
+    const client = await connect(source, 'worker').catch(() => undefined);
+    try {
+      if (client !== undefined) refuseSource(await session.marks(queue, this.#name), await sourceMarks(client, source, this.#name));
+    } finally {
+      await client?.end().catch(() => undefined);
     }
   }
 

@@ -70,7 +70,8 @@ t.test('who takes part', async (t) => {
     await t.test('a worker of another version says so', async (t) => {
       const session = await QueueSession.open(connectionSettings(queue, {}), DONE_CHANNEL, () => undefined);
       const expected = { version: '0.0.1', database: '', server: '', role: '', salt: null, files: '', output: root, bucket: null, probe: { file: '', digest: '' }, snapshot: { id: '', held: [] }, silence: 2 };
-      await announceRun(session, await openQueue(session), 'another-version', expected, 1, 2);
+      await openQueue(session);
+      await announceRun(session, 'another-version', expected);
       await withWorkers(1, url, queue, async ([worker]) => {
         await untilSaid(worker as NonNullable<typeof worker>, /takes no part in the run another-: it is realmlift \S+, and the run is made by 0\.0\.1/);
         const told = async (): Promise<number> => (await query(queue, "SELECT FROM realmlift_queue.worker WHERE refused LIKE 'it is realmlift%'")).rowCount ?? 0;
@@ -168,6 +169,9 @@ t.test('a queue that cannot be used', async (t) => {
     };
     await refused('postgresql://nobody@127.0.0.1:1/queue', /^realmlift: QUEUE_UNREACHABLE \[queue\]: .*--queue/, 1);
     await refused(url, /^realmlift: QUEUE_IN_SOURCE \[queue\]: .*CREATE DATABASE/, 2);
+    const working = await realmlift(['worker', '--queue', url, '--uploads-dir', root], { env: { DATABASE_URL: url } });
+    t.match({ code: working.code, stderr: working.stderr }, { code: 2, stderr: /^realmlift: QUEUE_IN_SOURCE \[queue\]: / });
+    t.equal((await query(url, "SELECT FROM pg_namespace WHERE nspname LIKE 'realmlift%'")).rowCount, 0, 'and nothing was made in it');
     await withEmptyDatabase(async (queue) => {
       await withWorkers(1, url, queue, async ([worker]) => untilSaid(worker as NonNullable<typeof worker>, /waits for runs/));
       await query(queue, 'UPDATE realmlift_jobs.version SET version = version + 1');
