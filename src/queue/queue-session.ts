@@ -21,6 +21,8 @@ export class QueueSession implements Statements {
   /** Aborts when the session ends by itself; its reason is the error. */
   readonly lost: AbortSignal;
   readonly #client: pg.Client;
+  /** Names of prepared statements by their texts, which are few: each is planned once, not for every job. */
+  readonly #prepared = new Map<string, string>();
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(client: pg.Client, lost: AbortSignal) {
@@ -42,7 +44,8 @@ export class QueueSession implements Statements {
     client.on('end', () => lost.abort(queueLost(ending)));
     client.on('notification', onNotice);
     // What a crash of the queue's server loses is lost with the run's sessions, and the journal, which is not here, goes on without it.
-    await client.query(`SET synchronous_commit = off; SET idle_in_transaction_session_timeout = '${IDLE_TIMEOUT}'; LISTEN ${channel}`);
+    // A plan for the values at hand would be made each time, since it reads one partition and a general one may read any: it looks which when it is run.
+    await client.query(`SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan; SET idle_in_transaction_session_timeout = '${IDLE_TIMEOUT}'; LISTEN ${channel}`);
     return new QueueSession(client, lost.signal);
   }
 
@@ -90,9 +93,15 @@ export class QueueSession implements Statements {
     }
   }
 
+  #nameOf(text: string): string {
+    const name = this.#prepared.get(text) ?? `queue_${this.#prepared.size}`;
+    this.#prepared.set(text, name);
+    return name;
+  }
+
   async #run<T extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: T[] }> {
     try {
-      return await this.#client.query<T>(text, values as unknown[]);
+      return await this.#client.query<T>(values === undefined ? { text } : { text, values, name: this.#nameOf(text) });
     } catch (error) {
       this.lost.throwIfAborted();
       throw queueError(error);
