@@ -127,7 +127,7 @@ export class JobBoard {
     for (let jobs = this.#unsent.splice(0); jobs.length > 0; jobs = this.#unsent.splice(0)) {
       try {
         await this.#boss.insert(jobs);
-        await this.#session.executeSql(`NOTIFY ${WORK_CHANNEL}`);
+        await this.#session.executeSql(`SELECT pg_notify('${WORK_CHANNEL}', name) FROM unnest($1::text[]) AS name`, [[...new Set(jobs.map(({ name }) => name))]]);
       } catch (error) {
         for (const { id } of jobs) this.#take(id)?.reject(error);
       }

@@ -8,7 +8,7 @@ import type { QueueSession } from './queue-session.js';
 
 export const JOBS = 'realmlift_jobs';
 
-/** Workers are told that there is work, coordinators that some is done. */
+/** Workers are told of new jobs by the names of their queues, and of runs that come and go by nothing; coordinators that some work is done. */
 export const WORK_CHANNEL = 'realmlift_work';
 export const DONE_CHANNEL = 'realmlift_done';
 

@@ -31,10 +31,10 @@ export class QueueSession implements Statements {
   }
 
   /**
-   * @param channel whose notifications `onNotice` is told of
+   * @param channel whose notifications `onNotice` is given
    * @throws RealmliftError QUEUE_UNREACHABLE
    */
-  static async open(settings: ConnectionSettings, channel: string, onNotice: () => void): Promise<QueueSession> {
+  static async open(settings: ConnectionSettings, channel: string, onNotice: (payload: string) => void): Promise<QueueSession> {
     const client = await connect(settings, 'queue').catch((cause: unknown) => {
       throw new RealmliftError('QUEUE_UNREACHABLE', 'queue', (cause as Error).message, { hint: 'check the URL of --queue: a database of its own, in which the queue is kept', cause });
     });
@@ -42,7 +42,7 @@ export class QueueSession implements Statements {
     let ending: unknown;
     client.on('error', (error) => { ending ??= error; });
     client.on('end', () => lost.abort(queueLost(ending)));
-    client.on('notification', onNotice);
+    client.on('notification', ({ payload = '' }) => onNotice(payload));
     // What a crash of the queue's server loses is lost with the run's sessions, and the journal, which is not here, goes on without it.
     // A plan for the values at hand would be made each time, since it reads one partition and a general one may read any: it looks which when it is run.
     await client.query(`SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan; SET idle_in_transaction_session_timeout = '${IDLE_TIMEOUT}'; LISTEN ${channel}`);

@@ -25,6 +25,12 @@ export function queueName(kind: JobKind, run: string): string {
   return `${kind}-${run}`;
 }
 
+/** Which queue it is; undefined where it is none. */
+export function queueOf(name: string): { readonly kind: JobKind; readonly run: string } | undefined {
+  const kind = JOB_KINDS.find((each) => name.startsWith(`${each}-`));
+  return kind && { kind, run: name.slice(kind.length + 1) };
+}
+
 export function queuesOf(run: string): string[] {
   return JOB_KINDS.map((kind) => queueName(kind, run));
 }

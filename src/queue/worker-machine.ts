@@ -12,7 +12,7 @@ import { ExportTrade, type ExportTradeOptions } from './export-trade.js';
 import { openQueue, WORK_CHANNEL } from './queue-schema.js';
 import { QueueSession } from './queue-session.js';
 import { RunPart } from './run-part.js';
-import { announcedRuns, tellWorker, type AnnouncedRun } from './runs.js';
+import { announcedRuns, queueOf, tellWorker, type AnnouncedRun } from './runs.js';
 import type { Trade } from './trade.js';
 
 /** Milliseconds after which it looks again for runs and jobs, although nobody says anything. */
@@ -73,7 +73,7 @@ class WorkerMachine {
   /** @returns true when the one run is over */
   async serve(): Promise<boolean> {
     const { queue, signal, oneRun, jobs, onEvent } = this.#options;
-    const session = await QueueSession.open(queue, WORK_CHANNEL, () => this.#wake());
+    const session = await QueueSession.open(queue, WORK_CHANNEL, (payload) => this.#hear(payload));
     try {
       const boss = await openQueue(session, () => this.#refuseSource(session));
       this.#spare ??= new WorkerPool(jobs);
@@ -97,6 +97,13 @@ class WorkerMachine {
       this.#looked.clear();
       await session.close();
     }
+  }
+
+  /** Of jobs hears who takes part in their run; whoever is only about to, looks for them then. */
+  #hear(payload: string): void {
+    const jobs = queueOf(payload);
+    if (jobs === undefined) this.#wake();
+    else this.#parts.get(jobs.run)?.take(jobs.kind);
   }
 
   /** A source that cannot be reached is not where the queue is. */
