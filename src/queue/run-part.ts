@@ -1,10 +1,11 @@
 /** A worker's part in one run: jobs under way, which it keeps alive. */
 import type PgBoss from 'pg-boss';
 import { RealmliftError } from '../errors.js';
+import { HeldJobs, type HeldJob } from './held-jobs.js';
 import { jobFailed } from './jobs.js';
-import { DONE_CHANNEL, JOBS } from './queue-schema.js';
+import { DONE_CHANNEL } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
-import { JOB_KINDS, queueName, queuesOf, tellWorker, type AnnouncedRun, type JobKind } from './runs.js';
+import { JOB_KINDS, queueName, tellWorker, type AnnouncedRun, type JobKind } from './runs.js';
 import type { Trade } from './trade.js';
 
 /** Large pieces of rows that wait here for a session: while what one did is told, it does the next. */
@@ -13,16 +14,13 @@ const AHEAD = 1;
 /** Milliseconds for which a worker takes no job after one failed: others, with which nothing may be wrong, come first. Longer than it takes until one is tried again and all have looked for it. */
 const PAUSE = 5000;
 
-/** Of a job by its queue, its id and how often it was tried before: nobody else has it. */
-const MINE = "name = $1 AND id = $2 AND state = 'active' AND retry_count = $3";
-
 export interface PartOptions {
   readonly name: string;
   readonly onFailed: (error: RealmliftError) => void;
 }
 
 interface Work {
-  readonly job: PgBoss.JobWithMetadata<object>;
+  readonly job: HeldJob;
   readonly stop: AbortController;
 }
 
@@ -32,6 +30,7 @@ export class RunPart {
   readonly #boss: PgBoss;
   readonly #options: PartOptions;
   readonly #trade: Trade;
+  readonly #held: HeldJobs;
   readonly #work: Record<JobKind, Map<string, Work>> = { rows: new Map(), light: new Map(), files: new Map() };
   /** Kinds of which there may be room and work. */
   readonly #wanted = new Set<JobKind>();
@@ -47,6 +46,7 @@ export class RunPart {
     this.#session = session;
     this.#boss = boss;
     this.#trade = trade;
+    this.#held = new HeldJobs(session, boss, run.id);
     this.#options = options;
     this.#beat = setInterval(() => void this.#live().catch(() => undefined), run.expected.silence * 1000 / 3);
   }
@@ -85,7 +85,9 @@ export class RunPart {
     if (kind === 'files') return batches - files.size;
     if (threads === 0) return 0;
     const room = threads + ahead - rows.size - light.size;
-    return kind === 'light' ? room : Math.min(room, threads + AHEAD - rows.size);
+    // Some at a time, before the last has begun.
+    if (kind === 'light') return 2 * room < ahead ? 0 : room;
+    return Math.min(room, threads + AHEAD - rows.size);
   }
 
   async #fetch(): Promise<void> {
@@ -112,12 +114,12 @@ export class RunPart {
     return kind;
   }
 
-  async #do(kind: JobKind, job: PgBoss.JobWithMetadata<object>): Promise<void> {
+  async #do(kind: JobKind, job: HeldJob): Promise<void> {
     const work: Work = { job, stop: new AbortController() };
     this.#work[kind].set(job.id, work);
     try {
       const made = await this.#trade.do(kind, job.data, work.stop.signal);
-      if (await this.#complete(job, made.done)) made.leave();
+      if (await this.#held.complete(job, made.done)) made.leave();
       else await made.giveUp();
     } catch (error) {
       await this.#failed(work, error).catch(() => undefined);
@@ -134,32 +136,15 @@ export class RunPart {
       this.#pausedUntil = performance.now() + PAUSE;
       this.#options.onFailed(new RealmliftError(failed.error.code, failed.error.stage, failed.error.message, { table: failed.error.table, hint: failed.error.hint }));
     }
-    await this.#session.transaction(async (statements) => {
-      const { rows } = await statements.executeSql(`SELECT FROM ${JOBS}.job WHERE ${MINE} FOR UPDATE`, [job.name, job.id, job.retryCount]);
-      if (rows.length === 0) return;
-      await this.#boss.fail(job.name, job.id, failed, { db: statements });
-      await statements.executeSql(`NOTIFY ${DONE_CHANNEL}`);
-    });
+    await this.#held.fail(job, failed);
   }
 
-  /** Says that a job is done, if it is still this worker's: what pg-boss does, which would not look whose it is, and the call in one statement. */
-  async #complete({ name, id, retryCount }: PgBoss.JobWithMetadata, done: object): Promise<boolean> {
-    const { rows } = await this.#session.executeSql(`
-      WITH done AS (UPDATE ${JOBS}.job SET state = 'completed', completed_on = now(), output = $4::jsonb WHERE ${MINE} RETURNING id)
-      SELECT pg_notify('${DONE_CHANNEL}', '') FROM done`, [name, id, retryCount, JSON.stringify(done)]);
-    return rows.length > 0;
-  }
-
-  /** Keeps the jobs under way, of which pg-boss 10 knows only when they began; those that another has by now are given up. */
+  /** Keeps the jobs under way; those that another has by now are given up. */
   async #live(): Promise<void> {
     await tellWorker(this.#session, this.run.id, { name: this.#options.name, threads: this.#trade.threads, refused: null });
     const all = JOB_KINDS.flatMap((kind) => [...this.#work[kind].values()]);
     if (all.length > 0) {
-      const { rows } = await this.#session.executeSql<{ id: string }>(`
-        UPDATE ${JOBS}.job SET started_on = now() FROM unnest($2::uuid[], $3::int[]) AS mine (id, tried)
-        WHERE job.name = ANY ($1) AND job.id = mine.id AND job.retry_count = mine.tried AND job.state = 'active' RETURNING job.id`,
-      [queuesOf(this.run.id), all.map(({ job }) => job.id), all.map(({ job }) => job.retryCount)]);
-      const mine = new Set(rows.map(({ id }) => id));
+      const mine = await this.#held.keep(all.map(({ job }) => job));
       for (const { job, stop } of all) if (!mine.has(job.id)) stop.abort(new RealmliftError('JOB_TAKEN', 'queue', 'the job was given to another worker'));
     }
     this.take();
