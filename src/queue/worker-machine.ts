@@ -72,11 +72,11 @@ class WorkerMachine {
 
   /** @returns true when the one run is over */
   async serve(): Promise<boolean> {
-    const { queue, signal, oneRun, jobs, onEvent } = this.#options;
+    const { queue, signal, oneRun, onEvent } = this.#options;
     const session = await QueueSession.open(queue, WORK_CHANNEL, (payload) => this.#hear(payload));
     try {
       const boss = await openQueue(session, () => this.#refuseSource(session));
-      this.#spare ??= new WorkerPool(jobs);
+      this.#prepare();
       onEvent('waits for runs');
       const ended = AbortSignal.any([signal, session.lost]);
       ended.addEventListener('abort', () => this.#wake(), { once: true });
@@ -84,7 +84,11 @@ class WorkerMachine {
         const awake = new Promise<void>((resolve) => { this.#wake = resolve; });
         await this.#look(session, boss);
         if (oneRun && this.#finished > 0 && this.#parts.size === 0) return true;
-        const timer = setTimeout(() => this.#wake(), LOOK);
+        const timer = setTimeout(() => {
+          // When nothing has come for a while: where a run has just ended, its coordinator may still be at work on this machine.
+          this.#prepare();
+          this.#wake();
+        }, LOOK);
         await awake;
         clearTimeout(timer);
       }
@@ -97,6 +101,11 @@ class WorkerMachine {
       this.#looked.clear();
       await session.close();
     }
+  }
+
+  /** Has threads for the next run load their code. */
+  #prepare(): void {
+    if (this.#parts.size === 0) this.#spare ??= new WorkerPool(this.#options.jobs);
   }
 
   /** Of jobs hears who takes part in their run; whoever is only about to, looks for them then. */
@@ -132,7 +141,6 @@ class WorkerMachine {
       if (living.some((run) => run.id === id)) continue;
       this.#parts.delete(id);
       await part.leave();
-      if (!this.#options.oneRun) this.#spare ??= new WorkerPool(this.#options.jobs);
       const isOver = !announced.some((run) => run.id === id);
       if (isOver) this.#finished += 1;
       this.#options.onEvent(`the run ${short(id)} is ${isOver ? 'over' : 'not finished, and its coordinator is gone'}`);
