@@ -1,4 +1,5 @@
 /** A worker's part in one run: jobs under way, which it keeps alive. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type PgBoss from 'pg-boss';
 import { RealmliftError } from '../errors.js';
 import { HeldJobs, type HeldJob } from './held-jobs.js';
@@ -13,6 +14,9 @@ const AHEAD = 1;
 
 /** Milliseconds for which a worker takes no job after one failed: others, with which nothing may be wrong, come first. Longer than it takes until one is tried again and all have looked for it. */
 const PAUSE = 5000;
+
+/** Milliseconds within which what was under way is given up when the worker leaves: what it was storing is to be removed while it can still reach the store. */
+const GRACE = 5000;
 
 export interface PartOptions {
   readonly name: string;
@@ -36,6 +40,7 @@ export class RunPart {
   readonly #wanted = new Set<JobKind>();
   /** Kinds for which there was no room. */
   readonly #full = new Set<JobKind>();
+  readonly #doing = new Set<Promise<void>>();
   #fetching = false;
   readonly #beat: NodeJS.Timeout;
   #pausedUntil = 0;
@@ -75,6 +80,7 @@ export class RunPart {
     clearInterval(this.#beat);
     const reason = new RealmliftError('WORKER_LEFT', 'queue', 'the worker has left the run');
     for (const kind of JOB_KINDS) for (const { stop } of this.#work[kind].values()) stop.abort(reason);
+    await Promise.race([Promise.all(this.#doing), sleep(GRACE, undefined, { ref: false })]);
     await this.#trade.close();
   }
 
@@ -101,7 +107,10 @@ export class RunPart {
           continue;
         }
         this.#full.delete(kind);
-        for (const job of await this.#boss.fetch<object>(queueName(kind, this.run.id), { batchSize, includeMetadata: true })) void this.#do(kind, job);
+        for (const job of await this.#boss.fetch<object>(queueName(kind, this.run.id), { batchSize, includeMetadata: true })) {
+          const doing = this.#do(kind, job).finally(() => this.#doing.delete(doing));
+          this.#doing.add(doing);
+        }
       }
     } finally {
       this.#fetching = false;

@@ -158,7 +158,8 @@ export class ExportBucket {
   async #inParts(name: string, size: number, partSize: number, signal: AbortSignal, part: (upload: { Bucket: string; Key: string; UploadId: string }, number: number) => Promise<PendingObject['parts'][number]>): Promise<PendingObject> {
     return this.#try(name, signal, async () => {
       const place = this.#place(name);
-      const { UploadId = '' } = await this.#client.send(new CreateMultipartUploadCommand({ ...place, ChecksumAlgorithm: 'SHA256', ...encryptionOf(this.target) }), { abortSignal: signal });
+      // Whatever happens meanwhile: what has begun on the server can be given up only by the id that it tells.
+      const { UploadId = '' } = await this.#client.send(new CreateMultipartUploadCommand({ ...place, ChecksumAlgorithm: 'SHA256', ...encryptionOf(this.target) }));
       const settled = await Promise.allSettled(Array.from({ length: Math.ceil(size / partSize) }, (_, index) => part({ ...place, UploadId }, index + 1)));
       const failure = settled.find((each) => each.status === 'rejected');
       if (failure === undefined) return { name, size, upload: UploadId, parts: settled.map((each) => (each as PromiseFulfilledResult<PendingObject['parts'][number]>).value) };
