@@ -80,16 +80,17 @@ t.test('a backup by workers', NEEDS_PG_DUMP, async (t) => {
       const to = join(place.directory, 'passphrase');
       const passphraseFile = join(place.directory, 'passphrase.txt');
       await writeFile(passphraseFile, 'correct horse\n', { mode: 0o600 });
-      const seen = await watchQueue(queue);
       await withEmptyDatabase((proof) => withWorkers(2, url, queue, async (workers) => {
+        await Promise.all(workers.map((worker) => untilSaid(worker, /waits for runs/)));
+        const seen = await watchQueue(queue);
         const { code, stderr } = await realmlift(['backup', '--to', to, '--passphrase-file', passphraseFile, '--queue', queue, '--prove', proof, '--json'], { DATABASE_URL: url });
         t.equal(code, 0, stderr);
         await t.resolves(verifyBackup(to, process.env, { passphraseFile }, 2), 'the passphrase opens it');
         t.notMatch(workers.map((worker) => worker.said()).join(''), /correct horse|AGE-SECRET-KEY/);
+        const { text } = await seen();
+        t.ok(text.includes('zerver_usermessage') && /age1[0-9a-z]{58}/.test(text), 'pieces were seen, and the key that closes them');
+        t.notMatch(text, /correct|horse|AGE-SECRET-KEY|scrypt/i, 'no passphrase, no key that opens them');
       }));
-      const { text } = await seen();
-      t.ok(text.includes('zerver_usermessage') && /age1[0-9a-z]{58}/.test(text), 'pieces were seen, and the key that closes them');
-      t.notMatch(text, /correct|horse|AGE-SECRET-KEY|scrypt/i, 'no passphrase, no key that opens them');
     });
 
     await t.test('a worker that sees other files, or another directory, changes nothing', async (t) => {
