@@ -18,6 +18,7 @@ import { queryOfMessages } from './message-segments.js';
 import { readFollowers, type FoundFollowers } from './base/follower-rows.js';
 import { readOrigin, type Origin } from './base/origin.js';
 import { firstNew } from './base/trust-base.js';
+import { fewReceivers } from '../plan/receivers.js';
 import type { ArchiveOutlet } from './outlet.js';
 import { PARTS_DIRECTORY, partPath } from '../package/part-paths.js';
 import { pullRealmFiles, realmFiles } from './realm-files.js';
@@ -65,7 +66,8 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   if (base?.compared !== undefined) progress.tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${base.compared}` });
 
   const beside = async (): Promise<void> => { followers ??= (await find())?.now; };
-  const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, signal), { stop, signal, onCopied, beside });
+  const receivers = origin && fewReceivers(origin.receivers, context.snapshot.serverVersion);
+  const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, receivers, signal), { stop, signal, onCopied, beside });
 
   progress.tell({ kind: 'packaging' });
   // The rows of attachments without a file stay, which was not known when they were copied.

@@ -2,6 +2,7 @@
 import type { Journal } from '../package/journal.js';
 import type { PlannedMessageFile } from '../plan/message-files.js';
 import type { ExportPlan } from '../plan/plan-export.js';
+import { namingReceivers } from '../plan/receivers.js';
 import { messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Base } from './base/base.js';
 import type { BaseVersions } from './segments/changed-files.js';
@@ -22,13 +23,14 @@ const FILES_PER_SEGMENT_OF_BASE = 64;
 const SHARES = 4;
 const SHARES_OF_BASE = 2;
 
-/** What messages files are made by. */
-export function messageQueries({ tables, compiled, parameters }: ExportPlan): MessageQueries {
+/** What messages files are made by. @param receivers if their usermessages are to be asked for by the list of them, which are the same rows */
+export function messageQueries({ tables, compiled, parameters }: ExportPlan, receivers?: readonly number[]): MessageQueries {
   const table = (name: string): PlannedTable | undefined => tables.find((each) => each.name === name);
   const [messages, usermessages] = [table('zerver_message') as PlannedTable, table('zerver_usermessage')];
+  const named = receivers === undefined ? compiled : namingReceivers(compiled, receivers);
   return {
     messages: rowQuery(messages, messagesQuery(messages, compiled, parameters)),
-    usermessages: usermessages && rowQuery(usermessages, queryOf(usermessages, compiled, parameters)),
+    usermessages: usermessages && rowQuery(usermessages, queryOf(usermessages, named, parameters)),
   };
 }
 
@@ -50,11 +52,10 @@ export interface RunBase {
   readonly followers: () => Promise<ReadonlySet<string>>;
 }
 
-/** @param jobs workers */
-export async function* messageSegments(planned: PlannedFiles, queries: MessageQueries, journal: Journal, given: RunBase | undefined, jobs: number): AsyncGenerator<MessageSegment> {
+/** @param query digest of queryOfMessages @param jobs workers */
+export async function* messageSegments(planned: PlannedFiles, queries: MessageQueries, query: string, journal: Journal, given: RunBase | undefined, jobs: number): AsyncGenerator<MessageSegment> {
   const [most, shares] = given?.versions === undefined ? [FILES_PER_SEGMENT, SHARES] : [FILES_PER_SEGMENT_OF_BASE, SHARES_OF_BASE];
   const size = Math.min(most, Math.ceil(planned.count / (jobs * shares)));
-  const query = digestOfQueries(queries.messages, queries.usermessages);
   const file = ({ number, after, until, rows }: PlannedMessageFile): MessageFile => {
     const path = messagesPath(number);
     return { path, after, until, rows, earlier: earlierPart(journal, path, query, { after, until }), base: basePart(given?.base, query, until) };

@@ -34,15 +34,17 @@ export class RealmRows {
   readonly #run: RealmRun;
   readonly #progress: RealmProgress;
   readonly #base: RunBase | undefined;
+  readonly #receivers: readonly number[] | undefined;
   readonly #signal: AbortSignal;
   #taking = Promise.resolve();
 
-  /** @param signal drops what is under way */
-  constructor(context: RunContext, run: RealmRun, progress: RealmProgress, base: RunBase | undefined, signal: AbortSignal) {
+  /** @param receivers users whose usermessages travel, where a query may name them @param signal drops what is under way */
+  constructor(context: RunContext, run: RealmRun, progress: RealmProgress, base: RunBase | undefined, receivers: readonly number[] | undefined, signal: AbortSignal) {
     this.#context = context;
     this.#run = run;
     this.#progress = progress;
     this.#base = base;
+    this.#receivers = receivers;
     this.#signal = signal;
   }
 
@@ -143,7 +145,7 @@ export class RealmRows {
   }
 
   async #messages(planned: PlannedFiles): Promise<void> {
-    const queries = messageQueries(this.#run.plan);
+    const queries = messageQueries(this.#run.plan, this.#receivers);
     if (planned.count === 0) return this.#emptyMessagesFile(queries.usermessages?.table);
     await this.#messageSegments(planned, queries);
   }
@@ -151,8 +153,8 @@ export class RealmRows {
   /** No more segments exist at a time than keep all workers busy. */
   async #messageSegments(planned: PlannedFiles, queries: MessageQueries): Promise<void> {
     const { pool: { threads, backlog } } = this.#context;
-    const segments = messageSegments(planned, queries, this.#run.journal, this.#base, threads);
-    const query = digestOfQueries(queries.messages, queries.usermessages);
+    const query = queryOfMessages(this.#run.plan);
+    const segments = messageSegments(planned, queries, query, this.#run.journal, this.#base, threads);
     const work = async (segment: MessageSegment): Promise<void> => {
       const ranges = new Map(segment.files.map(({ path, after, until }) => [path, { after, until }]));
       const weight = segment.files.reduce((sum, file) => sum + file.rows * (file.base === undefined || this.#base?.versions === undefined ? BYTES_PER_MESSAGE : BYTES_PER_MESSAGE_OF_BASE), 0);

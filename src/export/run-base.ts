@@ -1,15 +1,13 @@
 /** What the base of a run is good for. */
 import type pg from 'pg';
 import type { ExportPlan } from '../plan/plan-export.js';
+import { HASHES_LISTS } from '../plan/receivers.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import type { Base } from './base/base.js';
 import type { RunBase } from './message-segments.js';
 import { sameFollowers, type FoundFollowers } from './base/follower-rows.js';
 import { versionQueries, type Origin } from './base/origin.js';
 import { distrust, firstNew, wroteNothing } from './base/trust-base.js';
-
-/** From this server_version_num on lists of constants are hashed. */
-const HASHES_LISTS = 140_000;
 
 const none = (): Promise<ReadonlySet<string>> => Promise.resolve(new Set());
 

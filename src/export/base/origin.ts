@@ -4,11 +4,12 @@
  * at the end the SHA-256 of the manifest that they belong to.
  */
 import type pg from 'pg';
-import { withSelections, type CompiledView } from '../../plan/views/compile-view.js';
+import { withSelections } from '../../plan/views/compile-view.js';
 import { inline, MESSAGE_RANGE } from '../../plan/parameters.js';
 import type { ExportPlan } from '../../plan/plan-export.js';
 import type { Source } from '../../plan/source.js';
 import { setQuery, type SetPlan } from '../../plan/plan-set.js';
+import { byReceivers, chosenByReceivers, readReceivers, RECEIVERS } from '../../plan/receivers.js';
 import { TENANT } from '../../plan/views/set-form.js';
 import { versionForm } from '../../plan/views/version-form.js';
 import type { Snapshot } from '../../snapshot/snapshot.js';
@@ -53,12 +54,9 @@ export interface OriginServer {
 /** Tables whose rows go to the messages files. */
 export const MESSAGE_TABLES = ['zerver_message', 'zerver_usermessage'] as const;
 
-/** Selection of the users whose usermessages travel. */
-const RECEIVERS = 'usermessage_user';
-
 /** @param client a session in the snapshot @param query digest of the queries of messages files */
 export async function readOrigin(client: pg.Client, { id, takenAt }: Pick<Snapshot, 'id' | 'takenAt'>, plan: ExportPlan, { schema }: Source, run: RunIdentity, query: string): Promise<Origin> {
-  return { format: 1, run, snapshot: { id, takenAt }, query, ...await serverFacts(client, schema), receivers: await receivers(client, plan) };
+  return { format: 1, run, snapshot: { id, takenAt }, query, ...await serverFacts(client, schema), receivers: await readReceivers(client, plan) };
 }
 
 /** What the targets of a set have in common, and the receivers of each by its realm. */
@@ -81,13 +79,6 @@ async function serverFacts(client: pg.Client, schema: string): Promise<Pick<Orig
   const { rows } = await client.query<{ oid: number }>(`
     SELECT c.oid::int8::float8 AS oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)`, [schema, MESSAGE_TABLES]);
   return { server: await originServer(client), tables: await factsWithChildren(client, rows.map(({ oid }) => oid)) };
-}
-
-async function receivers(client: pg.Client, { compiled, parameters }: ExportPlan): Promise<number[]> {
-  const selection = compiled.selections.get(RECEIVERS);
-  if (selection === undefined) return [];
-  const { rows } = await client.query<{ id: number }>(`SELECT q.id::float8 AS id FROM (${inline(withSelections(selection, compiled.selections), parameters)}) AS q ORDER BY q.id`);
-  return rows.map(({ id }) => id);
 }
 
 async function originServer(client: pg.Client): Promise<OriginServer> {
@@ -126,24 +117,8 @@ export function versionQueries({ compiled, parameters }: ExportPlan, receivers: 
   const [messages, usermessages] = MESSAGE_TABLES.map((table) => {
     const view = compiled.tables.get(table);
     const form = view === undefined ? undefined : versionForm(view, compiled.selections);
-    return form === undefined ? undefined : inline(withSelections(asked(form.view, receivers), form.selections), parameters);
+    return form === undefined ? undefined : inline(withSelections(byReceivers(form.view, receivers), form.selections), parameters);
   });
   if (messages === undefined || usermessages === undefined || !chosenByReceivers(compiled.tables.get('zerver_usermessage'))) return undefined;
   return { messages: `${messages} WHERE ${MESSAGE_RANGE}`, usermessages };
-}
-
-const JOINED = new RegExp(`\\nJOIN ${RECEIVERS} (\\w+) ON \\1\\.id = (\\w+)\\.user_profile_id\\nWHERE `);
-
-/**
- * A condition instead of the join: half the time where rows are counted and not sent, and half of that with the users by name. Their
- * list says no type, and takes the column's: only then is it hashed.
- */
-function asked(view: CompiledView, receivers: readonly number[] | undefined): CompiledView {
-  const condition = receivers === undefined ? `($2.user_profile_id IN (SELECT $1.id FROM ${RECEIVERS} $1)) IS TRUE` : `$2.user_profile_id = ANY ('{${receivers.join(',')}}')`;
-  return { ...view, sql: view.sql.replace(JOINED, `\nWHERE ${condition} AND `) };
-}
-
-/** Is whose usermessages travel decided by the receivers alone? */
-function chosenByReceivers(view: CompiledView | undefined): boolean {
-  return view?.reads.join() === RECEIVERS && view.tables.join() === 'zerver_usermessage';
 }
