@@ -5,11 +5,9 @@ import { runExport, type ExportOptions } from '../../src/commands/export.js';
 import type { ExportResult, Outcome } from '../../src/export/outcome.js';
 import type { FileStore } from '../../src/files/file-store.js';
 import { openLocalStore } from '../../src/files/local-store.js';
-import { openS3Store } from '../../src/files/s3/s3-store.js';
 import type { TargetRequest } from '../../src/plan/targets.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
-import { BUCKETS, withS3 } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import type { Dataset } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
@@ -25,6 +23,8 @@ export interface TestSource {
 export async function withSource<T>(dataset: Dataset, work: (source: TestSource) => Promise<T>): Promise<T> {
   return withTestDatabase(dataset, async (url) => {
     if (dataset === 'zulip-11/s3') {
+      // Most tests need neither, which take longer to load than all else.
+      const [{ BUCKETS, withS3 }, { openS3Store }] = await Promise.all([import('../testbed/s3-server.js'), import('../../src/files/s3/s3-store.js')]);
       return withS3(({ endpoint }) => work({
         dataset, url, openStore: () => openS3Store({
           endpoint, region: 'us-east-1', uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars,
