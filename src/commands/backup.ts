@@ -20,7 +20,7 @@ import { refuseTargetWithin } from '../backup/uploads/open-uploads.js';
 import { verifyBackup } from '../backup/verify-backup.js';
 import { RealmliftError } from '../errors.js';
 import { isNarrated, tellTotal, tellWarning } from '../narration.js';
-import type { QueueOptions } from '../queue/queued-run.js';
+import type { QueueOptions } from '../queue/runs/queued-run.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { BackupSteps } from './backup-steps.js';
 
@@ -98,7 +98,7 @@ async function run(request: BackupRun, target: BackupStore, stop: AbortSignal): 
 function workersOf({ queue, to, uploads }: BackupRun, collection: BackupStore): BackupRequest['withWorkers'] {
   if (queue === undefined) return undefined;
   return async (work) => {
-    const { BackupCoordinator } = await import('../queue/backup-coordinator.js');
+    const { BackupCoordinator } = await import('../queue/backups/backup-coordinator.js');
     return BackupCoordinator.with({ ...queue, collection, location: to.startsWith('s3://') ? to : resolve(to), uploads, onWarning: tellWarning }, work);
   };
 }

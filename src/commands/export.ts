@@ -26,8 +26,8 @@ import { readSource } from '../plan/source.js';
 import { loadRegistry } from '../plan/views/registry.js';
 import { findTargets, sharedDirectories, type Target, type TargetRequest } from '../plan/targets.js';
 import { writeIndex } from '../report/write-index.js';
-import type { Coordinator } from '../queue/coordinator.js';
-import type { QueueOptions } from '../queue/queued-run.js';
+import type { Coordinator } from '../queue/exports/coordinator.js';
+import type { QueueOptions } from '../queue/runs/queued-run.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { prepareSessions, withSnapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
@@ -148,7 +148,7 @@ async function withThreads<T>(jobs: number, work: (threads: WorkerPool) => Promi
 /** Nothing of the queue is loaded where there is none. */
 async function withQueue<T>({ queue, output, stored, salt, avatars, onEvent }: ExportOptions, own: SegmentWorkers, work: (coordinator: Coordinator | undefined) => Promise<T>): Promise<T> {
   if (queue === undefined) return work(undefined);
-  const { Coordinator } = await import('../queue/coordinator.js');
+  const { Coordinator } = await import('../queue/exports/coordinator.js');
   return Coordinator.with({ ...queue, output, stored, own, salt: avatars ? salt : undefined, onWarning: (text) => onEvent({ target: '', kind: 'warning', text }) }, work);
 }
 

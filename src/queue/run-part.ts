@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type PgBoss from 'pg-boss';
 import { RealmliftError } from '../errors.js';
-import { HeldJobs, type HeldJob } from './held-jobs.js';
-import { jobFailed } from './jobs.js';
-import { DONE_CHANNEL } from './queue-schema.js';
-import type { QueueSession } from './queue-session.js';
-import { JOB_KINDS, queueName, tellWorker, type AnnouncedRun, type JobKind } from './runs.js';
-import type { Trade } from './trade.js';
+import { HeldJobs, type HeldJob } from './runs/held-jobs.js';
+import { jobFailed } from './runs/job-failed.js';
+import { DONE_CHANNEL } from './runs/queue-schema.js';
+import type { QueueSession } from './runs/queue-session.js';
+import { JOB_KINDS, queueName, tellWorker, type AnnouncedRun, type JobKind } from './runs/runs.js';
+import type { Trade } from './runs/trade.js';
 
 /** Large pieces of rows that wait here for a session: while what one did is told, it does the next. */
 const AHEAD = 1;

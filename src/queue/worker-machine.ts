@@ -2,18 +2,16 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type PgBoss from 'pg-boss';
-import { asRealmliftError, RealmliftError } from '../errors.js';
+import { asRealmliftError } from '../errors.js';
 import { WorkerPool } from '../export/segments/worker-pool.js';
-import { connect, settingsOf } from '../snapshot/connect.js';
+import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import type { BackupTradeOptions } from './backup-trade.js';
-import { mismatch, refuseSource, sourceMarks, versionMismatch, type Expected } from './expected.js';
-import { ExportTrade, type ExportTradeOptions } from './export-trade.js';
-import { openQueue, WORK_CHANNEL } from './queue-schema.js';
-import { QueueSession } from './queue-session.js';
+import { refuseSource, sourceMarks } from './runs/expected.js';
+import { openQueue, WORK_CHANNEL } from './runs/queue-schema.js';
+import { QueueSession } from './runs/queue-session.js';
 import { RunPart } from './run-part.js';
-import { announcedRuns, queueOf, tellWorker, type AnnouncedRun } from './runs.js';
-import type { Trade } from './trade.js';
+import { announcedRuns, queueOf, tellWorker, type AnnouncedRun } from './runs/runs.js';
+import { tradeFor, type WorkerSettings } from './trade-for.js';
 
 /** Milliseconds after which it looks again for runs and jobs, although nobody says anything. */
 const LOOK = 1000;
@@ -21,13 +19,8 @@ const LOOK = 1000;
 /** Milliseconds between two attempts to reach a queue that is gone. */
 const RECONNECT = 2000;
 
-export interface MachineOptions extends Omit<ExportTradeOptions, 'takeThreads'>, Omit<BackupTradeOptions, 'sessions'> {
+export interface MachineOptions extends WorkerSettings {
   readonly queue: ConnectionSettings;
-  /** The source, by this machine's own settings. */
-  readonly source: ConnectionSettings;
-  /** Sessions for the rows of each run. */
-  readonly jobs: number;
-  readonly salt: string | undefined;
   /** End when a run that it took part in is finished; one that failed may be gone on with. */
   readonly oneRun: boolean;
   readonly signal: AbortSignal;
@@ -162,52 +155,23 @@ class WorkerMachine {
   }
 
   async #join(run: AnnouncedRun, session: QueueSession, boss: PgBoss): Promise<void> {
-    const { source, salt, onEvent } = this.#options;
-    const other = versionMismatch(run.expected);
-    if (other !== undefined) throw refused(other);
-    const trade = await this.#trade(run.expected);
-    try {
-      const elsewhere = await trade.elsewhere(run.id, run.expected);
-      const client = await connect(source, 'worker');
-      let settings: ConnectionSettings;
-      try {
-        settings = settingsOf(client, source);
-        const wrong = mismatch(run.id, run.expected, { marks: await sourceMarks(client, source, run.id), salt, files: trade.files, elsewhere });
-        if (wrong !== undefined) throw refused(wrong);
-      } finally {
-        await client.end().catch(() => undefined);
-      }
-      if (!run.letGo) await trade.join(settings, run.expected.snapshot);
-      const part = new RunPart(run, session, boss, trade, {
-        name: this.#name,
-        onFailed: (error) => onEvent(`a piece of the run ${short(run.id)} failed here: ${error.code}: ${error.message}`),
-      });
-      this.#parts.set(run.id, part);
-      this.#told.delete(run.id);
-      onEvent(`takes part in the run ${short(run.id)}`);
-      await part.begin();
-    } catch (error) {
-      if (!this.#parts.has(run.id)) await trade.close();
-      throw error;
-    }
-  }
-
-  async #trade(expected: Expected): Promise<Trade> {
-    const { jobs } = this.#options;
-    if (expected.backup !== undefined) return (await import('./backup-trade.js')).BackupTrade.open(expected, expected.backup, { ...this.#options, sessions: jobs });
-    return ExportTrade.open(expected, {
-      ...this.#options,
-      takeThreads: () => {
-        const threads = this.#spare ?? new WorkerPool(jobs);
-        this.#spare = undefined;
-        return threads;
-      },
+    const { onEvent } = this.#options;
+    const trade = await tradeFor(run, this.#options, () => this.#takeThreads());
+    const part = new RunPart(run, session, boss, trade, {
+      name: this.#name,
+      onFailed: (error) => onEvent(`a piece of the run ${short(run.id)} failed here: ${error.code}: ${error.message}`),
     });
+    this.#parts.set(run.id, part);
+    this.#told.delete(run.id);
+    onEvent(`takes part in the run ${short(run.id)}`);
+    await part.begin();
   }
-}
 
-function refused(why: string): RealmliftError {
-  return new RealmliftError('WORKER_REFUSED', 'queue', why);
+  #takeThreads(): WorkerPool {
+    const threads = this.#spare ?? new WorkerPool(this.#options.jobs);
+    this.#spare = undefined;
+    return threads;
+  }
 }
 
 function short(id: string): string {

@@ -1,6 +1,6 @@
 /** A session in the queue's database. */
 import t from 'tap';
-import { QueueSession } from '../../src/queue/queue-session.js';
+import { QueueSession } from '../../src/queue/runs/queue-session.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { query } from '../export/grown-database.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';

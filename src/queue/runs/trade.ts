@@ -1,5 +1,5 @@
 /** What a worker does for a run of one kind, an export or a backup: the seam between the jobs that it takes and what they are. */
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 import type { Expected } from './expected.js';
 import type { JobKind } from './runs.js';
 

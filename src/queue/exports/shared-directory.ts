@@ -2,16 +2,18 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { RealmliftError } from '../errors.js';
-import { endOf, type Spool } from '../export/spools/spool-format.js';
-import type { FinishedPart } from '../export/segments/finished-part.js';
-import type { Segment } from '../export/segments/segment.js';
-import { RUN_DIRECTORY } from '../package/output-directory.js';
-import { isMessagesPath } from '../package/part-paths.js';
-import { diskError, isIntact } from '../package/part-file.js';
-import type { Expected } from './expected.js';
-import { ATTEMPTS_DIRECTORY, type FetchedFile, type JobPlaces, type MadePart } from './jobs.js';
-import { newProbe, probeName, type RunOutput } from './run-output.js';
+import { RealmliftError } from '../../errors.js';
+import { endOf, type Spool } from '../../export/spools/spool-format.js';
+import type { FinishedPart } from '../../export/segments/finished-part.js';
+import type { Segment } from '../../export/segments/segment.js';
+import { RUN_DIRECTORY } from '../../package/output-directory.js';
+import { isMessagesPath } from '../../package/part-paths.js';
+import { diskError, isIntact } from '../../package/part-file.js';
+import type { Expected } from '../runs/expected.js';
+import { newProbe, probeName } from '../runs/probe.js';
+import { ATTEMPTS_DIRECTORY } from './attempt.js';
+import type { FetchedFile, JobPlaces, MadePart } from './export-jobs.js';
+import type { RunOutput } from './run-output.js';
 import { receivedSpool } from './set-jobs.js';
 
 export class SharedDirectory implements RunOutput {

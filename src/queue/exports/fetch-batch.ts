@@ -1,11 +1,11 @@
 /** A batch of files, fetched by a worker: what they are is told, and whether and as what they travel is decided by the coordinator. */
 import { setMaxListeners } from 'node:events';
 import { join } from 'node:path';
-import { diskFault } from '../files/export-directory.js';
-import { Lost, type Candidate, type FileStore, type ObjectInfo } from '../files/file-store.js';
-import { inOrder } from '../files/ordered-pool.js';
-import type { FileRecord } from '../files/records.js';
-import type { FetchedFile, FilesJob } from './jobs.js';
+import { diskFault } from '../../files/export-directory.js';
+import { Lost, type Candidate, type FileStore, type ObjectInfo } from '../../files/file-store.js';
+import { inOrder } from '../../files/ordered-pool.js';
+import type { FileRecord } from '../../files/records.js';
+import type { FetchedFile, FilesJob } from './export-jobs.js';
 
 /** Fetches one file to a path, or further on. @returns null when it cannot be had @throws RealmliftError when none can any more */
 export type FetchOne = (named: FilesJob['files'][number], partial: string, signal: AbortSignal) => Promise<FetchedFile | null>;

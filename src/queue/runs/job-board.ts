@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type PgBoss from 'pg-boss';
-import { RealmliftError } from '../errors.js';
-import { received } from '../export/segments/sent-error.js';
-import type { JobFailed } from './jobs.js';
+import { RealmliftError } from '../../errors.js';
+import { received } from '../../export/segments/sent-error.js';
+import { Batches } from './batches.js';
+import type { JobFailed } from './job-failed.js';
 import { JOBS, WORK_CHANNEL } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
 import { queueName, queuesOf, type JobKind } from './runs.js';
@@ -32,8 +33,8 @@ export class JobBoard {
   readonly #run: string;
   readonly #silence: number;
   readonly #pending = new Map<string, Pending>();
-  #unsent: Job[] = [];
-  #sending = false;
+  /** A run begins with a hundred small jobs, and one after the other they would keep the session busy while the first are done. */
+  readonly #unsent = new Batches<Job>((jobs) => this.#sendAll(jobs));
   #gathering = false;
   #again = false;
 
@@ -59,13 +60,12 @@ export class JobBoard {
     const done = new Promise<unknown>((resolve, reject) => this.#pending.set(id, { resolve, reject }));
     const drop = (): void => {
       this.#take(id)?.reject(signal.reason);
-      this.#unsent = this.#unsent.filter((each) => each.id !== id);
+      this.#unsent.remove((each) => each.id === id);
       this.#boss.deleteJob(queue, id).catch(() => undefined);
     };
     signal.addEventListener('abort', drop, { once: true });
     try {
-      this.#unsent.push({ id, name: queue, data: job, priority: Math.min(2 ** 31 - 1, Math.round(weight / 1024)) });
-      void this.#sendAll();
+      this.#unsent.add({ id, name: queue, data: job, priority: Math.min(2 ** 31 - 1, Math.round(weight / 1024)) });
       return await done as T;
     } finally {
       signal.removeEventListener('abort', drop);
@@ -115,23 +115,13 @@ export class JobBoard {
     return job;
   }
 
-  /**
-   * What comes while others are on their way goes together, by one statement, and is called out once: a run begins with a hundred small jobs, and one
-   * after the other they would keep the session busy while the first are done.
-   */
-  async #sendAll(): Promise<void> {
-    if (this.#sending) return;
-    this.#sending = true;
-    // Those of this moment as well.
-    await Promise.resolve();
-    for (let jobs = this.#unsent.splice(0); jobs.length > 0; jobs = this.#unsent.splice(0)) {
-      try {
-        await this.#boss.insert(jobs);
-        await this.#session.executeSql(`SELECT pg_notify('${WORK_CHANNEL}', name) FROM unnest($1::text[]) AS name`, [[...new Set(jobs.map(({ name }) => name))]]);
-      } catch (error) {
-        for (const { id } of jobs) this.#take(id)?.reject(error);
-      }
+  /** Together they go by one statement, and are called out once. */
+  async #sendAll(jobs: readonly Job[]): Promise<void> {
+    try {
+      await this.#boss.insert([...jobs]);
+      await this.#session.executeSql(`SELECT pg_notify('${WORK_CHANNEL}', name) FROM unnest($1::text[]) AS name`, [[...new Set(jobs.map(({ name }) => name))]]);
+    } catch (error) {
+      for (const { id } of jobs) this.#take(id)?.reject(error);
     }
-    this.#sending = false;
   }
 }

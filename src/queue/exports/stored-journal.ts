@@ -3,11 +3,11 @@
  * can go on with it. What is lost with the last lines is only done again.
  */
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
-import { PARTS_DIRECTORY } from '../package/part-paths.js';
-import type { ExportBucket } from '../files/upload/export-bucket.js';
-import { parseLine } from '../package/journal-lines.js';
-import { journalPath } from '../package/journal.js';
-import { RUN_DIRECTORY } from '../package/output-directory.js';
+import { PARTS_DIRECTORY } from '../../package/part-paths.js';
+import type { ExportBucket } from '../../files/upload/export-bucket.js';
+import { parseLine } from '../../package/journal-lines.js';
+import { journalPath } from '../../package/journal.js';
+import { RUN_DIRECTORY } from '../../package/output-directory.js';
 
 /** Bytes in one object at most. */
 const MOST = 8 << 20;

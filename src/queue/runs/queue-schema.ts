@@ -3,7 +3,7 @@
  * keys and digests; no row of the source, and nothing that opens the source.
  */
 import type PgBoss from 'pg-boss';
-import { RealmliftError } from '../errors.js';
+import { RealmliftError } from '../../errors.js';
 import type { QueueSession } from './queue-session.js';
 
 export const JOBS = 'realmlift_jobs';

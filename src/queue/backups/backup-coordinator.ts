@@ -2,20 +2,20 @@
  * A backup's side of the queue: it sends pieces of the rows and lists of files, and completes the parts that workers made of them. Nothing that they
  * store is part of the backup before that.
  */
-import type { BackupWorkers } from '../backup/save/backup-workers.js';
-import type { RowSelection, SavedRows } from '../backup/save/save-rows.js';
-import type { SavedPack } from '../backup/save/upload-packs.js';
-import type { Sealing } from '../backup/contents/sealing.js';
-import type { BackupStore } from '../backup/store/backup-store.js';
-import { writeWhole } from '../backup/store/backup-store.js';
-import type { StagedObject, Staging } from '../backup/store/staging.js';
-import type { ListedFile } from '../backup/uploads/upload-source.js';
-import { RealmliftError } from '../errors.js';
-import { placeName, type UploadPlace } from '../files/upload/upload-place.js';
-import type { Snapshot } from '../snapshot/snapshot.js';
+import type { BackupWorkers } from '../../backup/save/backup-workers.js';
+import type { RowSelection, SavedRows } from '../../backup/save/save-rows.js';
+import type { SavedPack } from '../../backup/save/upload-packs.js';
+import type { Sealing } from '../../backup/contents/sealing.js';
+import type { BackupStore } from '../../backup/store/backup-store.js';
+import { writeWhole } from '../../backup/store/backup-store.js';
+import type { StagedObject, Staging } from '../../backup/store/staging.js';
+import type { ListedFile } from '../../backup/uploads/upload-source.js';
+import { RealmliftError } from '../../errors.js';
+import { placeName, type UploadPlace } from '../../files/upload/upload-place.js';
+import type { Snapshot } from '../../snapshot/snapshot.js';
 import type { ArchiveDone, ArchiveJob, RowsPartDone, RowsPartJob } from './backup-jobs.js';
-import { QueuedRun, type QueuedRunOptions } from './queued-run.js';
-import { newProbe, probeName } from './run-output.js';
+import { newProbe, probeName } from '../runs/probe.js';
+import { QueuedRun, type QueuedRunOptions } from '../runs/queued-run.js';
 
 /** Pieces that wait or are under way: enough for the sessions of many machines. */
 const BACKLOG = 256;

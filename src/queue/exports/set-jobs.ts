@@ -1,9 +1,9 @@
 /** Segments of a set on their way to a worker and back: without what JSON cannot hold, and with paths below directories that each machine has elsewhere. */
 import { join, relative } from 'node:path';
-import type { DealtQuery } from '../export/segments/dealer.js';
-import type { Segment } from '../export/segments/segment.js';
-import type { AnySetSegment, DealtRows } from '../export/segments/set-segments.js';
-import type { Spool } from '../export/spools/spool-format.js';
+import type { DealtQuery } from '../../export/segments/dealer.js';
+import type { Segment } from '../../export/segments/segment.js';
+import type { AnySetSegment, DealtRows } from '../../export/segments/set-segments.js';
+import type { Spool } from '../../export/spools/spool-format.js';
 
 export interface SentSetSegment {
   readonly kind: AnySetSegment['kind'];

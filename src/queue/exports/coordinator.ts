@@ -2,17 +2,17 @@
  * An export's side of the queue: it sends segments and batches of files, and takes over what workers made of them. Nothing that they write is part of
  * the export until it is given its name here, once.
  */
-import type { SegmentMessage, SegmentWorkers } from '../export/segments/segment-workers.js';
-import { received } from '../export/segments/sent-error.js';
-import type { Assignment } from '../export/segments/worker.js';
-import type { FileStore } from '../files/file-store.js';
-import type { FilesTarget } from '../files/files-target.js';
-import type { UploadTarget } from '../files/upload/upload-target.js';
-import type { Journal } from '../package/journal.js';
-import type { Snapshot } from '../snapshot/snapshot.js';
-import { keyed } from './expected.js';
-import type { RowsDone, RowsJob } from './jobs.js';
-import { QueuedRun, type QueuedRunOptions } from './queued-run.js';
+import type { SegmentMessage, SegmentWorkers } from '../../export/segments/segment-workers.js';
+import { received } from '../../export/segments/sent-error.js';
+import type { Assignment } from '../../export/segments/worker.js';
+import type { FileStore } from '../../files/file-store.js';
+import type { FilesTarget } from '../../files/files-target.js';
+import type { UploadTarget } from '../../files/upload/upload-target.js';
+import type { Journal } from '../../package/journal.js';
+import type { Snapshot } from '../../snapshot/snapshot.js';
+import { keyed } from '../runs/expected.js';
+import type { RowsDone, RowsJob } from './export-jobs.js';
+import { QueuedRun, type QueuedRunOptions } from '../runs/queued-run.js';
 import { FILES_AT_ONCE, QueuedStore } from './queued-store.js';
 import type { RunOutput } from './run-output.js';
 import { isOfSet, sentSegment } from './set-jobs.js';

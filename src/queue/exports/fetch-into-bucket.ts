@@ -3,10 +3,10 @@
  * which the manifest needs, no byte of the file comes here; else the file is read, and stored unless the server copies it all the same.
  */
 import { rm } from 'node:fs/promises';
-import type { ExportBucket, PendingObject } from '../files/upload/export-bucket.js';
-import type { CopySource, FileStore } from '../files/file-store.js';
+import type { ExportBucket, PendingObject } from '../../files/upload/export-bucket.js';
+import type { CopySource, FileStore } from '../../files/file-store.js';
 import { fetchFrom, type FetchOne } from './fetch-batch.js';
-import type { FetchedFile } from './jobs.js';
+import type { FetchedFile } from './export-jobs.js';
 
 /** What the server was found to do. */
 interface Server {

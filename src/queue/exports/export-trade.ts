@@ -1,22 +1,23 @@
 /** A worker's part in an export: segments by threads of its own, and files out of its store. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { PARTS_DIRECTORY } from '../package/part-paths.js';
-import { RowFault } from '../export/segments/dealer.js';
-import type { Progress } from '../export/segments/row-query.js';
-import type { SegmentWorkers } from '../export/segments/segment-workers.js';
-import { sendable } from '../export/segments/sent-error.js';
-import type { DealtRows } from '../export/segments/set-segments.js';
-import type { WorkerPool } from '../export/segments/worker-pool.js';
-import type { FileStore } from '../files/file-store.js';
-import type { S3Connection } from '../files/s3/s3-client.js';
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import type { Expected } from './expected.js';
+import { PARTS_DIRECTORY } from '../../package/part-paths.js';
+import { RowFault } from '../../export/segments/dealer.js';
+import type { Progress } from '../../export/segments/row-query.js';
+import type { SegmentWorkers } from '../../export/segments/segment-workers.js';
+import { sendable } from '../../export/segments/sent-error.js';
+import type { DealtRows } from '../../export/segments/set-segments.js';
+import type { WorkerPool } from '../../export/segments/worker-pool.js';
+import type { FileStore } from '../../files/file-store.js';
+import type { S3Connection } from '../../files/s3/s3-client.js';
+import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
+import type { Expected } from '../runs/expected.js';
 import { fetchBatch } from './fetch-batch.js';
-import type { Attempt, FilesDone, FilesJob, MadePart, RowsDone, RowsJob } from './jobs.js';
-import type { JobKind } from './runs.js';
+import type { Attempt } from './attempt.js';
+import type { FilesDone, FilesJob, MadePart, RowsDone, RowsJob } from './export-jobs.js';
+import type { JobKind } from '../runs/runs.js';
 import { isOfSet, receivedSegment, sentRows } from './set-jobs.js';
-import type { Made, Trade } from './trade.js';
+import type { Made, Trade } from '../runs/trade.js';
 import { InBucket, InSharedDirectory, type Workplace } from './workplace.js';
 
 export interface ExportTradeOptions {
@@ -133,6 +134,6 @@ export class ExportTrade implements Trade {
 
 async function workplaceOf({ output, bucket }: Expected, options: ExportTradeOptions): Promise<Workplace> {
   if (bucket === null) return new InSharedDirectory(options.output ?? output);
-  const { ExportBucket } = await import('../files/upload/export-bucket.js');
+  const { ExportBucket } = await import('../../files/upload/export-bucket.js');
   return InBucket.open(new ExportBucket({ ...bucket, encryption: bucket.encryption ?? undefined, connection: options.s3 }), options.temporary);
 }

@@ -2,11 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import type { ExportBucket } from '../files/upload/export-bucket.js';
-import type { FileStore } from '../files/file-store.js';
-import { keyed, type Expected } from './expected.js';
+import type { ExportBucket } from '../../files/upload/export-bucket.js';
+import type { FileStore } from '../../files/file-store.js';
+import { keyed, type Expected } from '../runs/expected.js';
 import { fetchFrom, type FetchOne } from './fetch-batch.js';
-import { Attempt, type JobPlaces, type MadePart } from './jobs.js';
+import { Attempt } from './attempt.js';
+import type { JobPlaces, MadePart } from './export-jobs.js';
 import { fetchInto } from './fetch-into-bucket.js';
 
 export interface Workplace {

@@ -1,8 +1,8 @@
 /** A session in the queue's database, which does one thing after the other and hears what others notify. */
 import type pg from 'pg';
-import { RealmliftError } from '../errors.js';
-import { connect } from '../snapshot/connect.js';
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { RealmliftError } from '../../errors.js';
+import { connect } from '../../snapshot/connect.js';
+import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 import { sourceMarks, type SourceMarks } from './expected.js';
 
 /** SQLSTATE. */

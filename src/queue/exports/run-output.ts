@@ -1,12 +1,11 @@
 /** Where a run's files come together, as its coordinator sees it: nothing that workers made is part of the export until it is taken over here, once. */
-import { randomBytes } from 'node:crypto';
-import type { FinishedPart } from '../export/segments/finished-part.js';
-import type { Segment } from '../export/segments/segment.js';
-import type { Spool } from '../export/spools/spool-format.js';
-import type { FilesTarget } from '../files/files-target.js';
-import type { Journal } from '../package/journal.js';
-import { keyed, type Expected } from './expected.js';
-import type { FetchedFile, JobPlaces, MadePart } from './jobs.js';
+import type { FinishedPart } from '../../export/segments/finished-part.js';
+import type { Segment } from '../../export/segments/segment.js';
+import type { Spool } from '../../export/spools/spool-format.js';
+import type { FilesTarget } from '../../files/files-target.js';
+import type { Journal } from '../../package/journal.js';
+import type { Expected } from '../runs/expected.js';
+import type { FetchedFile, JobPlaces, MadePart } from './export-jobs.js';
 
 export interface RunOutput {
   /** What is asked of workers, who see by the probe that they write where the run does. @param run its id */
@@ -41,14 +40,4 @@ export interface RunOutput {
   remember(): Promise<void>;
   /** Gives up what nobody will take over any more. */
   close(): Promise<void>;
-}
-
-/** What a probe is called, and holds: not the same twice. */
-export function newProbe(run: string): { readonly name: string; readonly content: string; readonly probe: Expected['probe'] } {
-  const [name, content] = [probeName(run), randomBytes(16).toString('hex')];
-  return { name, content, probe: { file: name, digest: keyed(run, content) } };
-}
-
-export function probeName(run: string): string {
-  return `.queue-${run}`;
 }

@@ -4,9 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import type PgBoss from 'pg-boss';
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import type { Snapshot } from '../snapshot/snapshot.js';
-import { VERSION } from '../version.js';
+import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
+import type { Snapshot } from '../../snapshot/snapshot.js';
+import { VERSION } from '../../version.js';
 import { refuseSource, sourceMarks, type Expected, type SourceMarks } from './expected.js';
 import { JobBoard } from './job-board.js';
 import { DONE_CHANNEL, openQueue, WORK_CHANNEL } from './queue-schema.js';

@@ -3,7 +3,8 @@
  * would not look whose a job is, and of those under way it knows only when they began.
  */
 import type PgBoss from 'pg-boss';
-import type { JobFailed } from './jobs.js';
+import { Batches } from './batches.js';
+import type { JobFailed } from './job-failed.js';
 import { DONE_CHANNEL, JOBS } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
 import { queuesOf } from './runs.js';
@@ -25,8 +26,7 @@ export class HeldJobs {
   readonly #session: QueueSession;
   readonly #boss: PgBoss;
   readonly #queues: readonly string[];
-  #done: Done[] = [];
-  #telling = false;
+  readonly #done = new Batches<Done>((all) => this.#tell(all));
 
   constructor(session: QueueSession, boss: PgBoss, run: string) {
     this.#session = session;
@@ -37,8 +37,7 @@ export class HeldJobs {
   /** Says that a job is done. @returns whether it was still held */
   complete(job: HeldJob, done: object): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.#done.push({ job, output: JSON.stringify(done), resolve, reject });
-      void this.#tell();
+      this.#done.add({ job, output: JSON.stringify(done), resolve, reject });
     });
   }
 
@@ -59,25 +58,19 @@ export class HeldJobs {
     return new Set(rows.map(({ id }) => id));
   }
 
-  /** What is done while others are told goes together. */
-  async #tell(): Promise<void> {
-    if (this.#telling) return;
-    this.#telling = true;
-    for (let all = this.#done.splice(0); all.length > 0; all = this.#done.splice(0)) {
-      try {
-        const { rows } = await this.#session.executeSql<{ id: string }>(`
-          WITH done AS (
-            UPDATE ${JOBS}.job SET state = 'completed', completed_on = now(), output = mine.output
-            FROM unnest($2::uuid[], $3::int[], $4::jsonb[]) AS mine (id, tried, output) WHERE ${MINE} RETURNING job.id
-          )
-          SELECT id, pg_notify('${DONE_CHANNEL}', '') FROM done`, [...this.#parameters(all.map(({ job }) => job)), all.map(({ output }) => output)]);
-        const counts = new Set(rows.map(({ id }) => id));
-        for (const { job, resolve } of all) resolve(counts.has(job.id));
-      } catch (error) {
-        for (const { reject } of all) reject(error);
-      }
+  async #tell(all: readonly Done[]): Promise<void> {
+    try {
+      const { rows } = await this.#session.executeSql<{ id: string }>(`
+        WITH done AS (
+          UPDATE ${JOBS}.job SET state = 'completed', completed_on = now(), output = mine.output
+          FROM unnest($2::uuid[], $3::int[], $4::jsonb[]) AS mine (id, tried, output) WHERE ${MINE} RETURNING job.id
+        )
+        SELECT id, pg_notify('${DONE_CHANNEL}', '') FROM done`, [...this.#parameters(all.map(({ job }) => job)), all.map(({ output }) => output)]);
+      const counts = new Set(rows.map(({ id }) => id));
+      for (const { job, resolve } of all) resolve(counts.has(job.id));
+    } catch (error) {
+      for (const { reject } of all) reject(error);
     }
-    this.#telling = false;
   }
 
   #parameters(jobs: readonly HeldJob[]): unknown[] {

@@ -1,24 +1,24 @@
 /** A worker's part in a backup: rows and uploaded files into sealed parts, by sessions of its own. It encrypts for whom the backup is, and can open none of it. */
 import type pg from 'pg';
-import { isBackupName } from '../backup/contents/part-names.js';
-import type { Sealing } from '../backup/contents/sealing.js';
-import { saveRows } from '../backup/save/save-rows.js';
-import { savePack } from '../backup/save/upload-packs.js';
-import { Recipients } from '../backup/seal/age-keys.js';
-import { readWhole, type BackupStore } from '../backup/store/backup-store.js';
-import { openStore } from '../backup/store/open-store.js';
-import { stagingSink, type Staging } from '../backup/store/staging.js';
-import { withUploadSource } from '../backup/uploads/open-uploads.js';
-import { forCopying } from '../copy/copy-socket.js';
-import { RealmliftError } from '../errors.js';
-import { placeName, type UploadPlace } from '../files/upload/upload-place.js';
-import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { withLoan, type Lender } from '../snapshot/snapshot.js';
-import { addSchemas } from '../snapshot/unqualified-names.js';
+import { isBackupName } from '../../backup/contents/part-names.js';
+import type { Sealing } from '../../backup/contents/sealing.js';
+import { saveRows } from '../../backup/save/save-rows.js';
+import { savePack } from '../../backup/save/upload-packs.js';
+import { Recipients } from '../../backup/seal/age-keys.js';
+import { readWhole, type BackupStore } from '../../backup/store/backup-store.js';
+import { openStore } from '../../backup/store/open-store.js';
+import { stagingSink, type Staging } from '../../backup/store/staging.js';
+import { withUploadSource } from '../../backup/uploads/open-uploads.js';
+import { forCopying } from '../../copy/copy-socket.js';
+import { RealmliftError } from '../../errors.js';
+import { placeName, type UploadPlace } from '../../files/upload/upload-place.js';
+import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
+import { withLoan, type Lender } from '../../snapshot/snapshot.js';
+import { addSchemas } from '../../snapshot/unqualified-names.js';
 import type { ArchiveDone, ArchiveJob, RowsPartDone, RowsPartJob } from './backup-jobs.js';
-import { keyed, type BackupWork, type Expected } from './expected.js';
-import type { JobKind } from './runs.js';
-import type { Made, Trade } from './trade.js';
+import { keyed, type BackupWork, type Expected } from '../runs/expected.js';
+import type { JobKind } from '../runs/runs.js';
+import type { Made, Trade } from '../runs/trade.js';
 
 export interface BackupTradeOptions {
   readonly sessions: number;

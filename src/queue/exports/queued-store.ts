@@ -1,11 +1,11 @@
 /** Files that workers fetch, in batches. What the coordinator sees of it is a store like any other. */
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Candidate, Fetched, FetchedOnce, FileStore, StoredFile, Taken } from '../files/file-store.js';
-import type { FileRecord } from '../files/records.js';
-import type { Area, WantedFiles } from '../files/wanted-files.js';
-import type { JobBoard } from './job-board.js';
-import type { FetchedFile, FilesDone, FilesJob } from './jobs.js';
+import type { Candidate, Fetched, FetchedOnce, FileStore, StoredFile, Taken } from '../../files/file-store.js';
+import type { FileRecord } from '../../files/records.js';
+import type { Area, WantedFiles } from '../../files/wanted-files.js';
+import type { JobBoard } from '../runs/job-board.js';
+import type { FetchedFile, FilesDone, FilesJob } from './export-jobs.js';
 import type { RunOutput } from './run-output.js';
 
 /** Files under way at once: some batches for each of many workers. */
