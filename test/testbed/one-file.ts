@@ -6,6 +6,7 @@
 import hooks, { type AsyncHook } from 'node:async_hooks';
 import { syncBuiltinESMExports } from 'node:module';
 import { pathToFileURL } from 'node:url';
+import './bundled-threads.js';
 
 const none: AsyncHook = { enable: () => none, disable: () => none };
 const { createHook } = hooks;
