@@ -86,7 +86,7 @@ const FIRST = 'navigator';
 const { outputFiles } = await build({
   entryPoints: { ...programs, [FIRST]: join(SOURCE, 'snapshot', 'navigator.js') }, outdir: MADE, write: false,
   bundle: true, splitting: true, platform: 'node', format: 'esm', target: 'node20', charset: 'ascii', legalComments: 'inline', logLevel: 'warning',
-  external: EXTERNAL, plugins: [places],
+  external: EXTERNAL, alias: { 'cron-parser': join(ROOT, 'bundle', 'no-schedules.cjs') }, plugins: [places],
 });
 rmSync(MADE, { recursive: true, force: true });
 mkdirSync(COMPILED, { recursive: true });

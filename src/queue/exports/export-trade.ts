@@ -103,7 +103,7 @@ export class ExportTrade implements Trade {
     const parts: MadePart[] = [];
     const damaged: string[] = [];
     const progress = new Map<string, Progress>();
-    mkdirSync(join(attempt.directory, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
+    if (sent.kind !== 'messages') mkdirSync(join(attempt.directory, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
     const finished = this.#workplace.finished(places);
     const segment = isOfSet(sent) ? receivedSegment(sent, finished ?? '', attempt.directory) : sent;
     let dealt: DealtRows | undefined;

@@ -18,6 +18,8 @@ import { receivedSpool } from './set-jobs.js';
 
 export class SharedDirectory implements RunOutput {
   readonly #output: string;
+  /** By the directory of the unfinished export. */
+  readonly #places = new Map<string, Promise<JobPlaces>>();
 
   constructor(output: string) {
     this.#output = resolve(output);
@@ -47,10 +49,10 @@ export class SharedDirectory implements RunOutput {
     return false;
   }
 
-  async places(directory: string): Promise<JobPlaces> {
-    const attempts = join(directory, RUN_DIRECTORY, ATTEMPTS_DIRECTORY);
-    await mkdir(attempts, { recursive: true, mode: 0o700 }).catch((error: unknown) => { throw diskError(error, attempts); });
-    return { finished: relative(this.#output, directory), attempts: relative(this.#output, attempts) };
+  places(directory: string): Promise<JobPlaces> {
+    const places = this.#places.get(directory) ?? this.#prepare(directory);
+    this.#places.set(directory, places);
+    return places;
   }
 
   checked(segment: Segment): Promise<Segment> {
@@ -96,6 +98,12 @@ export class SharedDirectory implements RunOutput {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  async #prepare(directory: string): Promise<JobPlaces> {
+    const attempts = join(directory, RUN_DIRECTORY, ATTEMPTS_DIRECTORY);
+    await mkdir(attempts, { recursive: true, mode: 0o700 }).catch((error: unknown) => { throw diskError(error, attempts); });
+    return { finished: relative(this.#output, directory), attempts: relative(this.#output, attempts) };
   }
 }
 
