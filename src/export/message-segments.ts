@@ -5,6 +5,7 @@ import type { ExportPlan } from '../plan/plan-export.js';
 import { namingReceivers } from '../plan/receivers.js';
 import { messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { Base } from './base/base.js';
+import type { NewFollowers } from './base/follower-rows.js';
 import type { BaseVersions } from './segments/changed-files.js';
 import { basePart, digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { MessageFile, MessageQueries } from './segments/message-segment.js';
@@ -48,8 +49,8 @@ export interface RunBase {
   /** Undefined where that cannot be believed, which `compared` says why. */
   readonly versions: BaseVersions | undefined;
   readonly compared: string | undefined;
-  /** Asks for the tables of which the base has the rows of now, if it has the messages of now; see follower-rows.ts. */
-  readonly followers: () => Promise<ReadonlySet<string>>;
+  /** Asks for the tables of which the base has the rows of now but for the new ones, if it has their messages; see follower-rows.ts. */
+  readonly followers: () => Promise<ReadonlyMap<string, NewFollowers>>;
 }
 
 /** @param query digest of queryOfMessages @param jobs workers */

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import type { Base } from './base/base.js';
+import type { NewFollowers } from './base/follower-rows.js';
 import { takeRows, writeRows } from '../package/take-rows.js';
 import { copyError } from '../copy/copy-error.js';
 import { assemble, type Member } from '../package/assemble.js';
@@ -10,18 +11,18 @@ import type { JournalPart } from '../package/journal.js';
 import type { CompiledView } from '../plan/views/compile-view.js';
 import { messageFiles } from '../plan/message-files.js';
 import type { Parameters } from '../plan/parameters.js';
-import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
+import { ledgerQuery, messageIdsQuery, queryOf, rowsOf, type PlannedTable } from '../plan/plan-tables.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import { GONE_CLIENTS } from './references/gone-clients.js';
 import { LOST_ATTACHMENTS } from './lost-attachments.js';
-import type { MessageQueries } from './segments/message-segment.js';
+import { digestOfIds, type MessageQueries } from './segments/message-segment.js';
 import { messageQueries, messageSegments, queryOfMessages, type RunBase } from './message-segments.js';
 import { ledgerPath, messagesPath, partPath } from '../package/part-paths.js';
 import { plannedAsBase, planFiles, type PlannedFiles } from './planned-files.js';
 import type { RealmProgress } from './realm-progress.js';
 import type { RealmRun, RunContext } from './realm-run.js';
 import { rowQuery, type RowQuery } from './segments/row-query.js';
-import type { MessageSegment, Segment } from './segments/segment.js';
+import type { GrownTable, MessageSegment, Segment } from './segments/segment.js';
 
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;
@@ -58,7 +59,7 @@ export class RealmRows {
       messages,
       // The messages tell which clients they were sent with, which would take another look at each of them.
       ...(clients === undefined ? [] : [messages.then(() => this.#clients(clients))]),
-      ...tables.filter((table) => table.file !== 'messages' && table !== clients).map((table) => (this.#base?.base.origin.followers?.rows[table.name] === undefined ? this.#table(table) : this.#follower(table, this.#base, planned, messages))),
+      ...tables.filter((table) => table.file !== 'messages' && table !== clients).map((table) => (this.#base?.base.origin.followers?.rows[table.name] === undefined ? this.#table(table) : this.#follower(session, table, this.#base, planned, messages))),
       ...compiled.ledger.filter(({ name }) => name !== LOST_ATTACHMENTS && name !== GONE_CLIENTS).map((view) => this.#ledger(view)),
     ];
   }
@@ -69,23 +70,37 @@ export class RealmRows {
     return this.#tableSegment(partPath(table.name), rowQuery(table, queryOf(table, compiled, { ...parameters, ...found })), this.#bytes(table.name), table.file);
   }
 
-  /** Rows that the base has, if it has the messages: which is known when all of these have been asked for. */
-  async #follower(table: PlannedTable, { base, followers }: RunBase, planned: Promise<PlannedFiles>, messages: Promise<void>): Promise<void> {
+  /** Rows that the base has, or all but the new ones, if it has the messages: which is known when all of these have been asked for. */
+  async #follower(session: pg.Client, table: PlannedTable, { base, followers }: RunBase, planned: Promise<PlannedFiles>, messages: Promise<void>): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
     // The messages are asked for first: all else waits for them.
     const files = await planned;
-    if (!(await followers()).has(table.name)) return this.#table(table);
+    const found = (await followers()).get(table.name);
     const part = base.rows(partPath(table.name));
     const from = join(base.directory, table.file);
+    const query = rowQuery(table, queryOf(table, compiled, parameters));
     // A base that was fetched from a bucket has its messages files alone.
-    if (part?.query === digestOfQueries(rowQuery(table, queryOf(table, compiled, parameters))) && existsSync(from) && await base.hasMessages(countedMessages(files))) {
-      await messages;
-      if (await base.hasMessages(this.#progress.parts().messages())) {
-        if (await takeRows(from, table.name, join(this.#run.output.partial, part.path), part)) return this.#progress.finished({ ...part, base: true }, true);
-        this.#progress.damaged(from);
-      }
+    const mayHold = found !== undefined && part?.query === digestOfQueries(query) && existsSync(from);
+    if (!mayHold || !isKept(found, part, base, await base.sharedMessages(countedMessages(files)))) return this.#table(table);
+    await messages;
+    const shared = await base.sharedMessages(this.#progress.parts().messages());
+    if (!isKept(found, part, base, shared)) return this.#table(table);
+    if (!shared.all || found.ids.length > 0) {
+      if (!shared.all && !(await this.#hasAll(session, base.lastMessages()))) return this.#table(table);
+      return this.#tableSegment(part.path, query, this.#bytes(table.name), table.file, {
+        from, rows: { size: part.size, sha256: part.sha256, count: part.rows?.[table.name] ?? NaN }, added: rowQuery(table, rowsOf(table, compiled, parameters, found.ids)),
+      });
     }
+    if (await takeRows(from, table.name, join(this.#run.output.partial, part.path), part)) return this.#progress.finished({ ...part, base: true }, true);
+    this.#progress.damaged(from);
     await this.#table(table);
+  }
+
+  /** Are the messages of a base's last file, to which more may have come, all of this range now? */
+  async #hasAll(session: pg.Client, last: JournalPart | undefined): Promise<boolean> {
+    const { compiled, parameters } = this.#run.plan;
+    const { rows } = await session.query<{ id: number }>(`SELECT q.id::float8 AS id FROM (${messageIdsQuery(compiled, parameters)}) AS q WHERE q.id > ${last?.after ?? NaN} AND q.id <= ${last?.until ?? NaN} ORDER BY q.id`);
+    return last?.ids !== undefined && digestOfIds(rows.map(({ id }) => id)) === last.ids;
   }
 
   async #clients(table: PlannedTable): Promise<void> {
@@ -108,8 +123,8 @@ export class RealmRows {
     return this.#context.source.catalog.get(table)?.bytes ?? 0;
   }
 
-  /** @param file that holds the rows in an export; of what stays none */
-  async #tableSegment(path: string, query: RowQuery, weight: number, file?: string): Promise<void> {
+  /** @param file that holds the rows in an export; of what stays none @param grown what the base has of it */
+  async #tableSegment(path: string, query: RowQuery, weight: number, file?: string, grown?: GrownTable): Promise<void> {
     const digest = digestOfQueries(query);
     if (this.#base?.unchanged === true) {
       const { base } = this.#base;
@@ -118,7 +133,7 @@ export class RealmRows {
       this.#taking = taken.then(() => undefined, () => undefined);
       if (await taken) return;
     }
-    return this.#segment({ kind: 'table', path, query, earlier: earlierPart(this.#run.journal, path, digest) }, weight, () => ({ query: digest }));
+    return this.#segment({ kind: 'table', path, query, earlier: earlierPart(this.#run.journal, path, digest), grown }, weight, () => ({ query: digest }));
   }
 
   /** Takes the rows over as the base has them, if it has them and by this query. */
@@ -194,6 +209,16 @@ export class RealmRows {
       }
     });
   }
+}
+
+/** A table with more new rows than this share is copied whole, which then costs as much. */
+const SHARE = 0.25;
+
+/** @param shared the messages files that the base has, as far as they are known */
+function isKept({ ids, behind }: NewFollowers, { rows = {} }: JournalPart, base: Base, shared: { readonly files: number; readonly all: boolean }): boolean {
+  if (shared.all && ids.length === 0) return true;
+  const count = Object.values(rows)[0] ?? 0;
+  return behind && ids.length <= count * SHARE && (shared.all || base.hasAllButLast(shared.files));
 }
 
 async function* countedMessages(planned: PlannedFiles): AsyncGenerator<{ until: number; messages: number }> {

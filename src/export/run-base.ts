@@ -5,11 +5,11 @@ import { HASHES_LISTS } from '../plan/receivers.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import type { Base } from './base/base.js';
 import type { RunBase } from './message-segments.js';
-import { sameFollowers, type FoundFollowers } from './base/follower-rows.js';
+import { keptFollowers, type FoundFollowers, type NewFollowers } from './base/follower-rows.js';
 import { versionQueries, type Origin } from './base/origin.js';
 import { distrust, firstNew, wroteNothing } from './base/trust-base.js';
 
-const none = (): Promise<ReadonlySet<string>> => Promise.resolve(new Set());
+const none = (): Promise<ReadonlyMap<string, NewFollowers>> => Promise.resolve(new Map());
 
 /** @param client a session in the snapshot @param now where the run comes from @param find the rows that follow messages */
 export async function runBase(client: pg.Client, { serverVersion }: Pick<Snapshot, 'serverVersion'>, plan: ExportPlan, base: Base | undefined, now: Origin | undefined, find: () => Promise<FoundFollowers | undefined>): Promise<RunBase | undefined> {
@@ -19,7 +19,7 @@ export async function runBase(client: pg.Client, { serverVersion }: Pick<Snapsho
   const compared = distrust(base.origin, now) ?? (queries === undefined ? 'a row of a messages file is made of several rows here' : await unreadable(client, now));
   if (queries === undefined || compared !== undefined) return { base, unchanged: false, compared, versions: undefined, followers: none };
   const known = new Set(base.origin.receivers);
-  return { base, unchanged: false, compared, versions: { ...queries, firstNew: firstNew(base.origin.server), joined: now.receivers.filter((id) => !known.has(id)) }, followers: async () => sameFollowers(base.origin.followers, await find()) };
+  return { base, unchanged: false, compared, versions: { ...queries, firstNew: firstNew(base.origin.server), joined: now.receivers.filter((id) => !known.has(id)) }, followers: async () => keptFollowers(base.origin.followers, await find()) };
 }
 
 /** A role that may read single columns alone has none on the versions of rows. */

@@ -48,6 +48,11 @@ export function queryOf(table: PlannedTable, compiled: CompiledRegistry, paramet
   return `${selectOf(table, compiled, parameters)} ORDER BY t.id`;
 }
 
+/** The same of some of its rows. */
+export function rowsOf(table: PlannedTable, compiled: CompiledRegistry, parameters: Parameters, ids: readonly number[]): string {
+  return `${selectOf(table, compiled, parameters)} WHERE t.id = ANY ('{${ids.join(',')}}') ORDER BY t.id`;
+}
+
 /**
  * The query of the messages in a range of ids, which bindMessageRange completes, sorted by id. No id is null; said so, the
  * descending index of the realm's messages, whose nulls are last, yields that order read backward.

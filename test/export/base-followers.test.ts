@@ -16,42 +16,65 @@ t.test('reactions', async (t) => {
   await withGrownDatabase(async (url) => {
     const base = await exportHere(url, join(root, 'base'));
     const own = '(SELECT min(id) FROM zerver_reaction WHERE user_profile_id IN (SELECT id FROM zerver_userprofile WHERE realm_id = 2))';
-    const caughtUp = async (name: string, taken: boolean, from = base): Promise<string[]> => {
-      const kept: boolean[] = [];
+    const caughtUp = async (name: string, how: 'taken over' | 'taken over but for new ones' | 'copied', from = base): Promise<string[]> => {
+      const ways: string[] = [];
       const warnings: string[] = [];
       const [fresh, caught] = await both(url, root, from, {
         force: true,
         onEvent: (event) => {
-          if (event.kind === 'part' && event.part.path.endsWith('/zerver_reaction.json')) kept.push(event.kept);
+          if (event.kind === 'part' && event.part.path.endsWith('/zerver_reaction.json')) ways.push(event.part.mended === true ? 'taken over but for new ones' : event.kept ? 'taken over' : 'copied');
           if (event.kind === 'warning') warnings.push(event.text);
         },
       });
       t.same(differingPaths(fresh, caught), [], name);
-      t.same(kept.sort(), [false, taken], `${name}: ${taken ? 'are taken over' : 'are copied'}`);
+      t.same(ways.sort(), ['copied', how].sort(), `${name}: are ${how}`);
       for (const old of [fresh, caught]) rmSync(old, { recursive: true });
       return warnings;
     };
-    await caughtUp('when nothing changed', true);
+    await caughtUp('when nothing changed', 'taken over');
     await query(url, CHANGES['messages read and starred'] as string);
-    await caughtUp('of messages whose flags changed', true);
+    await caughtUp('of messages whose flags changed', 'taken over');
     await query(url, `UPDATE zerver_reaction SET emoji_name = emoji_name WHERE user_profile_id IN (SELECT u.id FROM zerver_userprofile u JOIN zerver_realm r ON r.id = u.realm_id WHERE r.string_id NOT IN ('acme', 'zulipinternal'))`);
-    await caughtUp('when those of other realms changed', true);
+    await caughtUp('when those of other realms changed', 'taken over');
     const copy = join(root, 'copy');
     cpSync(base, copy, { recursive: true, preserveTimestamps: true });
     const rows = readFileSync(join(copy, 'realm.json'));
     const at = rows.indexOf('"zerver_reaction":[');
     rows.write('X', rows.indexOf('"emoji_name":"', at) + '"emoji_name":"'.length);
     writeFileSync(join(copy, 'realm.json'), rows);
-    t.match(await caughtUp('of a base whose realm.json is damaged', false, copy), [/realm\.json is not what the earlier run finished/]);
+    t.match(await caughtUp('of a base whose realm.json is damaged', 'copied', copy), [/realm\.json is not what the earlier run finished/]);
+    const damaged = join(root, 'damaged');
+    cpSync(copy, damaged, { recursive: true, preserveTimestamps: true });
     rmSync(join(copy, 'realm.json'));
-    await caughtUp('of a base that lacks it', false, copy);
+    await caughtUp('of a base that lacks it', 'copied', copy);
+    const react = (id: string, message: string): Promise<unknown> => query(url, `
+      INSERT INTO zerver_reaction SELECT r.* FROM zerver_reaction t, LATERAL jsonb_populate_record(t, jsonb_build_object('id', ${id}, 'message_id', ${message}, 'emoji_code', 'new' || ${id})) AS r WHERE t.id = ${own}`);
+    const [youngest, oldest] = ['(SELECT max(id) + 1 FROM zerver_reaction)', '(SELECT min(id) - 1 FROM zerver_reaction)'];
+    const last = '(SELECT max(id) FROM zerver_message WHERE realm_id = 2)';
+    const grown = 'taken over but for new ones';
+    await react(youngest, `(SELECT min(message_id) FROM zerver_reaction WHERE id = ${own})`);
+    await caughtUp('with a new one of an old message', grown);
+    await query(url, `INSERT INTO zerver_message SELECT r.* FROM zerver_message m, LATERAL jsonb_populate_record(m, jsonb_build_object('id', (SELECT max(id) + 1 FROM zerver_message))) AS r WHERE m.id = (SELECT message_id FROM zerver_reaction WHERE id = ${own})`);
+    await caughtUp('when a message was written', grown);
+    await react(youngest, last);
+    await caughtUp('with a new one of a new message', grown);
+    t.match(await caughtUp('of a damaged base with new ones', 'copied', damaged), [/realm\.json is not what the earlier run finished/]);
+    await query(url, `UPDATE zerver_message SET sender_id = (SELECT min(id) FROM zerver_userprofile WHERE realm_id = 3) WHERE id = ${last}`);
+    const without = await exportHere(url, join(root, 'without'), undefined, { force: true });
+    await react(youngest, last);
+    await caughtUp('with a new one of a message that stays, and an old one', 'copied', without);
+    const before = await exportHere(url, join(root, 'before'), undefined, { force: true });
+    await query(url, `UPDATE zerver_message m SET sender_id = (SELECT min(user_profile_id) FROM zerver_reaction WHERE id = ${own}) WHERE id = ${last}`);
+    await caughtUp('when a message that stayed travels, with an old one', 'copied', before);
+    await react(oldest, last);
+    await caughtUp('with a new one that is not the last', 'copied');
     await query(url, `UPDATE zerver_reaction SET emoji_name = 'other' WHERE id = ${own}`);
-    await caughtUp('of which one changed', false);
+    await caughtUp('of which one changed', 'copied');
     const later = await exportHere(url, join(root, 'later'));
     await query(url, `DELETE FROM zerver_reaction WHERE id = ${own}`);
-    await caughtUp('of which one is gone', false, later);
-    const last = await exportHere(url, join(root, 'last'));
+    await caughtUp('of which one is gone', 'copied', later);
+    const ofAll = await exportHere(url, join(root, 'last'));
     await query(url, 'UPDATE zerver_userprofile SET realm_id = 3 WHERE id = (SELECT max(id) FROM zerver_userprofile u WHERE realm_id = 2 AND NOT EXISTS (SELECT FROM zerver_reaction r WHERE r.user_profile_id = u.id) AND NOT EXISTS (SELECT FROM zerver_message m WHERE m.sender_id = u.id))');
-    await caughtUp('of other people', false, last);
+    await caughtUp('of other people', 'copied', ofAll);
   });
 });

@@ -100,23 +100,32 @@ export class Base {
     return this.#read<JournalPart>(messagesKey(until), (part) => part.until === until);
   }
 
-  /** Whether its messages are these, file by file. @param files with how many messages they hold, or the digest of their ids */
-  async hasMessages(files: AsyncIterable<MessagesOfFile> | Iterable<MessagesOfFile>): Promise<boolean> {
-    let count = 0;
+  /** How many of its messages files come first among these as they are, and whether there are no more in either. @param files in order, with how many messages they hold, or the digest of their ids */
+  async sharedMessages(files: AsyncIterable<MessagesOfFile> | Iterable<MessagesOfFile>): Promise<{ readonly files: number; readonly all: boolean }> {
+    let [shared, given] = [0, 0];
     for await (const { until, messages, ids } of files) {
+      given += 1;
+      if (shared < given - 1) continue;
       const part = until === undefined ? undefined : this.messages(until);
-      if (part === undefined || (messages ?? part.rows?.zerver_message) !== part.rows?.zerver_message || (messages === undefined && (ids === undefined || ids !== part.ids))) return false;
-      count += 1;
+      if (part?.path !== messagesPath(given) || (messages ?? part.rows?.zerver_message) !== part.rows?.zerver_message || (messages === undefined && (ids === undefined || ids !== part.ids))) continue;
+      shared += 1;
     }
-    return count === this.#messages;
+    return { files: shared, all: shared === given && given === this.#messages };
+  }
+
+  /** @param shared see sharedMessages */
+  hasAllButLast(shared: number): boolean {
+    return this.#messages > 0 && shared >= this.#messages - 1;
+  }
+
+  /** The last of its messages files, to which more may come. */
+  lastMessages(): JournalPart | undefined {
+    return this.#messagesFile(this.#messages);
   }
 
   /** Its messages files in their order; of one that it does not know nothing. */
   * messagesFiles(): Generator<JournalPart | undefined> {
-    for (let number = 1; number <= this.#messages; number++) {
-      const path = messagesPath(number);
-      yield this.#read<JournalPart>(path, (part) => part.path === path);
-    }
+    for (let number = 1; number <= this.#messages; number++) yield this.#messagesFile(number);
   }
 
   /** The rows of a table, or of a view of the ledger: those of a table are in a file of several tables, see takeRows. */
@@ -136,6 +145,11 @@ export class Base {
     throw new RealmliftError('BASE_OF_ANOTHER', 'package', `${this.#place.shownAs} is no base for this export: ${told}`, {
       hint: 'the base must be of the same realm, server and mode, by the same version; leave out --base for a whole export', exit: EXIT.nothingExported,
     });
+  }
+
+  #messagesFile(number: number): JournalPart | undefined {
+    const path = messagesPath(number);
+    return this.#read<JournalPart>(path, (part) => part.path === path);
   }
 
   #read<T>(key: string, fits: (line: T) => boolean): T | undefined {

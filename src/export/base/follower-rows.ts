@@ -1,7 +1,8 @@
 /**
  * Tables whose rows follow messages and people, as reactions do: which of them an export holds is decided by whom they are of, and by
- * which messages travel. With the same people and the same messages as then, and as many rows of these people, none of them new, they are
- * the rows that the base has: a row that is not new was there, and none is gone.
+ * which messages travel. With the same people and the same messages as then, and as many rows of these people that are not new, these are
+ * the rows that the base has: a row that is not new was there, and none is gone. So they are where messages were only added behind the
+ * base's, unless an old row follows one of those; the new rows come behind them.
  */
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
@@ -25,20 +26,35 @@ export interface Followers {
 const PEOPLE = 'possible_sender';
 const MESSAGES = 'exported_message_id';
 
-/** Those of now, and the tables of which some rows are newer than a base, or may be. */
-export interface FoundFollowers {
-  readonly now: Followers;
-  readonly changed: ReadonlySet<string>;
+/** Rows of a table that are newer than a base. */
+export interface NewFollowers {
+  readonly ids: readonly number[];
+  /** All ids of the others are lower, and none of the others follows a message that is younger than all of the base. */
+  readonly behind: boolean;
 }
 
-/** @param client a session in the snapshot @param since the oldest transaction whose rows may be new, see firstNew; undefined without a base */
-export async function readFollowers(client: pg.Client, { compiled, parameters }: ExportPlan, { catalog, schema }: Source, since: string | undefined): Promise<FoundFollowers> {
+/** Those of now, and what of them is newer than a base, by the tables of which that is known. */
+export interface FoundFollowers {
+  readonly now: Followers;
+  readonly fresh: ReadonlyMap<string, NewFollowers>;
+}
+
+/** By what a base is told from now. */
+export interface BaseFollowers {
+  /** The oldest transaction whose rows may be new, see firstNew. */
+  readonly since: string;
+  /** The last message of the base. */
+  readonly until: number;
+}
+
+/** @param client a session in the snapshot */
+export async function readFollowers(client: pg.Client, { compiled, parameters }: ExportPlan, { catalog, schema }: Source, base: BaseFollowers | undefined): Promise<FoundFollowers> {
   const columns = new Map([...compiled.tables].flatMap(([name, view]) => {
     const column = columnOfPeople(view);
     return column === undefined || !catalog.has(name) ? [] : [[name, column] as const];
   }));
   const people = compiled.selections.get(PEOPLE);
-  if (columns.size === 0 || people === undefined) return { now: { people: '', tables: [], rows: {} }, changed: new Set() };
+  if (columns.size === 0 || people === undefined) return { now: { people: '', tables: [], rows: {} }, fresh: new Map() };
   const { rows: ids } = await client.query<{ id: string }>(`SELECT q.id::text AS id FROM (${inline(withSelections(people, compiled.selections), parameters)}) AS q ORDER BY q.id`);
   const list = ids.map(({ id }) => id).join(',');
   const names = [...columns.keys()];
@@ -47,28 +63,38 @@ export async function readFollowers(client: pg.Client, { compiled, parameters }:
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)`, [schema, names]);
   const tables = await factsWithChildren(client, roots.map(({ oid }) => oid));
   const counted: Record<string, number> = {};
-  const changed = new Set<string>();
+  const fresh = new Map<string, NewFollowers>();
   for (const { name, may } of roots) {
-    const fresh = since === undefined || !may ? '0' : `count(*) FILTER (WHERE ${isNew('t.xmin', since)})`;
-    const { rows: [row] } = await client.query<{ rows: number; fresh: number }>(`
-      SELECT count(*)::float8 AS rows, (${fresh})::float8 AS fresh FROM ${quote(name)} t WHERE t.${quote(columns.get(name) as string)} = ANY ('{${list}}')`);
+    const ofThem = `${quote(name)} t WHERE t.${quote(columns.get(name) as string)} = ANY ('{${list}}')`;
+    const known = may ? base : undefined;
+    const found = known === undefined ? 'NULL' : `string_agg(t.id::text, ',') FILTER (WHERE ${isNew('t.xmin', known.since)})`;
+    const { rows: [row] } = await client.query<{ rows: number; fresh: string | null }>(`SELECT count(*)::float8 AS rows, ${found} AS fresh FROM ${ofThem}`);
     counted[name] = row?.rows ?? NaN;
-    if (!may || row?.fresh !== 0) changed.add(name);
+    if (known !== undefined) fresh.set(name, await newFollowers(client, ofThem, known, row?.fresh?.split(',').map(Number) ?? []));
   }
-  return { now: { people: createHash('sha256').update(list).digest('hex'), tables, rows: counted }, changed };
+  return { now: { people: createHash('sha256').update(list).digest('hex'), tables, rows: counted }, fresh };
 }
 
-/** Tables of which the base has the rows of now, if the messages are the same. */
-export function sameFollowers(then: Followers | undefined, found: FoundFollowers | undefined): ReadonlySet<string> {
-  if (then === undefined || found === undefined) return new Set();
-  const { now, changed } = found;
+async function newFollowers(client: pg.Client, ofThem: string, { since, until }: BaseFollowers, ids: readonly number[]): Promise<NewFollowers> {
+  const old = `NOT ${isNew('t.xmin', since)}`;
+  const first = ids.reduce((least, id) => Math.min(least, id), Infinity);
+  const { rows: [row] } = await client.query<{ mixed: boolean }>(`
+    SELECT EXISTS (SELECT FROM ${ofThem} AND t.message_id > ${until} AND ${old}) ${ids.length === 0 ? '' : `OR EXISTS (SELECT FROM ${ofThem} AND t.id > ${first} AND ${old})`} AS mixed`);
+  return { ids, behind: row?.mixed === false };
+}
+
+/** Tables of which the base has all rows of now but for the new ones, if it has their messages. */
+export function keptFollowers(then: Followers | undefined, found: FoundFollowers | undefined): ReadonlyMap<string, NewFollowers> {
+  if (then === undefined || found === undefined) return new Map();
+  const { now, fresh } = found;
   const known = new Map(then.tables.map((fact) => [fact.oid, fact]));
-  if (then.people !== now.people || known.size !== now.tables.length) return new Set();
+  if (then.people !== now.people || known.size !== now.tables.length) return new Map();
   for (const fact of now.tables) {
     const before = known.get(fact.oid);
-    if (before === undefined || difference(before, fact) !== undefined) return new Set();
+    if (before === undefined || difference(before, fact) !== undefined) return new Map();
   }
-  return new Set(Object.keys(now.rows).filter((name) => then.rows[name] === now.rows[name] && !changed.has(name)));
+  // What is not new was there: as many are all of then.
+  return new Map([...fresh].filter(([name, { ids }]) => then.rows[name] === (now.rows[name] ?? NaN) - ids.length));
 }
 
 const FOLLOWING = new RegExp(`^SELECT (.*)\\nFROM ${PEOPLE} (\\w+)\\nJOIN (\\w+) (\\w+) ON \\4\\.(\\w+) = \\2\\.id\\nLEFT JOIN ${MESSAGES} (\\w+) ON \\6\\.id = \\4\\.message_id\\nWHERE COALESCE\\(\\6\\.id, 0\\) <> 0$`);

@@ -6,7 +6,8 @@
  */
 import { join } from 'node:path';
 import type pg from 'pg';
-import { isIntact, PartFile } from '../../package/part-file.js';
+import { isIntact, PartFile, type FinishedFile } from '../../package/part-file.js';
+import { beginWithRows } from '../../package/take-rows.js';
 import { takeFromBase, type SegmentBase } from './base-files.js';
 import { confirmMessages, consecutive, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
 import { copyInto, describeQuery, type RowQuery } from './row-query.js';
@@ -21,6 +22,17 @@ export interface TableSegment {
   readonly path: string;
   readonly query: RowQuery;
   readonly earlier: EarlierPart | undefined;
+  readonly grown?: GrownTable | undefined;
+}
+
+/** A table of which a base has the rows but for new ones, which all come behind them. */
+export interface GrownTable {
+  /** File of the base. */
+  readonly from: string;
+  /** The rows in it. */
+  readonly rows: FinishedFile & { readonly count: number };
+  /** Yields the new ones. */
+  readonly added: RowQuery;
 }
 
 export interface MessageSegment extends MessageQueries {
@@ -54,7 +66,8 @@ async function isThere(finished: string | undefined, path: string, earlier: Earl
   return finished === undefined || isIntact(join(finished, path), earlier);
 }
 
-async function tableSegment(client: pg.Client, { path, query, earlier }: TableSegment, { finished, fresh }: SegmentPlaces, { onPart, onDamaged, onProgress }: SegmentEvents): Promise<void> {
+async function tableSegment(client: pg.Client, { path, query, earlier, grown }: TableSegment, { finished, fresh }: SegmentPlaces, events: SegmentEvents): Promise<void> {
+  const { onPart, onDamaged, onProgress } = events;
   if (earlier !== undefined) {
     if (!(await isThere(finished, path, earlier))) onDamaged(path);
     else if (earlier.certain || (await digestNow(client, query, onProgress)) === earlier.sha256) {
@@ -62,6 +75,7 @@ async function tableSegment(client: pg.Client, { path, query, earlier }: TableSe
       return;
     }
   }
+  if (grown !== undefined && await grownTable(client, path, query, grown, fresh, events)) return;
   const file = new PartFile(join(fresh, path));
   try {
     const rows = await writeTable(client, query, file, onProgress);
@@ -70,6 +84,31 @@ async function tableSegment(client: pg.Client, { path, query, earlier }: TableSe
   } catch (error) {
     file.abandon();
     throw error;
+  }
+}
+
+/** @returns whether the base's rows were what was finished then; else nothing is there */
+async function grownTable(client: pg.Client, path: string, { table }: RowQuery, { from, rows, added }: GrownTable, fresh: string, { onPart, onDamaged, onProgress }: SegmentEvents): Promise<boolean> {
+  const file = new PartFile(join(fresh, path));
+  try {
+    if (!(await beginWithRows(file, from, table, rows))) {
+      onDamaged(from);
+      return false;
+    }
+    let separated = rows.count === 0;
+    const behind = {
+      write: (bytes: Uint8Array): void => {
+        if (!separated) file.writeText(',');
+        separated = true;
+        file.write(bytes);
+      },
+    };
+    const count = rows.count + await copyInto(client, added, await describeQuery(client, added), behind, onProgress);
+    file.writeText(']');
+    onPart({ path, ...(await file.finish(false)), rows: { [table]: count }, mended: true }, false);
+    return true;
+  } finally {
+    file.abandon();
   }
 }
 
