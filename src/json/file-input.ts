@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { cannotDirectly, openDirectly, PAGE, pageAligned } from '../direct-io.js';
 import { RealmliftError } from '../errors.js';
 import type { ByteSource } from './json-scanner.js';
 
@@ -29,25 +30,59 @@ export const UNREAD = '';
  * Reads the file to its end, synchronously: workers do nothing else, and a read of 256 KiB costs less than a turn of the
  * event loop. `use` gets the bytes; a RealmliftError from it is the file's damage, and the rest is still hashed, unless it is long.
  *
+ * @param direct past the page cache, for what was written so
  * @throws the system's error when the file cannot be opened or read.
  */
-export function readFile<T>(path: string, use: (source: ByteSource) => T): ReadFile<T> {
+export function readFile<T>(path: string, use: (source: ByteSource) => T, direct = false): ReadFile<T> {
   const fd = openSync(path, ORDINARY);
+  const past = direct ? openDirectly(path, ORDINARY) : undefined;
   try {
     const utf8 = new Utf8Check();
-    const read = readOpened(fd, (source) => ({ result: use(source), valid: utf8.finish() }), (chunk) => utf8.update(chunk));
+    const read = readOpened(fd, (source) => ({ result: use(source), valid: utf8.finish() }), (chunk) => utf8.update(chunk), past === undefined ? undefined : pastTheCache(past, fd));
     return { ...read, value: read.value?.result, damage: read.value?.valid === false ? 'not valid UTF-8' : read.damage };
   } finally {
     closeSync(fd);
+    if (past !== undefined) closeSync(past);
   }
 }
 
-/** The same of a file that is open, and stays so: read from where it stands. @param seen is shown all bytes; nobody else looks whether they are UTF-8 */
-export function readOpened<T>(fd: number, use: (source: ByteSource) => T, seen?: (chunk: Buffer) => void): ReadFile<T> {
+/** Of a read past the page cache, which waits for the disk. */
+let directBuffer: Buffer | undefined;
+const DIRECT_BUFFER = 1 << 20;
+
+/** @param fd of the same file, for where the disk does not take it so */
+function pastTheCache(past: number, fd: number): ByteSource {
+  const buffer = (directBuffer ??= pageAligned(DIRECT_BUFFER));
+  let from = past;
+  let [start, end, position, ended] = [0, 0, 0, false];
+  const refill = (): number => {
+    try {
+      return readSync(from, buffer, 0, buffer.length, position);
+    } catch (error) {
+      if (from === fd || !cannotDirectly(error)) throw error;
+      from = fd;
+      return readSync(from, buffer, 0, buffer.length, position);
+    }
+  };
+  return (target, offset) => {
+    if (start === end && !ended) {
+      [start, end] = [0, refill()];
+      position += end;
+      // Only the end lies within a page: nothing can be asked for from there on.
+      ended = end === 0 || end % PAGE !== 0;
+    }
+    const got = Math.min(end - start, target.length - offset);
+    buffer.copy(target, offset, start, start += got);
+    return got;
+  };
+}
+
+/** The same of a file that is open, and stays so: read from where it stands. @param seen is shown all bytes; nobody else looks whether they are UTF-8 @param read its bytes */
+export function readOpened<T>(fd: number, use: (source: ByteSource) => T, seen?: (chunk: Buffer) => void, read: ByteSource = (target, offset) => readSync(fd, target, offset, target.length - offset, null)): ReadFile<T> {
   const hash = createHash('sha256');
   let size = 0;
   const source: ByteSource = (target, offset) => {
-    const got = readSync(fd, target, offset, target.length - offset, null);
+    const got = read(target, offset);
     const chunk = target.subarray(offset, offset + got);
     hash.update(chunk);
     seen?.(chunk);

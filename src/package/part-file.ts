@@ -8,7 +8,7 @@ import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { asRealmliftError, RealmliftError } from '../errors.js';
 import { ioReason } from '../io-reason.js';
-import { cannotDirectly, PAGE, pageAligned, writableDirectly } from './direct-io.js';
+import { cannotDirectly, PAGE, pageAligned, writableDirectly } from '../direct-io.js';
 
 const flush = promisify(fdatasync);
 

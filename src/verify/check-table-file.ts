@@ -28,8 +28,8 @@ export interface TableFileResult {
 /** The names that the import reads, in the order of their numbers. */
 export const MESSAGE_FILE = /^messages-(\d{6,})\.json$/;
 
-/** `file` is relative to the export directory. */
-export function checkTableFile(file: string, scanner: JsonScanner, context: Context, spools: Spools): TableFileResult {
+/** `file` is relative to the export directory. @param direct see readFile */
+export function checkTableFile(file: string, scanner: JsonScanner, context: Context, spools: Spools, direct: boolean): TableFileResult {
   const findings = new FindingList();
   const messages = MESSAGE_FILE.test(file) ? new MessageRows(spools) : undefined;
   const path = join(context.directory, file);
@@ -51,7 +51,7 @@ export function checkTableFile(file: string, scanner: JsonScanner, context: Cont
   const read = readFile(path, (source) => {
     scanner.open(source);
     return scanTables(scanner, planFor);
-  });
+  }, direct);
   const rows = read.value;
   begins.forEach(([table, begin], at) => { census.result.bytes[table] = (begins[at + 1]?.[1] ?? read.size) - begin; });
   if (read.damage !== undefined) findings.add('error', file, undefined, read.damage);

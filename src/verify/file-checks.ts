@@ -35,6 +35,8 @@ export interface Totals {
 export interface Checked {
   readonly before: CheckedBefore | undefined;
   readonly remember: ((file: CheckedFile) => void) | undefined;
+  /** Whether it was written past the page cache. */
+  readonly direct: (path: string) => boolean;
 }
 
 export class FileChecks {
@@ -118,7 +120,7 @@ export class FileChecks {
       if (this.#lastNumber !== expected) this.#error(path, `number ${expected} is missing: the import stops before it and loses all that follow`);
     }
     const sequence = number === undefined ? 0 : ++this.#sequence;
-    await this.#start((number === undefined ? this.#pool.run('tables', { file: path }) : this.#messages(path, listed)).then((result) => {
+    await this.#start((number === undefined ? this.#pool.run('tables', { file: path, direct: false }) : this.#messages(path, listed)).then((result) => {
       this.#findings.append(result.findings);
       if (listed !== undefined) this.#compareWithManifest(listed, result);
       if (listed !== undefined && result.rows !== undefined) this.#compareRows(listed, result.rows);
@@ -135,7 +137,7 @@ export class FileChecks {
     const { before, remember } = this.#checked;
     const known = listed === undefined ? undefined : before?.find(listed.sha256);
     let result: TableFileResult;
-    if (known === undefined) result = await this.#pool.run('tables', { file: path });
+    if (known === undefined) result = await this.#pool.run('tables', { file: path, direct: this.#checked.direct(path) });
     else {
       const as = asRead(path, known);
       result = { ...as, ...await this.#pool.run('unchanged', { path, size: known.size, ids: as.messages?.ids ?? new Float64Array(0) }) };

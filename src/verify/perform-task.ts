@@ -38,7 +38,7 @@ export function taskPerformer(fds: readonly number[]): Perform {
       return undefined;
     },
     records: ({ area }) => checkRecords(area, scanner, known()),
-    tables: ({ file }) => checkTableFile(file, scanner, known(), spools),
+    tables: ({ file, direct }) => checkTableFile(file, scanner, known(), spools, direct),
     hash: ({ files }) => files.map(({ path, size }) => ({ file: path, ...hashFile(join(known().directory, path), size) })),
     unchanged({ path, size, ids }) {
       for (const id of ids) spools.messages.add(id);

@@ -13,7 +13,8 @@ export interface Tasks {
   /** What the following tasks need to know. */
   context: { arguments: SharedContext; result: undefined };
   records: { arguments: { area: Area }; result: RecordsResult };
-  tables: { arguments: { file: string }; result: TableFileResult };
+  /** `direct`: as readFile has it. */
+  tables: { arguments: { file: string; direct: boolean }; result: TableFileResult };
   /** Files whose content is of no concern. */
   hash: { arguments: { files: { path: string; size: number }[] }; result: HashedFile[] };
   /** A messages file that was found good before, with the ids of its messages. */

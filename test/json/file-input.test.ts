@@ -31,6 +31,22 @@ t.test('size, SHA-256 and UTF-8, however the file is cut', (t) => {
   t.end();
 });
 
+t.test('the same past the page cache, from one page to many', (t) => {
+  const path = join(t.testdir({}), 'file');
+  for (const length of [0, 1, 4095, 4096, 4097, 1 << 20, (1 << 20) + 1, 3 << 20]) {
+    const content = Buffer.from('0123456789é'.repeat(length / 12 + 1)).subarray(0, length);
+    writeFileSync(path, content);
+    const pieces: Buffer[] = [];
+    const read = (direct: boolean): object => readFile(path, (source) => {
+      const piece = Buffer.alloc(70_000);
+      for (let got = source(piece, 1); got > 0; got = source(piece, 1)) if (direct) pieces.push(Buffer.from(piece.subarray(1, 1 + got)));
+    }, direct);
+    t.same(read(true), read(false), `${length} bytes`);
+    t.ok(Buffer.concat(pieces).equals(content));
+  }
+  t.end();
+});
+
 t.test('a file whose content is refused is hashed to its end', (t) => {
   const path = join(t.testdir({}), 'file');
   const content = 'x'.repeat(1_000_000);

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { pageAligned, readDirectly } from '../../src/package/direct-io.js';
+import { pageAligned, readDirectly } from '../../src/direct-io.js';
 import { PartFile } from '../../src/package/part-file.js';
 
 const MEMORY = '/dev/shm';

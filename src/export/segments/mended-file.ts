@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { pageAligned, readDirectly } from '../../package/direct-io.js';
+import { pageAligned, readDirectly } from '../../direct-io.js';
 import { PartFile } from '../../package/part-file.js';
 import { inodeOf } from '../../package/take-over.js';
 import { bindMessageIds } from '../../plan/parameters.js';

@@ -66,6 +66,17 @@ export async function readDirectly(path: string, into: Buffer): Promise<Buffer |
   }
 }
 
+/** Opens a file for reading past the page cache; undefined where that does not work. @param flags of the system's open @throws the file system's own error */
+export function openDirectly(path: string, flags: number): number | undefined {
+  if (O_DIRECT === undefined) return undefined;
+  try {
+    return openSync(path, flags | O_DIRECT);
+  } catch (error) {
+    if (cannotDirectly(error)) return undefined;
+    throw error;
+  }
+}
+
 async function readThrough(path: string, flag: number, into: Buffer): Promise<Buffer | undefined> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | flag);
   try {
