@@ -21,14 +21,18 @@ const CANNOT = new Set(['EINVAL', 'EOPNOTSUPP', 'ENOTSUP', 'ENOENT', 'EACCES', '
 /** O_DIRECT is not everywhere. */
 const { O_DIRECT } = constants as { readonly O_DIRECT?: number };
 
-/** A buffer that begins where a page does; JavaScript's own begin anywhere. Large ones only, and few: the system sets an address space aside for each. */
+/**
+ * A buffer of whole pages; JavaScript's own begin anywhere. Large ones only, and few: the system sets an address space aside for each.
+ *
+ * @param bytes that it has room for
+ */
 export function pageAligned(bytes: number): Buffer {
   const pages = Math.ceil(bytes / WASM_PAGE);
   try {
-    return Buffer.from(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer, 0, bytes);
+    return Buffer.from(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
   } catch {
     // A limited address space: then the file system refuses, and the page cache serves.
-    return Buffer.allocUnsafeSlow(bytes);
+    return Buffer.allocUnsafeSlow(pages * WASM_PAGE);
   }
 }
 
