@@ -15,7 +15,9 @@ export default tseslint.config(
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { project: 'tsconfig.json' } },
+    plugins: { house },
     rules: {
+      'house/types': 'error',
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/only-throw-error': 'error',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
@@ -27,7 +29,7 @@ export default tseslint.config(
       'no-warning-comments': 'error',
     },
   },
-  { files: ['src/**'], plugins: { house }, rules: { 'no-restricted-syntax': ['error', ...STYLE, NO_PIPES], 'house/folders': 'error', 'house/circles': 'error' } },
+  { files: ['src/**'], rules: { 'no-restricted-syntax': ['error', ...STYLE, NO_PIPES], 'house/folders': 'error', 'house/circles': 'error' } },
   {
     files: ['test/**', 'bench/**', 'sample/**'],
     rules: { 'no-console': 'off', '@typescript-eslint/no-floating-promises': 'off', 'no-restricted-syntax': ['error', ...STYLE, NO_SKIPPED_TESTS] },

@@ -1,9 +1,12 @@
 /**
- * Rules of the house: what a folder of src/ is for and may import stands in its README.md, each room of a folder has one of its own,
+ * Rules of the house: types hold; what a folder of src/ is for and may import stands in its README.md, each room of a folder has one of its own,
  * and no import leads back to where it came from, neither from file to file nor from folder to folder.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import typescript from 'typescript';
+
+const { flattenDiagnosticMessageText } = typescript;
 
 const SOURCE = join(import.meta.dirname, '..', 'src');
 const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*'(\.{1,2}\/[^']+)\.js'/g;
@@ -104,4 +107,20 @@ const circles = {
   },
 };
 
-export const house = { rules: { folders, circles } };
+/** What the compiler has to say of a file: lint has its program and has found out most of the types, which a compiler of its own would do again. */
+const types = {
+  meta: { type: 'problem', schema: [] },
+  create(context) {
+    const { program, esTreeNodeToTSNodeMap } = context.sourceCode.parserServices;
+    return {
+      Program(node) {
+        const file = esTreeNodeToTSNodeMap.get(node);
+        for (const { start = 0, code, messageText } of [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)]) {
+          context.report({ loc: context.sourceCode.getLocFromIndex(start), message: `TS${code}: ${flattenDiagnosticMessageText(messageText, ' ')}` });
+        }
+      },
+    };
+  },
+};
+
+export const house = { rules: { folders, circles, types } };
