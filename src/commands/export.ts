@@ -64,6 +64,9 @@ export interface ExportOptions extends TargetOptions {
 /** Of a run whose workers store in a bucket what they finish. */
 const ONE_BY_ONE = 'realms go into the bucket one by one, and each table is read once for each of them: into a directory that all machines share (--output, and --upload for the bucket) it is read once for all';
 
+/** Bytes of all tables up to which this thread copies the rows of a realm itself: others would be ready when it is done. */
+const SMALL_SERVER = 8 * 1024 * 1024;
+
 /** How often a run begins anew when somebody waits to change a table just as it begins. */
 const ATTEMPTS = 5;
 
@@ -96,8 +99,8 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const running = withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
-    await Promise.all([queue?.open(snapshot), holdExportedTables(snapshot, patience)]);
-    threads.join({ settings: snapshot.settings, id, held: snapshot.held });
+    const [, bytes] = await Promise.all([queue?.open(snapshot), holdExportedTables(snapshot, patience)]);
+    threads.join({ settings: snapshot.settings, id, held: snapshot.held }, bytes < SMALL_SERVER && namesOne(options.targets));
     const pool = queue ?? threads;
     // Workers join while the plan is made; what is wrong with it is told when it is needed.
     const announced = queue?.announce(snapshot, options.openStore);
@@ -135,9 +138,9 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   return running;
 }
 
-/** Starts them at once, so that they are there when the snapshot is. @param jobs 0 where others do the work */
+/** @param jobs 0 where others do the work */
 async function withThreads<T>(jobs: number, work: (threads: WorkerPool) => Promise<T>): Promise<T> {
-  const threads = new WorkerPool(jobs);
+  const threads = new WorkerPool(jobs, false);
   try {
     return await work(threads);
   } finally {
@@ -179,7 +182,7 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
     const onCopied = (): void => { if (others.length === 0) letGo(context); };
     for (const outcome of await exportSet(context, together, setOptions(options, onCopied))) outcomeOf.set(outcome.target, 'result' in outcome ? { ...outcome, result: { ...outcome.result, outside: undefined } } : outcome);
   }
-  const oneNamed = options.targets.realms !== 'all' && options.targets.realms.length === 1;
+  const oneNamed = namesOne(options.targets);
   await inTurns(context, others, async (target, turns) => {
     try {
       outcomeOf.set(target, { target, result: await exportTarget({ context, target, options, turns, oneNamed, stored: options.stored !== undefined }) });
@@ -205,6 +208,11 @@ function targetsOfSet(targets: readonly Target[], { mode, archive, remap, stored
 function setOptions(options: ExportOptions, onCopied: () => void): SetExportOptions {
   const { output, resume, decisions, randomSeed: seed, verify, placeOf } = options;
   return { output, placeOf, leftovers: resume ? 'resume' : 'refuse', decisions, seed, verify, onCopied, choices: choices(options, { userId: undefined, approved: undefined }) };
+}
+
+/** Of whom there is no set. */
+function namesOne({ realms }: TargetRequest): boolean {
+  return realms !== 'all' && realms.length === 1;
 }
 
 function runEntry(outcome: Outcome): RunEntry {

@@ -8,8 +8,8 @@ import { readByExports, VIEW_SCHEMA } from './views/safe-views.js';
 /** Read where the role may, for it claims files too. */
 const CLAIMS = 'zerver_archivedattachment';
 
-/** @throws RealmliftError NOT_ZULIP; as holdTables */
-export async function holdExportedTables(snapshot: Snapshot, patience: LockPatience): Promise<void> {
+/** @returns bytes of all of them, without indexes @throws RealmliftError NOT_ZULIP; as holdTables */
+export async function holdExportedTables(snapshot: Snapshot, patience: LockPatience): Promise<number> {
   const { client } = snapshot;
   const schema = await findSchema(client);
   // A role that may not enter Zulip's schema reads through the installed views, and holds the tables by holding these.
@@ -17,5 +17,5 @@ export async function holdExportedTables(snapshot: Snapshot, patience: LockPatie
     SELECT c.oid::int8::float8 AS oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relname = ANY ($1) AND (n.nspname = $2 AND c.relkind IN ('r', 'p') OR n.nspname = $3 AND c.relkind = 'v' AND NOT has_schema_privilege($2, 'USAGE'))`,
     [[...readByExports(loadRegistry()), CLAIMS], schema, VIEW_SCHEMA]);
-  await holdTables(snapshot, rows.map(({ oid }) => oid), patience);
+  return holdTables(snapshot, rows.map(({ oid }) => oid), patience);
 }

@@ -41,20 +41,24 @@ const AT_ONCE = 1000;
  * Holds tables, with their partitions, for the session of the snapshot; further sessions do the same by holdAgain.
  *
  * @param roots their OIDs in the snapshot, and those of views through which they are read
+ * @returns bytes of their rows, without indexes and what is stored beside them
  * @throws RealmliftError TABLE_CHANGED when one is not the same any more as in the snapshot, by what was done to it before we had the lock;
  *   LOCK_TIMEOUT; TABLES_LOCKED when the server ended a deadlock by ending our wait
  */
-export async function holdTables(snapshot: Holder, roots: readonly number[], patience: LockPatience): Promise<void> {
+export async function holdTables(snapshot: Holder, roots: readonly number[], patience: LockPatience): Promise<number> {
   const { client, settings, joined } = snapshot;
   const opening = connect(settings, 'watch');
   opening.catch(() => undefined);
   let known: readonly TableFact[];
+  let bytes: Promise<number>;
   let now: Map<number, TableFact>;
   try {
     known = await factsWithChildren(client, roots);
     const names = await reachable(client, known);
     await patiently(settings, client, patience, async () => { await client.query(lockText(names)); }).catch((error: unknown) => { throw gone(error, joined); });
     snapshot.held.push(...names);
+    bytes = sizeOf(client, known);
+    bytes.catch(() => undefined);
     now = new Map((await factsOf(await opening, known.map(({ oid }) => oid))).map((fact) => [fact.oid, fact]));
   } finally {
     void opening.then((outside) => outside.end()).catch(() => undefined);
@@ -64,6 +68,13 @@ export async function holdTables(snapshot: Holder, roots: readonly number[], pat
     if (found === undefined || (found.fileAlone && await keptItsRows(client, fact))) continue;
     throw tableChanged(fact.name, found.what, joined);
   }
+  return bytes;
+}
+
+/** Of tables that the session holds: it would wait for who changes another. */
+async function sizeOf(client: pg.Client, facts: readonly TableFact[]): Promise<number> {
+  const { rows: [row] } = await client.query<{ bytes: number }>('SELECT coalesce(sum(pg_relation_size(oid)), 0)::float8 AS bytes FROM unnest($1::oid[]) AS oid', [facts.map(({ oid }) => oid)]);
+  return row?.bytes ?? NaN;
 }
 
 /** Holds the same tables for a further session of the snapshot. @throws RealmliftError TABLES_LOCKED */

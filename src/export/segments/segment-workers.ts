@@ -1,5 +1,5 @@
 /** Who does the segments of a run: the seam between the plan and the threads, or other machines, that work on it. */
-import type { Assignment, WorkerMessage } from './worker.js';
+import type { Assignment, WorkerMessage } from './segment-worker.js';
 
 /** What a segment tells while it is worked on. */
 export type SegmentMessage = Exclude<WorkerMessage, { kind: 'opened' | 'done' | 'failed' }>;

@@ -1,5 +1,5 @@
 /**
- * Worker threads over one queue of segments, largest first. Any worker takes any segment. A segment that fails is reported to
+ * Workers over one queue of segments, largest first: threads, or sessions of this one. Any worker takes any segment. A segment that fails is reported to
  * the export that asked for it, by name, and the worker goes on with a new session: one realm's failure is not another's.
  */
 import { Worker } from 'node:worker_threads';
@@ -7,7 +7,7 @@ import { RealmliftError } from '../../errors.js';
 import { THREAD_LIMITS } from '../../threads/thread-limits.js';
 import type { SegmentMessage, SegmentWorkers } from './segment-workers.js';
 import { received } from './sent-error.js';
-import { ABANDON, LET_GO, type Assignment, type Joining, type WorkerMessage } from './worker.js';
+import { ABANDON, LET_GO, segmentWorker, type Assignment, type Joining, type ToWorker, type WorkerMessage } from './segment-worker.js';
 import type { JoinedSnapshot } from '../../snapshot/snapshot.js';
 
 interface Job {
@@ -22,14 +22,21 @@ interface Job {
   stop: (() => void) | undefined;
 }
 
+/** A thread, or a worker in this one. */
+interface Hand {
+  postMessage(message: ToWorker): void;
+  /** Ends it, whatever it is doing. */
+  terminate(): Promise<unknown>;
+}
+
 export class WorkerPool implements SegmentWorkers {
-  /** All threads have their sessions; rejects with why one has none. */
+  /** All workers have their sessions; rejects with why one has none. */
   readonly opened: Promise<void>;
   readonly threads: number;
   readonly backlog: number;
-  readonly #workers = new Set<Worker>();
-  readonly #idle: Worker[] = [];
-  readonly #running = new Map<Worker, Job>();
+  readonly #workers = new Set<Hand>();
+  readonly #idle: Hand[] = [];
+  readonly #running = new Map<Hand, Job>();
   readonly #queue: Job[] = [];
   #joining: Joining | undefined;
   /** Workers that have not yet told of their first session. */
@@ -38,8 +45,8 @@ export class WorkerPool implements SegmentWorkers {
   #notOpened!: (error: unknown) => void;
   #closing = false;
 
-  /** Starts the threads, which load their code meanwhile. */
-  constructor(jobs: number) {
+  /** @param atOnce the threads are started, and load their code until they join; else they are when they join */
+  constructor(jobs: number, atOnce = true) {
     this.threads = this.#opening = jobs;
     this.backlog = jobs + 1;
     this.opened = new Promise((resolve, reject) => {
@@ -48,13 +55,14 @@ export class WorkerPool implements SegmentWorkers {
     });
     // Perhaps nobody waits for it, since the run has come to its end before.
     this.opened.catch(() => undefined);
-    for (let started = 0; started < jobs; started++) this.#start();
+    if (atOnce) for (let started = 0; started < jobs; started++) this.#start();
   }
 
-  /** Has every thread open its session, while the plan is still being made. */
-  join(snapshot: JoinedSnapshot): void {
+  /** Has every worker open its session, while the plan is still being made. @param here those that are not started yet work in this thread */
+  join(snapshot: JoinedSnapshot, here = false): void {
     this.#joining = { join: snapshot };
     for (const worker of this.#workers) worker.postMessage(this.#joining);
+    while (this.#workers.size < this.threads) this.#start(here);
   }
 
   /**
@@ -82,14 +90,37 @@ export class WorkerPool implements SegmentWorkers {
     await Promise.all([...this.#workers].map((worker) => worker.terminate()));
   }
 
-  #start(): void {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { resourceLimits: THREAD_LIMITS });
+  #start(here = false): void {
+    const worker = here ? this.#here() : this.#thread();
     if (this.#joining !== undefined) worker.postMessage(this.#joining);
     this.#workers.add(worker);
     this.#idle.push(worker);
+  }
+
+  #thread(): Hand {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { resourceLimits: THREAD_LIMITS });
     worker.on('message', (message: WorkerMessage) => this.#received(worker, message));
     worker.on('error', (cause) => this.#ended(worker, cause.message, cause));
     worker.on('exit', (code) => this.#ended(worker, `code ${code}`, undefined));
+    return worker;
+  }
+
+  #here(): Hand {
+    // What is sent is its receiver's own, as between threads.
+    const receive = segmentWorker((message) => this.#received(worker, structuredClone(message)), () => undefined);
+    const worker: Hand = {
+      postMessage: (message) => {
+        // Its spool is one of the thread.
+        if (typeof message === 'object' && 'segment' in message && message.segment.kind.startsWith('set-')) throw new TypeError('rows of a set are for threads');
+        receive(structuredClone(message));
+      },
+      // Its session is cut, with what it is doing, and nothing is waited for.
+      terminate: () => {
+        for (const message of [ABANDON, LET_GO] as const) receive(message);
+        return Promise.resolve();
+      },
+    };
+    return worker;
   }
 
   #dispatch(): void {
@@ -98,7 +129,7 @@ export class WorkerPool implements SegmentWorkers {
       const [job] = this.#queue.splice(largest, 1) as [Job];
       if (job.signal.aborted) job.reject(job.signal.reason);
       else {
-        const worker = this.#idle.pop() as Worker;
+        const worker = this.#idle.pop() as Hand;
         this.#running.set(worker, job);
         job.stop = () => worker.postMessage(ABANDON);
         job.signal.addEventListener('abort', job.stop, { once: true });
@@ -107,7 +138,7 @@ export class WorkerPool implements SegmentWorkers {
     }
   }
 
-  #received(worker: Worker, message: WorkerMessage): void {
+  #received(worker: Hand, message: WorkerMessage): void {
     if (message.kind === 'opened') {
       this.#opening -= 1;
       if (message.error !== undefined) this.#notOpened(received(message.error, ''));
@@ -126,7 +157,7 @@ export class WorkerPool implements SegmentWorkers {
   }
 
   /** A thread that ends by itself has lost its segment; another takes its place. */
-  #ended(worker: Worker, why: string, cause: unknown): void {
+  #ended(worker: Hand, why: string, cause: unknown): void {
     if (this.#closing || !this.#workers.delete(worker)) return;
     this.#notOpened(new RealmliftError('WORKER_FAILED', 'copy', `a worker ended (${why})`, { cause }));
     const at = this.#idle.indexOf(worker);
@@ -138,7 +169,7 @@ export class WorkerPool implements SegmentWorkers {
   }
 
   /** Takes the worker's segment off it. */
-  #finished(worker: Worker): Job | undefined {
+  #finished(worker: Hand): Job | undefined {
     const job = this.#running.get(worker);
     this.#running.delete(worker);
     if (job?.stop !== undefined) job.signal.removeEventListener('abort', job.stop);

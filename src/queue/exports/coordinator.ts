@@ -4,7 +4,7 @@
  */
 import type { SegmentMessage, SegmentWorkers } from '../../export/segments/segment-workers.js';
 import { received } from '../../export/segments/sent-error.js';
-import type { Assignment } from '../../export/segments/worker.js';
+import type { Assignment } from '../../export/segments/segment-worker.js';
 import type { FileStore } from '../../files/file-store.js';
 import type { FilesTarget } from '../../files/files-target.js';
 import type { UploadTarget } from '../../files/upload/upload-target.js';
