@@ -26,7 +26,12 @@ process.stderr.on('error', () => undefined);
 let ended = false;
 process.once('beforeExit', () => { if (!ended) process.exitCode = report(new Error('the command came to its end before its work')); });
 
-run().then(() => { ended = true; }, (error: unknown) => {
+run().then(async () => {
+  ended = true;
+  // Node would tidy up before it ends by itself, for a twentieth of a small export's time. What was written is written first.
+  for (const stream of [process.stdout, process.stderr]) await new Promise((resolve) => stream.write('', resolve));
+  process.exit();
+}, (error: unknown) => {
   // At once: what is still under way would only be resumed.
   process.exit(report(error));
 });

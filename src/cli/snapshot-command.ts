@@ -26,7 +26,7 @@ Exit codes: 0 ended by a signal; 1 the snapshot was lost, or older than --max-sn
     .action(async ({ maxSnapshotAge, ...locks }: { maxSnapshotAge?: number } & LockOptions) => {
       await withStopSignals((signal) => withSnapshot(connectionSettings(process.env.DATABASE_URL, process.env), async (snapshot) => {
         const { id, lost } = snapshot;
-        await holdExportedTables(snapshot, lockPatience(locks));
+        await holdExportedTables(snapshot, lockPatience(locks), false);
         process.stdout.write(`${id}\n`);
         return new Promise<never>((_, reject) => lost.addEventListener('abort', () => reject(lost.reason as Error), { once: true }));
       }, { signal, maxAge: maxSnapshotAge })).catch((error: unknown) => {

@@ -99,14 +99,13 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const running = withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
-    const [, bytes] = await Promise.all([queue?.open(snapshot), holdExportedTables(snapshot, patience)]);
+    // One session of the plan at least comes of the tables.
+    const [, { bytes, session: prepared }] = await Promise.all([queue?.open(snapshot), holdExportedTables(snapshot, patience)]);
     threads.join({ settings: snapshot.settings, id, held: snapshot.held }, bytes < SMALL_SERVER && namesOne(options.targets));
     const pool = queue ?? threads;
     // Workers join while the plan is made; what is wrong with it is told when it is needed.
     const announced = queue?.announce(snapshot, options.openStore);
-    // And one session of the plan at least.
-    const prepared = prepareSessions(snapshot, 'plan', 1);
-    for (const each of [announced, prepared]) each?.catch(() => undefined);
+    announced?.catch(() => undefined);
     try {
       const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
       const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));

@@ -30,7 +30,7 @@ export interface PlanOptions {
  * @throws RealmliftError what would end the whole run; what the export of the only target would be refused for
  */
 export async function planReport(options: PlanOptions, onUnknown: (why: string) => void): Promise<Planned[]> {
-  return withSnapshot(options.settings, (snapshot) => holdExportedTables(snapshot, options.patience).then(() => withSession(snapshot, 'plan', async (session) => {
+  return withSnapshot(options.settings, (snapshot) => holdExportedTables(snapshot, options.patience).then(({ session }) => session).then(() => withSession(snapshot, 'plan', async (session) => {
     const source = await readSource(snapshot.client, options.zulipVersion);
     await useSchema(session, source.schema);
     const targets = await findTargets(snapshot.client, options.targets, onUnknown);

@@ -85,7 +85,7 @@ export async function splitRealms(request: SplitRequest): Promise<SplitResult> {
 async function split(request: SplitRequest, reach: (now: Reached) => void): Promise<SplitResult> {
   const { to, jobs } = request;
   return withSnapshot(request.settings, async (snapshot) => {
-    await Promise.all([holdExportedTables(snapshot, request.patience), to === undefined ? undefined : checkPgDump(request.pgDump, snapshot.serverVersion)]);
+    await Promise.all([holdExportedTables(snapshot, request.patience).then(({ session }) => session), to === undefined ? undefined : checkPgDump(request.pgDump, snapshot.serverVersion)]);
     const source = await readSource(snapshot.client, request.zulipVersion, request.decisions.strip);
     if (source.schema === VIEW_SCHEMA) {
       throw new RealmliftError('RIGHT_MISSING', 'split', 'a split reads the tables themselves, and this role only the views that realmlift install made', { hint: 'split as the owner of the database', exit: EXIT.nothingExported });

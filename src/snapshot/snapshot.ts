@@ -156,16 +156,21 @@ export type JoinedSnapshot = Pick<Snapshot, 'settings' | 'id' | 'held'>;
 export async function joinSnapshot({ settings, id, held }: JoinedSnapshot, role: string): Promise<pg.Client> {
   const client = await connect(settings, role);
   try {
-    await atOnce(client, () => [
-      client.query(BEGIN),
-      client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(id)}`).catch((cause: unknown) => { throw notJoined(id, cause); }),
-      holdAgain(client, held),
-    ]);
+    await enterSnapshot(client, { id, held });
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);
     throw error;
   }
+}
+
+/** The same for a session that is open already. */
+export async function enterSnapshot(client: pg.Client, { id, held }: Pick<Snapshot, 'id' | 'held'>): Promise<void> {
+  await atOnce(client, () => [
+    client.query(BEGIN),
+    client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(id)}`).catch((cause: unknown) => { throw notJoined(id, cause); }),
+    holdAgain(client, held),
+  ]);
 }
 
 /** Opens sessions that withSession will use: those that come later may find that somebody waits to change a table. */

@@ -41,13 +41,14 @@ const AT_ONCE = 1000;
  * Holds tables, with their partitions, for the session of the snapshot; further sessions do the same by holdAgain.
  *
  * @param roots their OIDs in the snapshot, and those of views through which they are read
+ * @param keep takes over the session that looked at them from outside of the snapshot; else it is ended
  * @returns bytes of their rows, without indexes and what is stored beside them
  * @throws RealmliftError TABLE_CHANGED when one is not the same any more as in the snapshot, by what was done to it before we had the lock;
  *   LOCK_TIMEOUT; TABLES_LOCKED when the server ended a deadlock by ending our wait
  */
-export async function holdTables(snapshot: Holder, roots: readonly number[], patience: LockPatience): Promise<number> {
+export async function holdTables(snapshot: Holder, roots: readonly number[], patience: LockPatience, keep?: (outside: pg.Client) => void): Promise<number> {
   const { client, settings, joined } = snapshot;
-  const opening = connect(settings, 'watch');
+  const opening = connect(settings, keep === undefined ? 'watch' : 'plan');
   opening.catch(() => undefined);
   let known: readonly TableFact[];
   let bytes: Promise<number>;
@@ -60,15 +61,21 @@ export async function holdTables(snapshot: Holder, roots: readonly number[], pat
     bytes = sizeOf(client, known);
     bytes.catch(() => undefined);
     now = new Map((await factsOf(await opening, known.map(({ oid }) => oid))).map((fact) => [fact.oid, fact]));
-  } finally {
-    void opening.then((outside) => outside.end()).catch(() => undefined);
+    for (const fact of known) {
+      const found = difference(fact, now.get(fact.oid));
+      if (found === undefined || (found.fileAlone && await keptItsRows(client, fact))) continue;
+      throw tableChanged(fact.name, found.what, joined);
+    }
+  } catch (error) {
+    endOf(opening);
+    throw error;
   }
-  for (const fact of known) {
-    const found = difference(fact, now.get(fact.oid));
-    if (found === undefined || (found.fileAlone && await keptItsRows(client, fact))) continue;
-    throw tableChanged(fact.name, found.what, joined);
-  }
+  (keep ?? ((outside) => endOf(Promise.resolve(outside))))(await opening);
   return bytes;
+}
+
+function endOf(opening: Promise<pg.Client>): void {
+  void opening.then((outside) => outside.end()).catch(() => undefined);
 }
 
 /** Of tables that the session holds: it would wait for who changes another. */
