@@ -3,6 +3,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
+import { atOnce } from '../../src/snapshot/at-once.js';
 import { connect, settingsOf } from '../../src/snapshot/connect.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { postgresIdentity, sharedTemporaryDirectory } from '../../src/demo/postgres-binaries.js';
@@ -162,4 +163,16 @@ t.test('target_session_attrs is obeyed', async (t) => {
   for (const target of ['any', 'read-write', 'primary', 'prefer-standby']) t.equal(await ask(withParameters(url, { target_session_attrs: target }), 'SELECT 1'), 1, target);
   for (const target of ['read-only', 'standby']) await t.rejects(ask(withParameters(url, { target_session_attrs: target }), 'SELECT 1'), { code: 'SERVER_KIND' }, target);
   t.equal(await ask(withParameters(url, { target_session_attrs: 'read-only', options: '-c default_transaction_read_only=on' }), 'SELECT 1'), 1, 'a read-only session will do');
+});
+
+t.test('several questions in one turn keep nobody else from his answers', async (t) => {
+  const client = await connect(connectionSettings(plain.url('postgres'), {}), 'snapshot');
+  const failed = (query: string): Promise<string> => client.query(query).then(() => 'answered', (error: { code: string }) => error.code);
+  const turn = atOnce(client, () => [failed('SELECT pg_sleep(0.05)'), failed('SELECT 1/0')]);
+  const others = [1, 2, 3].map((n) => client.query<{ n: number }>(`SELECT ${n} AS n`));
+  t.same(await turn, ['answered', '22012']);
+  t.same((await Promise.all(others)).map(({ rows }) => rows[0]?.n), [1, 2, 3]);
+  await t.rejects(atOnce(client, () => [client.query('SELECT 1/0'), client.query('SELECT 1')]), { code: '22012' });
+  t.equal(await failed('SELECT 1'), 'answered');
+  await client.end();
 });
