@@ -169,7 +169,7 @@ t.test('several questions in one turn keep nobody else from his answers', async 
   const client = await connect(connectionSettings(plain.url('postgres'), {}), 'snapshot');
   const failed = (query: string): Promise<string> => client.query(query).then(() => 'answered', (error: { code: string }) => error.code);
   const turn = atOnce(client, () => [failed('SELECT pg_sleep(0.05)'), failed('SELECT 1/0')]);
-  const others = [1, 2, 3].map((n) => client.query<{ n: number }>(`SELECT ${n} AS n`));
+  const others = [1, 2, 3].map((n) => client.query<{ n: number }>(`SELECT ${n} AS n, pg_sleep(0.02)`));
   t.same(await turn, ['answered', '22012']);
   t.same((await Promise.all(others)).map(({ rows }) => rows[0]?.n), [1, 2, 3]);
   await t.rejects(atOnce(client, () => [client.query('SELECT 1/0'), client.query('SELECT 1')]), { code: '22012' });
