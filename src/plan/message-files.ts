@@ -24,12 +24,14 @@ export interface PlannedMessageFile {
 /** Of one statement of several. */
 type Result = pg.QueryResult<{ readonly id: number | string }>;
 
-/** Skips all messages of a file but the last, and asks for that. */
-const NEXT = `MOVE ${MESSAGES_PER_FILE - 1} IN message_files; FETCH message_files;`;
+/** Skips so many messages, and asks for the next. */
+function skip(messages: number): string {
+  return `MOVE ${messages} IN message_files; FETCH message_files;`;
+}
 
 /**
  * Counts the exported messages file by file, in one ordered pass over their ids. The server skips what is no boundary: to number all rows
- * and group them by their files took it half as long again.
+ * and group them by their files took it half as long again. It goes forward only, since to go back it would have to keep the ids.
  *
  * @param ids query of the exported messages' ids, see messageIdsQuery
  */
@@ -37,7 +39,7 @@ export async function* messageFiles(client: pg.Client, ids: string): AsyncGenera
   const ask = async (statements: string): Promise<Result[]> => (await client.query(statements)) as unknown as Result[];
   const idOf = (result: Result | undefined): number => Number(result?.rows[0]?.id);
   // All rows are read: without it the server would plan for the first tenth of them.
-  const [, , first, , ...begun] = await ask(`SET LOCAL cursor_tuple_fraction = 1; DECLARE message_files SCROLL CURSOR FOR SELECT q.id FROM (${ids}) AS q ORDER BY q.id; FETCH message_files; MOVE BACKWARD 1 IN message_files; ${NEXT}`);
+  const [, , first, ...begun] = await ask(`SET LOCAL cursor_tuple_fraction = 1; DECLARE message_files NO SCROLL CURSOR FOR SELECT q.id FROM (${ids}) AS q ORDER BY q.id; FETCH message_files; ${skip(MESSAGES_PER_FILE - 2)}`);
   // Ids begin with 1, but for rows that somebody inserted by hand.
   let after = Math.min(0, idOf(first) - 1);
   let number = 0;
@@ -46,17 +48,19 @@ export async function* messageFiles(client: pg.Client, ids: string): AsyncGenera
     for (let at = 0; at < results.length; at += 2) {
       const until = idOf(results[at + 1]);
       if (Number.isNaN(until)) {
-        yield* lastFile(results[at]?.rowCount ?? 0);
+        const rows = (results[at]?.rowCount ?? 0) + (number === 0 ? first?.rowCount ?? 0 : 0);
+        await client.query('CLOSE message_files');
+        if (rows > 0) yield { number: number + 1, after, until: await lastId(client, ids, after), rows };
         return;
       }
       yield { number: ++number, after, until, rows: MESSAGES_PER_FILE };
       after = until;
     }
-    results = await ask(NEXT.repeat(asking));
+    results = await ask(skip(MESSAGES_PER_FILE - 1).repeat(asking));
   }
+}
 
-  async function* lastFile(rows: number): AsyncGenerator<PlannedMessageFile> {
-    const [last] = await ask('FETCH PRIOR FROM message_files; CLOSE message_files');
-    if (rows > 0) yield { number: number + 1, after, until: idOf(last), rows };
-  }
+async function lastId(client: pg.Client, ids: string, after: number): Promise<number> {
+  const { rows: [row] } = await client.query<{ id: number }>(`SELECT max(q.id)::float8 AS id FROM (${ids}) AS q WHERE q.id > ${after}`);
+  return row?.id ?? NaN;
 }
