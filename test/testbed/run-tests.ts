@@ -1,5 +1,5 @@
 /**
- * `make test`: lint, and every compiled test file, three at a time, each in a Node process of its own; one line per file,
+ * `make test`: lint, and every compiled test file, four at a time, each in a Node process of its own; one line per file,
  * failures with their diagnostics, and at the end `N passed, N failed`. Exits with 1 when anything failed.
  *
  * All files share one PostgreSQL server. Files named *.long.test.ts run only, and then alone, with LONG_TESTS=1.
@@ -18,8 +18,8 @@ import { SHARED_SERVER_VARIABLE } from './test-database.js';
 import { BUNDLED_CLI_VARIABLE } from './tested-cli.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
-/** One more than the processors of the smallest machine: tests wait for disks and servers now and then. */
-const PARALLEL = 3;
+/** Two more than the processors of the smallest machine: tests wait for servers, locks and clocks now and then. */
+const PARALLEL = 4;
 
 interface Task {
   readonly name: string;
@@ -71,9 +71,9 @@ function print(name: string, outcome: TapOutcome, seconds: number): void {
   }
 }
 
-/** Settings of the caller's own servers do not reach the tests. */
+/** Settings of the caller's own servers do not reach the tests, nor certificates for them, which each of a thousand processes would read at its start. */
 function testEnvironment(serverUrl: string, memory: string | undefined): NodeJS.ProcessEnv {
-  const inherited = Object.entries(process.env).filter(([name]) => !/^(PG|S3_|AWS_|DATABASE_URL|ZULIP_|MAKE|MFLAGS)/.test(name));
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(PG|S3_|AWS_|DATABASE_URL|ZULIP_|NODE_EXTRA_CA_CERTS|MAKE|MFLAGS)/.test(name));
   return {
     ...Object.fromEntries(inherited), [SHARED_SERVER_VARIABLE]: serverUrl, [BUNDLED_CLI_VARIABLE]: join(ROOT, 'dist', 'bundle', 'realmlift.cjs'), AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
     // Where tap has the directories of tests.
