@@ -95,13 +95,15 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const patience: LockPatience = { timeout: options.lockTimeout, onWait: (wait) => options.onEvent({ kind: 'waiting', ...wait }) };
   // Verify needs it in the end, when hours may have passed.
   if (options.verify) await tryTemporaryDirectory();
-  const jobs = options.queue === undefined || options.stored !== undefined ? options.jobs : 0;
+  // Where workers do the rest, small tables are left.
+  const smallAlone = options.queue !== undefined && options.stored === undefined;
+  const jobs = smallAlone ? 1 : options.jobs;
   const running = withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
     // One session of the plan at least comes of the tables.
     const [, { bytes, session: prepared }] = await Promise.all([queue?.open(snapshot), holdExportedTables(snapshot, patience)]);
-    threads.join({ settings: snapshot.settings, id, held: snapshot.held }, bytes < SMALL_SERVER && namesOne(options.targets));
+    threads.join({ settings: snapshot.settings, id, held: snapshot.held }, smallAlone || (bytes < SMALL_SERVER && namesOne(options.targets)));
     const pool = queue ?? threads;
     // Workers join while the plan is made; what is wrong with it is told when it is needed.
     const announced = queue?.announce(snapshot, options.openStore);
@@ -137,7 +139,6 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   return running;
 }
 
-/** @param jobs 0 where others do the work */
 async function withThreads<T>(jobs: number, work: (threads: WorkerPool) => Promise<T>): Promise<T> {
   const threads = new WorkerPool(jobs, false);
   try {

@@ -150,7 +150,7 @@ t.test('no row and no secret comes into the queue', async (t) => {
       }
     }, ['--uploads-dir', uploads]);
     const { text, count } = await (seen as NonNullable<typeof seen>)();
-    t.ok(count > 100, `enough was seen (${count})`);
+    t.ok(count > 50, `enough was seen (${count})`);
     t.ok(text.includes('""kind"": ""messages""'), 'also segments of messages');
     t.same([...canaries.in(text)].map(({ place }) => place), [], 'nothing that was planted');
     t.notOk(text.includes(AVATAR_SALT['zulip-11/local']), 'no salt');

@@ -1,5 +1,5 @@
 /**
- * `make test`: lint, and every compiled test file, four at a time, each in a Node process of its own; one line per file,
+ * `make test`: lint, and every compiled test file, three at a time, each in a Node process of its own; one line per file,
  * failures with their diagnostics, and at the end `N passed, N failed`. Exits with 1 when anything failed.
  *
  * All files share one PostgreSQL server. Files named *.long.test.ts run only, and then alone, with LONG_TESTS=1.
@@ -18,8 +18,8 @@ import { SHARED_SERVER_VARIABLE } from './test-database.js';
 import { BUNDLED_CLI_VARIABLE } from './tested-cli.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
-/** Two more than the processors of the smallest machine: tests wait for servers, locks and clocks now and then. */
-const PARALLEL = 4;
+/** One more than the processors of the smallest machine: tests wait for disks and servers now and then. */
+const PARALLEL = 3;
 
 interface Task {
   readonly name: string;

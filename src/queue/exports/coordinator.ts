@@ -113,7 +113,18 @@ export class Coordinator implements SegmentWorkers {
   }
 
   async run(assignment: Assignment, weight: number, signal: AbortSignal, onMessage: (message: SegmentMessage) => void): Promise<void> {
-    if (this.#output.isOwn(assignment.segment)) return this.#options.own.run(assignment, weight, signal, onMessage);
+    const by = this.#output.doneBy(assignment.segment, weight);
+    if (by !== 'workers') {
+      try {
+        return await this.#options.own.run(assignment, weight, signal, onMessage);
+      } catch (error) {
+        if (by === 'own' || signal.aborted) throw error;
+      }
+    }
+    return this.#byWorkers(assignment, weight, signal, onMessage);
+  }
+
+  async #byWorkers(assignment: Assignment, weight: number, signal: AbortSignal, onMessage: (message: SegmentMessage) => void): Promise<void> {
     const { directory, schema } = assignment;
     const places = await this.#output.places(directory);
     const segment = await this.#output.checked(assignment.segment, directory, (path) => onMessage({ kind: 'damaged', path }));

@@ -7,6 +7,9 @@ import type { Journal } from '../../package/journal.js';
 import type { Expected } from '../runs/expected.js';
 import type { FetchedFile, JobPlaces, MadePart } from './export-jobs.js';
 
+/** Those who take part in the run; `own`: sessions of its own, whose parts stay here; `own first`: these, and the others where they fail. */
+export type DoneBy = 'workers' | 'own' | 'own first';
+
 export interface RunOutput {
   /** What is asked of workers, who see by the probe that they write where the run does. @param run its id */
   announce(run: string): Promise<Pick<Expected, 'output' | 'bucket' | 'probe'>>;
@@ -14,8 +17,8 @@ export interface RunOutput {
   withdraw(run: string): Promise<void>;
   /** Makes sure that the exports of these names can begin. @throws RealmliftError UPLOAD_EXISTS where there is something that is not to be gone on with */
   begin(names: readonly string[], resume: boolean): Promise<void>;
-  /** Whether a segment is to be done by threads of the run's own, whose parts stay here. */
-  isOwn(segment: Segment): boolean;
+  /** Who does a segment. @param weight expected bytes */
+  doneBy(segment: Segment, weight: number): DoneBy;
   /** @param directory of the unfinished export */
   places(directory: string): Promise<JobPlaces>;
   /** The segment without what an earlier run finished and is not what it was, which is told. */

@@ -24,7 +24,7 @@ import { diskError } from '../../package/part-file.js';
 import type { Expected } from '../runs/expected.js';
 import { newProbe, probeName } from '../runs/probe.js';
 import type { FetchedFile, JobPlaces, MadePart } from './export-jobs.js';
-import type { RunOutput } from './run-output.js';
+import type { DoneBy, RunOutput } from './run-output.js';
 import { StoredJournal } from './stored-journal.js';
 
 export class SharedBucket implements RunOutput {
@@ -68,8 +68,8 @@ export class SharedBucket implements RunOutput {
   }
 
   /** What is put together in the end. */
-  isOwn({ kind }: Segment): boolean {
-    return kind !== 'messages';
+  doneBy({ kind }: Segment): DoneBy {
+    return kind === 'messages' ? 'workers' : 'own';
   }
 
   places(directory: string): Promise<JobPlaces> {

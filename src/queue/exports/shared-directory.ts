@@ -10,10 +10,11 @@ import { RUN_DIRECTORY } from '../../package/output-directory.js';
 import { isMessagesPath } from '../../package/part-paths.js';
 import { diskError, isIntact } from '../../package/part-file.js';
 import type { Expected } from '../runs/expected.js';
+import { LIGHT } from '../runs/job-board.js';
 import { newProbe, probeName } from '../runs/probe.js';
 import { ATTEMPTS_DIRECTORY } from './attempt.js';
 import type { FetchedFile, JobPlaces, MadePart } from './export-jobs.js';
-import type { RunOutput } from './run-output.js';
+import type { DoneBy, RunOutput } from './run-output.js';
 import { receivedSpool } from './set-jobs.js';
 
 export class SharedDirectory implements RunOutput {
@@ -45,8 +46,9 @@ export class SharedDirectory implements RunOutput {
     return Promise.resolve();
   }
 
-  isOwn(): boolean {
-    return false;
+  /** A hundred small tables are copied while workers have the messages, sooner than they would go to these and come back. */
+  doneBy({ kind }: Segment, weight: number): DoneBy {
+    return kind === 'table' && weight < LIGHT ? 'own first' : 'workers';
   }
 
   places(directory: string): Promise<JobPlaces> {

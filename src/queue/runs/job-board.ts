@@ -11,7 +11,7 @@ import type { QueueSession } from './queue-session.js';
 import { queueName, queuesOf, type JobKind } from './runs.js';
 
 /** Expected bytes below which a piece of rows is small. */
-const LIGHT = 256 << 10;
+export const LIGHT = 256 << 10;
 
 interface Pending {
   readonly resolve: (output: unknown) => void;
