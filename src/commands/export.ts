@@ -95,15 +95,15 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const patience: LockPatience = { timeout: options.lockTimeout, onWait: (wait) => options.onEvent({ kind: 'waiting', ...wait }) };
   // Verify needs it in the end, when hours may have passed.
   if (options.verify) await tryTemporaryDirectory();
-  // Where workers do the rest, small tables are left.
-  const smallAlone = options.queue !== undefined && options.stored === undefined;
-  const jobs = smallAlone ? 1 : options.jobs;
+  const onlyQueue = options.queue !== undefined && options.stored === undefined;
+  // Where workers do the rest, a realm's small tables are left; those of many would have one session busy for long.
+  const jobs = onlyQueue ? Number(namesOne(options.targets)) : options.jobs;
   const running = withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
     // One session of the plan at least comes of the tables.
     const [, { bytes, session: prepared }] = await Promise.all([queue?.open(snapshot), holdExportedTables(snapshot, patience)]);
-    threads.join({ settings: snapshot.settings, id, held: snapshot.held }, smallAlone || (bytes < SMALL_SERVER && namesOne(options.targets)));
+    threads.join({ settings: snapshot.settings, id, held: snapshot.held }, namesOne(options.targets) && (onlyQueue || bytes < SMALL_SERVER));
     const pool = queue ?? threads;
     // Workers join while the plan is made; what is wrong with it is told when it is needed.
     const announced = queue?.announce(snapshot, options.openStore);

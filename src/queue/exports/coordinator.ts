@@ -113,10 +113,11 @@ export class Coordinator implements SegmentWorkers {
   }
 
   async run(assignment: Assignment, weight: number, signal: AbortSignal, onMessage: (message: SegmentMessage) => void): Promise<void> {
+    const { own } = this.#options;
     const by = this.#output.doneBy(assignment.segment, weight);
-    if (by !== 'workers') {
+    if (by === 'own' || (by === 'own first' && own.threads > 0)) {
       try {
-        return await this.#options.own.run(assignment, weight, signal, onMessage);
+        return await own.run(assignment, weight, signal, onMessage);
       } catch (error) {
         if (by === 'own' || signal.aborted) throw error;
       }

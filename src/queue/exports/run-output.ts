@@ -7,7 +7,7 @@ import type { Journal } from '../../package/journal.js';
 import type { Expected } from '../runs/expected.js';
 import type { FetchedFile, JobPlaces, MadePart } from './export-jobs.js';
 
-/** Those who take part in the run; `own`: sessions of its own, whose parts stay here; `own first`: these, and the others where they fail. */
+/** Those who take part in the run; `own`: sessions of its own, whose parts stay here; `own first`: these where there are any, and the others where they fail. */
 export type DoneBy = 'workers' | 'own' | 'own first';
 
 export interface RunOutput {
