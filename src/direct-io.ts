@@ -38,14 +38,8 @@ export function pageAligned(bytes: number): Buffer {
 
 /** The open file once more, to be written to past the page cache; undefined where that does not work. */
 export function writableDirectly(handle: number): number | undefined {
-  if (O_DIRECT === undefined) return undefined;
-  try {
-    // By its handle: the name may be another file's by now.
-    return openSync(`/proc/self/fd/${handle}`, constants.O_WRONLY | O_DIRECT);
-  } catch (error) {
-    if (CANNOT.has((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-    throw error;
-  }
+  // By its handle: the name may be another file's by now.
+  return openDirectly(`/proc/self/fd/${handle}`, constants.O_WRONLY);
 }
 
 /** Whether a write failed because the file system, or the disk, does not take it this way. */
@@ -70,7 +64,7 @@ export async function readDirectly(path: string, into: Buffer): Promise<Buffer |
   }
 }
 
-/** Opens a file for reading past the page cache; undefined where that does not work. @param flags of the system's open @throws the file system's own error */
+/** Opens a file to be read or written past the page cache; undefined where that does not work. @param flags of the system's open @throws the file system's own error */
 export function openDirectly(path: string, flags: number): number | undefined {
   if (O_DIRECT === undefined) return undefined;
   try {

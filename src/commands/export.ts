@@ -119,7 +119,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
       const store = await (announced ?? options.openStore());
       try {
         // The queue keeps a realm's segments until somebody comes; how a set is dealt out depends on how many have come.
-        const opened = queue !== undefined && options.stored === undefined && targets.length === 1 ? undefined : pool.opened;
+        const opened = onlyQueue && targets.length === 1 ? undefined : pool.opened;
         await Promise.all([opened, prepared, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE) - 1)]);
         return await exportTargets(options, targets, { snapshot, database, source, pool, store, fileJobs: options.fileJobs, ...(queue && ofQueue(queue)) });
       } finally {

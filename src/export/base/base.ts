@@ -102,15 +102,13 @@ export class Base {
 
   /** How many of its messages files come first among these as they are, and whether there are no more in either. @param files in order, with how many messages they hold, or the digest of their ids */
   async sharedMessages(files: AsyncIterable<MessagesOfFile> | Iterable<MessagesOfFile>): Promise<{ readonly files: number; readonly all: boolean }> {
-    let [shared, given] = [0, 0];
+    let shared = 0;
     for await (const { until, messages, ids } of files) {
-      given += 1;
-      if (shared < given - 1) continue;
       const part = until === undefined ? undefined : this.messages(until);
-      if (part?.path !== messagesPath(given) || (messages ?? part.rows?.zerver_message) !== part.rows?.zerver_message || (messages === undefined && (ids === undefined || ids !== part.ids))) continue;
+      if (part?.path !== messagesPath(shared + 1) || (messages ?? part.rows?.zerver_message) !== part.rows?.zerver_message || (messages === undefined && (ids === undefined || ids !== part.ids))) return { files: shared, all: false };
       shared += 1;
     }
-    return { files: shared, all: shared === given && given === this.#messages };
+    return { files: shared, all: shared === this.#messages };
   }
 
   /** @param shared see sharedMessages */

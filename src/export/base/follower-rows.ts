@@ -66,21 +66,34 @@ export async function readFollowers(client: pg.Client, { compiled, parameters }:
   const fresh = new Map<string, NewFollowers>();
   for (const { name, may } of roots) {
     const ofThem = `${quote(name)} t WHERE t.${quote(columns.get(name) as string)} = ANY ('{${list}}')`;
-    const known = may ? base : undefined;
-    const found = known === undefined ? 'NULL' : `string_agg(t.id::text, ',') FILTER (WHERE ${isNew('t.xmin', known.since)})`;
-    const { rows: [row] } = await client.query<{ rows: number; fresh: string | null }>(`SELECT count(*)::float8 AS rows, ${found} AS fresh FROM ${ofThem}`);
-    counted[name] = row?.rows ?? NaN;
-    if (known !== undefined) fresh.set(name, await newFollowers(client, ofThem, known, row?.fresh?.split(',').map(Number) ?? []));
+    const known = may && base !== undefined;
+    const { rows: [row] } = await client.query<Counted>(`SELECT count(*)::float8 AS rows ${known ? newOf(base) : ''} FROM ${ofThem}`);
+    if (row === undefined) continue;
+    counted[name] = row.rows;
+    if (known) fresh.set(name, newFollowers(row));
   }
   return { now: { people: createHash('sha256').update(list).digest('hex'), tables, rows: counted }, fresh };
 }
 
-async function newFollowers(client: pg.Client, ofThem: string, { since, until }: BaseFollowers, ids: readonly number[]): Promise<NewFollowers> {
-  const old = `NOT ${isNew('t.xmin', since)}`;
-  const first = ids.reduce((least, id) => Math.min(least, id), Infinity);
-  const { rows: [row] } = await client.query<{ mixed: boolean }>(`
-    SELECT EXISTS (SELECT FROM ${ofThem} AND t.message_id > ${until} AND ${old}) ${ids.length === 0 ? '' : `OR EXISTS (SELECT FROM ${ofThem} AND t.id > ${first} AND ${old})`} AS mixed`);
-  return { ids, behind: row?.mixed === false };
+interface Counted {
+  readonly rows: number;
+  readonly fresh?: string | null;
+  /** Highest id of the others. */
+  readonly last?: number | null;
+  /** Whether one of the others follows a message that is younger than all of the base. */
+  readonly follows?: boolean | null;
+}
+
+function newOf({ since, until }: BaseFollowers): string {
+  const fresh = isNew('t.xmin', since);
+  return `, string_agg(t.id::text, ',') FILTER (WHERE ${fresh}) AS fresh,
+          max(t.id) FILTER (WHERE NOT ${fresh})::float8 AS last, bool_or(t.message_id > ${until}) FILTER (WHERE NOT ${fresh}) AS follows`;
+}
+
+function newFollowers({ fresh, last, follows }: Counted): NewFollowers {
+  const ids = fresh?.split(',').map(Number) ?? [];
+  const lowest = ids.reduce((least, id) => Math.min(least, id), Infinity);
+  return { ids, behind: follows !== true && (last ?? -Infinity) < lowest };
 }
 
 /** Tables of which the base has all rows of now but for the new ones, if it has their messages. */
