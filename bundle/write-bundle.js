@@ -4,18 +4,16 @@
  */
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
-import { Script } from 'node:vm';
 import { build, transform } from 'esbuild';
+import { compileChunks } from './compile-chunks.js';
 
 const ROOT = join(import.meta.dirname, '..');
 const SOURCE = join(ROOT, 'dist', 'src');
 const FINAL = join(ROOT, 'dist', 'bundle');
 const MADE = `${FINAL}.partial`;
-const COMPILED = join(MADE, `${process.version}-${process.platform}-${process.arch}`);
 
 /** How a module names what a thread of its begins with, beside itself. */
-const THREAD = /new URL\('\.\/([\w-]+)\.js', import\.meta\.url\)/g;
+const THREAD = /new URL\(["']\.\/([\w-]+)\.js["'], import\.meta\.url\)/g;
 
 /** What begins a process or a thread, by its name in the bundle. */
 const programs = { realmlift: join(SOURCE, 'cli.js') };
@@ -72,14 +70,6 @@ async function chunkOf({ path, text }, final) {
   return { name, text: `(function (module, exports, require, imported, load, moduleUrl) { ${called}\n})` };
 }
 
-/** All functions of it, also those that have not been called. The flag goes back before the form is made, which remembers the flags. */
-function compile({ name, text }) {
-  setFlagsFromString('--no-lazy');
-  const script = new Script(text, { filename: join(FINAL, `${name}.js`) });
-  setFlagsFromString('--lazy');
-  return script.createCachedData();
-}
-
 /** Comes before all others, which chunks are not sure to be in their modules' order of. */
 const FIRST = 'navigator';
 
@@ -89,12 +79,12 @@ const { outputFiles } = await build({
   external: EXTERNAL, alias: { 'cron-parser': join(ROOT, 'bundle', 'no-schedules.cjs') }, plugins: [places],
 });
 rmSync(MADE, { recursive: true, force: true });
-mkdirSync(COMPILED, { recursive: true });
+mkdirSync(MADE, { recursive: true });
 const final = new Set(outputFiles.filter(isFinal).map(({ path }) => basename(path, '.js')));
 for (const chunk of await Promise.all(outputFiles.map((file) => chunkOf(file, final)))) {
   writeFileSync(join(MADE, `${chunk.name}.js`), chunk.text, 'latin1');
-  writeFileSync(join(COMPILED, chunk.name), compile(chunk));
 }
+compileChunks(MADE, FINAL);
 cpSync(join(ROOT, 'bundle', 'load.cjs'), join(MADE, 'load.cjs'));
 for (const name of Object.keys(programs)) writeFileSync(join(MADE, `${name}.cjs`), `#!/usr/bin/env node\nconst load = require('./load.cjs');\nload('${FIRST}');\nload('${name}');\n`, { mode: 0o755 });
 rmSync(FINAL, { recursive: true, force: true });

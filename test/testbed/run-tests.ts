@@ -4,7 +4,7 @@
  *
  * All files share one PostgreSQL server. Files named *.long.test.ts run only, and then alone, with LONG_TESTS=1.
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -75,12 +75,13 @@ function print(name: string, outcome: TapOutcome, seconds: number): void {
 function testEnvironment(serverUrl: string, memory: string | undefined): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(PG|S3_|AWS_|DATABASE_URL|ZULIP_|NODE_EXTRA_CA_CERTS|MAKE|MFLAGS)/.test(name));
   return {
-    ...Object.fromEntries(inherited), [SHARED_SERVER_VARIABLE]: serverUrl, [BUNDLED_CLI_VARIABLE]: join(ROOT, 'dist', 'bundle', 'realmlift.cjs'), AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+    ...Object.fromEntries(inherited), [SHARED_SERVER_VARIABLE]: serverUrl, [BUNDLED_CLI_VARIABLE]: join(ROOT, 'dist', 'test-bundle', 'realmlift.cjs'), AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
     // Where tap has the directories of tests.
     ...(memory === undefined ? {} : { TAP_CWD: memory }),
   };
 }
 
+execFileSync(process.execPath, [...SHORT_RUN, join(ROOT, 'bundle', 'write-test-bundle.js')], { stdio: 'inherit' });
 const memory = memoryDirectory();
 // Of this process too: the server's data lie there.
 if (memory !== undefined) process.env.TMPDIR = memory;
