@@ -4,6 +4,7 @@
  * Users, channels, recipients and the like are held in memory; nothing that grows with the number of messages is: rows
  * are scanned as bytes by worker threads, and ids that must be compared over all files go to sorted temporary files.
  */
+import { lstatSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
@@ -26,10 +27,13 @@ import { VerifyThreads } from './verify-threads.js';
 import { SPOOLS_PER_WORKER, type TaskRunner } from './worker-tasks.js';
 import { tellPhase, VERIFICATION } from '../narration.js';
 
+/** Bytes of an export that this thread reads sooner than it starts others. */
+const SMALL = 16 * 1024 * 1024;
+
 export interface VerifyOptions {
-  /** Worker threads; default: the processors. */
+  /** Worker threads, at most; default: the processors. */
   jobs?: number;
-  /** Threads that are there already, instead. */
+  /** Who is there already, instead. */
   workers?: VerifyWorkers;
   /** What an earlier export remembers of messages files that this one has too. */
   before?: CheckedBefore | undefined;
@@ -105,7 +109,8 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
     checkIdsOverFiles(await pool.runOnAll('finish', undefined), context.kind, new IdSpool(scratch), findings);
     return report(files.totals, files.census);
   };
-  return options.workers === undefined ? withVerifyWorkers(jobs, check) : check(options.workers);
+  if (options.workers !== undefined) return check(options.workers);
+  return isSmall(directory) ? withVerifyHere(check) : withVerifyThreads(jobs, check);
 }
 
 /** What looks at one export at a time, and then at another. */
@@ -113,6 +118,16 @@ export interface VerifyWorkers {
   readonly pool: TaskRunner;
   /** A temporary file. */
   readonly scratch: number;
+}
+
+function isSmall(directory: string): boolean {
+  let bytes = 0;
+  for (const { path } of found(directory)) {
+    // Of a file that is gone, whoever reads it says so.
+    bytes += lstatSync(join(directory, path), { throwIfNoEntry: false })?.size ?? 0;
+    if (bytes > SMALL) return false;
+  }
+  return true;
 }
 
 /** In this very thread. */
@@ -123,8 +138,8 @@ export function withVerifyHere<T>(work: (workers: VerifyWorkers) => Promise<T>):
   });
 }
 
-/** @param jobs worker threads */
-function withVerifyWorkers<T>(jobs: number, work: (workers: VerifyWorkers) => Promise<T>): Promise<T> {
+/** @param jobs worker threads, at most */
+export function withVerifyThreads<T>(jobs: number, work: (workers: VerifyWorkers) => Promise<T>): Promise<T> {
   return withTemporaryFiles((open) => {
     const [scratch] = open(1) as [number];
     return VerifyThreads.with(jobs, () => open(SPOOLS_PER_WORKER), (pool) => work({ pool, scratch }));

@@ -1,5 +1,5 @@
 /** ^C in long commands: what is left is told, and how to go on; the exit code is that of the signal. */
-import { existsSync, readdirSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { NEEDS_PG_DUMP, withPlace } from '../backup/test-backup.js';
@@ -29,6 +29,11 @@ function told({ errors }: Ended): { code?: string; message?: string; hint?: stri
 t.test('stopped half-way', NEEDS_PG_DUMP, async (t) => withTestDatabase('zulip-11/local', async (url) => withPlace(async ({ to, recipient, identityFile }) => {
   const acme = (await sampleExport(url, { realm: 'acme', output: join(root, 'out') }))[0] as string;
   const backup = ['backup', '--to', to, '--recipient', recipient];
+  // That takes long to read, however late the signal comes: a file with a hole.
+  const large = join(root, 'large');
+  cpSync(acme, large, { recursive: true });
+  writeFileSync(join(large, 'uploads', 'large'), '');
+  truncateSync(join(large, 'uploads', 'large'), 4 * 1024 ** 3);
 
   await t.test('backup', async (t) => {
     const ended = await interrupted(backup, { DATABASE_URL: url }, 'rows');
@@ -47,7 +52,7 @@ t.test('stopped half-way', NEEDS_PG_DUMP, async (t) => withTestDatabase('zulip-1
   }));
 
   await t.test('verify of a backup and of an export', async (t) => {
-    for (const words of [['verify', to, '--identity', identityFile], ['verify', acme]]) {
+    for (const words of [['verify', to, '--identity', identityFile], ['verify', large]]) {
       const ended = await interrupted(words);
       t.equal(ended.code, 130, ended.stderr);
       t.match(told(ended), { code: 'STOPPED', stage: 'verify', message: 'stopped by SIGINT; nothing was written' });
@@ -66,7 +71,7 @@ t.test('stopped half-way', NEEDS_PG_DUMP, async (t) => withTestDatabase('zulip-1
   }
 
   await t.test('pipe, import-check', async (t) => {
-    for (const words of [['pipe', acme], ['import-check', acme]]) {
+    for (const words of [['pipe', acme], ['import-check', large]]) {
       const ended = await interrupted(words);
       t.equal(ended.code, 130, ended.stderr);
       t.match(told(ended), { code: 'STOPPED' });

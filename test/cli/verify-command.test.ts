@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { join } from 'node:path';
 import t from 'tap';
@@ -6,6 +7,7 @@ import { summary } from '../../src/cli/verify-command.js';
 import type { Finding } from '../../src/verify/findings.js';
 import type { VerifyReport } from '../../src/verify/verify-export.js';
 import { edit, first, ourExport } from '../verify/our-export.js';
+import { realmlift } from './command-line.js';
 
 /** The command in a process of its own. */
 function run(...words: string[]): { code: number | null; out: string } {
@@ -31,6 +33,20 @@ t.test('a damaged export ends with 1, and --json has the report', async (t) => {
   const { code, out } = run(directory, '--json');
   t.equal(code, 1);
   t.match(JSON.parse(out), { manifest: true, findings: [{ severity: 'error', file: 'messages-000001.json', table: 'zerver_message' }], totals: { errors: 1 } });
+});
+
+t.test('a large export, which threads read, like a small one', async (t) => {
+  const reportOf = async (padding: number): Promise<object> => {
+    const directory = await ourExport(t, 'zulip-11/local', 'closed-full', (d) => {
+      edit(d, 'messages-000001.json', (x) => { first(x, 'zerver_message').sender = 424242; });
+      appendFileSync(join(d, 'messages-000001.json'), ' '.repeat(padding));
+    });
+    const { code, stdout, stderr } = await realmlift(['verify', directory, '--json', '--jobs', '2']);
+    t.equal(code, 1, stderr);
+    const { findings, totals: { rows, errors, notes }, census } = JSON.parse(stdout) as VerifyReport;
+    return { findings, rows, errors, notes, census: { ...census, bytes: undefined } };
+  };
+  t.same(await reportOf(17 * 1024 * 1024), await reportOf(0));
 });
 
 const REPORT: VerifyReport = {

@@ -9,7 +9,7 @@ import t, { type Test } from 'tap';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
 import type { CheckedBefore, CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
-import { verifyExport } from '../../src/verify/verify-export.js';
+import { verifyExport, withVerifyThreads } from '../../src/verify/verify-export.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';
@@ -149,7 +149,7 @@ onGrown('what verify found of the base', async (t, url, root) => {
   t.equal(remembered.size, 6, 'is known of each messages file');
   const before: CheckedBefore = { by: by as CheckedBy, find: (sha256) => remembered.get(sha256) };
   const findings = async (given: CheckedBefore | undefined): Promise<object> => {
-    const { findings: all, totals: { seconds, ...totals }, census } = await verifyExport(fresh, { jobs: 2, before: given });
+    const { findings: all, totals: { seconds, ...totals }, census } = await withVerifyThreads(2, (workers) => verifyExport(fresh, { workers, before: given }));
     t.ok(seconds > 0);
     return { all, totals, census };
   };
