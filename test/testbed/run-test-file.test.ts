@@ -5,8 +5,7 @@ import { runTestFile } from './run-test-file.js';
 
 /** Runs a test file with this text; returns how many asserts passed, and what failed as `path: detail`. */
 async function outcome(t: Test, source: string, seconds?: number): Promise<{ passed: number; failed: string[] }> {
-  // Below the project, where the file finds tap.
-  const directory = t.testdir({ 'a.test.mjs': `import t from 'tap';\n${source}` });
+  const directory = t.testdir({ 'a.test.mjs': `import t from '${import.meta.resolve('tap')}';\n${source}` });
   const { passed, failures } = await runTestFile(join(directory, 'a.test.mjs'), process.env, seconds);
   return { passed, failed: failures.map(({ path, detail }) => `${path.join(' > ')}: ${detail}`) };
 }
