@@ -15,6 +15,7 @@ import { queryOf } from '../../src/plan/plan-tables.js';
 import { findRealm } from '../../src/plan/realm.js';
 import { looksSecret } from '../../src/plan/views/secret-names.js';
 import { readSource } from '../../src/plan/source.js';
+import { describeColumns } from '../../src/copy/describe-columns.js';
 import { columnsOf } from '../../src/transform/columns-of.js';
 import { differences } from '../isolation/differences.js';
 import { exportedRows, FREE_CHOICE } from '../isolation/exported-rows.js';
@@ -39,7 +40,7 @@ async function attempt(client: pg.Client, mode: Mode): Promise<Outcome> {
   const { plan, tables } = await exportedRows(client, source, { ...FREE_CHOICE, realm, mode, userId: undefined, approved: mode === 'consent' ? [61, 63] : undefined });
   for (const table of plan.tables) {
     const query = queryOf(table, plan.compiled, plan.parameters).replace(':message_ids', "'{}'::bigint[]");
-    columnsOf((await client.query(`SELECT * FROM (${query}) AS described LIMIT 0`)).fields, table.keys, table.name);
+    columnsOf(await describeColumns(client, query), table.keys, table.name);
   }
   return { plan, tables };
 }

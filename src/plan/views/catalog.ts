@@ -61,16 +61,18 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
            row_security_active(c.oid) AS policed
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY c.relname`, [schema]), client.query<{ table: string; name: string; type: number; references: string | null; enforced: boolean; nullable: boolean; readable: boolean }>(`
+    WITH keys AS (
+      SELECT k.conrelid, k.conkey[1] AS attnum, (array_agg(f.relname ORDER BY k.conname))[1] AS references, bool_or(k.convalidated) AS enforced
+      FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
+      WHERE k.contype = 'f' AND cardinality(k.conkey) = 1 GROUP BY k.conrelid, k.conkey[1])
     SELECT c.relname AS table, a.attname AS name, NOT a.attnotnull AS nullable,
            has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
-           CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::int8::int4 AS type,
-           (SELECT f.relname FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
-            WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conkey = ARRAY[a.attnum] LIMIT 1) AS references,
-           EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.convalidated AND k.conkey = ARRAY[a.attnum]) AS enforced
+           CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::int8::int4 AS type, keys.references, coalesce(keys.enforced, false) AS enforced
     FROM pg_attribute a
     JOIN pg_class c ON c.oid = a.attrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN keys ON keys.conrelid = c.oid AND keys.attnum = a.attnum
     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY c.relname, a.attnum`, [schema])]);
   const byTable = new Map<string, Map<string, CatalogColumn>>();
