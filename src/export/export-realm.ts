@@ -17,6 +17,7 @@ import { withoutLostAttachments } from './lost-attachments.js';
 import { queryOfMessages } from './message-segments.js';
 import { readFollowers, type FoundFollowers } from './base/follower-rows.js';
 import { readOrigin, type Origin } from './base/origin.js';
+import type { CatchUpPart } from './base/catch-up-file.js';
 import { firstNew } from './base/trust-base.js';
 import { fewReceivers } from '../plan/receivers.js';
 import type { ArchiveOutlet } from './outlet.js';
@@ -42,9 +43,9 @@ export interface AloneRun extends RealmRun {
  * Exports into `output.partial`; the caller verifies and publishes.
  *
  * @param onCopied told when the session is not needed any more, and whether it is still good
- * @returns with what a later run must know to catch up with the server; a single user's has none
+ * @returns with what a later run must know to catch up with the server, which of a single user is nothing, and the parts of which the journal does not know
  */
-export async function exportRealm(context: RunContext, run: AloneRun, onCopied: (good: boolean) => void): Promise<{ result: RealmResult; origin: Origin | undefined }> {
+export async function exportRealm(context: RunContext, run: AloneRun, onCopied: (good: boolean) => void): Promise<{ result: RealmResult; origin: Origin | undefined; taken: Iterable<CatchUpPart> }> {
   const { plan, session, journal, output: { partial } } = run;
   // Aborts what else is under way when one piece fails.
   const stop = new AbortController();
@@ -74,8 +75,8 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   if (files.lostAttachmentIds.length > 0) progress.replace(await withoutLostAttachments(partial, plan, journal.get(partPath('zerver_attachment')), files.lostAttachmentIds));
   const parts = progress.parts();
   const { totals, losses, warnings } = progress;
-  const result = await concludeRun(context, run, { parts, totals, files, losses, status, warnings, base: base && progress.baseReport(base, parts) });
-  return { result, origin: origin && { ...origin, followers } };
+  const result = await concludeRun(context, run, { parts, totals, files, losses, status, warnings, base: base && progress.baseReport(base, parts), taken: progress.takenFiles });
+  return { result, origin: origin && { ...origin, followers }, taken: progress.takenParts };
 }
 
 interface Ends {

@@ -9,33 +9,34 @@ import { hasMigrationStatus } from '../package/migration-status.js';
 import { diskError, PartFile } from '../package/part-file.js';
 import { statsJson, statsText, type FileCounts, type RecordCounts } from '../package/stats.js';
 import { treeEntries } from '../package/tree-entries.js';
-import { hold } from '../plan/views/condition.js';
 import { followsRule } from '../plan/release/file-rules.js';
-import { circumstancesOf, type ExportPlan } from '../plan/plan-export.js';
-import type { Source } from '../plan/source.js';
 import { VERSION } from '../version.js';
 import { partPath } from '../package/part-paths.js';
 import type { Parts } from './parts.js';
 import { writeReport, type Report } from './report.js';
+import { constants, digestOfTableFile, tableFiles } from './table-files.js';
 
 export interface Package extends Report {
   /** The choices that shaped the export, for the manifest. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** Files of tables that are there already, as the base has them. */
+  readonly taken?: ReadonlyMap<string, JournalPart> | undefined;
 }
 
-/** Writes everything but the parts and pulled files, which are there already. @throws RealmliftError as diskError */
-export async function packageRealm(given: Package): Promise<void> {
+/** Writes everything but the parts and pulled files, which are there already. @returns the files that hold tables @throws RealmliftError as diskError */
+export async function packageRealm(given: Package): Promise<JournalPart[]> {
   try {
     await writeReport(given);
-    await writeFiles(given);
+    return await writeFiles(given);
   } catch (error) {
     throw (error as NodeJS.ErrnoException).syscall === undefined ? error : diskError(error, given.directory);
   }
 }
 
-async function writeFiles(given: Package): Promise<void> {
+async function writeFiles(given: Package): Promise<JournalPart[]> {
   const { plan, source, files, status } = given;
   const written = await assembleTables(given);
+  const tables = [...written.values()];
   const { mode } = plan.request;
   if (mode !== 'user') {
     const write = async (name: string, content: string | Iterable<string>): Promise<void> => void written.set(name, await writeTexts(given, name, content));
@@ -47,6 +48,7 @@ async function writeFiles(given: Package): Promise<void> {
     if (mode === 'consent') await write(consent, JSON.stringify(plan.parameters.consenting_user_ids));
   }
   await manifest(given, written);
+  return tables;
 }
 
 async function writeTexts({ directory, flushed }: Package, name: string, content: string | Iterable<string>): Promise<JournalPart> {
@@ -60,22 +62,21 @@ async function writeTexts({ directory, flushed }: Package, name: string, content
   }
 }
 
-async function assembleTables({ directory, plan, source, parts, flushed }: Package): Promise<Map<string, JournalPart>> {
+async function assembleTables({ directory, plan, source, parts, flushed, taken }: Package): Promise<Map<string, JournalPart>> {
   const assembled = new Map<string, JournalPart>();
-  for (const name of new Set(plan.tables.map((table) => table.file).filter((file) => file !== 'messages'))) {
-    const members: Member[] = plan.tables.filter((table) => table.file === name)
+  for (const [name, tables] of tableFiles(plan)) {
+    const there = taken?.get(name);
+    if (there !== undefined) {
+      assembled.set(name, there);
+      continue;
+    }
+    const members: Member[] = tables
       .map((table) => ({ key: table.name, copy: (file) => parts.copy(partPath(table.name), file), rows: parts.get(partPath(table.name))?.rows?.[table.name] ?? 0 }));
-    if (name === 'realm.json') members.push(...constants(plan, source));
-    assembled.set(name, await assemble(directory, name, members, 'compact', flushed));
+    members.push(...constants(plan, source, name));
+    const query = digestOfTableFile(plan, source, name, tables, (table) => parts.get(partPath(table.name))?.query);
+    assembled.set(name, { ...await assemble(directory, name, members, 'compact', flushed), query });
   }
   return assembled;
-}
-
-/** Values beside the tables, such as import_source. */
-function constants({ request, compiled }: ExportPlan, source: Source): Member[] {
-  const circumstances = circumstancesOf(request, source);
-  const entries = [...compiled.tables.values()].flatMap(({ view }) => view.entries.filter((entry) => hold(entry.when, circumstances)));
-  return [...new Map(entries.map(({ key, value }) => [key, { key, value }])).values()];
 }
 
 /** By name, as Zulip sorts them. */

@@ -19,6 +19,8 @@ export interface PlannedFiles {
   readonly count: number;
   /** Messages in all of them. */
   readonly messages: number;
+  /** It is what a base was made by. */
+  readonly ofBase?: true;
   /** The files in order, read as they are asked for. */
   read(): AsyncGenerator<PlannedMessageFile> | Generator<PlannedMessageFile>;
 }
@@ -31,7 +33,7 @@ export function plannedAsBase(base: Base, query: string): PlannedFiles | undefin
     count += 1;
     messages += part.rows.zerver_message;
   }
-  return count === 0 ? undefined : { count, messages, read: () => readBase(base) };
+  return count === 0 ? undefined : { count, messages, ofBase: true, read: () => readBase(base) };
 }
 
 function* readBase(base: Base): Generator<PlannedMessageFile> {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { FileEvent } from '../files/file-events.js';
 import type { JournalPart } from '../package/journal.js';
+import type { CatchUpPart } from './base/catch-up-file.js';
 import type { TargetEvent } from './events.js';
 import type { RunBase } from './message-segments.js';
 import type { ArchiveOutlet } from './outlet.js';
@@ -26,6 +27,9 @@ export class RealmProgress implements Told {
   #filesOfBase = 0;
   /** Messages files on their way out. */
   readonly #leaving: Promise<void>[] = [];
+  /** Parts that lie in files of several tables, or are the text itself: they have no file, and the journal does not know them. */
+  readonly #taken = new Map<string, CatchUpPart>();
+  readonly #takenFiles = new Map<string, JournalPart>();
   /** In place of parts that the journal knows. */
   #replaced: ReadonlyMap<string, JournalPart> = new Map();
 
@@ -70,6 +74,26 @@ export class RealmProgress implements Told {
     this.tell({ kind: 'part', part, dataClass: this.totals.classOfPart(part.path), kept });
   }
 
+  /** A part came with a file of several tables, or is no more than its text. */
+  taken(part: CatchUpPart): void {
+    this.totals.add(part);
+    this.#taken.set(part.path, part);
+    this.tell({ kind: 'part', part, dataClass: this.totals.classOfPart(part.path), kept: true });
+  }
+
+  /** A file of several tables was taken over from the base, with all of its parts. */
+  takenFile(file: JournalPart): void {
+    this.#takenFiles.set(file.path, file);
+  }
+
+  get takenFiles(): ReadonlyMap<string, JournalPart> {
+    return this.#takenFiles;
+  }
+
+  get takenParts(): Iterable<CatchUpPart> {
+    return this.#taken.values();
+  }
+
   /** The file that Zulip writes even where there is no message. */
   finishedOnly(messagesFile: JournalPart): void {
     this.#messagesFiles = 1;
@@ -110,10 +134,14 @@ export class RealmProgress implements Told {
   parts(): Parts {
     const { journal, output } = this.#run;
     const count = this.#messagesFiles;
-    const get = (path: string): JournalPart | undefined => this.#replaced.get(path) ?? journal.get(path);
+    const get = (path: string): JournalPart | undefined => this.#replaced.get(path) ?? this.#taken.get(path) ?? journal.get(path);
     return {
       get,
-      copy: (path, file) => file.append(join(output.partial, get(path)?.path ?? path)),
+      copy: (path, file) => {
+        const part = get(path);
+        const content = part === undefined ? undefined : this.#taken.get(part.path)?.content;
+        return content === undefined ? file.append(join(output.partial, part?.path ?? path)) : file.writeText(content);
+      },
       *messages() {
         for (let number = 1; number <= count; number++) yield journal.get(messagesPath(number)) as JournalPart;
       },

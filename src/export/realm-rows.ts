@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import type { Base } from './base/base.js';
 import type { NewFollowers } from './base/follower-rows.js';
-import { takeRows, writeRows } from '../package/take-rows.js';
+import { takeRows } from '../package/take-rows.js';
 import { copyError } from '../copy/copy-error.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { JournalPart } from '../package/journal.js';
@@ -23,6 +23,7 @@ import type { RealmProgress } from './realm-progress.js';
 import type { RealmRun, RunContext } from './realm-run.js';
 import { rowQuery, type RowQuery } from './segments/row-query.js';
 import type { GrownTable, MessageSegment, Segment } from './segments/segment.js';
+import { UnchangedRows } from './unchanged-rows.js';
 
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;
@@ -37,6 +38,7 @@ export class RealmRows {
   readonly #base: RunBase | undefined;
   readonly #receivers: readonly number[] | undefined;
   readonly #signal: AbortSignal;
+  readonly #unchanged: UnchangedRows | undefined;
   #taking = Promise.resolve();
 
   /** @param receivers users whose usermessages travel, where a query may name them @param signal drops what is under way */
@@ -47,6 +49,7 @@ export class RealmRows {
     this.#base = base;
     this.#receivers = receivers;
     this.#signal = signal;
+    this.#unchanged = base?.unchanged === true ? new UnchangedRows(context, run, base.base, progress) : undefined;
   }
 
   /** Begins all of them at once. @param session counts the messages, in the snapshot */
@@ -65,7 +68,8 @@ export class RealmRows {
   }
 
   /** @param found parameters that only the export itself finds out */
-  #table(table: PlannedTable, found: Partial<Parameters> = {}): Promise<void> {
+  async #table(table: PlannedTable, found: Partial<Parameters> = {}): Promise<void> {
+    if (await this.#unchanged?.hasTable(table.name) === true) return undefined;
     const { compiled, parameters } = this.#run.plan;
     return this.#tableSegment(partPath(table.name), rowQuery(table, queryOf(table, compiled, { ...parameters, ...found })), this.#bytes(table.name), table.file);
   }
@@ -112,10 +116,11 @@ export class RealmRows {
   /** What stays is told row by row: a part of the report. @param found as for #table */
   #ledger(view: CompiledView, found: Partial<Parameters> = {}): Promise<void> {
     const { compiled, parameters } = this.#run.plan;
-    const select = ledgerQuery(view, compiled, { ...parameters, ...found });
+    const query = { table: view.name, select: ledgerQuery(view, compiled, { ...parameters, ...found }), keys: view.columns, stripped: [] };
+    if (this.#unchanged?.takeLedger(view.name, digestOfQueries(query)) === true) return Promise.resolve();
     // Its rows are few; the tables that it looks through for them need not be.
     const weight = Math.max(0, ...view.tables.map((table) => this.#bytes(table)));
-    return this.#tableSegment(ledgerPath(view.name), { table: view.name, select, keys: view.columns, stripped: [] }, weight);
+    return this.#tableSegment(ledgerPath(view.name), query, weight);
   }
 
   /** Of a table on the server's disk; 0 where there is no such table. */
@@ -126,10 +131,10 @@ export class RealmRows {
   /** @param file that holds the rows in an export; of what stays none @param grown what the base has of it */
   async #tableSegment(path: string, query: RowQuery, weight: number, file?: string, grown?: GrownTable): Promise<void> {
     const digest = digestOfQueries(query);
-    if (this.#base?.unchanged === true) {
+    if (this.#base?.unchanged === true && file !== undefined) {
       const { base } = this.#base;
       // One after the other: each holds a piece of a file in memory.
-      const taken = this.#taking.then(() => this.#unchanged(base, path, digest, query.table, file));
+      const taken = this.#taking.then(() => this.#takeTable(base, path, digest, query.table, file));
       this.#taking = taken.then(() => undefined, () => undefined);
       if (await taken) return;
     }
@@ -137,15 +142,12 @@ export class RealmRows {
   }
 
   /** Takes the rows over as the base has them, if it has them and by this query. */
-  async #unchanged(base: Base, path: string, query: string, table: string, file: string | undefined): Promise<boolean> {
+  async #takeTable(base: Base, path: string, query: string, table: string, file: string): Promise<boolean> {
     const found = base.rows(path);
     if (found?.query !== query) return false;
-    const { content, ...part } = found;
-    const to = join(this.#run.output.partial, path);
-    const from = file && join(base.directory, file);
-    const taken = from === undefined ? content !== undefined && await writeRows(content, to, part) : existsSync(from) && await takeRows(from, table, to, part);
-    if (!taken) return false;
-    this.#progress.finished({ ...part, base: true }, true);
+    const from = join(base.directory, file);
+    if (!existsSync(from) || !(await takeRows(from, table, join(this.#run.output.partial, path), found))) return false;
+    this.#progress.finished({ ...found, base: true }, true);
     return true;
   }
 
@@ -162,6 +164,7 @@ export class RealmRows {
   async #messages(planned: PlannedFiles): Promise<void> {
     const queries = messageQueries(this.#run.plan, this.#receivers);
     if (planned.count === 0) return this.#emptyMessagesFile(queries.usermessages?.table);
+    if (planned.ofBase === true && await this.#unchanged?.takeMessages() === true) return undefined;
     await this.#messageSegments(planned, queries);
   }
 

@@ -5,7 +5,7 @@ import type { FilesTarget } from '../files/files-target.js';
 import type { OrphanChoice } from '../files/pull-files.js';
 import { recordsOf } from '../files/records.js';
 import { AREAS } from '../files/wanted-files.js';
-import type { Journal } from '../package/journal.js';
+import type { Journal, JournalPart } from '../package/journal.js';
 import type { MigrationStatusOptions, MigrationStatusResult } from '../package/migration-status.js';
 import type { OutputDirectory } from '../package/output-directory.js';
 import { sweep } from '../package/sweep.js';
@@ -79,6 +79,8 @@ export interface RealmResult {
   readonly base: BaseReport | undefined;
   /** Rows that stayed, by reason. */
   readonly ledger: readonly LedgerEntry[];
+  /** Files that hold tables. */
+  readonly tableFiles: readonly JournalPart[];
 }
 
 /** Written by the files stage at the end of each area. */
@@ -111,17 +113,19 @@ export interface Finished {
   readonly status: MigrationStatusResult | undefined;
   readonly warnings: readonly string[];
   readonly base?: BaseReport | undefined;
+  /** Files of tables that were taken over from the base. */
+  readonly taken?: ReadonlyMap<string, JournalPart> | undefined;
 }
 
 /** Packages it. */
 export async function concludeRun({ snapshot, source }: RunContext, { target, plan, options, output, journal, flushed }: RealmRun, finished: Finished): Promise<RealmResult> {
-  const { parts, totals: { rows, bytes }, files, losses, status, warnings, base } = finished;
+  const { parts, totals: { rows, bytes }, files, losses, status, warnings, base, taken } = finished;
   // The journal names files; the records of an area, written anew by every run, are no part of it.
-  if (output.resumed) await sweep(output.partial, (path) => RECORDS.has(path) || journal.get(path) !== undefined);
+  if (output.resumed) await sweep(output.partial, (path) => RECORDS.has(path) || taken?.has(path) === true || journal.get(path) !== undefined);
   // Files are pulled many at once: the report names them in an order that does not depend on the moment.
   losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
-  await packageRealm({ directory: output.partial, plan, source, snapshot, parts, files, status, options, rows, losses, warnings, flushed, base });
-  return { target, plan, rows, bytes, files, losses, warnings, base, ledger: ledgerEntries(plan, parts) };
+  const tableFiles = await packageRealm({ directory: output.partial, plan, source, snapshot, parts, files, status, options, rows, losses, warnings, flushed, base, taken });
+  return { target, plan, rows, bytes, files, losses, warnings, base, ledger: ledgerEntries(plan, parts), tableFiles };
 }
 
 function compare(a: string, b: string): number {

@@ -55,14 +55,3 @@ async function* rowsOf(from: string, key: string, size: number): AsyncGenerator<
     if (left <= 0) break;
   }
 }
-
-/** Writes rows that were kept as text to a part, as takeRows does. @returns whether they are what was finished then */
-export async function writeRows(content: string, to: string, { sha256 }: FinishedFile): Promise<boolean> {
-  const file = new PartFile(to);
-  try {
-    file.writeText(content);
-    return (await file.finish(false)).sha256 === sha256;
-  } finally {
-    file.abandon();
-  }
-}

@@ -86,7 +86,7 @@ t.test('what an earlier run left is replaced, and everything is for its owner al
 t.test('what stands beside exports', async (t) => {
   const writes: [name: string, write: (out: string) => unknown][] = [
     ['report.html', (out) => writeIndex(out, [])], ['report.html.partial', (out) => writeIndex(out, [])],
-    ['catch-up.journal', (out) => writeCatchUp(out, {} as Origin, Readable.from([]) as AsyncIterable<never>)],
+    ['catch-up.journal', (out) => writeCatchUp(out, {} as Origin, Readable.from([]) as AsyncIterable<never>, [])],
   ];
   for (const [name, write] of writes) {
     for (const to of ['victim', 'nowhere']) {

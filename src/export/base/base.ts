@@ -181,6 +181,11 @@ function refuseUnfinished(directory: string): void {
   }
 }
 
+/** A file of it that was there a moment ago is another now. */
+export function damagedMeanwhile(directory: string): RealmliftError {
+  return damaged(directory, 'its files were changed while they were taken over');
+}
+
 function damaged(directory: string, why: string): RealmliftError {
   return new RealmliftError('BASE_DAMAGED', 'package', `${directory} cannot be believed: ${why}`, { hint: 'restore it from where it was copied, or leave out --base', exit: EXIT.nothingExported });
 }

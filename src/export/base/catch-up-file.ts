@@ -27,8 +27,8 @@ type Line = { readonly kind: 'origin' } & Origin | { readonly kind: 'part' | 'fi
 /** Characters written at once: a stream would cost each of a thousand small exports more than all else here. */
 const BLOCK = 64 * 1024;
 
-/** Writes all but the last line. @param parts what the run has finished */
-export async function writeCatchUp(directory: string, origin: Origin, parts: AsyncIterable<JournalPart>): Promise<void> {
+/** Writes all but the last line. @param parts what the run has finished @param tableFiles the files that hold tables */
+export async function writeCatchUp(directory: string, origin: Origin, parts: AsyncIterable<CatchUpPart>, tableFiles: readonly JournalPart[]): Promise<void> {
   const path = join(directory, CATCH_UP);
   try {
     const file = createOwn(path);
@@ -38,12 +38,13 @@ export async function writeCatchUp(directory: string, origin: Origin, parts: Asy
         const kept = isMessagesPath(part.path) || part.record !== undefined;
         if (!kept && part.query === undefined) continue;
         // The rows of a table lie in another file by then, and those of the ledger in none.
-        const content = isLedgerPath(part.path) && part.size <= BLOCK ? readFileSync(join(directory, part.path), 'utf8') : undefined;
+        const content = part.content ?? (isLedgerPath(part.path) && part.size <= BLOCK ? readFileSync(join(directory, part.path), 'utf8') : undefined);
         held += journalLine({ ...part, inode: kept ? inodeOf(join(directory, part.path)) : undefined, base: undefined, mended: undefined, content });
         if (held.length < BLOCK) continue;
         writeFileSync(file, held);
         held = '';
       }
+      for (const part of tableFiles) if (part.query !== undefined) held += journalLine({ kind: 'file', ...part, inode: inodeOf(join(directory, part.path)) });
       writeFileSync(file, held);
     } finally {
       closeSync(file);

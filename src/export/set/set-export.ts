@@ -250,7 +250,7 @@ class SetExport {
       const planned = await this.#plan(target, this.#options.seed ?? journal.head?.seed ?? randomBytes(32).toString('hex'));
       const plan = { ...planned, compiled: { ...planned.compiled, ledger: this.#ledger } };
       const { result, origin } = await exportSetTarget(set, ordinal, { target: target.name, plan, output, journal, owners: undefined, options: choices, flushed: false });
-      await writeCatchUp(output.partial, origin, journal.finished());
+      await writeCatchUp(output.partial, origin, journal.finished(), result.tableFiles);
       const verified = await set.finishers.run('conclude', {
         directory: output.partial, place: placeOf?.(target.directory) ?? { directory: output.final }, began, jobs: this.#context.jobs,
         hint: verify ? `realmlift verify ${output.partial} lists them; nothing was published` : undefined,

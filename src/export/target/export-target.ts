@@ -65,12 +65,12 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
 
 /** Everything that is asked of the server, and the files: the export is whole then, in the directory of the run. */
 async function exportRows({ context, target, options, turns }: TargetRun, { output, journal, base, outlet }: Work): Promise<RealmResult> {
-  const { result, origin } = await withLoan(context.snapshot, 'plan', turns.copied, async (session, copied) => {
+  const { result, origin, taken } = await withLoan(context.snapshot, 'plan', turns.copied, async (session, copied) => {
     const plan = await planTarget(session, context, target, options, journal.head?.seed);
     const owners = approvedFilesOnly(options, target) ? new Set(plan.parameters.consenting_user_ids) : undefined;
     return exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files, base }, copied);
   });
-  if (origin !== undefined && options.archive === undefined && options.remap === undefined) await writeCatchUp(output.partial, origin, journal.finished());
+  if (origin !== undefined && options.archive === undefined && options.remap === undefined) await writeCatchUp(output.partial, origin, (async function* () { yield* taken; yield* journal.finished(); })(), result.tableFiles);
   return result;
 }
 
