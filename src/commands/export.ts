@@ -4,13 +4,14 @@
  */
 import { basename } from 'node:path';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
+import { readServer } from '../export/base/origin.js';
 import { databaseIdentity } from '../export/base/run-identity.js';
 import type { Outcome } from '../export/outcome.js';
 import type { RunContext } from '../export/realm-run.js';
 import type { SegmentWorkers } from '../export/segments/segment-workers.js';
 import { WorkerPool } from '../export/segments/worker-pool.js';
 import { exportSet, type SetExportOptions } from '../export/set/set-export.js';
-import { refuseBaseOfNone } from '../export/target/base-of-target.js';
+import { expectsNothingNew, refuseBaseOfNone } from '../export/target/base-of-target.js';
 import { exportTarget } from '../export/target/export-target.js';
 import { choices, type TargetOptions } from '../export/target/target-options.js';
 import { inTurns, letGo, TARGETS_AT_ONCE } from '../export/target/turns.js';
@@ -101,9 +102,11 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const running = withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, async (snapshot) => {
     const { id, takenAt, joined } = snapshot;
     options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
+    const server = await readServer(snapshot.client);
+    const nothingNew = options.base !== undefined && await expectsNothingNew(options.base, nameOfOne(options.targets) ?? '', server);
     // One session of the plan at least comes of the tables.
     const [, { bytes, session: prepared }] = await Promise.all([queue?.open(snapshot), holdExportedTables(snapshot, patience)]);
-    threads.join({ settings: snapshot.settings, id, held: snapshot.held }, namesOne(options.targets) && (onlyQueue || bytes < SMALL_SERVER));
+    threads.join({ settings: snapshot.settings, id, held: snapshot.held }, namesOne(options.targets) && (onlyQueue || bytes < SMALL_SERVER), nothingNew);
     const pool = queue ?? threads;
     // Workers join while the plan is made; what is wrong with it is told when it is needed.
     const announced = queue?.announce(snapshot, options.openStore);
@@ -121,7 +124,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
         // The queue keeps a realm's segments until somebody comes; how a set is dealt out depends on how many have come.
         const opened = onlyQueue && targets.length === 1 ? undefined : pool.opened;
         await Promise.all([opened, prepared, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE) - 1)]);
-        return await exportTargets(options, targets, { snapshot, database, source, pool, store, fileJobs: options.fileJobs, ...(queue && ofQueue(queue)) });
+        return await exportTargets(options, targets, { snapshot, server, database, source, pool, store, fileJobs: options.fileJobs, ...(queue && ofQueue(queue)) });
       } finally {
         store.close();
       }
@@ -168,7 +171,7 @@ function signalOf(...signals: readonly (AbortSignal | undefined)[]): AbortSignal
   return given.length > 1 ? AbortSignal.any(given) : given[0];
 }
 
-async function exportTargets(options: ExportOptions, targets: readonly Target[], source: Pick<RunContext, 'snapshot' | 'database' | 'source' | 'pool' | 'store' | 'fileJobs' | 'filesTarget' | 'checkStored'>): Promise<Outcome[]> {
+async function exportTargets(options: ExportOptions, targets: readonly Target[], source: Pick<RunContext, 'snapshot' | 'server' | 'database' | 'source' | 'pool' | 'store' | 'fileJobs' | 'filesTarget' | 'checkStored'>): Promise<Outcome[]> {
   const { jobs, orphans = 'report', salt, avatars, migrationStatus, onEvent } = options;
   const context: RunContext = { ...source, jobs, orphans, salt, avatars, migrationStatus, onEvent };
   if (targets.length > 1) onEvent({ kind: 'targets', count: targets.length });
@@ -211,8 +214,12 @@ function setOptions(options: ExportOptions, onCopied: () => void): SetExportOpti
 }
 
 /** Of whom there is no set. */
-function namesOne({ realms }: TargetRequest): boolean {
-  return realms !== 'all' && realms.length === 1;
+function namesOne(request: TargetRequest): boolean {
+  return nameOfOne(request) !== undefined;
+}
+
+function nameOfOne({ realms }: TargetRequest): string | undefined {
+  return realms !== 'all' && realms.length === 1 ? realms[0] : undefined;
 }
 
 function runEntry(outcome: Outcome): RunEntry {

@@ -59,7 +59,7 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
 
   const identity = beginRun(context, run, plan.tables);
   mkdirSync(join(partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
-  const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, plan, context.source, identity, queryOfMessages(plan));
+  const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, context.server, plan, context.source, identity, queryOfMessages(plan));
   let found: Promise<FoundFollowers | undefined> | undefined;
   const find = (): Promise<FoundFollowers | undefined> => (found ??= origin === undefined ? Promise.resolve(undefined) : readFollowers(session, plan, context.source, run.base && { since: firstNew(run.base.origin.server), until: run.base.lastMessages()?.until ?? 0 }));
   const base = await runBase(session, context.snapshot, plan, run.base, origin, find);

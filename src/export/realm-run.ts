@@ -14,6 +14,7 @@ import type { ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import type { Base } from './base/base.js';
+import type { OriginServer } from './base/origin.js';
 import type { ExportEvent } from './events.js';
 import { packageRealm } from './package-realm.js';
 import type { Parts } from './parts.js';
@@ -25,6 +26,8 @@ import type { Totals } from './totals.js';
 /** What a realm's export shares with the others of its run. */
 export interface RunContext {
   readonly snapshot: Snapshot;
+  /** What the server was when the snapshot was taken. */
+  readonly server: OriginServer;
   /** Which database it is, see databaseIdentity. */
   readonly database: string;
   readonly source: Source;

@@ -37,6 +37,14 @@ export interface ExportPlan {
   readonly compiled: CompiledRegistry;
   readonly tables: readonly PlannedTable[];
   readonly review: SchemaReview;
+  /** What was asked about references that point outside, and the answer; undefined where that is long. */
+  readonly outside?: Answer | undefined;
+}
+
+export interface Answer {
+  /** Digest of the query. */
+  readonly query: string;
+  readonly rows: readonly (readonly number[])[];
 }
 
 /** What a run has compiled already: the realms of one run differ in parameters alone, and the gate parses every view. */

@@ -30,6 +30,8 @@ export interface Origin {
   readonly receivers: readonly number[];
   /** Unknown of a target of a set. */
   readonly followers?: Followers | undefined;
+  /** Unknown of a target of a set. */
+  readonly outside?: ExportPlan['outside'];
 }
 
 /** A server at the moment of a snapshot. Transaction ids are of 64 bits, in decimal. */
@@ -55,8 +57,8 @@ export interface OriginServer {
 export const MESSAGE_TABLES = ['zerver_message', 'zerver_usermessage'] as const;
 
 /** @param client a session in the snapshot @param query digest of the queries of messages files */
-export async function readOrigin(client: pg.Client, { id, takenAt }: Pick<Snapshot, 'id' | 'takenAt'>, plan: ExportPlan, { schema }: Source, run: RunIdentity, query: string): Promise<Origin> {
-  return { format: 1, run, snapshot: { id, takenAt }, query, ...await serverFacts(client, schema), receivers: await readReceivers(client, plan) };
+export async function readOrigin(client: pg.Client, { id, takenAt }: Pick<Snapshot, 'id' | 'takenAt'>, server: OriginServer, plan: ExportPlan, { schema }: Source, run: RunIdentity, query: string): Promise<Origin> {
+  return { format: 1, run, snapshot: { id, takenAt }, server, query, tables: await messageTables(client, schema), receivers: await readReceivers(client, plan), outside: plan.outside };
 }
 
 /** What the targets of a set have in common, and the receivers of each by its realm. */
@@ -65,23 +67,24 @@ export interface SetOrigin extends Pick<Origin, 'server' | 'tables'> {
 }
 
 /** @param client a session in the snapshot */
-export async function readSetOrigin(client: pg.Client, plan: SetPlan, { schema }: Source): Promise<SetOrigin> {
+export async function readSetOrigin(client: pg.Client, server: OriginServer, plan: SetPlan, { schema }: Source): Promise<SetOrigin> {
   const receivers = new Map(plan.parameters.realm_ids.map((id): [number, number[]] => [id, []]));
   const selection = plan.compiled.selections.get(RECEIVERS);
   if (selection !== undefined) {
     const { rows } = await client.query<[realm: number, id: number]>({ rowMode: 'array', text: `SELECT q.${TENANT}::float8, q.id::float8 FROM (${setQuery(selection, plan)}) AS q ORDER BY q.id` });
     for (const [realm, id] of rows) receivers.get(realm)?.push(id);
   }
-  return { ...await serverFacts(client, schema), receivers };
+  return { server, tables: await messageTables(client, schema), receivers };
 }
 
-async function serverFacts(client: pg.Client, schema: string): Promise<Pick<Origin, 'server' | 'tables'>> {
+async function messageTables(client: pg.Client, schema: string): Promise<TableFact[]> {
   const { rows } = await client.query<{ oid: number }>(`
     SELECT c.oid::int8::float8 AS oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)`, [schema, MESSAGE_TABLES]);
-  return { server: await originServer(client), tables: await factsWithChildren(client, rows.map(({ oid }) => oid)) };
+  return factsWithChildren(client, rows.map(({ oid }) => oid));
 }
 
-async function originServer(client: pg.Client): Promise<OriginServer> {
+/** @param client a session in the snapshot */
+export async function readServer(client: pg.Client): Promise<OriginServer> {
   const { rows: [known] } = await client.query<{ xmin: string; xmax: string; running: string[]; recovering: boolean; started: string; address: string; permitted: boolean }>(`
     SELECT txid_snapshot_xmin(s.taken)::text AS xmin, txid_snapshot_xmax(s.taken)::text AS xmax, ARRAY(SELECT x::text FROM txid_snapshot_xip(s.taken) x ORDER BY x) AS running,
            pg_is_in_recovery() AS recovering, pg_postmaster_start_time()::text AS started,

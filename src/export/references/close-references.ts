@@ -7,7 +7,7 @@
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { quote, type CompiledRegistry, type CompiledView } from '../../plan/views/compile-view.js';
-import type { ExportPlan } from '../../plan/plan-export.js';
+import type { Answer, ExportPlan } from '../../plan/plan-export.js';
 import type { SetPlan } from '../../plan/plan-set.js';
 import { SYSTEM_REALM } from '../../plan/realm.js';
 import { TENANT } from '../../plan/views/set-form.js';
@@ -32,21 +32,21 @@ interface Closing {
   readonly administrators: ReadonlyMap<number, number>;
 }
 
-/** A plan whose rows point to nothing that is not in the export. @throws RealmliftError REFERENCE_OUTSIDE */
-export async function closeReferences(client: pg.Client, plan: ExportPlan, source: Source): Promise<ExportPlan> {
+/** A plan whose rows point to nothing that is not in the export. @param known see danglingReferences @throws RealmliftError REFERENCE_OUTSIDE */
+export async function closeReferences(client: pg.Client, plan: ExportPlan, source: Source, known?: Answer): Promise<ExportPlan> {
   const { compiled, tables, parameters, request } = plan;
   const kind = kindOf(compiled, request.mode === 'user', request.realm.stringId === SYSTEM_REALM);
-  const found = await danglingReferences(client, { compiled, tables, parameters }, kind, source, false);
+  const { found, answer } = await danglingReferences(client, { compiled, tables, parameters }, kind, source, false, known);
   const closing = await closingOf(client, found, source, false);
   const fault = found.map((each) => refusal(each, closing)[0]).find((each) => each !== undefined);
   if (fault !== undefined) throw fault[1];
   const whole = withGoneClients(closed(compiled, found, closing), false);
-  return { ...plan, compiled: request.mode === 'full' ? withAstrayRows(whole, tables, source, false) : whole };
+  return { ...plan, outside: answer, compiled: request.mode === 'full' ? withAstrayRows(whole, tables, source, false) : whole };
 }
 
 /** The same of many realms at once. @returns those that it would refuse, by their ids */
 export async function closeSet(client: pg.Client, plan: SetPlan, source: Source): Promise<{ plan: SetPlan; refused: Map<number, RealmliftError> }> {
-  const found = await danglingReferences(client, plan, kindOf(plan.compiled), source, true);
+  const { found } = await danglingReferences(client, plan, kindOf(plan.compiled), source, true);
   const closing = await closingOf(client, found, source, true);
   const refused = new Map(found.flatMap((each) => refusal(each, closing)));
   const whole = withGoneClients(closed(plan.compiled, found, closing), true);

@@ -7,9 +7,11 @@ import type pg from 'pg';
 import { quote, withSelections, type CompiledRegistry, type CompiledView } from '../../plan/views/compile-view.js';
 import { INTEGERS } from '../../plan/views/needed-columns.js';
 import { inline, type Parameters } from '../../plan/parameters.js';
+import type { Answer } from '../../plan/plan-export.js';
 import type { PlannedTable } from '../../plan/plan-tables.js';
 import { TENANT } from '../../plan/views/set-form.js';
 import type { Source } from '../../plan/source.js';
+import { digest } from '../base/run-identity.js';
 import { openSeverity, type ExportKind, type HeldTarget } from '../../verify/export-context.js';
 import { isListOfIds, OWN_RECIPIENT, TARGET_TABLES, targetOf } from '../../verify/references.js';
 
@@ -36,17 +38,27 @@ export interface Asked {
   readonly parameters: Parameters;
 }
 
-/** One query asks for all of them. @param set the plan is of many realms */
-export async function danglingReferences(client: pg.Client, { compiled, tables, parameters }: Asked, kind: ExportKind, source: Source, set: boolean): Promise<Dangling[]> {
+/** Rows of an answer that is kept for a later run. */
+const KEPT = 1000;
+
+/**
+ * One query asks for all of them.
+ *
+ * @param set the plan is of many realms
+ * @param known what the server would answer to this very question
+ */
+export async function danglingReferences(client: pg.Client, { compiled, tables, parameters }: Asked, kind: ExportKind, source: Source, set: boolean, known?: Answer): Promise<{ found: Dangling[]; answer: Answer | undefined }> {
   const references = tables.filter(({ dataClass }) => dataClass !== 'message' && dataClass !== 'file').flatMap((table) => referencesOf(table, compiled, kind, source));
-  if (references.length === 0) return [];
-  const text = withSelections(question(references, compiled, set), compiled.selections);
-  const { rows } = await client.query<{ reference: number; realm: number; value: number }>(
-    `SELECT q.reference, q.realm::float8 AS realm, q.value::float8 AS value FROM (${inline(text, parameters)}) AS q ORDER BY q.reference, q.realm, q.value`);
-  return references.flatMap((reference, index) => {
-    const own = rows.filter((row) => row.reference === index);
-    return own.length === 0 ? [] : [{ ...reference, realms: own.map(({ realm }) => realm), values: own.map(({ value }) => value) }];
+  if (references.length === 0) return { found: [], answer: undefined };
+  const text = withSelections(questionOf(references, compiled, set), compiled.selections);
+  const question = `SELECT q.reference, q.realm::float8 AS realm, q.value::float8 AS value FROM (${inline(text, parameters)}) AS q ORDER BY q.reference, q.realm, q.value`;
+  const query = digest(question);
+  const rows = known?.query === query ? known.rows : (await client.query<number[]>({ text: question, rowMode: 'array' })).rows;
+  const found = references.flatMap((reference, index) => {
+    const own = rows.filter(([at]) => at === index);
+    return own.length === 0 ? [] : [{ ...reference, realms: own.map(([, realm = NaN]) => realm), values: own.map(([, , value = NaN]) => value) }];
   });
+  return { found, answer: rows.length > KEPT ? undefined : { query, rows } };
 }
 
 /** The key under which a table's column is exported. */
@@ -85,7 +97,7 @@ function targetViews(target: HeldTarget, { tables }: CompiledRegistry): Compiled
 }
 
 /** All of them in one SELECT, so that each table and what it may point to is read once. */
-function question(references: readonly Reference[], compiled: CompiledRegistry, set: boolean): CompiledView {
+function questionOf(references: readonly Reference[], compiled: CompiledRegistry, set: boolean): CompiledView {
   const views = [...new Set(references.map(({ view }) => view))];
   const targets = [...new Set(references.map(({ target }) => target))];
   const realm = set ? TENANT : ':realm_id::bigint';

@@ -43,6 +43,8 @@ export class WorkerPool implements SegmentWorkers {
   #opening: number;
   #allOpened!: () => void;
   #notOpened!: (error: unknown) => void;
+  /** Workers are started with the first segment; in this thread, if `here`. */
+  #whenAsked: { readonly here: boolean } | undefined;
   #closing = false;
 
   /** @param atOnce the threads are started, and load their code until they join; else they are when they join */
@@ -58,11 +60,19 @@ export class WorkerPool implements SegmentWorkers {
     if (atOnce) for (let started = 0; started < jobs; started++) this.#start();
   }
 
-  /** Has every worker open its session, while the plan is still being made. @param here those that are not started yet work in this thread */
-  join(snapshot: JoinedSnapshot, here = false): void {
+  /**
+   * Has every worker open its session, while the plan is still being made.
+   *
+   * @param here those that are not started yet work in this thread
+   * @param whenAsked they are started when there is a segment, which is not expected
+   */
+  join(snapshot: JoinedSnapshot, here = false, whenAsked = false): void {
     this.#joining = { join: snapshot };
     for (const worker of this.#workers) worker.postMessage(this.#joining);
-    while (this.#workers.size < this.threads) this.#start(here);
+    if (whenAsked) {
+      this.#whenAsked = { here };
+      this.#allOpened();
+    } else this.#startAll(here);
   }
 
   /**
@@ -72,6 +82,7 @@ export class WorkerPool implements SegmentWorkers {
    * @throws RealmliftError what the segment failed with; WORKER_FAILED when its thread ended
    */
   run(assignment: Assignment, weight: number, signal: AbortSignal, onMessage: (message: SegmentMessage) => void): Promise<void> {
+    if (this.#whenAsked !== undefined) this.#startAll(this.#whenAsked.here);
     return new Promise((resolve, reject) => {
       this.#queue.push({ assignment, weight, signal, onMessage, resolve, reject, stop: undefined });
       this.#dispatch();
@@ -88,6 +99,11 @@ export class WorkerPool implements SegmentWorkers {
   async close(): Promise<void> {
     this.#closing = true;
     await Promise.all([...this.#workers].map((worker) => worker.terminate()));
+  }
+
+  #startAll(here: boolean): void {
+    this.#whenAsked = undefined;
+    while (this.#workers.size < this.threads) this.#start(here);
   }
 
   #start(here = false): void {

@@ -183,7 +183,7 @@ class SetExport {
     }
     this.#ledger = plan.compiled.ledger;
     onEvent({ target: '', kind: 'started', resumed: 'not', tables: tablesByClass(plan.tables) });
-    const origin = await readSetOrigin(client, plan, source);
+    const origin = await readSetOrigin(client, this.#context.server, plan, source);
     const mended = MESSAGE_TABLES.some((table) => plan.compiled.tables.get(table)?.closed !== undefined);
     const bots = await botRows(client, plan.parameters.cross_realm_bot_ids);
     const rows = await new SetRows(this.#context, plan, directory).run();

@@ -5,6 +5,9 @@ import { EXIT, RealmliftError } from '../../errors.js';
 import { MANIFEST } from '../../package/manifest.js';
 import type { Target } from '../../plan/targets.js';
 import type { BasePlace } from '../base/base.js';
+import { serverOf } from '../base/catch-up-file.js';
+import type { OriginServer } from '../base/origin.js';
+import { wroteNothing } from '../base/trust-base.js';
 
 /** @throws RealmliftError BASE_UNFIT when a run of several targets is to catch up with a directory that has an export of none of them */
 export function refuseBaseOfNone({ directory, shownAs }: BasePlace, targets: readonly Target[]): void {
@@ -12,6 +15,12 @@ export function refuseBaseOfNone({ directory, shownAs }: BasePlace, targets: rea
   throw new RealmliftError('BASE_UNFIT', 'package', `${shownAs} has no directory with an export of any of these realms`, {
     hint: 'name the directory that an earlier run of many realms wrote to; or export one realm with the directory of its own export', exit: EXIT.nothingExported,
   });
+}
+
+/** Whether it is to be expected that nothing was written on the server since the base of this realm: whoever relies on it asks again. */
+export async function expectsNothingNew({ directory }: BasePlace, realm: string, now: OriginServer): Promise<boolean> {
+  const then = await serverOf(join(directory, realm)) ?? await serverOf(directory);
+  return then !== undefined && wroteNothing(then, now);
 }
 
 /** @param oneNamed whether the run names one realm alone, so that the base may be that realm's own export @param warn told of a target that was not there then, and has none */

@@ -9,6 +9,7 @@ import type { Target } from '../../plan/targets.js';
 import { withLoan } from '../../snapshot/snapshot.js';
 import { Base } from '../base/base.js';
 import { writeCatchUp } from '../base/catch-up-file.js';
+import { wroteNothing } from '../base/trust-base.js';
 import { exportRealm } from '../export-realm.js';
 import type { ExportResult } from '../outcome.js';
 import { ArchiveOutlet } from '../outlet.js';
@@ -66,7 +67,8 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
 /** Everything that is asked of the server, and the files: the export is whole then, in the directory of the run. */
 async function exportRows({ context, target, options, turns }: TargetRun, { output, journal, base, outlet }: Work): Promise<RealmResult> {
   const { result, origin, taken } = await withLoan(context.snapshot, 'plan', turns.copied, async (session, copied) => {
-    const plan = await planTarget(session, context, target, options, journal.head?.seed);
+    const same = base !== undefined && wroteNothing(base.origin.server, context.server);
+    const plan = await planTarget(session, context, target, options, journal.head?.seed, same ? base.origin.outside : undefined);
     const owners = approvedFilesOnly(options, target) ? new Set(plan.parameters.consenting_user_ids) : undefined;
     return exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files, base }, copied);
   });
@@ -74,8 +76,8 @@ async function exportRows({ context, target, options, turns }: TargetRun, { outp
   return result;
 }
 
-/** @param seed of the run that is resumed */
-async function planTarget(session: pg.Client, { source }: RunContext, target: Target, options: TargetOptions, seed: string | undefined): Promise<ExportPlan> {
+/** @param seed of the run that is resumed @param known see closeReferences */
+async function planTarget(session: pg.Client, { source }: RunContext, target: Target, options: TargetOptions, seed: string | undefined, known: ExportPlan['outside']): Promise<ExportPlan> {
   const { mode, decisions, consentMessage, force, randomSeed } = options;
   const { realm, userId, approved } = target;
   await useSchema(session, source.schema);
@@ -83,7 +85,7 @@ async function planTarget(session: pg.Client, { source }: RunContext, target: Ta
     realm, mode, userId, decisions, consentMessage, approved, force, avatars: !options.avatars ? 'none' : approvedFilesOnly(options, target) ? 'consenting' : 'all',
     seed: randomSeed ?? seed ?? randomBytes(32).toString('hex'),
   });
-  return closeReferences(session, plan, source);
+  return closeReferences(session, plan, source, known);
 }
 
 /** @returns the directory to publish */
