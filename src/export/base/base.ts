@@ -11,6 +11,7 @@ import { PathIndex } from '../../package/path-index.js';
 import { CATCH_UP } from '../../package/side-files.js';
 import type { CheckedBefore, CheckedFile } from '../../verify/checked-files.js';
 import { readCatchUp, type CatchUp, type CatchUpPart } from './catch-up-file.js';
+import type { VerifiedBefore } from '../../verify/same-files.js';
 import type { Origin } from './origin.js';
 import { isMessagesPath, messagesPath } from '../../package/part-paths.js';
 import { differences, type RunIdentity } from './run-identity.js';
@@ -48,15 +49,18 @@ export class Base {
   readonly name: BaseName;
   /** What verify found of its messages files; undefined where it was not verified. */
   readonly checked: CheckedBefore | undefined;
+  /** What verify said of the whole; undefined where it was not verified, or lies elsewhere. */
+  readonly verified: VerifiedBefore | undefined;
   readonly #file: number;
   readonly #index: PathIndex;
   /** Messages files. */
   readonly #messages: number;
 
-  private constructor(place: BasePlace, { origin, manifest, by }: CatchUp, index: PathIndex, messages: number) {
+  private constructor(place: BasePlace, { origin, manifest, by, verified }: CatchUp, index: PathIndex, messages: number) {
     const { directory } = place;
     [this.#place, this.directory, this.origin, this.#index, this.#messages] = [place, directory, origin, index, messages];
     this.checked = by && { by, find: (sha256) => this.#read<CheckedFile>(checkedKey(sha256), (file) => file.sha256 === sha256) };
+    this.verified = verified && place.hasFiles ? { directory, report: verified } : undefined;
     this.name = { taken_at: origin.snapshot.takenAt, snapshot: origin.snapshot.id, manifest_sha256: manifest };
     this.#file = openSync(join(directory, CATCH_UP), 'r');
   }

@@ -11,7 +11,8 @@ import type { Place } from '../../package/path-index.js';
 import { CATCH_UP } from '../../package/side-files.js';
 import { inodeOf } from '../../package/take-over.js';
 import type { CheckedBy, CheckedFile } from '../../verify/checked-files.js';
-import type { VerifyOptions } from '../../verify/verify-export.js';
+import type { VerifiedBefore } from '../../verify/same-files.js';
+import type { VerifyOptions, VerifyReport } from '../../verify/verify-export.js';
 import type { Origin, OriginServer } from './origin.js';
 import { isLedgerPath, isMessagesPath } from '../../package/part-paths.js';
 
@@ -22,7 +23,10 @@ export interface CatchUpPart extends JournalPart {
 }
 
 type Line = { readonly kind: 'origin' } & Origin | { readonly kind: 'part' | 'file' } & CatchUpPart
-  | { readonly kind: 'by'; readonly by: CheckedBy } | { readonly kind: 'checked' } & CheckedFile | { readonly kind: 'end'; readonly manifest: string };
+  | { readonly kind: 'by'; readonly by: CheckedBy } | { readonly kind: 'verified'; readonly ofWhat: VerifyReport['kind'] } & Omit<VerifiedBefore['report'], 'kind'> | { readonly kind: 'checked' } & CheckedFile | { readonly kind: 'end'; readonly manifest: string };
+
+/** Lines of what verify said. */
+const SAID: ReadonlySet<Line['kind']> = new Set(['by', 'checked', 'verified']);
 
 /** Characters written at once: a stream would cost each of a thousand small exports more than all else here. */
 const BLOCK = 64 * 1024;
@@ -54,8 +58,16 @@ export async function writeCatchUp(directory: string, origin: Origin, parts: Asy
   }
 }
 
+/** Takes down what verify can know later. */
+export interface Remember extends NonNullable<VerifyOptions['remember']> {
+  /** What it said of the whole, which it found good. */
+  all(report: VerifiedBefore['report']): void;
+  /** All that it said of an export with the same files. */
+  same(directory: string): Promise<void>;
+}
+
 /** Adds what verify can know of it later. */
-export async function rememberChecked<T>(directory: string, work: (remember: VerifyOptions['remember']) => Promise<T>): Promise<T> {
+export async function rememberChecked<T>(directory: string, work: (remember: Remember | undefined) => Promise<T>): Promise<T> {
   const path = join(directory, CATCH_UP);
   if (!existsSync(path)) return work(undefined);
   const file = openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW);
@@ -67,7 +79,17 @@ export async function rememberChecked<T>(directory: string, work: (remember: Ver
     }
   };
   try {
-    return await work({ by: (by) => { add({ kind: 'by', by }); }, file: (checked) => { add({ kind: 'checked', ...checked }); } });
+    return await work({
+      by: (by) => { add({ kind: 'by', by }); },
+      file: (checked) => { add({ kind: 'checked', ...checked }); },
+      all: ({ kind: ofWhat, ...report }) => { add({ ...report, ofWhat, kind: 'verified' }); },
+      same: async (other) => {
+        for await (const { text } of journalLines(join(other, CATCH_UP))) {
+          const line = parseLine<Line>(text);
+          if (line !== undefined && SAID.has(line.kind)) add(line);
+        }
+      },
+    });
   } finally {
     closeSync(file);
   }
@@ -97,12 +119,14 @@ export interface CatchUp {
   readonly manifest: string;
   /** Of an export that was verified. */
   readonly by: CheckedBy | undefined;
+  readonly verified: VerifiedBefore['report'] | undefined;
 }
 
 /** What a catch-up file says; undefined where it is damaged or not whole. */
 export async function readCatchUp(path: string, onLine: (line: JournalPart | CheckedFile, place: Place) => void): Promise<CatchUp | undefined> {
   let origin: Origin | undefined;
   let by: CheckedBy | undefined;
+  let verified: VerifiedBefore['report'] | undefined;
   let manifest: string | undefined;
   for await (const { text, offset, length } of journalLines(path)) {
     const line = parseLine<Line>(text);
@@ -110,7 +134,11 @@ export async function readCatchUp(path: string, onLine: (line: JournalPart | Che
     if (line.kind === 'origin') origin = line;
     else if (line.kind === 'end') ({ manifest } = line);
     else if (line.kind === 'by') ({ by } = line);
+    else if (line.kind === 'verified') {
+      const { ofWhat, ...report } = line;
+      verified = { ...report, kind: ofWhat };
+    }
     else onLine(line, { offset, length });
   }
-  return origin === undefined || manifest === undefined ? undefined : { origin, manifest, by };
+  return origin === undefined || manifest === undefined ? undefined : { origin, manifest, by, verified };
 }

@@ -1,5 +1,6 @@
 /** The end of every export, once its rows, its files and its manifest are there: it is checked, its page is written, and what a later run will ask of it is sealed. */
 import type { Place } from '../../report/place.js';
+import type { VerifiedBefore } from '../../verify/same-files.js';
 import type { VerifyReport, VerifyOptions } from '../../verify/verify-export.js';
 import { rememberChecked, sealCatchUp } from '../base/catch-up-file.js';
 
@@ -17,6 +18,8 @@ export interface Conclusion {
 interface Here {
   /** By whom it is read again, and what is known of its files. */
   readonly check: Omit<VerifyOptions, 'remember'>;
+  /** An earlier export that is expected to have the same files. */
+  readonly same?: VerifiedBefore | undefined;
   /** The files of this export have left: the page links to none. */
   readonly gone?: boolean | undefined;
   /** See PartFile.finish. */
@@ -30,8 +33,17 @@ interface Here {
  * @returns what verify found; undefined when nobody asked
  * @throws RealmliftError VERIFY_FAILED, and as diskError
  */
-export async function concludeExport(directory: string, { hint, place, began, jobs }: Conclusion, { check, gone, flushed }: Here): Promise<VerifyReport | undefined> {
-  const verified = hint === undefined ? undefined : await rememberChecked(directory, async (remember) => (await import('../../verify/require-good.js')).requireGood(directory, { ...check, remember }, hint));
+export async function concludeExport(directory: string, { hint, place, began, jobs }: Conclusion, { check, same, gone, flushed }: Here): Promise<VerifyReport | undefined> {
+  const verified = hint === undefined ? undefined : await rememberChecked(directory, async (remember) => {
+    const known = same && await (await import('../../verify/same-files.js')).verifySameFiles(directory, same);
+    if (known !== undefined) await remember?.same((same as VerifiedBefore).directory);
+    else {
+      const report = await (await import('../../verify/require-good.js')).requireGood(directory, { ...check, remember }, hint);
+      remember?.all(report);
+      return report;
+    }
+    return known;
+  });
   const times = { finished_at: new Date().toISOString(), seconds: (Date.now() - began) / 1000, verify_seconds: verified?.totals.seconds ?? null, jobs };
   const { finishReport } = await import('../../report/finish-report.js');
   await finishReport(directory, { verified, times, place, gone, flushed });

@@ -99,7 +99,7 @@ async function finish({ context, target, options, stored }: TargetRun, { output,
   if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
   const verified = await concludeExport(directory, {
     hint: verify ? `realmlift verify ${directory} lists them; nothing was published` : undefined, began, jobs, place: options.placeOf?.(target.directory) ?? { directory: output.final },
-  }, { check: { jobs, before: base?.checked, direct: remap === undefined ? (path) => journal.get(path)?.mended === true : undefined }, gone });
+  }, { check: { jobs, before: base?.checked, direct: remap === undefined ? (path) => journal.get(path)?.mended === true : undefined }, same: remap === undefined ? base?.verified : undefined, gone });
   await outlet?.sendRest((path) => journal.get(path) !== undefined);
   if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, directory).sendRest(() => false);
   return { directory, verified, stored: objects, outside };
