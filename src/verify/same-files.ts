@@ -70,7 +70,7 @@ async function allIntact(directory: string): Promise<boolean> {
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
     const buffer = Buffer.allocUnsafeSlow(BUFFER);
     for await (const file of waiting) {
-      intact &&= await isIntact(join(directory, file.path), file, buffer);
+      if (!(await isIntact(join(directory, file.path), file, buffer))) intact = false;
       if (!intact) return;
       tellProgress(file.size);
     }
