@@ -8,8 +8,8 @@ import { PARTS_DIRECTORY } from '../package/part-paths.js';
 /** Relative to the run's directory; where there are none, there is no such file. */
 export const ORPHANS_PATH = `${PARTS_DIRECTORY}/orphans.json`;
 
-/** Runs `work` with a list that is in the run's directory when it ends well. @param flushed see PartFile.finish */
-export async function withOrphanList<T>(directory: string, flushed: boolean, work: (add: (orphan: Orphan) => void) => Promise<T>): Promise<T> {
+/** Runs `work` with a list that is in the run's directory when it ends well. */
+export async function withOrphanList<T>(directory: string, work: (add: (orphan: Orphan) => void) => Promise<T>): Promise<T> {
   const path = join(directory, ORPHANS_PATH);
   let file: PartFile | undefined;
   try {
@@ -22,7 +22,7 @@ export async function withOrphanList<T>(directory: string, flushed: boolean, wor
       file.writeText(`${first ? '[' : ','}${JSON.stringify({ area, key, size, copy: copy?.path, not_copied: notCopied })}`);
     });
     file?.writeText(']');
-    await file?.finish(flushed);
+    await file?.finish(false);
     return result;
   } catch (error) {
     file?.abandon();

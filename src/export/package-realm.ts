@@ -51,18 +51,18 @@ async function writeFiles(given: Package): Promise<JournalPart[]> {
   return tables;
 }
 
-async function writeTexts({ directory, flushed }: Package, name: string, content: string | Iterable<string>): Promise<JournalPart> {
+async function writeTexts({ directory }: Package, name: string, content: string | Iterable<string>): Promise<JournalPart> {
   const file = new PartFile(join(directory, name));
   try {
     for (const text of typeof content === 'string' ? [content] : content) file.writeText(text);
-    return { path: name, ...(await file.finish(flushed)) };
+    return { path: name, ...(await file.finish(false)) };
   } catch (error) {
     file.abandon();
     throw error;
   }
 }
 
-async function assembleTables({ directory, plan, source, parts, flushed, taken }: Package): Promise<Map<string, JournalPart>> {
+async function assembleTables({ directory, plan, source, parts, taken }: Package): Promise<Map<string, JournalPart>> {
   const assembled = new Map<string, JournalPart>();
   for (const [name, tables] of tableFiles(plan)) {
     const there = taken?.get(name);
@@ -74,7 +74,7 @@ async function assembleTables({ directory, plan, source, parts, flushed, taken }
       .map((table) => ({ key: table.name, copy: (file) => parts.copy(partPath(table.name), file), rows: parts.get(partPath(table.name))?.rows?.[table.name] ?? 0 }));
     members.push(...constants(plan, source, name));
     const query = digestOfTableFile(plan, source, name, tables, (table) => parts.get(partPath(table.name))?.query);
-    assembled.set(name, { ...await assemble(directory, name, members, 'compact', flushed), query });
+    assembled.set(name, { ...await assemble(directory, name, members, 'compact', false), query });
   }
   return assembled;
 }
@@ -92,11 +92,11 @@ function records({ areas }: FilesResult): RecordCounts {
   return { avatars: areas.avatars.records, uploads: areas.uploads.records, emoji: areas.emoji.records, realm_icons: areas.realm_icons.records };
 }
 
-async function manifest({ directory, plan, snapshot, parts, status, options, flushed, base }: Package, assembled: ReadonlyMap<string, JournalPart>): Promise<void> {
+async function manifest({ directory, plan, snapshot, parts, status, options, base }: Package, assembled: ReadonlyMap<string, JournalPart>): Promise<void> {
   const { realm, mode } = plan.request;
   await writeManifest(join(directory, MANIFEST), {
     format: 1, realmlift: VERSION, realm: realm.stringId, realm_id: realm.id, mode, zulip_version: status?.content.zulip_version ?? null,
     snapshot: { taken_at: snapshot.takenAt, id: snapshot.id, server: String(snapshot.serverVersion) }, options: { ...options },
     ...(base === undefined ? {} : { base: { ...base.name } }),
-  }, treeEntries(directory, (path) => assembled.get(path) ?? parts.get(path)), flushed);
+  }, treeEntries(directory, (path) => assembled.get(path) ?? parts.get(path)), false);
 }

@@ -47,7 +47,7 @@ export async function pullRealmFiles({ store, fileJobs, orphans, filesTarget }: 
   };
   const target = await filesTarget?.(output.partial, output.resumed);
   const base = run.base && filesOfBase(run.base, (text) => told.damaged(text));
-  return withOrphanList(output.partial, run.flushed, (list) => pullFiles(store, wanted, output.partial, { jobs: fileJobs, signal, done: output.resumed ? done : undefined, base, target, orphans, flushed: run.flushed }, async (event) => {
+  return withOrphanList(output.partial, (list) => pullFiles(store, wanted, output.partial, { jobs: fileJobs, signal, done: output.resumed ? done : undefined, base, target, orphans }, async (event) => {
     told.event(event);
     if (event.kind === 'file') {
       const { path, size, sha256, record, oddMetadata, identity, etag } = event;

@@ -62,10 +62,12 @@ export interface RealmRun {
   readonly owners: ReadonlySet<number> | undefined;
   /** The choices that shaped the export, for the manifest. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** Each file is flushed to the disk when it is finished; else many exports are flushed at once before they are published. */
+  /** Messages files and pulled ones are flushed to the disk when they are finished, and the others before the export is published; else many exports are flushed at once. */
   readonly flushed: boolean;
   /** An earlier export, whose files are taken over as far as they still hold. */
   readonly base?: Base | undefined;
+  /** Told of files that were taken over without a look at their bytes, once nothing else will be done with them. */
+  readonly onTaken?: ((file: JournalPart) => void) | undefined;
 }
 
 export interface RealmResult {
@@ -120,14 +122,14 @@ export interface Finished {
   readonly taken?: ReadonlyMap<string, JournalPart> | undefined;
 }
 
-/** Packages it. */
-export async function concludeRun({ snapshot, source }: RunContext, { target, plan, options, output, journal, flushed }: RealmRun, finished: Finished): Promise<RealmResult> {
+/** Packages it; nothing of the package is flushed yet. */
+export async function concludeRun({ snapshot, source }: RunContext, { target, plan, options, output, journal }: RealmRun, finished: Finished): Promise<RealmResult> {
   const { parts, totals: { rows, bytes }, files, losses, status, warnings, base, taken } = finished;
   // The journal names files; the records of an area, written anew by every run, are no part of it.
   if (output.resumed) await sweep(output.partial, (path) => RECORDS.has(path) || taken?.has(path) === true || journal.get(path) !== undefined);
   // Files are pulled many at once: the report names them in an order that does not depend on the moment.
   losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
-  const tableFiles = await packageRealm({ directory: output.partial, plan, source, snapshot, parts, files, status, options, rows, losses, warnings, flushed, base, taken });
+  const tableFiles = await packageRealm({ directory: output.partial, plan, source, snapshot, parts, files, status, options, rows, losses, warnings, base, taken });
   return { target, plan, rows, bytes, files, losses, warnings, base, ledger: ledgerEntries(plan, parts), tableFiles };
 }
 

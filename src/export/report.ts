@@ -29,8 +29,6 @@ export interface Report {
   readonly losses: readonly FileEvent[];
   readonly status: MigrationStatusResult | undefined;
   readonly warnings: readonly string[];
-  /** See PartFile.finish. */
-  readonly flushed: boolean;
   readonly base?: BaseReport | undefined;
 }
 
@@ -88,7 +86,7 @@ export async function writeReport(report: Report): Promise<void> {
     existsSync(join(directory, ORPHANS_PATH)) ? { key: 'orphans', part: ORPHANS_PATH, rows: 0 } : { key: 'orphans', value: [] },
     { key: 'rows_left_out', copy: (file) => writeLedger(file, report), rows: 0 },
   ];
-  await assemble(directory, 'report.json', members, 'indented', report.flushed);
+  await assemble(directory, 'report.json', members, 'indented', false);
 }
 
 const NOTHING_WRITTEN = 'nothing was written on the server since';

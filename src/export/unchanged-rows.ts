@@ -84,7 +84,9 @@ export class UnchangedRows {
     return [...clients].sort((a, b) => a - b);
   }
 
-  #take(part: JournalPart): Promise<boolean> {
-    return takeOver(join(this.#base.directory, part.path), join(this.#run.output.partial, part.path), part);
+  async #take(part: JournalPart): Promise<boolean> {
+    const taken = await takeOver(join(this.#base.directory, part.path), join(this.#run.output.partial, part.path), part);
+    if (taken) this.#run.onTaken?.(part);
+    return taken;
   }
 }

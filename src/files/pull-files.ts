@@ -42,8 +42,6 @@ export interface PullOptions {
   readonly signal?: AbortSignal | undefined;
   /** Default: the export's directory. */
   readonly target?: FilesTarget | undefined;
-  /** Of the records, see PartFile.finish. */
-  readonly flushed?: boolean | undefined;
 }
 
 /**
@@ -81,10 +79,10 @@ class Pull {
   }
 
   async run(directory: string): Promise<FilesResult> {
-    const { jobs = 32, orphans = 'report', flushed = true } = this.#options;
+    const { jobs = 32, orphans = 'report' } = this.#options;
     for (const area of this.#wanted.areas) {
       const records = inOrder(this.#candidates(area), jobs, WINDOW, async (candidate) => this.#pull(candidate));
-      this.#areas[area].records = await writeRecords(directory, area, present(records), flushed);
+      this.#areas[area].records = await writeRecords(directory, area, present(records));
     }
     if (orphans !== 'ignore') {
       await reconcile({

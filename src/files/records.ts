@@ -57,15 +57,14 @@ export class RecordsFile {
 /**
  * Writes an area's records.json in the order in which the records come.
  *
- * @param flushed see PartFile.finish
- * @returns how many there were
+ * @returns how many there were; they are not flushed yet
  */
-export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>, flushed: boolean): Promise<number> {
+export async function writeRecords(directory: string, area: Area, records: AsyncIterable<FileRecord>): Promise<number> {
   mkdirSync(join(directory, area), { recursive: true, mode: 0o700 });
   const file = new RecordsFile(directory, area);
   try {
     for await (const record of records) file.write(Buffer.from(JSON.stringify(record)));
-    return await file.finish(flushed);
+    return await file.finish(false);
   } finally {
     file.abandon();
   }

@@ -4,9 +4,11 @@
  */
 import { execFile } from 'node:child_process';
 import { closeSync, fsyncSync, openSync, readdirSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { diskError } from './part-file.js';
+import { isMessagesPath } from './part-paths.js';
 
 /** @param root a directory of the file system that holds them @throws RealmliftError as diskError */
 export async function flushTogether(root: string, directories: readonly string[]): Promise<void> {
@@ -14,6 +16,24 @@ export async function flushTogether(root: string, directories: readonly string[]
   const done = await promisify(execFile)('sync', ['-f', root]).then(() => true, () => false);
   if (done) return;
   for (const directory of directories) flushBelow(directory);
+}
+
+/** What an export has at its top, but for messages files, which are flushed as they are finished: the disk writes its own journal once for all of them. @param more paths of files below @throws RealmliftError as diskError */
+export async function flushTop(directory: string, more: readonly string[]): Promise<void> {
+  const top = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isFile() && !isMessagesPath(entry.name)).map(({ name }) => name);
+  await Promise.all([...top, ...more].map(async (name) => {
+    const path = join(directory, name);
+    try {
+      const file = await open(path, 'r');
+      try {
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      throw diskError(error, path);
+    }
+  }));
 }
 
 function flushBelow(directory: string): void {

@@ -36,14 +36,15 @@ export function inodeOf(path: string): string | undefined {
  * @throws RealmliftError as diskError, the file system's own error
  */
 export async function takeOver(from: string, to: string, { size, sha256, inode }: KeptFile): Promise<boolean> {
-  // What is there may be a link itself.
-  await rm(to, { force: true });
   const there = lstatSync(from, { throwIfNoEntry: false, bigint: true });
-  if (there?.isFile() !== true || there.size !== BigInt(size)) return false;
+  if (there?.isFile() !== true || there.size !== BigInt(size)) {
+    await rm(to, { force: true });
+    return false;
+  }
   const known = inode === `${there.ino}.${there.mtimeNs}`;
-  const cloned = !withoutClones.has(there.dev) && await attempt(() => copyFile(from, to, constants.COPYFILE_FICLONE_FORCE));
+  const cloned = !withoutClones.has(there.dev) && await attempt(to, () => copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL));
   if (!cloned) withoutClones.add(there.dev);
-  const linked = !cloned && await attempt(() => link(from, to));
+  const linked = !cloned && await attempt(to, () => link(from, to));
   if (!(cloned || linked) || !known) {
     const found = cloned || linked ? await digestOf(to) : await copied(from, to);
     if (found.size !== size || found.sha256 !== sha256) {
@@ -66,13 +67,16 @@ async function copied(from: string, to: string): Promise<FinishedFile> {
   }
 }
 
-/** @returns false where the file system cannot */
-async function attempt(work: () => Promise<void>): Promise<boolean> {
+/** Makes a file that is not there, or takes away what is: that may be a link itself. @returns false where the file system cannot */
+async function attempt(to: string, work: () => Promise<void>): Promise<boolean> {
   try {
     await work();
     return true;
   } catch (error) {
-    if (CANNOT.has((error as NodeJS.ErrnoException).code ?? '')) return false;
-    throw error;
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (CANNOT.has(code)) return false;
+    if (code !== 'EEXIST') throw error;
+    await rm(to);
+    return attempt(to, work);
   }
 }

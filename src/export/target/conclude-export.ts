@@ -1,5 +1,6 @@
 /** The end of every export, once its rows, its files and its manifest are there: it is checked, its page is written, and what a later run will ask of it is sealed. */
 import type { Place } from '../../report/place.js';
+import type { DigestsAhead } from '../../verify/digests-ahead.js';
 import type { VerifiedBefore } from '../../verify/same-files.js';
 import type { VerifyReport, VerifyOptions } from '../../verify/verify-export.js';
 import { rememberChecked, sealCatchUp } from '../base/catch-up-file.js';
@@ -19,7 +20,7 @@ interface Here {
   /** By whom it is read again, and what is known of its files. */
   readonly check: Omit<VerifyOptions, 'remember'>;
   /** An earlier export that is expected to have the same files. */
-  readonly same?: VerifiedBefore | undefined;
+  readonly same?: VerifiedBefore & { readonly ahead: DigestsAhead | undefined } | undefined;
   /** The files of this export have left: the page links to none. */
   readonly gone?: boolean | undefined;
   /** See PartFile.finish. */
@@ -34,19 +35,24 @@ interface Here {
  * @throws RealmliftError VERIFY_FAILED, and as diskError
  */
 export async function concludeExport(directory: string, { hint, place, began, jobs }: Conclusion, { check, same, gone, flushed }: Here): Promise<VerifyReport | undefined> {
-  const verified = hint === undefined ? undefined : await rememberChecked(directory, async (remember) => {
-    const known = same && await (await import('../../verify/same-files.js')).verifySameFiles(directory, same);
-    if (known !== undefined) await remember?.same((same as VerifiedBefore).directory);
-    else {
-      const report = await (await import('../../verify/require-good.js')).requireGood(directory, { ...check, remember }, hint);
-      remember?.all(report);
-      return report;
-    }
-    return known;
-  });
+  const verified = hint === undefined ? undefined : await verify(directory, hint, { check, same });
   const times = { finished_at: new Date().toISOString(), seconds: (Date.now() - began) / 1000, verify_seconds: verified?.totals.seconds ?? null, jobs };
   const { finishReport } = await import('../../report/finish-report.js');
   await finishReport(directory, { verified, times, place, gone, flushed });
   await sealCatchUp(directory);
   return verified;
+}
+
+/** The same files as of an earlier export need no more than their SHA-256. */
+async function verify(directory: string, hint: string, { check, same }: Pick<Here, 'check' | 'same'>): Promise<VerifyReport> {
+  return rememberChecked(directory, async (remember) => {
+    const known = same && await (await import('../../verify/same-files.js')).verifySameFiles(directory, same, same.ahead);
+    if (same !== undefined && known !== undefined) {
+      await remember?.same(same.directory);
+      return known;
+    }
+    const report = await (await import('../../verify/require-good.js')).requireGood(directory, { ...check, remember }, hint);
+    remember?.all(report);
+    return report;
+  });
 }

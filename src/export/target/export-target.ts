@@ -1,6 +1,11 @@
 /** One target of a run, as a table of contents: its directory is taken, its plan made, its rows and files exported; then it is checked, described and published. */
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type pg from 'pg';
+import { recordsOf } from '../../files/records.js';
+import { AREAS } from '../../files/wanted-files.js';
+import { flushTop } from '../../package/flush-together.js';
 import { Journal } from '../../package/journal.js';
 import { takeOutputDirectory, type OutputDirectory } from '../../package/output-directory.js';
 import { planExport, type ExportPlan } from '../../plan/plan-export.js';
@@ -17,6 +22,7 @@ import type { RealmResult, RunContext } from '../realm-run.js';
 import { closeReferences } from '../references/close-references.js';
 import { baseOfTarget } from './base-of-target.js';
 import { concludeExport } from './conclude-export.js';
+import type { DigestsAhead } from '../../verify/digests-ahead.js';
 import { approvedFilesOnly, choices, type TargetOptions } from './target-options.js';
 import type { Turns } from './turns.js';
 
@@ -38,6 +44,8 @@ interface Work {
   readonly base: Base | undefined;
   /** Takes finished files at once, where the export is a stream; ids are rewritten in an export that is whole, such a one leaves after that. */
   readonly outlet: ArchiveOutlet | undefined;
+  /** Of files whose bytes verify will only compare. */
+  readonly ahead: DigestsAhead | undefined;
 }
 
 /** @throws RealmliftError; then nothing is at the final path, and what is there of it can be resumed */
@@ -50,9 +58,14 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
     const earlier = options.base && baseOfTarget(options.base, target, run.oneNamed, (text) => options.onEvent({ target: target.name, kind: 'warning', text }));
     const outlet = options.archive === undefined || options.remap !== undefined ? undefined : new ArchiveOutlet(options.archive, target.directory, output.partial);
     const { result, directory, verified, stored, outside } = await Journal.with(output.run, (journal) => Base.with(earlier, output.run, async (base) => {
-      const work: Work = { output, journal, base, outlet };
-      const result = await exportRows(run, work);
-      return { result, ...await finish(run, work, began) };
+      const ahead = base?.verified === undefined || !verifies(run, outlet) ? undefined : new (await import('../../verify/digests-ahead.js')).DigestsAhead(output.partial);
+      const work: Work = { output, journal, base, outlet, ahead };
+      try {
+        const result = await exportRows(run, work);
+        return { result, ...await finish(run, work, began) };
+      } finally {
+        ahead?.stop();
+      }
     }));
     snapshot.lost.throwIfAborted();
     output.publish(directory);
@@ -65,12 +78,12 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
 }
 
 /** Everything that is asked of the server, and the files: the export is whole then, in the directory of the run. */
-async function exportRows({ context, target, options, turns }: TargetRun, { output, journal, base, outlet }: Work): Promise<RealmResult> {
+async function exportRows({ context, target, options, turns }: TargetRun, { output, journal, base, outlet, ahead }: Work): Promise<RealmResult> {
   const { result, origin, taken } = await withLoan(context.snapshot, 'plan', turns.copied, async (session, copied) => {
     const same = base !== undefined && wroteNothing(base.origin.server, context.server);
     const plan = await planTarget(session, context, target, options, journal.head?.seed, same ? base.origin.outside : undefined);
     const owners = approvedFilesOnly(options, target) ? new Set(plan.parameters.consenting_user_ids) : undefined;
-    return exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files, base }, copied);
+    return exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files, base, onTaken: (file) => ahead?.add(file) }, copied);
   });
   if (origin !== undefined && options.archive === undefined && options.remap === undefined) await writeCatchUp(output.partial, origin, (async function* () { yield* taken; yield* journal.finished(); })(), result.tableFiles);
   return result;
@@ -88,18 +101,25 @@ async function planTarget(session: pg.Client, { source }: RunContext, target: Ta
   return closeReferences(session, plan, source, known);
 }
 
+/** Whether the export is read again: what has left cannot be. */
+function verifies({ options, stored }: TargetRun, outlet: ArchiveOutlet | undefined): boolean {
+  return options.verify && outlet === undefined && !stored;
+}
+
 /** @returns the directory to publish */
-async function finish({ context, target, options, stored }: TargetRun, { output, journal, base, outlet }: Work, began: number): Promise<{ directory: string } & Pick<ExportResult, 'verified' | 'stored' | 'outside'>> {
+async function finish(run: TargetRun, { output, journal, base, outlet, ahead }: Work, began: number): Promise<{ directory: string } & Pick<ExportResult, 'verified' | 'stored' | 'outside'>> {
+  const { context, target, options, stored } = run;
   const { remap, archive, jobs } = options;
   // Loaded when it is needed: the first row waits for none of it.
   const { directory, outside } = remap === undefined ? { directory: output.partial, outside: undefined } : await (await import('./remap-finished.js')).remapFinished(remap, output);
   const objects = await context.checkStored?.(output.partial, journal);
   const gone = outlet !== undefined || stored;
-  const verify = options.verify && !gone;
+  const verify = verifies(run, outlet);
   if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
   const verified = await concludeExport(directory, {
     hint: verify ? `realmlift verify ${directory} lists them; nothing was published` : undefined, began, jobs, place: options.placeOf?.(target.directory) ?? { directory: output.final },
-  }, { check: { jobs, before: base?.checked, direct: remap === undefined ? (path) => journal.get(path)?.mended === true : undefined }, same: remap === undefined ? base?.verified : undefined, gone });
+  }, { check: { jobs, before: base?.checked, direct: remap === undefined ? (path) => journal.get(path)?.mended === true : undefined }, same: remap === undefined && base?.verified !== undefined ? { ...base.verified, ahead } : undefined, gone, flushed: false });
+  if (archive === undefined) await flushTop(directory, AREAS.map(recordsOf).filter((path) => existsSync(join(directory, path))));
   await outlet?.sendRest((path) => journal.get(path) !== undefined);
   if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, directory).sendRest(() => false);
   return { directory, verified, stored: objects, outside };
