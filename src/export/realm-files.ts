@@ -53,6 +53,7 @@ export async function pullRealmFiles({ store, fileJobs, orphans, filesTarget }: 
       const { path, size, sha256, record, oddMetadata, identity, etag } = event;
       journal.append('file', { path, size, sha256, record, oddMetadata, identity, etag, base: event.base === true ? true : undefined });
       await told.whole(path);
+      if (event.base === true) run.onTaken?.({ path, size, sha256 });
     } else if (event.kind === 'orphan') await keepOrphan(run, event, list, told);
     else told.loss(event);
   }));

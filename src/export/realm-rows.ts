@@ -205,7 +205,9 @@ export class RealmRows {
     const progress = this.#progress;
     return pool.run({ segment, directory: this.#run.output.partial, schema }, weight, this.#signal, (message) => {
       switch (message.kind) {
-        case 'part': return progress.finished({ ...message.part, ...origin(message.part.path) }, message.kept);
+        case 'part':
+          if (message.part.base === true) this.#run.onTaken?.(message.part);
+          return progress.finished({ ...message.part, ...origin(message.part.path) }, message.kept);
         case 'damaged': return progress.damaged(message.path);
         case 'dealt': return undefined;
         case 'progress': return progress.tell({ ...message, dataClass: progress.totals.classOf(message.table) });

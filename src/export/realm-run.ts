@@ -66,7 +66,7 @@ export interface RealmRun {
   readonly flushed: boolean;
   /** An earlier export, whose files are taken over as far as they still hold. */
   readonly base?: Base | undefined;
-  /** Told of files that were taken over without a look at their bytes, once nothing else will be done with them. */
+  /** Told of files that were taken over from the base, once nothing else will be done with them. */
   readonly onTaken?: ((file: JournalPart) => void) | undefined;
 }
 
