@@ -11,10 +11,13 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import type { FilesResult } from '../files/file-events.js';
+import { copyError } from '../copy/copy-error.js';
+import { lossOf } from '../snapshot/driver-client.js';
 import { cutConnection } from '../snapshot/snapshot.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
 import { withoutLostAttachments } from './lost-attachments.js';
 import { queryOfMessages } from './message-segments.js';
+import { countTables, tablesToCount, type TablesNow } from './base/counted-tables.js';
 import { readFollowers, type FoundFollowers } from './base/follower-rows.js';
 import { readOrigin, type Origin } from './base/origin.js';
 import type { CatchUpPart } from './base/catch-up-file.js';
@@ -62,11 +65,23 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, context.server, plan, context.source, identity, queryOfMessages(plan));
   let found: Promise<FoundFollowers | undefined> | undefined;
   const find = (): Promise<FoundFollowers | undefined> => (found ??= origin === undefined ? Promise.resolve(undefined) : readFollowers(session, plan, context.source, run.base && { since: firstNew(run.base.origin.server), until: run.base.lastMessages()?.until ?? 0 }));
-  const base = await runBase(session, context.snapshot, plan, run.base, origin, find);
-  let followers = base?.unchanged === true ? base.base.origin.followers : undefined;
+  const before = run.base && { counted: run.base.origin.counted ?? {}, since: firstNew(run.base.origin.server) };
+  let counting: Promise<TablesNow> | undefined;
+  const count = (messages: number): Promise<TablesNow> => (counting ??= countTables(session, context.source, tablesToCount(plan, context.source.catalog, messages), before));
+  const base = await runBase(session, context.snapshot, plan, context.source, run.base, origin, find, () => count(run.base?.messageCount ?? 0));
+  let { followers, counted } = base?.unchanged === true ? base.base.origin : {};
   if (base?.compared !== undefined) progress.tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${base.compared}` });
 
-  const beside = async (): Promise<void> => { followers ??= (await find())?.now; };
+  const beside = async (messages: Promise<number>): Promise<void> => {
+    const travelling = await messages;
+    try {
+      followers ??= (await find())?.now;
+      if (origin !== undefined) counted ??= (await count(travelling)).counted;
+    } catch (error) {
+      // The session was idle for a while.
+      throw copyError(lossOf(session, error), undefined, '', session.user ?? 'the role');
+    }
+  };
   const receivers = origin && fewReceivers(origin.receivers, context.snapshot.serverVersion);
   const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, receivers, signal), { stop, signal, onCopied, beside });
 
@@ -76,7 +91,7 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   const parts = progress.parts();
   const { totals, losses, warnings } = progress;
   const result = await concludeRun(context, run, { parts, totals, files, losses, status, warnings, base: base && progress.baseReport(base, parts), taken: progress.takenFiles });
-  return { result, origin: origin && { ...origin, followers }, taken: progress.takenParts };
+  return { result, origin: origin && { ...origin, followers, counted }, taken: progress.takenParts };
 }
 
 interface Ends {
@@ -84,7 +99,7 @@ interface Ends {
   readonly signal: AbortSignal;
   readonly onCopied: (good: boolean) => void;
   /** Asks the session too, when what is wanted is known: it takes two askers at a time. */
-  readonly beside: () => Promise<void>;
+  readonly beside: (messages: Promise<number>) => Promise<void>;
 }
 
 /** Both at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
@@ -97,7 +112,8 @@ async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmP
     await run.turnOfFiles();
     return pullRealmFiles(context, run, list, signal, progress);
   });
-  const rows = [wanted, ...realmRows.begin(session), wanted.then(beside)];
+  const { pieces: rowPieces, messages } = realmRows.begin(session);
+  const rows = [wanted, ...rowPieces, wanted.then(() => beside(messages))];
   void Promise.allSettled(rows).then(() => {
     signal.removeEventListener('abort', cut);
     onCopied(!signal.aborted);

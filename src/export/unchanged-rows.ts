@@ -37,14 +37,6 @@ export class UnchangedRows {
     return (await this.#tables).has(name);
   }
 
-  /** Takes what stays by a view of the ledger. @param query digest @returns whether the base has it */
-  takeLedger(view: string, query: string): boolean {
-    const part = this.#base.rows(ledgerPath(view));
-    if (part?.query !== query || part.content === undefined) return false;
-    this.#progress.taken({ ...part, base: true });
-    return true;
-  }
-
   /** Takes all messages files, if all are there as they were finished: else none, and each is looked at. */
   async takeMessages(): Promise<boolean> {
     const query = queryOfMessages(this.#run.plan);
@@ -89,4 +81,12 @@ export class UnchangedRows {
     if (taken) this.#run.onTaken?.(part);
     return taken;
   }
+}
+
+/** Takes what stays by a view of the ledger. @param query digest @returns whether the base has it */
+export function takeLedger(base: Base, progress: RealmProgress, view: string, query: string): boolean {
+  const part = base.rows(ledgerPath(view));
+  if (part?.query !== query || part.content === undefined) return false;
+  progress.taken({ ...part, base: true });
+  return true;
 }

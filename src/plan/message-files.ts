@@ -19,6 +19,16 @@ export interface PlannedMessageFile {
   readonly after: number;
   readonly until: number;
   readonly rows: number;
+  /** Of its messages in their order, where they are known beforehand. */
+  readonly ids?: readonly number[] | undefined;
+}
+
+/** Where files go on. */
+export interface FilesBefore {
+  /** How many there are. */
+  readonly number: number;
+  /** The last message in them. */
+  readonly after: number;
 }
 
 /** Of one statement of several. */
@@ -33,28 +43,30 @@ function skip(messages: number): string {
  * Counts the exported messages file by file, in one ordered pass over their ids. The server skips what is no boundary: to number all rows
  * and group them by their files took it half as long again. It goes forward only, since to go back it would have to keep the ids.
  *
- * @param ids query of the exported messages' ids, see messageIdsQuery
+ * @param ids query of the exported messages' ids, see messageIdsQuery @param before files that are known: the ids are those behind them
  */
-export async function* messageFiles(client: pg.Client, ids: string): AsyncGenerator<PlannedMessageFile> {
+export async function* messageFiles(client: pg.Client, ids: string, before?: FilesBefore): AsyncGenerator<PlannedMessageFile> {
   const ask = async (statements: string): Promise<Result[]> => (await client.query(statements)) as unknown as Result[];
   const idOf = (result: Result | undefined): number => Number(result?.rows[0]?.id);
   // All rows are read: without it the server would plan for the first tenth of them.
   const [, , first, ...begun] = await ask(`SET LOCAL cursor_tuple_fraction = 1; DECLARE message_files NO SCROLL CURSOR FOR SELECT q.id FROM (${ids}) AS q ORDER BY q.id; FETCH message_files; ${skip(MESSAGES_PER_FILE - 2)}`);
   // Ids begin with 1, but for rows that somebody inserted by hand.
-  let after = Math.min(0, idOf(first) - 1);
-  let number = 0;
+  let after = before?.after ?? Math.min(0, idOf(first) - 1);
+  let number = before?.number ?? 0;
+  let isFirst = true;
   let results = begun;
   for (let asking = 2; ; asking = Math.min(asking * 2, MOST)) {
     for (let at = 0; at < results.length; at += 2) {
       const until = idOf(results[at + 1]);
       if (Number.isNaN(until)) {
-        const rows = (results[at]?.rowCount ?? 0) + (number === 0 ? first?.rowCount ?? 0 : 0);
+        const rows = (results[at]?.rowCount ?? 0) + (isFirst ? first?.rowCount ?? 0 : 0);
         await client.query('CLOSE message_files');
         if (rows > 0) yield { number: number + 1, after, until: await lastId(client, ids, after), rows };
         return;
       }
       yield { number: ++number, after, until, rows: MESSAGES_PER_FILE };
       after = until;
+      isFirst = false;
     }
     results = await ask(skip(MESSAGES_PER_FILE - 1).repeat(asking));
   }

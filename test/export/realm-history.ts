@@ -88,6 +88,10 @@ export const HAPPENINGS: Readonly<Record<string, Happening>> = {
   newMessages(random, ", 'recipient_id', (SELECT recipient_id FROM zerver_stream ORDER BY id DESC LIMIT 1)")],
   'a channel closed or opened': (random) => [`UPDATE zerver_stream SET invite_only = NOT invite_only WHERE id IN ${some(`(SELECT id FROM zerver_stream WHERE realm_id = ${REALM})`, random, 1)}`],
   'somebody subscribes, or leaves': (random) => [`UPDATE zerver_subscription SET active = NOT active WHERE id IN ${some(`(SELECT id FROM zerver_subscription WHERE user_profile_id IN ${USERS})`, random, 3)}`],
+  'a subscription gone, or another in its place': (random) => [random(2) === 0
+    ? `DELETE FROM zerver_subscription WHERE id IN ${some(`(SELECT id FROM zerver_subscription WHERE user_profile_id IN ${USERS} AND recipient_id IN (SELECT id FROM zerver_recipient WHERE type = 2))`, random, 1)}`
+    : `WITH gone AS (DELETE FROM zerver_subscription WHERE id IN ${some(`(SELECT id FROM zerver_subscription WHERE user_profile_id IN ${USERS})`, random, 1)} RETURNING *)
+       INSERT INTO zerver_subscription SELECT r.* FROM gone, LATERAL jsonb_populate_record(NULL::zerver_subscription, to_jsonb(gone) || jsonb_build_object('id', (SELECT max(id) + 1 FROM zerver_subscription))) AS r`],
   'reactions': (random) => [
     `DELETE FROM zerver_reaction WHERE id IN ${some(`(SELECT id FROM zerver_reaction WHERE user_profile_id IN ${USERS})`, random, 2)}`,
     `UPDATE zerver_reaction SET emoji_name = 'tada', emoji_code = '1f389' WHERE id IN ${some(`(SELECT id FROM zerver_reaction WHERE user_profile_id IN ${USERS})`, random, 2)} AND reaction_type = 'unicode_emoji'

@@ -8,6 +8,7 @@ import { MANIFEST } from '../../package/manifest.js';
 import { RUN_DIRECTORY } from '../../package/output-directory.js';
 import { digestOf } from '../../package/part-file.js';
 import { PathIndex } from '../../package/path-index.js';
+import { MESSAGES_PER_FILE } from '../../plan/message-files.js';
 import { CATCH_UP } from '../../package/side-files.js';
 import type { CheckedBefore, CheckedFile } from '../../verify/checked-files.js';
 import { readCatchUp, type CatchUp, type CatchUpPart } from './catch-up-file.js';
@@ -118,6 +119,11 @@ export class Base {
   /** @param shared see sharedMessages */
   hasAllButLast(shared: number): boolean {
     return this.#messages > 0 && shared >= this.#messages - 1;
+  }
+
+  /** How many messages it has. */
+  get messageCount(): number {
+    return this.#messages === 0 ? 0 : (this.#messages - 1) * MESSAGES_PER_FILE + (this.lastMessages()?.rows?.zerver_message ?? 0);
   }
 
   /** The last of its messages files, to which more may come. */

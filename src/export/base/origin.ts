@@ -32,7 +32,19 @@ export interface Origin {
   readonly followers?: Followers | undefined;
   /** Unknown of a target of a set. */
   readonly outside?: ExportPlan['outside'];
+  /** Small tables of the server; unknown of a target of a set. */
+  readonly counted?: CountedTables | undefined;
 }
+
+/** A table of the server, see counted-tables.ts. */
+export interface CountedTable {
+  /** Digest of what the table is, see TableFact. */
+  readonly facts: string;
+  readonly rows: number;
+}
+
+/** By name. */
+export type CountedTables = Readonly<Record<string, CountedTable>>;
 
 /** A server at the moment of a snapshot. Transaction ids are of 64 bits, in decimal. */
 export interface OriginServer {

@@ -6,7 +6,7 @@
 import type pg from 'pg';
 import { copyError } from '../../copy/copy-error.js';
 import { VERSION_COLUMN } from '../../plan/views/version-form.js';
-import { digestOfIds, messageRange, type BasePart, type MessageFile } from './message-segment.js';
+import { consecutive, digestOfIds, messageRange, type BasePart, type MessageFile } from './message-segment.js';
 import type { VersionQueries } from '../base/origin.js';
 import { isNew } from '../base/new-versions.js';
 
@@ -16,6 +16,8 @@ export interface BaseVersions extends VersionQueries {
   readonly firstNew: string;
   /** Users whose usermessages travel now, and did not then. */
   readonly joined: readonly number[];
+  /** Messages with a newer version, in their order; undefined where each file is asked for its own. */
+  readonly edited?: readonly number[] | undefined;
 }
 
 /** A file whose messages are those that the base has in it, by their ids. */
@@ -34,6 +36,26 @@ export interface KnownFile {
 
 /** @param files consecutive, each with the part of a base that it may be @returns those with the same messages */
 export async function knownFiles(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<KnownFile[]> {
+  // A file of a set does not know its clients.
+  const isListed = ({ ids, base }: MessageFile): boolean => versions.edited !== undefined && ids !== undefined && base?.clients !== undefined;
+  const known: KnownFile[] = [];
+  for (const run of consecutive(files, isListed)) known.push(...await listedFiles(client, versions, run));
+  for (const run of consecutive(files, (file) => !isListed(file))) known.push(...await askedFiles(client, versions, run));
+  return known;
+}
+
+/** Files that have the messages of the base, by their lists. */
+async function listedFiles(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<KnownFile[]> {
+  const lists = files.map(({ ids = [] }, at) => `(${at}, '{${ids.join(',')}}'::bigint[])`);
+  const counted = await ask<Received>(client, `SELECT messages.file, u.* FROM (VALUES ${lists.join(', ')}) AS messages (file, list) CROSS JOIN LATERAL (${receivedOf(versions)}) AS u`);
+  return counted.flatMap(({ file: at, usermessages, flags, joined }) => {
+    const file = files.at(at);
+    const edited = new Set(versions.edited);
+    return file?.base === undefined ? [] : [{ file, base: { ...file.base, clients: file.base.clients ?? [] }, ids: file.ids ?? [], newMessages: (file.ids ?? []).filter((id) => edited.has(id)), usermessages, newUsermessages: numbers(flags), joined }];
+  });
+}
+
+async function askedFiles(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<KnownFile[]> {
   const found = await countedRows(client, versions, files);
   return found.flatMap(({ file: at, ids: list, clients, messages, usermessages, flags, joined }) => {
     const file = files[at];
@@ -48,19 +70,31 @@ export function isSame({ base, newMessages, usermessages, newUsermessages, joine
   return newMessages.length === 0 && newUsermessages.length === 0 && joined === 0 && usermessages === (base.rows.zerver_usermessage ?? 0);
 }
 
-/** What the server counts of a file. */
-interface Counted {
+/** What the server counts of the usermessages of a file. */
+interface Received {
   /** Which of the files. */
   readonly file: number;
+  readonly usermessages: number;
+  /** Ids of new ones. */
+  readonly flags: string | null;
+  readonly joined: number;
+}
+
+/** What the server counts of a file. */
+interface Counted extends Received {
   readonly ids: string;
   /** That the messages were sent with; null where the base knows. */
   readonly clients: number[] | null;
   /** Ids of new ones. */
   readonly messages: string | null;
-  readonly usermessages: number;
-  /** Ids of new ones. */
-  readonly flags: string | null;
-  readonly joined: number;
+}
+
+/** Counts the usermessages of `messages.list`. */
+function receivedOf({ usermessages, firstNew, joined }: BaseVersions): string {
+  const fresh = isNew(`t.${VERSION_COLUMN}`, firstNew);
+  const ofJoined = joined.length === 0 ? '0::float8' : `(count(*) FILTER (WHERE t.user_profile_id = ANY ('{${joined.join(',')}}'::bigint[]) AND NOT ${fresh}))::float8`;
+  return `SELECT count(*)::float8 AS usermessages, string_agg(t.id::text, ',') FILTER (WHERE ${fresh}) AS flags, ${ofJoined} AS joined
+      FROM (${usermessages.replace(':message_ids', 'messages.list')}) AS t`;
 }
 
 /**
@@ -69,7 +103,6 @@ interface Counted {
  */
 async function countedRows(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<Counted[]> {
   const fresh = isNew(`t.${VERSION_COLUMN}`, versions.firstNew);
-  const joined = versions.joined.length === 0 ? '0::float8' : `(count(*) FILTER (WHERE t.user_profile_id = ANY ('{${versions.joined.join(',')}}'::bigint[]) AND NOT ${fresh}))::float8`;
   // A file of a set does not know its clients.
   const clients = files.every(({ base }) => base?.clients !== undefined) ? 'NULL::float8[]' : '(array_agg(DISTINCT m.sending_client_id) FILTER (WHERE m.sending_client_id IS NOT NULL))::float8[]';
   // The planner would sort the messages by their files, of which there are few.
@@ -77,9 +110,7 @@ async function countedRows(client: pg.Client, versions: BaseVersions, files: rea
   const counted = await ask<Counted>(client, `
     WITH m AS (SELECT t.id, t.sending_client_id, ${fresh} AS is_new FROM (${messageRange(versions.messages, files)}) AS t),
     messages AS (SELECT ${fileOf('m.id', files)} AS file, array_agg(m.id) AS list, string_agg(m.id::text, ',') AS ids, ${clients} AS clients, string_agg(m.id::text, ',') FILTER (WHERE m.is_new) AS messages FROM m GROUP BY 1)
-    SELECT messages.file, messages.ids, messages.clients, messages.messages, u.* FROM messages CROSS JOIN LATERAL (
-      SELECT count(*)::float8 AS usermessages, string_agg(t.id::text, ',') FILTER (WHERE ${fresh}) AS flags, ${joined} AS joined
-      FROM (${versions.usermessages.replace(':message_ids', 'messages.list')}) AS t) AS u`);
+    SELECT messages.file, messages.ids, messages.clients, messages.messages, u.* FROM messages CROSS JOIN LATERAL (${receivedOf(versions)}) AS u`);
   await client.query('SET LOCAL enable_sort = on');
   return counted;
 }

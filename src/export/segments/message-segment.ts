@@ -20,6 +20,8 @@ export interface MessageFile {
   readonly earlier: EarlierPart | undefined;
   /** What a base has in its place; its path is there. */
   readonly base?: BasePart | undefined;
+  /** Of its messages, where they are known to be those that the base has there. */
+  readonly ids?: readonly number[] | undefined;
 }
 
 export interface BasePart extends FinishedPart {

@@ -10,6 +10,8 @@ export interface SegmentEvents {
   /** A file that an earlier run finished is not what it was. */
   readonly onDamaged: (path: string) => void;
   readonly onProgress: (progress: Progress) => void;
+  /** What ids there are, in their order; undefined where there are too many. See ids-segment.ts. */
+  readonly onIds: (ids: readonly number[] | undefined) => void;
   /** The rows of a set are in their spool. */
   readonly onDealt: (dealt: DealtRows) => void;
 }

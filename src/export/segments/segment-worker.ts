@@ -43,6 +43,7 @@ export type WorkerMessage =
   | { readonly kind: 'part'; readonly part: FinishedPart; readonly kept: boolean }
   | { readonly kind: 'damaged'; readonly path: string }
   | { readonly kind: 'progress' } & Progress
+  | { readonly kind: 'ids'; readonly ids: readonly number[] | undefined }
   | { readonly kind: 'dealt'; readonly dealt: DealtRows }
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: SentError };
@@ -105,6 +106,7 @@ class SegmentWorker {
         onPart: (part, kept) => this.#send({ kind: 'part', part, kept }),
         onDamaged: (path) => this.#send({ kind: 'damaged', path }),
         onProgress: (each) => progress.add(each),
+        onIds: (ids) => this.#send({ kind: 'ids', ids }),
         onDealt: (dealt) => this.#send({ kind: 'dealt', dealt }),
       });
       progress.tell();

@@ -10,6 +10,7 @@ import { isIntact, PartFile, type FinishedFile } from '../../package/part-file.j
 import { beginWithRows } from '../../package/take-rows.js';
 import { takeFromBase, type SegmentBase } from './base-files.js';
 import { confirmMessages, consecutive, exportMessages, type MessageFile, type MessageQueries } from './message-segment.js';
+import { readIds, type IdsSegment } from './ids-segment.js';
 import { copyInto, describeQuery, type RowQuery } from './row-query.js';
 import { dealSegment, type AnySetSegment } from './set-segments.js';
 import type { EarlierPart } from './finished-part.js';
@@ -42,7 +43,7 @@ export interface MessageSegment extends MessageQueries {
   readonly base: SegmentBase | undefined;
 }
 
-export type Segment = TableSegment | MessageSegment | AnySetSegment;
+export type Segment = TableSegment | MessageSegment | IdsSegment | AnySetSegment;
 
 /** The directories of a segment's files, mostly the same one. */
 export interface SegmentPlaces {
@@ -57,6 +58,7 @@ export async function exportSegment(client: pg.Client, segment: Segment, places:
   switch (segment.kind) {
     case 'table': return tableSegment(client, segment, places, events);
     case 'messages': return messageSegment(client, segment, places, events);
+    case 'ids': return events.onIds(await readIds(client, segment));
     default: events.onDealt(await dealSegment(client, segment, events.onProgress));
   }
 }

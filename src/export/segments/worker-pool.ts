@@ -196,6 +196,7 @@ export class WorkerPool implements SegmentWorkers {
 function tableOf({ segment }: Assignment): string {
   switch (segment.kind) {
     case 'messages': return segment.messages.table;
+    case 'ids': return segment.table;
     default: return segment.query.table;
   }
 }
