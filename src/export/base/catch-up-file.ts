@@ -82,7 +82,8 @@ export async function rememberChecked<T>(directory: string, work: (remember: Rem
     return await work({
       by: (by) => { add({ kind: 'by', by }); },
       file: (checked) => { add({ kind: 'checked', ...checked }); },
-      all: ({ kind: ofWhat, ...report }) => { add({ ...report, ofWhat, kind: 'verified' }); },
+      // And not where the export lay then.
+      all: ({ kind: ofWhat, manifest, findings, totals, census }) => { add({ kind: 'verified', ofWhat, manifest, findings, totals, ...(census === undefined ? {} : { census }) }); },
       same: async (other) => {
         for await (const { text } of journalLines(join(other, CATCH_UP))) {
           const line = parseLine<Line>(text);
