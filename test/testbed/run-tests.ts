@@ -28,8 +28,8 @@ interface Task {
 
 /** What takes longest goes first, lest one of them run alone in the end while a processor has nothing to do. */
 const LONGEST = [
-  'split/split', 'load/update', 'queue/backup', 'export/base-cases', 'export/base', 'queue/bucket', 'queue/joining', 'versions/schema-alterations', 'split/unfinished', 'export/set-faults',
-  'queue/lost-workers', 'load/update-rare', 'versions/servers', 'export/faults', 'export/set', 'load/update-cases', 'export/identical', 'export/canaries', 'isolation/whole-export',
+  'split/split', 'export/base-cases', 'queue/backup', 'queue/bucket', 'load/update', 'queue/lost-workers', 'queue/joining', 'export/base', 'split/unfinished', 'versions/servers',
+  'versions/schema-alterations', 'export/set', 'export/set-faults', 'load/update-rare', 'export/faults', 'load/update-cases', 'export/identical', 'export/canaries', 'isolation/whole-export',
   'versions/releases', 'load/unfinished', 'isolation/isolation', 'export/every-reference', 'export/resume-after-changes', 'cli/bad-input', 'export/base-followers', 'load/update-versions',
   'export/table-changes', 'export/resume', 'load/buckets', 'load/load', 'split/files', 'load/refused', 'sample/with-sample-server', 'split/other-releases', 'export/hot-standby',
   'versions/old-releases', 'cli/terminal', 'testbed/run-test-file', 'load/used', 'export/unusual-realms', 'cli/stopped', 'snapshot/broken-connection', 'cli/install', 'report/other-pages',

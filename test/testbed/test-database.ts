@@ -95,7 +95,7 @@ async function templateDatabase(client: pg.Client, server: string, dump: string,
     const loading = `${name}_loading`;
     await client.query(`DROP DATABASE IF EXISTS "${loading}"`);
     if (more === '') {
-      await client.query(`CREATE DATABASE "${loading}" TEMPLATE template0`);
+      await copyDatabase(client, 'template0', `"${loading}"`);
       await loadDump(sibling(server, loading), dump);
     } else {
       await copyDatabase(client, await templateDatabase(client, server, dump, ''), `"${loading}"`);
