@@ -13,5 +13,5 @@ rmSync(join(ROOT, 'dist', '.tsbuildinfo'), { force: true });
 const sources = include.flatMap((folder) => readdirSync(join(ROOT, folder), { recursive: true }).map((path) => join(folder, path)));
 await build({
   absWorkingDir: ROOT, entryPoints: sources.filter((path) => /(?<!\.d)\.ts$/.test(path)), outbase: '.', outdir: 'dist',
-  format: 'esm', platform: 'node', sourcemap: true, logLevel: 'warning',
+  format: 'esm', platform: 'node', sourcemap: true, sourcesContent: false, logLevel: 'warning',
 });
