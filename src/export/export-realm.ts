@@ -27,7 +27,7 @@ import type { ArchiveOutlet } from './outlet.js';
 import { PARTS_DIRECTORY, partPath } from '../package/part-paths.js';
 import { pullRealmFiles, realmFiles } from './realm-files.js';
 import { RealmProgress } from './realm-progress.js';
-import { RealmRows } from './realm-rows.js';
+import { RealmRows, type InTurn } from './realm-rows.js';
 import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext } from './realm-run.js';
 import { runBase } from './run-base.js';
 import { wantedRows } from './wanted/wanted-rows.js';
@@ -63,11 +63,12 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   const identity = beginRun(context, run, plan.tables);
   mkdirSync(join(partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
   const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, context.server, plan, context.source, identity, queryOfMessages(plan));
+  const inTurn = turns();
   let found: Promise<FoundFollowers | undefined> | undefined;
-  const find = (): Promise<FoundFollowers | undefined> => (found ??= origin === undefined ? Promise.resolve(undefined) : readFollowers(session, plan, context.source, run.base && { since: firstNew(run.base.origin.server), until: run.base.lastMessages()?.until ?? 0 }));
+  const find = (): Promise<FoundFollowers | undefined> => (found ??= origin === undefined ? Promise.resolve(undefined) : inTurn(() => readFollowers(session, plan, context.source, run.base && { since: firstNew(run.base.origin.server), until: run.base.lastMessages()?.until ?? 0 })));
   const before = run.base && { counted: run.base.origin.counted ?? {}, since: firstNew(run.base.origin.server) };
   let counting: Promise<TablesNow> | undefined;
-  const count = (messages: number): Promise<TablesNow> => (counting ??= countTables(session, context.source, tablesToCount(plan, context.source.catalog, messages), before));
+  const count = (messages: number): Promise<TablesNow> => (counting ??= inTurn(() => countTables(session, context.source, tablesToCount(plan, context.source.catalog, messages), before)));
   const base = await runBase(session, context.snapshot, plan, context.source, run.base, origin, find, () => count(run.base?.messageCount ?? 0));
   let { followers, counted } = base?.unchanged === true ? base.base.origin : {};
   if (base?.compared !== undefined) progress.tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${base.compared}` });
@@ -83,7 +84,7 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
     }
   };
   const receivers = origin && fewReceivers(origin.receivers, context.snapshot.serverVersion);
-  const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, receivers, signal), { stop, signal, onCopied, beside });
+  const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, receivers, signal), { stop, signal, onCopied, inTurn, beside });
 
   progress.tell({ kind: 'packaging' });
   // The rows of attachments without a file stay, which was not known when they were copied.
@@ -94,16 +95,27 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   return { result, origin: origin && { ...origin, followers, counted }, taken: progress.takenParts };
 }
 
+function turns(): InTurn {
+  let before: Promise<unknown> = Promise.resolve();
+  return (ask) => {
+    const answer = before.then(ask);
+    before = answer.catch(() => undefined);
+    return answer;
+  };
+}
+
 interface Ends {
   readonly stop: AbortController;
   readonly signal: AbortSignal;
   readonly onCopied: (good: boolean) => void;
-  /** Asks the session too, when what is wanted is known: it takes two askers at a time. */
+  /** The session takes two askers at a time: who wants files, and one of all others. */
+  readonly inTurn: InTurn;
+  /** Asks the session too, when what is wanted is known. */
   readonly beside: (messages: Promise<number>) => Promise<void>;
 }
 
 /** Both at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
-async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmProgress, realmRows: RealmRows, { stop, signal, onCopied, beside }: Ends): Promise<FilesResult> {
+async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmProgress, realmRows: RealmRows, { stop, signal, onCopied, inTurn, beside }: Ends): Promise<FilesResult> {
   const { session, plan } = run;
   const cut = (): void => cutConnection(session);
   signal.addEventListener('abort', cut, { once: true });
@@ -112,7 +124,7 @@ async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmP
     await run.turnOfFiles();
     return pullRealmFiles(context, run, list, signal, progress);
   });
-  const { pieces: rowPieces, messages } = realmRows.begin(session);
+  const { pieces: rowPieces, messages } = realmRows.begin(session, inTurn);
   const rows = [wanted, ...rowPieces, wanted.then(() => beside(messages))];
   void Promise.allSettled(rows).then(() => {
     signal.removeEventListener('abort', cut);

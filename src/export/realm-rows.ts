@@ -29,6 +29,9 @@ import { rowQuery, type RowQuery } from './segments/row-query.js';
 import type { GrownTable, MessageSegment, Segment } from './segments/segment.js';
 import { takeLedger, UnchangedRows } from './unchanged-rows.js';
 
+/** Runs what asks the session when those who came before have their answers. */
+export type InTurn = <T>(ask: () => Promise<T>) => Promise<T>;
+
 /** Rough size of a message with its usermessages in JSON, to put segments in order. */
 const BYTES_PER_MESSAGE = 2000;
 
@@ -58,12 +61,12 @@ export class RealmRows {
     this.#unchanged = base?.unchanged === true ? new UnchangedRows(context, run, base.base, progress) : undefined;
   }
 
-  /** Begins all of them at once. @param session counts the messages, in the snapshot @returns with how many messages there are */
-  begin(session: pg.Client): { readonly pieces: Promise<void>[]; readonly messages: Promise<number> } {
+  /** Begins all of them at once. @param session counts the messages, in the snapshot, when it is its turn @returns with how many messages there are */
+  begin(session: pg.Client, inTurn: InTurn): { readonly pieces: Promise<void>[]; readonly messages: Promise<number> } {
     const { tables, compiled } = this.#run.plan;
     // The session is asked in this order.
     this.#base?.untouched().catch(() => undefined);
-    const planned = this.#planned(session);
+    const planned = inTurn(() => this.#planned(session));
     const edited = this.#edited();
     edited.catch(() => undefined);
     const messages = planned.then((files) => this.#messages(files, edited));
