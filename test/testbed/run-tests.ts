@@ -81,6 +81,10 @@ function testEnvironment(serverUrl: string, memory: string | undefined): NodeJS.
   };
 }
 
+// A run that ends before its tests has failed.
+let [passed, failed] = [0, 1];
+process.once('exit', () => console.log(`${passed} passed, ${failed} failed`));
+
 // Begins before what all tests need is there.
 const linted = lint();
 execFileSync(process.execPath, [...SHORT_RUN, join(ROOT, 'bundle', 'write-test-bundle.js')], { stdio: 'inherit' });
@@ -88,7 +92,7 @@ const memory = memoryDirectory();
 // Of this process too: the server's data lie there.
 if (memory !== undefined) process.env.TMPDIR = memory;
 
-const [passed, failed] = await withPostgres(async (server) => {
+[passed, failed] = await withPostgres(async (server) => {
   const environment = testEnvironment(server.url('postgres'), memory);
   const files = testFiles().map((source): Task => ({
     name: source,
@@ -108,5 +112,4 @@ const [passed, failed] = await withPostgres(async (server) => {
   await Promise.all(Array.from({ length: PARALLEL }, work));
   return totals;
 });
-console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
