@@ -11,25 +11,21 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import type { FilesResult } from '../files/file-events.js';
-import { copyError } from '../copy/copy-error.js';
-import { lossOf } from '../snapshot/driver-client.js';
+import { PARTS_DIRECTORY, partPath } from '../package/part-paths.js';
+import { fewReceivers } from '../plan/receivers.js';
 import { cutConnection } from '../snapshot/snapshot.js';
+import type { CatchUpPart } from './base/catch-up-file.js';
+import { readOrigin, type Origin } from './base/origin.js';
+import { LaterRun } from './catch-up/later-run.js';
+import { runBase } from './catch-up/run-base.js';
 import { checkBeforehand, filesWarnings } from './check-beforehand.js';
 import { withoutLostAttachments } from './lost-attachments.js';
 import { queryOfMessages } from './message-segments.js';
-import { countTables, tablesToCount, type TablesNow } from './base/counted-tables.js';
-import { readFollowers, type FoundFollowers } from './base/follower-rows.js';
-import { readOrigin, type Origin } from './base/origin.js';
-import type { CatchUpPart } from './base/catch-up-file.js';
-import { firstNew } from './base/trust-base.js';
-import { fewReceivers } from '../plan/receivers.js';
 import type { ArchiveOutlet } from './outlet.js';
-import { PARTS_DIRECTORY, partPath } from '../package/part-paths.js';
 import { pullRealmFiles, realmFiles } from './realm-files.js';
 import { RealmProgress } from './realm-progress.js';
-import { RealmRows, type InTurn } from './realm-rows.js';
+import { RealmRows } from './realm-rows.js';
 import { beginRun, concludeRun, type RealmResult, type RealmRun, type RunContext } from './realm-run.js';
-import { runBase } from './run-base.js';
 import { wantedRows } from './wanted/wanted-rows.js';
 
 /** A realm whose rows are copied for it alone. */
@@ -63,28 +59,12 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   const identity = beginRun(context, run, plan.tables);
   mkdirSync(join(partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
   const origin = plan.request.mode === 'user' ? undefined : await readOrigin(session, context.snapshot, context.server, plan, context.source, identity, queryOfMessages(plan));
-  const inTurn = turns();
-  let found: Promise<FoundFollowers | undefined> | undefined;
-  const find = (): Promise<FoundFollowers | undefined> => (found ??= origin === undefined ? Promise.resolve(undefined) : inTurn(() => readFollowers(session, plan, context.source, run.base && { since: firstNew(run.base.origin.server), until: run.base.lastMessages()?.until ?? 0 })));
-  const before = run.base && { counted: run.base.origin.counted ?? {}, since: firstNew(run.base.origin.server) };
-  let counting: Promise<TablesNow> | undefined;
-  const count = (messages: number): Promise<TablesNow> => (counting ??= inTurn(() => countTables(session, context.source, tablesToCount(plan, context.source.catalog, messages), before)));
-  const base = await runBase(session, context.snapshot, plan, context.source, run.base, origin, find, () => count(run.base?.messageCount ?? 0));
-  let { followers, counted } = base?.unchanged === true ? base.base.origin : {};
+  const later = new LaterRun(session, plan, context.source, origin, run.base);
+  const base = await runBase(session, context.snapshot, plan, context.source, run.base, origin, later);
   if (base?.compared !== undefined) progress.tell({ kind: 'warning', text: `the rows of messages are compared with those of the base one by one: ${base.compared}` });
 
-  const beside = async (messages: Promise<number>): Promise<void> => {
-    const travelling = await messages;
-    try {
-      followers ??= (await find())?.now;
-      if (origin !== undefined) counted ??= (await count(travelling)).counted;
-    } catch (error) {
-      // The session was idle for a while.
-      throw copyError(lossOf(session, error), undefined, '', session.user ?? 'the role');
-    }
-  };
   const receivers = origin && fewReceivers(origin.receivers, context.snapshot.serverVersion);
-  const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, receivers, signal), { stop, signal, onCopied, inTurn, beside });
+  const files = await rowsAndFiles(context, run, progress, new RealmRows(context, run, progress, base, receivers, signal), { stop, signal, onCopied, later, known: base?.unchanged === true ? base.base.origin : undefined });
 
   progress.tell({ kind: 'packaging' });
   // The rows of attachments without a file stay, which was not known when they were copied.
@@ -92,30 +72,20 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
   const parts = progress.parts();
   const { totals, losses, warnings } = progress;
   const result = await concludeRun(context, run, { parts, totals, files, losses, status, warnings, base: base && progress.baseReport(base, parts), taken: progress.takenFiles });
-  return { result, origin: origin && { ...origin, followers, counted }, taken: progress.takenParts };
-}
-
-function turns(): InTurn {
-  let before: Promise<unknown> = Promise.resolve();
-  return (ask) => {
-    const answer = before.then(ask);
-    before = answer.catch(() => undefined);
-    return answer;
-  };
+  return { result, origin: later.origin, taken: progress.takenParts };
 }
 
 interface Ends {
   readonly stop: AbortController;
   readonly signal: AbortSignal;
   readonly onCopied: (good: boolean) => void;
-  /** The session takes two askers at a time: who wants files, and one of all others. */
-  readonly inTurn: InTurn;
-  /** Asks the session too, when what is wanted is known. */
-  readonly beside: (messages: Promise<number>) => Promise<void>;
+  readonly later: LaterRun;
+  /** What the base says where nothing was written since. */
+  readonly known: Origin | undefined;
 }
 
 /** Both at once; the first failure stops the rest, and nothing goes on behind the caller's back. */
-async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmProgress, realmRows: RealmRows, { stop, signal, onCopied, inTurn, beside }: Ends): Promise<FilesResult> {
+async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmProgress, realmRows: RealmRows, { stop, signal, onCopied, later, known }: Ends): Promise<FilesResult> {
   const { session, plan } = run;
   const cut = (): void => cutConnection(session);
   signal.addEventListener('abort', cut, { once: true });
@@ -124,8 +94,8 @@ async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmP
     await run.turnOfFiles();
     return pullRealmFiles(context, run, list, signal, progress);
   });
-  const { pieces: rowPieces, messages } = realmRows.begin(session, inTurn);
-  const rows = [wanted, ...rowPieces, wanted.then(() => beside(messages))];
+  const { pieces: rowPieces, messages } = realmRows.begin(session, later.inTurn);
+  const rows = [wanted, ...rowPieces, wanted.then(async () => later.ask(known, await messages))];
   void Promise.allSettled(rows).then(() => {
     signal.removeEventListener('abort', cut);
     onCopied(!signal.aborted);

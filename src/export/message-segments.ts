@@ -4,12 +4,9 @@ import type { PlannedMessageFile } from '../plan/message-files.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { namingReceivers } from '../plan/receivers.js';
 import { messagesQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
-import type { Base } from './base/base.js';
-import type { NewFollowers } from './base/follower-rows.js';
+import type { RunBase } from './catch-up/run-base.js';
 import type { SegmentBase } from './segments/base-files.js';
-import type { BaseVersions } from './segments/changed-files.js';
 import { basePart, digestOfQueries, earlierPart } from './earlier-parts.js';
-import type { IdsSegment } from './segments/ids-segment.js';
 import type { MessageFile, MessageQueries } from './segments/message-segment.js';
 import { messagesPath } from '../package/part-paths.js';
 import type { PlannedFiles } from './planned-files.js';
@@ -43,31 +40,15 @@ export function queryOfMessages(plan: ExportPlan): string {
   return digestOfQueries(messages, usermessages);
 }
 
-/** The base of a run, and by what the server tells new rows from its rows. */
-export interface RunBase {
-  readonly base: Base;
-  /** Nothing at all was written on the server since: all that it has by the same queries is what a fresh export would have. */
-  readonly unchanged: boolean;
-  /** Undefined where that cannot be believed, which `compared` says why. */
-  readonly versions: BaseVersions | undefined;
-  readonly compared: string | undefined;
-  /** Asks for the messages of the base with a newer version, where all of the table are looked at for them; see edited-messages.ts. Undefined where each file is asked for its own. */
-  readonly edited: IdsSegment | undefined;
-  /** Asks which tables have the rows that the base saw; see counted-tables.ts. */
-  readonly untouched: () => Promise<ReadonlySet<string>>;
-  /** Asks for the tables of which the base has the rows of now but for the new ones, if it has their messages; see follower-rows.ts. */
-  readonly followers: () => Promise<ReadonlyMap<string, NewFollowers>>;
-}
-
-/** @param query digest of queryOfMessages @param edited what RunBase asked for @param jobs workers */
+/** @param query digest of queryOfMessages @param edited see ToldByVersions @param jobs workers */
 export async function* messageSegments(planned: PlannedFiles, queries: MessageQueries, query: string, journal: Journal, given: RunBase | undefined, edited: readonly number[] | undefined, jobs: number): AsyncGenerator<MessageSegment> {
-  const [most, shares] = given?.versions === undefined ? [FILES_PER_SEGMENT, SHARES] : [FILES_PER_SEGMENT_OF_BASE, SHARES_OF_BASE];
+  const [most, shares] = given?.told === undefined ? [FILES_PER_SEGMENT, SHARES] : [FILES_PER_SEGMENT_OF_BASE, SHARES_OF_BASE];
   const size = Math.min(most, Math.ceil(planned.count / (jobs * shares)));
   const file = ({ number, after, until, rows, ids }: PlannedMessageFile): MessageFile => {
     const path = messagesPath(number);
     return { path, after, until, rows, earlier: earlierPart(journal, path, query, { after, until }), base: basePart(given?.base, query, until), ids };
   };
-  const base = given && { directory: given.base.directory, unchanged: given.unchanged, versions: given.versions && { ...given.versions, edited } };
+  const base = given && { directory: given.base.directory, unchanged: given.unchanged, versions: given.told && { ...given.told.versions, edited } };
   let files: MessageFile[] = [];
   for await (const each of planned.read()) {
     files.push(file(each));

@@ -4,7 +4,7 @@ import type { FileEvent } from '../files/file-events.js';
 import type { JournalPart } from '../package/journal.js';
 import type { CatchUpPart } from './base/catch-up-file.js';
 import type { TargetEvent } from './events.js';
-import type { RunBase } from './message-segments.js';
+import type { RunBase } from './catch-up/run-base.js';
 import type { ArchiveOutlet } from './outlet.js';
 import { isMessagesPath, messagesPath } from '../package/part-paths.js';
 import type { Parts } from './parts.js';

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { JournalPart } from '../package/journal.js';
-import { ledgerPath, partPath } from '../package/part-paths.js';
+import { partPath } from '../package/part-paths.js';
 import { inodeOf, takeOver } from '../package/take-over.js';
 import { queryOf } from '../plan/plan-tables.js';
 import { damagedMeanwhile, type Base } from './base/base.js';
@@ -81,12 +81,4 @@ export class UnchangedRows {
     if (taken) this.#run.onTaken?.(part);
     return taken;
   }
-}
-
-/** Takes what stays by a view of the ledger. @param query digest @returns whether the base has it */
-export function takeLedger(base: Base, progress: RealmProgress, view: string, query: string): boolean {
-  const part = base.rows(ledgerPath(view));
-  if (part?.query !== query || part.content === undefined) return false;
-  progress.taken({ ...part, base: true });
-  return true;
 }

@@ -2,10 +2,10 @@
  * Which messages of a base have a newer version. Where a realm is much of its server the whole table is read for them in the order of the
  * disk: that takes less than to fetch the realm's messages from its pages one by one, and the ids of these the indexes have.
  */
-import type { CatalogTable } from '../plan/views/catalog.js';
-import type { Base } from './base/base.js';
-import { isNew } from './base/new-versions.js';
-import type { IdsSegment } from './segments/ids-segment.js';
+import type { CatalogTable } from '../../plan/views/catalog.js';
+import type { Base } from '../base/base.js';
+import { isNew } from '../base/new-versions.js';
+import type { IdsSegment } from '../segments/ids-segment.js';
 
 /** Bytes of a page of the server. A page in order costs as much as two thirds of a message by the index. */
 const PAGE = 8192;

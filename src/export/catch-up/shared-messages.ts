@@ -3,10 +3,10 @@
  * behind them, and are planned as without a base.
  */
 import type pg from 'pg';
-import { copyError } from '../copy/copy-error.js';
-import { messageFiles, MESSAGES_PER_FILE, type PlannedMessageFile } from '../plan/message-files.js';
-import { digestOfIds } from './segments/message-segment.js';
-import type { Base } from './base/base.js';
+import { copyError } from '../../copy/copy-error.js';
+import { messageFiles, MESSAGES_PER_FILE, type PlannedMessageFile } from '../../plan/message-files.js';
+import { digestOfIds } from '../segments/message-segment.js';
+import type { Base } from '../base/base.js';
 
 /** Files asked for at once, at least; each question costs a look at all messages, so that there are not more than so many of these. */
 const AT_ONCE = 1024;

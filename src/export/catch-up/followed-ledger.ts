@@ -3,10 +3,10 @@
  * stays is one that stayed in the base, a newer one, or one of a message that is newer: the others were seen then as they are. To find the newer
  * ones takes a look at each row, without its message.
  */
-import { isNew } from './base/new-versions.js';
-import type { CatalogTable } from '../plan/views/catalog.js';
-import { quote, type CompiledView } from '../plan/views/compile-view.js';
-import type { IdsSegment } from './segments/ids-segment.js';
+import { isNew } from '../base/new-versions.js';
+import type { CatalogTable } from '../../plan/views/catalog.js';
+import { quote, type CompiledView } from '../../plan/views/compile-view.js';
+import type { IdsSegment } from '../segments/ids-segment.js';
 
 /** Rows that are named in a query at most. */
 const MOST = 10_000;
