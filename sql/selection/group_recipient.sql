@@ -1,7 +1,8 @@
 -- Group direct messages ("huddles") of exported users, with a mark on the unsafe ones: those with any subscriber, in any
 -- realm, who belongs to another realm (but see group_bot). An unsafe group is left out whole and listed in the report.
 -- OFFSET 0 has each group looked up by the index. Without it PostgreSQL takes the condition for one that can be hashed, and hashes the
--- subscriptions of all realms, in each of the ten queries that ask for groups.
+-- subscriptions of all realms, in each of the ten queries that ask for groups. That sr.id = r.id says what the join says: with it the
+-- realm's groups alone are looked up, where the server would first look up all and then join.
 
 -- @select mode public, release >= 10
 SELECT r.id, r.type_id, false AS safe
@@ -12,7 +13,7 @@ WHERE r.type = 3 AND false
 -- @select mode consent, release >= 10
 SELECT r.id, r.type_id,
        NOT EXISTS (SELECT 1 FROM zerver_subscription o JOIN zerver_userprofile ou ON ou.id = o.user_profile_id
-                   WHERE o.recipient_id = r.id AND ou.realm_id <> :realm_id AND ou.id NOT IN (SELECT b.id FROM group_bot b) OFFSET 0) AS safe
+                   WHERE o.recipient_id = r.id AND ou.realm_id <> :realm_id AND ou.id NOT IN (SELECT b.id FROM group_bot b) AND sr.id = r.id OFFSET 0) AS safe
 FROM zerver_recipient r
 JOIN subscribed_recipient sr ON sr.id = r.id
 WHERE r.type = 3 AND sr.agreed
@@ -21,7 +22,7 @@ WHERE r.type = 3 AND sr.agreed
 -- @select mode full, release >= 12
 SELECT r.id, r.type_id,
        NOT EXISTS (SELECT 1 FROM zerver_subscription o JOIN zerver_userprofile ou ON ou.id = o.user_profile_id
-                   WHERE o.recipient_id = r.id AND ou.realm_id <> :realm_id AND ou.id NOT IN (SELECT b.id FROM group_bot b) OFFSET 0) AS safe
+                   WHERE o.recipient_id = r.id AND ou.realm_id <> :realm_id AND ou.id NOT IN (SELECT b.id FROM group_bot b) AND sr.id = r.id OFFSET 0) AS safe
 FROM zerver_recipient r
 JOIN subscribed_recipient sr ON sr.id = r.id
 WHERE r.type = 3
@@ -33,7 +34,7 @@ WHERE r.id = ANY (:bot_group_ids)
 -- @select release >= 7
 SELECT r.id, r.type_id,
        NOT EXISTS (SELECT 1 FROM zerver_subscription o JOIN zerver_userprofile ou ON ou.id = o.user_profile_id
-                   WHERE o.recipient_id = r.id AND ou.realm_id <> :realm_id AND ou.id NOT IN (SELECT b.id FROM group_bot b) OFFSET 0) AS safe
+                   WHERE o.recipient_id = r.id AND ou.realm_id <> :realm_id AND ou.id NOT IN (SELECT b.id FROM group_bot b) AND sr.id = r.id OFFSET 0) AS safe
 FROM zerver_recipient r
 JOIN subscribed_recipient sr ON sr.id = r.id
 WHERE r.type = 3
@@ -41,7 +42,7 @@ WHERE r.type = 3
 -- @select
 SELECT r.id, r.type_id,
        NOT EXISTS (SELECT 1 FROM zerver_subscription o JOIN zerver_userprofile ou ON ou.id = o.user_profile_id
-                   WHERE o.recipient_id = r.id AND ou.realm_id <> :realm_id AND ou.id NOT IN (SELECT b.id FROM group_bot b) OFFSET 0) AS safe
+                   WHERE o.recipient_id = r.id AND ou.realm_id <> :realm_id AND ou.id NOT IN (SELECT b.id FROM group_bot b) AND sr.id = r.id OFFSET 0) AS safe
 FROM zerver_recipient r
 JOIN subscribed_recipient sr ON sr.id = r.id
 WHERE r.type = 3 AND sr.by_account

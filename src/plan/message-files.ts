@@ -41,35 +41,38 @@ function skip(messages: number): string {
 
 /**
  * Counts the exported messages file by file, in one ordered pass over their ids. The server skips what is no boundary: to number all rows
- * and group them by their files took it half as long again. It goes forward only, since to go back it would have to keep the ids.
+ * and group them by their files took it half as long again. It goes forward only, since to go back it would have to keep the ids. Those of
+ * the first file are sent, so that a realm that has no other is not asked for its last one.
  *
  * @param ids query of the exported messages' ids, see messageIdsQuery @param before files that are known: the ids are those behind them
  */
 export async function* messageFiles(client: pg.Client, ids: string, before?: FilesBefore): AsyncGenerator<PlannedMessageFile> {
   const ask = async (statements: string): Promise<Result[]> => (await client.query(statements)) as unknown as Result[];
-  const idOf = (result: Result | undefined): number => Number(result?.rows[0]?.id);
+  const idOf = (row: Result['rows'][number] | undefined): number => Number(row?.id);
   // All rows are read: without it the server would plan for the first tenth of them.
-  const [, , first, ...begun] = await ask(`SET LOCAL cursor_tuple_fraction = 1; DECLARE message_files NO SCROLL CURSOR FOR SELECT q.id FROM (${ids}) AS q ORDER BY q.id; FETCH message_files; ${skip(MESSAGES_PER_FILE - 2)}`);
+  const [, , first] = await ask(`SET LOCAL cursor_tuple_fraction = 1; DECLARE message_files NO SCROLL CURSOR FOR SELECT q.id FROM (${ids}) AS q ORDER BY q.id; FETCH ${MESSAGES_PER_FILE} FROM message_files`);
+  const firstIds = first?.rows ?? [];
   // Ids begin with 1, but for rows that somebody inserted by hand.
-  let after = before?.after ?? Math.min(0, idOf(first) - 1);
+  let after = before?.after ?? Math.min(0, idOf(firstIds[0]) - 1);
   let number = before?.number ?? 0;
-  let isFirst = true;
-  let results = begun;
-  for (let asking = 2; ; asking = Math.min(asking * 2, MOST)) {
-    for (let at = 0; at < results.length; at += 2) {
-      const until = idOf(results[at + 1]);
-      if (Number.isNaN(until)) {
-        const rows = (results[at]?.rowCount ?? 0) + (isFirst ? first?.rowCount ?? 0 : 0);
-        await client.query('CLOSE message_files');
-        if (rows > 0) yield { number: number + 1, after, until: await lastId(client, ids, after), rows };
-        return;
-      }
-      yield { number: ++number, after, until, rows: MESSAGES_PER_FILE };
-      after = until;
-      isFirst = false;
-    }
-    results = await ask(skip(MESSAGES_PER_FILE - 1).repeat(asking));
+  if (firstIds.length > 0) {
+    const until = idOf(firstIds.at(-1));
+    yield { number: ++number, after, until, rows: firstIds.length };
+    after = until;
   }
+  for (let asking = 2, more = firstIds.length === MESSAGES_PER_FILE; more; asking = Math.min(asking * 2, MOST)) {
+    const results = await ask(skip(MESSAGES_PER_FILE - 1).repeat(asking));
+    for (let at = 0; more && at < results.length; at += 2) {
+      const until = idOf(results[at + 1]?.rows[0]);
+      more = !Number.isNaN(until);
+      const rows = more ? MESSAGES_PER_FILE : results[at]?.rowCount ?? 0;
+      if (rows === 0) break;
+      const file: PlannedMessageFile = { number: ++number, after, until: more ? until : await lastId(client, ids, after), rows };
+      yield file;
+      after = file.until;
+    }
+  }
+  await client.query('CLOSE message_files');
 }
 
 async function lastId(client: pg.Client, ids: string, after: number): Promise<number> {

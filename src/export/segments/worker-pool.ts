@@ -103,7 +103,10 @@ export class WorkerPool implements SegmentWorkers {
 
   #startAll(here: boolean): void {
     this.#whenAsked = undefined;
-    while (this.#workers.size < this.threads) this.#start(here);
+    // In this thread one is as fast as several, and each session makes the server read its catalog anew.
+    const wanted = here ? Math.max(this.#workers.size, 1) : this.threads;
+    this.#opening -= this.threads - wanted;
+    while (this.#workers.size < wanted) this.#start(here);
   }
 
   #start(here = false): void {
