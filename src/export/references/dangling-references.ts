@@ -68,6 +68,7 @@ export function keyOfColumn({ columns, keys }: PlannedTable, column: string): st
 
 function referencesOf(table: PlannedTable, compiled: CompiledRegistry, kind: ExportKind, { catalog }: Source): Reference[] {
   const view = compiled.tables.get(table.name) as CompiledView;
+  const joined = joinedColumns(view.sql);
   return table.columns.flatMap((column): Reference[] => {
     const key = keyOfColumn(table, column);
     const target = targetOf(table.name, key);
@@ -77,17 +78,17 @@ function referencesOf(table: PlannedTable, compiled: CompiledRegistry, kind: Exp
     if (!list && !isWholeNumber(catalog.get(view.view.table)?.columns.get(column)?.type)) return [];
     const reference = { table, view, column, target, list };
     const own = key === 'recipient' ? OWN_RECIPIENT[table.name] : undefined;
-    const closed = openSeverity(kind, table.name, key, target)?.severity === 'error' && !joined(view.sql, column) && (target === 'client' || targetViews(target, compiled).length > 0);
+    const closed = openSeverity(kind, table.name, key, target)?.severity === 'error' && !joined.has(column) && (target === 'client' || targetViews(target, compiled).length > 0);
     return [...(closed ? [reference] : []), ...(own === undefined || targetViews(target, compiled).length === 0 ? [] : [{ ...reference, own }])];
   });
 }
 
 const isWholeNumber = (type: number | undefined): boolean => type !== undefined && INTEGERS.has(type);
 
-/** Does the view itself take only rows whose column points to what it joins, or to the realm? */
-function joined(sql: string, column: string): boolean {
-  return new RegExp(`(?<!LEFT )\\bJOIN \\w+ (?:AS )?(\\w+) ON \\1\\.id = \\w+\\.${column}\\b`).test(sql)
-    || (column === 'realm_id' && /\bWHERE \w+\.realm_id = (?::realm_id|ANY ?\(:realm_ids\))/.test(sql));
+/** Columns by which the view itself takes only rows that point to what it joins, or to the realm. */
+function joinedColumns(sql: string): Set<string> {
+  const joined = new Set([...sql.matchAll(/(?<!LEFT )\bJOIN \w+ (?:AS )?(\w+) ON \1\.id = \w+\.(\w+)/g)].map((match) => match[2] as string));
+  return /\bWHERE \w+\.realm_id = (?::realm_id|ANY ?\(:realm_ids\))/.test(sql) ? joined.add('realm_id') : joined;
 }
 
 function targetViews(target: HeldTarget, { tables }: CompiledRegistry): CompiledView[] {
