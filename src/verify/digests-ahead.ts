@@ -1,11 +1,18 @@
-/** Digests of files that an export has already, taken while the rest of it is made: the disk and a core have nothing else to do. */
+/** Digests of files that an export has already, taken by a thread while the rest of it is made: the disk and a core have nothing else to do. */
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import type { FinishedFile } from '../package/part-file.js';
-import { inodeOf } from '../package/take-over.js';
-import { AT_ONCE, isIntact, newBuffer } from './digests.js';
+import { inodeOf, takeOver, type KeptFile } from '../package/take-over.js';
+import { TaskThreads } from '../threads/task-threads.js';
+import { THREAD_LIMITS } from '../threads/thread-limits.js';
+import type { DigestTask } from './digest-worker.js';
 
 /** Files that are taken note of; more are read when all is there. */
 const MOST = 10_000;
+
+/** Bytes from which on a thread is worth its start. */
+const WORTH = 16 << 20;
 
 interface Listed extends FinishedFile {
   readonly path: string;
@@ -13,55 +20,88 @@ interface Listed extends FinishedFile {
 
 export class DigestsAhead {
   readonly #directory: string;
-  /** By path and digest: the inode that was read, if it is intact. */
-  readonly #found = new Map<string, Promise<string | undefined>>();
-  readonly #buffers: Buffer[] = [];
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
-  #stopped = false;
+  readonly #threads: TaskThreads<DigestTask, boolean>;
+  /** By path and digest: what is to be read, in this order, where nobody needs it before. */
+  readonly #waiting = new Map<string, DigestTask>();
+  /** The inode that was read, or is being read, if it is intact. */
+  readonly #read = new Map<string, Promise<string | undefined>>();
+  #underWay = 0;
+  #bytes = 0;
 
-  /** @param directory of the export */
-  constructor(directory: string) {
+  private constructor(directory: string, threads: TaskThreads<DigestTask, boolean>) {
     this.#directory = directory;
+    this.#threads = threads;
+  }
+
+  /** Runs `use` with them; no more are read when it has ended. @param directory of the export */
+  static with<T>(directory: string, use: (ahead: DigestsAhead) => Promise<T>): Promise<T> {
+    const begin = (): Worker => new Worker(new URL('./digest-worker.js', import.meta.url), { resourceLimits: THREAD_LIMITS });
+    return TaskThreads.with<DigestTask, boolean, T>(1, 0, begin, (threads) => use(new DigestsAhead(directory, threads)));
   }
 
   /** A file is there now. */
   add(file: Listed): void {
-    if (this.#found.size >= MOST) return;
-    const read = this.#read(file);
-    // Whoever asks for it reads it again, and learns why it cannot be read.
-    this.#found.set(keyOf(file), read.catch(() => undefined));
+    this.#add(this.#directory, file);
   }
 
-  /** What inodeOf said of the file that was read and found intact; undefined where none was. */
+  /**
+   * Files of an earlier export are expected here as second names (hard links) of the same files: they can be read before they have these. Where
+   * the file system clones them, or they have to be copied, what is read there says nothing of what comes here.
+   *
+   * @param scratch a directory of the run
+   */
+  async addLinked(earlier: string, files: Iterable<(Listed & KeptFile) | undefined>, scratch: string): Promise<void> {
+    let linked: boolean | undefined;
+    for (const file of files) {
+      if (file === undefined) return;
+      linked ??= await becomesLink(join(earlier, file.path), join(scratch, 'link'), file).catch(() => false);
+      if (!linked || this.#isFull()) return;
+      this.#add(earlier, file);
+    }
+  }
+
+  /** What inodeOf said of the file that was read and found intact; undefined where none was, and whoever asks reads it. */
   async intact(file: Listed): Promise<string | undefined> {
-    return this.#found.get(keyOf(file));
+    const key = keyOf(file);
+    return this.#waiting.delete(key) ? undefined : this.#read.get(key);
   }
 
-  /** No more are read. */
-  stop(): void {
-    this.#stopped = true;
-    for (const go of this.#waiting.splice(0)) go();
+  #add(directory: string, { path, size, sha256 }: Listed): void {
+    const key = keyOf({ path, sha256 });
+    if (this.#isFull() || this.#waiting.has(key) || this.#read.has(key)) return;
+    this.#waiting.set(key, { path: join(directory, path), size, sha256 });
+    this.#bytes += size;
+    if (this.#bytes >= WORTH) this.#feed();
   }
 
-  async #read(file: Listed): Promise<string | undefined> {
-    if (this.#running === AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#running += 1;
-    const buffer = this.#buffers.pop() ?? newBuffer();
-    try {
-      if (this.#stopped) return undefined;
-      const path = join(this.#directory, file.path);
-      const inode = inodeOf(path);
-      return await isIntact(path, file, buffer) ? inode : undefined;
-    } finally {
-      this.#buffers.push(buffer);
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
+  #isFull(): boolean {
+    return this.#waiting.size + this.#read.size >= MOST;
+  }
+
+  #feed(): void {
+    for (const [key, task] of this.#waiting) {
+      if (this.#underWay === this.#threads.capacity) return;
+      this.#waiting.delete(key);
+      this.#underWay += 1;
+      const inode = inodeOf(task.path);
+      // Whoever asks for it reads it again, and learns why it cannot be read.
+      this.#read.set(key, this.#threads.run(task).then((intact) => {
+        this.#underWay -= 1;
+        this.#feed();
+        return intact ? inode : undefined;
+      }, () => undefined));
     }
   }
 }
 
-function keyOf({ path, sha256 }: Listed): string {
+async function becomesLink(from: string, to: string, file: KeptFile): Promise<boolean> {
+  try {
+    return await takeOver(from, to, file) && inodeOf(from) === inodeOf(to);
+  } finally {
+    await rm(to, { force: true });
+  }
+}
+
+function keyOf({ path, sha256 }: Pick<Listed, 'path' | 'sha256'>): string {
   return `${sha256} ${path}`;
 }

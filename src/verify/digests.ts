@@ -26,7 +26,8 @@ export async function isIntact(path: string, { size, sha256 }: FinishedFile, buf
   const file = openSync(path, ORDINARY);
   try {
     if (fstatSync(file).size !== size) return false;
-    if (size > BUFFER || size <= SMALL) return (await digestHere(file, buffer, size > SMALL)) === sha256;
+    if (size <= SMALL) return digestHere(file, buffer) === sha256;
+    if (size > BUFFER) return await digestInPieces(file, buffer) === sha256;
     const { bytesRead } = await readAt(file, buffer, 0, size, 0);
     return bytesRead === size && Buffer.from(await webcrypto.subtle.digest('SHA-256', buffer.subarray(0, size))).toString('hex') === sha256;
   } finally {
@@ -34,11 +35,18 @@ export async function isIntact(path: string, { size, sha256 }: FinishedFile, buf
   }
 }
 
-async function digestHere(file: number, buffer: Buffer, large: boolean): Promise<string> {
+/** SHA-256 of an open file, all of it read by this thread. */
+export function digestHere(file: number, buffer: Buffer): string {
+  const hash = createHash('sha256');
+  for (let got = readSync(file, buffer, 0, buffer.length, null); got > 0; got = readSync(file, buffer, 0, buffer.length, null)) hash.update(buffer.subarray(0, got));
+  return hash.digest('hex');
+}
+
+async function digestInPieces(file: number, buffer: Buffer): Promise<string> {
   const hash = createHash('sha256');
   for (;;) {
-    const got = large ? (await readAt(file, buffer, 0, buffer.length, null)).bytesRead : readSync(file, buffer, 0, buffer.length, null);
-    if (got === 0) return hash.digest('hex');
-    hash.update(buffer.subarray(0, got));
+    const { bytesRead } = await readAt(file, buffer, 0, buffer.length, null);
+    if (bytesRead === 0) return hash.digest('hex');
+    hash.update(buffer.subarray(0, bytesRead));
   }
 }

@@ -58,14 +58,12 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
     const earlier = options.base && baseOfTarget(options.base, target, run.oneNamed, (text) => options.onEvent({ target: target.name, kind: 'warning', text }));
     const outlet = options.archive === undefined || options.remap !== undefined ? undefined : new ArchiveOutlet(options.archive, target.directory, output.partial);
     const { result, directory, verified, stored, outside } = await Journal.with(output.run, (journal) => Base.with(earlier, output.run, async (base) => {
-      const ahead = base?.verified === undefined || !verifies(run, outlet) ? undefined : new (await import('../../verify/digests-ahead.js')).DigestsAhead(output.partial);
-      const work: Work = { output, journal, base, outlet, ahead };
-      try {
-        const result = await exportRows(run, work);
-        return { result, ...await finish(run, work, began) };
-      } finally {
-        ahead?.stop();
-      }
+      const work = async (ahead?: DigestsAhead): Promise<{ result: RealmResult } & Awaited<ReturnType<typeof finish>>> => {
+        const there: Work = { output, journal, base, outlet, ahead };
+        const result = await exportRows(run, there);
+        return { result, ...await finish(run, there, began) };
+      };
+      return base?.verified === undefined || !verifies(run, outlet) ? work() : (await import('../../verify/digests-ahead.js')).DigestsAhead.with(output.partial, work);
     }));
     snapshot.lost.throwIfAborted();
     output.publish(directory);
@@ -79,8 +77,10 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
 
 /** Everything that is asked of the server, and the files: the export is whole then, in the directory of the run. */
 async function exportRows({ context, target, options, turns }: TargetRun, { output, journal, base, outlet, ahead }: Work): Promise<RealmResult> {
+  const same = base !== undefined && wroteNothing(base.origin.server, context.server);
+  // While the plan is made, disk and processor have little to do.
+  if (same) await ahead?.addLinked(base.directory, base.messagesFiles(), output.run);
   const { result, origin, taken } = await withLoan(context.snapshot, 'plan', turns.copied, async (session, copied) => {
-    const same = base !== undefined && wroteNothing(base.origin.server, context.server);
     const plan = await planTarget(session, context, target, options, journal.head?.seed, same ? base.origin.outside : undefined);
     const owners = approvedFilesOnly(options, target) ? new Set(plan.parameters.consenting_user_ids) : undefined;
     return exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files, base, onTaken: (file) => ahead?.add(file) }, copied);
