@@ -103,10 +103,7 @@ export class WorkerPool implements SegmentWorkers {
 
   #startAll(here: boolean): void {
     this.#whenAsked = undefined;
-    // In this thread one is as fast as several, and each session makes the server read its catalog anew.
-    const wanted = here ? Math.max(this.#workers.size, 1) : this.threads;
-    this.#opening -= this.threads - wanted;
-    while (this.#workers.size < wanted) this.#start(here);
+    while (this.#workers.size < this.threads) this.#start(here);
   }
 
   #start(here = false): void {
