@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { CLI } from '../testbed/tested-cli.js';
 
-
 /** Settings of the caller's own servers, which no test is to reach. */
 const OTHER_SERVERS = /^(PG|S3_|AWS_|DATABASE_URL$|ZULIP_|TAP)/;
 
@@ -26,17 +25,19 @@ export interface CommandSettings {
   readonly gid?: number | undefined;
   /** Gets the process while it runs. */
   readonly meanwhile?: (child: ChildProcess) => Promise<void>;
+  /** Its output is read when this is over: until then what writes much of it waits. */
+  readonly unread?: Promise<void>;
 }
 
 /** Runs `realmlift ARGUMENTS…` to its end. */
-export async function realmlift(parameters: readonly string[], { env = {}, cwd, uid, gid, meanwhile }: CommandSettings = {}): Promise<Ended> {
+export async function realmlift(parameters: readonly string[], { env = {}, cwd, uid, gid, meanwhile, unread }: CommandSettings = {}): Promise<Ended> {
   const inherited = Object.entries(process.env).filter(([name]) => !OTHER_SERVERS.test(name));
   const child = spawn(process.execPath, [CLI, ...parameters], {
     env: { ...Object.fromEntries(inherited), AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...env }, stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }), ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }),
   });
   const [stdout, stderr, [code, signal]] = await Promise.all([
-    text(child.stdout), text(child.stderr), once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>, meanwhile?.(child),
+    (unread ?? Promise.resolve()).then(() => text(child.stdout)), text(child.stderr), once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>, meanwhile?.(child),
   ]);
   return { code, signal, stdout, stderr, errors: stderr.split('\n').filter((line) => line !== '') };
 }

@@ -11,13 +11,20 @@ t.setTimeout(180_000);
 
 const root = t.testdir();
 
-/** Interrupts the command when it tells of a step for the first time. */
+/** Interrupts the command when it tells of a step for the first time. What writes much cannot end before. */
 function interrupted(words: readonly string[], env: Readonly<Record<string, string>> = {}, step = ''): Promise<Ended> {
+  let read = (): void => undefined;
+  const unread = new Promise<void>((resolve) => { read = resolve; });
   return realmlift([...words, '--json'], {
-    env, meanwhile: (child) => new Promise((resolve) => {
+    env, unread, meanwhile: (child) => new Promise((resolve) => {
+      child.once('exit', read);
       child.once('close', () => resolve());
-      // Once: a second signal ends the process without waiting.
-      child.stderr?.on('data', (chunk: Buffer) => { if (!child.killed && chunk.toString().includes(`"step":"${step}`)) child.kill('SIGINT'); });
+      child.stderr?.on('data', (chunk: Buffer) => {
+        // Once: a second signal ends the process without waiting.
+        if (child.killed || !chunk.toString().includes(`"step":"${step}`)) return;
+        child.kill('SIGINT');
+        read();
+      });
     }),
   });
 }
