@@ -94,13 +94,15 @@ export const HAPPENINGS: Readonly<Record<string, Happening>> = {
        INSERT INTO zerver_subscription SELECT r.* FROM gone, LATERAL jsonb_populate_record(NULL::zerver_subscription, to_jsonb(gone) || jsonb_build_object('id', (SELECT max(id) + 1 FROM zerver_subscription))) AS r`],
   'reactions': (random) => [
     `DELETE FROM zerver_reaction WHERE id IN ${some(`(SELECT id FROM zerver_reaction WHERE user_profile_id IN ${USERS})`, random, 2)}`,
-    `UPDATE zerver_reaction SET emoji_name = 'tada', emoji_code = '1f389' WHERE id IN ${some(`(SELECT id FROM zerver_reaction WHERE user_profile_id IN ${USERS})`, random, 2)} AND reaction_type = 'unicode_emoji'
+    `UPDATE zerver_reaction SET emoji_name = 'tada', emoji_code = '1f389' WHERE id IN ${some(`(SELECT id FROM zerver_reaction WHERE user_profile_id IN ${USERS})`, random, 1)} AND reaction_type = 'unicode_emoji'
        AND NOT EXISTS (SELECT FROM zerver_reaction o WHERE o.emoji_code = '1f389')`,
   ],
   'new reactions': (random) => [0, random(2)].map(() => `
     INSERT INTO zerver_reaction SELECT r.* FROM zerver_reaction t, LATERAL jsonb_populate_record(t, jsonb_build_object('id', (SELECT max(id) + 1 FROM zerver_reaction), 'message_id', ${some(MESSAGES, random, 1)},
       'emoji_code', '1f4' || (SELECT max(id) FROM zerver_reaction), 'reaction_type', 'unicode_emoji')) AS r
-    WHERE t.id IN ${some(`(SELECT id FROM zerver_reaction WHERE user_profile_id IN ${USERS})`, random, 1)}`),
+    WHERE t.id IN ${some(`(SELECT id FROM zerver_reaction WHERE user_profile_id IN ${USERS})`, random, 1)}
+    -- Releases before emoji codes have one of a name for each person and message.
+    ON CONFLICT DO NOTHING`),
   'an attachment is named no more': (random) => [`DELETE FROM zerver_attachment_messages WHERE attachment_id IN ${some(`(SELECT id FROM zerver_attachment WHERE realm_id = ${REALM})`, random, 1)}`],
   'another realm writes': () => [`UPDATE zerver_usermessage SET flags = flags | 2 WHERE user_profile_id NOT IN ${USERS}`],
   'a transaction that is rolled back': (random) => [`DO $$ BEGIN BEGIN ${newMessages(random)}; UPDATE zerver_usermessage SET flags = 0; RAISE EXCEPTION 'no'; EXCEPTION WHEN raise_exception THEN NULL; END; END $$`],
