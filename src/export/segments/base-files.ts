@@ -31,7 +31,7 @@ export async function takeFromBase(
   for (const run of consecutive(files, (file) => wanted.has(file) && byVersion(file))) known.push(...await knownFiles(client, versions as BaseVersions, run));
   for (const each of known) if (isSame(each)) same.push(each);
   for (const run of consecutive(files, (file) => wanted.has(file) && !certain(file) && !byVersion(file))) {
-    await confirmMessages(client, queries, run, (file) => file.base?.sha256, (file) => same.push({ file, base: file.base as BasePart }), events.onProgress);
+    await confirmMessages(client, queries, run, (file) => file.base?.sha256, (file, clients) => same.push({ file, base: { ...(file.base as BasePart), clients } }), events.onProgress);
   }
   const done: MessageFile[] = [];
   const waiting = same[Symbol.iterator]();

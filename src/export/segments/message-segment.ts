@@ -54,9 +54,9 @@ export async function exportMessages(
     const fields = await usermessageFields(client, queries);
     for (const file of messages) {
       const rows = await endFile(client, queries, fields, file, onProgress);
-      const { planned, out, ids, clients } = file;
+      const { planned, out, ids } = file;
       // The flush runs beside the next file's rows: it waits for the disk, not for us.
-      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, ids: digestOfIds(ids), clients: [...clients].sort((a, b) => a - b) })));
+      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, ids: digestOfIds(ids), clients: clientsOf(file) })));
     }
     await Promise.all(flushing);
   } catch (error) {
@@ -64,6 +64,11 @@ export async function exportMessages(
     for (const file of opened) file.abandon();
     throw error;
   }
+}
+
+/** That its messages were sent with, in order. */
+function clientsOf({ clients }: DealtFile<Out>): number[] {
+  return [...clients].sort((a, b) => a - b);
 }
 
 /** SHA-256 of the ids in their order. */
@@ -90,13 +95,13 @@ export function consecutive<T>(all: readonly T[], belongs: (each: T) => boolean)
 
 /** Copies the rows of files that an earlier run finished, and tells those that would be the same bytes. @param known SHA-256 of the file of then */
 export async function confirmMessages(
-  client: pg.Client, queries: MessageQueries, files: readonly MessageFile[], known: (file: MessageFile) => string | undefined, onSame: (file: MessageFile) => void, onProgress: OnProgress,
+  client: pg.Client, queries: MessageQueries, files: readonly MessageFile[], known: (file: MessageFile) => string | undefined, onSame: (file: MessageFile, clients: readonly number[]) => void, onProgress: OnProgress,
 ): Promise<void> {
   const messages = await copyMessages(client, queries.messages, files, () => new PartDigest(), onProgress);
   const fields = await usermessageFields(client, queries);
   for (const file of messages) {
     await endFile(client, queries, fields, file, onProgress);
-    if (file.out.hex() === known(file.planned)) onSame(file.planned);
+    if (file.out.hex() === known(file.planned)) onSame(file.planned, clientsOf(file));
   }
 }
 

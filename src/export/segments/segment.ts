@@ -132,14 +132,15 @@ async function messageSegment(client: pg.Client, segment: MessageSegment, { fini
   const { onPart, onDamaged, onProgress } = events;
   const kept = new Set<MessageFile>();
   const doubtful = new Set<MessageFile>();
-  const keep = (file: MessageFile): void => {
+  const keep = (file: MessageFile, clients = file.earlier?.clients): void => {
     kept.add(file);
-    onPart(file.earlier as EarlierPart, true);
+    onPart({ ...(file.earlier as EarlierPart), clients }, true);
   };
   for (const file of segment.files) {
     if (file.earlier === undefined) continue;
     if (!(await isThere(finished, file.path, file.earlier))) onDamaged(file.path);
-    else if (file.earlier.certain) keep(file);
+    // A file of a set does not know its clients, which have to travel: its messages tell them again.
+    else if (file.earlier.certain && file.earlier.clients !== undefined) keep(file);
     else if (file.base === undefined) doubtful.add(file);
   }
   if (segment.base !== undefined && finished !== undefined) {
