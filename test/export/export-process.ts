@@ -66,8 +66,17 @@ export function journalLines(output: string, name = 'acme'): string[] {
 /** Waits until the journal has so many lines, or the process has ended; whether it was still running then. */
 export async function untilJournal(running: ExportProcess, output: string, lines: number, name = 'acme'): Promise<boolean> {
   const path = join(output, `${name}.partial`, '.realmlift', 'journal');
-  while (running.process.exitCode === null && running.process.signalCode === null) {
-    if (countLines(path) >= lines) return true;
+  return until(running, () => countLines(path) >= lines);
+}
+
+/** The same until it tells of a part. */
+export async function untilPart(running: ExportProcess, output: string, path: string, name = 'acme'): Promise<boolean> {
+  return until(running, () => journalLines(output, name).some((line) => line.includes(path)));
+}
+
+async function until({ process: child }: ExportProcess, isSo: () => boolean): Promise<boolean> {
+  while (child.exitCode === null && child.signalCode === null) {
+    if (isSo()) return true;
     await sleep(LOOK);
   }
   return false;

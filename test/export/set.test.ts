@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { uploadsDirectory } from '../testbed/expected-export.js';
-import { journalLines, runExport, startExport } from './export-process.js';
+import { runExport, startExport, untilPart } from './export-process.js';
 import { query, withGrownDatabase } from './grown-database.js';
 import { differingPaths } from './same-tree.js';
 
@@ -51,8 +51,7 @@ t.test('several realms in one run', async (t) => {
     await t.test('killed when the messages of a realm are there', async (t) => {
       const output = join(root, 'messages');
       const running = await startExport(url, output, ...ALL);
-      const isRunning = (): boolean => running.process.exitCode === null && running.process.signalCode === null;
-      while (isRunning() && !journalLines(output, 'closed').some((line) => line.includes('messages-000001'))) await sleep(1);
+      await untilPart(running, output, 'messages-000001.json', 'closed');
       running.process.kill('SIGKILL');
       await running.ended;
       if (!existsSync(join(output, 'closed'))) t.match(await runExport(url, output, '--realm', 'closed', '--resume'), { code: 0 });
