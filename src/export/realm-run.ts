@@ -3,8 +3,7 @@ import type { FileEvent, FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
 import type { FilesTarget } from '../files/files-target.js';
 import type { OrphanChoice } from '../files/pull-files.js';
-import { recordsOf } from '../files/records.js';
-import { AREAS } from '../files/wanted-files.js';
+import { RECORDS } from '../files/records.js';
 import type { Journal, JournalPart } from '../package/journal.js';
 import type { MigrationStatusOptions, MigrationStatusResult } from '../package/migration-status.js';
 import type { OutputDirectory } from '../package/output-directory.js';
@@ -87,9 +86,6 @@ export interface RealmResult {
   /** Files that hold tables. */
   readonly tableFiles: readonly JournalPart[];
 }
-
-/** Written by the files stage at the end of each area. */
-const RECORDS = new Set(AREAS.map(recordsOf));
 
 /** From here on the run can be resumed, and by no other run than this. @param tables to be told @returns what it exports, whatever its base */
 export function beginRun({ snapshot, source, database, onEvent }: RunContext, { journal, plan, output, options, target, flushed, base }: RealmRun, tables: readonly PlannedTable[]): RunIdentity {

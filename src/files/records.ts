@@ -5,7 +5,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PartFile } from '../package/part-file.js';
-import type { Area, WantedFiles } from './wanted-files.js';
+import { AREAS, type Area, type WantedFiles } from './wanted-files.js';
 
 export type FileRecord = Readonly<Record<string, string | number | boolean | null>>;
 
@@ -23,6 +23,9 @@ export function ownerRecord({ rules, emailOf }: WantedFiles, userId: number): Fi
 export function recordsOf(area: Area): string {
   return `${area}/records.json`;
 }
+
+/** Those of all areas, which the files stage writes at the end of each. */
+export const RECORDS: ReadonlySet<string> = new Set(AREAS.map(recordsOf));
 
 /** An area's records.json while it is being written, one record a line. */
 export class RecordsFile {

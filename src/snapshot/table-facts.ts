@@ -28,6 +28,23 @@ const FACTS = `
          (SELECT coalesce(json_object_agg(a.attname, a.attnum || ' ' || a.atttypid), '{}') FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace`;
 
+/** A table, or a view in its place, that has this name in a schema. */
+export interface NamedTable {
+  readonly oid: number;
+  readonly name: string;
+  readonly relkind: string;
+  /** Whether the role may read the versions (xmin) of its rows, which a view does not show. */
+  readonly versions: boolean;
+}
+
+/** In the order of their names. */
+export async function tablesNamed(client: pg.Client, schema: string, names: readonly string[]): Promise<NamedTable[]> {
+  const { rows } = await client.query<NamedTable>(`
+    SELECT c.oid::int8::float8 AS oid, c.relname AS name, c.relkind, CASE WHEN c.relkind IN ('r', 'p') THEN has_column_privilege(c.oid, 'xmin', 'SELECT') ELSE false END AS versions
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2) ORDER BY c.relname`, [schema, names]);
+  return rows;
+}
+
 /** The tables with all their partitions, and the tables that inherit from them. */
 export async function factsWithChildren(client: pg.Client, roots: readonly number[]): Promise<TableFact[]> {
   const { rows } = await client.query<TableFact>(`

@@ -23,10 +23,10 @@ export function newBuffer(): Buffer {
 
 /** Reads the whole file. @param buffer in use by nobody else meanwhile @throws the system's error where it cannot be opened or read */
 export async function isIntact(path: string, { size, sha256 }: FinishedFile, buffer: Buffer): Promise<boolean> {
+  if (size <= SMALL) return isIntactHere(path, { size, sha256 }, buffer);
   const file = openSync(path, ORDINARY);
   try {
     if (fstatSync(file).size !== size) return false;
-    if (size <= SMALL) return digestHere(file, buffer) === sha256;
     if (size > BUFFER) return await digestInPieces(file, buffer) === sha256;
     const { bytesRead } = await readAt(file, buffer, 0, size, 0);
     return bytesRead === size && Buffer.from(await webcrypto.subtle.digest('SHA-256', buffer.subarray(0, size))).toString('hex') === sha256;
@@ -35,11 +35,17 @@ export async function isIntact(path: string, { size, sha256 }: FinishedFile, buf
   }
 }
 
-/** SHA-256 of an open file, all of it read by this thread. */
-export function digestHere(file: number, buffer: Buffer): string {
-  const hash = createHash('sha256');
-  for (let got = readSync(file, buffer, 0, buffer.length, null); got > 0; got = readSync(file, buffer, 0, buffer.length, null)) hash.update(buffer.subarray(0, got));
-  return hash.digest('hex');
+/** The same, all of it read by this thread. */
+export function isIntactHere(path: string, { size, sha256 }: FinishedFile, buffer: Buffer): boolean {
+  const file = openSync(path, ORDINARY);
+  try {
+    if (fstatSync(file).size !== size) return false;
+    const hash = createHash('sha256');
+    for (let got = readSync(file, buffer, 0, buffer.length, null); got > 0; got = readSync(file, buffer, 0, buffer.length, null)) hash.update(buffer.subarray(0, got));
+    return hash.digest('hex') === sha256;
+  } finally {
+    closeSync(file);
+  }
 }
 
 async function digestInPieces(file: number, buffer: Buffer): Promise<string> {

@@ -8,7 +8,7 @@ import type { ExportPlan } from '../../plan/plan-export.js';
 import type { Catalog } from '../../plan/views/catalog.js';
 import { quote } from '../../plan/views/compile-view.js';
 import type { Source } from '../../plan/source.js';
-import { factsWithChildren, type TableFact } from '../../snapshot/table-facts.js';
+import { factsWithChildren, tablesNamed, type TableFact } from '../../snapshot/table-facts.js';
 import { MESSAGE_TABLES, type CountedTable, type CountedTables } from './origin.js';
 import { isNew } from './new-versions.js';
 import { digest } from './run-identity.js';
@@ -34,9 +34,7 @@ export function tablesToCount({ compiled: { tables, selections, ledger } }: Expo
 
 /** @param client a session in the snapshot @param names of tables @param base what it counted, and since when rows are new, see firstNew */
 export async function countTables(client: pg.Client, { schema }: Pick<Source, 'schema'>, names: readonly string[], base?: { readonly counted: CountedTables; readonly since: string }): Promise<TablesNow> {
-  const { rows: roots } = await client.query<{ oid: number; name: string }>(`
-    SELECT c.oid::int8::float8 AS oid, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = $1 AND c.relname = ANY ($2) AND CASE WHEN c.relkind = 'r' THEN has_column_privilege(c.oid, 'xmin', 'SELECT') ELSE false END ORDER BY c.relname`, [schema, names]);
+  const roots = (await tablesNamed(client, schema, names)).filter(({ relkind, versions }) => relkind === 'r' && versions);
   const facts = new Map((await factsWithChildren(client, roots.map(({ oid }) => oid))).map((fact) => [fact.oid, fact]));
   // The rows of a table that others inherit from are in these too.
   const alone = roots.flatMap(({ oid, name }): [string, TableFact][] => (facts.get(oid)?.children.length === 0 ? [[name, facts.get(oid) as TableFact]] : []));

@@ -10,7 +10,7 @@ import { quote, withSelections, type CompiledView } from '../../plan/views/compi
 import { inline } from '../../plan/parameters.js';
 import type { ExportPlan } from '../../plan/plan-export.js';
 import type { Source } from '../../plan/source.js';
-import { difference, factsWithChildren, type TableFact } from '../../snapshot/table-facts.js';
+import { difference, factsWithChildren, tablesNamed, type TableFact } from '../../snapshot/table-facts.js';
 import { isNew } from './new-versions.js';
 
 /** Of a snapshot. */
@@ -58,15 +58,13 @@ export async function readFollowers(client: pg.Client, { compiled, parameters }:
   const { rows: ids } = await client.query<{ id: string }>(`SELECT q.id::text AS id FROM (${inline(withSelections(people, compiled.selections), parameters)}) AS q ORDER BY q.id`);
   const list = ids.map(({ id }) => id).join(',');
   const names = [...columns.keys()];
-  const { rows: roots } = await client.query<{ oid: number; name: string; may: boolean }>(`
-    SELECT c.oid::int8::float8 AS oid, c.relname AS name, CASE WHEN c.relkind IN ('r', 'p') THEN has_column_privilege(c.oid, 'xmin', 'SELECT') ELSE false END AS may
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)`, [schema, names]);
+  const roots = await tablesNamed(client, schema, names);
   const tables = await factsWithChildren(client, roots.map(({ oid }) => oid));
   const counted: Record<string, number> = {};
   const fresh = new Map<string, NewFollowers>();
-  for (const { name, may } of roots) {
+  for (const { name, versions } of roots) {
     const ofThem = `${quote(name)} t WHERE t.${quote(columns.get(name) as string)} = ANY ('{${list}}')`;
-    const known = may && base !== undefined;
+    const known = versions && base !== undefined;
     const { rows: [row] } = await client.query<Counted>(`SELECT count(*)::float8 AS rows ${known ? newOf(base) : ''} FROM ${ofThem}`);
     if (row === undefined) continue;
     counted[name] = row.rows;

@@ -13,7 +13,7 @@ import { byReceivers, chosenByReceivers, readReceivers, RECEIVERS } from '../../
 import { TENANT } from '../../plan/views/set-form.js';
 import { versionForm } from '../../plan/views/version-form.js';
 import type { Snapshot } from '../../snapshot/snapshot.js';
-import { factsWithChildren, type TableFact } from '../../snapshot/table-facts.js';
+import { factsWithChildren, tablesNamed, type TableFact } from '../../snapshot/table-facts.js';
 import type { Followers } from './follower-rows.js';
 import type { RunIdentity } from './run-identity.js';
 
@@ -90,9 +90,7 @@ export async function readSetOrigin(client: pg.Client, server: OriginServer, pla
 }
 
 async function messageTables(client: pg.Client, schema: string): Promise<TableFact[]> {
-  const { rows } = await client.query<{ oid: number }>(`
-    SELECT c.oid::int8::float8 AS oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)`, [schema, MESSAGE_TABLES]);
-  return factsWithChildren(client, rows.map(({ oid }) => oid));
+  return factsWithChildren(client, (await tablesNamed(client, schema, MESSAGE_TABLES)).map(({ oid }) => oid));
 }
 
 /** @param client a session in the snapshot */

@@ -48,10 +48,12 @@ export async function knownFiles(client: pg.Client, versions: BaseVersions, file
 async function listedFiles(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<KnownFile[]> {
   const lists = files.map(({ ids = [] }, at) => `(${at}, '{${ids.join(',')}}'::bigint[])`);
   const counted = await ask<Received>(client, `SELECT messages.file, u.* FROM (VALUES ${lists.join(', ')}) AS messages (file, list) CROSS JOIN LATERAL (${receivedOf(versions)}) AS u`);
+  const edited = new Set(versions.edited);
   return counted.flatMap(({ file: at, usermessages, flags, joined }) => {
-    const file = files.at(at);
-    const edited = new Set(versions.edited);
-    return file?.base === undefined ? [] : [{ file, base: { ...file.base, clients: file.base.clients ?? [] }, ids: file.ids ?? [], newMessages: (file.ids ?? []).filter((id) => edited.has(id)), usermessages, newUsermessages: numbers(flags), joined }];
+    const file = files[at];
+    const { base, ids } = file ?? {};
+    if (file === undefined || base === undefined || ids === undefined) return [];
+    return [{ file, base, ids, newMessages: ids.filter((id) => edited.has(id)), usermessages, newUsermessages: numbers(flags), joined }];
   });
 }
 

@@ -30,7 +30,7 @@ if (port !== null) {
   let before: Promise<unknown> = Promise.resolve();
   void withVerifyHere((workers) => new Promise<void>((_, reject) => {
     port.on('message', (task: FinisherTask) => {
-      const perform = (): Promise<unknown> => (task.name === 'messages' ? writeMessagesFiles(set, task.ordinal, task.first, task.directory) : concludeExport(task.directory, task, { check: { workers }, flushed: false }));
+      const perform = (): Promise<unknown> => (task.name === 'messages' ? writeMessagesFiles(set, task.ordinal, task.first, task.directory) : concludeExport(task.directory, task, { check: { workers } }));
       before = before.then(perform).then((result) => port.postMessage({ result }), (error: unknown) => port.postMessage({ error: sendable(error) })).catch(reject);
     });
   }));

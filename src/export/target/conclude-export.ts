@@ -23,8 +23,6 @@ interface Here {
   readonly same?: VerifiedBefore & { readonly ahead: DigestsAhead | undefined } | undefined;
   /** The files of this export have left: the page links to none. */
   readonly gone?: boolean | undefined;
-  /** See PartFile.finish. */
-  readonly flushed?: boolean | undefined;
 }
 
 /**
@@ -34,11 +32,11 @@ interface Here {
  * @returns what verify found; undefined when nobody asked
  * @throws RealmliftError VERIFY_FAILED, and as diskError
  */
-export async function concludeExport(directory: string, { hint, place, began, jobs }: Conclusion, { check, same, gone, flushed }: Here): Promise<VerifyReport | undefined> {
+export async function concludeExport(directory: string, { hint, place, began, jobs }: Conclusion, { check, same, gone }: Here): Promise<VerifyReport | undefined> {
   const verified = hint === undefined ? undefined : await verify(directory, hint, { check, same });
   const times = { finished_at: new Date().toISOString(), seconds: (Date.now() - began) / 1000, verify_seconds: verified?.totals.seconds ?? null, jobs };
   const { finishReport } = await import('../../report/finish-report.js');
-  await finishReport(directory, { verified, times, place, gone, flushed });
+  await finishReport(directory, { verified, times, place, gone, flushed: false });
   await sealCatchUp(directory);
   return verified;
 }

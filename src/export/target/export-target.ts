@@ -3,8 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { recordsOf } from '../../files/records.js';
-import { AREAS } from '../../files/wanted-files.js';
+import { RECORDS } from '../../files/records.js';
 import { flushTop } from '../../package/flush-together.js';
 import { Journal } from '../../package/journal.js';
 import { takeOutputDirectory, type OutputDirectory } from '../../package/output-directory.js';
@@ -118,8 +117,8 @@ async function finish(run: TargetRun, { output, journal, base, outlet, ahead }: 
   if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
   const verified = await concludeExport(directory, {
     hint: verify ? `realmlift verify ${directory} lists them; nothing was published` : undefined, began, jobs, place: options.placeOf?.(target.directory) ?? { directory: output.final },
-  }, { check: { jobs, before: base?.checked, direct: remap === undefined ? (path) => journal.get(path)?.mended === true : undefined }, same: remap === undefined && base?.verified !== undefined ? { ...base.verified, ahead } : undefined, gone, flushed: false });
-  if (archive === undefined) await flushTop(directory, AREAS.map(recordsOf).filter((path) => existsSync(join(directory, path))));
+  }, { check: { jobs, before: base?.checked, direct: remap === undefined ? (path) => journal.get(path)?.mended === true : undefined }, same: remap === undefined && base?.verified !== undefined ? { ...base.verified, ahead } : undefined, gone });
+  if (archive === undefined) await flushTop(directory, [...RECORDS].filter((path) => existsSync(join(directory, path))));
   await outlet?.sendRest((path) => journal.get(path) !== undefined);
   if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, directory).sendRest(() => false);
   return { directory, verified, stored: objects, outside };
