@@ -15,6 +15,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { streamError } from '../package/stream-error.js';
 import { loadRegistry } from '../plan/views/registry.js';
 import { fileLines } from './file-lines.js';
@@ -92,8 +93,11 @@ class NdjsonStream {
       const owner = new Map(small.flatMap((file) => file.tables.map((table) => [table, file] as const)));
       this.#line(Buffer.from(JSON.stringify({ header: this.#header(small) })));
       for (const table of parentsFirst([...owner.keys(), ...(this.#source.messages.length > 0 ? [MESSAGES] : [])], loadRegistry())) {
-        if (table === MESSAGES) yield* this.#messages();
-        else yield* this.#table(owner.get(table) as TableFile, table);
+        for (const block of table === MESSAGES ? this.#messages() : this.#table(owner.get(table) as TableFile, table)) {
+          yield block;
+          // A pipe or a file takes it at once, and rows are read at once: only here the program hears signals.
+          await turn();
+        }
       }
       for (const file of small) tellProgress(this.#sizes.get(file.name) ?? 0);
     } finally {
