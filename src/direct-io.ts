@@ -3,14 +3,18 @@
  * costs a page that must be found, filled and copied, and drives out what the database on the same machine keeps there. Where the system or the
  * file system has no such thing, nobody notices but by the clock.
  */
-import { constants, openSync } from 'node:fs';
+import { closeSync, constants, openSync, write } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { promisify } from 'node:util';
 
 /** What memory, place in the file, and length must be multiples of: no disk has larger blocks. */
 export const PAGE = 4096;
 
 /** Of WebAssembly's memory. */
 const WASM_PAGE = 64 * 1024;
+
+/** @returns how many bytes were written */
+const written = async (...given: [handle: number, bytes: Buffer, from: number, length: number, at: number]): Promise<number> => (await promisify(write)(...given)).bytesWritten;
 
 /** Not among the types of a language without a browser. */
 declare const WebAssembly: { readonly Memory: new (size: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer } };
@@ -36,13 +40,7 @@ export function pageAligned(bytes: number): Buffer {
   }
 }
 
-/** The open file once more, to be written to past the page cache; undefined where that does not work. */
-export function writableDirectly(handle: number): number | undefined {
-  // By its handle: the name may be another file's by now.
-  return openDirectly(`/proc/self/fd/${handle}`, constants.O_WRONLY);
-}
-
-/** Whether a write failed because the file system, or the disk, does not take it this way. */
+/** Whether a read or write failed because the file system, or the disk, does not take it this way. */
 export function cannotDirectly(error: unknown): boolean {
   return CANNOT.has((error as NodeJS.ErrnoException).code ?? '');
 }
@@ -62,6 +60,29 @@ export async function readDirectly(path: string, into: Buffer): Promise<Buffer |
     if (!cannotDirectly(error)) throw error;
     return readThrough(path, 0, into);
   }
+}
+
+/**
+ * Writes the bytes from the beginning of a file that is open: whole pages past the page cache where that works, the rest the usual way.
+ *
+ * @param bytes see {@link pageAligned}; left alone until it is done
+ * @throws the file system's own error
+ */
+export async function writeDirectly(handle: number, bytes: Buffer): Promise<void> {
+  const pages = bytes.length - bytes.length % PAGE;
+  let at = 0;
+  // By its handle: the name may be another file's by now.
+  const direct = pages === 0 ? undefined : openDirectly(`/proc/self/fd/${handle}`, constants.O_WRONLY);
+  if (direct !== undefined) {
+    try {
+      at = await written(direct, bytes, 0, pages, 0);
+    } catch (error) {
+      if (!cannotDirectly(error)) throw error;
+    } finally {
+      closeSync(direct);
+    }
+  }
+  while (at < bytes.length) at += await written(handle, bytes, at, bytes.length - at, at);
 }
 
 /** Opens a file to be read or written past the page cache; undefined where that does not work. @param flags of the system's open @throws the file system's own error */

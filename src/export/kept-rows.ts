@@ -19,7 +19,7 @@ import type { PlannedFiles } from './planned-files.js';
 import type { RealmProgress } from './realm-progress.js';
 import type { RealmRun, RunContext } from './realm-run.js';
 import type { IdsSegment } from './segments/ids-segment.js';
-import { digestOfIds } from './segments/message-segment.js';
+import { digestOfList } from './segments/id-list.js';
 import { rowQuery, type RowQuery } from './segments/row-query.js';
 import type { GrownTable } from './segments/segment.js';
 import { followedBy, narrowed, newRows } from './catch-up/followed-ledger.js';
@@ -42,8 +42,6 @@ export class KeptRows {
   /** Asks for the edited messages at once, for all others wait for them. @param signal drops what is under way */
   constructor(context: RunContext, run: RealmRun, progress: RealmProgress, { base, told, unchanged }: RunBase, signal: AbortSignal) {
     [this.#context, this.#run, this.#progress, this.#base, this.#told, this.#unchanged, this.#signal] = [context, run, progress, base, told, unchanged, signal];
-    // Before all questions that the session takes in turn.
-    told?.untouched().catch(() => undefined);
     this.edited = told?.edited === undefined ? Promise.resolve(undefined) : this.#ids(told.edited, Infinity);
     this.edited.catch(() => undefined);
   }
@@ -121,7 +119,7 @@ export class KeptRows {
   async #hasAll(session: pg.Client, last: JournalPart | undefined): Promise<boolean> {
     const { compiled, parameters } = this.#run.plan;
     const { rows } = await session.query<{ id: number }>(`SELECT q.id::float8 AS id FROM (${messageIdsQuery(compiled, parameters)}) AS q WHERE q.id > ${last?.after ?? NaN} AND q.id <= ${last?.until ?? NaN} ORDER BY q.id`);
-    return last?.ids !== undefined && digestOfIds(rows.map(({ id }) => id)) === last.ids;
+    return last?.ids !== undefined && digestOfList(rows.map(({ id }) => id).join()) === last.ids;
   }
 
   /** Is what the base has by this query what the server has? */
@@ -165,6 +163,6 @@ function isKept({ ids, behind }: NewFollowers, { rows = {} }: JournalPart, base:
   return behind && ids.length <= count * SHARE && (shared.all || base.hasAllButLast(shared.files));
 }
 
-async function* countedMessages(planned: PlannedFiles): AsyncGenerator<{ until: number; messages: number }> {
-  for await (const { until, rows } of planned.read()) yield { until, messages: rows };
+function* countedMessages(planned: PlannedFiles): Generator<{ until: number; messages: number }> {
+  for (const { until, rows } of planned.read()) yield { until, messages: rows };
 }

@@ -41,7 +41,7 @@ export function queryOfMessages(plan: ExportPlan): string {
 }
 
 /** @param query digest of queryOfMessages @param edited see ToldByVersions @param jobs workers */
-export async function* messageSegments(planned: PlannedFiles, queries: MessageQueries, query: string, journal: Journal, given: RunBase | undefined, edited: readonly number[] | undefined, jobs: number): AsyncGenerator<MessageSegment> {
+export function* messageSegments(planned: PlannedFiles, queries: MessageQueries, query: string, journal: Journal, given: RunBase | undefined, edited: readonly number[] | undefined, jobs: number): Generator<MessageSegment> {
   const [most, shares] = given?.told === undefined ? [FILES_PER_SEGMENT, SHARES] : [FILES_PER_SEGMENT_OF_BASE, SHARES_OF_BASE];
   const size = Math.min(most, Math.ceil(planned.count / (jobs * shares)));
   const file = ({ number, after, until, rows, ids }: PlannedMessageFile): MessageFile => {
@@ -50,7 +50,7 @@ export async function* messageSegments(planned: PlannedFiles, queries: MessageQu
   };
   const base = given && { directory: given.base.directory, unchanged: given.unchanged, versions: given.told && { ...given.told.versions, edited } };
   let files: MessageFile[] = [];
-  for await (const each of planned.read()) {
+  for (const each of planned.read()) {
     files.push(file(each));
     if (files.length < size) continue;
     yield { kind: 'messages', ...queries, files, base: ofFiles(base, files) };

@@ -2,16 +2,15 @@
  * The plan of the messages files, in a file of the run: a realm of a hundred million messages has a hundred thousand of them,
  * and segments are made as the workers ask for them.
  */
-import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import type { Base } from './base/base.js';
 import { diskError } from '../package/part-file.js';
 import type { PlannedMessageFile } from '../plan/message-files.js';
 
-/** Three doubles: until, rows, how many ids are known. */
+/** Three doubles: until, rows, bytes of the list of ids. */
 const ENTRY = 24;
 
-/** Entries written at once. */
+/** Entries written at once, with the ids of their files: 8 MB of these. */
 const BATCH = 1024;
 
 export interface PlannedFiles {
@@ -22,7 +21,7 @@ export interface PlannedFiles {
   /** It is what a base was made by. */
   readonly ofBase?: true;
   /** The files in order, read as they are asked for. */
-  read(): AsyncGenerator<PlannedMessageFile> | Generator<PlannedMessageFile>;
+  read(): Generator<PlannedMessageFile>;
 }
 
 /** The plan that a base was made by, which has its messages: undefined unless all files are known, and made by this query. @param query digest */
@@ -47,26 +46,30 @@ export async function planFiles(path: string, files: AsyncIterable<PlannedMessag
   let messages = 0;
   let first = 0;
   try {
-    const [handle, idsHandle] = await Promise.all([open(path, 'w', 0o600), open(idsPath(path), 'w', 0o600)]);
+    const [handle, idsHandle] = [openSync(path, 'w', 0o600), openSync(idsPath(path), 'w', 0o600)];
     try {
       const batch = Buffer.alloc(BATCH * ENTRY);
       let held = 0;
-      for await (const { after, until, rows, ids } of files) {
+      let lists: string[] = [];
+      const write = (): void => {
+        writeFileSync(handle, batch.subarray(0, held));
+        writeFileSync(idsHandle, lists.join(''));
+        [held, lists] = [0, []];
+      };
+      for await (const { after, until, rows, ids = '' } of files) {
         if (count === 0) first = after;
         batch.writeDoubleLE(until, held);
         batch.writeDoubleLE(rows, held + 8);
-        batch.writeDoubleLE(ids?.length ?? 0, held + 16);
+        batch.writeDoubleLE(ids.length, held + 16);
+        lists.push(ids);
         held += ENTRY;
         count++;
         messages += rows;
-        if (ids !== undefined) await idsHandle.writeFile(new Uint8Array(new Float64Array(ids).buffer));
-        if (held < batch.length) continue;
-        await handle.writeFile(batch);
-        held = 0;
+        if (held === batch.length) write();
       }
-      await handle.writeFile(batch.subarray(0, held));
+      write();
     } finally {
-      await Promise.all([handle.close(), idsHandle.close()]);
+      for (const each of [handle, idsHandle]) closeSync(each);
     }
   } catch (error) {
     // What the server says has a SQLSTATE for its code, and is not the disk's.
@@ -79,21 +82,22 @@ function idsPath(path: string): string {
   return `${path}-ids`;
 }
 
-async function* read(path: string, first: number): AsyncGenerator<PlannedMessageFile> {
+function* read(path: string, first: number): Generator<PlannedMessageFile> {
   let number = 0;
   let after = first;
-  const known = await open(idsPath(path), 'r');
+  const [handle, idsHandle] = [openSync(path, 'r'), openSync(idsPath(path), 'r')];
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: BATCH * ENTRY }) as AsyncIterable<Buffer>) {
-      for (let at = 0; at < chunk.length; at += ENTRY) {
-        const until = chunk.readDoubleLE(at);
-        const ids = new Float64Array(chunk.readDoubleLE(at + 16));
-        if (ids.length > 0) await known.read(ids);
-        yield { number: ++number, after, until, rows: chunk.readDoubleLE(at + 8), ids: ids.length > 0 ? Array.from(ids) : undefined };
+    const batch = Buffer.alloc(BATCH * ENTRY);
+    for (let length = readSync(handle, batch); length > 0; length = readSync(handle, batch)) {
+      for (let at = 0; at < length; at += ENTRY) {
+        const until = batch.readDoubleLE(at);
+        const ids = Buffer.allocUnsafe(batch.readDoubleLE(at + 16));
+        readSync(idsHandle, ids);
+        yield { number: ++number, after, until, rows: batch.readDoubleLE(at + 8), ids: ids.length > 0 ? ids.toString('latin1') : undefined };
         after = until;
       }
     }
   } finally {
-    await known.close();
+    for (const each of [handle, idsHandle]) closeSync(each);
   }
 }

@@ -153,17 +153,14 @@ export class RealmRows {
       await this.#segment(segment, weight, (path) => ({ query, ...ranges.get(path) }));
     };
     const runner = async (): Promise<void> => {
-      for (let next = await segments.next(); next.done !== true; next = await segments.next()) {
-        await work(next.value);
+      for (const segment of segments) {
+        await work(segment);
         // No more are made than leave.
         await this.#progress.left();
       }
     };
-    try {
-      await Promise.all(Array.from({ length: backlog }, runner));
-    } finally {
-      await segments.return(undefined);
-    }
+    // Whoever fails ends them for all.
+    await Promise.all(Array.from({ length: backlog }, runner));
   }
 
   /** Zulip writes a first messages file even where there is no message. */

@@ -8,19 +8,15 @@ import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { asRealmliftError, RealmliftError } from '../errors.js';
 import { ioReason } from '../io-reason.js';
-import { cannotDirectly, PAGE, pageAligned, writableDirectly } from '../direct-io.js';
+import { writeDirectly } from '../direct-io.js';
 
 const flush = promisify(fdatasync);
 
 /** Bytes held back before a write: large enough that system calls do not show in a profile. */
 const BUFFER = 256 * 1024;
 
-/** The same of a file that is written past the page cache, where a write waits for the disk. */
-const DIRECT_BUFFER = 1 << 20;
-
 /** Buffers of files that are closed, for the next ones: made anew for each of a hundred thousand small files they would have the collector run all the time. */
 const spare: Buffer[] = [];
-const spareDirect: Buffer[] = [];
 const SPARE = 8;
 
 export interface FinishedFile {
@@ -34,10 +30,7 @@ export class PartFile {
   readonly #path: string;
   readonly #handle: number;
   readonly #hash = createHash('sha256');
-  readonly #spare: Buffer[];
-  readonly #buffer: Buffer;
-  /** The same file, past the page cache. */
-  #direct: number | undefined;
+  readonly #buffer = spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER);
   #held = 0;
   #size = 0;
   #open = true;
@@ -45,28 +38,24 @@ export class PartFile {
   /**
    * Creates the file, readable by its owner alone, in place of one that may be there.
    *
-   * @param direct past the page cache, where that works: of many large files that nobody is about to read
    * @throws RealmliftError as {@link diskError}
    */
-  constructor(path: string, direct = false) {
+  constructor(path: string) {
     this.#path = path;
-    this.#spare = direct ? spareDirect : spare;
-    this.#buffer = this.#spare.pop() ?? (direct ? pageAligned(DIRECT_BUFFER) : Buffer.allocUnsafeSlow(BUFFER));
     try {
       this.#handle = openAnew(path);
-      this.#direct = direct ? writableDirectly(this.#handle) : undefined;
     } catch (error) {
       throw diskError(error, path);
     }
   }
 
   write(bytes: Uint8Array): void {
-    if (bytes.length <= this.#buffer.length - this.#held) this.#hold(bytes);
-    else if (this.#direct === undefined) {
-      this.#drain();
-      if (bytes.length > this.#buffer.length) this.#put(bytes);
-      else this.#hold(bytes);
-    } else this.#fill(bytes);
+    if (bytes.length > this.#buffer.length - this.#held) this.#drain();
+    if (bytes.length > this.#buffer.length) this.#put(bytes);
+    else {
+      this.#buffer.set(bytes, this.#held);
+      this.#held += bytes.length;
+    }
   }
 
   writeText(text: string): void {
@@ -102,24 +91,8 @@ export class PartFile {
   abandon(): void {
     if (!this.#open) return;
     this.#open = false;
-    if (this.#spare.length < SPARE) this.#spare.push(this.#buffer);
-    this.#closeDirect();
+    if (spare.length < SPARE) spare.push(this.#buffer);
     closeSync(this.#handle);
-  }
-
-  #hold(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#held);
-    this.#held += bytes.length;
-  }
-
-  /** Whole buffers alone leave: what is behind them begins where a page does. */
-  #fill(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length;) {
-      const until = at + this.#buffer.length - this.#held;
-      this.#hold(bytes.subarray(at, until));
-      if (until <= bytes.length) this.#drain();
-      at = until;
-    }
   }
 
   #drain(): void {
@@ -130,30 +103,35 @@ export class PartFile {
   #put(bytes: Uint8Array): void {
     this.#hash.update(bytes);
     try {
-      const from = this.#direct === undefined ? 0 : this.#putDirectly(this.#direct, bytes);
-      for (let at = from; at < bytes.length;) at += writeSync(this.#handle, bytes, at, bytes.length - at, this.#size + at);
+      for (let at = 0; at < bytes.length;) at += writeSync(this.#handle, bytes, at);
     } catch (error) {
       throw diskError(error, this.#path);
     }
     this.#size += bytes.length;
   }
+}
 
-  /** @returns how many bytes of whole pages were written; the rest, and all where the disk does not take it so, goes the usual way */
-  #putDirectly(handle: number, bytes: Uint8Array): number {
-    const pages = bytes.length - bytes.length % PAGE;
+/**
+ * Writes a file that is whole in memory, as {@link PartFile} does, and flushes it. The disk works while the caller goes on: the bytes must stay
+ * as they are until then.
+ *
+ * @param bytes of a buffer of whole pages they go past the page cache, see direct-io.ts
+ * @throws RealmliftError as {@link diskError}
+ */
+export async function writeWhole(path: string, bytes: Buffer): Promise<FinishedFile> {
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  try {
+    const handle = openAnew(path);
     try {
-      return pages === 0 ? 0 : writeSync(handle, bytes, 0, pages, this.#size);
-    } catch (error) {
-      if (!cannotDirectly(error)) throw error;
-      this.#closeDirect();
-      return 0;
+      await writeDirectly(handle, bytes);
+      await flush(handle);
+    } finally {
+      closeSync(handle);
     }
+  } catch (error) {
+    throw diskError(error, path);
   }
-
-  #closeDirect(): void {
-    if (this.#direct !== undefined) closeSync(this.#direct);
-    this.#direct = undefined;
-  }
+  return { size: bytes.length, sha256 };
 }
 
 /** Never into what has the name already: another export may have the same file (a hard link, see take-over.ts). */

@@ -19,8 +19,8 @@ export interface PlannedMessageFile {
   readonly after: number;
   readonly until: number;
   readonly rows: number;
-  /** Of its messages in their order, where they are known beforehand. */
-  readonly ids?: readonly number[] | undefined;
+  /** Of its messages in their order, as a list, where they are known beforehand. */
+  readonly ids?: string | undefined;
 }
 
 /** Where files go on. */

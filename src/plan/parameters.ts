@@ -52,8 +52,8 @@ export function inline(sql: string, parameters: Parameters): string {
   });
 }
 
-/** Completes an inline text with the ids of one message file, known only once its messages were copied. */
-export function bindMessageIds(sql: string, ids: readonly number[]): string {
+/** Completes an inline text with the ids of one message file, known only once its messages were copied. @param ids or lists of them: `1,2,3` */
+export function bindMessageIds(sql: string, ids: readonly (number | string)[]): string {
   return sql.replace(':message_ids', `'{${ids.join(',')}}'::bigint[]`);
 }
 

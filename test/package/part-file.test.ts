@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { pageAligned, readDirectly } from '../../src/direct-io.js';
-import { PartFile } from '../../src/package/part-file.js';
+import { PartFile, writeWhole } from '../../src/package/part-file.js';
 
 const MEMORY = '/dev/shm';
 
@@ -25,17 +25,19 @@ function bytes(length: number): Buffer {
 const MIB = 1 << 20;
 const PIECES = [[], [0], [1], [4095, 1], [4096], [4097], [MIB], [MIB - 1, 1, 1], [MIB + 1], [5, 3 * MIB, 5], [MIB, MIB, 4096, 17], [3 * MIB - 1, 0, 4097], Array.from({ length: 3000 }, (_, number) => number)];
 
-t.test('a part holds what was written to it, whatever the pieces', async (t) => {
+t.test('a part holds what was written to it, whatever the pieces, and what is written whole', async (t) => {
   for (const directory of directories(t)) {
-    for (const direct of [false, true]) {
-      for (const [number, lengths] of PIECES.entries()) {
-        const pieces = lengths.map(bytes);
-        const path = join(directory, `${number}-${direct}`);
-        const file = new PartFile(path, direct);
-        for (const piece of pieces) file.write(piece);
-        const finished = await file.finish();
-        const whole = Buffer.concat(pieces);
-        t.ok(readFileSync(path).equals(whole), `${directory}, ${lengths.slice(0, 4).join()}`);
+    for (const [number, lengths] of PIECES.entries()) {
+      const pieces = lengths.map(bytes);
+      const whole = Buffer.concat(pieces);
+      const file = new PartFile(join(directory, `${number}-pieces`));
+      for (const piece of pieces) file.write(piece);
+      const room = pageAligned(whole.length + 1);
+      whole.copy(room);
+      // A buffer that begins anywhere goes the usual way.
+      for (const [name, write] of [['pieces', () => file.finish()], ['whole', () => writeWhole(join(directory, `${number}-whole`), room.subarray(0, whole.length))], ['odd', () => writeWhole(join(directory, `${number}-odd`), Buffer.concat([Buffer.alloc(1), whole]).subarray(1))]] as const) {
+        const finished = await write();
+        t.ok(readFileSync(join(directory, `${number}-${name}`)).equals(whole), `${directory}, ${name}, ${lengths.slice(0, 4).join()}`);
         t.same(finished, { size: whole.length, sha256: createHash('sha256').update(whole).digest('hex') });
       }
     }
@@ -45,11 +47,15 @@ t.test('a part holds what was written to it, whatever the pieces', async (t) => 
 t.test('a part takes the place of what has its name', async (t) => {
   for (const directory of directories(t)) {
     const path = join(directory, 'part');
-    writeFileSync(path, 'x'.repeat(3 * MIB));
-    const file = new PartFile(path, true);
+    const larger = 'x'.repeat(3 * MIB);
+    writeFileSync(path, larger);
+    const file = new PartFile(path);
     file.write(bytes(2 * MIB + 1));
     await file.finish();
     t.ok(readFileSync(path).equals(bytes(2 * MIB + 1)));
+    writeFileSync(path, larger);
+    await writeWhole(path, bytes(5000));
+    t.ok(readFileSync(path).equals(bytes(5000)));
   }
 });
 

@@ -6,7 +6,8 @@
 import type pg from 'pg';
 import { copyError } from '../../copy/copy-error.js';
 import { VERSION_COLUMN } from '../../plan/views/version-form.js';
-import { consecutive, digestOfIds, messageRange, type BasePart, type MessageFile } from './message-segment.js';
+import { digestOfList, numbers } from './id-list.js';
+import { consecutive, messageRange, type BasePart, type MessageFile } from './message-segment.js';
 import type { VersionQueries } from '../base/origin.js';
 import { isNew } from '../base/new-versions.js';
 
@@ -24,7 +25,8 @@ export interface BaseVersions extends VersionQueries {
 export interface KnownFile {
   readonly file: MessageFile;
   readonly base: BasePart;
-  readonly ids: readonly number[];
+  /** As a list, in their order. */
+  readonly ids: string;
   /** Messages with a newer version. */
   readonly newMessages: readonly number[];
   readonly usermessages: number;
@@ -46,23 +48,30 @@ export async function knownFiles(client: pg.Client, versions: BaseVersions, file
 
 /** Files that have the messages of the base, by their lists. */
 async function listedFiles(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<KnownFile[]> {
-  const lists = files.map(({ ids = [] }, at) => `(${at}, '{${ids.join(',')}}'::bigint[])`);
+  const lists = files.map(({ ids = '' }, at) => `(${at}, '{${ids}}'::bigint[])`);
   const counted = await ask<Received>(client, `SELECT messages.file, u.* FROM (VALUES ${lists.join(', ')}) AS messages (file, list) CROSS JOIN LATERAL (${receivedOf(versions)}) AS u`);
-  const edited = new Set(versions.edited);
   return counted.flatMap(({ file: at, usermessages, flags, joined }) => {
     const file = files[at];
     const { base, ids } = file ?? {};
     if (file === undefined || base === undefined || ids === undefined) return [];
-    return [{ file, base, ids, newMessages: ids.filter((id) => edited.has(id)), usermessages, newUsermessages: numbers(flags), joined }];
+    return [{ file, base, ids, newMessages: editedOf(file, ids, versions.edited), usermessages, newUsermessages: numbers(flags), joined }];
   });
+}
+
+/** Those of the file, among those of all realms. */
+function editedOf({ after, until }: MessageFile, ids: string, edited: readonly number[] = []): number[] {
+  const near = edited.filter((id) => id > after && id <= until);
+  if (near.length === 0) return near;
+  const own = new Set(numbers(ids));
+  return near.filter((id) => own.has(id));
 }
 
 async function askedFiles(client: pg.Client, versions: BaseVersions, files: readonly MessageFile[]): Promise<KnownFile[]> {
   const found = await countedRows(client, versions, files);
   return found.flatMap(({ file: at, ids: list, clients, messages, usermessages, flags, joined }) => {
     const file = files[at];
-    const ids = numbers(list);
-    if (file?.base === undefined || digestOfIds(ids) !== file.base.ids) return [];
+    const ids = numbers(list).join();
+    if (file?.base === undefined || digestOfList(ids) !== file.base.ids) return [];
     const base = { ...file.base, clients: file.base.clients ?? clients ?? [] };
     return [{ file, base, ids, newMessages: numbers(messages), usermessages, newUsermessages: numbers(flags), joined }];
   });
@@ -115,11 +124,6 @@ async function countedRows(client: pg.Client, versions: BaseVersions, files: rea
     SELECT messages.file, messages.ids, messages.clients, messages.messages, u.* FROM messages CROSS JOIN LATERAL (${receivedOf(versions)}) AS u`);
   await client.query('SET LOCAL enable_sort = on');
   return counted;
-}
-
-/** In their order, which the server would sort all rows for. */
-function numbers(list: string | null): number[] {
-  return list === null ? [] : list.split(',').map(Number).sort((a, b) => a - b);
 }
 
 /** Number of the file, from 0, that an id belongs to. Of doubles the server makes one array for all rows, and ids are whole numbers below 2^53. */

@@ -7,10 +7,11 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { pageAligned, readDirectly } from '../../direct-io.js';
-import { PartFile } from '../../package/part-file.js';
+import { writeWhole } from '../../package/part-file.js';
 import { inodeOf } from '../../package/take-over.js';
 import { bindMessageIds } from '../../plan/parameters.js';
 import type { DealtSink } from '../../transform/row-sinks.js';
+import { numbers } from './id-list.js';
 import { messageRange, type MessageQueries } from './message-segment.js';
 import type { KnownFile } from './changed-files.js';
 import { copyEncoded, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
@@ -27,8 +28,8 @@ const FLAT = new Set([16, 20, 21, 23]);
 /** OIDs of json and jsonb, in which anything may be nested. */
 const NESTED = new Set([114, 3802]);
 
-export function isMendable({ base, ids, newMessages, newUsermessages, joined }: KnownFile): boolean {
-  return joined === 0 && base.size <= LARGEST && newMessages.length <= ids.length * SHARE && newUsermessages.length <= (base.rows.zerver_usermessage ?? 0) * SHARE;
+export function isMendable({ base, newMessages, newUsermessages, joined }: KnownFile): boolean {
+  return joined === 0 && base.size <= LARGEST && newMessages.length <= (base.rows.zerver_message ?? 0) * SHARE && newUsermessages.length <= (base.rows.zerver_usermessage ?? 0) * SHARE;
 }
 
 /** JSON of rows by their ids. */
@@ -45,23 +46,19 @@ export async function mendFiles(client: pg.Client, queries: MessageQueries, file
   const { messages, usermessages } = queries;
   if (files.length === 0 || usermessages === undefined || messages.keys[0] !== 'id') return mended;
   const range = { ...messages, select: messageRange(messages.select, files.map(({ file }) => file)) };
-  const received = { ...usermessages, select: bindMessageIds(usermessages.select, files.flatMap(({ ids }) => ids)) };
+  const received = { ...usermessages, select: bindMessageIds(usermessages.select, files.map(({ ids }) => ids)) };
   const newMessages = await rowsOf(client, range, files.flatMap((each) => each.newMessages), (type) => !NESTED.has(type), onProgress);
   const newUsermessages = await rowsOf(client, received, files.flatMap((each) => each.newUsermessages), (type) => FLAT.has(type), onProgress);
   if (newMessages === undefined || newUsermessages === undefined) return mended;
-  const flushing: Promise<unknown>[] = [];
+  const writing = new Writing(directory);
   for await (const { known, path, bytes } of readAhead(files, base)) {
     if (bytes === undefined || !isFinished(path, bytes, known.base)) mended.set(known, 'damaged');
     else {
       const pieces = piecesOf(bytes, known, newMessages, newUsermessages, usermessages.table);
-      // The flush runs beside the next file.
-      if (pieces === undefined) continue;
-      const flush = written(join(directory, known.file.path), pieces, known).then((part) => mended.set(known, part));
-      flush.catch(() => undefined);
-      flushing.push(flush);
+      if (pieces !== undefined) await writing.write(pieces, known, (part) => mended.set(known, part));
     }
   }
-  await Promise.all(flushing);
+  await writing.end();
   return mended;
 }
 
@@ -151,8 +148,9 @@ function piecesOf(bytes: Buffer, known: KnownFile, newMessages: Rows, newUsermes
   return [...pieces, bytes.subarray(at)];
 }
 
-function placesOfMessages(bytes: Buffer, { ids, newMessages }: KnownFile, rows: Rows, end: number): Place[] | undefined {
+function placesOfMessages(bytes: Buffer, { ids: list, newMessages }: KnownFile, rows: Rows, end: number): Place[] | undefined {
   const places: Place[] = [];
+  const ids = newMessages.length === 0 ? [] : numbers(list);
   let at = 0;
   for (const id of newMessages) {
     const row = rows.get(id);
@@ -201,13 +199,42 @@ function placeOfRow(bytes: Buffer, id: number, from: number, end: number): Omit<
   return undefined;
 }
 
-async function written(path: string, pieces: readonly Buffer[], { file, base, ids, usermessages }: KnownFile): Promise<FinishedPart> {
-  const out = new PartFile(path, true);
-  try {
-    for (const piece of pieces) out.write(piece);
-    const rows = { ...base.rows, zerver_message: ids.length, zerver_usermessage: usermessages };
-    return { path: file.path, ...(await out.finish()), rows, ids: base.ids, clients: base.clients, mended: true };
-  } finally {
-    out.abandon();
+/** Holds a file until the disk has it. */
+interface Slot {
+  buffer: Buffer | undefined;
+  done: Promise<unknown>;
+}
+
+/** Writes files while the next ones are read and worked on. */
+class Writing {
+  readonly #directory: string;
+  readonly #slots: readonly [Slot, Slot] = [{ buffer: undefined, done: Promise.resolve() }, { buffer: undefined, done: Promise.resolve() }];
+  #files = 0;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Returns once the pieces may change. @throws of an earlier file as well */
+  async write(pieces: readonly Buffer[], { file, base, usermessages }: KnownFile, then: (part: FinishedPart) => void): Promise<void> {
+    const slot = this.#files++ % 2 === 0 ? this.#slots[0] : this.#slots[1];
+    await slot.done;
+    const size = pieces.reduce((sum, { length }) => sum + length, 0);
+    if (slot.buffer === undefined || slot.buffer.length < size) slot.buffer = pageAligned(size);
+    let at = 0;
+    for (const piece of pieces) {
+      slot.buffer.set(piece, at);
+      at += piece.length;
+    }
+    const rows = { ...base.rows, zerver_usermessage: usermessages };
+    const done = writeWhole(join(this.#directory, file.path), slot.buffer.subarray(0, size))
+      .then((finished) => then({ path: file.path, ...finished, rows, ids: base.ids, clients: base.clients, mended: true }));
+    // Whoever waits for the slot hears of it.
+    done.catch(() => undefined);
+    slot.done = done;
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.#slots.map(({ done }) => done));
   }
 }

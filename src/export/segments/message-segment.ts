@@ -1,10 +1,10 @@
 /** A run of messages files: their messages out of one query, dealt out by id, each file with the usermessages of its messages behind them. */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
 import { PartFile, type FinishedFile } from '../../package/part-file.js';
 import { bindMessageIds, bindMessageRange } from '../../plan/parameters.js';
+import { digestOfList } from './id-list.js';
 import { copyEncoded, copyInto, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
 import type { SegmentedSink } from '../../transform/row-sinks.js';
 import type { EarlierPart, FinishedPart } from './finished-part.js';
@@ -20,8 +20,8 @@ export interface MessageFile {
   readonly earlier: EarlierPart | undefined;
   /** What a base has in its place; its path is there. */
   readonly base?: BasePart | undefined;
-  /** Of its messages, where they are known to be those that the base has there. */
-  readonly ids?: readonly number[] | undefined;
+  /** Of its messages, as a list, where they are known to be those that the base has there. */
+  readonly ids?: string | undefined;
 }
 
 export interface BasePart extends FinishedPart {
@@ -56,7 +56,7 @@ export async function exportMessages(
       const rows = await endFile(client, queries, fields, file, onProgress);
       const { planned, out, ids } = file;
       // The flush runs beside the next file's rows: it waits for the disk, not for us.
-      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, ids: digestOfIds(ids), clients: clientsOf(file) })));
+      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, ids: digestOfList(ids.join()), clients: clientsOf(file) })));
     }
     await Promise.all(flushing);
   } catch (error) {
@@ -69,11 +69,6 @@ export async function exportMessages(
 /** That its messages were sent with, in order. */
 function clientsOf({ clients }: DealtFile<Out>): number[] {
   return [...clients].sort((a, b) => a - b);
-}
-
-/** SHA-256 of the ids in their order. */
-export function digestOfIds(ids: readonly number[]): string {
-  return createHash('sha256').update(ids.join()).digest('hex');
 }
 
 /** The query of the messages from the first file to the last. */

@@ -6,7 +6,7 @@ import { indexedRows } from '../spools/message-index.js';
 import { messagesPath } from '../../package/part-paths.js';
 import type { JournalPart } from '../../package/journal.js';
 import type { FinishedPart } from '../segments/finished-part.js';
-import { digestOfIds } from '../segments/message-segment.js';
+import { digestOfList } from '../segments/id-list.js';
 import type { Spool } from '../spools/spool-format.js';
 import { SpoolReader, type SpooledGroup } from '../spools/spool-reader.js';
 import { writeInOrder } from '../spools/spool-merge.js';
@@ -42,7 +42,7 @@ export async function writeMessagesFiles(set: TargetMessages, ordinal: number, f
       file.writeText(`],"${set.tables[1]}":[`);
       const usermessages = count === 0 ? 0 : copyUsermessages(set, first + parts.length, file);
       file.writeText(']}');
-      const range = count === 0 ? {} : { after: parts.at(-1)?.until ?? Math.min(0, (ids[0] as number) - 1), until: ids.at(-1), ids: digestOfIds(ids) };
+      const range = count === 0 ? {} : { after: parts.at(-1)?.until ?? Math.min(0, (ids[0] as number) - 1), until: ids.at(-1), ids: digestOfList(ids.join()) };
       parts.push({ path, ...(await file.finish(false)), rows: { [set.tables[0]]: count, [set.tables[1]]: usermessages }, ...range });
     } catch (error) {
       file.abandon();
