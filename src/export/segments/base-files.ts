@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { takeOver } from '../../package/take-over.js';
 import { isSame, knownFiles, type BaseVersions, type KnownFile } from './changed-files.js';
-import { isMendable, mendFiles } from './mended-file.js';
+import type { FinishedPart } from './finished-part.js';
+import { isMendable, mendFiles, newRows, type NewRows } from './mended-file.js';
 import { confirmMessages, consecutive, type BasePart, type MessageFile, type MessageQueries } from './message-segment.js';
 import type { SegmentEvents } from './segment-events.js';
 
@@ -18,38 +19,76 @@ export interface SegmentBase {
 /** Files taken over at once, so that one is read while the disk keeps another. */
 const AT_ONCE = 8;
 
+/** Files that are asked for in one query: those before are mended meanwhile, for which the disk has more to do than the processor. */
+const ASKED = 12;
+
 /** @param files of the segment in order @param wanted those that are asked for @returns those that are there now */
 export async function takeFromBase(
   client: pg.Client, base: SegmentBase, queries: MessageQueries, files: readonly MessageFile[], wanted: ReadonlySet<MessageFile>, directory: string, events: SegmentEvents,
 ): Promise<MessageFile[]> {
   const { unchanged, versions } = base;
-  const byVersion = ({ base: part }: MessageFile): boolean => !unchanged && versions !== undefined && part?.sameQuery === true && part.ids !== undefined;
-  const known: KnownFile[] = [];
-  const same: Pick<KnownFile, 'file' | 'base'>[] = [];
   const certain = ({ base: part }: MessageFile): boolean => unchanged && part?.sameQuery === true && part.clients !== undefined;
+  const byVersion = ({ base: part }: MessageFile): boolean => !unchanged && versions !== undefined && part?.sameQuery === true && part.ids !== undefined;
+  const taking = new Taking(base.directory, directory, events);
+  const same: SameFile[] = [];
   for (const file of wanted) if (certain(file)) same.push({ file, base: file.base as BasePart });
-  for (const run of consecutive(files, (file) => wanted.has(file) && byVersion(file))) known.push(...await knownFiles(client, versions as BaseVersions, run));
-  for (const each of known) if (isSame(each)) same.push(each);
+  let before: Promise<void> = Promise.resolve();
+  try {
+    for (const run of consecutive(files, (file) => wanted.has(file) && byVersion(file)).flatMap((each) => inGroups(each, ASKED))) {
+      const known = await knownFiles(client, versions as BaseVersions, run);
+      const mendable = known.filter((each) => !isSame(each) && isMendable(each));
+      const rows = await newRows(client, queries, mendable, events.onProgress);
+      await before;
+      before = taking.sameAndMended(known.filter(isSame), mendable, rows);
+      before.catch(() => undefined);
+    }
+  } finally {
+    // Nothing is written behind the back of whoever goes on.
+    await Promise.allSettled([before]);
+  }
+  await before;
   for (const run of consecutive(files, (file) => wanted.has(file) && !certain(file) && !byVersion(file))) {
     await confirmMessages(client, queries, run, (file) => file.base?.sha256, (file, clients) => same.push({ file, base: { ...(file.base as BasePart), clients } }), events.onProgress);
   }
-  const done: MessageFile[] = [];
-  const waiting = same[Symbol.iterator]();
-  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-    for (const { file, base: part } of waiting) {
-      if (await takeOver(join(base.directory, part.path), join(directory, file.path), part)) {
-        events.onPart({ ...part, path: file.path, inode: undefined, base: true }, true);
-        done.push(file);
-      } else events.onDamaged(join(base.directory, part.path));
-    }
-  }));
-  const mendable = known.filter((each) => !isSame(each) && isMendable(each));
-  for (const [{ file, base: part }, mended] of await mendFiles(client, queries, mendable, base.directory, directory, events.onProgress)) {
-    if (mended === 'damaged') events.onDamaged(join(base.directory, part.path));
-    else {
-      events.onPart(mended, false);
-      done.push(file);
+  await taking.sameAndMended(same, [], undefined);
+  return taking.done;
+}
+
+type SameFile = Pick<KnownFile, 'file' | 'base'>;
+
+/** What is made of the files of a base. */
+class Taking {
+  readonly #base: string;
+  readonly #directory: string;
+  readonly #events: SegmentEvents;
+  readonly done: MessageFile[] = [];
+
+  constructor(base: string, directory: string, events: SegmentEvents) {
+    [this.#base, this.#directory, this.#events] = [base, directory, events];
+  }
+
+  async sameAndMended(same: readonly SameFile[], mendable: readonly KnownFile[], rows: NewRows | undefined): Promise<void> {
+    const waiting = same[Symbol.iterator]();
+    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+      for (const { file, base: part } of waiting) {
+        if (await takeOver(join(this.#base, part.path), join(this.#directory, file.path), part)) this.#have(file, { ...part, path: file.path, inode: undefined, base: true }, true);
+        else this.#events.onDamaged(join(this.#base, part.path));
+      }
+    }));
+    if (rows === undefined) return;
+    for (const [{ file, base: part }, mended] of await mendFiles(mendable, rows, this.#base, this.#directory)) {
+      if (mended === 'damaged') this.#events.onDamaged(join(this.#base, part.path));
+      else this.#have(file, mended, false);
     }
   }
-  return done;
+
+  #have(file: MessageFile, part: FinishedPart, kept: boolean): void {
+    this.#events.onPart(part, kept);
+    this.done.push(file);
+  }
+}
+
+function inGroups<T>(all: readonly T[], most: number): T[][] {
+  const size = Math.ceil(all.length / Math.ceil(all.length / most));
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, at) => all.slice(at * size, (at + 1) * size));
 }

@@ -35,31 +35,55 @@ export function isMendable({ base, newMessages, newUsermessages, joined }: Known
 /** JSON of rows by their ids. */
 type Rows = ReadonlyMap<number, Buffer>;
 
-/**
- * Writes what can be mended of the files.
- *
- * @param files of one segment, see isMendable @param base directory of the base
- * @returns which file is which finished part now; of a damaged one of the base undefined
- */
-export async function mendFiles(client: pg.Client, queries: MessageQueries, files: readonly KnownFile[], base: string, directory: string, onProgress: (progress: Progress) => void): Promise<Map<KnownFile, FinishedPart | 'damaged'>> {
-  const mended = new Map<KnownFile, FinishedPart | 'damaged'>();
-  const { messages, usermessages } = queries;
-  if (files.length === 0 || usermessages === undefined || messages.keys[0] !== 'id') return mended;
+/** What the files are mended with. */
+export interface NewRows {
+  readonly messages: Rows;
+  readonly usermessages: Rows;
+  /** Their key in a messages file. */
+  readonly key: string;
+}
+
+/** Asks for the new rows of files, see isMendable. @returns undefined where none of them can be mended */
+export async function newRows(client: pg.Client, { messages, usermessages }: MessageQueries, files: readonly KnownFile[], onProgress: (progress: Progress) => void): Promise<NewRows | undefined> {
+  if (files.length === 0 || usermessages === undefined || messages.keys[0] !== 'id') return undefined;
   const range = { ...messages, select: messageRange(messages.select, files.map(({ file }) => file)) };
   const received = { ...usermessages, select: bindMessageIds(usermessages.select, files.map(({ ids }) => ids)) };
   const newMessages = await rowsOf(client, range, files.flatMap((each) => each.newMessages), (type) => !NESTED.has(type), onProgress);
   const newUsermessages = await rowsOf(client, received, files.flatMap((each) => each.newUsermessages), (type) => FLAT.has(type), onProgress);
-  if (newMessages === undefined || newUsermessages === undefined) return mended;
+  return newMessages === undefined || newUsermessages === undefined ? undefined : { messages: newMessages, usermessages: newUsermessages, key: usermessages.table };
+}
+
+/**
+ * Writes what can be mended of the files. Asks the server for nothing.
+ *
+ * @param base directory of the base @returns which file is which finished part now, or that the one of the base is damaged
+ */
+export async function mendFiles(files: readonly KnownFile[], rows: NewRows, base: string, directory: string): Promise<Map<KnownFile, FinishedPart | 'damaged'>> {
+  const mended = new Map<KnownFile, FinishedPart | 'damaged'>();
   const writing = new Writing(directory);
   for await (const { known, path, bytes } of readAhead(files, base)) {
     if (bytes === undefined || !isFinished(path, bytes, known.base)) mended.set(known, 'damaged');
     else {
-      const pieces = piecesOf(bytes, known, newMessages, newUsermessages, usermessages.table);
+      const pieces = piecesOf(bytes, known, rows);
       if (pieces !== undefined) await writing.write(pieces, known, (part) => mended.set(known, part));
     }
   }
   await writing.end();
   return mended;
+}
+
+/** Buffers of files that are done with, for the next ones. */
+const spare: Buffer[] = [];
+const SPARE = 4;
+
+function bufferFor(bytes: number): Buffer {
+  const at = spare.findIndex(({ length }) => length >= bytes);
+  return at === -1 ? pageAligned(bytes) : spare.splice(at, 1)[0] as Buffer;
+}
+
+function giveBack(buffer: Buffer): void {
+  if (spare.length === SPARE) spare.shift();
+  spare.push(buffer);
 }
 
 interface ReadFile {
@@ -72,7 +96,7 @@ interface ReadFile {
 /** The files of the base, each read while the one before is worked on. */
 async function* readAhead(files: readonly KnownFile[], base: string): AsyncGenerator<ReadFile> {
   const room = Math.max(0, ...files.map((each) => each.base.size)) + 1;
-  const buffers = [pageAligned(room), pageAligned(room)] as const;
+  const buffers = [bufferFor(room), bufferFor(room)] as const;
   const read = async (number: number): Promise<ReadFile | undefined> => {
     const known = files[number];
     if (known === undefined) return undefined;
@@ -85,6 +109,7 @@ async function* readAhead(files: readonly KnownFile[], base: string): AsyncGener
     next = read(number);
     if (one !== undefined) yield one;
   }
+  for (const buffer of buffers) giveBack(buffer);
 }
 
 /** By its inode, as where files are taken over, or else by its digest. */
@@ -130,14 +155,15 @@ interface Place {
 }
 
 /** The bytes of the mended file; undefined where it must be exported anew. */
-function piecesOf(bytes: Buffer, known: KnownFile, newMessages: Rows, newUsermessages: Rows, table: string): Buffer[] | undefined {
+function piecesOf(bytes: Buffer, known: KnownFile, rows: NewRows): Buffer[] | undefined {
   // No text holds it: there its quotes would have a backslash.
-  const between = bytes.lastIndexOf(`],"${table}":[`);
-  const begin = between + `],"${table}":[`.length;
+  const border = `],"${rows.key}":[`;
+  const between = bytes.lastIndexOf(border);
+  const begin = between + border.length;
   const end = bytes.length - ']}'.length;
   if (between === -1 || begin > end) return undefined;
-  const messages = placesOfMessages(bytes, known, newMessages, between);
-  const usermessages = messages && placesOfUsermessages(bytes, known, newUsermessages, begin, end);
+  const messages = placesOfMessages(bytes, known, rows.messages, between);
+  const usermessages = messages && placesOfUsermessages(bytes, known, rows.usermessages, begin, end);
   if (messages === undefined || usermessages === undefined) return undefined;
   const pieces: Buffer[] = [];
   let at = 0;
@@ -199,17 +225,11 @@ function placeOfRow(bytes: Buffer, id: number, from: number, end: number): Omit<
   return undefined;
 }
 
-/** Holds a file until the disk has it. */
-interface Slot {
-  buffer: Buffer | undefined;
-  done: Promise<unknown>;
-}
-
-/** Writes files while the next ones are read and worked on. */
+/** Writes files while the next ones are read and worked on: two at a time. */
 class Writing {
   readonly #directory: string;
-  readonly #slots: readonly [Slot, Slot] = [{ buffer: undefined, done: Promise.resolve() }, { buffer: undefined, done: Promise.resolve() }];
-  #files = 0;
+  #last: Promise<unknown> = Promise.resolve();
+  #before: Promise<unknown> = Promise.resolve();
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -217,24 +237,25 @@ class Writing {
 
   /** Returns once the pieces may change. @throws of an earlier file as well */
   async write(pieces: readonly Buffer[], { file, base, usermessages }: KnownFile, then: (part: FinishedPart) => void): Promise<void> {
-    const slot = this.#files++ % 2 === 0 ? this.#slots[0] : this.#slots[1];
-    await slot.done;
+    await this.#before;
     const size = pieces.reduce((sum, { length }) => sum + length, 0);
-    if (slot.buffer === undefined || slot.buffer.length < size) slot.buffer = pageAligned(size);
+    const buffer = bufferFor(size);
     let at = 0;
     for (const piece of pieces) {
-      slot.buffer.set(piece, at);
+      buffer.set(piece, at);
       at += piece.length;
     }
     const rows = { ...base.rows, zerver_usermessage: usermessages };
-    const done = writeWhole(join(this.#directory, file.path), slot.buffer.subarray(0, size))
-      .then((finished) => then({ path: file.path, ...finished, rows, ids: base.ids, clients: base.clients, mended: true }));
-    // Whoever waits for the slot hears of it.
+    const done = writeWhole(join(this.#directory, file.path), buffer.subarray(0, size)).then((finished) => {
+      giveBack(buffer);
+      then({ path: file.path, ...finished, rows, ids: base.ids, clients: base.clients, mended: true });
+    });
+    // Whoever waits for it hears of it.
     done.catch(() => undefined);
-    slot.done = done;
+    [this.#before, this.#last] = [this.#last, done];
   }
 
   async end(): Promise<void> {
-    await Promise.all(this.#slots.map(({ done }) => done));
+    await Promise.all([this.#before, this.#last]);
   }
 }
