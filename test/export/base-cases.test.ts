@@ -16,7 +16,7 @@ import { BUCKETS, withS3 } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { leaveSharedServer, withTestDatabase } from '../testbed/test-database.js';
 import { CHANGES } from './database-changes.js';
-import { runExport } from './export-process.js';
+import { runExport, runLimited } from './export-process.js';
 import { query, withGrownDatabase } from './grown-database.js';
 import { baseOf, both, CHOICES, exportHere, grownSource, place } from './base-runs.js';
 import { exported, killedAt } from './killed-export.js';
@@ -72,6 +72,19 @@ onGrown('killed, resumed, and its base', async (t, url, root) => {
   const actual = await exported(t, url, output, '--base', base, '--resume');
   t.same(differingPaths(fresh, actual), [], 'gives the same export');
   t.same(differingPaths(join(root, 'untouched'), base), [], 'and leaves the base as it was, whose files were linked by the first run and made anew by the next ones');
+});
+
+onGrown('a disk that takes no more while files are mended', async (t, url, root) => {
+  const base = await exported(t, url, join(root, 'base'));
+  await query(url, CHANGES['messages read and starred'] as string);
+  const fresh = await exported(t, url, join(root, 'fresh'));
+  const output = join(root, 'out');
+  const smallest = Math.min(...[1, 2, 3].map((number) => statSync(join(base, `messages-00000${number}.json`)).size));
+  // It counts blocks of 512 bytes.
+  t.match(await runLimited(`ulimit -f ${Math.floor(smallest / 512) - 1}`, url, output, '--base', base), { code: 1, stderr: /^realmlift: DISK_FULL \[package\]: .*messages-\d+\.json is larger than this process or file system allows/ });
+  const caught = await exported(t, url, output, '--base', base, '--resume');
+  t.same(differingPaths(fresh, caught), [], 'goes on when there is room');
+  t.ok(baseOf(caught).taken_over.messages_files_but_for_a_few_rows > 0);
 });
 
 onGrown('a base of which a part is damaged', async (t, url, root) => {

@@ -22,6 +22,9 @@ const output = t.testdir();
 const uploadsDir = join(output, 'uploads');
 cpSync(await uploadsDirectory('zulip-11/local'), uploadsDir, { recursive: true });
 
+/** Of a file: larger than what else is written. */
+const CONTENT = 'new'.repeat(100_000);
+
 /** Who has an avatar in the sample. */
 const AVATAR = { user: 0, version: 0 };
 
@@ -36,10 +39,10 @@ const [tiny, broken, still, mended, again] = await withTestDatabase('zulip-11/lo
     await change(url, `
       INSERT INTO zerver_message SELECT r.* FROM (SELECT m FROM zerver_message m WHERE realm_id = 2 ORDER BY id LIMIT 1) AS old, LATERAL jsonb_populate_record(old.m, jsonb_build_object('id', (SELECT max(id) + 1 FROM zerver_message), 'content', 'number ${n}')) AS r;
       INSERT INTO zerver_attachment SELECT r.* FROM (SELECT a FROM zerver_attachment a WHERE realm_id = 2 ORDER BY id LIMIT 1) AS old,
-        LATERAL jsonb_populate_record(old.a, jsonb_build_object('id', (SELECT max(id) + 1 FROM zerver_attachment), 'path_id', '2/a${n}/new/${n}.txt', 'file_name', '${n}.txt', 'content_type', 'text/plain', 'size', 3)) AS r;
+        LATERAL jsonb_populate_record(old.a, jsonb_build_object('id', (SELECT max(id) + 1 FROM zerver_attachment), 'path_id', '2/a${n}/new/${n}.txt', 'file_name', '${n}.txt', 'content_type', 'text/plain', 'size', ${CONTENT.length})) AS r;
       INSERT INTO zerver_attachment_messages (attachment_id, message_id) SELECT max(id), (SELECT max(id) FROM zerver_message WHERE realm_id = 2) FROM zerver_attachment`);
     mkdirSync(join(uploadsDir, `files/2/a${n}/new`), { recursive: true });
-    writeFileSync(join(uploadsDir, `files/2/a${n}/new/${n}.txt`), 'new');
+    writeFileSync(join(uploadsDir, `files/2/a${n}/new/${n}.txt`), CONTENT);
   };
   await withClient(url, async (client) => {
     const { rows: [found] } = await client.query<{ user: number; version: number }>("SELECT min(id)::float8 AS user, (array_agg(avatar_version ORDER BY id))[1]::float8 AS version FROM zulip.zerver_userprofile WHERE realm_id = 2 AND avatar_source = 'U'");
@@ -116,6 +119,15 @@ t.test('beside others', async (t) => withTestDatabase('zulip-11/new-server', asy
     writeFileSync(inTheWay, 'a file');
     await t.rejects(update(still, url, uploads), { code: 'OUTPUT_UNSAFE', message: /files\/3\/a1 is not a directory/ });
     rmSync(inTheWay);
+    t.same(await digests(url), before);
+    t.same(filesBelow(uploads), files);
+  });
+
+  await t.test('the disk of its files is full', async (t) => {
+    const words = ['load', '--update', still, '--target-url', url, '--subdomain', 'acme', '--uploads-dir', uploads];
+    // It counts blocks of 512 bytes.
+    const full = await realmlift(words, { env: { ZULIP_AVATAR_SALT: NEW_SALT }, limit: `ulimit -f ${Math.floor(CONTENT.length / 512) - 1}` });
+    t.match(full, { code: 1, stderr: /DISK_FULL/ });
     t.same(await digests(url), before);
     t.same(filesBelow(uploads), files);
   });
