@@ -59,6 +59,20 @@ onGrown('a transaction under way when the base was taken', async (t, url, root) 
   t.match(JSON.parse(readFileSync(join(again, 'manifest.json'), 'utf8')), { base: { taken_at: String, snapshot: String, manifest_sha256: /^[0-9a-f]{64}$/ } });
 });
 
+onGrown('messages behind the base, also far behind', async (t, url, root) => {
+  const written = (distance: number): string => `INSERT INTO zerver_message SELECT r.* FROM (SELECT m FROM zerver_message m WHERE realm_id = 2 ORDER BY id DESC LIMIT 1) AS old,
+    generate_series(1, 2) AS n, LATERAL jsonb_populate_record(old.m, jsonb_build_object('id', (SELECT max(id) FROM zerver_message) + n * ${distance})) AS r`;
+  let base = await exportHere(url, join(root, 'base'));
+  // No more ids of all realms than so many are sent with those of the base.
+  for (const distance of [1, 150_000]) {
+    await query(url, written(distance));
+    const [fresh, caught] = await both(url, join(root, String(distance)), base);
+    t.same(differingPaths(fresh, caught), [], `by ${distance}`);
+    t.match(baseOf(caught), { rows: 'by their versions', taken_over: { messages_files: 6 } });
+    base = caught;
+  }
+});
+
 onGrown('killed, resumed, and its base', async (t, url, root) => {
   const base = await exported(t, url, join(root, 'base'));
   cpSync(base, join(root, 'untouched'), { recursive: true, preserveTimestamps: true });
