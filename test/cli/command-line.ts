@@ -23,8 +23,6 @@ export interface CommandSettings {
   readonly cwd?: string;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
-  /** What a shell says before, such as `ulimit -f 100`. */
-  readonly limit?: string;
   /** Gets the process while it runs. */
   readonly meanwhile?: (child: ChildProcess) => Promise<void>;
   /** Its output is read when this is over: until then what writes much of it waits. */
@@ -32,11 +30,9 @@ export interface CommandSettings {
 }
 
 /** Runs `realmlift ARGUMENTS…` to its end. */
-export async function realmlift(parameters: readonly string[], { env = {}, cwd, uid, gid, limit, meanwhile, unread }: CommandSettings = {}): Promise<Ended> {
+export async function realmlift(parameters: readonly string[], { env = {}, cwd, uid, gid, meanwhile, unread }: CommandSettings = {}): Promise<Ended> {
   const inherited = Object.entries(process.env).filter(([name]) => !OTHER_SERVERS.test(name));
-  const command = [process.execPath, CLI, ...parameters];
-  const [program = '', ...words] = limit === undefined ? command : ['/bin/sh', '-c', `${limit}; exec "$@"`, 'sh', ...command];
-  const child = spawn(program, words, {
+  const child = spawn(process.execPath, [CLI, ...parameters], {
     env: { ...Object.fromEntries(inherited), AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...env }, stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }), ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }),
   });

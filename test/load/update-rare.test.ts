@@ -2,6 +2,7 @@
 import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
+import { realmlift as limited } from '../backup/command-line.js';
 import { realmlift } from '../cli/command-line.js';
 import { exportFrom, only } from '../export/test-source.js';
 import { openLocalStore } from '../../src/files/local-store.js';
@@ -126,7 +127,7 @@ t.test('beside others', async (t) => withTestDatabase('zulip-11/new-server', asy
   await t.test('the disk of its files is full', async (t) => {
     const words = ['load', '--update', still, '--target-url', url, '--subdomain', 'acme', '--uploads-dir', uploads];
     // It counts blocks of 512 bytes.
-    const full = await realmlift(words, { env: { ZULIP_AVATAR_SALT: NEW_SALT }, limit: `ulimit -f ${Math.floor(CONTENT.length / 512) - 1}` });
+    const full = await limited(words, { ZULIP_AVATAR_SALT: NEW_SALT }, `-f ${Math.floor(CONTENT.length / 512) - 1}`);
     t.match(full, { code: 1, stderr: /DISK_FULL/ });
     t.same(await digests(url), before);
     t.same(filesBelow(uploads), files);
