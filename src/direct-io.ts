@@ -13,8 +13,7 @@ export const PAGE = 4096;
 /** Of WebAssembly's memory. */
 const WASM_PAGE = 64 * 1024;
 
-/** @returns how many bytes were written */
-const written = async (...given: [handle: number, bytes: Buffer, from: number, length: number, at: number]): Promise<number> => (await promisify(write)(...given)).bytesWritten;
+const writeAt = promisify(write);
 
 /** Not among the types of a language without a browser. */
 declare const WebAssembly: { readonly Memory: new (size: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer } };
@@ -75,14 +74,14 @@ export async function writeDirectly(handle: number, bytes: Buffer): Promise<void
   const direct = pages === 0 ? undefined : openDirectly(`/proc/self/fd/${handle}`, constants.O_WRONLY);
   if (direct !== undefined) {
     try {
-      at = await written(direct, bytes, 0, pages, 0);
+      at = (await writeAt(direct, bytes, 0, pages, 0)).bytesWritten;
     } catch (error) {
       if (!cannotDirectly(error)) throw error;
     } finally {
       closeSync(direct);
     }
   }
-  while (at < bytes.length) at += await written(handle, bytes, at, bytes.length - at, at);
+  while (at < bytes.length) at += (await writeAt(handle, bytes, at, bytes.length - at, at)).bytesWritten;
 }
 
 /** Opens a file to be read or written past the page cache; undefined where that does not work. @param flags of the system's open @throws the file system's own error */

@@ -62,25 +62,26 @@ export class SharedMessages {
         this.whole = last && at === asked.length - 1;
         // To the last file of the base more may come.
         if (count < MESSAGES_PER_FILE && (more !== undefined || !this.whole)) {
-          yield* this.whole ? this.#after(number, after, more, numbers(ids)) : this.#behind(number, after);
+          yield* this.whole && more !== undefined ? this.#after(number, after, more, numbers(ids)) : this.#behind(number, after);
           return;
         }
         ({ until: after } = part);
         yield { number: ++number, after: part.after, until: after, rows: count, ids };
       }
       if (last) {
-        yield* this.#after(number, after, more);
+        if (more !== undefined) yield* this.#after(number, after, more);
         return;
       }
     }
     yield* this.#behind(number, after);
   }
 
-  /** The files after so many, if what they hold was sent. @param begun messages of the first of them */
-  async* #after(number: number, after: number, more: Found | undefined, begun: readonly number[] = []): AsyncGenerator<PlannedMessageFile> {
-    const come = more === undefined ? [] : numbers(more.ids);
-    if (number === 0 || come.length < (more?.count ?? 0)) {
-      if (more !== undefined) yield* this.#behind(number, after);
+  /** The files of what comes behind so many, cut here if all of it was sent. @param begun messages that come before, in no file yet */
+  async* #after(number: number, after: number, { count, ids: list }: Found, begun: readonly number[] = []): AsyncGenerator<PlannedMessageFile> {
+    const come = numbers(list);
+    // Where the first file of all begins, its plan says.
+    if (number === 0 || come.length < count) {
+      yield* this.#behind(number, after);
       return;
     }
     const ids = [...begun, ...come];

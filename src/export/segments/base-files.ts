@@ -39,7 +39,7 @@ export async function takeFromBase(
       const mendable = known.filter((each) => !isSame(each) && isMendable(each));
       const rows = await newRows(client, queries, mendable, events.onProgress);
       await before;
-      before = taking.sameAndMended(known.filter(isSame), mendable, rows);
+      before = taking.same(known.filter(isSame)).then(() => taking.mended(mendable, rows));
       before.catch(() => undefined);
     }
   } finally {
@@ -50,7 +50,7 @@ export async function takeFromBase(
   for (const run of consecutive(files, (file) => wanted.has(file) && !certain(file) && !byVersion(file))) {
     await confirmMessages(client, queries, run, (file) => file.base?.sha256, (file, clients) => same.push({ file, base: { ...(file.base as BasePart), clients } }), events.onProgress);
   }
-  await taking.sameAndMended(same, [], undefined);
+  await taking.same(same);
   return taking.done;
 }
 
@@ -67,16 +67,20 @@ class Taking {
     [this.#base, this.#directory, this.#events] = [base, directory, events];
   }
 
-  async sameAndMended(same: readonly SameFile[], mendable: readonly KnownFile[], rows: NewRows | undefined): Promise<void> {
-    const waiting = same[Symbol.iterator]();
+  async same(files: readonly SameFile[]): Promise<void> {
+    const waiting = files[Symbol.iterator]();
     await Promise.all(Array.from({ length: AT_ONCE }, async () => {
       for (const { file, base: part } of waiting) {
         if (await takeOver(join(this.#base, part.path), join(this.#directory, file.path), part)) this.#have(file, { ...part, path: file.path, inode: undefined, base: true }, true);
         else this.#events.onDamaged(join(this.#base, part.path));
       }
     }));
+  }
+
+  /** @param rows see newRows */
+  async mended(files: readonly KnownFile[], rows: NewRows | undefined): Promise<void> {
     if (rows === undefined) return;
-    for (const [{ file, base: part }, mended] of await mendFiles(mendable, rows, this.#base, this.#directory)) {
+    for (const [{ file, base: part }, mended] of await mendFiles(files, rows, this.#base, this.#directory)) {
       if (mended === 'damaged') this.#events.onDamaged(join(this.#base, part.path));
       else this.#have(file, mended, false);
     }
