@@ -24,18 +24,39 @@ export interface Census {
   readonly bytes: Record<string, number>;
 }
 
+const COUNTS = ['channelMessages', 'users', 'channels', 'bytes'] as const;
+
 export function emptyCensus(): Census {
   return { months: {}, channelMessages: {}, users: {}, channels: {}, bytes: {} };
 }
 
 /** Adds what another file holds. */
 export function addCensus(to: Census, from: Census): void {
-  for (const part of ['channelMessages', 'users', 'channels', 'bytes'] as const) for (const [key, count] of Object.entries(from[part])) addTo(to[part], key, count);
+  for (const part of COUNTS) for (const [key, count] of Object.entries(from[part])) addTo(to[part], key, count);
   for (const [month, { lastId, ...kinds }] of Object.entries(from.months)) {
     const known = to.months[month] ??= { direct: 0, channel: 0, group: 0, lastId: 0 };
     for (const kind of MESSAGE_KINDS) known[kind] += kinds[kind];
     known.lastId = Math.max(known.lastId, lastId);
   }
+}
+
+/**
+ * What a file holds once rows of it were replaced.
+ *
+ * @param old what these rows were counted as @param now what those in their place are
+ * @returns undefined where the months of messages differ, of which the last message would not be known
+ */
+export function replaceInCensus(of: Census, old: Census, now: Census): Census | undefined {
+  if (JSON.stringify(old.months) !== JSON.stringify(now.months)) return undefined;
+  const census = emptyCensus();
+  addCensus(census, of);
+  for (const part of COUNTS) {
+    const counts = census[part];
+    for (const [key, count] of Object.entries(old[part])) addTo(counts, key, -count);
+    for (const [key, count] of Object.entries(now[part])) addTo(counts, key, count);
+    for (const [key, count] of Object.entries(counts)) if (count === 0) delete counts[key];
+  }
+  return census;
 }
 
 /** Roles of zerver_userprofile. */

@@ -2,6 +2,7 @@
 import { addCensus, emptyCensus } from './census.js';
 import { asRead, toRemember, type CheckedBefore, type CheckedFile } from './checked-files.js';
 import { MANIFEST, type ManifestFile } from '../package/manifest.js';
+import { readReplacedRows } from '../package/replaced-rows.js';
 import { SIDE_FILES } from '../package/side-files.js';
 import type { ComparedFile } from './manifest-comparison.js';
 import type { OpenedExport } from './export-opening.js';
@@ -35,8 +36,8 @@ export interface Totals {
 export interface Checked {
   readonly before: CheckedBefore | undefined;
   readonly remember: ((file: CheckedFile) => void) | undefined;
-  /** Whether it was written past the page cache. */
-  readonly direct: (path: string) => boolean;
+  /** Whether it was made of one of an earlier export just now. */
+  readonly mended: (path: string) => boolean;
 }
 
 export class FileChecks {
@@ -132,19 +133,28 @@ export class FileChecks {
     }));
   }
 
-  /** A file that was found good before is not looked into again. */
   async #messages(path: string, listed: ManifestFile | undefined): Promise<TableFileResult> {
-    const { before, remember } = this.#checked;
-    const known = listed === undefined ? undefined : before?.find(listed.sha256);
-    let result: TableFileResult;
-    if (known === undefined) result = await this.#pool.run('tables', { file: path, direct: this.#checked.direct(path) });
-    else {
-      const as = asRead(path, known);
-      result = { ...as, ...await this.#pool.run('unchanged', { path, size: known.size, ids: as.messages?.ids ?? new Float64Array(0) }) };
-    }
+    const { mended, remember } = this.#checked;
+    const result = await this.#unchanged(path, listed) ?? await this.#mended(path) ?? await this.#pool.run('tables', { file: path, direct: mended(path) });
     const good = remember === undefined ? undefined : toRemember(result);
     if (good !== undefined && good.sha256 === listed?.sha256) remember?.(good);
     return result;
+  }
+
+  /** A file that was found good before is not looked into again. */
+  async #unchanged(path: string, listed: ManifestFile | undefined): Promise<TableFileResult | undefined> {
+    const known = listed === undefined ? undefined : this.#checked.before?.find(listed.sha256);
+    if (known === undefined) return undefined;
+    const as = asRead(path, known);
+    return { ...as, ...await this.#pool.run('unchanged', { path, size: known.size, ids: as.messages?.ids ?? new Float64Array(0) }) };
+  }
+
+  /** Of one that was made of such a file, the new rows are. */
+  async #mended(path: string): Promise<TableFileResult | undefined> {
+    const { before, mended } = this.#checked;
+    const replaced = before !== undefined && mended(path) ? readReplacedRows(this.#opened.directory, path) : undefined;
+    const known = replaced && before?.find(replaced.base);
+    return known && this.#pool.run('mended', { file: path, known, rows: replaced.rows });
   }
 
   /** Message ids are to rise from file to file. */

@@ -7,6 +7,7 @@ import { JsonScanner } from '../json/json-scanner.js';
 import type { Spools } from './message-rows.js';
 import { indexRealm } from './realm-index.js';
 import { checkRecords } from './check-records.js';
+import { checkMendedFile } from './check-mended-file.js';
 import { checkTableFile } from './check-table-file.js';
 import { MESSAGE_REFERENCES, type CollectedIds, type TaskName, type Tasks } from './worker-tasks.js';
 
@@ -39,6 +40,7 @@ export function taskPerformer(fds: readonly number[]): Perform {
     },
     records: ({ area }) => checkRecords(area, scanner, known()),
     tables: ({ file, direct }) => checkTableFile(file, scanner, known(), spools, direct),
+    mended: ({ file, known: base, rows }) => checkMendedFile(file, base, rows, scanner, known(), spools),
     hash: ({ files }) => files.map(({ path, size }) => ({ file: path, ...hashFile(join(known().directory, path), size) })),
     unchanged({ path, size, ids }) {
       for (const id of ids) spools.messages.add(id);

@@ -7,8 +7,8 @@
  */
 import { eachTable } from '../json/each-table.js';
 import { ExpectedBytes } from '../json/expected-bytes.js';
-import { CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/json-bytes.js';
-import { type JsonScanner } from '../json/json-scanner.js';
+import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/json-bytes.js';
+import type { ByteSource, JsonScanner } from '../json/json-scanner.js';
 import { eachElement } from '../json/json-walk.js';
 
 /** How the value of a key is read. */
@@ -78,6 +78,31 @@ function scanRows(scanner: JsonScanner, plan: TablePlan | undefined): number {
   if (plan === undefined) return eachElement(scanner, (first) => { scanner.skipValue(first); });
   const reader = new RowReader(scanner, plan);
   return eachElement(scanner, (first) => { reader.row(first); });
+}
+
+/**
+ * Reads texts that each hold rows of one table, with commas between them.
+ *
+ * @returns how many rows each has
+ * @throws RealmliftError `JSON_DAMAGED`
+ */
+export function scanTexts(scanner: JsonScanner, plan: TablePlan, texts: readonly Buffer[]): number[] {
+  const reader = new RowReader(scanner, plan);
+  return texts.map((text) => {
+    scanner.open(sourceOf(Buffer.concat([Buffer.of(OPEN_ARRAY), text, Buffer.of(CLOSE_ARRAY)])));
+    const rows = eachElement(scanner, (first) => { reader.row(first); });
+    scanner.finish();
+    return rows;
+  });
+}
+
+function sourceOf(bytes: Buffer): ByteSource {
+  let at = 0;
+  return (target, offset) => {
+    const got = bytes.copy(target, offset, at);
+    at += got;
+    return got;
+  };
 }
 
 class RowReader {

@@ -37,8 +37,8 @@ export interface VerifyOptions {
   workers?: VerifyWorkers;
   /** What an earlier export remembers of messages files that this one has too. */
   before?: CheckedBefore | undefined;
-  /** Which messages files were written past the page cache just now: they are read so. */
-  direct?: ((path: string) => boolean) | undefined;
+  /** Which messages files were made of those of the earlier export just now, past the page cache, see mended-file.ts. */
+  mended?: ((path: string) => boolean) | undefined;
   /** Is told what a later export can know of messages files: first by what they are checked, then each good one. */
   remember?: { by(by: CheckedBy): void; file(file: CheckedFile): void } | undefined;
   /** After each file or small group of files. */
@@ -96,9 +96,9 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
   const check = async ({ pool, scratch }: VerifyWorkers): Promise<VerifyReport> => {
     const context = await indexExport(opened, pool, findings);
     if (context === undefined) return report({ files: 1, bytes: 0, rows: {} });
-    const { before, remember, direct = () => false } = options;
+    const { before, remember, mended = () => false } = options;
     remember?.by(checkedBy(context));
-    const checked = { before: before !== undefined && stillHolds(before.by, context) ? before : undefined, remember: remember && ((file: CheckedFile) => { remember.file(file); }), direct };
+    const checked = { before: before !== undefined && stillHolds(before.by, context) ? before : undefined, remember: remember && ((file: CheckedFile) => { remember.file(file); }), mended };
     const { records, counts } = await checkAllRecords(opened, context, pool, findings);
     const files = new FileChecks(pool, opened, findings, records, checked, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
     for (const [area, count] of counts) files.compareRecords(area, count);

@@ -5,6 +5,8 @@ import type { RealmIndex } from './realm-index.js';
 import type { Area, RecordsResult } from './check-records.js';
 import { REFERENCES } from './references.js';
 import type { TableFileResult } from './check-table-file.js';
+import type { CheckedFile } from './checked-files.js';
+import type { ReplacedRow } from '../package/replaced-rows.js';
 
 /** Each kind of task with its arguments and its result. */
 export interface Tasks {
@@ -15,6 +17,8 @@ export interface Tasks {
   records: { arguments: { area: Area }; result: RecordsResult };
   /** `direct`: as readFile has it. */
   tables: { arguments: { file: string; direct: boolean }; result: TableFileResult };
+  /** A messages file that was made of one that was found good before; undefined where it has to be read as if it were new. */
+  mended: { arguments: { file: string; known: CheckedFile; rows: readonly ReplacedRow[] }; result: TableFileResult | undefined };
   /** Files whose content is of no concern. */
   hash: { arguments: { files: { path: string; size: number }[] }; result: HashedFile[] };
   /** A messages file that was found good before, with the ids of its messages. */

@@ -14,7 +14,7 @@ import { leaveSharedServer, withTestDatabase } from '../testbed/test-database.js
 import { baseOf } from './base-runs.js';
 import { GROW, query } from './grown-database.js';
 import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, randomFrom } from './realm-history.js';
-import { differingPaths } from './same-tree.js';
+import { differingChecks, differingPaths } from './same-tree.js';
 import { exportRealm, type TestSource } from './test-source.js';
 
 t.setTimeout(540_000);
@@ -54,7 +54,7 @@ for (const [dataset, modes] of HISTORIES) {
 async function compare(t: Test, source: TestSource, root: string, mode: Mode, histories: number): Promise<void> {
   const random = randomFrom(SEED);
   const happenings = Object.entries({ ...HAPPENINGS, ...(mode === 'consent' ? CONSENT : {}) });
-  const choices = { mode, randomSeed: 'test', verify: false, force: true, jobs: 1 };
+  const choices = { mode, randomSeed: 'test', verify: true, force: true, jobs: 1 };
   let base = await exportRealm(source, join(root, '0'), 'acme', choices);
   let [kept, mended] = [0, 0];
   let compared = 0;
@@ -70,7 +70,7 @@ async function compare(t: Test, source: TestSource, root: string, mode: Mode, hi
       exportRealm(source, join(root, 'fresh'), 'acme', choices),
       exportRealm(source, join(root, String(history)), 'acme', { ...choices, base: { directory: base, shownAs: base, hasFiles: true } }),
     ]);
-    const differing = differingPaths(fresh, caught);
+    const differing = [...differingPaths(fresh, caught), ...differingChecks(fresh, caught)];
     if (differing.length > 0) {
       t.fail(`history ${history} of seed ${SEED}: ${told.join(', ')}: ${differing.join()}`);
       return;

@@ -60,7 +60,7 @@ export async function sign(directory: string, header: ManifestHeader = HEADER): 
   const files = readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(directory, join(entry.parentPath, entry.name)))
-    .filter((path) => path !== 'manifest.json')
+    .filter((path) => path !== 'manifest.json' && !path.startsWith('.realmlift'))
     .sort(comparePaths);
   await writeManifest(join(directory, 'manifest.json'), header, files.map((path) => describe(directory, path)));
 }

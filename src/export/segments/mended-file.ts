@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { pageAligned, readDirectly } from '../../direct-io.js';
 import { writeWhole } from '../../package/part-file.js';
+import { writeReplacedRows, type ReplacedRow } from '../../package/replaced-rows.js';
 import { inodeOf } from '../../package/take-over.js';
 import { bindMessageIds } from '../../plan/parameters.js';
 import type { DealtSink } from '../../transform/row-sinks.js';
@@ -22,6 +23,8 @@ const SHARE = 0.25;
 
 /** Bytes of a base's file: two are held in memory, so that one is read while the other is worked on. */
 const LARGEST = 32 << 20;
+
+const COMMA = Buffer.from(',');
 
 /** OIDs of bool, int8, int2, int4: rows of these alone hold no braces but their own. */
 const FLAT = new Set([16, 20, 21, 23]);
@@ -64,8 +67,10 @@ export async function mendFiles(files: readonly KnownFile[], rows: NewRows, base
   for await (const { known, path, bytes } of readAhead(files, base)) {
     if (bytes === undefined || !isFinished(path, bytes, known.base)) mended.set(known, 'damaged');
     else {
-      const pieces = piecesOf(bytes, known, rows);
-      if (pieces !== undefined) await writing.write(pieces, known, (part) => mended.set(known, part));
+      const places = placesOf(bytes, known, rows);
+      if (places === undefined) continue;
+      writeReplacedRows(directory, known.file.path, { base: known.base.sha256, rows: replacedRows(bytes, places) });
+      await writing.write(piecesOf(bytes, places), known, (part) => mended.set(known, part));
     }
   }
   await writing.end();
@@ -147,15 +152,15 @@ class HeldRows implements DealtSink {
   }
 }
 
-/** A row's bytes in the base, from `start` to before `end`. */
+/** A row's bytes in the base, from `start` to before `end`; behind the last row new ones may follow. */
 interface Place {
   readonly start: number;
   readonly end: number;
   readonly row: Buffer;
 }
 
-/** The bytes of the mended file; undefined where it must be exported anew. */
-function piecesOf(bytes: Buffer, known: KnownFile, rows: NewRows): Buffer[] | undefined {
+/** Where new rows belong, in order; undefined where the file must be exported anew. */
+function placesOf(bytes: Buffer, known: KnownFile, rows: NewRows): Place[] | undefined {
   // No text holds it: there its quotes would have a backslash.
   const border = `],"${rows.key}":[`;
   const between = bytes.lastIndexOf(border);
@@ -164,14 +169,27 @@ function piecesOf(bytes: Buffer, known: KnownFile, rows: NewRows): Buffer[] | un
   if (between === -1 || begin > end) return undefined;
   const messages = placesOfMessages(bytes, known, rows.messages, between);
   const usermessages = messages && placesOfUsermessages(bytes, known, rows.usermessages, begin, end);
-  if (messages === undefined || usermessages === undefined) return undefined;
+  return messages === undefined || usermessages === undefined ? undefined : [...messages, ...usermessages];
+}
+
+/** The bytes of the mended file. */
+function piecesOf(bytes: Buffer, places: readonly Place[]): Buffer[] {
   const pieces: Buffer[] = [];
   let at = 0;
-  for (const { start, end: until, row } of [...messages, ...usermessages.replaced, ...usermessages.appended]) {
+  for (const { start, end, row } of places) {
     pieces.push(bytes.subarray(at, start), row);
-    at = until;
+    at = end;
   }
   return [...pieces, bytes.subarray(at)];
+}
+
+function replacedRows(bytes: Buffer, places: readonly Place[]): ReplacedRow[] {
+  let longer = 0;
+  return places.map(({ start, end, row }) => {
+    const at = start + longer;
+    longer += row.length - (end - start);
+    return [at, row.length, bytes.toString('utf8', start, end)];
+  });
 }
 
 function placesOfMessages(bytes: Buffer, { ids: list, newMessages }: KnownFile, rows: Rows, end: number): Place[] | undefined {
@@ -196,25 +214,34 @@ function sameClient(one: Buffer, other: Buffer): boolean {
   return client(one) === client(other);
 }
 
-function placesOfUsermessages(bytes: Buffer, { base, usermessages, newUsermessages }: KnownFile, rows: Rows, begin: number, end: number): { replaced: Place[]; appended: Place[] } | undefined {
-  const replaced: Place[] = [];
-  const appended: Place[] = [];
+function placesOfUsermessages(bytes: Buffer, { base, usermessages, newUsermessages }: KnownFile, rows: Rows, begin: number, end: number): Place[] | undefined {
+  const places: Place[] = [];
+  const appended: Buffer[] = [];
   const last = bytes.lastIndexOf('{', end);
   let highest = last < begin ? -Infinity : (JSON.parse(bytes.toString('utf8', last, end)) as { id: number }).id;
   for (const id of newUsermessages) {
     const row = rows.get(id);
     if (row === undefined) return undefined;
-    const found = placeOfRow(bytes, id, replaced.at(-1)?.end ?? begin, end);
-    if (found !== undefined) replaced.push({ ...found, row });
+    const found = placeOfRow(bytes, id, places.at(-1)?.end ?? begin, end);
+    if (found !== undefined) places.push({ ...found, row });
     // Zulip gives rising ids; a new row in between is for a whole export.
     else if (id < highest) return undefined;
     else {
-      appended.push({ start: end, end, row: highest === -Infinity ? row : Buffer.concat([Buffer.from(','), row]) });
+      appended.push(row);
       highest = id;
     }
   }
   // What is there besides is of the base, and all that is in the base is there: nothing was deleted.
-  return (base.rows.zerver_usermessage ?? 0) + appended.length === usermessages ? { replaced, appended } : undefined;
+  if ((base.rows.zerver_usermessage ?? 0) + appended.length !== usermessages) return undefined;
+  if (appended.length === 0) return places;
+  const lastRow = places.at(-1)?.end === end ? places.pop() : undefined;
+  const before = last < begin ? [] : [lastRow?.row ?? bytes.subarray(last, end)];
+  return [...places, { start: last < begin ? end : last, end, row: joined([...before, ...appended]) }];
+}
+
+/** Rows with commas between them. */
+function joined(rows: readonly Buffer[]): Buffer {
+  return Buffer.concat(rows.flatMap((row, at) => (at === 0 ? [row] : [COMMA, row])));
 }
 
 function placeOfRow(bytes: Buffer, id: number, from: number, end: number): Omit<Place, 'row'> | undefined {

@@ -117,7 +117,7 @@ async function finish(run: TargetRun, { output, journal, base, outlet, ahead }: 
   if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
   const verified = await concludeExport(directory, {
     hint: verify ? `realmlift verify ${directory} lists them; nothing was published` : undefined, began, jobs, place: options.placeOf?.(target.directory) ?? { directory: output.final },
-  }, { check: { jobs, before: base?.checked, direct: remap === undefined ? (path) => journal.get(path)?.mended === true : undefined }, same: remap === undefined && base?.verified !== undefined ? { ...base.verified, ahead } : undefined, gone });
+  }, { check: { jobs, before: base?.checked, mended: remap === undefined ? (path) => journal.get(path)?.mended === true : undefined }, same: remap === undefined && base?.verified !== undefined ? { ...base.verified, ahead } : undefined, gone });
   if (archive === undefined) await flushTop(directory, [...RECORDS].filter((path) => existsSync(join(directory, path))));
   await outlet?.sendRest((path) => journal.get(path) !== undefined);
   if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, directory).sendRest(() => false);
