@@ -80,6 +80,19 @@ t.test('rows are read as JSON.parse would, compact and indented, with any buffer
   t.end();
 });
 
+t.test('so are rows of numbers, and what stands among them', (t) => {
+  const number = fc.oneof({ weight: 30, arbitrary: fc.maxSafeNat() }, fc.constantFrom(0, -1, 1.5, 1e20, 123_456_789_012_345, 1_234_567_890_123_456, null, '5', true));
+  const rowsOfNumbers = fc.tuple(fc.uniqueArray(fc.constantFrom('id', 'sender', 'secret', 'content', 'user_profile'), { minLength: 1 }), fc.array(fc.array(number, { minLength: 5, maxLength: 5 }), { maxLength: 30 }), fc.nat(4))
+    .map(([keys, rows, missing]) => rows.map((values, at) => Object.fromEntries(keys.filter((_, i) => at !== 7 || i !== missing).map((key, i) => [key, values[i]]))));
+  fc.assert(fc.property(rowsOfNumbers, fc.constantFrom(undefined, 1), fc.integer({ min: 16, max: 4096 }), (rows, indent, bufferSize) => {
+    t.same(JSON.stringify(scan(JSON.stringify({ zerver_usermessage: rows }, null, indent), bufferSize).rows), JSON.stringify(expected({ zerver_usermessage: rows })));
+  }), { numRuns: 500 });
+  for (const text of ['{"id":03,"sender":4}', '{"id":,"sender":4}', '{"id":3,"sender":4', '{"id":3,"sender":4]', '{"id":3,"sender":4,}', '{"id":3 "sender":4}', '{"id":3."sender":4}']) {
+    t.throws(() => scan(`{"a":[{"id":1,"sender":2},{"id":2,"sender":2},${text},{"id":4,"sender":2}]}`, 4096), { code: 'JSON_DAMAGED' }, text);
+  }
+  t.end();
+});
+
 t.test('a bare array is one table without a name', (t) => {
   t.same(scan('[{"id":1},{"id":2}]').counts, [['', 2]]);
   t.end();
