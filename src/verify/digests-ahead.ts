@@ -60,10 +60,12 @@ export class DigestsAhead {
     }
   }
 
-  /** What inodeOf said of the file that was read and found intact; undefined where none was, and whoever asks reads it. */
-  async intact(file: Listed): Promise<string | undefined> {
+  /** Whether the file that the export has now was read and found intact; where not, whoever asks reads it. */
+  async has(file: Listed): Promise<boolean> {
     const key = keyOf(file);
-    return this.#waiting.delete(key) ? undefined : this.#read.get(key);
+    if (this.#waiting.delete(key)) return false;
+    const inode = await this.#read.get(key);
+    return inode !== undefined && inode === inodeOf(join(this.#directory, file.path));
   }
 
   #add(directory: string, { path, size, sha256 }: Listed): void {

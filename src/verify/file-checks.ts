@@ -4,6 +4,7 @@ import { asRead, toRemember, type CheckedBefore, type CheckedFile } from './chec
 import { MANIFEST, type ManifestFile } from '../package/manifest.js';
 import { readReplacedRows } from '../package/replaced-rows.js';
 import { SIDE_FILES } from '../package/side-files.js';
+import type { DigestsAhead } from './digests-ahead.js';
 import type { ComparedFile } from './manifest-comparison.js';
 import type { OpenedExport } from './export-opening.js';
 import { UNREAD } from '../json/file-input.js';
@@ -38,6 +39,8 @@ export interface Checked {
   readonly remember: ((file: CheckedFile) => void) | undefined;
   /** Whether it was made of one of an earlier export just now. */
   readonly mended: (path: string) => boolean;
+  /** Digests that were taken already. */
+  readonly ahead: Pick<DigestsAhead, 'has'> | undefined;
 }
 
 export class FileChecks {
@@ -89,6 +92,7 @@ export class FileChecks {
       this.#error(path, `no record in ${area}/records.json`);
     }
     if (TABLE_FILE.test(path)) await this.#checkTables(path, listed);
+    else if (listed !== undefined && await this.#checked.ahead?.has(listed) === true) this.#done(1, listed.size);
     else if (listed !== undefined) await this.#addToBatch(listed);
     else this.totals.files++;
   }
@@ -143,10 +147,12 @@ export class FileChecks {
 
   /** A file that was found good before is not looked into again. */
   async #unchanged(path: string, listed: ManifestFile | undefined): Promise<TableFileResult | undefined> {
-    const known = listed === undefined ? undefined : this.#checked.before?.find(listed.sha256);
-    if (known === undefined) return undefined;
+    const { before, ahead } = this.#checked;
+    const known = listed === undefined ? undefined : before?.find(listed.sha256);
+    if (listed === undefined || known === undefined) return undefined;
     const as = asRead(path, known);
-    return { ...as, ...await this.#pool.run('unchanged', { path, size: known.size, ids: as.messages?.ids ?? new Float64Array(0) }) };
+    const sha256 = await ahead?.has(listed) === true ? listed.sha256 : undefined;
+    return { ...as, ...await this.#pool.run('unchanged', { path, size: known.size, ids: as.messages?.ids ?? new Float64Array(0), sha256 }) };
   }
 
   /** Of one that was made of such a file, the new rows are. */

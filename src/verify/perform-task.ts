@@ -42,9 +42,9 @@ export function taskPerformer(fds: readonly number[]): Perform {
     tables: ({ file, direct }) => checkTableFile(file, scanner, known(), spools, direct),
     mended: ({ file, known: base, rows }) => checkMendedFile(file, base, rows, scanner, known(), spools),
     hash: ({ files }) => files.map(({ path, size }) => ({ file: path, ...hashFile(join(known().directory, path), size) })),
-    unchanged({ path, size, ids }) {
+    unchanged({ path, size, ids, sha256 }) {
       for (const id of ids) spools.messages.add(id);
-      return { file: path, ...hashFile(join(known().directory, path), size) };
+      return { file: path, ...(sha256 === undefined ? hashFile(join(known().directory, path), size) : { size, sha256 }) };
     },
     finish: (): CollectedIds => ({
       messages: spools.messages.finish(),

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { walk } from '../package/directory-walk.js';
 import { MANIFEST, readManifest, type ManifestFile } from '../package/manifest.js';
 import { SIDE_FILES } from '../package/side-files.js';
-import { inodeOf } from '../package/take-over.js';
 import { compareWithManifest } from './manifest-comparison.js';
 import { AT_ONCE, isIntact, newBuffer } from './digests.js';
 import type { DigestsAhead } from './digests-ahead.js';
@@ -26,7 +25,7 @@ const REPORT = 'report.json';
  * @param ahead digests of its files that were taken while the others were made
  * @returns undefined where something is not as it was, or not as it is listed, or cannot be read: what it is, verify tells who asks it
  */
-export async function verifySameFiles(directory: string, { directory: earlier, report }: VerifiedBefore, ahead?: DigestsAhead): Promise<VerifyReport | undefined> {
+export async function verifySameFiles(directory: string, { directory: earlier, report }: VerifiedBefore, ahead?: Pick<DigestsAhead, 'has'>): Promise<VerifyReport | undefined> {
   const started = performance.now();
   try {
     const same = await sameList(directory, earlier);
@@ -57,15 +56,14 @@ async function sameList(directory: string, earlier: string): Promise<{ files: nu
   return (await then.next()).done === true ? { files, bytes } : undefined;
 }
 
-async function allIntact(directory: string, ahead: DigestsAhead | undefined): Promise<boolean> {
+async function allIntact(directory: string, ahead: Pick<DigestsAhead, 'has'> | undefined): Promise<boolean> {
   const waiting = (await readManifest(join(directory, MANIFEST))).files;
   let intact = true;
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
     const buffer = newBuffer();
     for await (const file of waiting) {
       const path = join(directory, file.path);
-      const known = await ahead?.intact(file);
-      if ((known === undefined || known !== inodeOf(path)) && !(await isIntact(path, file, buffer))) intact = false;
+      if (await ahead?.has(file) !== true && !(await isIntact(path, file, buffer))) intact = false;
       if (!intact) return;
       tellProgress(file.size);
     }

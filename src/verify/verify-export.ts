@@ -11,6 +11,7 @@ import { RealmliftError } from '../errors.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
 import { comparePaths, isWithoutFiles, MANIFEST, readManifest, type ManifestFile } from '../package/manifest.js';
 import type { Census } from './census.js';
+import type { DigestsAhead } from './digests-ahead.js';
 import type { ExportKind, SharedContext } from './export-context.js';
 import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
 import { FileChecks } from './file-checks.js';
@@ -39,6 +40,8 @@ export interface VerifyOptions {
   before?: CheckedBefore | undefined;
   /** Which messages files were made of those of the earlier export just now, past the page cache, see mended-file.ts. */
   mended?: ((path: string) => boolean) | undefined;
+  /** Digests of its files that were taken while the others were made. */
+  ahead?: Pick<DigestsAhead, 'has'> | undefined;
   /** Is told what a later export can know of messages files: first by what they are checked, then each good one. */
   remember?: { by(by: CheckedBy): void; file(file: CheckedFile): void } | undefined;
   /** After each file or small group of files. */
@@ -96,9 +99,9 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
   const check = async ({ pool, scratch }: VerifyWorkers): Promise<VerifyReport> => {
     const context = await indexExport(opened, pool, findings);
     if (context === undefined) return report({ files: 1, bytes: 0, rows: {} });
-    const { before, remember, mended = () => false } = options;
+    const { before, remember, mended = () => false, ahead } = options;
     remember?.by(checkedBy(context));
-    const checked = { before: before !== undefined && stillHolds(before.by, context) ? before : undefined, remember: remember && ((file: CheckedFile) => { remember.file(file); }), mended };
+    const checked = { before: before !== undefined && stillHolds(before.by, context) ? before : undefined, remember: remember && ((file: CheckedFile) => { remember.file(file); }), mended, ahead };
     const { records, counts } = await checkAllRecords(opened, context, pool, findings);
     const files = new FileChecks(pool, opened, findings, records, checked, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
     for (const [area, count] of counts) files.compareRecords(area, count);

@@ -21,8 +21,8 @@ export interface Tasks {
   mended: { arguments: { file: string; known: CheckedFile; rows: readonly ReplacedRow[] }; result: TableFileResult | undefined };
   /** Files whose content is of no concern. */
   hash: { arguments: { files: { path: string; size: number }[] }; result: HashedFile[] };
-  /** A messages file that was found good before, with the ids of its messages. */
-  unchanged: { arguments: { path: string; size: number; ids: Float64Array }; result: HashedFile };
+  /** A messages file that was found good before, with the ids of its messages, and with its digest where that was taken. */
+  unchanged: { arguments: { path: string; size: number; ids: Float64Array; sha256: string | undefined }; result: HashedFile };
   /** The ids of all files that this worker has read. */
   finish: { arguments: undefined; result: CollectedIds };
 }

@@ -1,11 +1,16 @@
 // Files of an earlier export that are read before they are files of this one.
-import { closeSync, mkdirSync, openSync, statSync, utimesSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, statSync, utimesSync, writeSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import t from 'tap';
 import { digestOf } from '../../src/package/part-file.js';
 import { inodeOf, takeOver } from '../../src/package/take-over.js';
+import type { CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
 import { DigestsAhead } from '../../src/verify/digests-ahead.js';
+import { verifyExport, withVerifyHere } from '../../src/verify/verify-export.js';
+import type { Tasks } from '../../src/verify/worker-tasks.js';
+import { ourExport } from './our-export.js';
+import { watched } from './watched-tasks.js';
 
 const SIZE = 8 << 20;
 
@@ -29,11 +34,11 @@ t.test('what is read ahead is believed of the same file alone', async (t) => {
     await takeOver(join(earlier, 'whole'), join(now, 'whole'), whole);
     const linked = inodeOf(join(now, 'whole')) === inodeOf(join(earlier, 'whole'));
     ahead.add(whole);
-    t.equal(await ahead.intact(whole), linked ? inodeOf(join(now, 'whole')) : undefined, 'by its first name, for the second');
-    t.equal(await ahead.intact(rotten), undefined, 'one byte is another');
+    t.equal(await ahead.has(whole), linked, 'by its first name, for the second');
+    t.equal(await ahead.has(rotten), false, 'one byte is another');
     await writeFile(join(now, 'copied'), Buffer.alloc(SIZE, 'copied'));
-    t.not(await ahead.intact(copied), inodeOf(join(now, 'copied')), 'a copy is another file');
-    t.equal(await ahead.intact(other), undefined, 'of which nobody told');
+    t.equal(await ahead.has(copied), false, 'a copy is another file');
+    t.equal(await ahead.has(other), false, 'of which nobody told');
   });
   t.equal(inodeOf(join(run, 'link')), undefined, 'nothing is left of the attempt');
 });
@@ -43,6 +48,32 @@ t.test('a thread is not begun for few bytes, and whoever asks reads the file', a
   const few = { path: 'few', ...await digestOf(join(directory, 'few')) };
   await DigestsAhead.with(directory, async (ahead) => {
     ahead.add(few);
-    t.equal(await ahead.intact(few), undefined);
+    t.equal(await ahead.has(few), false);
   });
+});
+
+t.test('verify takes no digest again of what was read ahead', async (t) => {
+  const directory = await ourExport(t, 'zulip-11/local', 'acme-full');
+  const remembered = new Map<string, CheckedFile>();
+  let by: CheckedBy | undefined;
+  const { findings, totals, census } = await verifyExport(directory, { jobs: 1, remember: { by: (all) => { by = all; }, file: (file) => { remembered.set(file.sha256, file); } } });
+  const asked: string[] = [];
+  const tasks: string[] = [];
+  const has = (path: string): boolean => path !== 'emoji/records.json' && !path.startsWith('avatars/');
+  const again = await withVerifyHere(({ pool, scratch }) => verifyExport(directory, {
+    workers: { scratch, pool: watched(pool, (name, given) => {
+      if (name === 'hash') tasks.push(...(given as Tasks['hash']['arguments']).files.map(({ path }) => path));
+      if (name === 'unchanged') tasks.push(`${(given as Tasks['unchanged']['arguments']).path} ${String((given as Tasks['unchanged']['arguments']).sha256 !== undefined)}`);
+    }) },
+    before: { by: by as CheckedBy, find: (sha256) => remembered.get(sha256) },
+    ahead: { has: ({ path }) => {
+      asked.push(path);
+      return Promise.resolve(has(path));
+    } },
+  }));
+  t.same([again.findings, again.census, { ...again.totals, seconds: 0 }], [findings, census, { ...totals, seconds: 0 }]);
+  const ofRows = new Set(['realm.json', 'analytics.json', 'attachment.json']);
+  t.same(asked.sort(), readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => relative(directory, join(entry.parentPath, entry.name))).filter((path) => path !== 'manifest.json' && !ofRows.has(path)).sort());
+  const messages = asked.filter((path) => path.startsWith('messages-'));
+  t.same(tasks.sort(), [...asked.filter((path) => !has(path)), ...messages.map((path) => `${path} true`)].sort());
 });

@@ -6,8 +6,9 @@ import t from 'tap';
 import { writeReplacedRows, type ReplacedRow } from '../../src/package/replaced-rows.js';
 import type { CheckedBefore, CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
 import { verifyExport, withVerifyHere, type VerifyOptions, type VerifyReport } from '../../src/verify/verify-export.js';
-import type { TaskRunner } from '../../src/verify/worker-tasks.js';
+import type { Tasks } from '../../src/verify/worker-tasks.js';
 import { edit, ourExport, sign, type Row, type Tables } from './our-export.js';
+import { watched } from './watched-tasks.js';
 
 const FILE = 'messages-000001.json';
 const MESSAGES = 'zerver_message';
@@ -35,15 +36,8 @@ t.test('a mended file', async (t) => {
   /** With the findings, and whether all rows were looked at. */
   const verified = async (options: VerifyOptions): Promise<readonly [report: object, whole: boolean]> => withVerifyHere(async ({ pool, scratch }) => {
     let whole = false;
-    const watched: TaskRunner = {
-      capacity: pool.capacity,
-      run: (name, given) => {
-        whole ||= name === 'tables' && (given as { file: string }).file === FILE;
-        return pool.run(name, given);
-      },
-      runOnAll: (name, given) => pool.runOnAll(name, given),
-    };
-    const { totals: { seconds, ...totals }, ...report }: VerifyReport = await verifyExport(directory, { ...options, workers: { pool: watched, scratch } });
+    const watching = watched(pool, (name, given) => { whole ||= name === 'tables' && (given as Tasks['tables']['arguments']).file === FILE; });
+    const { totals: { seconds, ...totals }, ...report }: VerifyReport = await verifyExport(directory, { ...options, workers: { pool: watching, scratch } });
     t.ok(seconds >= 0);
     return [{ ...report, totals }, whole];
   });

@@ -1,6 +1,5 @@
 /** The end of every export, once its rows, its files and its manifest are there: it is checked, its page is written, and what a later run will ask of it is sealed. */
 import type { Place } from '../../report/place.js';
-import type { DigestsAhead } from '../../verify/digests-ahead.js';
 import type { VerifiedBefore } from '../../verify/same-files.js';
 import type { VerifyReport, VerifyOptions } from '../../verify/verify-export.js';
 import { rememberChecked, sealCatchUp } from '../base/catch-up-file.js';
@@ -20,7 +19,7 @@ interface Here {
   /** By whom it is read again, and what is known of its files. */
   readonly check: Omit<VerifyOptions, 'remember'>;
   /** An earlier export that is expected to have the same files. */
-  readonly same?: VerifiedBefore & { readonly ahead: DigestsAhead | undefined } | undefined;
+  readonly same?: VerifiedBefore | undefined;
   /** The files of this export have left: the page links to none. */
   readonly gone?: boolean | undefined;
 }
@@ -44,7 +43,7 @@ export async function concludeExport(directory: string, { hint, place, began, jo
 /** The same files as of an earlier export need no more than their SHA-256. */
 async function verify(directory: string, hint: string, { check, same }: Pick<Here, 'check' | 'same'>): Promise<VerifyReport> {
   return rememberChecked(directory, async (remember) => {
-    const known = same && await (await import('../../verify/same-files.js')).verifySameFiles(directory, same, same.ahead);
+    const known = same && await (await import('../../verify/same-files.js')).verifySameFiles(directory, same, check.ahead);
     if (same !== undefined && known !== undefined) {
       await remember?.same(same.directory);
       return known;

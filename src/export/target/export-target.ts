@@ -113,11 +113,13 @@ async function finish(run: TargetRun, { output, journal, base, outlet, ahead }: 
   const { directory, outside } = remap === undefined ? { directory: output.partial, outside: undefined } : await (await import('./remap-finished.js')).remapFinished(remap, output);
   const objects = await context.checkStored?.(output.partial, journal);
   const gone = outlet !== undefined || stored;
+  // With other ids they are other files.
+  const known = remap === undefined ? { ahead, mended: (path: string) => journal.get(path)?.mended === true } : {};
   const verify = verifies(run, outlet);
   if (verify) options.onEvent({ target: target.name, kind: 'verifying' });
   const verified = await concludeExport(directory, {
     hint: verify ? `realmlift verify ${directory} lists them; nothing was published` : undefined, began, jobs, place: options.placeOf?.(target.directory) ?? { directory: output.final },
-  }, { check: { jobs, before: base?.checked, mended: remap === undefined ? (path) => journal.get(path)?.mended === true : undefined }, same: remap === undefined && base?.verified !== undefined ? { ...base.verified, ahead } : undefined, gone });
+  }, { check: { jobs, before: base?.checked, ...known }, same: remap === undefined ? base?.verified : undefined, gone });
   if (archive === undefined) await flushTop(directory, [...RECORDS].filter((path) => existsSync(join(directory, path))));
   await outlet?.sendRest((path) => journal.get(path) !== undefined);
   if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, directory).sendRest(() => false);
