@@ -164,5 +164,5 @@ function isKept({ ids, behind }: NewFollowers, { rows = {} }: JournalPart, base:
 }
 
 function* countedMessages(planned: PlannedFiles): Generator<{ until: number; messages: number }> {
-  for (const { until, rows } of planned.read()) yield { until, messages: rows };
+  for (const { until, rows } of planned.counts()) yield { until, messages: rows };
 }

@@ -22,7 +22,12 @@ export interface PlannedFiles {
   readonly ofBase?: true;
   /** The files in order, read as they are asked for. */
   read(): Generator<PlannedMessageFile>;
+  /** The same without their ids. */
+  counts(): Generator<PlannedCount>;
 }
+
+/** Messages up to this one, from the file before on. */
+export type PlannedCount = Pick<PlannedMessageFile, 'until' | 'rows'>;
 
 /** The plan that a base was made by, which has its messages: undefined unless all files are known, and made by this query. @param query digest */
 export function plannedAsBase(base: Base, query: string): PlannedFiles | undefined {
@@ -32,7 +37,7 @@ export function plannedAsBase(base: Base, query: string): PlannedFiles | undefin
     count += 1;
     messages += part.rows.zerver_message;
   }
-  return count === 0 ? undefined : { count, messages, ofBase: true, read: () => readBase(base) };
+  return count === 0 ? undefined : { count, messages, ofBase: true, read: () => readBase(base), counts: () => readBase(base) };
 }
 
 function* readBase(base: Base): Generator<PlannedMessageFile> {
@@ -75,7 +80,7 @@ export async function planFiles(path: string, files: AsyncIterable<PlannedMessag
     // What the server says has a SQLSTATE for its code, and is not the disk's.
     throw (error as { syscall?: string }).syscall === undefined ? error : diskError(error, path);
   }
-  return { count, messages, read: () => read(path, first) };
+  return { count, messages, read: () => read(path, first), counts: () => entries(path) };
 }
 
 function idsPath(path: string): string {
@@ -83,21 +88,29 @@ function idsPath(path: string): string {
 }
 
 function* read(path: string, first: number): Generator<PlannedMessageFile> {
-  let number = 0;
-  let after = first;
-  const [handle, idsHandle] = [openSync(path, 'r'), openSync(idsPath(path), 'r')];
+  let [number, after] = [0, first];
+  const handle = openSync(idsPath(path), 'r');
+  try {
+    for (const { until, rows, idsLength } of entries(path)) {
+      const ids = Buffer.allocUnsafe(idsLength);
+      readSync(handle, ids);
+      yield { number: ++number, after, until, rows, ids: idsLength > 0 ? ids.toString('latin1') : undefined };
+      after = until;
+    }
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** With the bytes that the ids of each take. */
+function* entries(path: string): Generator<PlannedCount & { readonly idsLength: number }> {
+  const handle = openSync(path, 'r');
   try {
     const batch = Buffer.alloc(BATCH * ENTRY);
     for (let length = readSync(handle, batch); length > 0; length = readSync(handle, batch)) {
-      for (let at = 0; at < length; at += ENTRY) {
-        const until = batch.readDoubleLE(at);
-        const ids = Buffer.allocUnsafe(batch.readDoubleLE(at + 16));
-        readSync(idsHandle, ids);
-        yield { number: ++number, after, until, rows: batch.readDoubleLE(at + 8), ids: ids.length > 0 ? ids.toString('latin1') : undefined };
-        after = until;
-      }
+      for (let at = 0; at < length; at += ENTRY) yield { until: batch.readDoubleLE(at), rows: batch.readDoubleLE(at + 8), idsLength: batch.readDoubleLE(at + 16) };
     }
   } finally {
-    for (const each of [handle, idsHandle]) closeSync(each);
+    closeSync(handle);
   }
 }

@@ -2,9 +2,10 @@
  * Of a messages file that was made of one of an earlier export: which of its rows stand there in place of others. It lies beside the run for verify, which need
  * not believe it: with the old rows put back, the digest of the earlier file must come out.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RUN_DIRECTORY } from './output-directory.js';
+import { createOwn } from './own-path.js';
 import { diskError } from './part-file.js';
 
 /** What stands from `at` on, `length` bytes, and what stood there. */
@@ -26,7 +27,12 @@ export function writeReplacedRows(directory: string, path: string, replaced: Rep
   const file = pathOf(directory, path);
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    writeFileSync(file, JSON.stringify(replaced), { mode: 0o600 });
+    const handle = createOwn(file);
+    try {
+      writeFileSync(handle, JSON.stringify(replaced));
+    } finally {
+      closeSync(handle);
+    }
   } catch (error) {
     throw diskError(error, file);
   }
