@@ -16,6 +16,19 @@ export class ExpectedBytes {
     return found;
   }
 
+  /** Whether they stand at this place of the buffer, which has as many bytes from there on. @param view of the same bytes */
+  isAt(place: number, buffer: Buffer, view: DataView): boolean {
+    const { words, rest } = this;
+    let p = place;
+    for (let i = 0; i < words.length; i++, p += 4) {
+      if (view.getInt32(p, true) !== words[i]) return false;
+    }
+    for (let i = 0; i < rest.length; i++, p++) {
+      if (buffer[p] !== rest[i]) return false;
+    }
+    return true;
+  }
+
   private constructor(text: string) {
     const bytes = Buffer.from(text);
     this.length = bytes.length;

@@ -9,7 +9,7 @@
  */
 import { RealmliftError } from '../errors.js';
 import type { ExpectedBytes } from './expected-bytes.js';
-import { LONGEST_NUMBER, numbersEnd } from './row-of-numbers.js';
+import { LONGEST_NUMBER, numbersEnd, type RowOfNumbers } from './row-of-numbers.js';
 import { BACKSLASH, CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, END, ESCAPED, MINUS, OPEN_ARRAY, OPEN_OBJECT, QUOTE, digitsEnd, isHex, plainEnd } from './json-bytes.js';
 
 /** Writes bytes into `target` from `offset` on and returns how many; 0 only at the end of the input. */
@@ -74,18 +74,10 @@ export class JsonScanner {
 
   /** Consumes the bytes of `expected` if exactly these come next. */
   takeBytes(expected: ExpectedBytes): boolean {
-    const { length, words, rest } = expected;
+    const { length } = expected;
     if (this.#position + length > this.#end && !this.#ensure(length)) return false;
-    const view = this.#view;
-    let p = this.#position;
-    for (let i = 0; i < words.length; i++, p += 4) {
-      if (view.getInt32(p, true) !== words[i]) return false;
-    }
-    const buffer = this.#buffer;
-    for (let i = 0; i < rest.length; i++, p++) {
-      if (buffer[p] !== rest[i]) return false;
-    }
-    this.#position = p;
+    if (!expected.isAt(this.#position, this.#buffer, this.#view)) return false;
+    this.#position += length;
     return true;
   }
 
@@ -179,9 +171,9 @@ export class JsonScanner {
     return Number(text);
   }
 
-  /** Consumes the rest of an object behind its brace if it is as {@link numbersEnd} says, whose parameters these are; false, and nothing is consumed, where not. */
-  takeNumbers(members: readonly ExpectedBytes[], slots: readonly number[], values: Float64Array): boolean {
-    const p = numbersEnd(this.#buffer, this.#view, this.#position, this.#end, members, slots, values);
+  /** Consumes the rest of an object behind its brace, if {@link numbersEnd} finds its end; false, and nothing is consumed, where not. */
+  takeNumbers(row: RowOfNumbers, values: Float64Array): boolean {
+    const p = numbersEnd(this.#buffer, this.#view, this.#position, this.#end, row, values);
     if (p !== -1) this.#position = p;
     return p !== -1;
   }

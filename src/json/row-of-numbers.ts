@@ -5,20 +5,24 @@ import { CLOSE_OBJECT, COMMA } from './json-bytes.js';
 /** Digits of a number that is exact in any case. */
 export const LONGEST_NUMBER = 15;
 
+export interface RowOfNumbers {
+  /** The bytes before each value. */
+  readonly members: readonly ExpectedBytes[];
+  /** For each where its value goes; below 0 for nowhere. */
+  readonly slots: readonly number[];
+}
+
 /**
  * @param from behind the brace that opens it
  * @param end of the bytes that are there
- * @param members the bytes before each value
- * @param slots for each where its value goes in `values`; below 0 for nowhere
- * @returns the place behind it; -1 where it is any other object, written in another way, or may go on behind `end`, and `values` hold anything then
+ * @returns the place behind it; -1 where it is any other object than `row` says, written in another way, or may go on behind `end`, and `values` hold anything then
  */
-export function numbersEnd(buffer: Buffer, view: DataView, from: number, end: number, members: readonly ExpectedBytes[], slots: readonly number[], values: Float64Array): number {
+export function numbersEnd(buffer: Buffer, view: DataView, from: number, end: number, { members, slots }: RowOfNumbers, values: Float64Array): number {
   let p = from;
   for (let member = 0; member < members.length; member++) {
-    const { length, words, rest } = members[member]!;
-    if (p + length + LONGEST_NUMBER >= end) return -1;
-    for (let i = 0; i < words.length; i++, p += 4) if (view.getInt32(p, true) !== words[i]) return -1;
-    for (let i = 0; i < rest.length; i++, p++) if (buffer[p] !== rest[i]) return -1;
+    const before = members[member]!;
+    if (p + before.length + LONGEST_NUMBER >= end || !before.isAt(p, buffer, view)) return -1;
+    p += before.length;
     const start = p;
     let value = 0;
     let c = buffer[p]!;

@@ -43,8 +43,11 @@ export function readReplacedRows(directory: string, path: string): ReplacedRows 
   try {
     const { base, rows } = JSON.parse(readFileSync(pathOf(directory, path), 'utf8')) as ReplacedRows;
     let end = 0;
-    const inOrder = rows.every(([at, length, old]) => Number.isSafeInteger(at) && at >= end && Number.isSafeInteger(end = at + length) && length >= 0 && typeof old === 'string');
-    return inOrder ? { base, rows } : undefined;
+    for (const [at, length, old] of rows) {
+      if (!Number.isSafeInteger(at) || at < end || !Number.isSafeInteger(at + length) || length < 0 || typeof old !== 'string') return undefined;
+      end = at + length;
+    }
+    return { base, rows };
   } catch {
     return undefined;
   }

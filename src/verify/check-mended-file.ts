@@ -32,28 +32,26 @@ const buffer = Buffer.alloc(256 * 1024);
  * @returns undefined where there is anything to tell, or no proof: then it has to be read as any other
  */
 export function checkMendedFile(file: string, known: CheckedFile, replaced: readonly ReplacedRow[], scanner: JsonScanner, context: Context, spools: Spools): TableFileResult | undefined {
-  const { messages } = asRead(file, known);
+  const before = asRead(file, known);
+  const { ids } = before.messages;
   const back = new PutBack(replaced);
   const { size, sha256, damage } = readFile(join(context.directory, file), (source) => {
     for (let got = source(buffer, 0); got > 0; got = source(buffer, 0)) back.update(buffer.subarray(0, got));
   }, true);
-  if (messages === undefined || damage !== undefined || back.sha256() !== known.sha256) return undefined;
+  if (damage !== undefined || back.sha256() !== known.sha256) return undefined;
   try {
-    const rows = new Replacement(file, scanner, context, new Set(messages.ids));
+    const rows = new Replacement(file, scanner, context, new Set(ids));
     const found = rows.check(byTable(back.replaced, known), known.size - END);
-    const census = found && replaceInCensus(known.census, rows.old.result, rows.now.result);
+    const census = found && replaceInCensus(before.census, rows.old.result, rows.now.result);
     if (found === undefined || census === undefined) return undefined;
-    for (const id of messages.ids) spools.messages.add(id);
+    for (const id of ids) spools.messages.add(id);
     for (const id of found.userMessages) spools.userMessages.add(id);
-    return { file, size, sha256, rows: new Map(known.rows).set('zerver_usermessage', usermessagesOf(known) + found.more), findings: [], messages, census };
+    before.rows.set('zerver_usermessage', (before.rows.get('zerver_usermessage') ?? 0) + found.more);
+    return { ...before, size, sha256, census };
   } catch (error) {
     if (error instanceof RealmliftError) return undefined;
     throw error;
   }
-}
-
-function usermessagesOf({ rows }: CheckedFile): number {
-  return new Map(rows).get('zerver_usermessage') ?? 0;
 }
 
 /** What was there, where it ended in the earlier file, and what is there now. */

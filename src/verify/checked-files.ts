@@ -7,6 +7,8 @@ import type { ExportKind, HeldTarget, SharedContext } from './export-context.js'
 import { IdTable } from '../ids/id-table.js';
 import { REFERENCES } from './references.js';
 import type { TableFileResult } from './check-table-file.js';
+import type { MessagesFound } from './message-rows.js';
+import type { RowCounts } from './table-scanner.js';
 
 /** A file without a finding. */
 export interface CheckedFile {
@@ -61,8 +63,14 @@ export function toRemember({ sha256, size, rows, findings, messages, census }: T
   return { sha256, size, rows: [...rows], min, max, ids: Array.from(ids, (id, at) => id - (ids[at - 1] ?? 0)), census };
 }
 
+/** Of a file without a finding, of which all is known. */
+interface GoodFileResult extends TableFileResult {
+  rows: RowCounts;
+  messages: MessagesFound;
+}
+
 /** As if the file had been read again. */
-export function asRead(file: string, { sha256, size, rows, min, max, ids, census }: CheckedFile): TableFileResult {
+export function asRead(file: string, { sha256, size, rows, min, max, ids, census }: CheckedFile): GoodFileResult {
   let last = 0;
   return { file, sha256, size, rows: new Map(rows), findings: [], messages: { min, max, ids: Float64Array.from(ids, (distance) => (last += distance)) }, census };
 }

@@ -92,8 +92,7 @@ export class FileChecks {
       this.#error(path, `no record in ${area}/records.json`);
     }
     if (TABLE_FILE.test(path)) await this.#checkTables(path, listed);
-    else if (listed !== undefined && await this.#checked.ahead?.has(listed) === true) this.#done(1, listed.size);
-    else if (listed !== undefined) await this.#addToBatch(listed);
+    else if (listed !== undefined) await this.#checkBytes(listed);
     else this.totals.files++;
   }
 
@@ -147,12 +146,13 @@ export class FileChecks {
 
   /** A file that was found good before is not looked into again. */
   async #unchanged(path: string, listed: ManifestFile | undefined): Promise<TableFileResult | undefined> {
+    if (listed === undefined) return undefined;
     const { before, ahead } = this.#checked;
-    const known = listed === undefined ? undefined : before?.find(listed.sha256);
-    if (listed === undefined || known === undefined) return undefined;
+    const known = before?.find(listed.sha256);
+    if (known === undefined) return undefined;
     const as = asRead(path, known);
     const sha256 = await ahead?.has(listed) === true ? listed.sha256 : undefined;
-    return { ...as, ...await this.#pool.run('unchanged', { path, size: known.size, ids: as.messages?.ids ?? new Float64Array(0), sha256 }) };
+    return { ...as, ...await this.#pool.run('unchanged', { path, size: known.size, ids: as.messages.ids, sha256 }) };
   }
 
   /** Of one that was made of such a file, the new rows are. */
@@ -177,7 +177,11 @@ export class FileChecks {
     }
   }
 
-  async #addToBatch(listed: ManifestFile): Promise<void> {
+  async #checkBytes(listed: ManifestFile): Promise<void> {
+    if (await this.#checked.ahead?.has(listed) === true) {
+      this.#done(1, listed.size);
+      return;
+    }
     this.#batch.push(listed);
     this.#batchBytes += listed.size;
     if (this.#batch.length >= BATCH_FILES || this.#batchBytes >= BATCH_BYTES) await this.#sendBatch();

@@ -10,6 +10,7 @@ import { ExpectedBytes } from '../json/expected-bytes.js';
 import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, COMMA, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/json-bytes.js';
 import type { ByteSource, JsonScanner } from '../json/json-scanner.js';
 import { eachElement } from '../json/json-walk.js';
+import type { RowOfNumbers } from '../json/row-of-numbers.js';
 
 /** How the value of a key is read. */
 export type Reading =
@@ -105,12 +106,6 @@ function sourceOf(bytes: Buffer): ByteSource {
   };
 }
 
-/** How a row of natural numbers is read at once, see JsonScanner.takeNumbers. */
-interface Numbers {
-  readonly members: readonly ExpectedBytes[];
-  readonly slots: readonly number[];
-}
-
 class RowReader {
   readonly #scanner: JsonScanner;
   readonly #plan: TablePlan;
@@ -118,7 +113,7 @@ class RowReader {
   /** The reader of the n-th key of the last row: rows of one table have the same keys in the same order. */
   readonly #order: KeyReader[] = [];
   /** The last row, where it was nothing but natural numbers: the next one is likely to be such a row too. */
-  #natural: Numbers | undefined;
+  #natural: RowOfNumbers | undefined;
 
   constructor(scanner: JsonScanner, plan: TablePlan) {
     this.#scanner = scanner;
@@ -130,7 +125,7 @@ class RowReader {
     const { values, texts } = this.#plan;
     if (first !== OPEN_OBJECT) scanner.fail('a row that is no object');
     scanner.take();
-    if (this.#natural !== undefined && scanner.takeNumbers(this.#natural.members, this.#natural.slots, values)) {
+    if (this.#natural !== undefined && scanner.takeNumbers(this.#natural, values)) {
       this.#plan.row();
       return;
     }
@@ -228,7 +223,7 @@ class RowReader {
   }
 }
 
-function numbersOf(order: readonly KeyReader[]): Numbers | undefined {
+function numbersOf(order: readonly KeyReader[]): RowOfNumbers | undefined {
   if (order.length === 0 || !order.every(({ reading }) => reading === 'number' || reading === 'skip')) return undefined;
   return { members: order.map(({ first, further }, at) => (at === 0 ? first : further)), slots: order.map(({ reading, slot }) => (reading === 'number' ? slot : -1)) };
 }

@@ -8,7 +8,7 @@ import pg from 'pg';
 import t, { type Test } from 'tap';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
-import type { CheckedBefore, CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
+import type { CheckedBefore } from '../../src/verify/checked-files.js';
 import { verifyExport, withVerifyThreads } from '../../src/verify/verify-export.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
@@ -23,6 +23,7 @@ import { exported, killedAt } from './killed-export.js';
 import { differingPaths } from './same-tree.js';
 import { exportFrom, exportRealm, tableFile, type Choices, type TestSource } from './test-source.js';
 import { CLI } from '../testbed/tested-cli.js';
+import { checkedBefore } from '../verify/our-export.js';
 
 t.setTimeout(300_000);
 leaveSharedServer();
@@ -170,11 +171,8 @@ onGrown('what verify found of the base', async (t, url, root) => {
   const again = await exportHere(url, join(root, 'again'), caught, { verify: true });
   t.same(contents(again), contents(caught), 'also of a base of a base');
 
-  const remembered = new Map<string, CheckedFile>();
-  let by: CheckedBy | undefined;
-  await verifyExport(fresh, { jobs: 1, remember: { by: (all) => { by = all; }, file: (file) => { remembered.set(file.sha256, file); } } });
-  t.equal(remembered.size, 6, 'is known of each messages file');
-  const before: CheckedBefore = { by: by as CheckedBy, find: (sha256) => remembered.get(sha256) };
+  const before = await checkedBefore(fresh);
+  t.equal(before.files.size, 6, 'is known of each messages file');
   const findings = async (given: CheckedBefore | undefined): Promise<object> => {
     const { findings: all, totals: { seconds, ...totals }, census } = await withVerifyThreads(2, (workers) => verifyExport(fresh, { workers, before: given }));
     t.ok(seconds > 0);

@@ -1,15 +1,14 @@
 // Files of an earlier export that are read before they are files of this one.
-import { closeSync, mkdirSync, openSync, readdirSync, statSync, utimesSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, statSync, utimesSync, writeSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import t from 'tap';
 import { digestOf } from '../../src/package/part-file.js';
 import { inodeOf, takeOver } from '../../src/package/take-over.js';
-import type { CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
 import { DigestsAhead } from '../../src/verify/digests-ahead.js';
 import { verifyExport, withVerifyHere } from '../../src/verify/verify-export.js';
 import type { Tasks } from '../../src/verify/worker-tasks.js';
-import { ourExport } from './our-export.js';
+import { checkedBefore, filesOf, ourExport } from './our-export.js';
 import { watched } from './watched-tasks.js';
 
 const SIZE = 8 << 20;
@@ -54,9 +53,8 @@ t.test('a thread is not begun for few bytes, and whoever asks reads the file', a
 
 t.test('verify takes no digest again of what was read ahead', async (t) => {
   const directory = await ourExport(t, 'zulip-11/local', 'acme-full');
-  const remembered = new Map<string, CheckedFile>();
-  let by: CheckedBy | undefined;
-  const { findings, totals, census } = await verifyExport(directory, { jobs: 1, remember: { by: (all) => { by = all; }, file: (file) => { remembered.set(file.sha256, file); } } });
+  const { findings, totals, census } = await verifyExport(directory, { jobs: 1 });
+  const before = await checkedBefore(directory);
   const asked: string[] = [];
   const tasks: string[] = [];
   const has = (path: string): boolean => path !== 'emoji/records.json' && !path.startsWith('avatars/');
@@ -65,7 +63,7 @@ t.test('verify takes no digest again of what was read ahead', async (t) => {
       if (name === 'hash') tasks.push(...(given as Tasks['hash']['arguments']).files.map(({ path }) => path));
       if (name === 'unchanged') tasks.push(`${(given as Tasks['unchanged']['arguments']).path} ${String((given as Tasks['unchanged']['arguments']).sha256 !== undefined)}`);
     }) },
-    before: { by: by as CheckedBy, find: (sha256) => remembered.get(sha256) },
+    before,
     ahead: { has: ({ path }) => {
       asked.push(path);
       return Promise.resolve(has(path));
@@ -73,7 +71,7 @@ t.test('verify takes no digest again of what was read ahead', async (t) => {
   }));
   t.same([again.findings, again.census, { ...again.totals, seconds: 0 }], [findings, census, { ...totals, seconds: 0 }]);
   const ofRows = new Set(['realm.json', 'analytics.json', 'attachment.json']);
-  t.same(asked.sort(), readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => relative(directory, join(entry.parentPath, entry.name))).filter((path) => path !== 'manifest.json' && !ofRows.has(path)).sort());
+  t.same(asked.sort(), filesOf(directory).filter((path) => !ofRows.has(path)).sort());
   const messages = asked.filter((path) => path.startsWith('messages-'));
   t.same(tasks.sort(), [...asked.filter((path) => !has(path)), ...messages.map((path) => `${path} true`)].sort());
 });

@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { RUN_DIRECTORY } from '../../src/package/output-directory.js';
 import { writeReplacedRows, type ReplacedRow } from '../../src/package/replaced-rows.js';
-import type { CheckedBefore, CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
 import { verifyExport, withVerifyHere, type VerifyOptions, type VerifyReport } from '../../src/verify/verify-export.js';
 import type { Tasks } from '../../src/verify/worker-tasks.js';
-import { edit, ourExport, sign, type Row, type Tables } from './our-export.js';
+import { checkedBefore, edit, ourExport, sign, type Row, type Tables } from './our-export.js';
 import { watched } from './watched-tasks.js';
 
 const FILE = 'messages-000001.json';
@@ -28,10 +28,7 @@ t.test('a mended file', async (t) => {
   const highest = rows(USERMESSAGES)[last]?.id as number;
   t.ok(rows(MESSAGES).length > 20 && last > 20, 'there are rows to change');
 
-  const remembered = new Map<string, CheckedFile>();
-  let by: CheckedBy | undefined;
-  await verifyExport(directory, { jobs: 1, remember: { by: (all) => { by = all; }, file: (file) => { remembered.set(file.sha256, file); } } });
-  const before: CheckedBefore = { by: by as CheckedBy, find: (sha256) => remembered.get(sha256) };
+  const before = await checkedBefore(directory);
 
   /** With the findings, and whether all rows were looked at. */
   const verified = async (options: VerifyOptions): Promise<readonly [report: object, whole: boolean]> => withVerifyHere(async ({ pool, scratch }) => {
@@ -69,7 +66,7 @@ t.test('a mended file', async (t) => {
     const [actual, looked] = await verified({ before, mended: (path) => path === FILE });
     t.same(actual, expected, name);
     t.equal(looked, whole, `${name}: ${whole ? 'all rows' : 'the new rows'} are looked at`);
-    rmSync(join(directory, '.realmlift'), { recursive: true });
+    rmSync(join(directory, RUN_DIRECTORY), { recursive: true });
     return actual;
   };
   const errors = (report: object): number => (report as VerifyReport).totals.errors;

@@ -4,6 +4,9 @@ import { cpSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node
 import { join, relative } from 'node:path';
 import type { Test } from 'tap';
 import { comparePaths, writeManifest, type ManifestFile, type ManifestHeader } from '../../src/package/manifest.js';
+import { RUN_DIRECTORY } from '../../src/package/output-directory.js';
+import type { CheckedBefore, CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
+import { verifyExport } from '../../src/verify/verify-export.js';
 import { expectedExport } from '../testbed/expected-export.js';
 import type { Dataset } from '../testbed/test-data.js';
 
@@ -57,12 +60,24 @@ export const HEADER: ManifestHeader = {
 
 /** Writes a manifest of what is there. */
 export async function sign(directory: string, header: ManifestHeader = HEADER): Promise<void> {
-  const files = readdirSync(directory, { recursive: true, withFileTypes: true })
+  await writeManifest(join(directory, 'manifest.json'), header, filesOf(directory).map((path) => describe(directory, path)));
+}
+
+/** The files that a manifest lists, in its order. */
+export function filesOf(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(directory, join(entry.parentPath, entry.name)))
-    .filter((path) => path !== 'manifest.json' && !path.startsWith('.realmlift'))
+    .filter((path) => path !== 'manifest.json' && !path.startsWith(`${RUN_DIRECTORY}/`))
     .sort(comparePaths);
-  await writeManifest(join(directory, 'manifest.json'), header, files.map((path) => describe(directory, path)));
+}
+
+/** What verify can know later of an export that is good. */
+export async function checkedBefore(directory: string): Promise<CheckedBefore & { readonly files: ReadonlyMap<string, CheckedFile> }> {
+  const files = new Map<string, CheckedFile>();
+  let by: CheckedBy | undefined;
+  await verifyExport(directory, { jobs: 1, remember: { by: (all) => { by = all; }, file: (file) => { files.set(file.sha256, file); } } });
+  return { by: by as CheckedBy, files, find: (sha256) => files.get(sha256) };
 }
 
 function describe(directory: string, path: string): ManifestFile {
