@@ -9,7 +9,6 @@ import { AVATAR_SALT } from '../testbed/test-data.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { CLI } from '../testbed/tested-cli.js';
 
-
 /** Milliseconds between two looks at a journal: a run writes a line every few. */
 const LOOK = 1;
 
@@ -24,7 +23,7 @@ export interface ExportProcess {
   readonly ended: Promise<Ended>;
 }
 
-/** Starts an export of acme's full data with two workers unless the words say otherwise. */
+/** Starts an export of acme's full data with two workers, not verified, unless the words say otherwise; `--verify` is one of them here. */
 export async function startExport(url: string, output: string, ...words: string[]): Promise<ExportProcess> {
   const [file, ...given] = await command(output, words);
   return started(spawn(file, given, { env: environment(url), stdio: ['ignore', 'ignore', 'pipe'] }));
@@ -38,7 +37,8 @@ export async function runLimited(limit: string, url: string, output: string, ...
 async function command(output: string, words: readonly string[]): Promise<[string, ...string[]]> {
   const realm = words.includes('--realm') || words.includes('--all-realms') ? [] : ['--realm', 'acme'];
   const uploads = await uploadsDirectory('zulip-11/local');
-  return [process.execPath, CLI, 'export', ...realm, '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', '--no-verify', ...(words.includes('--json') ? [] : ['--quiet']), ...words];
+  return [process.execPath, CLI, 'export', ...realm, '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', ...(words.includes('--verify') ? [] : ['--no-verify']),
+    ...(words.includes('--json') ? [] : ['--quiet']), ...words.filter((word) => word !== '--verify')];
 }
 
 function environment(url: string): NodeJS.ProcessEnv {
