@@ -3,6 +3,7 @@
  * hundred was written or edited at the young end, each with its usermessages, and flags were set here and there in the whole history.
  *
  *   SCALE=1|10   messages: 100,000 or a million, with ten times as many usermessages
+ *   SHAPE=…      one of the two databases of bench-database.ts alone: interleaved, single
  *   RUNS=3       alternating runs of each measurement
  *   DATABASE_URL use this server instead of an embedded one
  */
@@ -14,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { withClient } from '../test/testbed/database-client.js';
 import { unpackArchive } from '../test/testbed/tar-archive.js';
 import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
-import { withBenchDatabase, type BenchDatabase } from './bench-database.js';
+import { ASKED_SHAPES, SHAPES, withBenchDatabase, type BenchDatabase } from './bench-database.js';
 import { meanwhile } from './meanwhile.js';
 import { measure, type Measured } from './measured-process.js';
 import { endedSessionsSeconds } from './server-processor.js';
@@ -111,12 +112,12 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
-await withBenchDatabase(scale, ['interleaved'], async (database) => {
+await withBenchDatabase(scale, ASKED_SHAPES, async (database, shape) => {
   const bench = new CatchUpBench(database);
   if (existsSync(join(database.directory, 'catch-up'))) await rm(join(database.directory, 'catch-up'), { recursive: true });
   await bench.prepare(database);
   try {
-    console.log(`SCALE=${scale} on ${database.server}, ${cpus().length} cores, Node ${process.version}; medians of ${runs}`);
+    console.log(`\n${shape}: ${SHAPES[shape].title}\nSCALE=${scale} on ${database.server}, ${cpus().length} cores, Node ${process.version}; medians of ${runs}`);
     await bench.compare('nothing was written on the server');
     await bench.writeElsewhere();
     await bench.compare('nothing changed in the realm');

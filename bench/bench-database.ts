@@ -24,6 +24,8 @@ export const SHAPES = {
   single: { files: ['multiply-sample.sql'], title: 'one realm is most of the tables; short, awkward texts, twelve usermessages a message' },
 } as const;
 export type Shape = keyof typeof SHAPES;
+/** All, or the one that SHAPE names. */
+export const ASKED_SHAPES = (Object.keys(SHAPES) as Shape[]).filter((shape) => (process.env.SHAPE ?? shape) === shape);
 
 /** Messages of each large realm at SCALE=1. */
 const MESSAGES = 100_000;

@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { withClient } from '../test/testbed/database-client.js';
 import { unpackArchive } from '../test/testbed/tar-archive.js';
 import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
-import { benchDirectory, SHAPES, withBenchDatabase, type BenchDatabase, type Shape } from './bench-database.js';
+import { ASKED_SHAPES, benchDirectory, SHAPES, withBenchDatabase, type BenchDatabase, type Shape } from './bench-database.js';
 import { explain } from './explain.js';
 import { measure, type Measured } from './measured-process.js';
 import { countRows, rawCopy, type RowCounts } from './raw-copy.js';
@@ -26,9 +26,8 @@ const SMALL = 'tiny';
 
 const scale = Number(process.env.SCALE ?? 1);
 const runs = Number(process.env.RUNS ?? 3);
-const shapes = (Object.keys(SHAPES) as Shape[]).filter((shape) => (process.env.SHAPE ?? shape) === shape);
 
-await withBenchDatabase(scale, shapes, async (database, shape) => {
+await withBenchDatabase(scale, ASKED_SHAPES, async (database, shape) => {
   const uploads = join(database.directory, 'uploads');
   if (!existsSync(uploads)) await unpackArchive(testData('zulip-11/local', 'uploads.tar.gz'), uploads);
   const raw = rawCopy(database.url, await realmId(database.url));
