@@ -6,6 +6,7 @@ import type pg from 'pg';
 import { EXIT, RealmliftError, type Stage } from '../errors.js';
 import type { ConnectionSettings, TargetServer } from './connection-settings.js';
 import { atOnce } from './at-once.js';
+import { markUnwatched } from './cancel-request.js';
 import { driverClient } from './driver-client.js';
 import { guardProtocol } from './protocol-guard.js';
 import { backendOf, StallWatch } from './stall-watch.js';
@@ -123,13 +124,14 @@ async function open(settings: ConnectionSettings, role: string, target: TargetSe
     if (version < OLDEST_SERVER) {
       throw new RealmliftError('SERVER_TOO_OLD', 'snapshot', `PostgreSQL ${version} is too old`, { hint: 'PostgreSQL 12 or later is needed' });
     }
-    const [, server, backend] = await atOnce(client, () => [
+    const [, server, backend, watches] = await atOnce(client, () => [
       client.query([SESSION, ...LATER_SETTINGS.filter(([since]) => version >= since).map(([, sql]) => sql)].join(';')),
       serverOf(client),
       backendOf(client),
       // Servers on systems that cannot watch a connection refuse this; they then notice at the next row.
-      version < 14 ? Promise.resolve() : client.query(`SET client_connection_check_interval = ${CONNECTION_CHECK}`).catch(() => undefined),
+      version < 14 ? Promise.resolve(false) : client.query(`SET client_connection_check_interval = ${CONNECTION_CHECK}`).then(() => true, () => false),
     ]);
+    if (!watches) markUnwatched(client);
     if (!serves(server, target)) {
       throw new RealmliftError('SERVER_KIND', 'snapshot', `${settings.description} is not what target_session_attrs=${target} asks for`, { hint: 'name a host that is, or leave target_session_attrs away: an export needs no particular one' });
     }

@@ -2,14 +2,21 @@
 import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
 import './navigator.js';
 import pg from 'pg';
+import { cancel, wouldGoOn } from './cancel-request.js';
 import type { ConnectionSettings } from './connection-settings.js';
+
+class Client extends pg.Client {
+  override end(): Promise<void> {
+    return wouldGoOn(this) ? cancel(this).then(() => super.end()) : super.end();
+  }
+}
 
 /** The first error that each session was told of between two queries. */
 const told = new WeakMap<pg.Client, Error>();
 
 /** @param role what the session is for, shown in pg_stat_activity as `realmlift ROLE` */
 export function driverClient(settings: ConnectionSettings, role: string): pg.Client {
-  const client = new pg.Client({ ...settings.config, ssl: ssl(settings), application_name: `realmlift ${role}` });
+  const client = new Client({ ...settings.config, ssl: ssl(settings), application_name: `realmlift ${role}` });
   // A connection lost between two queries is an error event; it reaches the caller through its next query, see lossOf.
   client.on('error', (error) => { if (!told.has(client)) told.set(client, error); });
   return client;

