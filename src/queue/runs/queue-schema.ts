@@ -12,6 +12,9 @@ export const JOBS = 'realmlift_jobs';
 export const WORK_CHANNEL = 'realmlift_work';
 export const DONE_CHANNEL = 'realmlift_done';
 
+/** pg-boss has ids made by gen_random_uuid, which came with it. */
+const OLDEST_SERVER = 13;
+
 /** Layout of pg-boss 10, the last one for Node 20. */
 const JOBS_LAYOUT = 24;
 
@@ -38,7 +41,7 @@ export const RUN_LOCK = 1_869_768_045;
 /**
  * The queue, made where it is not there yet.
  * @param onNew refuses by throwing, before anything is made
- * @throws RealmliftError QUEUE_VERSION, QUEUE_FORBIDDEN
+ * @throws RealmliftError SERVER_TOO_OLD, QUEUE_VERSION, QUEUE_FORBIDDEN
  */
 export async function openQueue(session: QueueSession, onNew?: () => Promise<void>): Promise<PgBoss> {
   const { default: Boss } = await import('pg-boss');
@@ -46,8 +49,12 @@ export async function openQueue(session: QueueSession, onNew?: () => Promise<voi
   // Two that make the same at the same moment would meet in the catalog.
   await session.executeSql(`SELECT pg_advisory_lock(${RUN_LOCK}, 0)`);
   try {
-    const { rows: [there] } = await session.executeSql<{ there: boolean }>("SELECT to_regclass('realmlift_queue.worker') IS NOT NULL AS there");
-    if (there?.there !== true) {
+    const { rows: [found] } = await session.executeSql<{ version: number; there: boolean }>(
+      "SELECT current_setting('server_version_num')::int / 10000 AS version, to_regclass('realmlift_queue.worker') IS NOT NULL AS there");
+    if (found !== undefined && found.version < OLDEST_SERVER) {
+      throw new RealmliftError('SERVER_TOO_OLD', 'queue', `the queue's server is PostgreSQL ${found.version}`, { hint: `a queue needs PostgreSQL ${OLDEST_SERVER} or later; the source may be older` });
+    }
+    if (found?.there !== true) {
       await onNew?.();
       await session.executeSql(TABLES);
     }

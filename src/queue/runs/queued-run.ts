@@ -95,7 +95,7 @@ export class QueuedRun {
 
   /**
    * Makes the queue ready, but never in the source, in which nothing is written.
-   * @throws RealmliftError QUEUE_IN_SOURCE, QUEUE_UNREACHABLE, QUEUE_VERSION, QUEUE_FORBIDDEN
+   * @throws RealmliftError QUEUE_IN_SOURCE, QUEUE_UNREACHABLE, SERVER_TOO_OLD, QUEUE_VERSION, QUEUE_FORBIDDEN
    */
   async open(source: Snapshot): Promise<void> {
     const [marks, session] = await Promise.all([sourceMarks(source.client, source.settings, this.id), this.#connected]);
