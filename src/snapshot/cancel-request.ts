@@ -14,8 +14,9 @@ const CANCEL_REQUEST = 80877102;
 
 /** The parts of the driver's client that its types do not know. */
 interface Inside {
-  readonly processID: number;
-  readonly secretKey: number;
+  /** Null where what stands between us and the server tells none. */
+  readonly processID: number | null;
+  readonly secretKey: number | null;
   readonly _activeQuery: unknown;
 }
 
@@ -28,14 +29,15 @@ export function markUnwatched(client: pg.Client): void {
 
 /** Whether the server would go on with what the session is at when the connection is closed. */
 export function wouldGoOn(client: pg.Client): boolean {
-  return unwatched.has(client) && (client as unknown as Inside)._activeQuery !== null;
+  const { processID, _activeQuery: query } = client as unknown as Inside;
+  return unwatched.has(client) && query !== null && processID !== null;
 }
 
 /** Resolves when the server was told, or cannot be; what the session is at then fails. */
 export async function cancel(client: pg.Client): Promise<void> {
   const { processID, secretKey } = client as unknown as Inside;
   const request = Buffer.alloc(16);
-  [request.length, CANCEL_REQUEST, processID, secretKey].forEach((word, at) => request.writeInt32BE(word, at * 4));
+  [request.length, CANCEL_REQUEST, processID ?? 0, secretKey ?? 0].forEach((word, at) => request.writeInt32BE(word, at * 4));
   const socket = client.host.startsWith('/') ? connect(`${client.host}/.s.PGSQL.${client.port}`) : connect(client.port, client.host);
   socket.once('connect', () => socket.write(request)).on('error', () => undefined).resume();
   socket.setTimeout(PATIENCE, () => socket.destroy());
