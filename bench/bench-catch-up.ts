@@ -7,7 +7,6 @@
  *   RUNS=3       alternating runs of each measurement
  *   DATABASE_URL use this server instead of an embedded one
  */
-import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -114,7 +113,6 @@ function median(values: readonly number[]): number {
 
 await withBenchDatabase(scale, ASKED_SHAPES, async (database, shape) => {
   const bench = new CatchUpBench(database);
-  if (existsSync(join(database.directory, 'catch-up'))) await rm(join(database.directory, 'catch-up'), { recursive: true });
   await bench.prepare(database);
   try {
     console.log(`\n${shape}: ${SHAPES[shape].title}\nSCALE=${scale} on ${database.server}, ${cpus().length} cores, Node ${process.version}; medians of ${runs}`);

@@ -27,18 +27,20 @@ export function markUnwatched(client: pg.Client): void {
   unwatched.add(client);
 }
 
-/** Whether the server would go on with what the session is at when the connection is closed. */
-export function wouldGoOn(client: pg.Client): boolean {
-  const { processID, _activeQuery: query } = client as unknown as Inside;
-  return unwatched.has(client) && query !== null && processID !== null;
+/**
+ * Cancels what the session is at, which then fails; to be called before its connection is closed.
+ * @returns undefined where the server would not go on with anything; else what resolves when the server was told, or cannot be
+ */
+export function cancelled(client: pg.Client): Promise<void> | undefined {
+  const { processID, secretKey, _activeQuery: query } = client as unknown as Inside;
+  if (!unwatched.has(client) || query === null || processID === null || secretKey === null) return undefined;
+  const request = Buffer.alloc(16);
+  [request.length, CANCEL_REQUEST, processID, secretKey].forEach((word, at) => request.writeInt32BE(word, at * 4));
+  return sent(request, client);
 }
 
-/** Resolves when the server was told, or cannot be; what the session is at then fails. */
-export async function cancel(client: pg.Client): Promise<void> {
-  const { processID, secretKey } = client as unknown as Inside;
-  const request = Buffer.alloc(16);
-  [request.length, CANCEL_REQUEST, processID ?? 0, secretKey ?? 0].forEach((word, at) => request.writeInt32BE(word, at * 4));
-  const socket = client.host.startsWith('/') ? connect(`${client.host}/.s.PGSQL.${client.port}`) : connect(client.port, client.host);
+async function sent(request: Buffer, { host, port }: pg.Client): Promise<void> {
+  const socket = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host);
   socket.once('connect', () => socket.write(request)).on('error', () => undefined).resume();
   socket.setTimeout(PATIENCE, () => socket.destroy());
   // The server closes the connection when it has told the backend.

@@ -128,7 +128,7 @@ async function open(settings: ConnectionSettings, role: string, target: TargetSe
       client.query([SESSION, ...LATER_SETTINGS.filter(([since]) => version >= since).map(([, sql]) => sql)].join(';')),
       serverOf(client),
       backendOf(client),
-      // Servers on systems that cannot watch a connection refuse this; they then notice at the next row.
+      // Servers on systems that cannot watch a connection refuse this; older ones do not know it. What is under way is cancelled there when we end the session.
       version < 14 ? Promise.resolve(false) : client.query(`SET client_connection_check_interval = ${CONNECTION_CHECK}`).then(() => true, () => false),
     ]);
     if (!watches) markUnwatched(client);

@@ -2,12 +2,12 @@
 import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
 import './navigator.js';
 import pg from 'pg';
-import { cancel, wouldGoOn } from './cancel-request.js';
+import { cancelled } from './cancel-request.js';
 import type { ConnectionSettings } from './connection-settings.js';
 
 class Client extends pg.Client {
   override end(): Promise<void> {
-    return wouldGoOn(this) ? cancel(this).then(() => super.end()) : super.end();
+    return cancelled(this)?.then(() => super.end()) ?? super.end();
   }
 }
 

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { RealmliftError, recoveryConflict } from '../errors.js';
 import { atOnce } from './at-once.js';
-import { cancel, wouldGoOn } from './cancel-request.js';
+import { cancelled } from './cancel-request.js';
 import { connect, connectionOf, settingsOf } from './connect.js';
 import { lossOf } from './driver-client.js';
 import type { ConnectionSettings } from './connection-settings.js';
@@ -223,8 +223,9 @@ export async function withLoan<T>(snapshot: Lender, role: string, onBack: () => 
 /** Ends a session at once, also in the midst of a query, which then fails. */
 export function cutConnection(client: pg.Client): void {
   const { stream } = connectionOf(client);
-  if (wouldGoOn(client)) void cancel(client).then(() => stream.destroy());
-  else stream.destroy();
+  const cancelling = cancelled(client);
+  if (cancelling === undefined) stream.destroy();
+  else void cancelling.then(() => stream.destroy());
 }
 
 /** True when the error ended some session, perhaps the holder's. */

@@ -13,7 +13,7 @@ import { uploadsDirectory } from '../testbed/expected-export.js';
 import { leaveSharedServer, withTestDatabase } from '../testbed/test-database.js';
 import { baseOf } from './base-runs.js';
 import { GROW, query } from './grown-database.js';
-import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, randomFrom } from './realm-history.js';
+import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, one, randomFrom } from './realm-history.js';
 import { differingChecks, differingPaths } from './same-tree.js';
 import { exportRealm, type TestSource } from './test-source.js';
 
@@ -62,7 +62,7 @@ async function compare(t: Test, source: TestSource, root: string, mode: Mode, hi
     const told: string[] = [];
     // At first nothing.
     for (let count = history === 1 ? 0 : 1 + random(3); count > 0; count--) {
-      const [name, statements] = happenings[random(happenings.length)] as (typeof happenings)[number];
+      const [name, statements] = one(happenings, random);
       told.push(name);
       for (const statement of statements(random)) await query(source.url, statement);
     }

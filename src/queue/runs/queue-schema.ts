@@ -52,7 +52,7 @@ export async function openQueue(session: QueueSession, onNew?: () => Promise<voi
     const { rows: [found] } = await session.executeSql<{ version: number; there: boolean }>(
       "SELECT current_setting('server_version_num')::int / 10000 AS version, to_regclass('realmlift_queue.worker') IS NOT NULL AS there");
     if (found !== undefined && found.version < OLDEST_SERVER) {
-      throw new RealmliftError('SERVER_TOO_OLD', 'queue', `the queue's server is PostgreSQL ${found.version}`, { hint: `a queue needs PostgreSQL ${OLDEST_SERVER} or later; the source may be older` });
+      throw new RealmliftError('SERVER_TOO_OLD', 'queue', `the queue's server is PostgreSQL ${found.version}`, { hint: 'a queue needs PostgreSQL 13 or later; the source may be older' });
     }
     if (found?.there !== true) {
       await onNew?.();
