@@ -48,7 +48,7 @@ async function run(): Promise<void> {
   });
   // Writes are made at once, but told of behind what is under way.
   await new Promise(setImmediate);
-  if (unwritten !== undefined) throw unwritten;
+  if (unwritten !== undefined) throw streamError(unwritten);
 }
 
 /** One line on stderr, never a row's content; the stack only under --debug. Returns the exit code. */
@@ -58,7 +58,7 @@ function report(error: unknown): number {
     if (error.code !== 'commander.help') process.stderr.write(`${usageError(error, program === undefined || program.commands.length > 1 ? '' : named).line}\n`);
     return EXIT.usage;
   }
-  const known = asRealmliftError(streamError(error));
+  const known = asRealmliftError(error);
   if (known.code === 'OUTPUT_CLOSED') return known.exit;
   const json = program?.commands.some((command) => command.opts<{ json?: true }>().json === true);
   process.stderr.write(`${json ? errorJson(known) : process.argv.includes('--debug') ? chain(error) : known.line}\n`);

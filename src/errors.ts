@@ -4,6 +4,7 @@
  */
 
 import { ioReason } from './io-reason.js';
+import { isLoss } from './lost-connection.js';
 
 /** The part of the run in which an error arose, in the order of a run. */
 export type Stage =
@@ -89,6 +90,16 @@ export function recoveryConflict(cause: unknown, stage: Stage, table?: string): 
   });
 }
 
+/** A session that ended before its work. Undefined when the error is another. */
+export function connectionLost(cause: unknown, stage: Stage, table?: string): RealmliftError | undefined {
+  if (!isLoss(cause)) return undefined;
+  const { code, severity, message = '' } = cause as { code?: string; severity?: string; message?: string };
+  const reason = severity === undefined || code === undefined ? '' : ` (${serverReason(code, message)})`;
+  return new RealmliftError('CONNECTION_LOST', stage, `the connection to the server ended${reason}`, {
+    table, cause, hint: 'was the server restarted, the backend terminated or the network cut? Run again, an export with --resume',
+  });
+}
+
 /**
  * Any error as one that may be shown; what nobody foresaw gets the code UNEXPECTED.
  *
@@ -97,8 +108,8 @@ export function recoveryConflict(cause: unknown, stage: Stage, table?: string): 
 export function asRealmliftError(error: unknown, stage: Stage = 'plan'): RealmliftError {
   if (error instanceof RealmliftError) return error;
   const { code, severity, message = 'unknown error' } = (error ?? {}) as { code?: string; severity?: string; message?: string };
-  const conflict = recoveryConflict(error, stage);
-  if (conflict !== undefined) return conflict;
+  const ended = recoveryConflict(error, stage) ?? connectionLost(error, stage);
+  if (ended !== undefined) return ended;
   if (severity !== undefined && code !== undefined) {
     return new RealmliftError('SERVER_REFUSED', stage, `the server refused a query (${serverReason(code, message)})`, { cause: error });
   }

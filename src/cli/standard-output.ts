@@ -27,13 +27,13 @@ export async function exportToStandardOutput(format: StreamFormat, filesDirector
 }
 
 async function asTar(output: string, run: RunInto): Promise<Outcome[]> {
-  let gone: unknown;
-  const archive = new TarArchive((bytes) => pipeline(bytes, process.stdout).catch((error: unknown) => { throw gone = error; }));
+  let gone: Error | undefined;
+  const archive = new TarArchive((bytes) => pipeline(bytes, process.stdout).catch((error: unknown) => { throw gone = streamError(error) as Error; }));
   const outcomes = await run({ output, archive });
-  if (gone !== undefined) throw streamError(gone);
+  if (gone !== undefined) throw gone;
   // What failed is not told as an end.
   if (outcomes.some((outcome) => 'error' in outcome)) archive.abandon();
-  else await archive.end().catch((error: unknown) => { throw streamError(error); });
+  else await archive.end();
   return outcomes;
 }
 

@@ -1,7 +1,7 @@
 /** What a failed COPY means to the person who runs the export. */
-import { RealmliftError, recoveryConflict, serverReason } from '../errors.js';
+import { asRealmliftError, connectionLost, RealmliftError, recoveryConflict, serverReason } from '../errors.js';
 
-/** The fields of the server's error message that are used; a broken connection's error has no SQLSTATE. */
+/** The fields of the server's error message that are used. */
 interface ServerError {
   readonly code?: string | undefined;
   readonly message: string;
@@ -17,19 +17,15 @@ const NO_TEXT = new Set(['22021', '22P05']);
  */
 export function copyError(cause: unknown, table: string | undefined, select: string, role: string): RealmliftError {
   if (cause instanceof RealmliftError) return cause;
+  // A backend that is terminated while it waits for us to read sends no message at all, so the reason is known only at times.
+  const ended = recoveryConflict(cause, 'copy', table) ?? connectionLost(cause, 'copy', table);
+  if (ended !== undefined) return ended;
   const { code, message, severity } = cause as ServerError;
-  // A SQLSTATE comes with a severity; the codes of a broken socket (ECONNRESET) do not. A backend that is terminated while it
-  // waits for us to read sends no message at all, so 57P01 is seen only at times.
-  if (severity === undefined || code === undefined || /^(08|57P0)/.test(code)) {
-    return new RealmliftError('CONNECTION_LOST', 'copy', code === '57P01' ? 'the server ended the session (administrator command)' : 'the connection to the server ended', {
-      table, cause, hint: 'was the server restarted, the backend terminated or the network cut? Run again',
-    });
-  }
+  // A SQLSTATE comes with a severity.
+  if (severity === undefined || code === undefined) return asRealmliftError(cause, 'copy');
   if (code === '42501') {
     return new RealmliftError('RIGHT_MISSING', 'copy', `the role ${role} may not read what the export needs: ${message}`, { table, cause, hint: grant(message, table ?? '', select, role) });
   }
-  const conflict = recoveryConflict(cause, 'copy', table);
-  if (conflict !== undefined) return conflict;
   if (NO_TEXT.has(code)) return new UndecodableRows(table ?? '', select, cause);
   return new RealmliftError('COPY_FAILED', 'copy', `the server could not send the rows (${serverReason(code, message)})`, { table, cause });
 }

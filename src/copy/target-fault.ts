@@ -1,5 +1,6 @@
 /** What a server's refusal means for whoever fills a database there. A violated constraint's detail would quote the row, so only its name is told. */
 import { EXIT, RealmliftError, serverReason } from '../errors.js';
+import { isLoss } from '../lost-connection.js';
 
 /** The role that has all rights that it takes. */
 const ROLES = { load: 'load as the role that Zulip itself uses', split: 'split as the owner of the database' } as const;
@@ -10,10 +11,9 @@ export function targetFault(error: unknown, where: string, stage: keyof typeof R
   const { code, severity, message = '', constraint } = (error ?? {}) as { code?: string; severity?: string; message?: string; constraint?: string };
   const table = where.startsWith('zerver_') || where.startsWith('analytics_') ? where : undefined;
   // A SQLSTATE comes with a severity; the codes of a broken socket do not.
-  if (code === undefined || severity === undefined) {
-    if (!/connection|ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|terminated|timeout/i.test(`${code ?? ''} ${message}`)) return error;
-    return new RealmliftError('CONNECTION_LOST', stage, `the connection to the new server was lost (${message.split('\n')[0] ?? ''})`, { table, cause: error });
-  }
+  const refused = code !== undefined && severity !== undefined;
+  if (isLoss(error)) return new RealmliftError('CONNECTION_LOST', stage, `the connection to the new server was lost (${refused ? serverReason(code, message) : message})`, { table, cause: error });
+  if (!refused) return error;
   const reason = constraint === undefined ? serverReason(code, message) : `SQLSTATE ${code}: the constraint ${constraint} is violated`;
   switch (code) {
     case '42501':
@@ -22,8 +22,6 @@ export function targetFault(error: unknown, where: string, stage: keyof typeof R
       return new RealmliftError('TARGET_READ_ONLY', stage, `the new server does not take writes (${reason})`, { hint: 'name the primary with --target-url', cause: error });
     case '53100':
       return new RealmliftError('TARGET_FULL', stage, `the new server's disk is full (${reason})`, { table, hint: 'make room there', cause: error });
-    case '57P01': case '57P02': case '57P03': case '08006': case '08003':
-      return new RealmliftError('CONNECTION_LOST', stage, `the connection to the new server was lost (${reason})`, { table, cause: error });
     default:
       return new RealmliftError('ROWS_REFUSED', stage, `the new server refuses ${table === undefined ? `the step "${where}"` : 'the rows'} (${reason})`, { table, cause: error });
   }

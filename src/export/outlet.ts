@@ -19,7 +19,7 @@ export class ArchiveOutlet {
 
   /**
    * Sends a finished file, by its path in the export, and leaves an empty one in its place: the manifest lists what it finds.
-   * @throws the error of the reader, such as EPIPE when it went away
+   * @throws the error of the reader, such as OUTPUT_CLOSED when it went away
    */
   async send(path: string): Promise<void> {
     await this.#add(path);

@@ -6,7 +6,7 @@ import type { JournalPart } from '../package/journal.js';
 import { OUR_CONSENT, ZULIP_CONSENT } from '../package/consent-files.js';
 import { MANIFEST, writeManifest } from '../package/manifest.js';
 import { hasMigrationStatus } from '../package/migration-status.js';
-import { diskError, PartFile } from '../package/part-file.js';
+import { diskErrorOf, PartFile } from '../package/part-file.js';
 import { statsJson, statsText, type FileCounts, type RecordCounts } from '../package/stats.js';
 import { treeEntries } from '../package/tree-entries.js';
 import { followsRule } from '../plan/release/file-rules.js';
@@ -29,7 +29,7 @@ export async function packageRealm(given: Package): Promise<JournalPart[]> {
     await writeReport(given);
     return await writeFiles(given);
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).syscall === undefined ? error : diskError(error, given.directory);
+    throw diskErrorOf(error, given.directory);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import type { Base } from './base/base.js';
-import { diskError } from '../package/part-file.js';
+import { diskErrorOf } from '../package/part-file.js';
 import type { PlannedMessageFile } from '../plan/message-files.js';
 
 /** Three doubles: until, rows, bytes of the list of ids. */
@@ -77,8 +77,7 @@ export async function planFiles(path: string, files: AsyncIterable<PlannedMessag
       for (const each of [handle, idsHandle]) closeSync(each);
     }
   } catch (error) {
-    // What the server says has a SQLSTATE for its code, and is not the disk's.
-    throw (error as { syscall?: string }).syscall === undefined ? error : diskError(error, path);
+    throw diskErrorOf(error, path);
   }
   return { count, messages, read: () => read(path, first), counts: () => entries(path) };
 }

@@ -7,6 +7,7 @@ import { closeSync, createReadStream, fdatasync, openSync, readFileSync, statSyn
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { asRealmliftError, RealmliftError } from '../errors.js';
+import { isLoss } from '../lost-connection.js';
 import { ioReason } from '../io-reason.js';
 import { writeDirectly } from '../direct-io.js';
 
@@ -186,4 +187,9 @@ export function diskError(error: unknown, path: string): RealmliftError {
   }
   if (code === 'EMFILE' || code === 'ENFILE') return asRealmliftError(error, 'package');
   return new RealmliftError('DISK_FAILED', 'package', `${path}: ${ioReason(error)}`, { cause: error });
+}
+
+/** The same of work that does more than write files: what came of the rest, such as a connection that was cut, is left as it is. */
+export function diskErrorOf(error: unknown, path: string): unknown {
+  return isLoss(error) || (error as NodeJS.ErrnoException).syscall === undefined ? error : diskError(error, path);
 }

@@ -28,7 +28,7 @@ export class TarArchive {
 
   /**
    * Adds a file after those that were asked for before.
-   * @throws the error of the reader, such as EPIPE when it went away
+   * @throws the error of the reader, such as OUTPUT_CLOSED when it went away
    */
   add(name: string, file: string, onBytes: (bytes: number) => void = () => undefined): Promise<void> {
     const added = this.#last.then(() => this.#entry(name, file, onBytes));

@@ -7,7 +7,7 @@ import { EXIT, RealmliftError, type Stage } from '../errors.js';
 import type { ConnectionSettings, TargetServer } from './connection-settings.js';
 import { atOnce } from './at-once.js';
 import { markUnwatched } from './cancel-request.js';
-import { driverClient } from './driver-client.js';
+import { connectionOf, driverClient } from './driver-client.js';
 import { guardProtocol } from './protocol-guard.js';
 import { backendOf, StallWatch } from './stall-watch.js';
 
@@ -105,11 +105,6 @@ async function connectToOne(tries: readonly ConnectionSettings[], role: string, 
     }
   }
   throw connectionError(failures);
-}
-
-/** What lies below a client, of which pg's types do not tell. */
-export function connectionOf(client: pg.Client): pg.Connection {
-  return (client as unknown as { connection: pg.Connection }).connection;
 }
 
 async function open(settings: ConnectionSettings, role: string, target: TargetServer): Promise<pg.Client> {

@@ -9,11 +9,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { RealmliftError, recoveryConflict } from '../errors.js';
+import { isLoss } from '../lost-connection.js';
 import { atOnce } from './at-once.js';
 import { cancelled } from './cancel-request.js';
-import { connect, connectionOf, settingsOf } from './connect.js';
-import { lossOf } from './driver-client.js';
+import { connect, settingsOf } from './connect.js';
 import type { ConnectionSettings } from './connection-settings.js';
+import { connectionOf, lossOf } from './driver-client.js';
 import { holdAgain } from './table-locks.js';
 import { ageOf, BEGIN, notJoined, takeSnapshot, type SnapshotChoice, type TakenSnapshot } from './take-snapshot.js';
 
@@ -64,16 +65,11 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
     if (!finished && !lost.signal.aborted) lost.abort(reason);
   };
   let letGo = false;
-  const fail = (cause: unknown): void => letGo ? undefined : end(named(cause) ?? recoveryConflict(ending ?? cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
-    hint: 'was the server restarted, or the backend terminated? Nothing was published; run again with --resume', cause,
+  const fail = (cause: unknown): void => letGo ? undefined : end(named(cause) ?? recoveryConflict(lossOf(client) ?? cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
+    hint: 'was the server restarted, or the backend terminated? Run again, an export with --resume', cause,
   }));
   const obey = (): void => end(options.signal?.reason);
-  let ending: unknown;
-  // The first says why; that the connection ended comes behind it. A backend that is ended at work says why to its query alone.
-  const note = (error: unknown): void => { ending ??= error; };
-  client.on('error', note);
-  connectionOf(client).on('errorMessage', (message: { severity?: string }) => { if (message.severity === 'FATAL') note(message); });
-  client.on('end', () => fail(ending));
+  client.on('end', () => fail(lossOf(client)));
   options.signal?.addEventListener('abort', obey, { once: true });
   if (options.signal?.aborted === true) obey();
   const heartbeat = startHeartbeat(client, fail);
@@ -85,22 +81,21 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
     clearInterval(heartbeat);
     await Promise.all([client, ...idle.splice(0)].map((session) => session.end().catch(() => undefined)));
   };
+  let working: Promise<T> | undefined;
   try {
-    const taken = await take(client, options, lost.signal);
+    const taken = await take(client, options);
     const snapshot: Snapshot = { ...taken, settings: settingsOf(client, settings), client, held: [], idle, lost: lost.signal, letGo: release };
     ageing = endAtAge(taken, options.maxAge, end);
     lost.signal.throwIfAborted();
-    const working = work(snapshot);
-    try {
-      return await Promise.race([working, rejectWhenAborted(lost.signal)]);
-    } catch (error) {
-      // A backend that is terminated at work says so to its query, and closes the connection a moment later.
-      if (isFatal(error) || isCut(error)) await Promise.race([rejectWhenAborted(lost.signal).catch(() => undefined), sleep(CLOSING)]);
-      if (!lost.signal.aborted) throw connectionLost(error);
-      await settled(working);
-      // Whatever work made of it, the reason is the lost snapshot.
-      throw lost.signal.reason;
-    }
+    working = work(snapshot);
+    return await Promise.race([working, rejectWhenAborted(lost.signal)]);
+  } catch (error) {
+    // A session may hear of its end, or that there is no snapshot any more, a moment before the holder's connection closes.
+    if (isLoss(error) || named(error)?.code === 'SNAPSHOT_LOST') await Promise.race([rejectWhenAborted(lost.signal).catch(() => undefined), sleep(CLOSING)]);
+    if (!lost.signal.aborted) throw error;
+    if (working !== undefined) await settled(working);
+    // Whatever work made of it, the reason is the lost snapshot.
+    throw lost.signal.reason;
   } finally {
     finished = true;
     options.signal?.removeEventListener('abort', obey);
@@ -116,12 +111,11 @@ async function settled(work: Promise<unknown>): Promise<void> {
   waiting.abort();
 }
 
-async function take(client: pg.Client, choice: SnapshotChoice, lost: AbortSignal): Promise<TakenSnapshot> {
+async function take(client: pg.Client, choice: SnapshotChoice): Promise<TakenSnapshot> {
   try {
     return await takeSnapshot(client, choice);
   } catch (cause) {
-    lost.throwIfAborted();
-    if (cause instanceof RealmliftError) throw cause;
+    if (cause instanceof RealmliftError || isLoss(cause)) throw cause;
     throw new RealmliftError('SNAPSHOT_REFUSED', 'snapshot', `the server gives no snapshot: ${(cause as Error).message}`, {
       hint: 'connect to the server itself and not through a pooler that shares sessions', cause,
     });
@@ -213,7 +207,7 @@ export async function withLoan<T>(snapshot: Lender, role: string, onBack: () => 
     return await work(client, giveBack);
   } catch (error) {
     lost.throwIfAborted();
-    throw connectionLost(lossOf(client, error));
+    throw error;
   } finally {
     giveBack(false);
     await back;
@@ -228,29 +222,9 @@ export function cutConnection(client: pg.Client): void {
   else void cancelling.then(() => stream.destroy());
 }
 
-/** True when the error ended some session, perhaps the holder's. */
-function isFatal(error: unknown): boolean {
-  const { severity, cause } = (error ?? {}) as { severity?: string; cause?: unknown };
-  return severity === 'FATAL' || severity === 'PANIC' || (cause !== undefined && isFatal(cause));
-}
-
-const CUT = new Set(['ECONNRESET', 'ECONNABORTED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ENETRESET']);
-
-/** True of what the driver says when its connection was cut: the socket's own error, or its own. Readers of our output fail in writing. */
-function isCut(error: unknown): boolean {
-  const { syscall, code = '', message = '', severity } = (error ?? {}) as { syscall?: string; code?: string; message?: string; severity?: string };
-  if (error instanceof RealmliftError || severity !== undefined) return false;
-  return (syscall === 'read' && CUT.has(code)) || message.startsWith('Connection terminated');
-}
-
 /** What the connection itself knows of its end. */
 function named(cause: unknown): RealmliftError | undefined {
   return cause instanceof RealmliftError ? cause : undefined;
-}
-
-function connectionLost(error: unknown): unknown {
-  if (!isCut(error)) return error;
-  return new RealmliftError('CONNECTION_LOST', 'plan', 'the connection to the server ended', { hint: 'was the server restarted, the backend terminated or the network cut? Run again', cause: error });
 }
 
 function rejectWhenAborted(signal: AbortSignal): Promise<never> {

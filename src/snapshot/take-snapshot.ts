@@ -1,6 +1,7 @@
 /** Taking a snapshot, or joining one that another session holds, and what is to be known of it. */
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
+import { isLoss } from '../lost-connection.js';
 import { atOnce } from './at-once.js';
 
 /** A snapshot in which the session's transaction now is. */
@@ -58,8 +59,9 @@ export function ageOf({ takenAtClock }: Pick<TakenSnapshot, 'takenAtClock'>): nu
   return performance.now() - takenAtClock;
 }
 
-export function notJoined(id: string, cause: unknown): RealmliftError {
-  return new RealmliftError('SNAPSHOT_LOST', 'snapshot', `cannot join the snapshot ${id}`, { hint: 'its holder is gone; run again', cause });
+/** @param cause why not; a session that ended has a reason of its own */
+export function notJoined(id: string, cause: unknown): unknown {
+  return isLoss(cause) ? cause : new RealmliftError('SNAPSHOT_LOST', 'snapshot', `cannot join the snapshot ${id}`, { hint: 'its holder is gone; run again', cause });
 }
 
 /** Undefined when the snapshot is gone, or when its id names another one by now; the transaction is then to be rolled back. */
@@ -67,7 +69,8 @@ async function tryJoin(client: pg.Client, { id, key }: HeldSnapshot): Promise<Ta
   await client.query(BEGIN);
   try {
     await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(id)}`);
-  } catch {
+  } catch (error) {
+    if (isLoss(error)) throw error;
     return undefined;
   }
   const joined = { ...await describe(client, client.escapeLiteral(id), beganAt(id)), joined: true };

@@ -78,7 +78,7 @@ export function goingOn(error: RealmliftError, { left, hint: how }: Left): Realm
   const { code, stage, message, table, hint, exit, cause } = error;
   if (code === 'STOPPED') return error;
   const nothing = left === 'nothing was written';
-  const own = hint?.replace(/(?:,? and|;)? ?run again with --resume.*$/, '');
+  const own = hint?.replace(/(?:,? and|;)? ?run again(?:, an export)? with --resume.*$/i, '');
   const hints = [own, nothing ? undefined : `${left}: ${how}`].filter((each) => each !== undefined && each !== '');
-  return new RealmliftError(code, stage, message, { table, hint: hints.length === 0 ? undefined : hints.join('; '), exit: !nothing && exit === EXIT.nothingExported ? EXIT.failed : exit, cause });
+  return new RealmliftError(code, stage, message, { table, hint: hints.length === 0 ? undefined : hints.join('; ').replace('?;', '?'), exit: !nothing && exit === EXIT.nothingExported ? EXIT.failed : exit, cause });
 }

@@ -1,14 +1,20 @@
 /** What is said of a target that fails: by its own reason, or by what became of the connection. */
 import t from 'tap';
 import { targetFault } from '../../src/copy/target-fault.js';
+import { noteLoss } from '../../src/lost-connection.js';
 
 const broken = (code: string): Error => Object.assign(new Error(`write ${code}`), { code, syscall: 'write' });
+const lost = (error: Error): Error => {
+  noteLoss(error);
+  return error;
+};
 const refused = (code: string, more: object = {}): Error => Object.assign(new Error('a value of the row'), { code, severity: 'ERROR', ...more });
 
 t.test('a connection that broke, also where its code looks like a SQLSTATE', (t) => {
-  for (const code of ['EPIPE', 'ECONNRESET', 'ETIMEDOUT', 'EHOSTUNREACH']) t.match(targetFault(broken(code), 'zerver_message', 'load'), { code: 'CONNECTION_LOST', table: 'zerver_message' }, code);
-  t.match(targetFault(new Error('Connection terminated unexpectedly'), 'zerver_message', 'load'), { code: 'CONNECTION_LOST' });
+  for (const code of ['EPIPE', 'ECONNRESET', 'ETIMEDOUT', 'EHOSTUNREACH']) t.match(targetFault(lost(broken(code)), 'zerver_message', 'load'), { code: 'CONNECTION_LOST', table: 'zerver_message' }, code);
+  t.match(targetFault(lost(new Error('Connection terminated unexpectedly')), 'zerver_message', 'load'), { code: 'CONNECTION_LOST' });
   t.match(targetFault(refused('57P01', { severity: 'FATAL' }), 'zerver_message', 'load'), { code: 'CONNECTION_LOST' });
+  t.match(targetFault(refused('57P01', { severity: 'ВАЖНО' }), 'zerver_message', 'load'), { code: 'CONNECTION_LOST' }, 'in the language of the server');
   t.end();
 });
 
@@ -22,5 +28,7 @@ t.test('a server that refuses, without what the row holds', (t) => {
 t.test('what is neither is left as it is', (t) => {
   const fault = new TypeError('undefined is no function');
   t.equal(targetFault(fault, 'zerver_message', 'load'), fault);
+  const pipe = broken('EPIPE');
+  t.equal(targetFault(pipe, 'zerver_message', 'load'), pipe, 'a socket or pipe that is no connection to a database');
   t.end();
 });

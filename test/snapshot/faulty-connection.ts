@@ -48,6 +48,12 @@ export class FaultyConnection {
     for (const { inside } of this.#pairs) inside.write(bytes);
   }
 
+  /** Cuts the connections that there are, by a reset: what is on its way is lost. */
+  reset(): void {
+    for (const { inside, outside } of this.#pairs) for (const socket of [inside, outside]) socket.resetAndDestroy();
+    this.#pairs = [];
+  }
+
   /** Takes no new connections. */
   refuse(): void {
     this.#server.close();

@@ -2,6 +2,7 @@ import { createServer, connect as connectTo, type AddressInfo, type Socket } fro
 import { once } from 'node:events';
 import type pg from 'pg';
 import t from 'tap';
+import { copyRows } from '../../src/copy/copy-rows.js';
 import { connect } from '../../src/snapshot/connect.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { joinSnapshot, withSnapshot } from '../../src/snapshot/snapshot.js';
@@ -103,6 +104,27 @@ t.test('a holder that is terminated fails the run by name, at once', async (t) =
       await Promise.all([told, terminate()]);
     }), lost, 'work that fails in consequence');
     t.ok(performance.now() - started < 4000, 'without waiting for the grace time');
+  });
+});
+
+t.test('whoever asks a session that was just ended learns why', async (t) => {
+  await withEmptyDatabase(async (url) => {
+    const terminate = (): Promise<unknown> => withSession(url, (other) => other.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'realmlift %' AND application_name <> 'realmlift test' AND datname = current_database()"));
+    const terminated = { code: '57P01', message: /terminating connection due to administrator command/ };
+    for (const [name, endOf] of [
+      ['idle', (client: pg.Client): Promise<unknown> => Promise.all([once(client, 'error').catch(() => undefined), terminate()])],
+      ['at work', async (client: pg.Client): Promise<unknown> => Promise.all([t.rejects(client.query('SELECT pg_sleep(600)'), terminated), terminate()])],
+    ] as const) {
+      const client = await connect(connectionSettings(url, {}), 'worker');
+      await endOf(client);
+      await t.rejects(client.query('SELECT 1'), terminated, `${name}: a query`);
+      await t.rejects(copyRows(client, 'SELECT 1', () => undefined, 'message'), { code: 'CONNECTION_LOST', message: /57P01/ }, `${name}: a COPY`);
+      await client.end();
+      await t.rejects(withSnapshot(connectionSettings(url, {}), async (snapshot) => {
+        await endOf(snapshot.client);
+        await snapshot.client.query('SELECT 1');
+      }), { code: 'SNAPSHOT_LOST' }, `${name}: the holder`);
+    }
   });
 });
 

@@ -1,6 +1,7 @@
 /** The schema's part of a restore: what stands before the rows in one transaction, what comes after them entry by entry. */
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
+import { isLoss } from '../../lost-connection.js';
 import { isNameUnknown } from '../../snapshot/unqualified-names.js';
 import { partNamed } from '../contents/backup-contents.js';
 import type { OpenBackup } from '../contents/find-backup.js';
@@ -56,7 +57,7 @@ export async function readSchema(backup: OpenBackup, leftOut: LeftOut, client: p
  *
  * @param path schemas in SQL; empty for none
  * @returns why it was left out, if it is of the kind that needs a superuser and the role is none
- * @throws RealmliftError SCHEMA_REFUSED
+ * @throws RealmliftError SCHEMA_REFUSED; the error by which the connection ended
  */
 export async function executeEntry(client: pg.Client, entry: SchemaEntry, path: string, work: SchemaWork): Promise<string | undefined> {
   const attempt = (before: string): Promise<void> => executeScript(client, `SAVEPOINT entry;\n${before}${entry.sql}\n;RELEASE SAVEPOINT entry`);
@@ -69,6 +70,7 @@ export async function executeEntry(client: pg.Client, entry: SchemaEntry, path: 
     });
     return undefined;
   } catch (cause) {
+    if (isLoss(cause)) throw cause;
     const error = refused(entry, cause, work);
     if ((cause as { code?: string }).code !== '42501' || !SUPERUSERS.test(entry.type)) throw error;
     await client.query('ROLLBACK TO SAVEPOINT entry');
@@ -78,7 +80,7 @@ export async function executeEntry(client: pg.Client, entry: SchemaEntry, path: 
 
 /** Executes statements that are no entry: settings of a session, large objects. */
 export async function executeSettings(client: pg.Client, sql: string, work: SchemaWork): Promise<void> {
-  await executeScript(client, sql).catch((cause: unknown) => { throw refused({ type: 'settings', sql: '' }, cause, work); });
+  await executeScript(client, sql).catch((cause: unknown) => { throw isLoss(cause) ? cause : refused({ type: 'settings', sql: '' }, cause, work); });
 }
 
 /** `INDEX messages_by_subject`. */
@@ -90,7 +92,7 @@ function objectOf({ type, sql }: SchemaEntry): string {
 /** The errors speak of objects; a violated constraint's detail, which quotes values, is left out. */
 function refused(entry: SchemaEntry, cause: unknown, work: SchemaWork): RealmliftError {
   const { code, message } = cause as { code?: string; message: string };
-  return new RealmliftError('SCHEMA_REFUSED', work, `the server refuses the schema (${objectOf(entry)}): ${message} (${code ?? 'connection lost'})`, { hint: hintFor(entry, code, message, work), cause });
+  return new RealmliftError('SCHEMA_REFUSED', work, `the server refuses the schema (${objectOf(entry)}): ${message} (${code ?? 'without a SQLSTATE'})`, { hint: hintFor(entry, code, message, work), cause });
 }
 
 function hintFor({ type }: SchemaEntry, code: string | undefined, message: string, work: SchemaWork): string | undefined {

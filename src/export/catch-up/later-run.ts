@@ -3,7 +3,6 @@ import type pg from 'pg';
 import { copyError } from '../../copy/copy-error.js';
 import type { ExportPlan } from '../../plan/plan-export.js';
 import type { Source } from '../../plan/source.js';
-import { lossOf } from '../../snapshot/driver-client.js';
 import type { Base } from '../base/base.js';
 import { countTables, tablesToCount, type TablesNow } from '../base/counted-tables.js';
 import { readFollowers, type FoundFollowers } from '../base/follower-rows.js';
@@ -61,7 +60,7 @@ export class LaterRun {
       this.#origin = { ...this.#origin, followers, counted };
     } catch (error) {
       // The session was idle for a while.
-      throw copyError(lossOf(this.#session, error), undefined, '', this.#session.user ?? 'the role');
+      throw copyError(error, undefined, '', this.#session.user ?? 'the role');
     }
   }
 }

@@ -1,8 +1,10 @@
 /** A session in the queue's database, which does one thing after the other and hears what others notify. */
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
+import { isLoss } from '../../lost-connection.js';
 import { connect } from '../../snapshot/connect.js';
 import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
+import { lossOf } from '../../snapshot/driver-client.js';
 import { sourceMarks, type SourceMarks } from './expected.js';
 
 /** SQLSTATE. */
@@ -39,9 +41,7 @@ export class QueueSession implements Statements {
       throw new RealmliftError('QUEUE_UNREACHABLE', 'queue', (cause as Error).message, { hint: 'check the URL of --queue: a database of its own, in which the queue is kept', cause });
     });
     const lost = new AbortController();
-    let ending: unknown;
-    client.on('error', (error) => { ending ??= error; });
-    client.on('end', () => lost.abort(queueLost(ending)));
+    client.on('end', () => lost.abort(queueLost(lossOf(client))));
     client.on('notification', ({ payload = '' }) => onNotice(payload));
     // What a crash of the queue's server loses is lost with the run's sessions, and the journal, which is not here, goes on without it.
     // A plan for the values at hand would be made each time, since it reads one partition and a general one may read any: it looks which when it is run.
@@ -117,8 +117,7 @@ function queueLost(cause: unknown): RealmliftError {
 
 /** An error of the server names objects of the queue, never what is in it. */
 function queueError(cause: unknown): unknown {
-  const { severity, code } = cause as { severity?: string; code?: string };
-  if (code === '42501') return new RealmliftError('QUEUE_FORBIDDEN', 'queue', `the role may not use the queue's database (${(cause as Error).message})`, { hint: 'give it a database that it owns', cause });
-  if (severity !== undefined) return cause;
-  return /Connection terminated|not queryable/.test((cause as Error).message) ? queueLost(cause) : cause;
+  if (isLoss(cause)) return queueLost(cause);
+  if ((cause as { code?: string }).code !== '42501') return cause;
+  return new RealmliftError('QUEUE_FORBIDDEN', 'queue', `the role may not use the queue's database (${(cause as Error).message})`, { hint: 'give it a database that it owns', cause });
 }

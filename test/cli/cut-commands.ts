@@ -1,0 +1,90 @@
+/** Commands whose connections to a database are cut while they work. */
+import { mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { withPlace } from '../backup/test-backup.js';
+import { emptyUploads } from '../load/new-server.js';
+import { sampleExport } from '../pipe/sample-export.js';
+import { FaultyConnection } from '../snapshot/faulty-connection.js';
+import { withClient } from '../testbed/database-client.js';
+import { uploadsDirectory } from '../testbed/expected-export.js';
+import { AVATAR_SALT, NEW_SALT } from '../testbed/test-data.js';
+import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
+import { realmlift, type Ended } from './command-line.js';
+
+export interface CutCommand {
+  /** Gives a database that the command can work in. */
+  readonly withDatabase: (work: (url: string) => Promise<void>) => Promise<unknown>;
+  readonly run: (url: string) => Promise<Ended>;
+  /** After how many pieces of what it sends it is early in its work, or in the midst of it. */
+  readonly moments: readonly number[];
+}
+
+/** A network that cuts connections, or a server that ends sessions. */
+export type Cut = 'reset' | 'terminate';
+
+const DATASET = 'zulip-11/local';
+const SALT = { ZULIP_AVATAR_SALT: AVATAR_SALT[DATASET] };
+const PATH = { PATH: process.env['PATH'] ?? '' };
+
+/** What a command may say that was cut. SERVER_UNREACHABLE: it was just logging in. */
+const TOLD = /^realmlift: (?:CONNECTION_LOST|SNAPSHOT_LOST|SERVER_UNREACHABLE) \[[^\n]*\n$/;
+
+const withSource = (work: (url: string) => Promise<void>): Promise<unknown> => withTestDatabase(DATASET, work);
+
+/** Gives each command by its name to `work`, with all that it needs. @param output a directory */
+export async function withCutCommands(output: string, work: (commands: Readonly<Record<string, CutCommand>>) => Promise<void>): Promise<void> {
+  const anew = (): string => mkdtempSync(join(output, 'run-'));
+  const uploads = await uploadsDirectory(DATASET);
+  await withPlace((place) => withTestDatabase(DATASET, async (source) => {
+    const [base] = await sampleExport(source, { realm: 'acme', output: anew() }) as [string];
+    const words = ['--uploads-dir', uploads, '--jobs', '2', '--quiet'];
+    const backup = ['backup', '--recipient', place.recipient, '--quiet', '--to'];
+    await realmlift([...backup, place.to], { env: { ...PATH, DATABASE_URL: source } });
+    const exporting = (url: string, ...more: string[]): Promise<Ended> => realmlift(['export', ...more, '--output', anew(), ...words], { env: { ...SALT, DATABASE_URL: url } });
+    await work({
+      'export': { moments: [10, 60], withDatabase: withSource, run: (url) => exporting(url, '--realm', 'acme') },
+      'export of all realms': { moments: [80], withDatabase: withSource, run: (url) => exporting(url, '--all-realms') },
+      // Of the very database that the base is of.
+      'export with a base': { moments: [40], withDatabase: (run) => run(source), run: (url) => exporting(url, '--realm', 'acme', '--base', base) },
+      'plan': { moments: [10], withDatabase: withSource, run: (url) => realmlift(['plan', '--realm', 'acme'], { env: { DATABASE_URL: url } }) },
+      'load': {
+        moments: [40, 250], withDatabase: (run) => withTestDatabase('zulip-11/new-server', run),
+        run: (url) => realmlift(['load', base, '--subdomain', 'acme', '--uploads-dir', emptyUploads(), '--jobs', '2', '--quiet', '--target-url', url], { env: { ZULIP_AVATAR_SALT: NEW_SALT } }),
+      },
+      'split': {
+        moments: [100, 400], withDatabase: withEmptyDatabase,
+        run: (url) => realmlift(['split', '--realm', 'acme', '--jobs', '2', '--quiet', '--target-url', url], { env: { ...PATH, DATABASE_URL: source } }),
+      },
+      'backup': { moments: [100], withDatabase: withSource, run: (url) => realmlift([...backup, anew()], { env: { ...PATH, DATABASE_URL: url } }) },
+      'restore': {
+        moments: [300], withDatabase: withEmptyDatabase,
+        run: (url) => realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', url, '--quiet'], { env: PATH }),
+      },
+    });
+  }));
+}
+
+/** Runs the command and cuts it when it has sent so many pieces; says how many there were. It ends with one line that says so. */
+export async function cutAfter(t: Test, name: string, { withDatabase, run }: CutCommand, pieces: number, cut: Cut): Promise<{ sent: number; code: number | null }> {
+  const found = { sent: 0, code: null as number | null };
+  await withDatabase(async (url) => {
+    const proxy = await FaultyConnection.open(url);
+    let cutting: Promise<unknown> | undefined;
+    proxy.onSent = () => {
+      if (++found.sent !== pieces) return;
+      if (cut === 'reset') proxy.reset();
+      else cutting = withClient(url, (client) => client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"));
+    };
+    try {
+      const { code, stderr } = await run(proxy.url);
+      found.code = code;
+      if (code === 0) t.equal(stderr, '', `${name}: whole`);
+      else t.match(stderr, TOLD, `${name}: ${cut} after ${pieces}, exit ${code}`);
+      await cutting;
+    } finally {
+      proxy.close();
+    }
+  });
+  return found;
+}
