@@ -1,5 +1,6 @@
 /** `realmlift load`: checks first, and then all that load/load-run.ts tells. */
 import type pg from 'pg';
+import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { checkExport } from '../load/check-load.js';
 import { LoadJournal, lockLoad } from '../load/server/load-journal.js';
@@ -34,6 +35,8 @@ export async function loadExport(directory: string, request: LoadRequest, stop: 
       const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };
       return runLoad({ client, source: await readLoadSource(source, files), schema, request, stop }, found);
     });
+  } catch (error) {
+    throw targetFault(error, 'load', 'load');
   } finally {
     await client.end().catch(() => undefined);
   }

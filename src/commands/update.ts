@@ -58,7 +58,9 @@ export async function updateLoad(directory: string, request: UpdateRequest, stop
     await lockLoad(client, request.subdomain);
     const found = await recordOf(client, request);
     const migrations = await refuseMigrated(client, found.record);
-    return await update(client, schemaName, found, migrations, directory, request, stop).catch((error: unknown) => { throw targetFault(error, 'update', 'load'); });
+    return await update(client, schemaName, found, migrations, directory, request, stop);
+  } catch (error) {
+    throw targetFault(error, 'update', 'load');
   } finally {
     await client.end().catch(() => undefined);
   }
