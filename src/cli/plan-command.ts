@@ -1,8 +1,8 @@
 /** `realmlift plan`: what an export would do, without doing it. */
-import { writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { EXIT } from '../errors.js';
 import { size } from '../numbers.js';
+import { writeNamed } from '../package/own-path.js';
 import { diskError } from '../package/part-file.js';
 import { planReport } from '../commands/plan.js';
 import { readUserList } from '../plan/user-list.js';
@@ -69,7 +69,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 an export would be refused.`)
         },
       }, tellWarning));
       const good = plans.filter(isPlanned);
-      if (options.html !== undefined) await writeFile(options.html, planPage(good), { mode: 0o600 }).catch((error: unknown) => { throw diskError(error, options.html as string); });
+      if (options.html !== undefined) await writeNamed(options.html, planPage(good)).catch((error: unknown) => { throw diskError(error, options.html as string); });
       const room = await freeSpace(options.output);
       const totals = planTotals(good, room.free);
       if (options.json === true) {

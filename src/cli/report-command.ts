@@ -1,7 +1,7 @@
 /** `realmlift report DIR`: the page of an export that is there. */
-import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { EXIT } from '../errors.js';
+import { writeNamed } from '../package/own-path.js';
 import { diskError } from '../package/part-file.js';
 import { writePage } from '../report/finish-report.js';
 import { realmPage } from '../report/realm-page.js';
@@ -39,7 +39,7 @@ Exit codes: 0 done; 1 the export is damaged, or the page cannot be written; 2 no
       else {
         const text = realmPage(await readFacts(directory, request));
         if (output === '-') process.stdout.write(text);
-        else await writeFile(output, text, { mode: 0o600 }).catch((error: unknown) => { throw diskError(error, output); });
+        else await writeNamed(output, text).catch((error: unknown) => { throw diskError(error, output); });
       }
       const result = { page, errors: verified.totals.errors };
       if (told.json === true) (output === '-' ? process.stderr : process.stdout).write(output === '-' ? `${jsonLine({ kind: 'result', ...result })}\n` : `${JSON.stringify(result)}\n`);

@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, lstatSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { Stats } from 'node:fs';
-import { lstat, mkdir, open, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, rm, stat, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
@@ -125,8 +125,17 @@ export function writeOwn(path: string, content: string): void {
   const fd = createOwn(partial);
   try {
     writeFileSync(fd, content);
-  } finally {
     closeSync(fd);
+    renameSync(partial, path);
+  } catch (error) {
+    rmSync(partial, { force: true });
+    throw error;
   }
-  renameSync(partial, path);
+}
+
+/** The same for a file that a person named: a pipe or a device takes the content as it comes. */
+export async function writeNamed(path: string, content: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined || found.isFile()) writeOwn(path, content);
+  else await writeFile(path, content);
 }

@@ -2,11 +2,12 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, lstatSync } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { pack, type Pack } from 'tar-stream';
+import { RealmliftError } from '../errors.js';
 import { walk } from './directory-walk.js';
 import { createOwn, requireOwn, writeOwn } from './own-path.js';
 import { diskError } from './part-file.js';
@@ -112,6 +113,7 @@ export async function writeTarball(directory: string, onBytes?: (bytes: number) 
     return { path, sha256 };
   } catch (error) {
     await rm(partial, { force: true });
-    throw diskError(error, path);
+    const { code, stage, message, exit } = diskError(error, path);
+    throw new RealmliftError(code, stage, message, { hint: `the export itself is whole; make room and pack it by tar -czf ${path} -C ${dirname(directory)} ${basename(directory)}`, exit, cause: error });
   }
 }

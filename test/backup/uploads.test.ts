@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { appendFile, chmod, mkdir, readFile, readdir, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { Readable } from 'node:stream';
@@ -57,6 +58,20 @@ async function restoreFiles({ to, identityFile }: Pick<Place, 'to' | 'identityFi
   const signal = new AbortController().signal;
   await restoreUploads(await openBackup(await findBackup(to, process.env), { identityFile }, signal), await uploadTarget(uploadPlace(directory, process.env)), 2, signal);
 }
+
+t.test('where files find no room, it is said where, from and into a backup', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    const uploads = join(place.directory, 'uploads');
+    await mkdir(uploads);
+    await writeFile(join(uploads, 'large'), randomBytes(300_000));
+    const words = ['backup', '--to', place.to, '--recipient', place.recipient, '--uploads-dir', uploads, '--quiet'];
+    // 400 blocks of 512 bytes.
+    t.match(await realmlift(words, { DATABASE_URL: source }, '-f 400'), { code: 1, stderr: /^realmlift: DISK_FULL \[backup\]: cannot write [^\n]*\/files\/000001\.tar\.gz\.age: [^\n]*\n$/ });
+    t.match(await realmlift(words, { DATABASE_URL: source }), { code: 0, stderr: '' });
+    const restoring = ['restore', place.to, '--identity', place.identityFile, '--database-url', target, '--uploads-dir', join(place.directory, 'restored'), '--quiet'];
+    t.match(await realmlift(restoring, {}, '-f 400'), { code: 1, stderr: /^realmlift: DISK_FULL \[restore\]: cannot write [^\n]*\/restored\/large [^\n]*\n$/ });
+  })));
+});
 
 t.test('an uploads directory', NEEDS_PG_DUMP, async (t) => {
   await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {

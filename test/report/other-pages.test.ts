@@ -1,7 +1,10 @@
 // Pages of what was made of other exports, of what is damaged, and of what people called things to do harm.
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { start } from '../backup/command-line.js';
 import { realmlift } from '../cli/command-line.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change } from '../testbed/database-client.js';
@@ -88,6 +91,24 @@ t.test('an export that is not what its manifest says', async (t) => {
   const named = (await realmlift(['report', changed, '--names', '--output', '-', '--quiet'])).stdout;
   t.match(named, /salaries\.pdf: the manifest does not list/);
   t.notMatch(named, ACTIVE);
+});
+
+t.test('a page is there as a whole or not at all', async (t) => {
+  const directory = join(root, 'pages');
+  mkdirSync(directory);
+  const words = ['report', globex, '--quiet', '--output', join(directory, 'page.html')];
+  // 8 blocks of 512 bytes.
+  t.match(await start(words, {}, '-f 8').finished, { code: 1, stderr: /^realmlift: DISK_FULL \[package\]: [^\n]*page\.html [^\n]*\n$/ });
+  t.same(readdirSync(directory), []);
+  t.match(await realmlift(words), { code: 0, stderr: '' });
+  const page = readFileSync(join(directory, 'page.html'), 'utf8');
+  t.match(await start(words, {}, '-f 8').finished, { code: 1 });
+  t.equal(readFileSync(join(directory, 'page.html'), 'utf8'), page, 'an earlier one stays');
+  const pipe = join(directory, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const [piped, ended] = await Promise.all([readFile(pipe, 'utf8'), realmlift([...words.slice(0, -1), pipe])]);
+  t.match(ended, { code: 0, stderr: '' });
+  t.equal(piped, page, 'a pipe takes it as it comes');
 });
 
 t.test('an export of which little can be read', async (t) => {

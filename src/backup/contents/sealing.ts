@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../../errors.js';
+import { throwReason } from '../../joined-streams.js';
 import type { Recipients } from '../seal/age-keys.js';
 import { AgeDecrypt, AgeFormatError, ageEncrypt } from '../seal/age-payload.js';
 import type { OpenHeader } from '../seal/age-payload.js';
@@ -23,7 +24,7 @@ export interface Sealing {
 /** Compresses, encrypts and stores what `source` holds. */
 export async function sealPart(store: ObjectSink, name: string, source: Readable, sealing: Sealing, signal: AbortSignal): Promise<Part> {
   const { compress, part } = beginPart(store, name, sealing, signal);
-  await Promise.all([pipeline(source, compress), part]);
+  throwReason(await Promise.allSettled([part, pipeline(source, compress)]));
   return part;
 }
 
@@ -89,18 +90,9 @@ class PipelineEnd {
   }
 
   async reason(pipeline: Promise<void>): Promise<void> {
-    try {
-      await pipeline;
-    } catch (error) {
-      const reason = await this.#taking?.then(() => undefined, (own: unknown) => own);
-      // What it made of a failure of its own is the better word for it, though the pipeline may be told of the failure first.
-      throw isAbort(error) || reason instanceof RealmliftError ? (reason ?? error) : error;
-    }
+    const ended = await Promise.allSettled([pipeline]);
+    throwReason([...ended, ...await Promise.allSettled([this.#taking])]);
   }
-}
-
-function isAbort(error: unknown): boolean {
-  return (error as { name?: string }).name === 'AbortError';
 }
 
 /**

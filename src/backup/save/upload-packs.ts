@@ -5,6 +5,7 @@ import { pack as newPack } from 'tar-stream';
 import type { Header, Pack } from 'tar-stream';
 import { Lost } from '../../files/file-store.js';
 import { inOrder } from '../../files/ordered-pool.js';
+import { throwReason } from '../../joined-streams.js';
 import type { Part } from '../contents/backup-contents.js';
 import { sealPart } from '../contents/sealing.js';
 import type { Sealing } from '../contents/sealing.js';
@@ -77,11 +78,9 @@ async function writePack(files: readonly UploadedFile[], { store, name, sealing,
     tar.destroy(error as Error);
     throw error;
   });
-  const [sealed, filled] = await Promise.allSettled([sealPart(store, name, Readable.from(tar), sealing, signal), filling]);
-  // Each fails when the other does; the source's own reason is the better one to know, unless the store broke it off.
-  if (sealed.status === 'rejected') throw filled.status === 'rejected' && !/destroyed/.test((filled.reason as Error).message) ? filled.reason : sealed.reason;
-  if (filled.status === 'rejected') throw filled.reason;
-  return { part: sealed.value, found: filled.value };
+  const sealed = sealPart(store, name, Readable.from(tar), sealing, signal);
+  throwReason(await Promise.allSettled([filling, sealed]));
+  return { part: await sealed, found: await filling };
 }
 
 async function fill(tar: Pack, files: readonly UploadedFile[], onLost: OnLostUpload, onFile: Archive['onFile']): Promise<Found> {

@@ -74,7 +74,8 @@ function absent<T>(value: T): (error: NodeJS.ErrnoException) => T {
 
 function targetError(error: unknown, path: string): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
-  if (error instanceof RealmliftError || code === undefined || syscall === undefined) return error;
+  // Here nothing is read but the content, which comes from elsewhere.
+  if (error instanceof RealmliftError || code === undefined || syscall === undefined || syscall === 'read') return error;
   const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code);
   return new RealmliftError(full ? 'DISK_FULL' : 'TARGET_UNUSABLE', 'restore', `cannot write ${path} (${code})`, { hint: full ? 'make room, then run again: it goes on where it was' : 'check the path and its permissions', cause: error });
 }

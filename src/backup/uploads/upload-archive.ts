@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import type { Header } from 'tar-stream';
+import { throwReason } from '../../joined-streams.js';
 import { PartDamage } from '../seal/part-damage.js';
 import type { ObjectAttributes } from './upload-source.js';
 
@@ -39,9 +40,7 @@ export async function visitArchive(plain: AsyncIterable<Buffer>, expected: { rea
     }
   })();
   const reading = pipeline(plain, entries);
-  const [read, visited] = await Promise.allSettled([reading, visiting.catch((error: unknown) => { entries.destroy(error as Error); throw error; })]);
-  if (visited.status === 'rejected') throw read.status === 'rejected' ? read.reason : visited.reason;
-  if (read.status === 'rejected') throw read.reason;
+  throwReason(await Promise.allSettled([reading, visiting.catch((error: unknown) => { entries.destroy(error as Error); throw error; })]));
   if (files !== expected.files || bytes !== expected.bytes) throw new PartDamage(`it holds ${files} files of ${bytes} bytes instead of ${expected.files} of ${expected.bytes}`);
 }
 
