@@ -107,6 +107,13 @@ async function connectToOne(tries: readonly ConnectionSettings[], role: string, 
   throw connectionError(failures);
 }
 
+const standbys = new WeakSet<pg.Client>();
+
+/** True of a session with a server that was a standby when it was opened. */
+export function isOnStandby(client: pg.Client): boolean {
+  return standbys.has(client);
+}
+
 async function open(settings: ConnectionSettings, role: string, target: TargetServer): Promise<pg.Client> {
   const client = driverClient(settings, role);
   const reported = reportedVersion(client);
@@ -131,6 +138,7 @@ async function open(settings: ConnectionSettings, role: string, target: TargetSe
       throw new RealmliftError('SERVER_KIND', 'snapshot', `${settings.description} is not what target_session_attrs=${target} asks for`, { hint: 'name a host that is, or leave target_session_attrs away: an export needs no particular one' });
     }
     watch.backend = backend;
+    if (server.recovering) standbys.add(client);
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);
