@@ -9,7 +9,7 @@ import { setImmediate as untilRead } from 'node:timers/promises';
 import type pg from 'pg';
 import { RealmliftError, type Stage } from '../errors.js';
 import type { ConnectionSettings } from './connection-settings.js';
-import { driverClient } from './driver-client.js';
+import { connectionOf, driverClient } from './driver-client.js';
 
 /** Milliseconds without an answer after which the server is asked; the settings may say less. */
 const SILENCE = 20_000;
@@ -133,7 +133,7 @@ export class StallWatch {
     let late = false;
     const limit = setTimeout(() => {
       late = true;
-      (client as unknown as Inside).connection.stream.destroy();
+      connectionOf(client).stream.destroy();
     }, (this.#settings.config.connectionTimeoutMillis ?? 0) || SILENCE);
     try {
       await client.connect();
@@ -147,7 +147,7 @@ export class StallWatch {
       return late || isUnreachable(error) ? 'it takes no new connection either' : undefined;
     } finally {
       clearTimeout(limit);
-      (client as unknown as Inside).connection.stream.destroy();
+      connectionOf(client).stream.destroy();
     }
   }
 

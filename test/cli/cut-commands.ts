@@ -21,11 +21,10 @@ export interface CutCommand {
 }
 
 /** A network that cuts connections, or a server that ends sessions. */
-export type Cut = 'reset' | 'terminate';
+type Cut = 'reset' | 'terminate';
 
 const DATASET = 'zulip-11/local';
 const SALT = { ZULIP_AVATAR_SALT: AVATAR_SALT[DATASET] };
-const PATH = { PATH: process.env['PATH'] ?? '' };
 
 /** What a command may say that was cut. SERVER_UNREACHABLE: it was just logging in. */
 const TOLD = /^realmlift: (?:CONNECTION_LOST|SNAPSHOT_LOST|SERVER_UNREACHABLE) \[[^\n]*\n$/;
@@ -40,7 +39,7 @@ export async function withCutCommands(output: string, work: (commands: Readonly<
     const [base] = await sampleExport(source, { realm: 'acme', output: anew() }) as [string];
     const words = ['--uploads-dir', uploads, '--jobs', '2', '--quiet'];
     const backup = ['backup', '--recipient', place.recipient, '--quiet', '--to'];
-    await realmlift([...backup, place.to], { env: { ...PATH, DATABASE_URL: source } });
+    await realmlift([...backup, place.to], { env: { DATABASE_URL: source } });
     const exporting = (url: string, ...more: string[]): Promise<Ended> => realmlift(['export', ...more, '--output', anew(), ...words], { env: { ...SALT, DATABASE_URL: url } });
     await work({
       'export': { moments: [10, 60], withDatabase: withSource, run: (url) => exporting(url, '--realm', 'acme') },
@@ -54,12 +53,12 @@ export async function withCutCommands(output: string, work: (commands: Readonly<
       },
       'split': {
         moments: [100, 400], withDatabase: withEmptyDatabase,
-        run: (url) => realmlift(['split', '--realm', 'acme', '--jobs', '2', '--quiet', '--target-url', url], { env: { ...PATH, DATABASE_URL: source } }),
+        run: (url) => realmlift(['split', '--realm', 'acme', '--jobs', '2', '--quiet', '--target-url', url], { env: { DATABASE_URL: source } }),
       },
-      'backup': { moments: [100], withDatabase: withSource, run: (url) => realmlift([...backup, anew()], { env: { ...PATH, DATABASE_URL: url } }) },
+      'backup': { moments: [100], withDatabase: withSource, run: (url) => realmlift([...backup, anew()], { env: { DATABASE_URL: url } }) },
       'restore': {
         moments: [300], withDatabase: withEmptyDatabase,
-        run: (url) => realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', url, '--quiet'], { env: PATH }),
+        run: (url) => realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', url, '--quiet']),
       },
     });
   }));
