@@ -8,6 +8,7 @@ import type { ConnectionSettings, TargetServer } from './connection-settings.js'
 import { atOnce } from './at-once.js';
 import { markUnwatched } from './cancel-request.js';
 import { connectionOf, driverClient } from './driver-client.js';
+import { readLastWord } from './last-word.js';
 import { guardProtocol } from './protocol-guard.js';
 import { backendOf, StallWatch } from './stall-watch.js';
 
@@ -107,20 +108,15 @@ async function connectToOne(tries: readonly ConnectionSettings[], role: string, 
   throw connectionError(failures);
 }
 
-const standbys = new WeakSet<pg.Client>();
-
-/** True of a session with a server that was a standby when it was opened. */
-export function isOnStandby(client: pg.Client): boolean {
-  return standbys.has(client);
-}
-
 async function open(settings: ConnectionSettings, role: string, target: TargetServer): Promise<pg.Client> {
   const client = driverClient(settings, role);
   const reported = reportedVersion(client);
   try {
     await client.connect();
     const stage = STAGES[role] ?? 'plan';
-    guardProtocol(connectionOf(client).stream, stage);
+    const { stream } = connectionOf(client);
+    guardProtocol(stream, stage);
+    readLastWord(stream);
     const watch = new StallWatch(client, settings, stage);
     const version = reported();
     if (version < OLDEST_SERVER) {
@@ -138,7 +134,6 @@ async function open(settings: ConnectionSettings, role: string, target: TargetSe
       throw new RealmliftError('SERVER_KIND', 'snapshot', `${settings.description} is not what target_session_attrs=${target} asks for`, { hint: 'name a host that is, or leave target_session_attrs away: an export needs no particular one' });
     }
     watch.backend = backend;
-    if (server.recovering) standbys.add(client);
     return client;
   } catch (error) {
     await client.end().catch(() => undefined);

@@ -12,7 +12,7 @@ import { RealmliftError, recoveryConflict } from '../errors.js';
 import { isLoss } from '../lost-connection.js';
 import { atOnce } from './at-once.js';
 import { cancelled } from './cancel-request.js';
-import { connect, isOnStandby, settingsOf } from './connect.js';
+import { connect, settingsOf } from './connect.js';
 import type { ConnectionSettings } from './connection-settings.js';
 import { connectionOf, lossOf } from './driver-client.js';
 import { holdAgain } from './table-locks.js';
@@ -66,8 +66,7 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
   };
   let letGo = false;
   const fail = (cause: unknown): void => letGo ? undefined : end(named(cause) ?? recoveryConflict(lossOf(client) ?? cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
-    // A standby that ends a session for its recovery says so, but what it says is lost where we were just writing to it.
-    hint: isOnStandby(client) ? 'was it for the recovery of the standby? Then raise max_standby_streaming_delay there, or set hot_standby_feedback = on; go on with --resume' : 'was the server restarted, or the backend terminated? Run again, an export with --resume', cause,
+    hint: 'was the server restarted, or the backend terminated? Run again, an export with --resume', cause,
   }));
   const obey = (): void => end(options.signal?.reason);
   client.on('end', () => fail(lossOf(client)));

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type pg from 'pg';
 import t from 'tap';
 import { copyRows } from '../../src/copy/copy-rows.js';
+import { atOnce } from '../../src/snapshot/at-once.js';
 import { connect } from '../../src/snapshot/connect.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { joinSnapshot, withSnapshot } from '../../src/snapshot/snapshot.js';
@@ -127,6 +128,25 @@ t.test('whoever asks a session that was just ended learns why', async (t) => {
     }
   });
 });
+
+t.test('a session that ended while we were busy says why to who asks it next', async (t) => {
+  await withEmptyDatabase(async (url) => {
+    const client = await connect(connectionSettings(url, {}), 'worker');
+    const { rows: [backend] } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    process.kill((backend as { pid: number }).pid, 'SIGTERM');
+    const asking = atOnce(client, () => [1, 2, 3].map((number) => {
+      sleepBusily(100);
+      return client.query(`SELECT ${number}`);
+    }));
+    await t.rejects(asking, { code: '57P01', message: /terminating connection due to administrator command/ });
+    await client.end();
+  });
+});
+
+/** Nothing is read or sent meanwhile. @param duration in milliseconds */
+function sleepBusily(duration: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, duration);
+}
 
 t.test('a worker that is terminated is not taken for the holder', async (t) => {
   await withEmptyDatabase(async (url) => {
