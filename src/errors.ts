@@ -3,7 +3,7 @@
  * A message names what went wrong and where, never a row's content and never a secret: it may end up in a ticket.
  */
 
-import { ioReason } from './io-reason.js';
+import { ioReason, isDiskFull } from './io-reason.js';
 import { isLoss } from './lost-connection.js';
 
 /** The part of the run in which an error arose, in the order of a run. */
@@ -29,6 +29,8 @@ export interface ErrorDetail {
   table?: string | undefined;
   /** What the reader can do about it. */
   hint?: string | undefined;
+  /** True where the same work can succeed once that is done: how to go on is told by whoever knows what is left of it. */
+  again?: boolean | undefined;
   /** Exit code when this error ends the run; 1 (failed) unless said otherwise. */
   exit?: ExitCode | undefined;
   cause?: unknown;
@@ -36,13 +38,14 @@ export interface ErrorDetail {
 
 /**
  * An error with a stable `code` (upper snake case, e.g. `REALM_UNKNOWN`), the `stage` it arose in, and where known the
- * `table` and a `hint`.
+ * `table`, a `hint`, and whether to try `again`.
  */
 export class RealmliftError extends Error {
   readonly code: string;
   readonly stage: Stage;
   readonly table: string | undefined;
   readonly hint: string | undefined;
+  readonly again: boolean;
   readonly exit: ExitCode;
 
   constructor(code: string, stage: Stage, message: string, detail: ErrorDetail = {}) {
@@ -52,7 +55,15 @@ export class RealmliftError extends Error {
     this.stage = stage;
     this.table = detail.table;
     this.hint = detail.hint;
+    this.again = detail.again ?? false;
     this.exit = detail.exit ?? EXIT.failed;
+  }
+
+  /** The same error when it has ended a run. @param how to go on with what is left, which is told behind the hint */
+  ending(how: string | undefined, exit: ExitCode = this.exit): RealmliftError {
+    const asks = this.hint?.endsWith('?') === true;
+    const hint = this.hint === undefined || how === undefined ? this.hint ?? how : asks ? `${this.hint} ${how.charAt(0).toUpperCase()}${how.slice(1)}` : `${this.hint}; ${how}`;
+    return new RealmliftError(this.code, this.stage, this.message, { table: this.table, hint, exit, cause: this });
   }
 
   /** The error as the one line that goes to stderr. */
@@ -86,7 +97,7 @@ export function recoveryConflict(cause: unknown, stage: Stage, table?: string): 
   const { code } = (cause ?? {}) as { code?: string };
   if (code !== CONFLICT) return undefined;
   return new RealmliftError('RECOVERY_CONFLICT', stage, 'the standby cancelled the query, for its recovery had to remove what the query reads', {
-    table, cause, hint: 'raise max_standby_streaming_delay (and max_standby_archive_delay) on the standby above the length of the export, or set hot_standby_feedback = on; go on with --resume',
+    table, cause, hint: 'raise max_standby_streaming_delay (and max_standby_archive_delay) on the standby above the length of the export, or set hot_standby_feedback = on', again: true,
   });
 }
 
@@ -96,7 +107,7 @@ export function connectionLost(cause: unknown, stage: Stage, table?: string): Re
   const { code, severity, message = '' } = cause as { code?: string; severity?: string; message?: string };
   const reason = severity === undefined || code === undefined ? '' : ` (${serverReason(code, message)})`;
   return new RealmliftError('CONNECTION_LOST', stage, `the connection to the server ended${reason}`, {
-    table, cause, hint: 'was the server restarted, the backend terminated or the network cut? Run again, an export with --resume',
+    table, cause, hint: 'was the server restarted, the backend terminated or the network cut?', again: true,
   });
 }
 
@@ -114,10 +125,10 @@ export function asRealmliftError(error: unknown, stage: Stage = 'plan'): Realmli
     return new RealmliftError('SERVER_REFUSED', stage, `the server refused a query (${serverReason(code, message)})`, { cause: error });
   }
   if (code === 'EMFILE' || code === 'ENFILE') {
-    return new RealmliftError('TOO_MANY_FILES', stage, `no more files or connections can be opened (${code})`, { hint: 'raise the limit (ulimit -n 1024), or take fewer --jobs and --file-jobs', cause: error });
+    return new RealmliftError('TOO_MANY_FILES', stage, `no more files or connections can be opened (${code})`, { hint: 'raise the limit (ulimit -n 1024), or take fewer --jobs and --file-jobs', again: true, cause: error });
   }
-  if ((code === 'ENOSPC' || code === 'EDQUOT') && (error as { syscall?: string }).syscall !== undefined) {
-    return new RealmliftError('DISK_FULL', stage, 'no space left where files or temporary files are written', { hint: 'make room in the output directory and in TMPDIR', cause: error });
+  if (isDiskFull(error) && (error as NodeJS.ErrnoException).syscall !== undefined) {
+    return new RealmliftError('DISK_FULL', stage, `a file or a temporary file cannot be written: ${ioReason(error)}`, { hint: 'make room in the output directory and in TMPDIR', again: true, cause: error });
   }
   const { syscall, path } = error as NodeJS.ErrnoException;
   if (code !== undefined && syscall !== undefined && path !== undefined) {

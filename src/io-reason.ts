@@ -8,6 +8,13 @@ const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nobody listens there', ENOTFOUND: 'there is no such host', ECONNRESET: 'the connection was cut', EPIPE: 'the reader is gone', EAI_AGAIN: 'the name cannot be looked up now',
 };
 
+const DISK_FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
+/** True where a file finds no room: on the disk, in the quota, or by the limit of this process (ulimit -f). */
+export function isDiskFull(error: unknown): boolean {
+  return DISK_FULL.has(((error ?? {}) as { code?: string }).code ?? '');
+}
+
 /** `there is no such file or directory (ENOENT)`. @param error of node:fs and its like */
 export function ioReason(error: unknown): string {
   const { code } = (error ?? {}) as { code?: unknown };

@@ -10,7 +10,7 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RealmliftError } from './errors.js';
-import { ioReason } from './io-reason.js';
+import { ioReason, isDiskFull } from './io-reason.js';
 import { mayRun, readOwner, thisProcess } from './process-owner.js';
 
 /** All names begin with it. */
@@ -63,8 +63,7 @@ export function removeAbandoned(): void {
 export function temporaryError(cause: unknown): unknown {
   const { code } = cause as NodeJS.ErrnoException;
   if (cause instanceof RealmliftError || code === undefined) return cause;
-  const full = code === 'ENOSPC' || code === 'EDQUOT';
-  return new RealmliftError('TMPDIR_UNUSABLE', 'usage', `temporary files cannot be written below ${tmpdir()}: ${ioReason(cause)}`, { hint: full ? 'make room there, or name a directory with TMPDIR' : 'name a directory that can be written with TMPDIR', cause });
+  return new RealmliftError('TMPDIR_UNUSABLE', 'usage', `temporary files cannot be written below ${tmpdir()}: ${ioReason(cause)}`, { hint: isDiskFull(cause) ? 'make room there, or name a directory with TMPDIR' : 'name a directory that can be written with TMPDIR', cause });
 }
 
 async function newDirectory(purpose: string): Promise<string> {

@@ -28,7 +28,7 @@ export function errorsPage(source: string): string {
 
 <!-- Made by \`npm run docs\` from the errors in src: change them there. -->
 
-An error is one line on standard error: \`realmlift: CODE [stage, table]: what is wrong (what helps)\`. It never holds a row's content or a secret. \`…\` stands for names and numbers
+An error is one line on standard error: \`realmlift: CODE [stage, table]: what is wrong (what helps)\`. Where the same command can succeed once that is done, what helps ends in how to go on with what is left of it. It never holds a row's content or a secret. \`…\` stands for names and numbers
 of the case at hand. Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 finished, but with losses that \`--strict\` forbids; 130 and 143 stopped by ^C or SIGTERM.
 See also [troubleshooting](troubleshooting.md).
 

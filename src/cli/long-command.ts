@@ -7,12 +7,12 @@ import { leftBehind, withStopSignals, type StopWords } from './stop-signals.js';
 
 /** Runs `work`, which listens to the signal. */
 export function longCommand<T>(options: NarrationOptions, words: StopWords, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
-  return withStopSignals((stop) => narrate(options, () => work(stop)), words);
+  return withStopSignals(words, (stop) => narrate(options, () => work(stop)));
 }
 
 /** Runs `work`, which notices at its next step that it was stopped. */
 export function longSteps<T>(options: NarrationOptions, words: StopWords, work: () => Promise<T>): Promise<T> {
-  return withStopSignals((stop) => narrate(options, () => leftBehind(work(), stop), process.stderr, stop), words);
+  return withStopSignals(words, (stop) => narrate(options, () => leftBehind(work(), stop), process.stderr, stop));
 }
 
 /** Of a command that writes nothing but its result. */

@@ -20,7 +20,7 @@ import { refuseTerminal } from './refuse-terminal.js';
 import { progressMode } from './story/show-story.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/schema-options.js';
 import type { StreamFormat } from './standard-output.js';
-import { withStopSignals } from './stop-signals.js';
+import { withStopSignals, type StopWords } from './stop-signals.js';
 import { addUploadOptions, withUpload, type Destination, type UploadOptions } from './upload.js';
 import { wholeNumber } from './options/whole-number.js';
 
@@ -112,7 +112,8 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
   ]);
   if (streams) refuseTerminal(options.format === 'ndjson' ? 'a stream of rows' : 'an archive', `pipe it on: --output - | ${options.format === 'ndjson' ? 'less' : 'ssh new tar x'}`);
   const asked = { verify: options.verify && !streams, tarball: options.tarball === true, upload: options.upload !== undefined || options.output.startsWith('s3://') };
-  const outcomes = await withStopSignals((signal) => withProgress(progressMode(options), asked, async (onEvent) => {
+  const words = stopWords(options);
+  const outcomes = await withStopSignals(words, (signal) => withProgress(progressMode(options), asked, async (onEvent) => {
     // Tar is loaded for those who want it.
     if (options.output === '-') return (await import('./standard-output.js')).exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, placeOf: inStream, ...into }));
     return withUpload(options, { signal, onEvent }, async (destination) => {
@@ -131,7 +132,15 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
   const seconds = (performance.now() - started) / 1000;
   if (options.json === true && !streams) process.stdout.write(`${JSON.stringify(resultOf(outcomes, seconds))}\n`);
   else if (options.json === true) process.stderr.write(`${jsonLine({ kind: 'result', ...resultOf(outcomes, seconds) })}\n`);
-  conclude(outcomes, seconds, options.strict === true, options.json === true ? 'events' : options.quiet === true ? 'losses' : 'summary');
+  conclude(outcomes, seconds, options.strict === true, options.json === true ? 'events' : options.quiet === true ? 'losses' : 'summary', words.hint());
+}
+
+function stopWords({ output, queue }: RunArguments): StopWords {
+  const again = 'run it again from the start';
+  if (output === '-') return { stage: 'copy', left: () => 'the stream is cut', hint: () => again };
+  // Workers of a queue keep what they stored.
+  if (output.startsWith('s3://') && queue === undefined) return { stage: 'copy', left: () => 'what was stored has no manifest', hint: () => `${again}, with --overwrite where something was stored` };
+  return { stage: 'copy', left: () => 'nothing half-written is at its final path', hint: () => 'run again with --resume to go on' };
 }
 
 async function writeTarballs(outcomes: readonly Outcome[]): Promise<void> {

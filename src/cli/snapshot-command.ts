@@ -6,7 +6,9 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
 import { duration } from './options/duration.js';
 import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
-import { withStopSignals } from './stop-signals.js';
+import { withStopSignals, type StopWords } from './stop-signals.js';
+
+const STOPPED: StopWords = { stage: 'snapshot', left: () => 'the snapshot is let go', hint: () => 'run it again, which takes a new snapshot' };
 
 export function snapshotCommand(): Command {
   return addLockOptions(new Command('snapshot'))
@@ -24,7 +26,7 @@ Ending it with ^C or SIGTERM is its normal end.
 
 Exit codes: 0 ended by a signal; 1 the snapshot was lost, or older than --max-snapshot-age; 2 wrong usage.`)
     .action(async ({ maxSnapshotAge, ...locks }: { maxSnapshotAge?: number } & LockOptions) => {
-      await withStopSignals((signal) => withSnapshot(connectionSettings(process.env.DATABASE_URL, process.env), async (snapshot) => {
+      await withStopSignals(STOPPED, (signal) => withSnapshot(connectionSettings(process.env.DATABASE_URL, process.env), async (snapshot) => {
         const { id, lost } = snapshot;
         await holdExportedTables(snapshot, lockPatience(locks), false);
         process.stdout.write(`${id}\n`);

@@ -1,10 +1,10 @@
 /** ^C and `kill`: the work stops cleanly, and what is left of it is told. A second signal ends the process at once. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EXIT, RealmliftError, type Stage } from '../errors.js';
+import { asRealmliftError, EXIT, RealmliftError, type Stage } from '../errors.js';
 
 const EXITS = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 
-/** What a command says when it was stopped. */
+/** What a command says when it was stopped, or ended by what may pass. */
 export interface StopWords {
   readonly stage: Stage;
   /** What is left of it, looked up when it has stopped. */
@@ -13,10 +13,11 @@ export interface StopWords {
   readonly hint: () => string;
 }
 
-const OF_EXPORT: StopWords = { stage: 'copy', left: () => 'nothing half-written is at its final path', hint: () => 'run again with --resume to go on' };
-
-/** @param work is given a signal that aborts with the error to end with */
-export async function withStopSignals<T>(work: (signal: AbortSignal) => Promise<T>, words: StopWords = OF_EXPORT): Promise<T> {
+/**
+ * @param work is given a signal that aborts with the error to end with
+ * @throws what `work` throws, where that can be tried again with how to do so
+ */
+export async function withStopSignals<T>(words: StopWords, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const stop = new AbortController();
   const names = Object.keys(EXITS) as (keyof typeof EXITS)[];
   let stopped: keyof typeof EXITS = 'SIGINT';
@@ -31,7 +32,9 @@ export async function withStopSignals<T>(work: (signal: AbortSignal) => Promise<
   try {
     return await work(stop.signal);
   } catch (error) {
-    throw stop.signal.aborted && error === stop.signal.reason ? stoppedBy(stopped, words) : error;
+    if (stop.signal.aborted && error === stop.signal.reason) throw stoppedBy(stopped, words);
+    const known = asRealmliftError(error);
+    throw known.again ? known.ending(words.hint()) : error;
   } finally {
     for (const each of names) process.off(each, onSignal);
   }

@@ -58,9 +58,7 @@ export async function withUpload(options: UploadOptions, under: Under, work: (de
     ...(options.sse === undefined ? {} : { encryption: { kind: options.sse, keyId: options.sseKmsKeyId } }),
   };
   if (options.upload !== undefined) return exportAndStore(options, target, under, options.output, work);
-  return withTemporaryDirectory('upload', (directory) => exportAndStore(options, target, under, directory, work)).catch((error: unknown) => {
-    throw under.signal.aborted ? stopped(error, undefined) : error;
-  });
+  return withTemporaryDirectory('upload', (directory) => exportAndStore(options, target, under, directory, work));
 }
 
 /** Where to store; undefined when that was not asked for. */
@@ -113,7 +111,7 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
       await store(name, result);
       outcomes.push({ ...outcome, result: { ...result, directory: options.upload === undefined ? place : `${result.directory} and ${place}` } });
     } catch (error) {
-      if (signal.aborted) throw stopped(error, options.upload === undefined ? undefined : result.directory);
+      if (signal.aborted) throw options.upload === undefined ? error : stopped(error, result.directory);
       outcomes.push({ target: outcome.target, error: asRealmliftError(error) });
     }
   }
@@ -127,8 +125,7 @@ function tarballOf(name: string): string[] {
   return [`${name}.tar.gz`, `${name}.tar.gz.sha256`];
 }
 
-function stopped(reason: unknown, whole: string | undefined): unknown {
+function stopped(reason: unknown, whole: string): unknown {
   if (!(reason instanceof RealmliftError)) return reason;
-  const hint = whole === undefined ? 'run again from the start; what was stored has no manifest, and is replaced with --overwrite' : `${whole} is whole; what was stored of it has no manifest`;
-  return new RealmliftError(reason.code, 'files', reason.message, { hint, exit: reason.exit, cause: reason });
+  return new RealmliftError(reason.code, 'files', reason.message, { hint: `${whole} is whole; what was stored of it has no manifest`, exit: reason.exit, cause: reason });
 }

@@ -9,7 +9,7 @@ import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
-import { withStopSignals } from './stop-signals.js';
+import { withStopSignals, type StopWords } from './stop-signals.js';
 import { wholeNumber } from './options/whole-number.js';
 
 interface WorkerArguments extends FilesOptions {
@@ -19,6 +19,8 @@ interface WorkerArguments extends FilesOptions {
   readonly oneRun?: true;
   readonly zulipSecrets?: string;
 }
+
+const STOPPED: StopWords = { stage: 'queue', left: () => 'what it had not finished is given to other workers', hint: () => 'run it again for more' };
 
 /** Files that a worker fetches at once, unless it is said otherwise. */
 const FILE_JOBS = 32;
@@ -46,7 +48,7 @@ Exit codes: 0 the one run is finished; 1 failed; 2 wrong usage; 130, 143 stopped
       if (options.queue === undefined) throw new RealmliftError('USAGE', 'usage', 'it is not said where the queue is', { hint: '--queue URL, or QUEUE_URL in the environment', exit: EXIT.usage });
       const { workForQueue } = await import('../queue/worker-machine.js');
       const given = options.queue;
-      await withStopSignals((signal) => withTemporaryDirectory('worker', (temporary) => workForQueue({
+      await withStopSignals(STOPPED, (signal) => withTemporaryDirectory('worker', (temporary) => workForQueue({
         queue: connectionSettings(given, env), source: connectionSettings(env.DATABASE_URL, env), jobs: options.jobs, fileJobs: options.fileJobs ?? FILE_JOBS,
         openStore: async () => filesStore(options, env)(), uploads: () => uploadPlace(options.uploadsDir, env), env, salt: avatarSalt({ secretsFile: options.zulipSecrets, env }),
         output: options.output === undefined ? undefined : resolve(options.output), oneRun: options.oneRun === true, signal, temporary,

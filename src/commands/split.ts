@@ -34,7 +34,7 @@ import { references, tableShapes } from '../split/split-columns.js';
 import { approvedOwners, openPlaces, refusedAttachments, splitFiles, type FilesRequest, type SplitFiles } from '../split/split-files.js';
 import { SPLIT_FILES, SPLIT_ROWS, tellRowsAhead } from '../split/split-progress.js';
 import { messageQueries, MESSAGES, splitRows, USERMESSAGES, type MessageQueries, type SplitRows } from '../split/split-rows.js';
-import { goingOn, type Left } from '../split/unfinished-split.js';
+import { goingOn, NOTHING, type Left } from '../split/unfinished-split.js';
 
 export interface SplitRequest {
   readonly settings: ConnectionSettings;
@@ -137,7 +137,7 @@ function unclassified([plan]: readonly ExportPlan[]): string[] {
 /** What a run that ends early leaves, and how to go on. */
 export function leftBy(kind: 'database' | 'script' | undefined, reached: Reached): Left {
   if (reached === 'complete') return { left: 'the rows are complete, the files are not', hint: 'run again without --target-url and --output, which copies the files alone' };
-  if (kind === undefined || reached === 'nothing') return { left: kind === undefined ? 'files that are there are whole' : 'nothing was written', hint: 'run it again from the start' };
+  if (kind === undefined || reached === 'nothing') return { left: kind === undefined ? 'files that are there are whole' : NOTHING, hint: 'run it again from the start' };
   if (kind === 'script') return { left: 'the script has no COMMIT, so that nothing of it is kept', hint: 'run it again from the start' };
   return { left: 'the database is unfinished and says so', hint: '--restart removes all that is there and begins anew' };
 }

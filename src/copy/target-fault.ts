@@ -12,7 +12,7 @@ export function targetFault(error: unknown, where: string, stage: keyof typeof R
   const table = where.startsWith('zerver_') || where.startsWith('analytics_') ? where : undefined;
   // A SQLSTATE comes with a severity; the codes of a broken socket do not.
   const refused = code !== undefined && severity !== undefined;
-  if (isLoss(error)) return new RealmliftError('CONNECTION_LOST', stage, `the connection to the new server was lost (${refused ? serverReason(code, message) : message})`, { table, cause: error });
+  if (isLoss(error)) return new RealmliftError('CONNECTION_LOST', stage, `the connection to the new server was lost (${refused ? serverReason(code, message) : message})`, { table, again: true, cause: error });
   if (!refused) return error;
   const reason = constraint === undefined ? serverReason(code, message) : `SQLSTATE ${code}: the constraint ${constraint} is violated`;
   switch (code) {
@@ -21,7 +21,7 @@ export function targetFault(error: unknown, where: string, stage: keyof typeof R
     case '25006':
       return new RealmliftError('TARGET_READ_ONLY', stage, `the new server does not take writes (${reason})`, { hint: 'name the primary with --target-url', cause: error });
     case '53100':
-      return new RealmliftError('TARGET_FULL', stage, `the new server's disk is full (${reason})`, { table, hint: 'make room there', cause: error });
+      return new RealmliftError('TARGET_FULL', stage, `the new server's disk is full (${reason})`, { table, hint: 'make room there', again: true, cause: error });
     default:
       return new RealmliftError('ROWS_REFUSED', stage, `the new server refuses ${table === undefined ? `the step "${where}"` : 'the rows'} (${reason})`, { table, cause: error });
   }

@@ -189,7 +189,8 @@ function refuseAnother(earlier: LoadIdentity, present: LoadIdentity): void {
 function unfinishedBy(error: unknown): unknown {
   const how = 'the realm is incomplete and deactivated: --resume goes on, --undo removes what was loaded';
   if (!(error instanceof RealmliftError)) return new RealmliftError('UNEXPECTED', 'load', (error as Error).message.split('\n')[0] ?? '', { hint: how, cause: error });
-  const { code, stage, message, table, hint, exit } = error;
-  const both = hint === undefined ? how : /--undo/.test(hint) ? hint : `${hint}; ${how}`;
-  return new RealmliftError(code, stage, message, { table, hint: code === 'STOPPED' ? how : both, exit: exit === EXIT.nothingExported ? EXIT.failed : exit, cause: error });
+  const { code, stage, message, hint, exit } = error;
+  // As if nothing were begun yet, or with words of its own.
+  if (code === 'STOPPED') return new RealmliftError(code, stage, message, { hint: how, exit, cause: error });
+  return error.ending(/--undo/.test(hint ?? '') ? undefined : how, exit === EXIT.nothingExported ? EXIT.failed : exit);
 }

@@ -177,10 +177,10 @@ export function diskError(error: unknown, path: string): RealmliftError {
   if (error instanceof RealmliftError) return error;
   const { code = 'unknown error' } = error as { code?: string };
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new RealmliftError('DISK_FULL', 'package', `no space left for ${path}`, { hint: 'free some space and run again, an export with --resume', cause: error });
+    return new RealmliftError('DISK_FULL', 'package', `no space left for ${path}`, { hint: 'free some space', again: true, cause: error });
   }
   if (code === 'EFBIG') {
-    return new RealmliftError('DISK_FULL', 'package', `${path} is larger than this process or file system allows`, { hint: 'raise the limit (ulimit -f) and run again, an export with --resume', cause: error });
+    return new RealmliftError('DISK_FULL', 'package', `${path} is larger than this process or file system allows`, { hint: 'raise the limit (ulimit -f)', again: true, cause: error });
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || ((error as NodeJS.ErrnoException).syscall === 'mkdir' && code === 'ENOENT')) {
     return new RealmliftError('OUTPUT_UNWRITABLE', 'package', `${path} cannot be written: ${ioReason(error)}`, { hint: 'choose another directory with --output', cause: error });

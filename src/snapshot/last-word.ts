@@ -18,9 +18,10 @@ export function readLastWord(stream: Duplex): void {
     if (error === undefined || error === null) done();
     else void readToEnd(stream).then(() => done(error));
   };
-  const { _write: write, _writev: writeAll } = stream;
-  stream._write = (chunk, encoding, done) => write.call(stream, chunk, encoding, heard(done));
-  if (writeAll !== undefined) stream._writev = (chunks, done) => writeAll.call(stream, chunks, heard(done));
+  const write = stream._write.bind(stream);
+  const writeAll = stream._writev?.bind(stream);
+  stream._write = (chunk, encoding, done) => write(chunk, encoding, heard(done));
+  if (writeAll !== undefined) stream._writev = (chunks, done) => writeAll(chunks, heard(done));
 }
 
 async function readToEnd(stream: Duplex): Promise<void> {

@@ -23,7 +23,7 @@ export function isBroken(code: number, length: number): boolean {
 
 export function protocolBroken(stage: Stage, cause?: unknown): RealmliftError {
   return new RealmliftError('PROTOCOL_BROKEN', stage, 'what came over the connection is no answer of a PostgreSQL server', {
-    hint: 'look at what lies between, a proxy or a tunnel, or connect to the server itself; then run again', cause,
+    hint: 'look at what lies between, a proxy or a tunnel, or connect to the server itself', again: true, cause,
   });
 }
 

@@ -66,7 +66,7 @@ export async function withSnapshot<T>(settings: ConnectionSettings, work: (snaps
   };
   let letGo = false;
   const fail = (cause: unknown): void => letGo ? undefined : end(named(cause) ?? recoveryConflict(lossOf(client) ?? cause, 'snapshot') ?? new RealmliftError('SNAPSHOT_LOST', 'snapshot', 'the session that holds the snapshot ended', {
-    hint: 'was the server restarted, or the backend terminated? Run again, an export with --resume', cause,
+    hint: 'was the server restarted, or the backend terminated?', again: true, cause,
   }));
   const obey = (): void => end(options.signal?.reason);
   client.on('end', () => fail(lossOf(client)));
@@ -125,7 +125,7 @@ async function take(client: pg.Client, choice: SnapshotChoice): Promise<TakenSna
 function endAtAge(taken: TakenSnapshot, maxAge: number | undefined, end: (reason: unknown) => void): NodeJS.Timeout | undefined {
   if (maxAge === undefined || maxAge - ageOf(taken) > LONGEST_DELAY) return undefined;
   return setTimeout(() => end(new RealmliftError('SNAPSHOT_TOO_OLD', 'snapshot', `the snapshot has reached the age of ${Math.round(maxAge / 1000)} s`, {
-    hint: 'so --max-snapshot-age wants it; run again with --resume, which takes a new snapshot and keeps what that confirms',
+    hint: 'so --max-snapshot-age wants it', again: true,
   })), Math.max(0, maxAge - ageOf(taken))).unref();
 }
 

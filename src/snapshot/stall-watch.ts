@@ -154,7 +154,7 @@ export class StallWatch {
   #end(finding: string): void {
     const seconds = Math.round((performance.now() - this.#since) / 1000);
     this.#client.connection.stream.destroy(new RealmliftError('CONNECTION_STALLED', this.#stage, `nothing has come over the connection to the server for ${seconds} s: ${finding}`, {
-      hint: 'look at what lies between, a proxy, a firewall or the network; then run again',
+      hint: 'look at what lies between, a proxy, a firewall or the network', again: true,
     }));
   }
 }

@@ -95,7 +95,7 @@ export async function holdAgain(client: pg.Client, held: readonly string[]): Pro
 
 /** Another session wants to change a table just when one of ours begins. */
 export function tablesLocked(cause?: unknown): RealmliftError {
-  return new RealmliftError('TABLES_LOCKED', 'snapshot', 'another session waits to change a table (ALTER TABLE, TRUNCATE, DROP)', { hint: 'let it finish, then run again', cause });
+  return new RealmliftError('TABLES_LOCKED', 'snapshot', 'another session waits to change a table (ALTER TABLE, TRUNCATE, DROP)', { hint: 'let it finish', again: true, cause });
 }
 
 /** SQLSTATEs: lock_not_available, deadlock_detected, undefined_table and invalid_schema_name. */

@@ -61,7 +61,7 @@ export function ageOf({ takenAtClock }: Pick<TakenSnapshot, 'takenAtClock'>): nu
 
 /** @param cause why not; a session that ended has a reason of its own */
 export function notJoined(id: string, cause: unknown): unknown {
-  return isLoss(cause) ? cause : new RealmliftError('SNAPSHOT_LOST', 'snapshot', `cannot join the snapshot ${id}`, { hint: 'its holder is gone; run again', cause });
+  return isLoss(cause) ? cause : new RealmliftError('SNAPSHOT_LOST', 'snapshot', `cannot join the snapshot ${id}`, { hint: 'its holder is gone', again: true, cause });
 }
 
 /** Undefined when the snapshot is gone, or when its id names another one by now; the transaction is then to be rolled back. */

@@ -67,18 +67,17 @@ async function removeAll(client: pg.Client): Promise<void> {
   }
 }
 
+/** Where a split was not begun. */
+export const NOTHING = 'nothing was written';
+
 /** What a run that ended early has left, and how to go on. */
 export interface Left {
   readonly left: string;
   readonly hint: string;
 }
 
-/** The error of a run with what it left instead of the words of an export; of one that was stopped the command line says it. */
+/** The error of a run with what it left; of one that was stopped, or not begun, the command line says it. */
 export function goingOn(error: RealmliftError, { left, hint: how }: Left): RealmliftError {
-  const { code, stage, message, table, hint, exit, cause } = error;
-  if (code === 'STOPPED') return error;
-  const nothing = left === 'nothing was written';
-  const own = hint?.replace(/(?:,? and|;)? ?run again(?:, an export)? with --resume.*$/i, '');
-  const hints = [own, nothing ? undefined : `${left}: ${how}`].filter((each) => each !== undefined && each !== '');
-  return new RealmliftError(code, stage, message, { table, hint: hints.length === 0 ? undefined : hints.join('; ').replace('?;', '?'), exit: !nothing && exit === EXIT.nothingExported ? EXIT.failed : exit, cause });
+  if (error.code === 'STOPPED' || left === NOTHING) return error;
+  return error.ending(`${left}: ${how}`, error.exit === EXIT.nothingExported ? EXIT.failed : error.exit);
 }

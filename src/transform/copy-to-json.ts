@@ -333,6 +333,6 @@ export class CopyToJson {
   }
 
   #malformed(what: string): RealmliftError {
-    return new RealmliftError('COPY_MALFORMED', 'transform', what, { table: this.#table, hint: 'the COPY was cut or changed on its way; run again' });
+    return new RealmliftError('COPY_MALFORMED', 'transform', what, { table: this.#table, hint: 'the COPY was cut or changed on its way', again: true });
   }
 }

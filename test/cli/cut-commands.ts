@@ -18,6 +18,8 @@ export interface CutCommand {
   readonly run: (url: string) => Promise<Ended>;
   /** After how many pieces of what it sends it is early in its work, or in the midst of it. */
   readonly moments: readonly number[];
+  /** How it says to go on. */
+  readonly how: RegExp;
 }
 
 /** A network that cuts connections, or a server that ends sessions. */
@@ -26,8 +28,13 @@ type Cut = 'reset' | 'terminate';
 const DATASET = 'zulip-11/local';
 const SALT = { ZULIP_AVATAR_SALT: AVATAR_SALT[DATASET] };
 
-/** What a command may say that was cut. SERVER_UNREACHABLE: it was just logging in. */
-const TOLD = /^realmlift: (?:CONNECTION_LOST|SNAPSHOT_LOST|SERVER_UNREACHABLE) \[[^\n]*\n$/;
+/** What a command may say that was cut, in one line. SERVER_UNREACHABLE: it was just logging in. */
+function told(how: RegExp): RegExp {
+  return new RegExp(`^realmlift: (?:SERVER_UNREACHABLE \\[[^\\n]*|(?:CONNECTION_LOST|SNAPSHOT_LOST) \\[[^\\n]*${how.source}\\))\\n$`, 'i');
+}
+
+const RESUMED = /run again with --resume to go on/i;
+const FROM_THE_START = /run it again from the start/i;
 
 const withSource = (work: (url: string) => Promise<void>): Promise<unknown> => withTestDatabase(DATASET, work);
 
@@ -42,22 +49,22 @@ export async function withCutCommands(output: string, work: (commands: Readonly<
     await realmlift([...backup, place.to], { env: { DATABASE_URL: source } });
     const exporting = (url: string, ...more: string[]): Promise<Ended> => realmlift(['export', ...more, '--output', anew(), ...words], { env: { ...SALT, DATABASE_URL: url } });
     await work({
-      'export': { moments: [10, 60], withDatabase: withSource, run: (url) => exporting(url, '--realm', 'acme') },
-      'export of all realms': { moments: [80], withDatabase: withSource, run: (url) => exporting(url, '--all-realms') },
+      'export': { how: RESUMED, moments: [10, 60], withDatabase: withSource, run: (url) => exporting(url, '--realm', 'acme') },
+      'export of all realms': { how: RESUMED, moments: [80], withDatabase: withSource, run: (url) => exporting(url, '--all-realms') },
       // Of the very database that the base is of.
-      'export with a base': { moments: [40], withDatabase: (run) => run(source), run: (url) => exporting(url, '--realm', 'acme', '--base', base) },
-      'plan': { moments: [10], withDatabase: withSource, run: (url) => realmlift(['plan', '--realm', 'acme'], { env: { DATABASE_URL: url } }) },
+      'export with a base': { how: RESUMED, moments: [40], withDatabase: (run) => run(source), run: (url) => exporting(url, '--realm', 'acme', '--base', base) },
+      'plan': { how: FROM_THE_START, moments: [10], withDatabase: withSource, run: (url) => realmlift(['plan', '--realm', 'acme'], { env: { DATABASE_URL: url } }) },
       'load': {
-        moments: [40, 250], withDatabase: (run) => withTestDatabase('zulip-11/new-server', run),
+        how: /(?:run it again from the start|--resume goes on, --undo removes what was loaded)/i, moments: [40, 250], withDatabase: (run) => withTestDatabase('zulip-11/new-server', run),
         run: (url) => realmlift(['load', base, '--subdomain', 'acme', '--uploads-dir', emptyUploads(), '--jobs', '2', '--quiet', '--target-url', url], { env: { ZULIP_AVATAR_SALT: NEW_SALT } }),
       },
       'split': {
-        moments: [100, 400], withDatabase: withEmptyDatabase,
+        how: /(?:run it again from the start|--restart removes all that is there and begins anew)/i, moments: [100, 400], withDatabase: withEmptyDatabase,
         run: (url) => realmlift(['split', '--realm', 'acme', '--jobs', '2', '--quiet', '--target-url', url], { env: { DATABASE_URL: source } }),
       },
-      'backup': { moments: [100], withDatabase: withSource, run: (url) => realmlift([...backup, anew()], { env: { DATABASE_URL: url } }) },
+      'backup': { how: FROM_THE_START, moments: [100], withDatabase: withSource, run: (url) => realmlift([...backup, anew()], { env: { DATABASE_URL: url } }) },
       'restore': {
-        moments: [300], withDatabase: withEmptyDatabase,
+        how: /run the same command again: it goes on where it stopped/i, moments: [300], withDatabase: withEmptyDatabase,
         run: (url) => realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', url, '--quiet']),
       },
     });
@@ -65,7 +72,7 @@ export async function withCutCommands(output: string, work: (commands: Readonly<
 }
 
 /** Runs the command and cuts it when it has sent so many pieces; says how many there were. It ends with one line that says so. */
-export async function cutAfter(t: Test, name: string, { withDatabase, run }: CutCommand, pieces: number, cut: Cut): Promise<{ sent: number; code: number | null }> {
+export async function cutAfter(t: Test, name: string, { withDatabase, run, how }: CutCommand, pieces: number, cut: Cut): Promise<{ sent: number; code: number | null }> {
   const found = { sent: 0, code: null as number | null };
   await withDatabase(async (url) => {
     const proxy = await FaultyConnection.open(url);
@@ -79,7 +86,7 @@ export async function cutAfter(t: Test, name: string, { withDatabase, run }: Cut
       const { code, stderr } = await run(proxy.url);
       found.code = code;
       if (code === 0) t.equal(stderr, '', `${name}: whole`);
-      else t.match(stderr, TOLD, `${name}: ${cut} after ${pieces}, exit ${code}`);
+      else t.match(stderr, told(how), `${name}: ${cut} after ${pieces}, exit ${code}`);
       await cutting;
     } finally {
       proxy.close();

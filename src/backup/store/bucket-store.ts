@@ -182,7 +182,7 @@ export class BucketStore implements BackupStore {
     if (meaning.kind === 'credentials' || name === 'CredentialsProviderError') return credentialsRefused(name, cause);
     if (meaning.kind === 'fatal') return meaning.error;
     if (status === 401 || status === 403) return new RealmliftError('BUCKET_FORBIDDEN', 'backup', `${doing}: the store refuses it (${name})`, { hint: 'a backup needs s3:ListBucket, s3:PutObject, s3:GetObject and s3:DeleteObject', cause });
-    return new RealmliftError('S3_FAILED', 'backup', `${doing}: ${code === '' ? name : code}`, { hint: 'check S3_ENDPOINT and that the store is up, then run again', cause });
+    return new RealmliftError('S3_FAILED', 'backup', `${doing}: ${code === '' ? name : code}`, { hint: 'check S3_ENDPOINT and that the store is up', again: true, cause });
   }
 }
 

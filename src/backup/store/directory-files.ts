@@ -1,10 +1,7 @@
 /** Directories of backups, and what the file system says of them. */
 import { chmod, mkdir, open, rm } from 'node:fs/promises';
 import { RealmliftError } from '../../errors.js';
-import { ioReason } from '../../io-reason.js';
-
-/** Error codes of a file system that has no room. */
-const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+import { ioReason, isDiskFull } from '../../io-reason.js';
 
 /** Makes the directory and its missing parents; private, whatever the umask says. */
 export async function makeDirectory(directory: string): Promise<void> {
@@ -30,8 +27,8 @@ export async function removeDirectory(directory: string): Promise<void> {
 /** Errors of the file system in words; all others belong to whoever made or took the content. */
 export function storeError(error: unknown, doing: string): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
-  if (error instanceof RealmliftError || code === undefined || syscall === undefined || !('path' in (error as object) || FULL.has(code) || code === 'EIO')) return error;
-  if (FULL.has(code)) return new RealmliftError('DISK_FULL', 'backup', `${doing}: no room left (${code})`, { hint: 'make room, or choose another target', cause: error });
+  if (error instanceof RealmliftError || code === undefined || syscall === undefined || !('path' in (error as object) || isDiskFull(error) || code === 'EIO')) return error;
+  if (isDiskFull(error)) return new RealmliftError('DISK_FULL', 'backup', `${doing}: no room left (${code})`, { hint: 'make room, or choose another target', again: true, cause: error });
   if (code === 'ENOENT') return new RealmliftError('PART_MISSING', 'backup', `${doing}: there is no such file`, { cause: error });
   return new RealmliftError('TARGET_UNUSABLE', 'backup', `${doing}: ${ioReason(error)}`, { hint: 'check the path and its permissions', cause: error });
 }

@@ -82,7 +82,7 @@ export class BucketTarget implements UploadTarget {
       const meaning = meaningOf(error);
       if (status === undefined && meaning.kind === 'retry') throw error;
       if (meaning.kind === 'credentials') throw credentialsRefused(name, error);
-      throw meaning.kind === 'fatal' ? meaning.error : new RealmliftError('S3_FAILED', 'restore', `${this.description}: ${name}`, { hint: 'check S3_ENDPOINT and the rights, then run again: it goes on where it was', cause: error });
+      throw meaning.kind === 'fatal' ? meaning.error : new RealmliftError('S3_FAILED', 'restore', `${this.description}: ${name}`, { hint: 'check S3_ENDPOINT and the rights', again: true, cause: error });
     }
   }
 }

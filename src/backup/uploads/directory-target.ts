@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../../errors.js';
+import { isDiskFull } from '../../io-reason.js';
 import { unsafe } from '../../files/safe-path.js';
 import { createAnew, makeOwnDirectories, refuseLink } from '../../package/own-path.js';
 import type { ArchivedFile } from './upload-archive.js';
@@ -76,6 +77,6 @@ function targetError(error: unknown, path: string): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   // Here nothing is read but the content, which comes from elsewhere.
   if (error instanceof RealmliftError || code === undefined || syscall === undefined || syscall === 'read') return error;
-  const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code);
-  return new RealmliftError(full ? 'DISK_FULL' : 'TARGET_UNUSABLE', 'restore', `cannot write ${path} (${code})`, { hint: full ? 'make room, then run again: it goes on where it was' : 'check the path and its permissions', cause: error });
+  const full = isDiskFull(error);
+  return new RealmliftError(full ? 'DISK_FULL' : 'TARGET_UNUSABLE', 'restore', `cannot write ${path} (${code})`, { hint: full ? 'make room' : 'check the path and its permissions', again: true, cause: error });
 }

@@ -13,12 +13,13 @@ const NAMED = 10;
 
 /**
  * @param told what standard error gets: a summary, with --quiet only what was lost, with --json the events alone
+ * @param how to go on with what failed
  * @throws RealmliftError what the only target failed with; TARGETS_FAILED; LOSSES under --strict
  */
-export function conclude(outcomes: readonly Outcome[], seconds: number, strict: boolean, told: 'summary' | 'losses' | 'events'): void {
+export function conclude(outcomes: readonly Outcome[], seconds: number, strict: boolean, told: 'summary' | 'losses' | 'events', how: string): void {
   const json = told === 'events';
   const failed = outcomes.filter((each) => 'error' in each);
-  if (outcomes.length === 1 && failed[0] !== undefined) throw failed[0].error;
+  if (outcomes.length === 1 && failed[0] !== undefined) throw failed[0].error.again ? failed[0].error.ending(how) : failed[0].error;
   let lost = 0;
   for (const outcome of outcomes) {
     if ('result' in outcome) {
@@ -35,7 +36,7 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
   else if (told === 'summary' && outcomes.length > 1) process.stderr.write(table(outcomes));
   if (failed.length > 0) {
     throw new RealmliftError('TARGETS_FAILED', 'package', `${failed.length} of ${outcomes.length} exports failed: ${failed.slice(0, NAMED).map((each) => each.target.name).join(', ')}${failed.length > NAMED ? ` and ${failed.length - NAMED} more` : ''}`, {
-      hint: 'the others are complete; run again with --resume for these',
+      hint: `the others are complete; ${how}`,
     });
   }
   if (strict && lost > 0) {

@@ -74,7 +74,7 @@ export class RowFault extends RealmliftError {
   readonly realmId: number;
 
   constructor(cause: RealmliftError, realmId: number) {
-    super(cause.code, cause.stage, cause.message, { table: cause.table, hint: cause.hint, exit: cause.exit, cause });
+    super(cause.code, cause.stage, cause.message, { table: cause.table, hint: cause.hint, again: cause.again, exit: cause.exit, cause });
     this.realmId = realmId;
   }
 }

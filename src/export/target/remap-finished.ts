@@ -34,8 +34,6 @@ export async function remapFinished(remap: PreparedRemap, { partial, run }: Outp
     const { outside } = await applyRemap(remap, { from: partial, to, files: 'link' });
     return { directory: to, outside: outside.total };
   } catch (error) {
-    if (!(error instanceof RealmliftError)) throw error;
-    const { code, stage, message, table, hint, exit } = error;
-    throw new RealmliftError(code, stage, message, { table, exit, hint: `${hint === undefined ? '' : `${hint}; `}the export without it is finished: with --resume the run goes on from there`, cause: error });
+    throw error instanceof RealmliftError ? error.ending('the export without it is finished: with --resume the run goes on from there') : error;
   }
 }

@@ -211,7 +211,7 @@ function authorities(file: string): string[] {
 
 function gone(cause: unknown): RealmliftError {
   return new RealmliftError('S3_UNREACHABLE', 'files', `S3 stopped answering: the last ${GONE_AFTER} objects failed on every attempt`, {
-    hint: 'run again with --resume when it is back', cause,
+    hint: 'it has to be back first', again: true, cause,
   });
 }
 

@@ -29,5 +29,5 @@ export async function patientTransaction<T>(settings: ConnectionSettings, client
   const { code } = (result.reason ?? {}) as { code?: string };
   if (code !== TIMEOUT && code !== DEADLOCK) throw result.reason;
   const what = code === DEADLOCK ? 'the server ended a deadlock with another session by ending our transaction' : `another session kept what is needed for ${patience} s${last === undefined ? '' : `: ${lockWaitText(last)}`}`;
-  throw new RealmliftError('LOCK_TIMEOUT', 'load', `nothing was changed: ${what}`, { hint: 'let that transaction end, then run again', cause: result.reason });
+  throw new RealmliftError('LOCK_TIMEOUT', 'load', `nothing was changed: ${what}`, { hint: 'let that transaction end', again: true, cause: result.reason });
 }

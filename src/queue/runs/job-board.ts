@@ -105,7 +105,7 @@ export class JobBoard {
   #failure(output: Partial<JobFailed> | null): RealmliftError {
     if (output?.error !== undefined) return received(output.error, '');
     return new RealmliftError('WORKERS_VANISHED', 'queue', `every worker that had this piece of work was not heard of for ${this.#silence} s`, {
-      hint: 'do they run out of memory? Look at their own output; then run again, an export with --resume',
+      hint: 'do they run out of memory? Look at their own output', again: true,
     });
   }
 

@@ -111,7 +111,7 @@ export class QueueSession implements Statements {
 
 function queueLost(cause: unknown): RealmliftError {
   return new RealmliftError('QUEUE_LOST', 'queue', `the session in the queue's database ended${cause === undefined ? '' : `: ${(cause as Error).message}`}`, {
-    hint: 'was that server restarted? Nothing was published; run again, an export with --resume', cause,
+    hint: 'was that server restarted? Nothing was published', again: true, cause,
   });
 }
 
