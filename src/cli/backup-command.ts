@@ -10,6 +10,7 @@ import { uploadPlace } from '../files/upload/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { collect } from './options/collect.js';
+import { etagsOf, opaqueEtags } from './options/files-options.js';
 import { duration } from './options/duration.js';
 import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { counted, size, thousands } from '../numbers.js';
@@ -30,6 +31,7 @@ interface BackupArguments extends LockOptions, NarrationOptions {
   readonly compress?: Compression;
   readonly uploads?: true;
   readonly uploadsDir?: string;
+  readonly opaqueEtags?: true;
   readonly privateNames?: true;
   readonly keep?: number;
   readonly prove?: string | true;
@@ -43,6 +45,7 @@ export function backupCommand(): Command {
     .option('--database-url <url>', 'the database (else DATABASE_URL, or the PG* variables)')
     .option('--uploads', 'also save all uploaded files: of --uploads-dir, or of S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET')
     .option('--uploads-dir <dir>', "Zulip's LOCAL_UPLOADS_DIR; implies --uploads")
+    .addOption(opaqueEtags())
     .optionsGroup('Whom:')
     .option('--recipient <key>', 'public key (age1…) that can open it; may be repeated', collect, [])
     .option('--recipients <file>', 'file of public keys, one per line; may be repeated', collect, [])
@@ -72,7 +75,7 @@ Exit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a bac
       const result = await longCommand(options, STOPPED, async (stop) => runBackup({
         to: options.to, env: process.env, settings: connectionSettings(options.databaseUrl ?? process.env.DATABASE_URL, process.env),
         recipients: await recipientsOf(options), signKey: options.signKey === undefined ? undefined : await readSignKey(options.signKey), compression: options.compress ?? compression('gzip'), jobs: options.jobs, privateNames: options.privateNames === true,
-        uploads: options.uploads === true || options.uploadsDir !== undefined ? uploadPlace(options.uploadsDir, process.env) : undefined,
+        uploads: options.uploads === true || options.uploadsDir !== undefined ? uploadPlace(options.uploadsDir, process.env, etagsOf(options)) : undefined,
         pgDump: options.pgDump, patience: lockPatience(options), keep: options.keep, prove: options.prove === true ? '' : options.prove, stop,
         queue: options.queue === undefined ? undefined : { settings: connectionSettings(options.queue, process.env), silence: Math.ceil(options.workerTimeout / 1000) },
       }));

@@ -139,7 +139,7 @@ function stopWords({ output, queue }: RunArguments): StopWords {
   const again = 'run it again from the start';
   if (output === '-') return { stage: 'copy', left: () => 'the stream is cut', hint: () => again };
   // Workers of a queue keep what they stored.
-  if (output.startsWith('s3://') && queue === undefined) return { stage: 'copy', left: () => 'what was stored has no manifest', hint: () => `${again}, with --overwrite where something was stored` };
+  if (output.startsWith('s3://') && queue === undefined) return { stage: 'copy', left: () => 'what was stored has no manifest', hint: () => `${again}; what is there is replaced with --overwrite` };
   return { stage: 'copy', left: () => 'nothing half-written is at its final path', hint: () => 'run again with --resume to go on' };
 }
 

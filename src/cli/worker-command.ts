@@ -8,7 +8,7 @@ import { uploadPlace } from '../files/upload/upload-place.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
-import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
+import { addFilesOptions, etagsOf, filesStore, type FilesOptions } from './options/files-options.js';
 import { withStopSignals, type StopWords } from './stop-signals.js';
 import { wholeNumber } from './options/whole-number.js';
 
@@ -50,7 +50,7 @@ Exit codes: 0 the one run is finished; 1 failed; 2 wrong usage; 130, 143 stopped
       const given = options.queue;
       await withStopSignals(STOPPED, (signal) => withTemporaryDirectory('worker', (temporary) => workForQueue({
         queue: connectionSettings(given, env), source: connectionSettings(env.DATABASE_URL, env), jobs: options.jobs, fileJobs: options.fileJobs ?? FILE_JOBS,
-        openStore: async () => filesStore(options, env)(), uploads: () => uploadPlace(options.uploadsDir, env), env, salt: avatarSalt({ secretsFile: options.zulipSecrets, env }),
+        openStore: async () => filesStore(options, env)(), uploads: () => uploadPlace(options.uploadsDir, env, etagsOf(options)), env, salt: avatarSalt({ secretsFile: options.zulipSecrets, env }),
         output: options.output === undefined ? undefined : resolve(options.output), oneRun: options.oneRun === true, signal, temporary,
         s3: { ...s3Settings(env), caFile: options.caFile, timeout: options.fileTimeout },
         onEvent: (text) => process.stderr.write(`realmlift worker: ${text}\n`),

@@ -282,6 +282,33 @@ t.test('two buckets, with metadata', NEEDS_PG_DUMP, async (t) => {
   }
 });
 
+t.test('bytes that are not the object\'s are asked for again, and never saved', NEEDS_PG_DUMP, async (t) => {
+  const server = await startS3();
+  try {
+    await withEmptyDatabase((source) => withPlace(async (place) => {
+      await query(source, 'CREATE TABLE a AS SELECT 1 AS n');
+      for (const key of ['once', 'always', 'shorter', 'whole']) await server.client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key: `2/${key}`, Body: `content of ${key}` }));
+      for (const key of ['large', 'large-and-wrong']) await server.client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key: `2/${key}`, Body: Buffer.alloc(20_000_000, key) }));
+      const words = ['backup', '--to', place.to, '--recipient', place.recipient, '--uploads', '--json'];
+      await withFaultyProxy(server.endpoint, ({ path, repeat, range }) => {
+        const key = /\/2\/([\w-]+)(?:\?|$)/.exec(path)?.[1];
+        if (key === 'always' || (key === 'once' && repeat === 0)) return { kind: 'corrupt', at: 3 };
+        if (key === 'shorter' && repeat === 0) return { kind: 'wrong-length', by: 1 };
+        if (key === 'large' && repeat === 0 && range?.startsWith('bytes=8388608-') === true) return { kind: 'wrong-length', by: 1000 };
+        return key === 'large-and-wrong' && range?.startsWith('bytes=16777216-') === true ? { kind: 'corrupt', at: 1000 } : undefined;
+      }, async ({ endpoint }) => {
+        const { code, stdout, stderr } = await realmlift(words, { DATABASE_URL: source, ...server.environment, S3_ENDPOINT: endpoint });
+        t.equal(code, 4, stderr);
+        t.match(JSON.parse(stdout), { files: 4, lost: [{ name: 'uploads/2/always', reason: 'corrupt', detail: /ETag/ }, { name: 'uploads/2/large-and-wrong', reason: 'corrupt', detail: /ETag/ }] });
+        const opaque = await realmlift([...words, '--opaque-etags'], { DATABASE_URL: source, ...server.environment, S3_ENDPOINT: endpoint });
+        t.match(JSON.parse(opaque.stdout), { files: 6 }, 'where the ETags say nothing of the content, it is taken as it comes');
+      });
+    }));
+  } finally {
+    await server.stop();
+  }
+});
+
 t.test('objects that the store does not give cost no other object, and no old backup', NEEDS_PG_DUMP, async (t) => {
   const server = await startS3();
   try {

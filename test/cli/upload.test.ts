@@ -82,6 +82,19 @@ t.test('exports in S3', async (t) => {
       for (const name of ['several/manifest.json', 'several/report.html', 'several/closed/manifest.json', 'several/tiny/manifest.json']) t.ok(stored.includes(name), name);
     });
 
+    await t.test('what answers in the place of the server has stored nothing', async (t) => {
+      const OK = { kind: 'status', status: 200, body: '' } as const;
+      for (const [name, always] of [['once', false], ['always', true]] as const) {
+        const ended = await withFaultyProxy(direct, ({ method, path, repeat }) => (method === 'PUT' && path.endsWith('/realm.json') && (always || repeat === 0) ? OK : undefined), async ({ endpoint }) =>
+          run(['--output', place(name), '--no-verify'], endpoint));
+        const stored = await keys(`${name}/`);
+        if (always) t.match(ended, { code: 1, stderr: /^realmlift: UPLOAD_FAILED \[files\]: cannot store realm\.json .*\(the answer does not name what was stored\).*what is there is replaced with --overwrite\)$/m });
+        else t.equal(ended.code, 0, ended.stderr);
+        t.equal(stored.includes(`${name}/tiny/realm.json`), !always);
+        t.equal(stored.includes(`${name}/tiny/manifest.json`), !always);
+      }
+    });
+
     await t.test('^C while it is stored: no manifest there, the export whole here', async (t) => {
       const out = join(directory, 'cut');
       let interrupt = (): void => undefined;

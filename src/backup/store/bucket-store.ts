@@ -8,7 +8,7 @@ import { Readable } from 'node:stream';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { Lost } from '../../files/file-store.js';
 import { S3Access, newS3Client } from '../../files/s3/s3-client.js';
-import { BadResponse, credentialsRefused, meaningOf, particulars } from '../../files/s3/s3-fault.js';
+import { BadResponse, credentialsRefused, meaningOf, particulars, s3Reason } from '../../files/s3/s3-fault.js';
 import { Turns, listObjects } from '../../files/s3/s3-listing.js';
 import { s3Settings } from '../../files/s3/s3-settings.js';
 import type { BackupStore } from './backup-store.js';
@@ -175,14 +175,14 @@ export class BucketStore implements BackupStore {
   #error(error: unknown, doing: string): unknown {
     if (error instanceof RealmliftError && error.code !== 'BUCKET_MISSING') return error;
     const cause = error instanceof Lost ? error.cause : error;
-    const { name, status, code } = particulars(error instanceof RealmliftError ? error.cause : cause);
+    const { name, status } = particulars(error instanceof RealmliftError ? error.cause : cause);
     if (name === 'NoSuchBucket') return new RealmliftError('BUCKET_MISSING', 'backup', `there is no bucket ${this.#bucket}`, { hint: 'check the URL, S3_ENDPOINT and S3_REGION', cause });
     if (error instanceof Lost && error.reason === 'absent') return new RealmliftError('PART_MISSING', 'backup', `${doing}: there is no such object`, { cause });
     const meaning = meaningOf(cause);
     if (meaning.kind === 'credentials' || name === 'CredentialsProviderError') return credentialsRefused(name, cause);
     if (meaning.kind === 'fatal') return meaning.error;
     if (status === 401 || status === 403) return new RealmliftError('BUCKET_FORBIDDEN', 'backup', `${doing}: the store refuses it (${name})`, { hint: 'a backup needs s3:ListBucket, s3:PutObject, s3:GetObject and s3:DeleteObject', cause });
-    return new RealmliftError('S3_FAILED', 'backup', `${doing}: ${code === '' ? name : code}`, { hint: 'check S3_ENDPOINT and that the store is up', again: true, cause });
+    return new RealmliftError('S3_FAILED', 'backup', `${doing}: ${s3Reason(cause)}`, { hint: 'check S3_ENDPOINT and that the store is up', again: true, cause });
   }
 }
 

@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { RealmliftError } from '../../errors.js';
 import { newS3Client } from '../../files/s3/s3-client.js';
 import type { S3Connection } from '../../files/s3/s3-client.js';
-import { credentialsRefused, meaningOf, particulars } from '../../files/s3/s3-fault.js';
+import { credentialsRefused, meaningOf, particulars, s3Reason } from '../../files/s3/s3-fault.js';
 import type { ArchivedFile } from './upload-archive.js';
 import type { UploadTarget } from './upload-target.js';
 
@@ -82,7 +82,7 @@ export class BucketTarget implements UploadTarget {
       const meaning = meaningOf(error);
       if (status === undefined && meaning.kind === 'retry') throw error;
       if (meaning.kind === 'credentials') throw credentialsRefused(name, error);
-      throw meaning.kind === 'fatal' ? meaning.error : new RealmliftError('S3_FAILED', 'restore', `${this.description}: ${name}`, { hint: 'check S3_ENDPOINT and the rights', again: true, cause: error });
+      throw meaning.kind === 'fatal' ? meaning.error : new RealmliftError('S3_FAILED', 'restore', `${this.description}: ${s3Reason(error)}`, { hint: 'check S3_ENDPOINT and the rights', again: true, cause: error });
     }
   }
 }

@@ -5,22 +5,32 @@ import { buffer } from 'node:stream/consumers';
 import type { Readable } from 'node:stream';
 import { Lost } from '../../files/file-store.js';
 import type { S3Access } from '../../files/s3/s3-client.js';
-import { BadResponse, meaningOf } from '../../files/s3/s3-fault.js';
+import { contentCheck } from '../../files/s3/object-checksum.js';
+import { BadResponse, Corrupt, meaningOf, ObjectChanged } from '../../files/s3/s3-fault.js';
 import { listObjects } from '../../files/s3/s3-listing.js';
 import { asListed, type ListedFile, type ObjectAttributes, type OnLostUpload, type UploadContent, type UploadSource, type UploadedFile } from './upload-source.js';
 
 /** Bytes asked for at a time: a request that fails is repeated as a whole, and held in memory until it has come. */
 const RANGE = 8 * 1024 * 1024;
 
+interface Range {
+  readonly answer: GetObjectCommandOutput;
+  readonly body: Buffer;
+  /** Bytes of the whole object. */
+  readonly size: number;
+}
+
 export class BucketUploads implements UploadSource {
   readonly kind = 'buckets';
   readonly #access: S3Access;
   readonly #buckets: Readonly<Record<'uploads' | 'avatars', string>>;
+  readonly #etagsAreMd5: boolean;
   readonly #signal: AbortSignal;
 
-  constructor(access: S3Access, buckets: Readonly<Record<'uploads' | 'avatars', string>>, signal: AbortSignal) {
+  constructor(access: S3Access, buckets: Readonly<Record<'uploads' | 'avatars', string>>, etagsAreMd5: boolean, signal: AbortSignal) {
     this.#access = access;
     this.#buckets = buckets;
+    this.#etagsAreMd5 = etagsAreMd5;
     this.#signal = signal;
   }
 
@@ -47,33 +57,62 @@ export class BucketUploads implements UploadSource {
   async #read(bucket: string, key: string, listed: number): Promise<UploadContent> {
     try {
       // Of an empty object no range can be had.
-      const first = await this.#get(bucket, key, listed === 0 ? {} : { Range: `bytes=0-${RANGE - 1}` });
-      const size = Number(/\/(\d+)$/.exec(first.answer.ContentRange ?? '')?.[1] ?? first.body.length);
-      return { size, modified: (first.answer.LastModified?.getTime() ?? 0) / 1000, attributes: attributesOf(first.answer), chunks: this.#rest(bucket, key, size, first) };
+      const first = await this.#get(bucket, key, listed === 0 ? undefined : 0);
+      return { size: first.size, modified: (first.answer.LastModified?.getTime() ?? 0) / 1000, attributes: attributesOf(first.answer), chunks: this.#whole(bucket, key, first) };
     } catch (error) {
       throw lossOf(error);
     }
   }
 
-  async *#rest(bucket: string, key: string, size: number, first: { answer: GetObjectCommandOutput; body: Buffer }): AsyncGenerator<Buffer> {
-    yield first.body;
-    for (let at = first.body.length; at < size; at += RANGE) {
+  async *#whole(bucket: string, key: string, { answer: { ETag, ServerSideEncryption, SSECustomerAlgorithm }, body, size }: Range): AsyncGenerator<Buffer> {
+    yield body;
+    if (body.length === size) return;
+    // A checksum that is stored may be one of the range.
+    const check = contentCheck({ ETag, ServerSideEncryption, SSECustomerAlgorithm }, this.#etagsAreMd5);
+    check.update(body);
+    for (let at = body.length; at < size; at += RANGE) {
       try {
-        yield (await this.#get(bucket, key, { Range: `bytes=${at}-${Math.min(at + RANGE, size) - 1}`, ...(first.answer.ETag === undefined ? {} : { IfMatch: first.answer.ETag }) })).body;
+        const next = await this.#get(bucket, key, at, ETag);
+        if (next.size !== size) throw new ObjectChanged('its size changed while it was read');
+        check.update(next.body);
+        yield next.body;
       } catch (error) {
         throw lossOf(error);
       }
     }
+    const mismatch = await check.mismatch();
+    if (mismatch !== undefined) throw new Lost('corrupt', `the bytes do not match the ${mismatch}`);
   }
 
-  #get(bucket: string, key: string, options: { Range?: string; IfMatch?: string }): Promise<{ answer: GetObjectCommandOutput; body: Buffer }> {
+  /** @param at of the first byte; undefined for the whole object */
+  #get(bucket: string, key: string, at: number | undefined, etag?: string): Promise<Range> {
     return this.#access.request(this.#signal, async (client: S3Client, watch: AbortSignal) => {
-      const answer = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key, ...options }), { abortSignal: watch });
+      const range = at === undefined ? {} : { Range: `bytes=${at}-${at + RANGE - 1}` };
+      const answer = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key, ...range, ...(etag === undefined ? {} : { IfMatch: etag }) }), { abortSignal: watch });
       const body = await buffer(answer.Body as Readable);
       if (answer.ContentLength !== undefined && body.length !== answer.ContentLength) throw new BadResponse(`${body.length} of ${answer.ContentLength} bytes came`);
-      return { answer, body };
+      const size = sizeOf(answer, at ?? 0, body.length);
+      if (body.length === size) {
+        const check = contentCheck(answer, this.#etagsAreMd5);
+        check.update(body);
+        const mismatch = await check.mismatch();
+        if (mismatch !== undefined) throw new Corrupt(`the bytes do not match the ${mismatch}`);
+      }
+      return { answer, body, size };
     });
   }
+}
+
+/**
+ * Bytes of the object of which an answer has `length` from `at`, the whole of it where it says nothing of a range.
+ * @throws BadResponse when it is another range
+ */
+function sizeOf({ ContentRange: range }: GetObjectCommandOutput, at: number, length: number): number {
+  if (range === undefined && at === 0) return length;
+  const size = Number(/\/(\d+)$/.exec(range ?? '')?.[1]);
+  const end = Math.min(at + RANGE, size);
+  if (range === `bytes ${at}-${end - 1}/${size}` && length === end - at) return size;
+  throw new BadResponse(`asked for ${RANGE} bytes from ${at}, got ${length}: ${range}`);
 }
 
 function attributesOf({ ContentType, ContentDisposition, ContentEncoding, ContentLanguage, CacheControl, Metadata }: GetObjectCommandOutput): ObjectAttributes {

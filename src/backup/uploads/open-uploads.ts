@@ -27,7 +27,7 @@ export async function withUploadSource<T>(place: UploadPlace, work: (source: Upl
   const [{ S3Access }, { BucketUploads }] = await Promise.all([import('../../files/s3/s3-client.js'), import('./bucket-uploads.js')]);
   const access = new S3Access(place.connection);
   try {
-    return await work(new BucketUploads(access, place, new AbortController().signal));
+    return await work(new BucketUploads(access, place, place.etags !== 'opaque', new AbortController().signal));
   } finally {
     access.close();
   }

@@ -4,6 +4,7 @@ import { EXIT, RealmliftError } from '../../errors.js';
 import type { FileStore } from '../../files/file-store.js';
 import { openLocalStore, type CopyMode } from '../../files/local-store.js';
 import type { OrphanChoice } from '../../files/pull-files.js';
+import type { Etags } from '../../files/s3/object-checksum.js';
 import { s3Settings } from '../../files/s3/s3-settings.js';
 import { byteSize } from './byte-size.js';
 import { wholeNumber } from './whole-number.js';
@@ -28,9 +29,17 @@ export function addFilesOptions(command: Command): Command {
     .option('--part-size <size>', 'larger S3 objects come in parallel ranges of this size (default: 16MiB)', byteSize(1 << 20))
     .option('--file-timeout <seconds>', 'cut an S3 connection that sends nothing for so long (default: 60)', wholeNumber(1))
     .option('--ca-file <file>', 'certificate authority of the S3 server, PEM')
-    .option('--opaque-etags', "the S3 server's ETags look like an MD5 and are none: do not check files against them")
+    .addOption(opaqueEtags())
     .addOption(new Option('--orphans <what>', 'files of the realm that no row claims: name them in report.json, copy them to orphans/ (full exports), or do not look (default: report)')
       .choices(['report', 'copy', 'ignore']));
+}
+
+export function opaqueEtags(): Option {
+  return new Option('--opaque-etags', "the S3 server's ETags look like an MD5 and are none: do not check files against them");
+}
+
+export function etagsOf(options: Pick<FilesOptions, 'opaqueEtags'>): Etags {
+  return options.opaqueEtags === true ? 'opaque' : 'md5';
 }
 
 /**
@@ -51,7 +60,7 @@ export function filesStore(options: FilesOptions, env: NodeJS.ProcessEnv): () =>
     // The SDK takes 0.2 s to load: only who needs it waits.
     const { openS3Store } = await import('../../files/s3/s3-store.js');
     return openS3Store({
-      ...connection, uploadsBucket, avatarsBucket, etags: options.opaqueEtags === true ? 'opaque' : 'md5',
+      ...connection, uploadsBucket, avatarsBucket, etags: etagsOf(options),
       jobs: options.fileJobs, partSize: options.partSize, timeout: options.fileTimeout, caFile: options.caFile,
     });
   };

@@ -6,6 +6,9 @@ import { createHash } from 'node:crypto';
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { Crc32, Crc32c, Crc64Nvme } from '@aws-sdk/checksums/crc';
 
+/** `opaque` of a server whose ETags look like an MD5 of the content and are none. */
+export type Etags = 'md5' | 'opaque';
+
 /** What S3 answers of an object with its content. */
 export type Integrity = Pick<GetObjectCommandOutput,
   'ETag' | 'ServerSideEncryption' | 'SSECustomerAlgorithm' | 'ChecksumType' | 'ChecksumSHA256' | 'ChecksumSHA1' | 'ChecksumCRC64NVME' | 'ChecksumCRC32C' | 'ChecksumCRC32'>;

@@ -2,7 +2,7 @@
 import { RealmliftError } from '../../errors.js';
 import { Lost } from '../file-store.js';
 import type { S3Access } from './s3-client.js';
-import { credentialsRefused, particulars } from './s3-fault.js';
+import { credentialsRefused, particulars, s3Reason } from './s3-fault.js';
 import { listPage } from './s3-send.js';
 
 /** Fewer than for an object: a wrong setting should be told at once. */
@@ -29,7 +29,7 @@ export async function checkBucket(access: S3Access, bucket: string, where: strin
   } catch (error) {
     const cause = error instanceof Lost ? error.cause : error;
     if (error instanceof RealmliftError && error.code !== 'BUCKET_MISSING') throw error;
-    const { name, status, code } = particulars(error instanceof RealmliftError ? error.cause : cause);
+    const { name, status } = particulars(error instanceof RealmliftError ? error.cause : cause);
     if (name === 'NoSuchBucket' || status === 404) {
       throw new RealmliftError('BUCKET_MISSING', 'files', `there is no bucket ${bucket} at ${where}`, { hint: `check ${use.settings}, S3_ENDPOINT and S3_REGION`, cause });
     }
@@ -37,6 +37,6 @@ export async function checkBucket(access: S3Access, bucket: string, where: strin
       throw new RealmliftError('BUCKET_FORBIDDEN', 'files', `no right to list the bucket ${bucket} at ${where}`, { hint: use.rights, cause });
     }
     if (name === 'CredentialsProviderError') throw credentialsRefused(name, cause);
-    throw new RealmliftError('S3_UNREACHABLE', 'files', `cannot reach the bucket ${bucket} at ${where} (${code === '' ? name : code})`, { hint: 'check S3_ENDPOINT, S3_REGION and that the server is up', cause });
+    throw new RealmliftError('S3_UNREACHABLE', 'files', `cannot reach the bucket ${bucket} at ${where} (${s3Reason(cause)})`, { hint: 'check S3_ENDPOINT, S3_REGION and that the server is up', cause });
   }
 }

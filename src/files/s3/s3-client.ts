@@ -15,7 +15,7 @@ import { EXIT, RealmliftError } from '../../errors.js';
 import { Lost } from '../file-store.js';
 import { RequestLimiter } from './request-limiter.js';
 import { keepTemplates } from './s3-object-request.js';
-import { Corrupt, Hung, credentialsRefused, meaningOf } from './s3-fault.js';
+import { Corrupt, Hung, credentialsRefused, meaningOf, Unconfirmed } from './s3-fault.js';
 
 export interface S3Connection {
   /** URL of a server other than AWS. */
@@ -177,7 +177,21 @@ export function newS3Client(connection: S3Connection, agents = newAgents(connect
     if (commandName === 'GetObjectCommand') headers['x-amz-checksum-mode'] = 'ENABLED';
     return next(call);
   }, { step: 'build', name: 'askForChecksums' });
+  client.middlewareStack.add((next, { commandName }) => async (call) => {
+    const answer = await next(call);
+    if (STORING.has(commandName ?? '') && !hasETag(answer.output)) throw new Unconfirmed('the answer does not name what was stored');
+    return answer;
+  }, { step: 'deserialize', priority: 'high', name: 'confirmStored' });
   return client;
+}
+
+/** What S3 answers with the ETag of the object or part that it has stored. */
+const STORING = new Set(['PutObjectCommand', 'CopyObjectCommand', 'UploadPartCommand', 'UploadPartCopyCommand', 'CompleteMultipartUploadCommand']);
+
+function hasETag(output: object = {}): boolean {
+  const { ETag, CopyObjectResult, CopyPartResult } = output as Record<'ETag' | 'CopyObjectResult' | 'CopyPartResult', unknown>;
+  const result = (CopyObjectResult ?? CopyPartResult) as { ETag?: string } | undefined;
+  return (result?.ETag ?? ETag) !== undefined;
 }
 
 interface Agents { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent }

@@ -21,6 +21,11 @@ export class BadResponse extends Error {}
 /** A body of the right length whose bytes do not match its checksum; asked for again. */
 export class Corrupt extends BadResponse {}
 
+/** Something between us and the store answered in its place; asked for again, by the SDK's own repetitions too. */
+export class Unconfirmed extends BadResponse {
+  readonly $retryable = { throttling: false };
+}
+
 /** The store let a connection hang; asked for again. */
 export class Hung extends Error {}
 
@@ -68,6 +73,14 @@ export function particulars(error: unknown): { name: string; status: number | un
     name?: string; Code?: string; code?: string; $metadata?: { httpStatusCode?: number }; $response?: { statusCode?: number };
   };
   return { name: Code ?? name ?? 'unknown', status: $metadata?.httpStatusCode ?? $response?.statusCode, code: code ?? '' };
+}
+
+/** An error of the client for a message: `AccessDenied, 403`, `HTTP 502`, `ECONNRESET`. */
+export function s3Reason(error: unknown): string {
+  const { name, status, code } = particulars(error);
+  if (error instanceof BadResponse || error instanceof Hung) return error.message;
+  const said = code !== '' ? code : /^(Unknown|Error$)/.test(name) ? undefined : name;
+  return [said, status === undefined ? undefined : said === undefined ? `HTTP ${status}` : String(status)].filter((each) => each !== undefined).join(', ') || name;
 }
 
 export function credentialsRefused(name: string, cause: unknown): RealmliftError {

@@ -7,6 +7,7 @@ import { checkBucket } from './s3-bucket-check.js';
 import { infoOfRecord, s3Candidates } from './s3-candidates.js';
 import type { S3Connection } from './s3-client.js';
 import { S3Access, describeServer } from './s3-client.js';
+import type { Etags } from './object-checksum.js';
 import { download, lookAt } from './s3-download.js';
 import { listObjects, withListing } from './s3-listing.js';
 import type { Area, WantedFiles } from '../wanted-files.js';
@@ -18,8 +19,8 @@ export interface S3StoreSettings extends S3Connection {
   readonly avatarsBucket: string;
   /** Bytes of a range; larger objects come in parallel ranges. Default 16 MiB. */
   readonly partSize?: number | undefined;
-  /** `opaque` for a server whose ETags look like an MD5 of the content and are none. Default `md5`. */
-  readonly etags?: 'md5' | 'opaque' | undefined;
+  /** Default `md5`. */
+  readonly etags?: Etags | undefined;
 }
 
 const PART_SIZE = 16 << 20;

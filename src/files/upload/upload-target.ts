@@ -3,7 +3,7 @@ import type { PutObjectCommandInput } from '@aws-sdk/client-s3';
 import { EXIT, RealmliftError } from '../../errors.js';
 import type { BucketUse } from '../s3/s3-bucket-check.js';
 import type { S3Connection } from '../s3/s3-client.js';
-import { particulars } from '../s3/s3-fault.js';
+import { particulars, s3Reason } from '../s3/s3-fault.js';
 
 export interface UploadTarget {
   readonly connection: S3Connection;
@@ -51,8 +51,8 @@ export function partSizeFor(size: number): number {
 
 export function failed({ bucket }: UploadTarget, path: string, error: unknown, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason;
-  const { name, status, code } = particulars(error);
-  return new RealmliftError('UPLOAD_FAILED', 'files', `cannot store ${path} in the bucket ${bucket} (${code === '' ? name : code}${status === undefined ? '' : `, ${status}`})`, {
+  const { status } = particulars(error);
+  return new RealmliftError('UPLOAD_FAILED', 'files', `cannot store ${path} in the bucket ${bucket} (${s3Reason(error)})`, {
     hint: status === 403 || status === 400 ? USE.rights : 'nothing there has a manifest; what is there is replaced with --overwrite', cause: error,
   });
 }

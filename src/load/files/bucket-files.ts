@@ -12,7 +12,7 @@ import { ioReason } from '../../io-reason.js';
 import { Lost } from '../../files/file-store.js';
 import { checkBucket, type BucketUse } from '../../files/s3/s3-bucket-check.js';
 import { describeServer, newS3Client, S3Access } from '../../files/s3/s3-client.js';
-import { particulars } from '../../files/s3/s3-fault.js';
+import { particulars, s3Reason } from '../../files/s3/s3-fault.js';
 import { listObjects } from '../../files/s3/s3-listing.js';
 import { changed } from '../../pipe/table-file.js';
 import type { FileTarget, SourceBuckets } from './file-target.js';
@@ -128,7 +128,7 @@ export class BucketFiles implements FileTarget {
       await Promise.all([upload.done(), read]);
     } catch (error) {
       signal.throwIfAborted();
-      throw error instanceof RealmliftError ? error : this.#failed(area, key, error);
+      throw error instanceof RealmliftError ? error : this.#failed('store', area, key, error);
     }
   }
 
@@ -144,17 +144,21 @@ export class BucketFiles implements FileTarget {
       return await this.#access.request(signal, request);
     } catch (error) {
       signal.throwIfAborted();
-      throw error instanceof RealmliftError ? error : this.#failed(area, key, error instanceof Lost ? error.cause ?? error : error);
+      throw error instanceof RealmliftError ? error : this.#failed('store', area, key, error instanceof Lost ? error.cause ?? error : error);
     }
   }
 
   async *#list(area: Area, prefix: string, pageSize?: number): AsyncGenerator<string> {
-    for await (const { key } of listObjects({ access: this.#access, bucket: this.#buckets[area], prefix, directOnly: false, ...(pageSize === undefined ? {} : { pageSize }), signal: new AbortController().signal })) yield key;
+    try {
+      for await (const { key } of listObjects({ access: this.#access, bucket: this.#buckets[area], prefix, directOnly: false, ...(pageSize === undefined ? {} : { pageSize }), signal: new AbortController().signal })) yield key;
+    } catch (error) {
+      throw error instanceof Lost ? this.#failed('list', area, prefix, error.cause ?? error) : error;
+    }
   }
 
-  #failed(area: Area, key: string, error: unknown): RealmliftError {
-    const { name, status, code } = particulars(error);
-    return new RealmliftError('UPLOAD_FAILED', 'load', `cannot store ${key} in the bucket ${this.#buckets[area]} (${code === '' ? name : code}${status === undefined ? '' : `, ${status}`})`, {
+  #failed(doing: 'list' | 'store' | 'remove', area: Area, key: string, error: unknown): RealmliftError {
+    const { status } = particulars(error);
+    return new RealmliftError('UPLOAD_FAILED', 'load', `cannot ${doing} ${key} in the bucket ${this.#buckets[area]} (${s3Reason(error)})`, {
       hint: status === 403 || status === 400 ? USE.rights : 'check S3_ENDPOINT and that the server is up and has room', cause: error,
     });
   }

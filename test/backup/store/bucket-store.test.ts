@@ -116,7 +116,7 @@ t.test('buckets are addressed as the settings say', async (t) => {
   const asked: string[] = [];
   const server = createServer(({ headers, url }, response) => {
     asked.push(`${headers.host?.replace(/:\d+$/, '')}${url?.replace(/\?.*/, '')}`);
-    response.end('x');
+    response.setHeader('etag', '"x"').end('x');
   }).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   const before = { ...process.env };
