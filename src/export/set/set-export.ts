@@ -232,7 +232,7 @@ class SetExport {
         for (const size of result.bytes.values()) bytes += size;
       } catch (error) {
         this.#context.snapshot.lost.throwIfAborted();
-        if (isDiskFull(error)) this.#full ??= error;
+        if (noSpaceLeft(error)) this.#full ??= error;
         this.#fail(taken.target, error);
       }
       if (whole.length >= PUBLISHED_AT_ONCE || bytes >= BYTES_AT_ONCE) await publish();
@@ -277,6 +277,6 @@ class SetExport {
 }
 
 /** No space on the disk, and not that one file is larger than it may be. */
-function isDiskFull(error: unknown): error is RealmliftError {
+function noSpaceLeft(error: unknown): error is RealmliftError {
   return error instanceof RealmliftError && error.code === 'DISK_FULL' && error.message.startsWith('no space left');
 }
