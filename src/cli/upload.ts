@@ -111,8 +111,10 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
       await store(name, result);
       outcomes.push({ ...outcome, result: { ...result, directory: options.upload === undefined ? place : `${result.directory} and ${place}` } });
     } catch (error) {
-      if (signal.aborted) throw options.upload === undefined ? error : stopped(error, result.directory);
-      outcomes.push({ target: outcome.target, error: asRealmliftError(error) });
+      const known = asRealmliftError(error);
+      const whole = `${result.directory} is whole; what was stored of it has no manifest`;
+      if (signal.aborted) throw options.upload === undefined ? error : new RealmliftError(known.code, 'files', known.message, { hint: whole, exit: known.exit, cause: known });
+      outcomes.push({ target: outcome.target, error: options.upload === undefined ? known : known.ending(whole) });
     }
   }
   // It binds the others: last, and only where all that it names are there.
@@ -125,7 +127,3 @@ function tarballOf(name: string): string[] {
   return [`${name}.tar.gz`, `${name}.tar.gz.sha256`];
 }
 
-function stopped(reason: unknown, whole: string): unknown {
-  if (!(reason instanceof RealmliftError)) return reason;
-  return new RealmliftError(reason.code, 'files', reason.message, { hint: `${whole} is whole; what was stored of it has no manifest`, exit: reason.exit, cause: reason });
-}

@@ -18,8 +18,8 @@ export function digestOfQueries(...queries: readonly (RowQuery | undefined)[]): 
 export function earlierPart(journal: Journal, path: string, query: string, range?: { readonly after: number; readonly until: number }): EarlierPart | undefined {
   const known = journal.earlier(path);
   if (known === undefined || known.part.after !== range?.after || known.part.until !== range?.until) return undefined;
-  const { size, sha256, rows = {}, clients, ids, base } = known.part;
-  return { path, size, sha256, rows, clients, ids, base, certain: known.present && known.part.query === query };
+  const { size, sha256, rows = {}, clients, ids, base, etag } = known.part;
+  return { path, size, sha256, rows, clients, ids, base, etag, certain: known.present && known.part.query === query };
 }
 
 /** What a base has for the messages file that ends with `until`: whether it is the same, the server must be asked. */

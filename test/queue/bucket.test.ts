@@ -146,7 +146,9 @@ t.test('of which machines are lost', async (t) => {
         const { code, stderr } = await run.ended;
         t.match({ code, stderr }, { code: 1, stderr: /STORED_CHANGED \[files\]: an object that was stored is not there any more, or changed: acme\/avatars\/.*--resume/ });
         t.notOk((await keysBelow(s3, 'changed/acme')).includes('manifest.json'), 'no manifest');
-        await whole(t, s3, alone, 'changed', await runExport(url, output('changed'), '--queue', queue, '--resume'));
+        const resumed = await runExport(url, output('changed'), '--queue', queue, '--resume');
+        await whole(t, s3, alone, 'changed', resumed);
+        t.equal(resumed.stderr, '', 'messages files are taken over');
       });
     });
 

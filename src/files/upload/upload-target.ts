@@ -53,6 +53,6 @@ export function failed({ bucket }: UploadTarget, path: string, error: unknown, s
   if (signal.aborted) return signal.reason;
   const { status } = particulars(error);
   return new RealmliftError('UPLOAD_FAILED', 'files', `cannot store ${path} in the bucket ${bucket} (${s3Reason(error)})`, {
-    hint: status === 403 || status === 400 ? USE.rights : 'nothing there has a manifest; what is there is replaced with --overwrite', cause: error,
+    hint: status === 403 || status === 400 ? USE.rights : undefined, again: true, cause: error,
   });
 }
