@@ -12,7 +12,7 @@ import { readVerifyKey } from '../backup/contents/signature.js';
 import { uploadTarget } from '../backup/uploads/open-uploads.js';
 import { uploadPlace } from '../files/upload/upload-place.js';
 import { mark } from '../backup/store/verified-marks.js';
-import { EXIT, RealmliftError } from '../errors.js';
+import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { counted } from '../numbers.js';
@@ -65,12 +65,18 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
       const started = performance.now();
       const settings = options.databaseUrl === undefined ? undefined : connectionSettings(options.databaseUrl, process.env);
       const files = options.uploads === true || options.uploadsDir !== undefined ? await uploadTarget(uploadPlace(options.uploadsDir, process.env)) : undefined;
-      const { backup, database, uploads } = await longCommand(options, stopWords(settings, files !== undefined), async (signal) => {
+      let complete = false;
+      const words = stopWords(settings, files !== undefined, () => complete);
+      const { backup, database, uploads } = await longCommand(options, words, async (signal) => {
         const backup = await openBackup(await findBackup(location, process.env, await verifyKeyOf(options.verifyKey)), { identityFile: options.identity, passphraseFile: options.passphraseFile }, signal);
         const proof = options.prove === true;
         tellRestoreAhead(backup, { rows: settings !== undefined || proof, files: files !== undefined, proof });
         const database = await restoredDatabase(backup, settings, files !== undefined, options, signal);
-        return { backup, database, uploads: files === undefined ? undefined : await restoreUploads(backup, files, options.jobs, signal) };
+        complete = settings !== undefined;
+        const uploads = files === undefined ? undefined : await restoreUploads(backup, files, options.jobs, signal).catch((error: unknown) => {
+          throw signal.aborted || !complete ? error : asRealmliftError(error, 'restore').ending(`${words.left()}: ${words.hint()}`);
+        });
+        return { backup, database, uploads };
       });
       const result = { location: backup.store.description, takenAt: backup.contents.takenAt, proved: options.prove === true, originProved: backup.originProved, ...database, ...uploads };
       const seconds = Math.round((performance.now() - started) / 100) / 10;
@@ -83,10 +89,13 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
     });
 }
 
-/** Where a restore stops, it can be gone on with; a server that was started for a proof is gone. */
-function stopWords(settings: ConnectionSettings | undefined, files: boolean): StopWords {
+/** Where a restore stops, it can be gone on with; a server that was started for a proof is gone, and a database that is complete would be refused as one that is not empty. */
+function stopWords(settings: ConnectionSettings | undefined, files: boolean, complete: () => boolean): StopWords {
   if (settings === undefined && !files) return { stage: 'restore', left: () => 'the server of the proof is removed', hint: () => 'run it again from the start' };
-  return { stage: 'restore', left: () => `${settings === undefined ? 'the place of the files' : 'the database'} is unfinished and says so`, hint: () => 'run the same command again: it goes on where it stopped' };
+  return {
+    stage: 'restore', left: () => (complete() ? 'the database is complete, the files are not' : `${settings === undefined ? 'the place of the files' : 'the database'} is unfinished and says so`),
+    hint: () => (complete() ? 'run again without --database-url, which restores the files alone' : 'run the same command again: it goes on where it stopped'),
+  };
 }
 
 async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings | undefined, filesAlone: boolean, options: RestoreArguments, signal: AbortSignal): Promise<RestoreResult | undefined> {

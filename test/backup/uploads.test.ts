@@ -68,8 +68,12 @@ t.test('where files find no room, it is said where, from and into a backup', NEE
     // 400 blocks of 512 bytes.
     t.match(await realmlift(words, { DATABASE_URL: source }, '-f 400'), { code: 1, stderr: /^realmlift: DISK_FULL \[backup\]: cannot write [^\n]*\/files\/000001\.tar\.gz\.age: [^\n]*\n$/ });
     t.match(await realmlift(words, { DATABASE_URL: source }), { code: 0, stderr: '' });
-    const restoring = ['restore', place.to, '--identity', place.identityFile, '--database-url', target, '--uploads-dir', join(place.directory, 'restored'), '--quiet'];
-    t.match(await realmlift(restoring, {}, '-f 400'), { code: 1, stderr: /^realmlift: DISK_FULL \[restore\]: cannot write [^\n]*\/restored\/large [^\n]*\n$/ });
+    const restoring = ['restore', place.to, '--identity', place.identityFile, '--uploads-dir', join(place.directory, 'restored'), '--quiet'];
+    t.match(await realmlift([...restoring, '--database-url', target], {}, '-f 400'), {
+      code: 1, stderr: /^realmlift: DISK_FULL \[restore\]: cannot write [^\n]*\/restored\/large [^\n]*the database is complete, the files are not: run again without --database-url[^\n]*\n$/,
+    });
+    t.match(await realmlift(restoring), { code: 0, stderr: '' }, 'as it said');
+    t.strictSame(await files(join(place.directory, 'restored')), await files(uploads));
   })));
 });
 
@@ -272,6 +276,10 @@ t.test('two buckets, with metadata', NEEDS_PG_DUMP, async (t) => {
         await server.client.send(new DeleteObjectCommand({ Bucket, Key: key.join('/') }));
       }
       t.match(await failure(restoreFiles(place, join(place.directory, 'restored'))), { code: 'UPLOADS_KIND' });
+      await withFaultyProxy(server.endpoint, ({ method, path }) => (method === 'PUT' && path.includes('/1/empty') ? { kind: 'headers', headers: { etag: undefined } } : undefined), async ({ endpoint }) => {
+        const refused = await realmlift([...words, '--quiet'], { ...server.environment, S3_ENDPOINT: endpoint });
+        t.match(refused, { code: 1, stderr: /^realmlift: S3_FAILED \[restore\]: [^\n]*the answer does not name what was stored [^\n]*run the same command again: it goes on where it stopped\)\n$/ });
+      });
       const restored = await realmlift(words, server.environment);
       t.match(restored, { code: 0 }, restored.stderr);
       t.strictSame(await objects(server), saved, 'bytes and metadata');

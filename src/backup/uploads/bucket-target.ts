@@ -43,13 +43,16 @@ export class BucketTarget implements UploadTarget {
     const bucket = this.#buckets[name.slice(0, at)];
     if (bucket === undefined) throw new RealmliftError('UPLOADS_NAME', 'restore', 'the backup holds a file of neither bucket');
     const { contentType, contentDisposition, contentEncoding, contentLanguage, cacheControl, metadata } = attributes;
+    // What is wrong with the content is its reader's to tell.
+    let unreadable: unknown;
+    content.once('error', (error) => { unreadable = error; });
     await this.#do(() => new Upload({
       client: this.#client,
       params: {
         Bucket: bucket, Key: name.slice(at + 1), Body: content, ContentType: contentType, ContentDisposition: contentDisposition, ContentEncoding: contentEncoding,
         ContentLanguage: contentLanguage, CacheControl: cacheControl, Metadata: metadata === undefined ? undefined : { ...metadata },
       },
-    }).done());
+    }).done()).catch((error: unknown) => { throw unreadable ?? error; });
   }
 
   async readNote(): Promise<string | undefined> {
@@ -78,10 +81,8 @@ export class BucketTarget implements UploadTarget {
     try {
       return await request();
     } catch (error) {
-      const { name, status } = particulars(error);
       const meaning = meaningOf(error);
-      if (status === undefined && meaning.kind === 'retry') throw error;
-      if (meaning.kind === 'credentials') throw credentialsRefused(name, error);
+      if (meaning.kind === 'credentials') throw credentialsRefused(particulars(error).name, error);
       throw meaning.kind === 'fatal' ? meaning.error : new RealmliftError('S3_FAILED', 'restore', `${this.description}: ${s3Reason(error)}`, { hint: 'check S3_ENDPOINT and the rights', again: true, cause: error });
     }
   }
