@@ -13,7 +13,7 @@ import { wantedFiles } from '../export/wanted/wanted.js';
 import { Lost, type Candidate, type FileStore } from '../files/file-store.js';
 import { inOrder } from '../files/ordered-pool.js';
 import { unsafe } from '../files/safe-path.js';
-import { AREAS, type WantedAvatar, type WantedFiles } from '../files/wanted-files.js';
+import { AREAS, type Area, type WantedAvatar, type WantedFiles } from '../files/wanted-files.js';
 import type { FileTarget } from '../load/files/file-target.js';
 import { openFileTarget } from '../load/files/open-file-target.js';
 import type { ExportPlan } from '../plan/plan-export.js';
@@ -112,7 +112,7 @@ export async function splitFiles(client: pg.Client, lookups: pg.Client, source: 
           return sizes;
         };
         for (const area of AREAS.filter((each) => wanted.areas.includes(each))) {
-          for await (const sizes of inOrder(store.candidates(area, wanted, signal), request.jobs, WINDOW, take)) {
+          for await (const sizes of inOrder(candidates(store, area, wanted, signal, onLost), request.jobs, WINDOW, take)) {
             files += sizes.length;
             for (const size of sizes) {
               bytes += size;
@@ -137,6 +137,16 @@ async function newHashes(old: WantedFiles, fresh: WantedFiles): Promise<Map<stri
   };
   const byUser = new Map((await hashes(fresh)).map(({ userId, hash }) => [userId, hash]));
   return new Map((await hashes(old)).map(({ userId, hash }) => [hash, byUser.get(userId) ?? hash]));
+}
+
+/** A directory or listing that cannot be read is lost like a file. */
+async function* candidates(store: FileStore, area: Area, wanted: WantedFiles, signal: AbortSignal, onLost: (name: string) => void): AsyncGenerator<Candidate> {
+  try {
+    yield* store.candidates(area, wanted, signal);
+  } catch (error) {
+    if (!(error instanceof Lost)) throw error;
+    onLost(`${area} ${wanted.realmId}/: ${error.message}`);
+  }
 }
 
 /** @returns bytes; undefined when the file is not taken, which is told where it is a loss */

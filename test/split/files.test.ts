@@ -8,6 +8,7 @@ import { openS3Store } from '../../src/files/s3/s3-store.js';
 import { NEEDS_PG_DUMP } from '../backup/test-backup.js';
 import { realmlift, type Ended } from '../cli/command-line.js';
 import type { TestSource } from '../export/test-source.js';
+import { s3Error, withFaultyProxy } from '../files/faulty-proxy.js';
 import { compareExports } from '../testbed/compare-export.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { BUCKETS, withS3, type S3Server } from '../testbed/s3-server.js';
@@ -68,6 +69,11 @@ t.test('from buckets into other buckets, and into a directory', NEEDS_PG_DUMP, a
     const store = await openLocalStore({ uploadsDir: directory });
     const local = await exported({ dataset: 'zulip-11/s3', url: source, openStore: () => Promise.resolve(store) }, join(place, 'local'), 'acme');
     t.strictSame(differences(expected, local, /^avatars|^realm_icons|records\.json/), [], 'every upload and emoji');
+    await withFaultyProxy(server.endpoint, ({ path }) => (/[?&]prefix=2\/realm\//.test(path) ? s3Error(403, 'AccessDenied') : undefined), async ({ endpoint }) => {
+      const unlisted = await split(source, { ...env, S3_ENDPOINT: endpoint }, '--files-dir', join(place, 'unlisted'));
+      t.match(unlisted, { code: 4, stderr: /LOST realm_icons 2\/: the store refuses it \(AccessDenied\)/ }, 'what cannot be listed is lost like a file');
+      t.ok(readdirSync(join(place, 'unlisted')).length > 0, 'and costs no other');
+    });
   });
 }));
 
