@@ -51,6 +51,7 @@ export async function withCutCommands(output: string, work: (commands: Readonly<
     await work({
       'export': { how: RESUMED, moments: [10, 60], withDatabase: withSource, run: (url) => exporting(url, '--realm', 'acme') },
       'export of all realms': { how: RESUMED, moments: [80], withDatabase: withSource, run: (url) => exporting(url, '--all-realms') },
+      'export to standard output': { how: FROM_THE_START, moments: [60], withDatabase: withSource, run: (url) => realmlift(['export', '--realm', 'acme', '--output', '-', ...words], { env: { ...SALT, DATABASE_URL: url } }) },
       // Of the very database that the base is of.
       'export with a base': { how: RESUMED, moments: [40], withDatabase: (run) => run(source), run: (url) => exporting(url, '--realm', 'acme', '--base', base) },
       'plan': { how: FROM_THE_START, moments: [10], withDatabase: withSource, run: (url) => realmlift(['plan', '--realm', 'acme'], { env: { DATABASE_URL: url } }) },

@@ -159,7 +159,7 @@ t.test('beside others', async (t) => withTestDatabase('zulip-11/new-server', asy
     await withClient(url, async (holder) => {
       await holder.query("SET application_name = 'a long report'; BEGIN; SELECT FROM zulip.zerver_userprofile ORDER BY id DESC LIMIT 1 FOR UPDATE");
       await t.rejects(patientTransaction(connectionSettings(url, {}), client, async () => client.query('SELECT FROM zerver_userprofile FOR UPDATE'), 1), {
-        code: 'LOCK_TIMEOUT', stage: 'load', message: /^nothing was changed: another session kept what is needed for 1 s: .* held by pid \d+ \(a long report, idle in its transaction/, hint: /run again/,
+        code: 'LOCK_TIMEOUT', stage: 'load', message: /^nothing was changed: another session kept what is needed for 1 s: .* held by pid \d+ \(a long report, idle in its transaction/, again: true, hint: /let that transaction end/,
       });
       const { changed } = await hearing({ waiting: ({ holders }) => {
         told.push(...holders.map(({ application }) => application));
