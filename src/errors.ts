@@ -59,11 +59,15 @@ export class RealmliftError extends Error {
     this.exit = detail.exit ?? EXIT.failed;
   }
 
-  /** The same error when it has ended a run. @param how to go on with what is left, which is told behind the hint */
-  ending(how: string | undefined, exit: ExitCode = this.exit): RealmliftError {
-    const asks = this.hint?.endsWith('?') === true;
-    const hint = this.hint === undefined || how === undefined ? this.hint ?? how : asks ? `${this.hint} ${how.charAt(0).toUpperCase()}${how.slice(1)}` : `${this.hint}; ${how}`;
+  /** The same error with this hint alone. */
+  advising(hint: string | undefined, exit: ExitCode = this.exit): RealmliftError {
     return new RealmliftError(this.code, this.stage, this.message, { table: this.table, hint, exit, cause: this });
+  }
+
+  /** The same error when it has ended a run. @param how to go on with what is left, which is told behind the hint */
+  ending(how: string, exit?: ExitCode): RealmliftError {
+    if (this.hint === undefined) return this.advising(how, exit);
+    return this.advising(this.hint.endsWith('?') ? `${this.hint} ${how.charAt(0).toUpperCase()}${how.slice(1)}` : `${this.hint}; ${how}`, exit);
   }
 
   /** The error as the one line that goes to stderr. */
@@ -118,7 +122,7 @@ export function connectionLost(cause: unknown, stage: Stage, table?: string): Re
  */
 export function asRealmliftError(error: unknown, stage: Stage = 'plan'): RealmliftError {
   if (error instanceof RealmliftError) return error;
-  const { code, severity, message = 'unknown error' } = (error ?? {}) as { code?: string; severity?: string; message?: string };
+  const { code, severity, message = 'unknown error', syscall, path } = (error ?? {}) as NodeJS.ErrnoException & { severity?: string };
   const ended = recoveryConflict(error, stage) ?? connectionLost(error, stage);
   if (ended !== undefined) return ended;
   if (severity !== undefined && code !== undefined) {
@@ -127,10 +131,9 @@ export function asRealmliftError(error: unknown, stage: Stage = 'plan'): Realmli
   if (code === 'EMFILE' || code === 'ENFILE') {
     return new RealmliftError('TOO_MANY_FILES', stage, `no more files or connections can be opened (${code})`, { hint: 'raise the limit (ulimit -n 1024), or take fewer --jobs and --file-jobs', again: true, cause: error });
   }
-  if ((code === 'ENOSPC' || code === 'EDQUOT') && (error as NodeJS.ErrnoException).syscall !== undefined) {
+  if ((code === 'ENOSPC' || code === 'EDQUOT') && syscall !== undefined) {
     return new RealmliftError('DISK_FULL', stage, 'no space left where files or temporary files are written', { hint: 'make room in the output directory and in TMPDIR', again: true, cause: error });
   }
-  const { syscall, path } = error as NodeJS.ErrnoException;
   if (code !== undefined && syscall !== undefined && path !== undefined) {
     return new RealmliftError('FILE_FAILED', stage, `${path}: ${ioReason(error)}`, { hint: `the system refused ${syscall}; --debug shows where`, cause: error });
   }

@@ -126,4 +126,3 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
 function tarballOf(name: string): string[] {
   return [`${name}.tar.gz`, `${name}.tar.gz.sha256`];
 }
-

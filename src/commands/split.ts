@@ -34,7 +34,7 @@ import { references, tableShapes } from '../split/split-columns.js';
 import { approvedOwners, openPlaces, refusedAttachments, splitFiles, type FilesRequest, type SplitFiles } from '../split/split-files.js';
 import { SPLIT_FILES, SPLIT_ROWS, tellRowsAhead } from '../split/split-progress.js';
 import { messageQueries, MESSAGES, splitRows, USERMESSAGES, type MessageQueries, type SplitRows } from '../split/split-rows.js';
-import { goingOn, NOTHING, type Left } from '../split/unfinished-split.js';
+import { goingOn, type Left } from '../split/unfinished-split.js';
 
 export interface SplitRequest {
   readonly settings: ConnectionSettings;
@@ -79,7 +79,10 @@ export async function splitRealms(request: SplitRequest): Promise<SplitResult> {
     reached = now;
     request.onReached?.(now);
   };
-  return split(request, reach).catch((error: unknown) => { throw goingOn(asRealmliftError(error, 'split'), leftBy(request.to?.kind, reached)); });
+  return split(request, reach).catch((error: unknown) => {
+    const known = asRealmliftError(error, 'split');
+    throw request.to !== undefined && reached === 'nothing' ? known : goingOn(known, leftBy(request.to?.kind, reached));
+  });
 }
 
 async function split(request: SplitRequest, reach: (now: Reached) => void): Promise<SplitResult> {
@@ -137,7 +140,7 @@ function unclassified([plan]: readonly ExportPlan[]): string[] {
 /** What a run that ends early leaves, and how to go on. */
 export function leftBy(kind: 'database' | 'script' | undefined, reached: Reached): Left {
   if (reached === 'complete') return { left: 'the rows are complete, the files are not', hint: 'run again without --target-url and --output, which copies the files alone' };
-  if (kind === undefined || reached === 'nothing') return { left: kind === undefined ? 'files that are there are whole' : NOTHING, hint: 'run it again from the start' };
+  if (kind === undefined || reached === 'nothing') return { left: kind === undefined ? 'files that are there are whole' : 'nothing was written', hint: 'run it again from the start' };
   if (kind === 'script') return { left: 'the script has no COMMIT, so that nothing of it is kept', hint: 'run it again from the start' };
   return { left: 'the database is unfinished and says so', hint: '--restart removes all that is there and begins anew' };
 }

@@ -63,6 +63,16 @@ export class Lost extends Error {
   }
 }
 
+/** What is listed; where a directory or listing cannot be read, that is told like a file that is lost. */
+export async function* untilLost<T>(listed: AsyncIterable<T>, onLost: (lost: Lost) => Promise<void> | void): AsyncGenerator<T> {
+  try {
+    yield* listed;
+  } catch (error) {
+    if (!(error instanceof Lost)) throw error;
+    await onLost(error);
+  }
+}
+
 /** What tells one S3 server, and who asks it, from another. */
 export interface S3Account {
   readonly endpoint?: string | undefined;

@@ -8,7 +8,7 @@ import type { AreaTally, EarlierFile, FilesResult, LossReason, OnFileEvent } fro
 import { emptyTally } from './file-events.js';
 import type { Candidate, FileStore } from './file-store.js';
 import type { FilesTarget } from './files-target.js';
-import { Lost } from './file-store.js';
+import { Lost, untilLost } from './file-store.js';
 import { reconcile } from './orphans.js';
 import { inOrder } from './ordered-pool.js';
 import type { FileRecord } from './records.js';
@@ -93,15 +93,11 @@ class Pull {
     return { areas: this.#areas, lostAttachmentIds: this.#lostAttachmentIds.sort((a, b) => a.length - b.length || (a < b ? -1 : 1)) };
   }
 
-  /** A directory or listing that cannot be read is told like a file. */
-  async* #candidates(area: Area): AsyncGenerator<Candidate> {
-    try {
-      yield* this.#store.candidates(area, this.#wanted, this.#signal, this.#options.base !== undefined);
-    } catch (error) {
-      if (!(error instanceof Lost)) throw error;
+  #candidates(area: Area): AsyncGenerator<Candidate> {
+    return untilLost(this.#store.candidates(area, this.#wanted, this.#signal, this.#options.base !== undefined), async ({ reason, message }) => {
       this.#areas[area].failed += 1;
-      await this.#onEvent({ kind: 'lost', area, key: `${this.#wanted.realmId}/`, reason: error.reason, detail: error.message });
-    }
+      await this.#onEvent({ kind: 'lost', area, key: `${this.#wanted.realmId}/`, reason, detail: message });
+    });
   }
 
   /** @returns the file's record; undefined when it is not in the export, which has been told */

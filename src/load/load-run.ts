@@ -189,8 +189,9 @@ function refuseAnother(earlier: LoadIdentity, present: LoadIdentity): void {
 function unfinishedBy(error: unknown): unknown {
   const how = 'the realm is incomplete and deactivated: --resume goes on, --undo removes what was loaded';
   if (!(error instanceof RealmliftError)) return new RealmliftError('UNEXPECTED', 'load', (error as Error).message.split('\n')[0] ?? '', { hint: how, cause: error });
-  const { code, stage, message, hint, exit } = error;
-  // As if nothing were begun yet, or with words of its own.
-  if (code === 'STOPPED') return new RealmliftError(code, stage, message, { hint: how, exit, cause: error });
-  return error.ending(/--undo/.test(hint ?? '') ? undefined : how, exit === EXIT.nothingExported ? EXIT.failed : exit);
+  const { code, hint = '' } = error;
+  // Its hint is that of a load of which nothing was written.
+  if (code === 'STOPPED') return error.advising(how);
+  const exit = error.exit === EXIT.nothingExported ? EXIT.failed : error.exit;
+  return hint.includes('--undo') ? error.advising(hint, exit) : error.ending(how, exit);
 }

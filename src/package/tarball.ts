@@ -7,7 +7,6 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { pack, type Pack } from 'tar-stream';
-import { RealmliftError } from '../errors.js';
 import { walk } from './directory-walk.js';
 import { createOwn, requireOwn, writeOwn } from './own-path.js';
 import { diskError } from './part-file.js';
@@ -113,7 +112,6 @@ export async function writeTarball(directory: string, onBytes?: (bytes: number) 
     return { path, sha256 };
   } catch (error) {
     await rm(partial, { force: true });
-    const { code, stage, message, exit } = diskError(error, path);
-    throw new RealmliftError(code, stage, message, { hint: `the export itself is whole; make room and pack it by tar -czf ${path} -C ${dirname(directory)} ${basename(directory)}`, exit, cause: error });
+    throw diskError(error, path).advising(`the export itself is whole; make room and pack it by tar -czf ${path} -C ${dirname(directory)} ${basename(directory)}`);
   }
 }

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type PgBoss from 'pg-boss';
 import { RealmliftError } from '../errors.js';
+import { received } from '../export/segments/sent-error.js';
 import { HeldJobs, type HeldJob } from './runs/held-jobs.js';
 import { jobFailed } from './runs/job-failed.js';
 import { DONE_CHANNEL } from './runs/queue-schema.js';
@@ -143,7 +144,7 @@ export class RunPart {
     const failed = jobFailed(error);
     if (!stop.signal.aborted) {
       this.#pausedUntil = performance.now() + PAUSE;
-      this.#options.onFailed(new RealmliftError(failed.error.code, failed.error.stage, failed.error.message, { table: failed.error.table, hint: failed.error.hint }));
+      this.#options.onFailed(received(failed.error, ''));
     }
     await this.#held.fail(job, failed);
   }

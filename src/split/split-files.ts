@@ -10,7 +10,7 @@ import type pg from 'pg';
 import type { UploadPlace } from '../files/upload/upload-place.js';
 import { holdsAllUploads, uploadsQuery, wantedRows } from '../export/wanted/wanted-rows.js';
 import { wantedFiles } from '../export/wanted/wanted.js';
-import { Lost, type Candidate, type FileStore } from '../files/file-store.js';
+import { Lost, untilLost, type Candidate, type FileStore } from '../files/file-store.js';
 import { inOrder } from '../files/ordered-pool.js';
 import { unsafe } from '../files/safe-path.js';
 import { AREAS, type Area, type WantedAvatar, type WantedFiles } from '../files/wanted-files.js';
@@ -111,8 +111,9 @@ export async function splitFiles(client: pg.Client, lookups: pg.Client, source: 
           }
           return sizes;
         };
+        const candidates = (area: Area): AsyncIterable<Candidate> => untilLost(store.candidates(area, wanted, signal), ({ message }) => onLost(`${area} ${wanted.realmId}/: ${message}`));
         for (const area of AREAS.filter((each) => wanted.areas.includes(each))) {
-          for await (const sizes of inOrder(candidates(store, area, wanted, signal, onLost), request.jobs, WINDOW, take)) {
+          for await (const sizes of inOrder(candidates(area), request.jobs, WINDOW, take)) {
             files += sizes.length;
             for (const size of sizes) {
               bytes += size;
@@ -137,16 +138,6 @@ async function newHashes(old: WantedFiles, fresh: WantedFiles): Promise<Map<stri
   };
   const byUser = new Map((await hashes(fresh)).map(({ userId, hash }) => [userId, hash]));
   return new Map((await hashes(old)).map(({ userId, hash }) => [hash, byUser.get(userId) ?? hash]));
-}
-
-/** A directory or listing that cannot be read is lost like a file. */
-async function* candidates(store: FileStore, area: Area, wanted: WantedFiles, signal: AbortSignal, onLost: (name: string) => void): AsyncGenerator<Candidate> {
-  try {
-    yield* store.candidates(area, wanted, signal);
-  } catch (error) {
-    if (!(error instanceof Lost)) throw error;
-    onLost(`${area} ${wanted.realmId}/: ${error.message}`);
-  }
 }
 
 /** @returns bytes; undefined when the file is not taken, which is told where it is a loss */

@@ -67,17 +67,14 @@ async function removeAll(client: pg.Client): Promise<void> {
   }
 }
 
-/** Where a split was not begun. */
-export const NOTHING = 'nothing was written';
-
 /** What a run that ended early has left, and how to go on. */
 export interface Left {
   readonly left: string;
   readonly hint: string;
 }
 
-/** The error of a run with what it left; of one that was stopped, or not begun, the command line says it. */
+/** The error of a run with what it left; of one that was stopped the command line says it. */
 export function goingOn(error: RealmliftError, { left, hint: how }: Left): RealmliftError {
-  if (error.code === 'STOPPED' || left === NOTHING) return error;
+  if (error.code === 'STOPPED') return error;
   return error.ending(`${left}: ${how}`, error.exit === EXIT.nothingExported ? EXIT.failed : error.exit);
 }

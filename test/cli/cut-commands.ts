@@ -18,7 +18,7 @@ export interface CutCommand {
   readonly run: (url: string) => Promise<Ended>;
   /** After how many pieces of what it sends it is early in its work, or in the midst of it. */
   readonly moments: readonly number[];
-  /** How it says to go on. */
+  /** How it says to go on, in whatever case it begins. */
   readonly how: RegExp;
 }
 
@@ -33,8 +33,8 @@ function told(how: RegExp): RegExp {
   return new RegExp(`^realmlift: (?:SERVER_UNREACHABLE \\[[^\\n]*|(?:CONNECTION_LOST|SNAPSHOT_LOST) \\[[^\\n]*${how.source}\\))\\n$`, 'i');
 }
 
-const RESUMED = /run again with --resume to go on/i;
-const FROM_THE_START = /run it again from the start/i;
+const RESUMED = /run again with --resume to go on/;
+const FROM_THE_START = /run it again from the start/;
 
 const withSource = (work: (url: string) => Promise<void>): Promise<unknown> => withTestDatabase(DATASET, work);
 
@@ -56,16 +56,16 @@ export async function withCutCommands(output: string, work: (commands: Readonly<
       'export with a base': { how: RESUMED, moments: [40], withDatabase: (run) => run(source), run: (url) => exporting(url, '--realm', 'acme', '--base', base) },
       'plan': { how: FROM_THE_START, moments: [10], withDatabase: withSource, run: (url) => realmlift(['plan', '--realm', 'acme'], { env: { DATABASE_URL: url } }) },
       'load': {
-        how: /(?:run it again from the start|--resume goes on, --undo removes what was loaded)/i, moments: [40, 250], withDatabase: (run) => withTestDatabase('zulip-11/new-server', run),
+        how: /(?:run it again from the start|--resume goes on, --undo removes what was loaded)/, moments: [40, 250], withDatabase: (run) => withTestDatabase('zulip-11/new-server', run),
         run: (url) => realmlift(['load', base, '--subdomain', 'acme', '--uploads-dir', emptyUploads(), '--jobs', '2', '--quiet', '--target-url', url], { env: { ZULIP_AVATAR_SALT: NEW_SALT } }),
       },
       'split': {
-        how: /(?:run it again from the start|--restart removes all that is there and begins anew)/i, moments: [100, 400], withDatabase: withEmptyDatabase,
+        how: /(?:run it again from the start|--restart removes all that is there and begins anew)/, moments: [100, 400], withDatabase: withEmptyDatabase,
         run: (url) => realmlift(['split', '--realm', 'acme', '--jobs', '2', '--quiet', '--target-url', url], { env: { DATABASE_URL: source } }),
       },
       'backup': { how: FROM_THE_START, moments: [100], withDatabase: withSource, run: (url) => realmlift([...backup, anew()], { env: { DATABASE_URL: url } }) },
       'restore': {
-        how: /run the same command again: it goes on where it stopped/i, moments: [300], withDatabase: withEmptyDatabase,
+        how: /run the same command again: it goes on where it stopped/, moments: [300], withDatabase: withEmptyDatabase,
         run: (url) => realmlift(['restore', place.to, '--identity', place.identityFile, '--database-url', url, '--quiet']),
       },
     });

@@ -70,18 +70,17 @@ export class BucketUploads implements UploadSource {
     // A checksum that is stored may be one of the range.
     const check = contentCheck({ ETag, ServerSideEncryption, SSECustomerAlgorithm }, this.#etagsAreMd5);
     check.update(body);
-    for (let at = body.length; at < size; at += RANGE) {
-      try {
+    try {
+      for (let at = body.length; at < size; at += RANGE) {
         const next = await this.#get(bucket, key, at, ETag);
         if (next.size !== size) throw new ObjectChanged('its size changed while it was read');
         check.update(next.body);
         yield next.body;
-      } catch (error) {
-        throw lossOf(error);
       }
+      await check.confirm();
+    } catch (error) {
+      throw lossOf(error);
     }
-    const mismatch = await check.mismatch();
-    if (mismatch !== undefined) throw new Lost('corrupt', `the bytes do not match the ${mismatch}`);
   }
 
   /** @param at of the first byte; undefined for the whole object */
@@ -95,8 +94,7 @@ export class BucketUploads implements UploadSource {
       if (body.length === size) {
         const check = contentCheck(answer, this.#etagsAreMd5);
         check.update(body);
-        const mismatch = await check.mismatch();
-        if (mismatch !== undefined) throw new Corrupt(`the bytes do not match the ${mismatch}`);
+        await check.confirm();
       }
       return { answer, body, size };
     });
@@ -128,6 +126,7 @@ function attributesOf({ ContentType, ContentDisposition, ContentEncoding, Conten
 
 /** An object that was replaced while it was read may be had at another attempt. */
 function lossOf(error: unknown): unknown {
+  if (error instanceof Corrupt) return new Lost('corrupt', error.message, error);
   const meaning = meaningOf(error);
   return meaning.kind === 'restart' ? new Lost('changed', meaning.error.message, error) : error;
 }

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { Crc32, Crc32c, Crc64Nvme } from '@aws-sdk/checksums/crc';
+import { Corrupt } from './s3-fault.js';
 
 /** `opaque` of a server whose ETags look like an MD5 of the content and are none. */
 export type Etags = 'md5' | 'opaque';
@@ -16,8 +17,8 @@ export type Integrity = Pick<GetObjectCommandOutput,
 /** Takes the bytes of an object in order and says in the end whether they are the object's. */
 export interface ContentCheck {
   update(chunk: Uint8Array): void;
-  /** What does not match, e.g. `ETag`; undefined when all does. */
-  mismatch(): Promise<string | undefined>;
+  /** @throws Corrupt when they are others */
+  confirm(): Promise<void>;
 }
 
 interface Running { update(chunk: Uint8Array): unknown; digest(): Uint8Array | Promise<Uint8Array> }
@@ -35,9 +36,8 @@ export function contentCheck(integrity: Integrity, etagsAreMd5: boolean): Conten
     update(chunk) {
       for (const { running } of checks) running.update(chunk);
     },
-    async mismatch() {
-      for (const { what, expected, running } of checks) if (!expected.equals(await running.digest())) return what;
-      return undefined;
+    async confirm() {
+      for (const { what, expected, running } of checks) if (!expected.equals(await running.digest())) throw new Corrupt(`the bytes do not match the ${what}`);
     },
   };
 }

@@ -79,8 +79,9 @@ export function particulars(error: unknown): { name: string; status: number | un
 export function s3Reason(error: unknown): string {
   const { name, status, code } = particulars(error);
   if (error instanceof BadResponse || error instanceof Hung) return error.message;
-  const said = code !== '' ? code : /^(Unknown|Error$)/.test(name) ? undefined : name;
-  return [said, status === undefined ? undefined : said === undefined ? `HTTP ${status}` : String(status)].filter((each) => each !== undefined).join(', ') || name;
+  if (status === undefined) return code || name;
+  const said = code || (/^(Unknown|Error$)/.test(name) ? '' : name);
+  return said === '' ? `HTTP ${status}` : `${said}, ${status}`;
 }
 
 export function credentialsRefused(name: string, cause: unknown): RealmliftError {

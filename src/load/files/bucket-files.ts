@@ -156,7 +156,7 @@ export class BucketFiles implements FileTarget {
     }
   }
 
-  #failed(doing: 'list' | 'store' | 'remove', area: Area, key: string, error: unknown): RealmliftError {
+  #failed(doing: 'list' | 'store', area: Area, key: string, error: unknown): RealmliftError {
     const { status } = particulars(error);
     return new RealmliftError('UPLOAD_FAILED', 'load', `cannot ${doing} ${key} in the bucket ${this.#buckets[area]} (${s3Reason(error)})`, {
       hint: status === 403 || status === 400 ? USE.rights : 'check S3_ENDPOINT and that the server is up and has room', cause: error,
