@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import { lossOf } from '../snapshot/driver-client.js';
 import { cutConnection } from '../snapshot/snapshot.js';
 import { copyOptions, copyRows } from './copy-rows.js';
 
@@ -76,8 +77,9 @@ export async function copyThrough({ client: source, selects, table, encoding, on
   }
 }
 
-/** Resolves when the query that was just begun is over, whatever came of it. */
+/** Resolves when the query that was just begun is over, whatever came of it: at once where the connection was lost before, which tells of nothing any more. */
 export function untilIdle(client: pg.Client): Promise<void> {
+  if (lossOf(client) !== undefined) return Promise.resolve();
   return new Promise((resolve) => {
     const over = (): void => {
       client.off('drain', over);

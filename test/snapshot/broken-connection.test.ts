@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import t from 'tap';
@@ -231,6 +232,19 @@ t.test('what takes long is no stall', async (t) => {
     t.strictSame(results, [40_000, 1, 'DO', [{ count: 0 }], 'COMMIT', 50_000, 50_000, 2]);
     await Promise.all(sessions.map((client) => client.end()));
   });
+});
+
+t.test('a COPY into a session that was lost while nothing was asked of it', async (t) => {
+  const [client, source, killer] = await Promise.all(Array.from({ length: 3 }, () => connect(connectionSettings(database, {}), 'writer'))) as [pg.Client, pg.Client, pg.Client];
+  await client.query('CREATE TABLE public.never (id int)');
+  const { rows: [row] } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+  const gone = once(client, 'end');
+  await killer.query('SELECT pg_terminate_backend($1)', [row?.pid]);
+  await gone;
+  const { signal } = new AbortController();
+  await t.rejects(soon(copyIn(client, 'public.never', [Buffer.from('1\n')], signal)), { code: '57P01' }, 'fails by what ended the session');
+  await t.rejects(soon(copyThrough({ client: source, selects: ['SELECT 1'], table: 'never', encoding: undefined }, client, 'public.never', signal)), { code: '57P01' });
+  await Promise.all([source.end(), killer.query('DROP TABLE IF EXISTS public.never').then(() => killer.end())]);
 });
 
 t.test('a server that refuses another session does not end the one that works', async (t) => {

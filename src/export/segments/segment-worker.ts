@@ -136,7 +136,10 @@ class SegmentWorker {
 
   /** The copy under way fails at once, and the server ends what it was doing for it. */
   abandon(): void {
-    this.#session?.then(cutConnection).catch(() => undefined);
+    const session = this.#session;
+    // The segment may be finished, with only its message on the way: the next one has a session of its own.
+    this.#session = undefined;
+    session?.then(cutConnection).catch(() => undefined);
   }
 
   #open(): Promise<pg.Client> {
