@@ -3,6 +3,7 @@
 -- @reason about a user who did not agree
 
 -- @select mode consent, release >= 10
+-- @select mode consent, approved users, release >= 5
 -- @select mode public, release >= 10
 SELECT a.id
 FROM zerver_realmauditlog a

@@ -3,6 +3,7 @@
 -- @reason nobody in the group agreed
 
 -- @select mode consent, release >= 10
+-- @select mode consent, approved users, release >= 7
 -- @select mode public, release >= 10
 SELECT r.id
 FROM zerver_recipient r

@@ -1,6 +1,6 @@
 -- Users shown without their settings, or as mirror dummies.
 -- @class disjoint_user
--- @reason did not agree: shown with default settings, and as a mirror dummy if active
+-- @reason did not agree: shown with default settings where the server has any, and as a mirror dummy if active
 
 -- @select mode consent, release >= 10
 -- @select mode consent, approved users

@@ -8,6 +8,7 @@ FROM zerver_realmauditlog a
 WHERE a.modified_user_id = :user_id OR a.acting_user_id = :user_id
 
 -- @select mode consent, release >= 10
+-- @select mode consent, approved users, release >= 5
 -- @select mode public, release >= 10
 SELECT a.*, CASE WHEN actor.realm_id = :realm_id THEN a.acting_user_id END AS acting_user_id
 FROM zerver_realmauditlog a

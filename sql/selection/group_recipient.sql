@@ -12,6 +12,7 @@ JOIN subscribed_recipient sr ON sr.id = r.id
 WHERE r.type = 3 AND false
 
 -- @select mode consent, release >= 10
+-- @select mode consent, approved users, release >= 7
 SELECT r.id, r.type_id,
        NOT EXISTS (SELECT 1 FROM zerver_subscription o
                    WHERE o.recipient_id = r.id AND (SELECT ou.realm_id FROM zerver_userprofile ou WHERE ou.id = o.user_profile_id) <> :realm_id

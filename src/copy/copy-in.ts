@@ -21,7 +21,8 @@ export async function copyIn(client: pg.Client, target: string, chunks: Iterable
   } catch (error) {
     // The server still has to answer that it gave the COPY up.
     await answered;
-    throw error;
+    // A pipeline that is stopped says no more than that.
+    throw signal.aborted ? signal.reason : error;
   }
   return copy.rowCount;
 }

@@ -43,7 +43,7 @@ export async function consentingUsers(client: pg.Client, catalog: Catalog, realm
   }
   return ids(client, `
     SELECT u.id FROM zerver_userprofile u
-    LEFT JOIN zerver_userprofile o ON o.id = u.bot_owner_id AND NOT o.is_bot AND o.allow_private_data_export
+    LEFT JOIN zerver_userprofile o ON o.id = u.bot_owner_id AND o.realm_id = u.realm_id AND NOT o.is_bot AND o.allow_private_data_export
     WHERE u.realm_id = $1 AND (u.is_mirror_dummy OR u.allow_private_data_export OR (u.is_bot AND o.id IS NOT NULL))`, [realm.id]);
 }
 

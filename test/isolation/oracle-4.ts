@@ -22,6 +22,17 @@ const OF_ACCOUNTS = {
 };
 const byNumber = (a: unknown, b: unknown): number => (a as number) - (b as number);
 
+/** What is shown of a subscription of somebody who did not agree. */
+export function scrubbedSubscription({ id, user_profile_id, recipient_id, active, is_user_active, role }: Row): Row {
+  return {
+    id, user_profile_id, recipient_id, active, ...(is_user_active === undefined ? {} : { is_user_active }), ...(role === undefined ? {} : { role }),
+    is_muted: false, pin_to_top: false, desktop_notifications: null, audible_notifications: null, push_notifications: null, email_notifications: null,
+    wildcard_mentions_notify: null, color: /^#[0-9a-f]{6}$/,
+  };
+}
+
+export const HIDDEN_ADDRESS = /^exported-user-[0-9a-f]{32}@[a-z0-9.]+$/;
+
 /** @param bots the three system bots */
 export function wholeRealmOf4(server: Tables, bots: readonly Row[], { realmId, mode, approved, reacted = [] }: OracleRequest): Expected {
   const all = (table: string): Row[] => server[table] ?? [];
@@ -31,7 +42,10 @@ export function wholeRealmOf4(server: Tables, bots: readonly Row[], { realmId, m
   const inC = (user: Row): boolean => (approved === undefined ? reacted.includes(user.id as number)
     : user.is_mirror_dummy === true || named.has(user.id) || (user.is_bot === true && named.has(user.bot_owner_id)));
   const consenting = new Set<unknown>(mode === 'consent' ? users.filter(inC).map((user) => user.id) : []);
-  const travelling = approved === undefined ? users : users.map((user): Row => (consenting.has(user.id) ? user : { ...user, is_mirror_dummy: true, is_active: false }));
+  const hidesAddresses = all('zerver_realm').some((row) => row.id === realmId && row.email_address_visibility === 4);
+  const travelling = approved === undefined ? users : users.map((user): Row => (consenting.has(user.id) ? user : {
+    ...user, is_mirror_dummy: true, is_active: false, delivery_email: hidesAddresses ? HIDDEN_ADDRESS : user.delivery_email,
+  }));
   const accounts = travelling.filter((user) => user.is_mirror_dummy === false);
   const accountIds = new Set(accounts.map((user) => user.id));
   const userIds = new Set(users.map((user) => user.id));
@@ -54,7 +68,7 @@ export function wholeRealmOf4(server: Tables, bots: readonly Row[], { realmId, m
     const user = row.user_profile_id;
     if (type === 2) return userIds.has(user) || botIds.has(user);
     return type !== undefined && (type === 1 || approved !== undefined ? userIds : accountIds).has(user);
-  });
+  }).map((row) => (approved === undefined || consenting.has(row.user_profile_id) ? row : scrubbedSubscription(row)));
 
   const senders = new Set([...userIds, ...botIds]);
   const botRecipients = new Set(bots.map((bot) => bot.recipient_id));

@@ -5,7 +5,7 @@
  *
  * Beyond Zulip's rules, in this order: no row of another realm's people leaves, and what would point to nobody stays.
  */
-import { singleUserOf4, wholeRealmOf4 } from './oracle-4.js';
+import { HIDDEN_ADDRESS, scrubbedSubscription, singleUserOf4, wholeRealmOf4 } from './oracle-4.js';
 import type { Row, Tables } from './server-rows.js';
 
 /** Major versions whose rules the oracle knows. */
@@ -88,7 +88,7 @@ function wholeRealm(server: Tables, { release, realmId, mode, approved }: Oracle
     }
     return {
       ...scrub, is_mirror_dummy: user.is_mirror_dummy === true || dummy, is_active: user.is_active === true && (mode === 'consent' ? false : !hidden),
-      delivery_email: hidden ? /^exported-user-[0-9a-f]{32}@[a-z0-9.]+$/ : user.delivery_email,
+      delivery_email: hidden ? HIDDEN_ADDRESS : user.delivery_email,
     };
   });
   const accounts = travelling.filter((user) => user.is_mirror_dummy === false);
@@ -119,11 +119,7 @@ function wholeRealm(server: Tables, { release, realmId, mode, approved }: Oracle
     // To channels (since 12 also to groups) all subscriptions, as far as the subscriber is in the export.
     .filter((row) => recipientIds.has(row.recipient_id)
       && (userIds.has(row.user_profile_id) || ((release >= 12 ? [2, 3] : [2]).includes(typeOf.get(row.recipient_id) as number) && botIds.has(row.user_profile_id))))
-    .map((row): Row => (mode === 'full' || consenting.has(row.user_profile_id) ? row : {
-      id: row.id, user_profile_id: row.user_profile_id, recipient_id: row.recipient_id, active: row.active, is_user_active: row.is_user_active,
-      is_muted: false, pin_to_top: false, desktop_notifications: null, audible_notifications: null, push_notifications: null, email_notifications: null,
-      wildcard_mentions_notify: null, color: /^#[0-9a-f]{6}$/,
-    }));
+    .map((row): Row => (mode === 'full' || consenting.has(row.user_profile_id) ? row : scrubbedSubscription(row)));
 
   // Messages.
   const botRecipients = new Set(bots.map((bot) => bot.recipient_id));

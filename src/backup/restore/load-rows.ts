@@ -40,6 +40,7 @@ export async function loadRows(client: pg.Client, { store, open }: OpenBackup, p
       // The server still has to answer that it gave the COPY up.
       await answered;
       await client.query('ROLLBACK TO SAVEPOINT part');
+      signal.throwIfAborted();
       throw error === refused ? refusedRows(error, target.table) : error;
     }
     if (copy.rowCount !== expected.rows) throw new RealmliftError('ROWS_LOST', 'restore', `the server took ${copy.rowCount} of ${expected.rows} rows`, { table: target.table });
