@@ -55,14 +55,18 @@ async function run(): Promise<void> {
 function report(error: unknown): number {
   if (error instanceof CommanderError) {
     // Without any word the help itself was printed.
-    if (error.code !== 'commander.help') process.stderr.write(`${usageError(error, program === undefined || program.commands.length > 1 ? '' : named).line}\n`);
+    if (error.code !== 'commander.help') tell(usageError(error, program === undefined || program.commands.length > 1 ? '' : named), process.argv.includes('--json'));
     return EXIT.usage;
   }
   const known = asRealmliftError(error);
   if (known.code === 'OUTPUT_CLOSED') return known.exit;
   const json = program?.commands.some((command) => command.opts<{ json?: true }>().json === true);
-  process.stderr.write(`${json ? errorJson(known) : process.argv.includes('--debug') ? chain(error) : known.line}\n`);
+  tell(known, json === true, process.argv.includes('--debug') ? chain(error) : undefined);
   return known.exit;
+}
+
+function tell(error: RealmliftError, json: boolean, trace?: string): void {
+  process.stderr.write(`${json ? errorJson(error) : trace ?? error.line}\n`);
 }
 
 function chain(error: unknown): string {

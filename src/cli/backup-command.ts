@@ -15,7 +15,7 @@ import { duration } from './options/duration.js';
 import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { counted, size, thousands } from '../numbers.js';
 import type { StopWords } from './stop-signals.js';
-import { wholeNumber } from './options/whole-number.js';
+import { jobCount, wholeNumber } from './options/whole-number.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 
@@ -56,7 +56,7 @@ export function backupCommand(): Command {
     .option('--private-names', 'names of parts do not tell those of the tables')
     .option('--keep <n>', 'then remove all but the newest n backups, if the new one is good; never the last verified one', wholeNumber(1))
     .optionsGroup('Running:')
-    .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
+    .option('--jobs <n>', 'sessions that copy at once', jobCount, availableParallelism())
     .option('--queue <url>', 'have rows and uploaded files saved by the machines that run `realmlift worker` with this database, which is for nothing else')
     .addOption(new Option('--worker-timeout <duration>', 'with --queue: give the work of a machine that is not heard of for so long to another').argParser(duration).default(30_000, '30s'))
     .option('--compress <method>', 'gzip or zstd, with :LEVEL if not the usual one (6 of 0 to 9; 3 of 1 to 22); a number alone is a level of gzip (default: gzip:6)', compression)

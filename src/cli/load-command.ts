@@ -14,7 +14,7 @@ import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 import { updateLoad, type UpdateResult } from '../commands/update.js';
 import type { StopWords } from './stop-signals.js';
 import { thousands } from '../numbers.js';
-import { wholeNumber } from './options/whole-number.js';
+import { jobCount, wholeNumber } from './options/whole-number.js';
 
 interface LoadArguments extends NarrationOptions {
   readonly targetUrl: string;
@@ -49,7 +49,7 @@ export function loadCommand(): Command {
     .option('--from-uploads-bucket <name>', "the old server's bucket at the same provider: objects that are the export's are copied there and not sent")
     .option('--from-avatars-bucket <name>', 'the same for avatars, emoji and icons')
     .optionsGroup('Running:')
-    .option('--jobs <n>', 'sessions that load at once', wholeNumber(1), availableParallelism())
+    .option('--jobs <n>', 'sessions that load at once', jobCount, availableParallelism())
     .option('--dry-run', 'check everything and write nothing')
     .addOption(new Option('--resume', 'go on with a load that stopped half-way').conflicts(['undo', 'dryRun']))
     .addOption(new Option('--undo', 'remove every row and file of a load that stopped half-way').conflicts('dryRun'))
@@ -92,8 +92,8 @@ Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume 
     });
 }
 
-/** Before the first row is written; after that the load says itself what is left. */
-const LOAD_STOPPED: StopWords = { stage: 'load', left: () => 'nothing was written yet', hint: () => 'run it again from the start' };
+/** Its hint is for what has not written a row yet; after that the load says itself how to go on. */
+const LOAD_STOPPED: StopWords = { stage: 'load', left: () => 'nobody sees anything of the realm', hint: () => 'run it again from the start' };
 const UPDATE_STOPPED: StopWords = { stage: 'load', left: () => 'the realm is as it was, or as it is to be', hint: () => 'run it again, which finishes what is left to do' };
 const UNDO_STOPPED: StopWords = { stage: 'load', left: () => 'what is left of the load is deactivated, and nobody sees it', hint: () => 'run --undo again, which goes on' };
 

@@ -16,7 +16,7 @@ import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { counted } from '../numbers.js';
-import { wholeNumber } from './options/whole-number.js';
+import { jobCount } from './options/whole-number.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 import type { StopWords } from './stop-signals.js';
@@ -51,7 +51,7 @@ export function restoreCommand(): Command {
     .option('--uploads', 'restore the uploaded files: into --uploads-dir, or S3_UPLOADS_BUCKET and S3_AVATARS_BUCKET, which must be empty')
     .option('--uploads-dir <dir>', 'the empty directory for the uploaded files; implies --uploads')
     .optionsGroup('Running:')
-    .option('--jobs <n>', 'sessions that load rows and build indexes at once', wholeNumber(1), availableParallelism())
+    .option('--jobs <n>', 'sessions that load rows and build indexes at once', jobCount, availableParallelism())
     .option('--prove', 'then read every table back and compare it with the source; without --database-url on a server started for the purpose');
   return addNarrationOptions(command)
     .addHelpText('after', `

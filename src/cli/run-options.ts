@@ -22,7 +22,7 @@ import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/sch
 import type { StreamFormat } from './standard-output.js';
 import { withStopSignals, type StopWords } from './stop-signals.js';
 import { addUploadOptions, withUpload, type Destination, type UploadOptions } from './upload.js';
-import { wholeNumber } from './options/whole-number.js';
+import { jobCount } from './options/whole-number.js';
 
 export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, NarrationOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'> {
   readonly format?: StreamFormat;
@@ -50,7 +50,7 @@ export function addRunOptions(command: Command): Command {
     .option('--output <dir>', 'directory under which one directory a realm is made; - streams tar to standard output while the export is made; s3://BUCKET/PREFIX stores it there (made below TMPDIR; with --queue workers store it)', 'out')
     .option('--tarball', 'also write NAME.tar.gz, and its SHA-256 beside it')
     .optionsGroup('Running:')
-    .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
+    .option('--jobs <n>', 'sessions that copy at once', jobCount, availableParallelism())
     .option('--resume', 'go on with a run that stopped half-way')
     .option('--snapshot <id>', 'export out of the snapshot that `realmlift snapshot` holds')
     .option('--max-snapshot-age <duration>', 'stop, resumably, when the snapshot is so old (90s, 30m, 6h, 2d)', duration)

@@ -21,7 +21,7 @@ import { addPeopleOptions, peopleOf, type People, type PeopleOptions } from './o
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/schema-options.js';
 import { refuseTerminal } from './refuse-terminal.js';
 import type { StopWords } from './stop-signals.js';
-import { wholeNumber } from './options/whole-number.js';
+import { jobCount } from './options/whole-number.js';
 
 interface SplitArguments extends FilesOptions, SchemaOptions, LockOptions, PeopleOptions, NarrationOptions {
   readonly realm: string[];
@@ -56,7 +56,7 @@ export function splitCommand(): Command {
     .option('--zulip-secrets <file>', "zulip-secrets.conf of this server, for the avatar_salt (else ZULIP_AVATAR_SALT)")
     .option('--no-avatars', 'leave the avatars out, when the salt is not known')
     .optionsGroup('Running:')
-    .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
+    .option('--jobs <n>', 'sessions that copy at once', jobCount, availableParallelism())
     .option('--pg-dump <program>', 'the pg_dump that writes the schema', 'pg_dump');
   addFilesOptions(addLockOptions(command)).optionsGroup('What the database does not say:');
   addNarrationOptions(addSchemaOptions(command));

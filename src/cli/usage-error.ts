@@ -5,7 +5,7 @@ import { realmliftCommand } from './commands.js';
 
 /** @param command whose help explains; empty where it is not known */
 export function usageError({ message }: CommanderError, command: string): RealmliftError {
-  return new RealmliftError('USAGE', 'usage', message.replace(/^error: /, ''), { hint: `realmlift ${command === '' ? '' : `${command} `}--help explains` });
+  return new RealmliftError('USAGE', 'usage', message.replace(/^error: /, '').replace(' is invalid. ', ' is invalid: ').replace(/\.$/, ''), { hint: `realmlift ${command === '' ? '' : `${command} `}--help explains` });
 }
 
 /** Reads the words of a command and does nothing. @returns what is wrong with them */

@@ -9,7 +9,7 @@ import { refusePacked } from '../package/packed-export.js';
 import type { Finding } from '../verify/findings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
 import { originText, verifyKeyOf } from './restore-command.js';
-import { wholeNumber } from './options/whole-number.js';
+import { jobCount } from './options/whole-number.js';
 import { longSteps, nothingLeft } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 
@@ -29,7 +29,7 @@ export function verifyCommand(): Command {
     .option('--passphrase-file <file>', 'of a backup: the passphrase, likewise')
     .option('--verify-key <file>', 'of a backup: refuse what was not signed with the secret key that belongs to this public one (Ed25519, PEM)')
     .optionsGroup('Running:')
-    .option('-j, --jobs <number>', 'worker threads (default: the processors)', wholeNumber(1)))
+    .option('-j, --jobs <number>', 'worker threads (default: the processors)', jobCount))
     .addHelpText('after', `
 Examples:
   realmlift verify out/acme

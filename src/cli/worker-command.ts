@@ -10,7 +10,7 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 import { addFilesOptions, etagsOf, filesStore, type FilesOptions } from './options/files-options.js';
 import { withStopSignals, type StopWords } from './stop-signals.js';
-import { wholeNumber } from './options/whole-number.js';
+import { jobCount } from './options/whole-number.js';
 
 interface WorkerArguments extends FilesOptions {
   readonly queue?: string;
@@ -29,7 +29,7 @@ export function workerCommand(): Command {
   return addFilesOptions(new Command('worker')
     .addOption(new Option('--queue <url>', "the queue's database, the same as that of the export or backup").env('QUEUE_URL'))
     .option('--output <dir>', 'the directory that all share, as this machine sees it (default: the path that the export or backup was given); not for what goes into a bucket')
-    .option('--jobs <n>', 'sessions that copy at once', wholeNumber(1), availableParallelism())
+    .option('--jobs <n>', 'sessions that copy at once', jobCount, availableParallelism())
     .option('--one-run', 'end when a run that it took part in is finished (one that stopped or failed may be resumed)')
     .option('--zulip-secrets <file>', 'zulip-secrets.conf, whose avatar_salt must be that of the export (else ZULIP_AVATAR_SALT)'))
     .addHelpText('after', `

@@ -61,7 +61,7 @@ const TAKEN = /^\.|\.partial$|^(?:manifest\.json|report\.html|catch-up\.journal)
 /** A subdomain is a file name already, but the root realm's is empty; an address may hold anything. Two names never become one. */
 function directoryName(name: string): string {
   if (name === '') return '_root';
-  const encoded = name.replace(/[^A-Za-z0-9._@+-]/g, (char) => `%${(char.codePointAt(0) as number).toString(16)}`);
+  const encoded = name.replace(/[^A-Za-z0-9._@+-]+/g, (text) => Buffer.from(text).toString('hex').replace(/../g, '%$&'));
   return encoded === '_root' ? '%5froot' : TAKEN.test(encoded) ? encoded.replace(/\.(?=[^.]*$)/, '%2e').replace(/^\./, '%2e') : encoded;
 }
 

@@ -30,6 +30,7 @@ const SESSION = `
   SET intervalstyle = 'iso_8601';
   SET bytea_output = 'hex';
   SET extra_float_digits = 1;
+  SET standard_conforming_strings = on;
   SET statement_timeout = 0;
   SET lock_timeout = 0;
   SET idle_in_transaction_session_timeout = 0;
@@ -174,10 +175,11 @@ function dependsOnTls(error: unknown): boolean {
 }
 
 /** Why a server that answered would not let us in; undefined when it did not answer, or not to us. */
-function refusal(error: unknown): 'login' | 'database' | 'password' | undefined {
+function refusal(error: unknown): 'login' | 'database' | 'password' | 'full' | undefined {
   const { code = '', message = '' } = error as { code?: string; message?: string };
   if (code === '3D000') return 'database';
   if (code.startsWith('28')) return 'login';
+  if (code === '53300') return 'full';
   return message.startsWith('SASL') || message.includes('password must be') ? 'password' : undefined;
 }
 
@@ -206,6 +208,10 @@ function connectionError(failures: readonly Failure[]): RealmliftError {
       return new RealmliftError('LOGIN_REFUSED', 'snapshot', `the server refused the login of ${where}: ${(cause as Error).message}`, { hint: loginHint(cause as Error), cause });
     case 'password':
       return new RealmliftError('LOGIN_REFUSED', 'snapshot', `the server asks ${where} for a password and none was given`, { hint: 'set PGPASSWORD or use ~/.pgpass', cause });
+    case 'full':
+      return new RealmliftError('SERVER_FULL', 'snapshot', `the server takes no more sessions at ${where}: ${(cause as Error).message}`, {
+        hint: 'take fewer --jobs, or wait until others have left the server', again: true, cause,
+      });
     case undefined: {
       const places = [...new Set(failures.map((each) => each.settings.description))].join(', ');
       // That a server has no TLS explains nothing when it was then asked without.

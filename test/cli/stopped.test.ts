@@ -1,9 +1,12 @@
 /** ^C in long commands: what is left is told, and how to go on; the exit code is that of the signal. */
-import { cpSync, existsSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import t from 'tap';
 import { NEEDS_PG_DUMP, withPlace } from '../backup/test-backup.js';
 import { sampleExport } from '../pipe/sample-export.js';
+import { NEW_SALT } from '../testbed/test-data.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { realmlift, type Ended } from './command-line.js';
 
@@ -76,6 +79,25 @@ t.test('stopped half-way', NEEDS_PG_DUMP, async (t) => withTestDatabase('zulip-1
       t.notOk(existsSync(output) || existsSync(`${output}.partial`));
     });
   }
+
+  await t.test('load, while it copies', async (t) => withTestDatabase('zulip-11/new-server', async (target) => {
+    mkdirSync(join(root, 'uploads'));
+    const blocker = new pg.Client({ connectionString: target });
+    await blocker.connect();
+    await blocker.query('BEGIN; LOCK TABLE zulip.zerver_usergroup IN SHARE MODE');
+    const ended = await realmlift(['load', acme, '--target-url', target, '--subdomain', 'stopped', '--uploads-dir', join(root, 'uploads')], {
+      env: { ZULIP_AVATAR_SALT: NEW_SALT },
+      meanwhile: async (child) => {
+        for (let waits = false; !waits && child.exitCode === null; await sleep(50)) {
+          waits = ((await blocker.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'COPY%'")).rowCount ?? 0) > 0;
+        }
+        child.kill('SIGINT');
+        await sleep(200);
+        await blocker.end();
+      },
+    });
+    t.match(ended, { code: 130, stderr: /^realmlift: STOPPED \[load\]: stopped by SIGINT; nobody sees anything of the realm \(the realm is incomplete and deactivated: --resume goes on, --undo removes what was loaded\)$/m });
+  }));
 
   await t.test('pipe, import-check', async (t) => {
     for (const words of [['pipe', acme], ['import-check', large]]) {

@@ -60,13 +60,19 @@ t.test('a session does not depend on the configuration of role and server', asyn
   const url = plain.url('postgres');
   await ask(url, `CREATE ROLE odd LOGIN PASSWORD 'odd';
     ALTER ROLE odd SET timezone = 'Asia/Kolkata'; ALTER ROLE odd SET datestyle = 'SQL, DMY'; ALTER ROLE odd SET search_path = 'nowhere';
-    ALTER ROLE odd SET statement_timeout = '10s'; ALTER ROLE odd SET bytea_output = 'escape'; ALTER ROLE odd SET client_encoding = 'LATIN1'; ALTER ROLE odd SET row_security = on`);
+    ALTER ROLE odd SET statement_timeout = '10s'; ALTER ROLE odd SET bytea_output = 'escape'; ALTER ROLE odd SET client_encoding = 'LATIN1'; ALTER ROLE odd SET row_security = on; ALTER ROLE odd SET standard_conforming_strings = off`);
   const odd = url.replace(/\/\/[^@]*@/, '//odd:odd@');
   t.equal(await ask(odd, "SELECT '2026-03-01 12:00:00+00'::timestamptz::text"), '2026-03-01 12:00:00+00');
-  for (const [name, value] of Object.entries({ search_path: 'pg_catalog', statement_timeout: '0', bytea_output: 'hex', client_encoding: 'UTF8', row_security: 'off', idle_session_timeout: '0' })) {
+  for (const [name, value] of Object.entries({ search_path: 'pg_catalog', statement_timeout: '0', bytea_output: 'hex', client_encoding: 'UTF8', row_security: 'off', idle_session_timeout: '0', standard_conforming_strings: 'on' })) {
     t.equal(await ask(odd, `SELECT current_setting('${name}')`), value, name);
   }
   t.equal(await ask(odd, "SELECT current_setting('application_name')"), 'realmlift test');
+});
+
+t.test('a server that has no room for another session says so', async (t) => {
+  const url = plain.url('postgres');
+  await ask(url, "CREATE ROLE crowded LOGIN PASSWORD 'crowded' CONNECTION LIMIT 0");
+  await t.rejects(ask(url.replace(/\/\/[^@]*@/, '//crowded:crowded@'), 'SELECT 1'), { code: 'SERVER_FULL', message: /too many connections for role/, hint: /fewer --jobs/ });
 });
 
 t.test('rows that a policy hides from the role are an error and not a gap', async (t) => {

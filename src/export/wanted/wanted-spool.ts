@@ -43,7 +43,8 @@ async function spool<T>(path: string, entries: AsyncIterable<T>): Promise<() => 
 }
 
 async function* lines(entries: AsyncIterable<unknown>): AsyncGenerator<string> {
-  for await (const entry of entries) yield `${JSON.stringify(entry)}\n`;
+  // Later versions of node:readline end lines at these two, which JSON may hold as they are.
+  for await (const entry of entries) yield `${JSON.stringify(entry).replace(/[\u2028\u2029]/g, (char) => `\\u${char.charCodeAt(0).toString(16)}`)}\n`;
 }
 
 async function* read<T>(path: string): AsyncGenerator<T> {
