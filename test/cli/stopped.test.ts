@@ -82,18 +82,19 @@ t.test('stopped half-way', NEEDS_PG_DUMP, async (t) => withTestDatabase('zulip-1
 
   await t.test('load, while it copies', async (t) => withTestDatabase('zulip-11/new-server', async (target) => {
     mkdirSync(join(root, 'uploads'));
-    const blocker = new pg.Client({ connectionString: target });
-    await blocker.connect();
+    // What a session sees of the others stays the same within a transaction.
+    const [blocker, onlooker] = [new pg.Client({ connectionString: target }), new pg.Client({ connectionString: target })];
+    await Promise.all([blocker.connect(), onlooker.connect()]);
     await blocker.query('BEGIN; LOCK TABLE zulip.zerver_usergroup IN SHARE MODE');
     const ended = await realmlift(['load', acme, '--target-url', target, '--subdomain', 'stopped', '--uploads-dir', join(root, 'uploads')], {
       env: { ZULIP_AVATAR_SALT: NEW_SALT },
       meanwhile: async (child) => {
         for (let waits = false; !waits && child.exitCode === null; await sleep(50)) {
-          waits = ((await blocker.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'COPY%'")).rowCount ?? 0) > 0;
+          waits = ((await onlooker.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'COPY%'")).rowCount ?? 0) > 0;
         }
         child.kill('SIGINT');
         await sleep(200);
-        await blocker.end();
+        await Promise.all([blocker.end(), onlooker.end()]);
       },
     });
     t.match(ended, { code: 130, stderr: /^realmlift: STOPPED \[load\]: stopped by SIGINT; nobody sees anything of the realm \(the realm is incomplete and deactivated: --resume goes on, --undo removes what was loaded\)$/m });
