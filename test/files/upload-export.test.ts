@@ -9,7 +9,7 @@ import t from 'tap';
 import { checkUpload, uploadDirectory, uploadStream } from '../../src/files/upload/upload-export.js';
 import { parseS3Url, type UploadTarget } from '../../src/files/upload/upload-target.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
-import type { Seen } from './faulty-proxy.js';
+import type { Fault, Seen } from './faulty-proxy.js';
 import { s3Error, withFaultyProxy } from './faulty-proxy.js';
 
 const LARGE = 20 << 20;
@@ -53,6 +53,15 @@ t.test('upload', async (t) => {
       const { Body } = await server.client.send(new GetObjectCommand({ Bucket: BUCKETS.uploads, Key: `exports/acme/${path}` }));
       t.ok((await buffer(Body as Readable)).equals(content), path);
     }
+  });
+
+  t.test('a large file that was completed without an answer is there, and not stored again', async (t) => {
+    const lost = ({ method, path, repeat }: Seen): Fault | undefined => (method === 'POST' && path.includes('uploadId=') && repeat === 0 ? { kind: 'reset', after: 0 } : undefined);
+    await withFaultyProxy(server.endpoint, lost, async ({ endpoint, seen }) => {
+      await store('acme', target('unanswered', endpoint));
+      t.equal(seen.filter(({ method, path }) => method === 'POST' && path.includes('uploadId=')).length, 2, 'it was asked for again');
+    });
+    t.equal((await keys('unanswered/acme/')).length, files.size);
   });
 
   t.test('a place that is taken is refused, or replaced when asked', async (t) => {

@@ -2,14 +2,14 @@
  * The connection to S3: the AWS SDK's client under a retry of our own, because the SDK's does not cover a body that breaks
  * off, nor slow down all transfers together when one is told to.
  */
-import { X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
-import { S3Client } from '@aws-sdk/client-s3';
-import type { S3ClientConfig } from '@aws-sdk/client-s3';
+import { HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import type { CompleteMultipartUploadCommandInput, HeadObjectCommandOutput, S3ClientConfig } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { Lost } from '../file-store.js';
@@ -182,7 +182,24 @@ export function newS3Client(connection: S3Connection, agents = newAgents(connect
     if (STORING.has(commandName ?? '') && !hasETag(answer.output)) throw new Unconfirmed('the answer does not name what was stored');
     return answer;
   }, { step: 'deserialize', priority: 'high', name: 'confirmStored' });
+  client.middlewareStack.add((next, { commandName }) => async (call) => {
+    try {
+      return await next(call);
+    } catch (error) {
+      if (commandName !== 'CompleteMultipartUploadCommand' || (error as Error).name !== 'NoSuchUpload') throw error;
+      const completed = await completedBefore(client, call.input as CompleteMultipartUploadCommandInput);
+      if (completed === undefined) throw error;
+      return { response: undefined, output: completed };
+    }
+  }, { step: 'initialize', name: 'completedBefore' });
   return client;
+}
+
+/** The object that these parts are, where the answer to an earlier attempt was lost: the server then knows the upload no more. Its ETag is that of its parts' MD5s, where they are such. */
+async function completedBefore(client: S3Client, { Bucket, Key, MultipartUpload: { Parts = [] } = {} }: CompleteMultipartUploadCommandInput): Promise<HeadObjectCommandOutput | undefined> {
+  const digests = Buffer.from(Parts.map(({ ETag = '' }) => ETag.replaceAll('"', '')).join(''), 'hex');
+  const found = await client.send(new HeadObjectCommand({ Bucket, Key })).catch(() => undefined);
+  return found?.ETag?.replaceAll('"', '') === `${createHash('md5').update(digests).digest('hex')}-${Parts.length}` ? found : undefined;
 }
 
 /** What S3 answers with the ETag of the object or part that it has stored. */

@@ -3,6 +3,7 @@
  * taken for an export. Large files go in parts, of which nothing is visible before all are there; parts of an upload that
  * fails or is cut are removed.
  */
+import { setMaxListeners } from 'node:events';
 import { createReadStream, existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -123,6 +124,8 @@ export async function uploadStream(target: UploadTarget, name: string, body: Rea
 }
 
 async function withTarget(target: UploadTarget, signal: AbortSignal, work: (access: S3Access, client: S3Client) => Promise<void>): Promise<void> {
+  // Each request that waits for its next attempt listens to it.
+  setMaxListeners(0, signal);
   const access = new S3Access(target.connection);
   const client = newS3Client(target.connection);
   try {
