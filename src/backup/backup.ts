@@ -47,6 +47,8 @@ export interface BackupRequest {
   readonly uploads: UploadPlace | undefined;
   /** Ends the backup; what was written of it is removed. */
   readonly stop?: AbortSignal | undefined;
+  /** Asked before the backup becomes one: throws when it must not. */
+  readonly beforeComplete?: () => Promise<void>;
   /** Told how many bytes the tables have on the server's disk. */
   readonly onSize?: (bytes: number) => void;
   /** Has it made by other machines: runs each attempt with them. */
@@ -114,6 +116,8 @@ async function takeOnce(request: BackupRequest, workers: BackupWorkers | undefin
     const common = { ...NEW_LIST, id, takenAt };
     const contents: Contents = { ...common, realmlift: VERSION, ...saved, ...(uploads === undefined ? {} : { files: uploads.files }), parts };
     const sealed = await sealPart(store, contentsName, Readable.from([Buffer.from(JSON.stringify(contents))]), sealing, signal);
+    await request.beforeComplete?.();
+    await requireParts(store, [...parts, sealed]);
     for (const [object, text] of clearListObjects({ ...common, contents: contentsName, parts: [...parts, sealed] }, request.signKey)) await writeWhole(store, object, text);
     return resultOf(name, store, contents, [...parts, sealed]);
   } catch (error) {
@@ -121,6 +125,14 @@ async function takeOnce(request: BackupRequest, workers: BackupWorkers | undefin
     stop.throwIfAborted();
     throw (error as { code?: string }).code === NOT_UTF8 ? badName(error) : asRealmliftError(error, 'backup');
   }
+}
+
+/** Finds out what removed parts meanwhile: another run, for one, that took this one for dead. @throws RealmliftError PART_NOT_THERE */
+async function requireParts(store: BackupStore, parts: readonly Part[]): Promise<void> {
+  const present = await store.list();
+  const gone = parts.find(({ name, bytes }) => present.get(name) !== bytes);
+  if (gone === undefined) return;
+  throw new RealmliftError('PART_NOT_THERE', 'backup', `${gone.name} was written to ${store.description} and is there no more, or not as a whole`, { hint: 'see what else removes or changes files there', again: true });
 }
 
 /** SQLSTATE of bytes that are no text in the session's encoding. */

@@ -26,7 +26,7 @@ import { BackupSteps } from './backup-steps.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-export interface BackupRun extends Omit<BackupRequest, 'target' | 'withWorkers'> {
+export interface BackupRun extends Omit<BackupRequest, 'target' | 'withWorkers' | 'beforeComplete'> {
   /** A directory or s3:// URL. */
   readonly to: string;
   readonly env: Environment;
@@ -62,13 +62,14 @@ export async function runBackup(request: BackupRun): Promise<BackupRunResult> {
         tellTotal(UPLOADED_FILES, files);
       });
     }
-    return await withCollectionLock(target, () => run({ ...request, onSize: (bytes) => steps.rows(bytes) }, target, stop));
+    return await withCollectionLock(target, ({ lost, renew }) => run({ ...request, onSize: (bytes) => steps.rows(bytes), stop: AbortSignal.any([stop, lost]), beforeComplete: renew }, target));
   } finally {
     ended.abort();
   }
 }
 
-async function run(request: BackupRun, target: BackupStore, stop: AbortSignal): Promise<BackupRunResult> {
+async function run(request: BackupRun & Pick<BackupRequest, 'beforeComplete'> & { readonly stop: AbortSignal }, target: BackupStore): Promise<BackupRunResult> {
+  const { stop } = request;
   const unfinished = await removeUnfinished(target);
   // The key of the proof exists in this process alone, and ends with it.
   const identity = request.prove === undefined ? undefined : await generateX25519Identity();

@@ -1,6 +1,7 @@
 /** Processes that are killed in the midst of their work, and what the next run makes of it. */
 import { once } from 'node:events';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { isBackupName } from '../../src/backup/contents/part-names.js';
@@ -117,4 +118,27 @@ t.test('two runs at one target', NEEDS_PG_DUMP, async (t) => {
     t.match(await first.finished, { code: 0 });
     t.match(await backUp(source, place), { rows: 48_000 }, 'and after it the lock is free');
   }));
+});
+
+t.test('a backup that was taken for dead, or that lost a part, does not become one', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase(async (source) => {
+    await query(source, TABLES);
+    const another = JSON.stringify({ id: 'another', host: 'elsewhere.example', pid: 1, renewedAt: new Date().toISOString() });
+    for (const [what, change, code] of [
+      ['another run is at work', (lock: string) => writeFile(lock, another), 'BACKUP_OVERTAKEN'],
+      ['another run was at work', (lock: string) => rm(lock), 'BACKUP_OVERTAKEN'],
+      ['a part is gone', () => Promise.resolve(), 'PART_NOT_THERE'],
+    ] as const) {
+      await withPlace(async (place) => {
+        const running = start(['backup', '--to', place.to, '--recipient', place.recipient], { DATABASE_URL: source });
+        while ((await parts(place.to)) < 3) await sleep(2);
+        running.process.kill('SIGSTOP');
+        for (const name of await readdir(place.to, { recursive: true })) if (name.endsWith('.age')) await rm(join(place.to, name));
+        await change(join(place.to, 'lock.json'));
+        running.process.kill('SIGCONT');
+        t.match(await running.finished, { code: 1, stderr: new RegExp(`^realmlift: ${code} [^\\n]*\\n$`) }, what);
+        t.strictSame((await readdir(place.to)).filter(isBackupName), [], 'nothing is left of it');
+      });
+    }
+  });
 });

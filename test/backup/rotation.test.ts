@@ -114,6 +114,8 @@ t.test('the lock', async (t) => {
     t.match(await failure(attempt()), { code: 'BACKUP_RUNNING' }, 'of a process that lives');
     await holder({ pid: 2 ** 22 + 1 });
     t.equal(await attempt(), 'done', 'of a process that is gone');
+    await holder({ started: 'before the container was started again' });
+    t.equal(await attempt(), 'done', 'of a process that is gone, and whose number another has');
     await holder({ host: 'elsewhere.example' });
     t.match(await failure(attempt()), { code: 'BACKUP_RUNNING', message: /elsewhere\.example/ }, 'of another machine');
     await holder({ host: 'elsewhere.example', renewedAt: new Date(Date.now() - 11 * 60_000).toISOString() });
@@ -125,6 +127,32 @@ t.test('the lock', async (t) => {
       await holder({ id: 'taken over' });
     });
     t.match((await readWhole(collection, 'lock.json')).toString(), /taken over/, "another's lock is not removed");
+  });
+});
+
+t.test('a lock is renewed as long as it is ours', async (t) => {
+  await withCollection(async (collection) => {
+    const content = async (): Promise<string> => (await readWhole(collection, 'lock.json')).toString();
+    await withCollectionLock(collection, async ({ lost, renew }) => {
+      const before = await content();
+      await sleep(2);
+      await renew();
+      t.not(await content(), before);
+      await writeWhole(collection, 'lock.json', '{"id":"taken over"}');
+      t.match(await failure(renew()), { code: 'BACKUP_OVERTAKEN' });
+      t.match(lost.reason, { code: 'BACKUP_OVERTAKEN' });
+    });
+    t.equal(await content(), '{"id":"taken over"}', 'it is not stolen back');
+
+    await collection.remove('lock.json');
+    for (let round = 1; round <= 20; round++) {
+      await withCollectionLock(new SlowStore(collection.description), ({ renew }) => {
+        void renew();
+        return Promise.resolve();
+      });
+      await sleep(5);
+    }
+    t.strictSame([...(await collection.list()).keys()], [], 'a renewal that is under way at the end does not make it again');
   });
 });
 

@@ -1,10 +1,11 @@
 /**
  * One run at a time writes to a collection of backups: a small object says who is at work, and is renewed while the work goes on. One
- * that was not renewed, or whose process is gone, belongs to a run that died.
+ * that was not renewed, or whose process is gone, belongs to a run that died. A run that was only held up, such as by a store that was out
+ * of reach, finds the lock another's and ends.
  */
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { RealmliftError } from '../../errors.js';
+import { mayRun, thisProcess, type Owner } from '../../process-owner.js';
 import { readWhole, writeWhole } from './backup-store.js';
 import type { BackupStore } from './backup-store.js';
 
@@ -14,24 +15,41 @@ const RENEWAL = 60_000;
 /** Milliseconds without a renewal after which a lock counts for nothing; several missed renewals, and clocks that differ a little. */
 const EXPIRY = 10 * RENEWAL;
 
-interface Holder {
+interface Holder extends Owner {
   readonly id: string;
-  readonly host: string;
-  readonly pid: number;
   readonly renewedAt: string;
 }
 
-/** @throws RealmliftError BACKUP_RUNNING */
-export async function withCollectionLock<T>(collection: BackupStore, work: () => Promise<T>): Promise<T> {
+/** The lock, as the run has it that holds it. */
+export interface CollectionLock {
+  /** Aborted when a renewal has found the lock another's. */
+  readonly lost: AbortSignal;
+  /** Makes sure that the lock is this run's still, and for some minutes more. @throws RealmliftError BACKUP_OVERTAKEN */
+  readonly renew: () => Promise<void>;
+}
+
+/** Runs `work` while this run alone writes to the collection. @throws RealmliftError BACKUP_RUNNING; what `work` throws */
+export async function withCollectionLock<T>(collection: BackupStore, work: (lock: CollectionLock) => Promise<T>): Promise<T> {
   const id = randomUUID();
-  const content = (): string => `${JSON.stringify({ id, host: hostname(), pid: process.pid, renewedAt: new Date().toISOString() } satisfies Holder)}\n`;
+  const content = (): string => `${JSON.stringify({ id, ...thisProcess(), renewedAt: new Date().toISOString() } satisfies Holder)}\n`;
   await acquire(collection, LOCK, content);
-  const renewal = setInterval(() => void writeWhole(collection, LOCK, content()).catch(() => undefined), RENEWAL);
+  const lost = new AbortController();
+  const renewOnce = async (): Promise<void> => {
+    if ((await holderOf(collection, LOCK))?.id !== id) lost.abort(overtaken(collection));
+    lost.signal.throwIfAborted();
+    await writeWhole(collection, LOCK, content());
+  };
+  let underWay: Promise<void> | undefined;
+  const renew = (): Promise<void> => (underWay ??= renewOnce().finally(() => { underWay = undefined; }));
+  // A renewal that fails costs nothing yet: a later one sees whose the lock is by then.
+  const renewal = setInterval(() => void renew().catch(() => undefined), RENEWAL);
   renewal.unref();
   try {
-    return await work();
+    return await work({ lost: lost.signal, renew });
   } finally {
     clearInterval(renewal);
+    // It would make the lock again.
+    await underWay?.catch(() => undefined);
     if ((await holderOf(collection, LOCK).catch(() => undefined))?.id === id) await collection.remove(LOCK).catch(() => undefined);
   }
 }
@@ -65,6 +83,12 @@ function running({ description }: BackupStore, holder: Holder | undefined): Real
     });
 }
 
+function overtaken({ description }: BackupStore): RealmliftError {
+  return new RealmliftError('BACKUP_OVERTAKEN', 'backup', `${description}/${LOCK} is this backup's no more: it was removed, or another backup took this one for dead, which was silent for ${EXPIRY / 60_000} minutes; nothing is left of it`, {
+    hint: 'see that no other backup to this place is under way, and what held this one up: a machine that slept, or a store that was out of reach', again: true,
+  });
+}
+
 /** What stands for the holder of a lock that is not whole, for the machine died before it was on the disk. */
 const NOBODY: Holder = { id: 'nobody', host: '', pid: 0, renewedAt: '' };
 
@@ -79,14 +103,6 @@ async function holderOf(collection: BackupStore, lock: string): Promise<Holder |
   }
 }
 
-function isGone({ host, pid, renewedAt }: Holder): boolean {
-  if (!(Date.now() - Date.parse(renewedAt) < EXPIRY)) return true;
-  if (host !== hostname()) return false;
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    // EPERM: it is there, and another user's.
-    return (error as NodeJS.ErrnoException).code === 'ESRCH';
-  }
+function isGone(holder: Holder): boolean {
+  return !(Date.now() - Date.parse(holder.renewedAt) < EXPIRY) || !mayRun(holder);
 }
