@@ -19,8 +19,11 @@ const PREFIX = 'realmlift-';
 /** Says inside whose the directory is. */
 const OWNER = '.realmlift-owner';
 
-/** Waits for the end of its standard input, which its starter's end brings about however that comes. */
-const GUARD = 'read -r _; rm -rf -- "$1"';
+/**
+ * Waits for the end of its standard input, which its starter's end brings about however that comes. A program that the starter ran may write
+ * there until it has noticed that end too.
+ */
+const GUARD = 'read -r _; rm -rf -- "$1" || { sleep 10; rm -rf -- "$1"; }';
 
 /**
  * Runs `work` with a directory of its own under TMPDIR, readable by its owner alone (0700), and removes it however `work` ends.

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, readdir } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { findBackup, openBackup } from '../../src/backup/contents/find-backup.js';
 import { prove } from '../../src/backup/prove.js';
@@ -10,7 +11,7 @@ import { markOf } from '../../src/backup/store/verified-marks.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { testData } from '../testbed/test-data.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
-import { realmlift } from './command-line.js';
+import { realmlift, start } from './command-line.js';
 import { NEEDS_PG_DUMP, backUp, failure, query, restore, withPlace } from './test-backup.js';
 
 t.setTimeout(180_000);
@@ -33,6 +34,43 @@ t.test('a backup proves itself on a server of its own, without the private key',
     const again = await realmlift(['restore', place.to, '--identity', place.identityFile, '--prove'], { PATH: process.env.PATH ?? '' });
     t.match(again, { code: 0, stdout: /equal to the source/ }, again.stderr);
     await query(source, `DROP OWNED BY "${role}" CASCADE; DROP ROLE "${role}"`);
+  }));
+});
+
+/** Processes whose command line has the word in it. */
+async function processesOf(word: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    if ((await readFile(join('/proc', pid, 'cmdline'), 'utf8').catch(() => '')).includes(word)) found.push(Number(pid));
+  }
+  return found;
+}
+
+t.test('what lies in the clear goes at the next start when all was killed at once', { ...NEEDS_PG_DUMP, ...(process.platform === 'linux' ? {} : { skip: 'processes are found by /proc' }) }, async (t) => {
+  await withEmptyDatabase((source) => withPlace(async (place) => {
+    await query(source, 'CREATE TABLE a AS SELECT 1 AS n');
+    const { location } = await backUp(source, place);
+    const temporary = join(place.directory, 'temporary');
+    await mkdir(temporary);
+    await chmod(temporary, 0o1777);
+    // For the user that the server runs as.
+    await chmod(place.directory, 0o711);
+    const env = { PATH: process.env.PATH ?? '', TMPDIR: temporary };
+    const running = start(['restore', location, '--identity', place.identityFile, '--prove'], env);
+    const ended = running.finished;
+    while (!(await readdir(temporary, { recursive: true })).some((name) => name.endsWith('PG_VERSION'))) await sleep(5);
+    const [directory = ''] = (await readdir(temporary)).filter((name) => name.startsWith('realmlift-proof-'));
+    // Not first the process, whose end its guards wait for.
+    running.process.kill('SIGSTOP');
+    for (let pids = await processesOf(directory); pids.length > 0; pids = await processesOf(directory)) {
+      for (const pid of pids) process.kill(pid, 'SIGKILL');
+      await sleep(20);
+    }
+    running.process.kill('SIGKILL');
+    t.match(await ended, { signal: 'SIGKILL' });
+    t.strictSame(await readdir(temporary), [directory]);
+    t.match(await realmlift(['verify', location], env), { code: 0 });
+    t.strictSame(await readdir(temporary), []);
   }));
 });
 

@@ -3,12 +3,12 @@
  *
  * The rows lie in the clear in that directory while the proof runs: it is made under TMPDIR, which can be a file system in memory, and
  * removed at the end. A shell stands between this process and the server. It waits for the end of its input, stops the server and
- * removes the directory, so that neither survives this process, however it ends.
+ * removes what it wrote, so that neither survives this process, however it ends.
  */
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { access, chown, readFile, readdir } from 'node:fs/promises';
+import { access, chmod, chown, mkdir, readFile, readdir } from 'node:fs/promises';
 import { arch, platform } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -56,8 +56,8 @@ interface Identity {
 export async function withScratchServer<T>(serverVersion: number, encoding: string, work: (settings: ConnectionSettings) => Promise<T>): Promise<T> {
   const programs = await findPrograms(Math.floor(serverVersion / 10000));
   const identity = await unprivileged();
-  return withTemporaryDirectory('proof', async (directory) => {
-    if (identity.uid !== undefined && identity.gid !== undefined) await chown(directory, identity.uid, identity.gid);
+  return withTemporaryDirectory('proof', async (temporary) => {
+    const directory = await directoryFor(identity, temporary);
     const data = join(directory, 'data');
     await run(join(programs, 'initdb'), [`--pgdata=${data}`, `--username=${USER}`, '--auth=trust', `--encoding=${encoding}`, '--no-locale', '--no-sync', '--no-instructions'], { ...identity, cwd: directory })
       .catch((cause: unknown) => { throw failed((cause as { stderr?: string }).stderr ?? 'initdb did not run', cause); });
@@ -72,6 +72,16 @@ export async function withScratchServer<T>(serverVersion: number, encoding: stri
       await exited;
     }
   });
+}
+
+/** One within the other, which stays root's: by its owner the next start knows it after a kill of everything. Others may pass through it, and read nothing. */
+async function directoryFor({ uid, gid }: Identity, temporary: string): Promise<string> {
+  if (uid === undefined || gid === undefined) return temporary;
+  const directory = join(temporary, 'server');
+  await mkdir(directory, { mode: 0o700 });
+  await chown(directory, uid, gid);
+  await chmod(temporary, 0o711);
+  return directory;
 }
 
 function spawnGuard(programs: string, identity: Identity, directory: string, data: string): ChildProcess {
