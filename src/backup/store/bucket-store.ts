@@ -112,7 +112,7 @@ export class BucketStore implements BackupStore {
         throw error;
       }
     })(), { objectMode: false });
-    const upload = new Upload({ client: this.#uploads, params: { Bucket: this.#bucket, Key: this.#prefix + name, Body: body }, partSize: UPLOAD_PART, queueSize: UPLOAD_QUEUE });
+    const upload = new Upload({ client: this.#uploads, params: { Bucket: this.#bucket, Key: this.#prefix + name, Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: UPLOAD_PART, queueSize: UPLOAD_QUEUE });
     try {
       await upload.done();
     } catch (error) {
@@ -121,7 +121,6 @@ export class BucketStore implements BackupStore {
   }
 
   async create(name: string, content: Uint8Array): Promise<boolean> {
-    const object = { Bucket: this.#bucket, Key: this.#prefix + name };
     try {
       // The question first: not every server knows If-None-Match for PUT (AWS since August 2024), and those write regardless. Not by HEAD,
       // whose refusal has no body to give a reason.
@@ -130,7 +129,7 @@ export class BucketStore implements BackupStore {
         throw error;
       });
       if (there) return false;
-      await this.#uploads.send(new PutObjectCommand({ ...object, Body: content, IfNoneMatch: '*' }));
+      await this.#uploads.send(new PutObjectCommand({ Bucket: this.#bucket, Key: this.#prefix + name, Body: content, ChecksumAlgorithm: 'SHA256', IfNoneMatch: '*' }));
       return true;
     } catch (error) {
       if (particulars(error).status === 412) return false;

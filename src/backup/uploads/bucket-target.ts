@@ -49,7 +49,7 @@ export class BucketTarget implements UploadTarget {
     await this.#do(() => new Upload({
       client: this.#client,
       params: {
-        Bucket: bucket, Key: name.slice(at + 1), Body: content, ContentType: contentType, ContentDisposition: contentDisposition, ContentEncoding: contentEncoding,
+        Bucket: bucket, Key: name.slice(at + 1), Body: content, ChecksumAlgorithm: 'SHA256', ContentType: contentType, ContentDisposition: contentDisposition, ContentEncoding: contentEncoding,
         ContentLanguage: contentLanguage, CacheControl: cacheControl, Metadata: metadata === undefined ? undefined : { ...metadata },
       },
     }).done()).catch((error: unknown) => { throw unreadable ?? error; });
@@ -69,7 +69,7 @@ export class BucketTarget implements UploadTarget {
   async writeNote(note: string | undefined): Promise<void> {
     await this.#do(async () => {
       if (note === undefined) await this.#client.send(new DeleteObjectCommand(this.#note));
-      else await this.#client.send(new PutObjectCommand({ ...this.#note, Body: note }));
+      else await this.#client.send(new PutObjectCommand({ ...this.#note, Body: note, ChecksumAlgorithm: 'SHA256' }));
     });
   }
 

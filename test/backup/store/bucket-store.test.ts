@@ -13,6 +13,7 @@ import { openStore } from '../../../src/backup/store/open-store.js';
 import { uploadTarget } from '../../../src/backup/uploads/open-uploads.js';
 import { verifyBackup } from '../../../src/backup/verify-backup.js';
 import { uploadPlace } from '../../../src/files/upload/upload-place.js';
+import { withFaultyProxy } from '../../files/faulty-proxy.js';
 import { startS3 } from '../../testbed/s3-server.js';
 import type { S3Server } from '../../testbed/s3-server.js';
 import { withEmptyDatabase } from '../../testbed/test-database.js';
@@ -59,6 +60,24 @@ t.test('objects', async (t) => {
     await store.clear();
     t.strictSame([...(await store.list())], []);
     t.equal((await (await openStore(`s3://${bucket}/some/prefix-of-another`, process.env)).list()).size, 1);
+  });
+});
+
+t.test('what is stored goes with its digest, by which the server refuses what came otherwise', async (t) => {
+  await withBucket(async (server, bucket) => {
+    await withFaultyProxy(server.endpoint, () => undefined, async ({ endpoint, seen }) => {
+      const env = { ...server.environment, S3_ENDPOINT: endpoint };
+      const store = await openStore(`s3://${bucket}/p`, env);
+      await store.create('new', Buffer.from('x'));
+      await writeWhole(store, 'small', 'x');
+      await store.write('large', Readable.from([Buffer.alloc(9 * 1024 * 1024)]));
+      const uploads = await uploadTarget(uploadPlace(undefined, env));
+      await uploads.put({ name: 'uploads/2/file', size: 1, modified: 1, mode: 0o600, attributes: {} }, Readable.from([Buffer.from('x')]));
+      await uploads.writeNote('note');
+      const stored = seen.filter(({ method }) => method === 'PUT');
+      t.equal(stored.length, 6);
+      for (const { path, headers } of stored) t.type(headers['x-amz-checksum-sha256'], 'string', path);
+    });
   });
 });
 
