@@ -35,7 +35,8 @@ export class DirectoryTarget implements UploadTarget {
       await makeOwnDirectories(this.description, dirname(name), 0o700);
       await refuseLink(path);
       const file = await createAnew(path + PARTIAL);
-      await pipeline(content, file.createWriteStream());
+      // Onto the disk before the note says that it is there.
+      await pipeline(content, file.createWriteStream({ flush: true }));
       await chmod(path + PARTIAL, mode & OWNER);
       await lutimes(path + PARTIAL, modified, modified);
       await rename(path + PARTIAL, path);
@@ -56,6 +57,7 @@ export class DirectoryTarget implements UploadTarget {
       const file = await createAnew(path + PARTIAL);
       try {
         await file.writeFile(note);
+        await file.datasync();
       } finally {
         await file.close();
       }
