@@ -1,9 +1,10 @@
 // A directory in which strangers choose names and other programs write.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { DirectoryUploads } from '../../src/backup/uploads/directory-uploads.js';
 import type { Candidate, Verdict } from '../../src/files/file-store.js';
 import { Lost } from '../../src/files/file-store.js';
 import { openLocalStore, type CopyMode } from '../../src/files/local-store.js';
@@ -163,6 +164,14 @@ t.test('a file that changes while it is copied is copied again, or lost', async 
   });
   t.equal(await lossOf(store.fetch(vanishing, partial, never)), 'absent');
   t.equal(judged, 1);
+});
+
+t.test('a file that is not as it was listed for a backup is not kept open', { skip: process.platform === 'linux' ? false : 'open files are found by /proc' }, async (t) => {
+  const directory = t.testdir({ changed: 'changed' });
+  const file = (await DirectoryUploads.open(directory)).file({ name: 'changed', size: 1, modified: 0 });
+  t.equal(await lossOf(file.read()), 'changed');
+  const open = readdirSync('/proc/self/fd').map((fd) => { try { return readlinkSync(`/proc/self/fd/${fd}`); } catch { return ''; } });
+  t.notOk(open.includes(join(directory, 'changed')));
 });
 
 t.test('copies keep the time and leave the source alone; clones and links when asked', async (t) => {

@@ -1,5 +1,5 @@
 /** Uploads on the server's own disk: every file below LOCAL_UPLOADS_DIR. */
-import { readdir } from 'node:fs/promises';
+import { readdir, type FileHandle } from 'node:fs/promises';
 import { sep } from 'node:path';
 import { Lost } from '../../files/file-store.js';
 import { UploadsTree, contentOf, notRegular, unreadable } from '../../files/uploads-tree.js';
@@ -23,7 +23,7 @@ export class DirectoryUploads implements UploadSource {
   }
 
   file(listed: ListedFile): UploadedFile {
-    return { ...listed, read: async () => asListed(listed, await this.#read(listed.name)) };
+    return { ...listed, read: () => this.#read(listed.name, (content) => asListed(listed, content)) };
   }
 
   /** @param above real paths of the directories that are being walked */
@@ -59,22 +59,29 @@ export class DirectoryUploads implements UploadSource {
     onLost({ name, reason: lost.reason, detail: lost.message });
   }
 
-  async #read(name: string): Promise<UploadContent> {
+  /** @param check throws when it is not to be read */
+  async #read(name: string, check = (content: UploadContent): UploadContent => content): Promise<UploadContent> {
     const handle = await this.#tree.openFile(name);
-    const { size, mtimeMs, mode } = await handle.stat();
-    const chunks = async function* (): AsyncGenerator<Buffer> {
-      try {
-        let bytes = 0;
-        // A file that grows meanwhile is taken as it was.
-        for await (const chunk of contentOf(handle, size)) {
-          bytes += chunk.length;
-          yield chunk;
-        }
-        if (bytes < size) throw new Lost('changed', 'it became shorter while it was read');
-      } finally {
-        await handle.close();
+    try {
+      const { size, mtimeMs, mode } = await handle.stat();
+      return check({ size, modified: mtimeMs / 1000, mode: mode & 0o777, chunks: this.#chunks(handle, size) });
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  async *#chunks(handle: FileHandle, size: number): AsyncGenerator<Buffer> {
+    try {
+      let bytes = 0;
+      // A file that grows meanwhile is taken as it was.
+      for await (const chunk of contentOf(handle, size)) {
+        bytes += chunk.length;
+        yield chunk;
       }
-    };
-    return { size, modified: mtimeMs / 1000, mode: mode & 0o777, chunks: chunks() };
+      if (bytes < size) throw new Lost('changed', 'it became shorter while it was read');
+    } finally {
+      await handle.close();
+    }
   }
 }
