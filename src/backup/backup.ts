@@ -108,7 +108,7 @@ async function takeOnce(request: BackupRequest, workers: BackupWorkers | undefin
     // After the rows, so that each file that they name was there; and without the snapshot, which would keep the server from cleaning up.
     const signal = stop;
     const uploads = request.uploads === undefined ? undefined
-      : await withUploadSource(request.uploads, async (source) => (await import('./save/save-uploads.js')).saveUploads(source, { store, names, sealing, jobs, workers }, signal));
+      : await withUploadSource(request.uploads, signal, async (source) => (await import('./save/save-uploads.js')).saveUploads(source, { store, names, sealing, jobs, workers }, signal));
     await workers?.finish();
 
     const { parts: databaseParts, ...saved } = database;

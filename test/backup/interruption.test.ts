@@ -6,7 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { isBackupName } from '../../src/backup/contents/part-names.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
+import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { withClient } from '../testbed/database-client.js';
+import { startS3 } from '../testbed/s3-server.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { realmlift, start } from './command-line.js';
 import { NEEDS_PG_DUMP, backUp, dump, failure, query, restore, withPlace } from './test-backup.js';
@@ -141,4 +143,24 @@ t.test('a backup that was taken for dead, or that lost a part, does not become o
       });
     }
   });
+});
+
+t.test('a backup that waits for a store of files is stopped at once', NEEDS_PG_DUMP, async (t) => {
+  const server = await startS3();
+  try {
+    await withEmptyDatabase((source) => withPlace(async (place) => {
+      await query(source, 'CREATE TABLE a (n integer)');
+      await withFaultyProxy(server.endpoint, () => ({ kind: 'hang', after: 0 }), async ({ endpoint, seen }) => {
+        const running = start(['backup', '--to', place.to, '--recipient', place.recipient, '--uploads'], { DATABASE_URL: source, ...server.environment, S3_ENDPOINT: endpoint });
+        // The files are counted first, and then saved.
+        while (seen.length < 2) await sleep(10);
+        running.process.kill('SIGINT');
+        t.match(await Promise.race([running.finished, sleep(15_000, 'it waits')]), { code: 130, stderr: /STOPPED/ });
+        running.process.kill('SIGKILL');
+        await running.finished;
+      });
+    }));
+  } finally {
+    await server.stop();
+  }
 });

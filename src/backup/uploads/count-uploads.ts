@@ -7,7 +7,7 @@ export async function countUploads(place: UploadPlace, stop: AbortSignal, onCoun
   let files = 0;
   let bytes = 0;
   try {
-    await withUploadSource(place, async (source) => {
+    await withUploadSource(place, stop, async (source) => {
       for await (const { size } of source.files(() => undefined)) {
         stop.throwIfAborted();
         files += 1;

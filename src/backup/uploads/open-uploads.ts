@@ -21,13 +21,13 @@ export function refuseTargetWithin(place: UploadPlace, to: string): void {
   throw new RealmliftError('TARGET_IN_UPLOADS', 'usage', `${to} lies among the uploaded files, and would be saved with them`, { hint: 'keep backups in another directory or bucket', exit: EXIT.usage });
 }
 
-/** Runs `work` with all files of the place. */
-export async function withUploadSource<T>(place: UploadPlace, work: (source: UploadSource) => Promise<T>): Promise<T> {
+/** Runs `work` with all files of the place. @param stop ends what is asked of a store */
+export async function withUploadSource<T>(place: UploadPlace, stop: AbortSignal, work: (source: UploadSource) => Promise<T>): Promise<T> {
   if (place.kind === 'directory') return work(await DirectoryUploads.open(place.directory));
   const [{ S3Access }, { BucketUploads }] = await Promise.all([import('../../files/s3/s3-client.js'), import('./bucket-uploads.js')]);
   const access = new S3Access(place.connection);
   try {
-    return await work(new BucketUploads(access, place, place.etags !== 'opaque', new AbortController().signal));
+    return await work(new BucketUploads(access, place, place.etags !== 'opaque', stop));
   } finally {
     access.close();
   }

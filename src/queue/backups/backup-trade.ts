@@ -103,7 +103,7 @@ export class BackupTrade implements Trade {
 
   async #archive({ files, part }: ArchiveJob, signal: AbortSignal): Promise<Made> {
     const { sink, staged } = stagingSink(this.#staging);
-    const saved = await withUploadSource(this.#uploads as UploadPlace, (source) => savePack(files.map((file) => source.file(file)), { store: sink, name: part, sealing: this.#sealing, signal }));
+    const saved = await withUploadSource(this.#uploads as UploadPlace, signal, (source) => savePack(files.map((file) => source.file(file)), { store: sink, name: part, sealing: this.#sealing, signal }));
     return this.#made({ saved, staged: staged() });
   }
 
