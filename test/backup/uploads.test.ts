@@ -158,7 +158,8 @@ t.test('files that cannot be had are named, and cost no other file', NEEDS_PG_DU
       'files/2/a/fifo unreadable', 'files/2/a/\ufffd unsafe-name', 'files/2/other.png outside', 'files/2/out outside', 'files/2/round unreadable', 'files/4 unreadable', 'files/5 outside',
     ]);
     for (const { name } of lost) t.match(backup.stderr, `lost: ${name}: `);
-    await restoreFiles(place, join(place.directory, 'restored'));
+    const restored = await realmlift(['restore', place.to, '--identity', place.identityFile, '--uploads-dir', join(place.directory, 'restored'), '--quiet']);
+    t.match(restored, { code: 4, stderr: 'realmlift: 7 uploaded files not in the backup: unreadable when it was taken\n' });
     t.strictSame(await files(join(place.directory, 'restored')), before, 'the others are there');
 
     for (const root of ['none', 'round']) {
