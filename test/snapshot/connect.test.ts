@@ -1,13 +1,18 @@
-import { chown, chmod, copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { createPrivateKey } from 'node:crypto';
+import { chown, chmod, copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import pg from 'pg';
 import t from 'tap';
+import { withSchema } from '../../src/backup/schema/pg-dump.js';
 import { atOnce } from '../../src/snapshot/at-once.js';
 import { connect, settingsOf } from '../../src/snapshot/connect.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { withSnapshot } from '../../src/snapshot/snapshot.js';
 import { postgresIdentity, sharedTemporaryDirectory } from '../../src/demo/postgres-binaries.js';
 import { startPostgres, type PostgresServer } from '../../src/demo/postgres-server.js';
+import { NEEDS_PG_DUMP } from '../backup/test-backup.js';
 
 // Neither certificates nor passwords of whoever runs the tests.
 process.env.HOME = t.testdir({});
@@ -144,6 +149,14 @@ t.test('sslmode on a server with TLS', async (t) => {
   await t.rejects(ask(withParameters(named, { sslmode: 'verify-ca', sslrootcert: join(CERTIFICATES, 'other-ca.crt') }), ENCRYPTED), refused, 'another authority');
   await t.rejects(ask(withParameters(named, { sslmode: 'require', sslrootcert: join(CERTIFICATES, 'other-ca.crt') }), ENCRYPTED), refused, 'require with a root certificate');
   await t.rejects(ask(withParameters(named, { sslmode: 'verify-full' }), ENCRYPTED), refused, 'an authority that nobody knows');
+});
+
+t.test('pg_dump opens the key of a certificate as the session did', NEEDS_PG_DUMP, async (t) => {
+  const sslkey = join(t.testdir({}), 'sealed.key');
+  const key = createPrivateKey(await readFile(join(CERTIFICATES, 'server.key')));
+  await writeFile(sslkey, key.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open it' }));
+  const settings = connectionSettings(withParameters(secure.url('postgres'), { sslmode: 'require', sslcert: join(CERTIFICATES, 'server.crt'), sslkey, sslpassword: 'open it' }), {});
+  t.match(await withSnapshot(settings, (snapshot) => withSchema('pg_dump', snapshot, 'pre-data', 'UTF8', text)), /PostgreSQL database dump complete/);
 });
 
 t.test('prefer goes on without TLS where there is none', async (t) => {

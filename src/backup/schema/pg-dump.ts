@@ -6,6 +6,7 @@
  * of large objects it is to write nothing, see large-object-schema.ts.
  */
 import { execFile, spawn } from 'node:child_process';
+import { createPrivateKey } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
@@ -62,7 +63,7 @@ export async function withSchema<T>(program: string, snapshot: Snapshot, section
   });
 }
 
-/** The environment in which a libpq program reaches the very server of `settings`. Secrets are neither in arguments nor left in files. */
+/** The environment in which a libpq program reaches the very server of `settings`. Secrets are not in arguments, and in files only of a private directory that goes with the program. */
 async function withLibpqEnvironment<T>(settings: ConnectionSettings, work: (env: NodeJS.ProcessEnv) => Promise<T>): Promise<T> {
   const { host, port, user, database, password, ssl } = settings.config;
   const env: NodeJS.ProcessEnv = { ...process.env };
@@ -70,7 +71,7 @@ async function withLibpqEnvironment<T>(settings: ConnectionSettings, work: (env:
   Object.assign(env, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database, ...(typeof password === 'string' ? { PGPASSWORD: password } : {}) });
   if (ssl === undefined || ssl === false) return work({ ...env, PGSSLMODE: 'disable' });
 
-  const options = ssl as ConnectionOptions;
+  const options = withOpenKey(ssl as ConnectionOptions);
   return withTemporaryDirectory('tls', async (directory) => {
     // The certificates were read from files that libpq may know by another name; the directory is private (0700).
     for (const [name, variable] of [['ca', 'PGSSLROOTCERT'], ['cert', 'PGSSLCERT'], ['key', 'PGSSLKEY'], ['crl', 'PGSSLCRL']] as const) {
@@ -84,4 +85,10 @@ async function withLibpqEnvironment<T>(settings: ConnectionSettings, work: (env:
     env.PGSSLROOTCERT ??= options.rejectUnauthorized === true ? 'system' : join(directory, 'none');
     return work(env);
   });
+}
+
+/** libpq takes the passphrase of a key from a connection string alone, which all users can read among the arguments. */
+function withOpenKey(options: ConnectionOptions): ConnectionOptions {
+  const { key, passphrase } = options;
+  return typeof key !== 'string' || passphrase === undefined ? options : { ...options, key: createPrivateKey({ key, passphrase }).export({ type: 'pkcs8', format: 'pem' }) };
 }
