@@ -102,8 +102,8 @@ async function readThrough(path: string, flag: number, into: Buffer): Promise<Bu
     while (length < into.length) {
       const { bytesRead } = await file.read(into, length, into.length - length, length);
       length += bytesRead;
-      // Only the end lies within a page: nothing can be asked for from there on.
-      if (bytesRead === 0 || length % PAGE !== 0) return into.subarray(0, length);
+      // Past the page cache only the end lies within a page: nothing can be asked for from there on.
+      if (bytesRead === 0 || (flag !== 0 && length % PAGE !== 0)) return into.subarray(0, length);
     }
     return undefined;
   } finally {

@@ -3,7 +3,7 @@
  * A message names what went wrong and where, never a row's content and never a secret: it may end up in a ticket.
  */
 
-import { ioReason } from './io-reason.js';
+import { ioReason, isDiskFull } from './io-reason.js';
 import { isLoss } from './lost-connection.js';
 
 /** The part of the run in which an error arose, in the order of a run. */
@@ -131,7 +131,7 @@ export function asRealmliftError(error: unknown, stage: Stage = 'plan'): Realmli
   if (code === 'EMFILE' || code === 'ENFILE') {
     return new RealmliftError('TOO_MANY_FILES', stage, `no more files or connections can be opened (${code})`, { hint: 'raise the limit (ulimit -n 1024), or take fewer --jobs and --file-jobs', again: true, cause: error });
   }
-  if ((code === 'ENOSPC' || code === 'EDQUOT') && syscall !== undefined) {
+  if (isDiskFull(error) && syscall !== undefined) {
     return new RealmliftError('DISK_FULL', stage, 'no space left where files or temporary files are written', { hint: 'make room in the output directory and in TMPDIR', again: true, cause: error });
   }
   if (code !== undefined && syscall !== undefined && path !== undefined) {

@@ -124,8 +124,11 @@ export function writeOwn(path: string, content: string): void {
   const partial = `${path}.partial`;
   const fd = createOwn(partial);
   try {
-    writeFileSync(fd, content);
-    closeSync(fd);
+    try {
+      writeFileSync(fd, content);
+    } finally {
+      closeSync(fd);
+    }
     renameSync(partial, path);
   } catch (error) {
     rmSync(partial, { force: true });

@@ -1,4 +1,5 @@
 // A directory where others can make files: what they planted under the names of an export is refused, and never followed.
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -166,4 +167,17 @@ t.test('load looks before its rows, and undoes nothing by way of a link', async 
   await t.rejects(new DirectoryFiles(out).remove('files', ['2'], []), { code: 'OUTPUT_UNSAFE' });
   await t.rejects(new DirectoryFiles(out).remove('files', [], ['2/cat.png']), { code: 'OUTPUT_UNSAFE' });
   t.equal(readFileSync(join(root, 'victim', '2', 'cat.png'), 'utf8'), 'kept');
+});
+
+t.test('a small file that finds no room is not kept open, and the disk is called full', { skip: process.platform === 'linux' ? false : 'open files are found by /proc' }, (t) => {
+  const source = join(import.meta.dirname, '..', '..', 'src');
+  const script = `
+    import { readdirSync } from 'node:fs';
+    import { asRealmliftError } from '${source}/errors.js';
+    import { writeOwn } from '${source}/package/own-path.js';
+    const open = () => readdirSync('/proc/self/fd').length;
+    const before = open();
+    try { writeOwn('${t.testdir({})}/file', 'x'.repeat(10_000)); } catch (error) { console.log(asRealmliftError(error).code, open() - before); }`;
+  t.equal(execFileSync('/bin/sh', ['-c', 'ulimit -f 1; exec "$0" --input-type=module --eval "$1"', process.execPath, script], { encoding: 'utf8' }), 'DISK_FULL 0\n');
+  t.end();
 });

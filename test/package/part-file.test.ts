@@ -74,4 +74,7 @@ t.test('a file is read whole, or not at all where there is no room for it', asyn
     t.ok((await readDirectly(path, Buffer.allocUnsafeSlow(MIB + 7)))?.equals(bytes(5000)), 'into a buffer that begins anywhere');
     await t.rejects(readDirectly(join(directory, 'no file'), room), { code: 'ENOENT' });
   }
+  // Given a page at most at a time, and never past the page cache.
+  const pieces = '/proc/kallsyms';
+  if (existsSync(pieces)) t.equal((await readDirectly(pieces, pageAligned(64 * MIB)))?.length, readFileSync(pieces).length, 'a file system that gives less than was asked for');
 });
