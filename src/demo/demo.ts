@@ -35,7 +35,7 @@ export async function runDemo(output: string, tell: (text: string) => void): Pro
   process.umask(0o022);
   try {
     await findServer(tell);
-    return await withPostgres((postgres) => withTemporaryDirectory('realmlift-demo-', async (directory) => {
+    return await withPostgres((postgres) => withTemporaryDirectory('demo', async (directory) => {
       tell('starting the sample server: realms acme, globex, tiny and closed');
       const uploads = join(directory, 'uploads');
       await unpack(join(sample, 'uploads.tar.gz'), uploads);

@@ -1,7 +1,7 @@
 /** Finds a backup in a place, and opens its lists. */
 import type { KeyObject } from 'node:crypto';
 import { resolve } from 'node:path';
-import { RealmliftError } from '../../errors.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 import { headerOpener, openIdentityFile, readIdentityFile, readPassphraseFile } from '../seal/age-keys.js';
 import type { OpenHeader } from '../seal/age-payload.js';
 import { readWhole } from '../store/backup-store.js';
@@ -119,7 +119,7 @@ export async function openContents(found: FoundBackup, open: OpenHeader, signal:
 
 async function secretKeys(store: BackupStore, { identityFile, passphraseFile }: Keys): Promise<string[]> {
   if (identityFile !== undefined) return readIdentityFile(identityFile);
-  if (passphraseFile === undefined) throw new RealmliftError('KEY_MISSING', 'usage', 'the backup is encrypted and no key was given', { hint: 'give --identity FILE (what age-keygen wrote) or --passphrase-file FILE', exit: 2 });
+  if (passphraseFile === undefined) throw new RealmliftError('KEY_MISSING', 'usage', 'the backup is encrypted and no key was given', { hint: 'give --identity FILE (what age-keygen wrote) or --passphrase-file FILE', exit: EXIT.usage });
   const passphrase = await readPassphraseFile(passphraseFile);
   const sealed = await readWhole(store, IDENTITY).catch((error: unknown) => {
     if ((error as RealmliftError).code === 'PART_MISSING') throw new RealmliftError('KEY_WRONG', 'usage', 'this backup is not under a passphrase', { hint: 'give --identity FILE', cause: error });

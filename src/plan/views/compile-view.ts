@@ -2,7 +2,7 @@
  * From a view file to the text that PostgreSQL runs: the SELECT that fits the circumstances, `alias.*` expanded to the columns of
  * the live schema that may travel, and the selections it reads put in front as CTEs.
  */
-import { RealmliftError } from '../../errors.js';
+import { EXIT, RealmliftError } from '../../errors.js';
 import type { Catalog } from './catalog.js';
 import { checkView, type ViewRules } from './check-view.js';
 import { describe, hold, type Circumstances } from './condition.js';
@@ -261,7 +261,7 @@ function secretColumns(registry: Registry, catalog: Catalog, expected: ExpectedC
   undecided.push(...renamedSecrets(registry, catalog, expected, secrets, kept, exported));
   if (undecided.length > 0) {
     throw new RealmliftError('SECRET_UNDECIDED', 'plan', `looks like a secret, or like one under a new name, and is not classified: ${undecided.join(', ')}`, {
-      hint: `decide with ${undecided.map((each) => `--strip ${each}`).join(' ')} (or --keep); nothing was exported`, exit: 3,
+      hint: `decide with ${undecided.map((each) => `--strip ${each}`).join(' ')} (or --keep); nothing was exported`, exit: EXIT.nothingExported,
     });
   }
   return secrets;
