@@ -1,7 +1,8 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { realmlift } from '../cli/command-line.js';
+import { runExport } from '../export/export-process.js';
 import { query, withGrownDatabase } from '../export/grown-database.js';
 import { exported } from '../export/killed-export.js';
 import { differingPaths } from '../export/same-tree.js';
@@ -42,6 +43,28 @@ t.test('an export by workers', async (t) => {
       const made = readdirSync(join(root, 'users')).filter((name) => name.startsWith('acme-user-'));
       t.equal(made.length, 2);
       for (const name of made) t.same(differingPaths(join(root, 'users', name), join(root, 'queued-users', name)), [], 'the same bytes');
+    });
+
+    await t.test('of which somebody has the queue say that they wrote elsewhere: nothing there is removed or moved', async (t) => {
+      const precious = join(root, 'precious');
+      mkdirSync(precious);
+      writeFileSync(join(precious, 'file'), '');
+      const elsewhere = '../../../../precious';
+      // Of files the attempt, of rows the part; both from acme.partial/.realmlift/attempts.
+      for (const [kind, place, path] of [['files', '{attempt}', elsewhere], ['rows', '{parts,0,part,path}', '../../precious/file']]) {
+        await query(queue, `
+          CREATE FUNCTION public.mislead() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.name LIKE '${kind}-%' AND NEW.state = 'completed' THEN NEW.output := jsonb_set(NEW.output, '${place}', '"${path}"'); END IF; RETURN NEW;
+          END $$;
+          CREATE TRIGGER mislead BEFORE UPDATE ON realmlift_jobs.job FOR EACH ROW EXECUTE FUNCTION public.mislead()`);
+        await withWorkers(1, url, queue, async () => {
+          const { code, stderr } = await runExport(url, join(root, `misled-${kind}`), '--queue', queue);
+          t.equal(code, 1);
+          t.match(stderr, new RegExp(`PART_NOT_THERE \\[queue\\]: .*${path}`));
+        });
+        await query(queue, 'DROP FUNCTION public.mislead() CASCADE');
+        t.same(readdirSync(precious), ['file']);
+      }
     });
   }));
 });

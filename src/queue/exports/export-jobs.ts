@@ -1,4 +1,5 @@
 /** What the jobs of a run say, and what is said of them when they are done. Paths are relative to the output directory, which every machine has elsewhere. */
+import { RealmliftError } from '../../errors.js';
 import type { Progress } from '../../export/segments/row-query.js';
 import type { FinishedPart } from '../../export/segments/finished-part.js';
 import type { Segment } from '../../export/segments/segment.js';
@@ -6,6 +7,7 @@ import type { AnySetSegment, DealtRows } from '../../export/segments/set-segment
 import type { SentError } from '../../export/segments/sent-error.js';
 import type { PendingObject } from '../../files/upload/export-bucket.js';
 import type { Candidate, Fetched, ObjectInfo } from '../../files/file-store.js';
+import { unsafe } from '../../files/safe-path.js';
 import type { SentSetSegment } from './set-jobs.js';
 
 /** Where a job's files go. */
@@ -60,4 +62,10 @@ export interface FilesDone {
   readonly attempt: string;
   /** In the order of the job; null for one that could not be had. */
   readonly files: readonly (FetchedFile | null)[];
+}
+
+/** What the queue says that a worker wrote is not to lead elsewhere: files are renamed and removed there. @throws RealmliftError PART_NOT_THERE */
+export function requireInside(...paths: readonly string[]): void {
+  const outside = paths.find((path) => unsafe(path) !== undefined);
+  if (outside !== undefined) throw new RealmliftError('PART_NOT_THERE', 'queue', `the queue says that a worker wrote ${JSON.stringify(outside)}, which is no path inside the export`, { hint: "who else can write to the queue's database? Make one that only realmlift's role may use" });
 }

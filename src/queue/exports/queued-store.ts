@@ -5,7 +5,7 @@ import type { Candidate, Fetched, FetchedOnce, FileStore, StoredFile, Taken } fr
 import type { FileRecord } from '../../files/records.js';
 import type { Area, WantedFiles } from '../../files/wanted-files.js';
 import type { JobBoard } from '../runs/job-board.js';
-import type { FetchedFile, FilesDone, FilesJob } from './export-jobs.js';
+import { requireInside, type FetchedFile, type FilesDone, type FilesJob } from './export-jobs.js';
 import type { RunOutput } from './run-output.js';
 
 /** Files under way at once: some batches for each of many workers. */
@@ -114,6 +114,7 @@ export class QueuedStore implements FileStore {
     const places = await this.#output.places(directory);
     const job: FilesJob = { places, files: entries.map(({ candidate: { area, key, path } }) => ({ area, key, path })) };
     const { attempt, files } = await this.#board.send<FilesDone>('files', job, bytes, signal);
+    requireInside(attempt);
     await Promise.all(entries.map(async ({ partial, resolve, reject }, index) => {
       const file = files[index] ?? null;
       try {
