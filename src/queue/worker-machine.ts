@@ -157,6 +157,8 @@ class WorkerMachine {
   async #join(run: AnnouncedRun, session: QueueSession, boss: PgBoss): Promise<void> {
     const { onEvent } = this.#options;
     const trade = await tradeFor(run, this.#options, () => this.#takeThreads());
+    // Meanwhile all parts may have been left, and this one would be nobody's.
+    if (session.lost.aborted) return trade.close();
     const part = new RunPart(run, session, boss, trade, {
       name: this.#name,
       onFailed: (error) => onEvent(`a piece of the run ${short(run.id)} failed here: ${error.code}: ${error.message}`),
@@ -164,7 +166,13 @@ class WorkerMachine {
     this.#parts.set(run.id, part);
     this.#told.delete(run.id);
     onEvent(`takes part in the run ${short(run.id)}`);
-    await part.begin();
+    try {
+      await part.begin();
+    } catch (error) {
+      this.#parts.delete(run.id);
+      await part.leave();
+      throw error;
+    }
   }
 
   #takeThreads(): WorkerPool {

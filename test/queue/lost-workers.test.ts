@@ -3,16 +3,20 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { withBlockedExport, type BlockedExport } from '../export/blocked-export.js';
-import { runExport, type Ended } from '../export/export-process.js';
+import { sessionsLeft, withBlockedExport, type BlockedExport } from '../export/blocked-export.js';
+import { runExport, startExport, type Ended } from '../export/export-process.js';
 import { query, withGrownDatabase } from '../export/grown-database.js';
 import { exported } from '../export/killed-export.js';
 import { differingPaths } from '../export/same-tree.js';
+import { FaultyConnection } from '../snapshot/faulty-connection.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { startWorker, untilSaid, withWorkers, type WorkerProcess } from './worker-process.js';
 
 /** Seconds. */
 const TIMEOUT = 3;
+
+/** Only a coordinator holds an advisory lock. */
+const CUT_WORKERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'realmlift queue' AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')";
 
 interface Case {
   readonly output: string;
@@ -104,13 +108,39 @@ t.test('an export whose workers are lost', async (t) => {
     await t.test('of which one is cut off from the queue: it comes back, and its work is done once', async (t) => {
       const { ended, output } = await withFirst('cut', async ({ first, others, run }) => {
         await others();
-        // Only a coordinator holds an advisory lock.
-        await query(queue, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'realmlift queue' AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')`);
+        await query(queue, CUT_WORKERS);
         await untilSaid(first, /trying again/);
         await untilAgain();
         await run.unblock();
       });
       whole(t, output, ended);
+    });
+
+    await t.test('of which one is cut off from the queue while it joins: it joins again, and keeps nothing of its first try', async (t) => {
+      const output = join(root, 'joining');
+      const source = await FaultyConnection.open(url);
+      t.teardown(() => source.close());
+      await withWorkers(1, source.url, queue, async ([only]) => {
+        const worker = only as WorkerProcess;
+        await untilSaid(worker, /waits for runs/);
+        let isCut = (): void => undefined;
+        const cut = new Promise<void>((resolve) => { isCut = resolve; });
+        const joining = new Promise<void>((resolve) => {
+          source.onJoin = () => {
+            resolve();
+            return cut;
+          };
+        });
+        const run = await startExport(url, output, '--queue', queue);
+        t.teardown(() => run.process.kill('SIGKILL'));
+        await joining;
+        await query(queue, CUT_WORKERS);
+        await untilSaid(worker, /trying again/);
+        isCut();
+        await untilSaid(worker, /trying again.*waits for runs.*takes part/s);
+        whole(t, output, await run.ended);
+        t.equal(await sessionsLeft(url, 10), 0, 'no session in the source');
+      });
     });
 
     await t.test('whose sessions in the source end: the work is done by others', async (t) => {

@@ -9,6 +9,8 @@ export class FaultyConnection {
   deaf = false;
   /** Told of what a client sends, before it is passed on. */
   onSent: (bytes: Buffer) => void = () => undefined;
+  /** Waited for before a new connection carries anything. */
+  onJoin: () => Promise<void> = () => Promise.resolve();
   readonly #server = createServer((inside) => this.#join(inside));
   readonly #target: URL;
   #pairs: { readonly inside: Socket; readonly outside: Socket }[] = [];
@@ -72,10 +74,10 @@ export class FaultyConnection {
     for (const socket of [inside, outside]) socket.on('error', () => undefined);
     this.#pairs.push({ inside, outside });
     if (this.deaf) return void inside.resume();
-    inside.on('data', (bytes: Buffer) => {
+    void this.onJoin().then(() => inside.on('data', (bytes: Buffer) => {
       this.onSent(bytes);
       if (inside.listenerCount('data') > 0) outside.write(bytes);
-    });
+    }));
     outside.on('data', (bytes: Buffer) => {
       if (inside.write(bytes)) return;
       outside.pause();
