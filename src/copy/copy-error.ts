@@ -1,5 +1,6 @@
 /** What a failed COPY means to the person who runs the export. */
 import { asRealmliftError, connectionLost, RealmliftError, recoveryConflict, serverReason } from '../errors.js';
+import { readableName } from '../readable-name.js';
 
 /** The fields of the server's error message that are used. */
 interface ServerError {
@@ -55,7 +56,8 @@ export class UndecodableRows extends RealmliftError {
 /** The GRANT that is missing, by the object that the server names: `permission denied for table x`. */
 function grant(message: string, table: string, select: string, role: string): string {
   const [, kind = 'table', name = table] = /permission denied for (\w+) "?([^"\s]+)"?/.exec(message) ?? [];
-  if (kind === 'schema') return `GRANT USAGE ON SCHEMA ${name} TO ${role}`;
-  const schema = new RegExp(`(\\w+)"?\\."?${name.replace(/\W/g, '\\$&')}\\b`).exec(select)?.[1];
-  return `GRANT SELECT ON ${schema === undefined ? name : `${schema}.${name}`} TO ${role}`;
+  const grantee = readableName(role);
+  if (kind === 'schema') return `GRANT USAGE ON SCHEMA ${readableName(name)} TO ${grantee}`;
+  const schema = new RegExp(`([^\\s"().,]+)"?\\."?${name.replace(/\W/g, '\\$&')}\\b`).exec(select)?.[1];
+  return `GRANT SELECT ON ${readableName(...(schema === undefined ? [] : [schema]), name)} TO ${grantee}`;
 }

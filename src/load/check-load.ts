@@ -5,6 +5,7 @@ import { checkImport, type ImportCheck } from '../arrival/import-check.js';
 import { tellWarning } from '../narration.js';
 import { openReadableExport } from '../pipe/readable-export.js';
 import { SYSTEM_BOT_EMAILS } from '../plan/realm.js';
+import { readableName } from '../readable-name.js';
 import type { TargetServer } from '../remap/target-server.js';
 import type { LoadRequest } from './load-request.js';
 import type { LoadableExport } from './source/loadable-export.js';
@@ -55,16 +56,18 @@ export async function checkRights(client: pg.Client, tables: TargetTables, writt
   if (state?.replica === true) throw new RealmliftError('TARGET_READ_ONLY', 'load', 'the new server is a replica, which takes no writes', { hint: 'name the primary with --target-url', exit: EXIT.nothingExported });
   if (state?.read_only === 'on') throw new RealmliftError('TARGET_READ_ONLY', 'load', 'the database or the role is set to default_transaction_read_only', { hint: 'name a role that may write', exit: EXIT.nothingExported });
   const { rows: [lacking] } = await client.query<{ tables: string[]; sequences: string[]; create: boolean }>(`
-    SELECT ARRAY(SELECT t FROM unnest($1::text[]) AS t WHERE NOT (has_table_privilege(t, 'SELECT') AND has_table_privilege(t, 'INSERT') AND has_table_privilege(t, 'UPDATE') AND has_table_privilege(t, 'DELETE'))) AS tables,
-           ARRAY(SELECT s FROM unnest($2::text[]) AS s WHERE NOT (has_sequence_privilege(s, 'USAGE') AND has_sequence_privilege(s, 'SELECT'))) AS sequences,
+    SELECT ARRAY(SELECT format('%I.%I', n.nspname, t.relname) FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = $1 AND t.relname = ANY ($2)
+             AND NOT (has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT') AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE'))) AS tables,
+           ARRAY(SELECT s FROM unnest($3::text[]) AS s WHERE NOT (has_sequence_privilege(s, 'USAGE') AND has_sequence_privilege(s, 'SELECT'))) AS sequences,
            has_database_privilege(current_database(), 'CREATE') AS create`,
-  [written.map((table) => `${tables.schema}.${table}`), written.flatMap((table) => tables.sequences.get(table) ?? [])]);
+  [tables.schema, written, written.flatMap((table) => tables.sequences.get(table) ?? [])]);
   const user = client.user ?? '';
+  const role = readableName(user);
   const grants = [
     ...(lacking?.tables.length === 0 ? [] : [`SELECT, INSERT, UPDATE, DELETE ON ${lacking?.tables.join(', ') ?? ''}`]), ...(lacking?.sequences.length === 0 ? [] : [`SELECT, USAGE ON SEQUENCE ${lacking?.sequences.join(', ') ?? ''}`]),
     // Where is noted how far the load has come.
-    ...(lacking?.create === true ? [] : [`CREATE ON DATABASE ${client.database ?? ''}`]),
+    ...(lacking?.create === true ? [] : [`CREATE ON DATABASE ${readableName(client.database ?? '')}`]),
   ];
   if (grants.length === 0) return;
-  throw new RealmliftError('RIGHT_MISSING', 'load', `the role ${user} may not write what a load writes`, { hint: `${grants.map((grant) => `GRANT ${grant} TO ${user}`).join('; ')}; or load as the role that Zulip itself uses`, exit: EXIT.nothingExported });
+  throw new RealmliftError('RIGHT_MISSING', 'load', `the role ${user} may not write what a load writes`, { hint: `${grants.map((grant) => `GRANT ${grant} TO ${role}`).join('; ')}; or load as the role that Zulip itself uses`, exit: EXIT.nothingExported });
 }

@@ -1,6 +1,7 @@
 /** What a run learns of the server once, whatever it exports from it: schema, version, registry, rights. */
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
+import { readableName } from '../readable-name.js';
 import { findSchema, readCatalog, type Catalog } from './views/catalog.js';
 import { requireNamedColumns } from './views/needed-columns.js';
 import { findBotGroups, findSystemBots, type SystemBot } from './realm.js';
@@ -75,9 +76,10 @@ async function readableSchema(client: pg.Client, catalog: Catalog, needed: Reado
 
 /** One list, and one GRANT that mends it. */
 function refuseAll(hidden: readonly string[], schema: string, role: string): never {
-  const names = hidden.map((table) => `${schema}.${table}`).join(', ');
+  const names = hidden.map((table) => readableName(schema, table)).join(', ');
+  const grantee = readableName(role);
   throw new RealmliftError('RIGHT_MISSING', 'plan', `${role} may not read ${hidden.length === 1 ? names : `${hidden.length} tables that an export reads, ${hidden[0] ?? ''} among them`}`, {
-    table: hidden[0], hint: `GRANT USAGE ON SCHEMA ${schema} TO ${role}; GRANT SELECT ON ${names} TO ${role}; or run realmlift install`,
+    table: hidden[0], hint: `GRANT USAGE ON SCHEMA ${readableName(schema)} TO ${grantee}; GRANT SELECT ON ${names} TO ${grantee}; or run realmlift install`,
   });
 }
 
@@ -95,5 +97,5 @@ async function readableViews(client: pg.Client): Promise<Map<string, Set<string>
 function refuseHiddenRows(needed: Iterable<string>, catalog: Catalog, role: string): void {
   const table = [...needed].find((each) => catalog.get(each)?.policed);
   if (table === undefined) return;
-  throw new RealmliftError('RIGHT_MISSING', 'plan', `a row-level security policy hides rows of ${table} from ${role}`, { table, hint: `ALTER ROLE ${role} BYPASSRLS, or export as the owner of the tables` });
+  throw new RealmliftError('RIGHT_MISSING', 'plan', `a row-level security policy hides rows of ${table} from ${role}`, { table, hint: `ALTER ROLE ${readableName(role)} BYPASSRLS, or export as the owner of the tables` });
 }

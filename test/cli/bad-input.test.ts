@@ -153,34 +153,36 @@ t.test('a Zulip server', async (t) => {
     });
 
     await t.test('rights', async (t) => {
-      const role = `reader_${process.pid}`;
+      // A name that SQL wants quoted.
+      const role = `reader-${process.pid}`;
+      const quoted = `"${role}"`;
       const reader = (words: readonly string[]): Promise<Ended> => run(words, { DATABASE_URL: as(url, role, SECRET) });
-      await change(url, `CREATE ROLE ${role} LOGIN PASSWORD '${SECRET}'`);
+      await change(url, `CREATE ROLE ${quoted} LOGIN PASSWORD '${SECRET}'`);
       try {
-        const grant = new RegExp(`\\(GRANT USAGE ON SCHEMA zulip TO ${role}; GRANT SELECT ON zulip\\.\\w+(, zulip\\.\\w+){20,} TO ${role}; or run realmlift install\\)\\n$`);
+        const grant = new RegExp(`\\(GRANT USAGE ON SCHEMA zulip TO ${quoted}; GRANT SELECT ON zulip\\.\\w+(, zulip\\.\\w+){20,} TO ${quoted}; or run realmlift install\\)\\n$`);
         const nothing = await reader(ACME);
         ended(t, nothing, { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, \\w+\\]: ${role} may not read \\d+ tables that an export reads, \\w+ among them `) }, out);
         t.match(nothing.stderr, grant);
 
-        await change(url, `GRANT USAGE ON SCHEMA zulip TO ${role}`, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${role}`, `REVOKE SELECT ON zerver_message FROM ${role}`);
+        await change(url, `GRANT USAGE ON SCHEMA zulip TO ${quoted}`, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${quoted}`, `REVOKE SELECT ON zerver_message FROM ${quoted}`);
         const message = await reader(ACME);
         ended(t, message, { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, zerver_message\\]: ${role} may not read zulip\\.zerver_message `) }, out);
-        t.match(message.stderr, `GRANT SELECT ON zulip.zerver_message TO ${role}`);
+        t.match(message.stderr, `GRANT SELECT ON zulip.zerver_message TO ${quoted}`);
 
-        await change(url, `GRANT SELECT (id, realm_id) ON zerver_message TO ${role}`);
-        ended(t, await reader(ACME), { exit: 1, line: /^realmlift: RIGHT_MISSING \[\w+, zerver_message\]: .*GRANT SELECT ON zulip\.zerver_message TO/ }, out);
+        await change(url, `GRANT SELECT (id, realm_id) ON zerver_message TO ${quoted}`);
+        ended(t, await reader(ACME), { exit: 1, line: /^realmlift: RIGHT_MISSING \[\w+, zerver_message\]: .*GRANT SELECT ON zulip\.zerver_message TO "/ }, out);
 
-        await change(url, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${role}`, `REVOKE USAGE ON SCHEMA zulip FROM ${role}`);
-        ended(t, await reader(ACME), { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan[^\\]]*\\]: .*GRANT USAGE ON SCHEMA zulip TO ${role}`) }, out);
+        await change(url, `GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${quoted}`, `REVOKE USAGE ON SCHEMA zulip FROM ${quoted}`);
+        ended(t, await reader(ACME), { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan[^\\]]*\\]: .*GRANT USAGE ON SCHEMA zulip TO ${quoted}`) }, out);
 
-        await change(url, `GRANT USAGE ON SCHEMA zulip TO ${role}`, `REVOKE SELECT ON django_migrations FROM ${role}`);
-        ended(t, await reader(ACME), { exit: 1, line: /^realmlift: RIGHT_MISSING \[plan, django_migrations\]: .*GRANT SELECT ON zulip\.django_migrations TO/ }, out);
+        await change(url, `GRANT USAGE ON SCHEMA zulip TO ${quoted}`, `REVOKE SELECT ON django_migrations FROM ${quoted}`);
+        ended(t, await reader(ACME), { exit: 1, line: /^realmlift: RIGHT_MISSING \[plan, django_migrations\]: .*GRANT SELECT ON zulip\.django_migrations TO "/ }, out);
 
-        await change(url, `GRANT SELECT ON django_migrations TO ${role}`, 'ALTER TABLE zerver_message ENABLE ROW LEVEL SECURITY', 'CREATE POLICY later ON zerver_message USING (id > 5)');
-        ended(t, await reader(ACME), { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, zerver_message\\]: a row-level security policy hides rows of zerver_message from ${role} \\(ALTER ROLE ${role} BYPASSRLS`) }, out);
+        await change(url, `GRANT SELECT ON django_migrations TO ${quoted}`, 'ALTER TABLE zerver_message ENABLE ROW LEVEL SECURITY', 'CREATE POLICY later ON zerver_message USING (id > 5)');
+        ended(t, await reader(ACME), { exit: 1, line: new RegExp(`^realmlift: RIGHT_MISSING \\[plan, zerver_message\\]: a row-level security policy hides rows of zerver_message from ${role} \\(ALTER ROLE ${quoted} BYPASSRLS`) }, out);
         ended(t, await realmlift(['install'], { env: { DATABASE_URL: as(url, role, SECRET) } }), { exit: 1, line: /^realmlift: INSTALL_REFUSED \[plan\]: .*superuser/ });
       } finally {
-        await change(url, `DROP OWNED BY ${role} CASCADE`, `DROP ROLE ${role}`);
+        await change(url, `DROP OWNED BY ${quoted} CASCADE`, `DROP ROLE ${quoted}`);
       }
     });
   });

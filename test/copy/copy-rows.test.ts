@@ -124,7 +124,7 @@ t.test('a failing consumer ends the copy and its connection at once', (t) => wit
 
 t.test('errors of the server are named', (t) => withEmptyDatabase(async (url) => {
   await withSession(url, async (owner) => {
-    await owner.query(`CREATE SCHEMA zulip; CREATE TABLE zulip.zerver_message (id int); CREATE ROLE curious_${process.pid}; GRANT USAGE ON SCHEMA zulip TO curious_${process.pid}; CREATE SCHEMA shut; CREATE TABLE shut.zerver_realm (id int)`);
+    await owner.query(`CREATE SCHEMA zulip; CREATE TABLE zulip.zerver_message (id int); CREATE ROLE curious_${process.pid}; GRANT USAGE ON SCHEMA zulip TO curious_${process.pid}; CREATE SCHEMA shut; CREATE TABLE shut.zerver_realm (id int); CREATE SCHEMA "my-schema"; CREATE TABLE "my-schema".zerver_message (id int); GRANT USAGE ON SCHEMA "my-schema" TO curious_${process.pid}; CREATE SCHEMA "shut-too"`);
     await owner.query(`CREATE FUNCTION public.conflict(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF n = 5000 THEN RAISE EXCEPTION SQLSTATE '40001'; END IF; RETURN n; END $$`);
   });
   const rejects = (select: string, expected: object, role?: string): Promise<void> => withSession(url, async (client) => {
@@ -133,6 +133,8 @@ t.test('errors of the server are named', (t) => withEmptyDatabase(async (url) =>
   });
   const role = `curious_${process.pid}`;
   await rejects('SELECT id FROM zulip.zerver_message', { code: 'RIGHT_MISSING', message: /permission denied for table zerver_message/, hint: 'GRANT SELECT ON zulip.zerver_message TO postgres' }, role);
+  await rejects('SELECT id FROM "my-schema".zerver_message', { code: 'RIGHT_MISSING', hint: 'GRANT SELECT ON "my-schema".zerver_message TO postgres' }, role);
+  await rejects('SELECT id FROM "shut-too".zerver_realm', { code: 'RIGHT_MISSING', hint: 'GRANT USAGE ON SCHEMA "shut-too" TO postgres' }, role);
   await rejects('SELECT id FROM shut.zerver_realm', { code: 'RIGHT_MISSING', hint: 'GRANT USAGE ON SCHEMA shut TO postgres' }, role);
   await rejects('SELECT id FROM zulip.zerver_nothing', { code: 'COPY_FAILED', message: /42P01.*does not exist/ });
   await rejects(`SELECT CASE WHEN g < 50000 THEN g ELSE ('sec' || 'ret')::int END FROM generate_series(1, 60000) g`, { code: 'COPY_FAILED', message: 'the server could not send the rows (SQLSTATE 22P02)' });

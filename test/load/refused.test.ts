@@ -41,6 +41,10 @@ t.test('nothing is written', async (t) => withTestDatabase('zulip-11/new-server'
   await withClient(url, (client) => client.query('DROP OWNED BY loader; DROP ROLE loader'));
 
   await withClient(url, (client) => client.query(`ALTER DATABASE "${pathname.slice(1)}" SET default_transaction_read_only = on`));
+  await withClient(url, (client) => client.query('ALTER SCHEMA zulip RENAME TO "My-Schema"'));
+  const elsewhere = await load(tiny, `postgresql://loader:l@${host}${pathname}`, uploads, { subdomain: 'tiny' }).then(() => undefined, (error: unknown) => error);
+  await withClient(url, (client) => client.query('ALTER SCHEMA "My-Schema" RENAME TO zulip'));
+  t.match(elsewhere, { code: 'RIGHT_MISSING', hint: /^GRANT SELECT, INSERT, UPDATE, DELETE ON .*"My-Schema"\.zerver_message.* TO loader; GRANT SELECT, USAGE ON SEQUENCE .*"My-Schema"\.zerver_message_id_seq/ });
   t.match(await load(tiny, url, uploads, { subdomain: 'tiny' }).then(() => undefined, (error: unknown) => error), { code: 'TARGET_READ_ONLY', exit: 3 });
   await withClient(url, (client) => client.query(`SET transaction_read_only = off; ALTER DATABASE "${pathname.slice(1)}" SET default_transaction_read_only = off`));
 

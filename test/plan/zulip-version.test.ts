@@ -34,7 +34,9 @@ t.test('what is no Zulip database is said to be none', async (t) => {
     await client.query('CREATE ROLE version_reader');
     await client.query('SET ROLE version_reader');
     await t.rejects(detectZulipVersion(client, 'zulip'), { code: 'RIGHT_MISSING', table: 'django_migrations', hint: /GRANT SELECT ON public\.django_migrations/ });
-    await client.query('RESET ROLE; DROP ROLE version_reader');
+    await client.query('RESET ROLE; CREATE SCHEMA "my-schema"; ALTER TABLE public.django_migrations SET SCHEMA "my-schema"; GRANT USAGE ON SCHEMA "my-schema" TO version_reader; SET ROLE version_reader');
+    await t.rejects(detectZulipVersion(client, 'my-schema'), { code: 'RIGHT_MISSING', hint: /GRANT USAGE ON SCHEMA "my-schema" and GRANT SELECT ON "my-schema"\.django_migrations/ });
+    await client.query('RESET ROLE; DROP OWNED BY version_reader; DROP ROLE version_reader');
   }));
 });
 

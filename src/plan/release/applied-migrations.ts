@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../../errors.js';
+import { readableName } from '../../readable-name.js';
 
 export interface AppliedMigration {
   /** Django's app label, e.g. `zerver`. */
@@ -41,7 +42,7 @@ async function read(client: pg.ClientBase, schema: string): Promise<readonly App
   } catch (cause) {
     if ((cause as { code?: string }).code !== '42501') throw cause;
     throw new RealmliftError('RIGHT_MISSING', 'plan', 'no right to read the table', {
-      table: 'django_migrations', hint: `GRANT USAGE ON SCHEMA ${schema} and GRANT SELECT ON ${schema}.django_migrations to this role`, cause,
+      table: 'django_migrations', hint: `GRANT USAGE ON SCHEMA ${readableName(schema)} and GRANT SELECT ON ${readableName(schema, 'django_migrations')} to this role`, cause,
     });
   }
 }
