@@ -7,6 +7,7 @@ import type { Catalog } from '../plan/views/catalog.js';
 import { keyOf } from '../plan/plan-tables.js';
 import type { Registry } from '../plan/views/registry.js';
 import type { TargetServer } from '../remap/target-server.js';
+import { timestamp } from '../timestamp.js';
 
 export interface UniqueIndex {
   readonly table: string;
@@ -109,5 +110,5 @@ function* rowsOf(index: UniqueIndex, sources: readonly (readonly [TableFile, str
 }
 
 function asTimestamp(seconds: string): string {
-  return seconds === 'null' ? 'null' : JSON.stringify(new Date(Number(seconds) * 1000).toISOString());
+  return seconds === 'null' ? 'null' : JSON.stringify(timestamp(Number(seconds)));
 }

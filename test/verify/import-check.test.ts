@@ -4,6 +4,9 @@ import t, { type Test } from 'tap';
 import { isValidAddress } from '../../src/arrival/email-address.js';
 import { subdomainFault } from '../../src/arrival/subdomain.js';
 import { checkImport, verdict, type ImportCheck } from '../../src/arrival/import-check.js';
+import { realmState } from '../../src/load/source/realm-state.js';
+import { withTableFiles } from '../../src/pipe/opened-tables.js';
+import { openReadableExport } from '../../src/pipe/readable-export.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { realmlift } from '../cli/command-line.js';
 import { withNewServer } from '../pipe/new-server.js';
@@ -115,6 +118,19 @@ t.test('rows over which the import stumbles', (t) => withTestDatabase('zulip-11/
     edit(directory, 'realm.json', (tables) => { tables['zerver_realmauditlog']?.push({ ...first(tables, 'zerver_realmauditlog'), id: 1_000_000, event_type: 206 }); });
   });
   t.match(await checks(known, target, 'roundtrip'), { announcements: /^good/ }, 'a realm that was exported before');
+}));
+
+t.test('moments that differ by a microsecond', (t) => withTestDatabase('zulip-11/new-server', async (target) => {
+  await change(target, "CREATE UNIQUE INDEX by_moment ON zulip.zerver_realmauditlog ((event_time AT TIME ZONE 'UTC')) WHERE event_type = 9999");
+  const times = [1_700_000_000.123456, 1_700_000_000.123457];
+  const directory = await changed(t, (copy) => edit(copy, 'realm.json', (tables) => {
+    const row = first(tables, 'zerver_realmauditlog');
+    tables['zerver_realmauditlog']?.push(...times.map((time, at) => ({ ...row, id: 900_000 + at, event_type: 9999, event_time: time })));
+    first(tables, 'zerver_realm')['scheduled_deletion_date'] = times[0];
+  }));
+  t.match(await checks(directory, target, 'roundtrip'), { unique: /^good/ });
+  const source = await openReadableExport(directory);
+  t.equal(await withTableFiles((open) => realmState(open(source), 2).scheduledDeletion), '2023-11-14T22:13:20.123456+00');
 }));
 
 t.test('addresses that differ by case, among users and dummies', (t) => withTestDatabase('zulip-11/new-server', async (target) => {

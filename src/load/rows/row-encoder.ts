@@ -1,6 +1,7 @@
 /** Rows of an export, which are JSON, as rows of COPY's text format: which key goes to which column is looked up once a table. */
 import { RealmliftError } from '../../errors.js';
 import type { RowFields } from '../../json/row-fields.js';
+import { timestamp } from '../../timestamp.js';
 import type { CopyText } from './copy-text.js';
 import type { Kind } from '../server/target-tables.js';
 
@@ -77,14 +78,6 @@ function value(fields: RowFields, field: number, kind: Kind, out: CopyText): voi
   else if (kind === 'array' && first === OPEN_ARRAY) out.text(arrayLiteral(JSON.parse(row.toString('utf8', start, end)) as unknown[]));
   else if (first === OPEN_ARRAY || first === OPEN_OBJECT) out.json(row, start, end);
   else out.raw(row, start, end);
-}
-
-/** @param seconds since the epoch; microseconds are all that PostgreSQL keeps */
-export function timestamp(seconds: number): string {
-  const micros = Math.round(seconds * 1e6);
-  const whole = Math.floor(micros / 1e6);
-  const iso = new Date(whole * 1000).toISOString();
-  return `${iso.slice(0, -5)}.${String(micros - whole * 1e6).padStart(6, '0')}+00`;
 }
 
 /** https://www.postgresql.org/docs/current/arrays.html#ARRAYS-INPUT */

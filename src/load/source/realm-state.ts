@@ -1,6 +1,7 @@
 /** What the export says of its realm, and a load needs before or after its row. */
 import { EXIT, RealmliftError } from '../../errors.js';
 import type { TableFile } from '../../pipe/table-file.js';
+import { timestamp } from '../../timestamp.js';
 
 /** What the export says of the realm, and the load held back. */
 export interface RealmState {
@@ -17,7 +18,7 @@ export function realmState(files: readonly TableFile[], id: number): RealmState 
   const deletion = row['scheduled_deletion_date'];
   return {
     id, deactivated: row['deactivated'] === true, planType: typeof row['plan_type'] === 'number' ? row['plan_type'] : 1,
-    scheduledDeletion: deletion === undefined ? undefined : typeof deletion === 'string' ? deletion : typeof deletion === 'number' ? new Date(deletion * 1000).toISOString() : null,
+    scheduledDeletion: deletion === undefined ? undefined : typeof deletion === 'string' ? deletion : typeof deletion === 'number' ? timestamp(deletion) : null,
   };
 }
 
