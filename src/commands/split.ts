@@ -182,12 +182,13 @@ interface StartedFiles {
 async function startFiles(snapshot: Snapshot, session: pg.Client, source: Source, plans: readonly ExportPlan[], request: FilesRequest | undefined): Promise<StartedFiles> {
   if (request === undefined) return { tell: () => undefined, result: Promise.resolve(undefined), done: Promise.resolve(), stop: () => Promise.resolve() };
   const stopped = new AbortController();
-  const places = await openPlaces(request);
+  const signal = AbortSignal.any([snapshot.lost, stopped.signal]);
+  const places = await openPlaces(request, signal);
   let telling = false;
   const onFile = (bytes: number): void => { if (telling) tellProgress(1, bytes); };
   const result = withSession(snapshot, 'split', async (lookups) => {
     await useSchema(lookups, source.schema);
-    return splitFiles(session, lookups, source, plans, { ...request, onFile }, places, AbortSignal.any([snapshot.lost, stopped.signal]));
+    return splitFiles(session, lookups, source, plans, { ...request, onFile }, places, signal);
   });
   const done = result.then(() => undefined, () => undefined);
   return {

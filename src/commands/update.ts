@@ -43,6 +43,9 @@ export interface UpdateResult extends Omit<Updated, 'fileSide' | 'deactivated'> 
   readonly deactivated: boolean;
 }
 
+/** Milliseconds within which an update that was stopped removes the files that came for it: their place may be what does not answer. */
+const GRACE = 10_000;
+
 const NOTHING = { added: 0, changed: 0, removed: 0, renumbered: 0, files: 0, filesRemoved: 0, used: false };
 
 /**
@@ -68,7 +71,7 @@ export async function updateLoad(directory: string, request: UpdateRequest, stop
 
 async function update(client: pg.Client, schemaName: string, { record, deactivated }: Found, migrations: string, directory: string, request: UpdateRequest, stop: AbortSignal): Promise<UpdateResult> {
   const { realmId, subdomain } = record.identity;
-  const target = await openFileTarget(request.files, request.fileJobs, request.fromBuckets);
+  const target = await openFileTarget(request.files, request.fileJobs, request.fromBuckets, stop);
   try {
     const isThere = existsSync(join(directory, MANIFEST)) && (await digestOf(join(directory, MANIFEST))).sha256 === record.identity.exportDigest;
     const earlier = await openEarlier(isThere ? directory : request.base, record.identity);
@@ -78,7 +81,7 @@ async function update(client: pg.Client, schemaName: string, { record, deactivat
     if (isSettled && (isThere || await holdSame(earlier, later))) {
       if (!request.dryRun) {
         await record.rename(client, { directory: resolve(directory), exportDigest: later.digest });
-        await removeFiles(client, record, 'going', target);
+        await removeFiles(client, record, 'going', target, stop);
       }
       return { ...NOTHING, realmId, subdomain, differed: false, used: await isUsed(client, await readTargetTables(client, schemaName), record), deactivated };
     }
@@ -103,7 +106,7 @@ async function update(client: pg.Client, schemaName: string, { record, deactivat
       };
       try {
         // Of a run that was killed before its transaction was over.
-        await removeFiles(client, record, 'coming', target);
+        await removeFiles(client, record, 'coming', target, stop);
         if (isThere) {
           await settleLeft(setup, stop);
           return { ...NOTHING, realmId, subdomain, differed: false, used: await isUsed(client, schema.tables, record), deactivated };
@@ -135,7 +138,7 @@ async function changeAll(setup: UpdateSetup, request: UpdateRequest, stop: Abort
     });
   } catch (error) {
     // If this fails too, the next update does it.
-    await removeFiles(noting, record, 'coming', target).catch(() => undefined);
+    await removeFiles(noting, record, 'coming', target, stop.aborted ? AbortSignal.timeout(GRACE) : stop).catch(() => undefined);
     throw error;
   }
 }

@@ -68,7 +68,7 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
   }
   const identity = await identityOf(setup);
   checkSalt(source.source, request.salt);
-  const target = await openFileTarget(request.files, request.fileJobs, request.fromBuckets);
+  const target = await openFileTarget(request.files, request.fileJobs, request.fromBuckets, setup.stop);
   const told = { subdomain: identity.subdomain, realmName: identity.realmName, rows: source.rows, files: 0, images: 0, resumed: found?.steps ?? 0, outside: 0 };
   try {
     if (request.dryRun) return { ...told, realmId: NaN, deactivated: realmRow(source.files)['deactivated'] === true };

@@ -45,7 +45,7 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
     }
     const tables = await readTargetTables(client, schema);
     const ranges = await journal.ids(client);
-    const files = journal.isDone('files begin') ? await removeFiles(client, journal, request, ranges) : 0;
+    const files = journal.isDone('files begin') ? await removeFiles(client, journal, request, ranges, stop) : 0;
     // Rows are found by the indexes that the load took away.
     const { indexes, keys } = await makeAgain(client, journal);
     const session = (): Promise<pg.Client> => stepSession(request.target, schema, request.subdomain);
@@ -59,18 +59,18 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
   }
 }
 
-async function removeFiles(client: pg.Client, { identity }: LoadJournal, { files, fileJobs }: UndoRequest, ranges: readonly IdRange[]): Promise<number> {
+async function removeFiles(client: pg.Client, { identity }: LoadJournal, { files, fileJobs }: UndoRequest, ranges: readonly IdRange[], stop: AbortSignal): Promise<number> {
   if (placeOf(files) !== identity.files) {
     throw new RealmliftError('LOAD_OF_ANOTHER', 'load', `the files of this load went to ${identity.files}`, { hint: 'name that place, so that they are removed there', exit: EXIT.nothingExported });
   }
   const [realm] = ranges.filter(({ table }) => table === 'zerver_realm');
   if (realm === undefined) return 0;
-  const target = await openFileTarget(files, fileJobs, undefined);
+  const target = await openFileTarget(files, fileJobs, undefined, stop);
   try {
     // Attachments that came by e-mail may lie under the realm of the system bots.
     const { rows } = await client.query<{ path: string }>('SELECT path_id AS path FROM zerver_attachment WHERE realm_id = $1 AND NOT starts_with(path_id, $2)', [realm.first, `${realm.first}/`]);
-    let removed = await target.remove('files', [], rows.map(({ path }) => path));
-    for (const [area, prefix] of ownPrefixes(realm.first)) removed += await target.remove(area, [prefix], []);
+    let removed = await target.remove('files', [], rows.map(({ path }) => path), stop);
+    for (const [area, prefix] of ownPrefixes(realm.first)) removed += await target.remove(area, [prefix], [], stop);
     return removed;
   } finally {
     target.close();

@@ -74,9 +74,9 @@ export interface OpenPlaces {
 }
 
 /** Both are there and can be used: known before any row is copied. */
-export async function openPlaces({ openStore, place, jobs }: FilesRequest): Promise<OpenPlaces> {
+export async function openPlaces({ openStore, place, jobs }: FilesRequest, signal: AbortSignal): Promise<OpenPlaces> {
   if (place.kind === 'directory') await mkdir(place.directory, { recursive: true, mode: 0o700 }).catch(() => undefined);
-  const target = await openFileTarget(place, jobs, undefined);
+  const target = await openFileTarget(place, jobs, undefined, signal);
   try {
     return { store: await openStore(), target };
   } catch (error) {

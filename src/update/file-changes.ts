@@ -77,20 +77,20 @@ export async function settleFiles(client: pg.Client, record: LoadRecord, side: F
       if (!replaced.has(line.path)) continue;
       for (const file of await planFiles(client, [line], side.plan)) {
         // Of what was an image, and is none any more, nothing is made.
-        await target.remove(file.area, [], madeKeys(side.source, file, side.plan));
+        await target.remove(file.area, [], madeKeys(side.source, file, side.plan), signal);
         await copyFile({ ...side, target }, file, { animated: new Set(), brokenAvatars: new Set() }, signal);
       }
     }
     await record.forgetFiles(client, 'replaced');
   }
-  return removeFiles(client, record, 'going', target);
+  return removeFiles(client, record, 'going', target, signal);
 }
 
 /** Files that came for an update that did not come about, or that nothing needs any more. */
-export async function removeFiles(client: pg.Client, record: LoadRecord, state: 'coming' | 'going', target: FileTarget): Promise<number> {
+export async function removeFiles(client: pg.Client, record: LoadRecord, state: 'coming' | 'going', target: FileTarget, signal: AbortSignal): Promise<number> {
   const files = await record.files(client, state);
   let removed = 0;
-  for (const area of ['files', 'avatars'] as const) removed += await target.remove(area, [], files.filter((file) => file.area === area).map(({ key }) => key));
+  for (const area of ['files', 'avatars'] as const) removed += await target.remove(area, [], files.filter((file) => file.area === area).map(({ key }) => key), signal);
   await record.forgetFiles(client, state);
   return removed;
 }

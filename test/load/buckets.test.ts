@@ -1,9 +1,11 @@
 /** Files that go to the new server's buckets, with the attributes that its own uploads would have. */
 import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { loadExport } from '../../src/commands/load.js';
 import type { LoadRequest } from '../../src/load/load-request.js';
+import { undoLoad } from '../../src/load/undo-load.js';
 import { exportFrom, only, type TestSource } from '../export/test-source.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';
@@ -47,13 +49,28 @@ t.test('from bucket to bucket', async (t) => withS3(async ({ endpoint, client })
   });
   for (const bucket of Object.values(NEW)) await client.send(new CreateBucketCommand({ Bucket: bucket }));
   let refusing = false;
-  await withFaultyProxy(endpoint, ({ method }) => (refusing && method === 'PUT' ? { kind: 'status', status: 403 } : undefined), async (proxy) => {
+  /** Requests that the server does not answer, and who is told of one. */
+  let unanswered: { readonly which: RegExp; readonly met: () => void } | undefined;
+  await withFaultyProxy(endpoint, ({ method, path }) => {
+    if (unanswered?.which.test(`${method} ${path}`) === true) {
+      unanswered.met();
+      return new Promise<never>(() => undefined);
+    }
+    return refusing && method === 'PUT' ? { kind: 'status', status: 403 } : undefined;
+  }, async (proxy) => {
   const files: LoadRequest['files'] = { kind: 'buckets', connection: { ...connection, endpoint: proxy.endpoint }, ...NEW };
   for (const fromBuckets of [undefined, BUCKETS]) {
     await t.test(fromBuckets === undefined ? 'sent' : 'copied by the provider', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
       const before = await digests(url);
       await t.rejects(stoppedIn('uploaded files', (stop) => loadExport(acme, request(url, '', { files, fromBuckets }), stop)));
       t.ok((await objects(client, NEW.uploads)).size > 0);
+      for (const which of fromBuckets === undefined ? [/list-type/, /^DELETE/] : []) {
+        const stop = new AbortController();
+        unanswered = { which, met: () => setImmediate(() => stop.abort(new Error('stopped'))) };
+        const ended = undoLoad(request(url, '', { files }), stop.signal).then(() => 'done', (error: unknown) => (error as Error).message);
+        t.equal(await Promise.race([ended, sleep(10_000, 'it goes on')]), 'stopped', `a server that does not answer ${which.source} does not hold up who stops it`);
+        unanswered = undefined;
+      }
       t.ok((await undo(url, '', { files })).files > 0);
       for (const bucket of Object.values(NEW)) t.equal((await objects(client, bucket)).size, 0, `${bucket} is empty again`);
       t.same(await digests(url), before);

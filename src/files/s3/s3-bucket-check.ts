@@ -27,6 +27,7 @@ export async function checkBucket(access: S3Access, bucket: string, where: strin
   try {
     await access.request(signal, (client, watch) => listPage(client, { Bucket: bucket, MaxKeys: 1 }, watch), ATTEMPTS);
   } catch (error) {
+    signal.throwIfAborted();
     const cause = error instanceof Lost ? error.cause : error;
     if (error instanceof RealmliftError && error.code !== 'BUCKET_MISSING') throw error;
     const { name, status } = particulars(error instanceof RealmliftError ? error.cause : cause);

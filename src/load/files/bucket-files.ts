@@ -50,12 +50,12 @@ export class BucketFiles implements FileTarget {
     this.#client = newS3Client(connection);
   }
 
-  async open(): Promise<void> {
-    for (const bucket of new Set([...Object.values(this.#buckets), ...Object.values(this.#from ?? {})])) await checkBucket(this.#access, bucket, this.#server, undefined, USE);
+  async open(signal: AbortSignal): Promise<void> {
+    for (const bucket of new Set([...Object.values(this.#buckets), ...Object.values(this.#from ?? {})])) await checkBucket(this.#access, bucket, this.#server, signal, USE);
   }
 
-  async has(area: Area, prefix: string): Promise<boolean> {
-    for await (const found of this.#list(area, prefix, 1)) return found !== undefined;
+  async has(area: Area, prefix: string, signal: AbortSignal): Promise<boolean> {
+    for await (const found of this.#list(area, prefix, signal, 1)) return found !== undefined;
     return false;
   }
 
@@ -77,15 +77,14 @@ export class BucketFiles implements FileTarget {
     await this.#request(area, key, signal, (client, watch) => client.send(new PutObjectCommand({ ...this.#object(area, key, attributes), Body: content, ChecksumAlgorithm: 'SHA256' }), { abortSignal: watch }));
   }
 
-  async remove(area: Area, prefixes: readonly string[], keys: readonly string[]): Promise<number> {
-    const signal = new AbortController().signal;
+  async remove(area: Area, prefixes: readonly string[], keys: readonly string[], signal: AbortSignal): Promise<number> {
     let removed = 0;
     const remove = async (key: string): Promise<void> => {
       await this.#request(area, key, signal, (client, watch) => client.send(new DeleteObjectCommand({ Bucket: this.#buckets[area], Key: key }), { abortSignal: watch }));
       removed++;
     };
     for (const key of keys) await remove(key);
-    for (const prefix of prefixes) for await (const key of this.#list(area, prefix)) await remove(key);
+    for (const prefix of prefixes) for await (const key of this.#list(area, prefix, signal)) await remove(key);
     return removed;
   }
 
@@ -148,9 +147,9 @@ export class BucketFiles implements FileTarget {
     }
   }
 
-  async *#list(area: Area, prefix: string, pageSize?: number): AsyncGenerator<string> {
+  async *#list(area: Area, prefix: string, signal: AbortSignal, pageSize?: number): AsyncGenerator<string> {
     try {
-      for await (const { key } of listObjects({ access: this.#access, bucket: this.#buckets[area], prefix, directOnly: false, ...(pageSize === undefined ? {} : { pageSize }), signal: new AbortController().signal })) yield key;
+      for await (const { key } of listObjects({ access: this.#access, bucket: this.#buckets[area], prefix, directOnly: false, ...(pageSize === undefined ? {} : { pageSize }), signal })) yield key;
     } catch (error) {
       throw error instanceof Lost ? this.#failed('list', area, prefix, error.cause ?? error) : error;
     }

@@ -35,7 +35,7 @@ export interface Found {
 /** @returns how many there are @throws RealmliftError EXPORT_CHANGED, FILES_IN_THE_WAY, DISK_FULL, UPLOAD_FAILED, … */
 export async function loadFiles(load: FileLoad, signal: AbortSignal): Promise<number> {
   const { client, journal, source, target, plan } = load;
-  await journal.step(client, 'files begin', () => refuseOthers(target, plan.newRealm));
+  await journal.step(client, 'files begin', () => refuseOthers(target, plan.newRealm, signal));
   let count = 0;
   let batch: FileLine[] = [];
   const finish = async (): Promise<void> => {
@@ -58,9 +58,9 @@ export async function loadFiles(load: FileLoad, signal: AbortSignal): Promise<nu
 }
 
 /** What lies under the realm's new id before the load is somebody else's, and would be overwritten or removed. */
-async function refuseOthers(target: FileTarget, realm: number): Promise<void> {
+async function refuseOthers(target: FileTarget, realm: number, signal: AbortSignal): Promise<void> {
   for (const [area, prefix] of ownPrefixes(realm)) {
-    if (await target.has(area, prefix)) {
+    if (await target.has(area, prefix, signal)) {
       throw new RealmliftError('FILES_IN_THE_WAY', 'load', `${target.description} already holds files of a realm with the id ${realm}, which the loaded one gets`, { hint: `move ${area}/${prefix} away; or remove the load with --undo and load again, which takes another id` });
     }
   }
