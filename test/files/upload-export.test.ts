@@ -98,6 +98,14 @@ t.test('upload', async (t) => {
     t.strictSame((await keys('exports/failed')).filter((key) => /manifest|large/.test(key)), []);
   });
 
+  t.test('a file of the export that cannot be read is not said to be a fault of the server', async (t) => {
+    const unreadable = async (path: string, copy: string): Promise<void> => {
+      await t.rejects(uploadDirectory(target('unreadable'), path, copy, 'manifest.json', never, () => undefined), { code: 'UPLOAD_FAILED', message: new RegExp(`${path} cannot be read.*ENOENT`), hint: /directory of the export/ });
+    };
+    await unreadable('manifest.json', t.testdir({ 'realm.json': '{}' }));
+    await unreadable('realm.json', t.testdir({ 'realm.json': t.fixture('symlink', 'gone'), 'manifest.json': '{}' }));
+  });
+
   t.test('an upload that is cut leaves no manifest and no parts', async (t) => {
     const stop = new AbortController();
     const cut = new Error('cut by the test');

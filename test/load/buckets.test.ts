@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { loadExport } from '../../src/commands/load.js';
+import { BucketFiles } from '../../src/load/files/bucket-files.js';
+import type { PlannedFile } from '../../src/load/files/file-plan.js';
 import type { LoadRequest } from '../../src/load/load-request.js';
 import { undoLoad } from '../../src/load/undo-load.js';
 import { exportFrom, only, type TestSource } from '../export/test-source.js';
@@ -58,7 +60,17 @@ t.test('from bucket to bucket', async (t) => withS3(async ({ endpoint, client })
     }
     return refusing && method === 'PUT' ? { kind: 'status', status: 403 } : undefined;
   }, async (proxy) => {
-  const files: LoadRequest['files'] = { kind: 'buckets', connection: { ...connection, endpoint: proxy.endpoint }, ...NEW };
+  const files: Extract<LoadRequest['files'], { kind: 'buckets' }> = { kind: 'buckets', connection: { ...connection, endpoint: proxy.endpoint }, ...NEW };
+  await t.test('a file of the export that cannot be read is not said to be a fault of the server', async (t) => {
+    const file: PlannedFile = { path: 'uploads/2/a', size: 5 << 20, sha256: '', area: 'files', key: '2/a', oldKey: '2/a', attributes: { contentType: '', metadata: {} }, modified: undefined, image: undefined };
+    for (const from of [undefined, BUCKETS]) {
+      const target = new BucketFiles(files, 8, from);
+      for (const [unreadable, why] of [[output, /uploads\/2\/a .*EISDIR/], [join(output, 'none'), /uploads\/2\/a .*ENOENT/]] as const) {
+        await t.rejects(target.put(file, unreadable, new AbortController().signal), { code: 'EXPORT_CHANGED', message: why });
+      }
+      target.close();
+    }
+  });
   for (const fromBuckets of [undefined, BUCKETS]) {
     await t.test(fromBuckets === undefined ? 'sent' : 'copied by the provider', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
       const before = await digests(url);

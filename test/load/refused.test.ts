@@ -4,11 +4,14 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';
 import type { RealmliftError } from '../../src/errors.js';
+import { DirectoryFiles } from '../../src/load/files/directory-files.js';
+import type { PlannedFile } from '../../src/load/files/file-plan.js';
+import type { FileTarget } from '../../src/load/files/file-target.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change, withClient } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { killedLoad, loadCommand } from './killed-load.js';
-import { digests, emptyUploads, load, undo } from './new-server.js';
+import { digests, emptyUploads, filesBelow, load, undo } from './new-server.js';
 
 const output = t.testdir();
 const [tiny, acme, old] = await Promise.all([
@@ -38,13 +41,13 @@ t.test('nothing is written', async (t) => withTestDatabase('zulip-11/new-server'
   const { host, pathname } = new URL(url);
   await withClient(url, (client) => client.query(`DROP ROLE IF EXISTS loader; CREATE ROLE loader LOGIN PASSWORD 'l'; GRANT USAGE ON SCHEMA zulip TO loader; GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO loader; GRANT SELECT ON ALL SEQUENCES IN SCHEMA zulip TO loader`));
   await refused('a role without rights', { code: 'RIGHT_MISSING', hint: /^GRANT SELECT, INSERT, UPDATE, DELETE ON .*zulip\.zerver_message.* TO loader; GRANT SELECT, USAGE ON SEQUENCE .*zulip\.zerver_message_id_seq.* TO loader; GRANT CREATE ON DATABASE/ }, () => load(tiny, `postgresql://loader:l@${host}${pathname}`, uploads, { subdomain: 'tiny' }));
-  await withClient(url, (client) => client.query('DROP OWNED BY loader; DROP ROLE loader'));
-
-  await withClient(url, (client) => client.query(`ALTER DATABASE "${pathname.slice(1)}" SET default_transaction_read_only = on`));
   await withClient(url, (client) => client.query('ALTER SCHEMA zulip RENAME TO "My-Schema"'));
   const elsewhere = await load(tiny, `postgresql://loader:l@${host}${pathname}`, uploads, { subdomain: 'tiny' }).then(() => undefined, (error: unknown) => error);
   await withClient(url, (client) => client.query('ALTER SCHEMA "My-Schema" RENAME TO zulip'));
   t.match(elsewhere, { code: 'RIGHT_MISSING', hint: /^GRANT SELECT, INSERT, UPDATE, DELETE ON .*"My-Schema"\.zerver_message.* TO loader; GRANT SELECT, USAGE ON SEQUENCE .*"My-Schema"\.zerver_message_id_seq/ });
+  await withClient(url, (client) => client.query('DROP OWNED BY loader; DROP ROLE loader'));
+
+  await withClient(url, (client) => client.query(`ALTER DATABASE "${pathname.slice(1)}" SET default_transaction_read_only = on`));
   t.match(await load(tiny, url, uploads, { subdomain: 'tiny' }).then(() => undefined, (error: unknown) => error), { code: 'TARGET_READ_ONLY', exit: 3 });
   await withClient(url, (client) => client.query(`SET transaction_read_only = off; ALTER DATABASE "${pathname.slice(1)}" SET default_transaction_read_only = off`));
 
@@ -95,3 +98,18 @@ t.test('what happens meanwhile', async (t) => withTestDatabase('zulip-11/new-ser
     t.same(await digests(url), before);
   });
 }));
+
+t.test('what fails is told as what it is: a file of the export that cannot be read, and a place that cannot', async (t) => {
+  const uploads = emptyUploads();
+  const target: FileTarget = new DirectoryFiles(uploads);
+  const file: PlannedFile = { path: 'uploads/2/a', size: 1, sha256: '', area: 'files', key: '2/a', oldKey: undefined, attributes: { contentType: '', metadata: {} }, modified: undefined, image: undefined };
+  const never = new AbortController().signal;
+  // It can be opened.
+  await t.rejects(target.put(file, output, never), { code: 'EXPORT_CHANGED', message: /uploads\/2\/a .*EISDIR/ });
+  await t.rejects(target.put(file, join(output, 'none'), never), { code: 'EXPORT_CHANGED', message: /uploads\/2\/a .*ENOENT/ });
+  t.same(filesBelow(uploads), []);
+  t.equal(await target.has('avatars', '2/', never), false, 'what is not there is empty');
+  writeFileSync(join(uploads, 'avatars'), '');
+  await t.rejects(target.has('avatars', '2/', never), { code: 'UPLOADS_DIR_UNWRITABLE', message: /ENOTDIR/ });
+  await t.rejects(target.put({ ...file, area: 'avatars' }, join(tiny, 'realm.json'), never), { code: 'OUTPUT_UNSAFE' });
+});

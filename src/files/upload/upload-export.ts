@@ -12,6 +12,7 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { RealmliftError } from '../../errors.js';
+import { ioReason } from '../../io-reason.js';
 import { RUN_DIRECTORY } from '../../package/output-directory.js';
 import { Lost, type StoredFile } from '../file-store.js';
 import { inOrder } from '../ordered-pool.js';
@@ -107,7 +108,7 @@ async function storeAll(client: S3Client, place: UploadTarget, name: string, dir
   const small = filesOf(directory, (file) => file.key !== manifest && file.size <= ONE_REQUEST && which(file));
   for await (const done of inOrder(small, SMALL_AT_ONCE, SMALL_AT_ONCE, async ({ key, size }) => store(key, size))) void done;
   for await (const { key, size } of filesOf(directory, (file) => file.key !== manifest && file.size > ONE_REQUEST && which(file))) await store(key, size);
-  await store(manifest, (await stat(join(directory, manifest))).size);
+  await store(manifest, (await stat(join(directory, manifest)).catch(unreadable(manifest))).size);
 }
 
 /**
@@ -166,9 +167,15 @@ async function remove(client: S3Client, target: UploadTarget, key: string, signa
 }
 
 async function storeFile(client: S3Client, target: UploadTarget, path: string, file: string, size: number, signal: AbortSignal, onStored: OnStored): Promise<void> {
-  if (size > ONE_REQUEST) return storeStream(client, target, path, createReadStream(file), partSizeFor(size), signal, onStored);
+  if (size > ONE_REQUEST) {
+    return storeStream(client, target, path, createReadStream(file), partSizeFor(size), signal, onStored).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw error instanceof RealmliftError ? error : unreadable(path)(error);
+    });
+  }
+  const content = await readFile(file).catch(unreadable(path));
   try {
-    await client.send(new PutObjectCommand({ ...common(target, path), Body: await readFile(file) }), { abortSignal: signal });
+    await client.send(new PutObjectCommand({ ...common(target, path), Body: content }), { abortSignal: signal });
     onStored({ objects: 1, bytes: size });
   } catch (error) {
     throw failed(target, path, error, signal);
@@ -198,6 +205,13 @@ async function storeStream(client: S3Client, target: UploadTarget, path: string,
     signal.removeEventListener('abort', cut);
     body.destroy();
   }
+}
+
+/** What is wrong with a file that is to be stored is no fault of the server. */
+function unreadable(path: string): (cause: unknown) => never {
+  return (cause) => {
+    throw new RealmliftError('UPLOAD_FAILED', 'files', `${path} cannot be read to be stored: ${ioReason(cause)}`, { hint: 'is the directory of the export still there, and its disk in order?', cause });
+  };
 }
 
 async function* filesOf(directory: string, which: (file: StoredFile) => boolean): AsyncGenerator<StoredFile> {

@@ -1,20 +1,17 @@
 /** The new server's two buckets. What lies in a bucket of the same provider is copied there, without coming here. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { Transform, type TransformCallback } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { addAbortSignal, Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { CopyObjectCommand, DeleteObjectCommand, PutObjectCommand, type PutObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import type { UploadPlace } from '../../files/upload/upload-place.js';
 import { RealmliftError } from '../../errors.js';
-import { ioReason } from '../../io-reason.js';
 import { Lost } from '../../files/file-store.js';
 import { checkBucket, type BucketUse } from '../../files/s3/s3-bucket-check.js';
 import { describeServer, newS3Client, S3Access } from '../../files/s3/s3-client.js';
 import { particulars, s3Reason } from '../../files/s3/s3-fault.js';
 import { listObjects } from '../../files/s3/s3-listing.js';
-import { changed } from '../../pipe/table-file.js';
+import { contentOf } from './file-content.js';
 import type { FileTarget, SourceBuckets } from './file-target.js';
 import type { FileAttributes, PlannedFile } from './file-plan.js';
 
@@ -61,12 +58,8 @@ export class BucketFiles implements FileTarget {
 
   async put(file: PlannedFile, from: string, signal: AbortSignal): Promise<void> {
     if (await this.#copied(file, from, signal)) return;
-    const { path, area, key, size, sha256, attributes } = file;
-    if (size <= ONE_REQUEST) {
-      const content = await readFile(from).catch((cause: unknown) => { throw changed(path, `it cannot be read: ${ioReason(cause)}`, cause); });
-      if (createHash('sha256').update(content).digest('hex') !== sha256) throw changed(path, 'its content is another');
-      return this.write(area, key, content, attributes, signal);
-    }
+    const { area, key, size, attributes } = file;
+    if (size <= ONE_REQUEST) return this.write(area, key, await buffer(contentOf(file, from)), attributes, signal);
     // One after the other.
     const stored = this.#large.then(() => this.#parts(file, from, signal));
     this.#large = stored.catch(() => undefined);
@@ -94,10 +87,11 @@ export class BucketFiles implements FileTarget {
   }
 
   /** By the provider, if the object there is the one of the export. */
-  async #copied({ area, oldKey, key, size, attributes }: PlannedFile, from: string, signal: AbortSignal): Promise<boolean> {
+  async #copied(file: PlannedFile, from: string, signal: AbortSignal): Promise<boolean> {
+    const { area, oldKey, key, size, attributes } = file;
     if (this.#from === undefined || oldKey === undefined || size > ONE_COPY) return false;
     const digest = createHash('md5');
-    for await (const chunk of createReadStream(from)) digest.update(chunk as Buffer);
+    for await (const chunk of contentOf(file, from)) digest.update(chunk);
     const source = `${this.#from[area]}/${oldKey.split('/').map(encodeURIComponent).join('/')}`;
     const answer = await this.#access.request(signal, (client, watch) => client.send(new CopyObjectCommand({
       // An object that was stored in parts has another ETag, and is sent.
@@ -110,24 +104,18 @@ export class BucketFiles implements FileTarget {
     return answer !== undefined;
   }
 
-  async #parts({ path, area, key, size, sha256, attributes }: PlannedFile, from: string, signal: AbortSignal): Promise<void> {
-    const digest = createHash('sha256');
-    const body = new Transform({
-      transform(chunk: Buffer, _encoding, done: TransformCallback) {
-        digest.update(chunk);
-        done(null, chunk);
-      },
-      // Before the last part is finished, so that nothing of another content is ever seen.
-      flush: (done) => done(digest.digest('hex') === sha256 ? null : changed(path, 'its content is another')),
-    });
-    const read = pipeline(createReadStream(from), body, { signal });
-    read.catch(() => undefined);
+  async #parts(file: PlannedFile, from: string, signal: AbortSignal): Promise<void> {
+    const { area, key, size, attributes } = file;
+    // Its content is held to the manifest before the last part is finished, so that nothing of another is ever seen.
+    const body = addAbortSignal(signal, Readable.from(contentOf(file, from)));
     const upload = new Upload({ client: this.#client, params: { ...this.#object(area, key, attributes), Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: Math.max(PART, Math.ceil(size / MOST_PARTS)), leavePartsOnError: false });
     try {
-      await Promise.all([upload.done(), read]);
+      await upload.done();
     } catch (error) {
       signal.throwIfAborted();
       throw error instanceof RealmliftError ? error : this.#failed('store', area, key, error);
+    } finally {
+      body.destroy();
     }
   }
 

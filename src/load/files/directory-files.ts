@@ -1,6 +1,5 @@
 /** The new server's uploads directory (LOCAL_UPLOADS_DIR), with files/ and avatars/ in it. */
-import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { access, constants, lchown, lstat, lutimes, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -9,6 +8,7 @@ import { diskFault } from '../../files/export-directory.js';
 import { unsafe } from '../../files/safe-path.js';
 import { makeOwnDirectories, refuseLink, requireOwnDirectories } from '../../package/own-path.js';
 import { changed } from '../../pipe/table-file.js';
+import { contentOf } from './file-content.js';
 import type { FileTarget } from './file-target.js';
 import type { FileAttributes, PlannedFile } from './file-plan.js';
 
@@ -39,19 +39,17 @@ export class DirectoryFiles implements FileTarget {
   }
 
   async has(area: PlannedFile['area'], prefix: string): Promise<boolean> {
-    return (await readdir(join(this.description, area, prefix)).catch(() => [])).length > 0;
+    try {
+      return (await readdir(join(this.description, area, prefix)).catch(emptyIfAbsent)).length > 0;
+    } catch (error) {
+      throw this.#fault(error, `${area}/${prefix}`);
+    }
   }
 
-  async put({ path, area, key, sha256, modified }: PlannedFile, from: string, signal: AbortSignal): Promise<void> {
-    const digest = createHash('sha256');
+  async put(file: PlannedFile, from: string, signal: AbortSignal): Promise<void> {
+    const { area, key, modified } = file;
     await this.#store(area, key, async (to) => {
-      await pipeline(createReadStream(from), async function* (chunks: AsyncIterable<Buffer>) {
-        for await (const chunk of chunks) {
-          digest.update(chunk);
-          yield chunk;
-        }
-      }, createWriteStream(to, { flags: 'wx', mode: 0o644 }), { signal });
-      if (digest.digest('hex') !== sha256) throw changed(path, 'its content is another');
+      await pipeline(contentOf(file, from), createWriteStream(to, { flags: 'wx', mode: 0o644 }), { signal });
       if (modified !== undefined) await lutimes(to, modified, modified);
     });
   }
@@ -67,7 +65,7 @@ export class DirectoryFiles implements FileTarget {
         const directory = join(this.description, area, prefix);
         await requireOwnDirectories(this.description, join(area, dirname(prefix)));
         await refuseLink(directory);
-        removed += (await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => [])).filter((entry) => !entry.isDirectory()).length;
+        removed += (await readdir(directory, { recursive: true, withFileTypes: true }).catch(emptyIfAbsent)).filter((entry) => !entry.isDirectory()).length;
         await rm(directory, { recursive: true, force: true });
       }
       for (const key of keys) {
@@ -111,4 +109,10 @@ export class DirectoryFiles implements FileTarget {
     if (error instanceof RealmliftError || code === undefined || syscall === undefined) return error;
     return diskFault(error) ?? new RealmliftError('UPLOADS_DIR_UNWRITABLE', 'load', `cannot write ${what} below ${this.description} (${code})`, { hint: 'run as the user zulip, who owns the uploads', cause: error });
   }
+}
+
+/** Of a directory that is not there; one that cannot be looked into is not taken for empty. */
+function emptyIfAbsent(error: NodeJS.ErrnoException): [] {
+  if (error.code === 'ENOENT') return [];
+  throw error;
 }
