@@ -6,7 +6,7 @@ import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { checkBots, checkExport, checkRights, checkSalt } from '../load/check-load.js';
 import { openFileTarget } from '../load/files/open-file-target.js';
-import { appliedMigrations, LoadJournal, lockLoad } from '../load/server/load-journal.js';
+import { LoadJournal, lockLoad, migrationsDigest } from '../load/server/load-journal.js';
 import { LoadRecord } from '../load/server/load-record.js';
 import { placeOf, type LoadRequest } from '../load/load-request.js';
 import { NOT_LOADED, readLoadSource, type LoadSource } from '../load/source/load-source.js';
@@ -169,7 +169,7 @@ function unknown(message: string, hint = 'an update needs a realm that realmlift
 
 /** @returns the server's migrations @throws RealmliftError TARGET_MIGRATED */
 async function refuseMigrated(client: pg.Client, { identity }: LoadRecord): Promise<string> {
-  const migrations = await appliedMigrations(client);
+  const migrations = await migrationsDigest(client);
   if (migrations === identity.migrations) return migrations;
   throw new RealmliftError('TARGET_MIGRATED', 'load', 'the new server was migrated since the realm was loaded', { hint: 'remove the realm there (manage.py delete_realm), export from a server of its version, and load that', exit: EXIT.nothingExported });
 }

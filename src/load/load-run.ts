@@ -25,7 +25,7 @@ import { bareTables, makeAgain } from './server/bare-tables.js';
 import { addImageAttachments } from './files/image-attachments.js';
 import { finishRealm } from './last-step.js';
 import { loadFiles } from './files/load-files.js';
-import { appliedMigrations, LoadJournal, type LoadIdentity } from './server/load-journal.js';
+import { LoadJournal, migrationsDigest, type LoadIdentity } from './server/load-journal.js';
 import { loadOrder, type LoadOrder } from './load-order.js';
 import { recordLoad } from './server/load-record.js';
 import { placeOf, type LoadRequest, type LoadResult } from './load-request.js';
@@ -174,7 +174,7 @@ function orderOf(source: LoadSource, { registry, tables }: Schema): LoadOrder {
 }
 
 async function identityOf({ client, source, request: { subdomain, realmName, files } }: LoadSetup): Promise<LoadIdentity> {
-  return { subdomain, realmName: realmName ?? subdomain, exportDigest: source.source.digest, files: placeOf(files), migrations: await appliedMigrations(client) };
+  return { subdomain, realmName: realmName ?? subdomain, exportDigest: source.source.digest, files: placeOf(files), migrations: await migrationsDigest(client) };
 }
 
 /** @throws RealmliftError LOAD_OF_ANOTHER, TARGET_MIGRATED */

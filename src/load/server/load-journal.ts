@@ -81,7 +81,7 @@ export class LoadJournal extends CopyInJournal<LoadIdentity> {
    */
   override async transaction(client: pg.Client, work: () => Promise<void>): Promise<void> {
     await super.transaction(client, async () => {
-      if (await appliedMigrations(client) !== this.identity.migrations) {
+      if (await migrationsDigest(client) !== this.identity.migrations) {
         throw new RealmliftError('TARGET_MIGRATED', 'load', 'the new server was migrated since the load began', { hint: 'remove what was loaded with --undo, and export again from a server of its version' });
       }
       await work();
@@ -151,7 +151,7 @@ export async function lockLoad(client: pg.Client, subdomain: string): Promise<vo
 }
 
 /** SHA-256 of the server's list of migrations. */
-export async function appliedMigrations(client: pg.Client): Promise<string> {
+export async function migrationsDigest(client: pg.Client): Promise<string> {
   const { rows } = await client.query<{ app: string; name: string }>('SELECT app, name FROM django_migrations ORDER BY app, name');
   return createHash('sha256').update(JSON.stringify(rows.map(({ app, name }) => [app, name]))).digest('hex');
 }
