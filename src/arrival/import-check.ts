@@ -3,9 +3,9 @@
  * half a realm made. What depends on the new server is looked up in its database, which is only read.
  */
 import { existsSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
 import { checkArrival, type ArrivalName, type Check } from './arrival-checks.js';
 import { RealmliftError } from '../errors.js';
+import { freeSpace } from '../free-space.js';
 import { AREAS } from '../files/wanted-files.js';
 import { isWithoutFiles, MANIFEST } from '../package/manifest.js';
 import { areaOf, type ReadableExport } from '../pipe/finished-export.js';
@@ -104,9 +104,9 @@ async function disk(source: ReadableExport, uploadsDir: string | undefined): Pro
   if (!existsSync(place)) return { name: 'disk', outcome: 'failed', what: `there is no directory ${place}` };
   let bytes = 0;
   for await (const { size } of source.areaFiles()) bytes += size;
-  const { bavail, bsize } = await statfs(place);
-  const enough = bytes <= bavail * bsize;
-  return { name: 'disk', outcome: enough ? 'good' : 'failed', what: `${mebibytes(bytes)} of files in ${AREAS.join(', ')} will be copied; ${mebibytes(bavail * bsize)} are free at ${place}` };
+  const { free } = await freeSpace(place);
+  const enough = bytes <= free;
+  return { name: 'disk', outcome: enough ? 'good' : 'failed', what: `${mebibytes(bytes)} of files in ${AREAS.join(', ')} will be copied; ${mebibytes(free)} are free at ${place}` };
 }
 
 function mebibytes(bytes: number): string {

@@ -8,7 +8,7 @@ import { planReport } from '../commands/plan.js';
 import { readUserList } from '../plan/user-list.js';
 import { planPage } from '../planning/plan-page.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { freeSpace } from './free-space.js';
+import { freeSpace } from '../free-space.js';
 import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { longSteps, nothingLeft } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
