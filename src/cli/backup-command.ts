@@ -15,11 +15,12 @@ import { duration } from './options/duration.js';
 import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { counted, size, thousands } from '../numbers.js';
 import type { StopWords } from './stop-signals.js';
+import { queueOf, type QueueOption } from './options/queue-option.js';
 import { jobCount, wholeNumber } from './options/whole-number.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 
-interface BackupArguments extends LockOptions, NarrationOptions {
+interface BackupArguments extends LockOptions, NarrationOptions, QueueOption {
   readonly to: string;
   readonly recipient: readonly string[];
   readonly recipients: readonly string[];
@@ -35,8 +36,6 @@ interface BackupArguments extends LockOptions, NarrationOptions {
   readonly privateNames?: true;
   readonly keep?: number;
   readonly prove?: string | true;
-  readonly queue?: string;
-  readonly workerTimeout: number;
 }
 
 export function backupCommand(): Command {
@@ -57,7 +56,7 @@ export function backupCommand(): Command {
     .option('--keep <n>', 'then remove all but the newest n backups, if the new one is good; never the last verified one', wholeNumber(1))
     .optionsGroup('Running:')
     .option('--jobs <n>', 'sessions that copy at once', jobCount, availableParallelism())
-    .option('--queue <url>', 'have rows and uploaded files saved by the machines that run `realmlift worker` with this database, which is for nothing else')
+    .option('--queue [url]', 'have rows and uploaded files saved by the machines that run `realmlift worker` with this database, which is for nothing else; without a URL, that of QUEUE_URL')
     .addOption(new Option('--worker-timeout <duration>', 'with --queue: give the work of a machine that is not heard of for so long to another').argParser(duration).default(30_000, '30s'))
     .option('--compress <method>', 'gzip or zstd, with :LEVEL if not the usual one (6 of 0 to 9; 3 of 1 to 22); a number alone is a level of gzip (default: gzip:6)', compression)
     .option('--prove [url]', 'restore it into a server started for the purpose, or into the empty database of the URL, and compare every table')
@@ -77,7 +76,7 @@ Exit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a bac
         recipients: await recipientsOf(options), signKey: options.signKey === undefined ? undefined : await readSignKey(options.signKey), compression: options.compress ?? compression('gzip'), jobs: options.jobs, privateNames: options.privateNames === true,
         uploads: options.uploads === true || options.uploadsDir !== undefined ? uploadPlace(options.uploadsDir, process.env, etagsOf(options)) : undefined,
         pgDump: options.pgDump, patience: lockPatience(options), keep: options.keep, prove: options.prove === true ? '' : options.prove, stop,
-        queue: options.queue === undefined ? undefined : { settings: connectionSettings(options.queue, process.env), silence: Math.ceil(options.workerTimeout / 1000) },
+        queue: queueOf(options, process.env),
       }));
       const seconds = Math.round((performance.now() - started) / 100) / 10;
       if (options.quiet !== true) process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);

@@ -22,16 +22,15 @@ import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/sch
 import type { StreamFormat } from './standard-output.js';
 import { withStopSignals, type StopWords } from './stop-signals.js';
 import { addUploadOptions, withUpload, type Destination, type UploadOptions } from './upload.js';
+import { queueOf, type QueueOption } from './options/queue-option.js';
 import { jobCount } from './options/whole-number.js';
 
-export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, NarrationOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'> {
+export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, NarrationOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'>, QueueOption {
   readonly format?: StreamFormat;
   readonly filesDir?: string;
   readonly jobs: number;
   readonly resume?: true;
   readonly snapshot?: string;
-  readonly queue?: string;
-  readonly workerTimeout: number;
   readonly maxSnapshotAge?: number;
   readonly strict?: true;
   readonly verify: boolean;
@@ -54,7 +53,7 @@ export function addRunOptions(command: Command): Command {
     .option('--resume', 'go on with a run that stopped half-way')
     .option('--snapshot <id>', 'export out of the snapshot that `realmlift snapshot` holds')
     .option('--max-snapshot-age <duration>', 'stop, resumably, when the snapshot is so old (90s, 30m, 6h, 2d)', duration)
-    .option('--queue <url>', 'have it done by the machines that run `realmlift worker` with this database, which is for nothing else')
+    .option('--queue [url]', 'have it done by the machines that run `realmlift worker` with this database, which is for nothing else; without a URL, that of QUEUE_URL')
     .addOption(new Option('--worker-timeout <duration>', 'with --queue: give the work of a machine that is not heard of for so long to another').argParser(duration).default(30_000, '30s'))
     .option('--strict', 'exit with 4 when something that should travel was lost')
     .option('--no-verify', 'do not read the finished export again to check it');
@@ -86,7 +85,7 @@ export function sharedOptions(options: RunArguments): SharedOptions {
   ]);
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
-    queue: options.queue === undefined ? undefined : { settings: connectionSettings(options.queue, env), silence: Math.ceil(options.workerTimeout / 1000) },
+    queue: queueOf(options, env),
     jobs: options.jobs, resume: options.resume === true,
     snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge, lockTimeout: options.lockTimeout,
     decisions: decisionsOf(options),

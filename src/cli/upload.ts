@@ -23,7 +23,7 @@ export interface UploadOptions {
   readonly sseKmsKeyId?: string;
   readonly tarball?: true;
   readonly resume?: true;
-  readonly queue?: string;
+  readonly queue?: string | true;
   readonly caFile?: string;
   readonly fileTimeout?: number;
 }

@@ -2,7 +2,6 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { EXIT, RealmliftError } from '../errors.js';
 import { s3Settings } from '../files/s3/s3-settings.js';
 import { uploadPlace } from '../files/upload/upload-place.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
@@ -10,6 +9,7 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 import { addFilesOptions, etagsOf, filesStore, type FilesOptions } from './options/files-options.js';
 import { withStopSignals, type StopWords } from './stop-signals.js';
+import { queueSettings } from './options/queue-option.js';
 import { jobCount } from './options/whole-number.js';
 
 interface WorkerArguments extends FilesOptions {
@@ -45,11 +45,10 @@ for whom the backup is, by their public keys, and needs no other.
 Exit codes: 0 the one run is finished; 1 failed; 2 wrong usage; 130, 143 stopped by ^C or SIGTERM.`)
     .action(async (options: WorkerArguments) => {
       const { env } = process;
-      if (options.queue === undefined) throw new RealmliftError('USAGE', 'usage', 'it is not said where the queue is', { hint: '--queue URL, or QUEUE_URL in the environment', exit: EXIT.usage });
+      const queue = queueSettings(options.queue ?? true, env);
       const { workForQueue } = await import('../queue/worker-machine.js');
-      const given = options.queue;
       await withStopSignals(STOPPED, (signal) => withTemporaryDirectory('worker', (temporary) => workForQueue({
-        queue: connectionSettings(given, env), source: connectionSettings(env.DATABASE_URL, env), jobs: options.jobs, fileJobs: options.fileJobs ?? FILE_JOBS,
+        queue, source: connectionSettings(env.DATABASE_URL, env), jobs: options.jobs, fileJobs: options.fileJobs ?? FILE_JOBS,
         openStore: async () => filesStore(options, env)(), uploads: () => uploadPlace(options.uploadsDir, env, etagsOf(options)), env, salt: avatarSalt({ secretsFile: options.zulipSecrets, env }),
         output: options.output === undefined ? undefined : resolve(options.output), oneRun: options.oneRun === true, signal, temporary,
         s3: { ...s3Settings(env), caFile: options.caFile, timeout: options.fileTimeout },

@@ -45,6 +45,7 @@ const read = (name: string): string => readFileSync(join(examples, name), 'utf8'
 
 async function isCommand(t: Test, [name = '', ...words]: readonly string[]): Promise<void> {
   const options = (await realmliftCommand(name)).commands.find((command) => command.name() === name)?.options ?? [];
+  t.notMatch(words.join(' '), /postgresql:|\$\(/, 'no password where all can read the list of processes');
   for (const word of words) if (word.startsWith('--')) t.ok(options.some(({ long }) => long === word), `${name} has ${word}`);
 }
 

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import t, { type Test } from 'tap';
 import { announceRun } from '../../src/queue/runs/runs.js';
 import { DONE_CHANNEL, openQueue } from '../../src/queue/runs/queue-schema.js';
@@ -181,6 +182,10 @@ t.test('a queue that cannot be used', async (t) => {
     });
     const unsaid = await realmlift(['worker', '--uploads-dir', root], { env: { DATABASE_URL: url } });
     t.match({ code: unsaid.code, stderr: unsaid.stderr }, { code: 2, stderr: /^realmlift: USAGE .*--queue URL, or QUEUE_URL/ });
+    for (const words of [['export', '--realm', 'acme', '--uploads-dir', root, '--output', join(root, 'out')], ['backup', '--to', join(root, 'backups'), '--recipient', await identityToRecipient(await generateX25519Identity())]]) {
+      t.match(await realmlift([...words, '--queue'], { env: { DATABASE_URL: url } }), { code: 2, stderr: /^realmlift: USAGE .*--queue URL, or QUEUE_URL/ });
+      t.match(await realmlift([...words, '--queue'], { env: { DATABASE_URL: url, QUEUE_URL: 'nonsense://' } }), { code: 2, stderr: /CONNECTION_STRING/ });
+    }
   });
 });
 
