@@ -26,7 +26,7 @@ export interface TextContext {
 }
 
 /** Everything that may carry an id begins like this; nearly all texts hold none of it. */
-const MARK = /#narrow\/|\/user_uploads\/|\/user_avatars\/|\/avatar\/|data-(?:user|user-group|stream|channel)-id=|@_?\*\*|#\*\*|#(?:channels|streams|groups|user)\//g;
+const MARK = /#narrow\/|\/?user_uploads\/|\/user_avatars\/|\/avatar\/|data-(?:user|user-group|stream|channel)-id=|@_?\*\*|#\*\*|#(?:channels|streams|groups|user)\//g;
 
 const ATTRIBUTE = /(\\*)"(\d+)\1"/y;
 const MENTION = /[^*]{0,600}\|(\d+)(?=\*\*)/y;
@@ -115,7 +115,8 @@ export class TextRewriter {
         else this.#foreign();
         return;
       }
-      case '/user_uploads/': {
+      case '/user_uploads/':
+      case 'user_uploads/': {
         const match = matchAt(UPLOAD, text, from);
         if (match === null) return;
         if (own()) this.#upload(match);
@@ -196,7 +197,8 @@ function matchAt(pattern: RegExp, text: string, at: number): RegExpExecArray | n
 
 /**
  * True for a link of the realm itself: a relative one, or an absolute one that Zulip rendered as relative. The export does not
- * say under which address the old server was reached, but when it renders a link to itself Zulip strips its own address.
+ * say under which address the old server was reached, but when it renders a link to itself Zulip strips its own address, the slash
+ * behind it too.
  */
 function isOwn(text: string, index: number, mark: string, row: () => string): boolean {
   let start = index;
@@ -207,7 +209,7 @@ function isOwn(text: string, index: number, mark: string, row: () => string): bo
   if (before === '' || (before === '/' && mark.startsWith('#'))) return true;
   if (!/^https?:\/\/[^/]+\/?$/i.test(before)) return false;
   const [rest] = matchAt(LINK, text, index) as RegExpExecArray;
-  const link = rest.replace(/[.,;:!?]+$/, '');
+  const link = rest.replace(/^\/|[.,;:!?]+$/g, '');
   const rendered = row();
   return rendered.includes(`"${link}`) || rendered.includes(`"/${link}`);
 }

@@ -90,6 +90,8 @@ function render(given: Model, n: Renumber): SyntheticExport {
       [`https://acme.zulip.example/#narrow/stream/${s}-x/with/${m}.`, `<a href="#narrow/stream/${s}-x/with/${m}">https://acme.zulip.example/#narrow/stream/${s}-x/with/${m}</a>`],
       [`https://other.example/#narrow/stream/${given.streams[0]}-x/near/${given.messages[0]}`, `<a href="https://other.example/#narrow/stream/${given.streams[0]}-x/near/${given.messages[0]}">`],
       [`[f](/user_uploads/${upload})`, `<a href="/user_uploads/${upload}"><img src="/user_uploads/thumbnail/${upload}/840x560.webp"></a>`],
+      [`[f](https://acme.zulip.example/user_uploads/${upload})`, `<a href="user_uploads/${upload}">`],
+      [`[f](https://other.example/user_uploads/${given.realm}/ab/Rand-${given.attachments[0]}_x/other.png)`, `<a href="https://other.example/user_uploads/${given.realm}/ab/Rand-${given.attachments[0]}_x/other.png">`],
       [':smile:', `<img class="emoji" src="/user_avatars/${realm}/emoji/images/1.png">`],
       [`#user/${u} #channels/${s}/x #groups/${g}/`, `<a href="/avatar/${u}?s=50">`],
     ];
