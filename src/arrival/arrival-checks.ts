@@ -19,7 +19,7 @@ import { takenFault } from './taken-values.js';
 import { uniqueFault } from './unique-indexes.js';
 
 export type ArrivalName =
-  | 'version' | 'migrations' | 'columns' | 'subdomain' | 'realm' | 'bots' | 'sequences' | 'ids' | 'unique' | 'taken'
+  | 'version' | 'migrations' | 'columns' | 'subdomain' | 'realm' | 'bots' | 'sequences' | 'indexes' | 'ids' | 'unique' | 'taken'
   | 'addresses' | 'history' | 'emoji' | 'reactions' | 'groups' | 'announcements';
 
 export interface Check<Name extends string = string> {
@@ -69,6 +69,7 @@ export async function checkArrival(arrival: Arrival, server: NewServer | undefin
   await ask('realm', undefined, ({ target }) => knownRealm(files, target), () => 'the new server does not have this realm');
   await ask('bots', undefined, ({ target }) => botsFault(files, target), ({ target }) => (isNew(target) ? 'a new server without any realm: the import makes the system bots' : 'the new server has the system bots that the rows name'));
   await ask('sequences', undefined, ({ target }) => sequencesFault(target), () => 'those of the new server are ahead of their tables');
+  await ask('indexes', undefined, ({ target }) => indexesFault(subdomain, target), () => 'no unfinished load has left the new server without some of them');
   await ask('ids', undefined, ({ target }) => idsFault(files, messages.rows, target), () => 'there is room for every row above the ids that are taken');
   await ask('unique', attachmentFault(files), ({ client, target, registry }) => uniqueFault(client, files, registry, target), () => "no two rows that the new server's unique indexes forbid");
   await ask('taken', undefined, ({ client, target, registry }) => takenFault(client, files, registry, target), () => 'nothing that the new server allows once is there already');
@@ -87,7 +88,8 @@ function statusFault(source: ReadableExport, { version }: TargetServer): string 
   return hasMigrationStatus(version) && readTop(source, 'migration_status.json') === undefined ? 'there is no migration_status.json' : undefined;
 }
 
-function takenSubdomain(subdomain: string, { realms }: TargetServer): string | undefined {
+function takenSubdomain(subdomain: string, { realms, bare }: TargetServer): string | undefined {
+  if (bare.includes(subdomain)) return unfinishedLoad(subdomain);
   if (!realms.some((realm) => realm.subdomain === subdomain)) return undefined;
   return subdomain === '' ? 'the root domain is taken on the new server: give the import a subdomain' : `"${subdomain}" is taken on the new server: give the import another`;
 }
@@ -114,6 +116,16 @@ function botsFault(files: readonly TableFile[], target: TargetServer): string | 
 
 function sequencesFault({ behind }: TargetServer): string | undefined {
   return behind.length === 0 ? undefined : `the sequences of ${behind.join(', ')} are behind their tables, and the next row is refused: SELECT setval(pg_get_serial_sequence('${behind[0] as string}', 'id'), max(id)) FROM ${behind[0] as string}, and so on`;
+}
+
+/** Whoever came now would write rows that no foreign key looks at, and would be there before the indexes are. */
+function indexesFault(subdomain: string, { bare }: TargetServer): string | undefined {
+  const other = bare.find((each) => each !== subdomain);
+  return other === undefined ? undefined : unfinishedLoad(other);
+}
+
+function unfinishedLoad(subdomain: string): string {
+  return `the load of ${subdomain} is unfinished and has left the tables of messages without indexes and foreign keys: go on with it by realmlift load --resume, or remove it by --undo`;
 }
 
 interface MessageFacts {

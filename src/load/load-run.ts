@@ -144,6 +144,7 @@ async function loadTables({ client, source, schema, request: { target, subdomain
     await runTasks(indexes, jobs, session, stop);
     // One after the other: each locks the tables that it ties together.
     await runTasks(keys, 1, session, stop);
+    await journal.allMade(client);
   }
 }
 

@@ -27,6 +27,8 @@ export interface TargetServer {
   readonly realms: readonly TargetRealm[];
   /** Tables whose sequence would give out an id that is taken: whatever inserts into them fails. */
   readonly behind: readonly string[];
+  /** Unfinished loads, by subdomain, that have taken away indexes and foreign keys and not made them again. */
+  readonly bare: readonly string[];
   /** Above all that is taken, and no higher than the columns hold. */
   readonly ids: NewIds;
 }
@@ -36,6 +38,9 @@ export interface TargetRealm {
   /** Null before Zulip has them. */
   readonly uuid: string | null;
 }
+
+/** Where a load notes how far it has come: a schema named after the subdomain, and in it, while they lack, a table of what is to be made again. */
+export const [LOAD_SCHEMA, TO_MAKE_AGAIN] = ['realmlift_load_', 'later'];
 
 /** Highest values by pg_type's OIDs of int2, int4 and int8; of the last, what a double holds exactly. */
 const HIGHEST: Readonly<Record<number, number>> = { 21: 2 ** 15 - 1, 23: INTEGER, 20: Number.MAX_SAFE_INTEGER };
@@ -102,8 +107,16 @@ async function readTargetWith(client: pg.Client, description: string, registry: 
     clients: new Map((await client.query<{ id: number; name: string }>('SELECT id::float8 AS id, name FROM zerver_client')).rows.map(({ id, name }) => [name, id])),
     realms: (await client.query<TargetRealm>(`SELECT string_id AS subdomain, ${catalog.get('zerver_realm')?.columns.has('uuid') === true ? 'uuid::text' : 'NULL AS uuid'} FROM zerver_realm`)).rows,
     behind: [...taken].filter(([table, id]) => (sequences.get(table)?.next ?? Infinity) <= id).map(([table]) => table).sort(),
+    bare: await readBare(client),
     ids: { base: (table) => highest.get(table) ?? 0, nth: (table, n) => (highest.get(table) ?? 0) + n, limit: (table) => limit.get(table) ?? INTEGER },
   };
+}
+
+/** The catalog alone is asked, which every role may read. */
+async function readBare(client: pg.Client): Promise<string[]> {
+  const { rows } = await client.query<{ subdomain: string }>(`
+    SELECT substr(n.nspname, length($1) + 1) AS subdomain FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid WHERE starts_with(n.nspname, $1) AND c.relname = $2 ORDER BY 1`, [LOAD_SCHEMA, TO_MAKE_AGAIN]);
+  return rows.map(({ subdomain }) => subdomain);
 }
 
 interface Sequence {

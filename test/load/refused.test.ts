@@ -11,7 +11,10 @@ import { sampleExport } from '../pipe/sample-export.js';
 import { change, withClient } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { killedLoad, loadCommand } from './killed-load.js';
-import { digests, emptyUploads, filesBelow, load, undo } from './new-server.js';
+import { loadExport } from '../../src/commands/load.js';
+import { checkImport } from '../../src/arrival/import-check.js';
+import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { digests, emptyUploads, filesBelow, load, request, stoppedIn, undo, update } from './new-server.js';
 
 const output = t.testdir();
 const [tiny, acme, old] = await Promise.all([
@@ -113,3 +116,42 @@ t.test('what fails is told as what it is: a file of the export that cannot be re
   await t.rejects(target.has('avatars', '2/', never), { code: 'UPLOADS_DIR_UNWRITABLE', message: /ENOTDIR/ });
   await t.rejects(target.put({ ...file, area: 'avatars' }, join(tiny, 'realm.json'), never), { code: 'OUTPUT_UNSAFE' });
 });
+
+t.test('another load has left the tables bare', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+  const uploads = emptyUploads();
+  const before = await digests(url);
+  await t.rejects(stoppedIn('all other rows', (stop) => loadExport(acme, request(url, uploads, { indexesLaterFrom: 0 }), stop)));
+  const refusal = { code: 'LOAD_REFUSED', exit: 3, message: /indexes: the load of acme is unfinished .* --resume, .* --undo/ };
+  await t.rejects(load(tiny, url, uploads, { subdomain: 'tiny' }), refusal);
+  const indexes = async (subdomain: string): Promise<unknown> => (await checkImport(tiny, { target: connectionSettings(url, {}), subdomain, uploadsDir: undefined })).find(({ name }) => name === 'indexes');
+  t.match(await indexes('tiny'), { outcome: 'failed' });
+  const { host, pathname } = new URL(url);
+  await change(url, "CREATE ROLE reader LOGIN PASSWORD 'r'; GRANT USAGE ON SCHEMA zulip TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO reader; GRANT SELECT ON ALL SEQUENCES IN SCHEMA zulip TO reader");
+  const reader = connectionSettings(`postgresql://reader:r@${host}${pathname}`, {});
+  t.match((await checkImport(tiny, { target: reader, subdomain: 'tiny', uploadsDir: undefined })).find(({ name }) => name === 'indexes'), { outcome: 'failed' }, 'a role that may not look into the journal');
+  await change(url, 'DROP OWNED BY reader; DROP ROLE reader');
+  await undo(url, uploads);
+  t.same(await digests(url), before);
+
+  await t.test('as a server with a realm is left by a load that was not refused', async (t) => {
+    await load(tiny, url, uploads, { subdomain: 'tiny' });
+    await change(url, 'CREATE SCHEMA realmlift_load_acme; CREATE TABLE realmlift_load_acme.later ()');
+    await withTestDatabase('zulip-11/local', async (source) => {
+      await change(source, "UPDATE zerver_realm SET description = 'later' WHERE string_id = 'tiny'");
+      await t.rejects(update((await sampleExport(source, { realm: 'tiny', output: join(output, 'later-tiny') }))[0] as string, url, uploads, { subdomain: 'tiny', base: tiny }), refusal);
+    });
+    await change(url, 'DROP TABLE realmlift_load_acme.later');
+    t.match(await indexes('other'), { outcome: 'good' });
+  });
+}));
+
+t.test('two loads that begin together on an empty server', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+  const uploads = emptyUploads();
+  const before = await digests(url);
+  const choices = { resume: true, indexesLaterFrom: 0 };
+  const begun = await Promise.allSettled([load(acme, url, uploads, choices), load(tiny, url, uploads, { ...choices, subdomain: 'tiny' })]);
+  // Who comes when the tables are bare already is refused.
+  for (const each of begun) if (each.status === 'rejected') t.match(each.reason, { code: 'LOAD_REFUSED', message: /indexes: the load of / });
+  t.ok(begun.some(({ status }) => status === 'fulfilled'));
+  t.equal((await digests(url)).schema, before['schema']);
+}));

@@ -37,7 +37,7 @@ function bad(told: Told): Partial<Told> {
 t.test('without the new server much remains unknown', async (t) => {
   const told = await checks(acme, undefined, 'acme2');
   for (const name of ['manifest', 'rows', 'files', 'kind', 'disk', 'addresses', 'history', 'emoji', 'reactions', 'groups'] as const) t.match(told[name], /^good: /, name);
-  for (const name of ['version', 'migrations', 'columns', 'subdomain', 'realm', 'bots', 'sequences', 'ids', 'unique', 'taken'] as const) t.match(told[name], /^unknown: --target-url /, name);
+  for (const name of ['version', 'migrations', 'columns', 'subdomain', 'realm', 'bots', 'sequences', 'indexes', 'ids', 'unique', 'taken'] as const) t.match(told[name], /^unknown: --target-url /, name);
   t.match(await checks(user), { kind: /^failed: a single user's export/ });
   await t.rejects(checkImport(acme, { target: undefined, subdomain: undefined, uploadsDir: join(output, 'none') }).then((all) => {
     if (all.some(({ name, outcome }) => name === 'disk' && outcome === 'failed')) throw new Error('no such directory');

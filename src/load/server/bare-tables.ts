@@ -1,7 +1,8 @@
 /**
  * Into a server that holds no realm yet, rows are loaded without the indexes of the two largest tables and without their foreign keys, and
  * these are made again afterwards, which takes less time than to keep them up row by row. Their definitions are in the journal before
- * they are dropped, so that whatever happens --resume and --undo make them again. Nobody misses them: the server has no users.
+ * they are dropped, so that whatever happens --resume and --undo make them again. Nobody misses them: the server has no users, and no other
+ * load begins meanwhile.
  */
 import type pg from 'pg';
 import { tellProgress } from '../../narration.js';
@@ -9,7 +10,7 @@ import type { SessionTask } from '../../snapshot/session-pool.js';
 import { inTransaction } from '../../copy/copy-in-journal.js';
 import { targetFault } from '../../copy/target-fault.js';
 import { SYSTEM_REALM } from '../../plan/realm.js';
-import type { LoadJournal } from './load-journal.js';
+import { aloneOnServer, type LoadJournal } from './load-journal.js';
 import { MESSAGES, USERMESSAGES } from '../source/load-source.js';
 
 const TABLES = [MESSAGES, USERMESSAGES];
@@ -27,20 +28,22 @@ interface Definition {
 }
 
 /**
- * Drops indexes and foreign keys, if the server is empty and the role owns the tables.
+ * Drops indexes and foreign keys, if the server is empty, no other load is at it and the role owns the tables.
  *
  * @param worthWhile whether so many rows will come
  * @returns whether it did, now or in an earlier run
  */
 export async function bareTables(client: pg.Client, journal: LoadJournal, schema: string, worthWhile: boolean): Promise<boolean> {
-  if (!journal.isDone('bare') && (!worthWhile || !(await isEmpty(client)) || !(await owns(client, schema)))) return false;
-  await journal.step(client, 'bare', async () => {
-    for (const { name, drop, make } of await definitions(client, schema)) {
-      await journal.later(client, name, make);
-      await client.query(drop);
-    }
+  if (journal.isDone('bare')) return true;
+  return worthWhile && aloneOnServer(client, async () => {
+    if (!(await isEmpty(client)) || !(await owns(client, schema))) return false;
+    await journal.step(client, 'bare', async () => {
+      const all = await definitions(client, schema);
+      await journal.takeAway(client, all);
+      for (const { drop } of all) await client.query(drop);
+    });
+    return true;
   });
-  return true;
 }
 
 /** What makes them again: indexes first, since keys and clusters rest on them. */

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { beginJournal, CopyInJournal, findJournal, leadRun } from '../../copy/copy-in-journal.js';
 import { EXIT, RealmliftError } from '../../errors.js';
+import { LOAD_SCHEMA, TO_MAKE_AGAIN } from '../../remap/target-server.js';
 
 /** What a load must be the same in when it is gone on with. */
 export interface LoadIdentity {
@@ -44,8 +45,7 @@ export class LoadJournal extends CopyInJournal<LoadIdentity> {
     return new LoadJournal(await beginJournal(client, schemaOf(identity.subdomain), 'realmlift is loading a realm, which is not complete: load it again with --resume, or remove it with --undo.', identity, (schema) => `
       CREATE TABLE ${schema}.ids (n int GENERATED ALWAYS AS IDENTITY, "table" text NOT NULL, first bigint NOT NULL, count bigint NOT NULL);
       CREATE TABLE ${schema}.client (id bigint PRIMARY KEY);
-      CREATE TABLE ${schema}.note (kind text NOT NULL, id bigint NOT NULL, PRIMARY KEY (kind, id));
-      CREATE TABLE ${schema}.later (n int GENERATED ALWAYS AS IDENTITY, name text PRIMARY KEY, sql text NOT NULL, made boolean NOT NULL DEFAULT false);`));
+      CREATE TABLE ${schema}.note (kind text NOT NULL, id bigint NOT NULL, PRIMARY KEY (kind, id));`));
   }
 
   /** The journal of an unfinished load; undefined when there is none. */
@@ -64,7 +64,7 @@ export class LoadJournal extends CopyInJournal<LoadIdentity> {
       DROP SCHEMA IF EXISTS ${record} CASCADE;
       ALTER SCHEMA ${this.schema} RENAME TO ${record};
       COMMENT ON SCHEMA ${record} IS 'What realmlift load --update must know of the realm that was loaded. Nothing else needs it: when no update is to come, DROP SCHEMA … CASCADE.';
-      DROP TABLE ${record}.done, ${record}.later, ${record}.client;
+      DROP TABLE ${record}.done, ${record}.client;
       UPDATE ${record}.run SET identity = ${client.escapeLiteral(JSON.stringify(loaded))};
       CREATE TABLE ${record}.written ("table" text PRIMARY KEY, rows bigint NOT NULL, digest text);
       CREATE TABLE ${record}.file (kind text NOT NULL, area text NOT NULL, key text NOT NULL, PRIMARY KEY (kind, area, key))`);
@@ -123,31 +123,61 @@ export class LoadJournal extends CopyInJournal<LoadIdentity> {
     return (await client.query<{ id: number }>(`SELECT id::float8 FROM ${this.schema}.note WHERE kind = $1 ORDER BY id`, [kind])).rows.map(({ id }) => id);
   }
 
-  /** Notes what was taken away and has to be made again, see bare-tables.ts. */
-  async later(client: pg.Client, name: string, sql: string): Promise<void> {
-    await client.query(`INSERT INTO ${this.schema}.later (name, sql) VALUES ($1, $2)`, [name, sql]);
+  /** Notes what is taken away and has to be made again, see bare-tables.ts. Until {@link allMade} other loads are refused. */
+  async takeAway(client: pg.Client, all: readonly { readonly name: string; readonly make: string }[]): Promise<void> {
+    await client.query(`CREATE TABLE ${this.#later} (n int GENERATED ALWAYS AS IDENTITY, name text PRIMARY KEY, sql text NOT NULL, made boolean NOT NULL DEFAULT false)`);
+    for (const { name, make } of all) await client.query(`INSERT INTO ${this.#later} (name, sql) VALUES ($1, $2)`, [name, make]);
   }
 
   async toMake(client: pg.Client): Promise<{ readonly name: string; readonly sql: string }[]> {
-    return (await client.query<{ name: string; sql: string }>(`SELECT name, sql FROM ${this.schema}.later WHERE NOT made ORDER BY n`)).rows;
+    const { rows: [later] } = await client.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [this.#later]);
+    if (later?.there !== true) return [];
+    return (await client.query<{ name: string; sql: string }>(`SELECT name, sql FROM ${this.#later} WHERE NOT made ORDER BY n`)).rows;
   }
 
   async made(client: pg.Client, name: string): Promise<void> {
-    await client.query(`UPDATE ${this.schema}.later SET made = true WHERE name = $1`, [name]);
+    await client.query(`UPDATE ${this.#later} SET made = true WHERE name = $1`, [name]);
+  }
+
+  async allMade(client: pg.Client): Promise<void> {
+    await client.query(`DROP TABLE IF EXISTS ${this.#later}`);
+  }
+
+  get #later(): string {
+    return `${this.schema}.${TO_MAKE_AGAIN}`;
   }
 }
 
 /** `animated`: an emoji of several frames; `broken avatar`: a user whose avatar is no image. */
 export type Note = 'animated' | 'broken avatar';
 
+/** Held by all loads of a server together, or by one that is alone; the locks of copy-in-journal.ts are named after what is filled. */
+const LOADS = '2, 0';
+
 /**
- * For the session that leads a load.
+ * For the session that leads a load, before it looks at the server.
  *
  * @throws RealmliftError LOAD_RUNNING
  */
 export async function lockLoad(client: pg.Client, subdomain: string): Promise<void> {
-  if (await leadRun(client, subdomain)) return;
-  throw new RealmliftError('LOAD_RUNNING', 'load', `another load of ${subdomain} is under way`, { hint: 'wait for it, or end it', exit: EXIT.nothingExported });
+  if (!(await leadRun(client, subdomain))) throw new RealmliftError('LOAD_RUNNING', 'load', `another load of ${subdomain} is under way`, { hint: 'wait for it, or end it', exit: EXIT.nothingExported });
+  await client.query(`SELECT pg_advisory_lock_shared(${LOADS})`);
+}
+
+/**
+ * Does `work` if no other load has begun on this server; none begins meanwhile.
+ *
+ * @param client that of {@link lockLoad}
+ * @returns what `work` does; false when it was not done
+ */
+export async function aloneOnServer(client: pg.Client, work: () => Promise<boolean>): Promise<boolean> {
+  const { rows: [lock] } = await client.query<{ held: boolean }>(`SELECT pg_try_advisory_lock(${LOADS}) AS held`);
+  if (lock?.held !== true) return false;
+  try {
+    return await work();
+  } finally {
+    await client.query(`SELECT pg_advisory_unlock(${LOADS})`).catch(() => undefined);
+  }
 }
 
 /** SHA-256 of the server's list of migrations. */
@@ -157,7 +187,7 @@ export async function migrationsDigest(client: pg.Client): Promise<string> {
 }
 
 function schemaOf(subdomain: string): string {
-  return `realmlift_load_${subdomain}`;
+  return `${LOAD_SCHEMA}${subdomain}`;
 }
 
 /** The schema in which a finished load is recorded. */
