@@ -122,7 +122,8 @@ function render(given: Model, n: Renumber): SyntheticExport {
   const subscriptions = recipients.flatMap(([, kind, id]) => (kind === 'user' ? [id] : kind === 'stream' ? users : (huddles.find(([huddle]) => huddle === id) as [number, number[]])[1])
     .map((of) => ({ id: n('subscription', ++subscription * 3), user_profile: n('user', of), recipient: recipientOf(kind, id), color: '#c2c2c2' })));
   const tables: Tables = {
-    zerver_realm: [{ id: realm, name: 'Acme', string_id: 'acme', can_create_groups: group(), new_stream_announcements_stream: stream(), first_visible_message_id: 0, waiting_period_threshold: streams[0] }],
+    zerver_realm: [text()].map(([markdown, html]) => ({ description: markdown, rendered_description: html, welcome_message_custom_text: text(false)[0], id: realm, name: 'Acme', string_id: 'acme', can_create_groups: group(), new_stream_announcements_stream: stream(), first_visible_message_id: 0, waiting_period_threshold: streams[0] })),
+    zerver_scheduledmessage: [{ id: n('scheduled', 20), sender: user(), reminder_note: text(false)[0] }],
     zerver_client: clients.map((id) => ({ id: n('client', id), name: `client ${id}` })),
     zerver_userprofile: users.map(userRow), zerver_userprofile_mirrordummy: dummies.map(userRow),
     zerver_userprofile_crossrealm: bots.map((id, index) => ({ email: `${index}-bot@zulip.com`, id, recipient_id: id + 100 })),
@@ -185,7 +186,7 @@ function renumbered(given: Model, base: number): Renumber {
   return (space, id) => {
     const known = exported[space];
     if (known !== undefined) return known.includes(id) ? base + 1 + [...known].sort((a, b) => a - b).indexOf(id) : id;
-    const [first, step] = { subscription: [3, 3], value: [7, 1], reaction: [5, 2], audit: [50, 1], submessage: [20, 1], presence: [1, 1], count: [3, 1] }[space] as [number, number];
+    const [first, step] = { subscription: [3, 3], value: [7, 1], reaction: [5, 2], audit: [50, 1], scheduled: [20, 1], submessage: [20, 1], presence: [1, 1], count: [3, 1] }[space] as [number, number];
     return base + 1 + (id - first) / step;
   };
 }
