@@ -19,7 +19,7 @@ import { RowFields } from '../json/row-fields.js';
 import { BARE } from '../json/each-table.js';
 import { TableFile } from '../pipe/table-file.js';
 import type { IdSpace } from './id-space.js';
-import { latin1, movedPath, type RewriteContext } from './rewrite-row.js';
+import { latin1, movedPath, quoted, type RewriteContext } from './rewrite-row.js';
 import { RowBuilder } from './row-builder.js';
 
 /** Any migration number of a server whose avatars are named after user and version, and of one whose are named after the user alone. */
@@ -158,7 +158,7 @@ class RecordRewriter {
   }
 
   #value(fields: RowFields, field: number): number | string | undefined {
-    const { space, survey } = this.#context;
+    const { space, survey, shown } = this.#context;
     const users = space('zerver_userprofile');
     switch (fields.key(field)) {
       case 'realm_id':
@@ -174,9 +174,7 @@ class RecordRewriter {
       }
       case 'user_profile_email': {
         const user = fields.integerOf('user_profile_id');
-        const to = users.get(user);
-        const text = latin1(fields.bytes(field));
-        return to === undefined || !survey.shownById.has(user) || !text.startsWith(`"user${user}@`) ? undefined : `"user${to}${text.slice(`"user${user}`.length)}`;
+        return fields.textOf('user_profile_email') === survey.addresses.byId.get(user) ? quoted(shown.get(user)) : undefined;
       }
       default:
         return undefined;

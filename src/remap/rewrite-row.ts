@@ -9,11 +9,14 @@ import type { ReferenceCatalog } from './reference-catalog.js';
 import { rewriteAuditData } from './rewrite-audit-data.js';
 import { TextRewriter } from './rewrite-text.js';
 import { RowBuilder } from './row-builder.js';
-import { isShownById, type Survey } from './survey.js';
+import { shownAddresses } from './shown-addresses.js';
+import type { Survey } from './survey.js';
 
 export interface RewriteContext {
   readonly survey: Survey;
   readonly space: (table: string) => IdSpace;
+  /** Of users whose address is made of their id: the new one, by the old id. */
+  readonly shown: ReadonlyMap<number, string>;
   readonly references: ReferenceCatalog;
   readonly text: TextRewriter;
   readonly outside: Outside;
@@ -24,10 +27,10 @@ export interface RewriteContext {
 }
 
 /** @param chosen avatarNames: old names of avatars to new ones, in texts */
-export function rewriteContext(chosen: Omit<RewriteContext, 'space' | 'text'> & { readonly avatarNames: ReadonlyMap<string, string> }): RewriteContext {
+export function rewriteContext(chosen: Omit<RewriteContext, 'space' | 'shown' | 'text'> & { readonly avatarNames: ReadonlyMap<string, string> }): RewriteContext {
   const { survey, outside, avatarNames } = chosen;
   const space = (table: string): IdSpace => survey.spaces.get(table) ?? UNCHANGED;
-  return { ...chosen, space, text: new TextRewriter({ space, realmId: survey.realmId, uploads: survey.uploads, avatarNames, outside }) };
+  return { ...chosen, space, shown: shownAddresses(survey.addresses, space('zerver_userprofile')), text: new TextRewriter({ space, realmId: survey.realmId, uploads: survey.uploads, avatarNames, outside }) };
 }
 
 /** What takes the place of a value, text being latin1; undefined leaves it. */
@@ -279,23 +282,27 @@ function uploadPath({ context: { survey, space } }: RowRewriter, fields: RowFiel
 }
 
 /** `"2/ab/x.png"` under the realm's new id; undefined when it does not begin with the old one, or nothing changes. */
-export function movedPath(quoted: string, realmId: number, realms: IdSpace): string | undefined {
+export function movedPath(path: string, realmId: number, realms: IdSpace): string | undefined {
   const to = realms.get(realmId);
-  if (to === undefined || to === realmId || !quoted.startsWith(`"${realmId}/`)) return undefined;
-  return `"${to}${quoted.slice(String(realmId).length + 1)}`;
+  if (to === undefined || to === realmId || !path.startsWith(`"${realmId}/`)) return undefined;
+  return `"${to}${path.slice(String(realmId).length + 1)}`;
 }
 
-function shownAddress(row: RowRewriter, fields: RowFields, field: number): string | undefined {
-  if (row.newId === row.id || !isShownById(fields)) return undefined;
-  return `"user${row.newId}${latin1(fields.bytes(field)).slice(`"user${row.id}`.length)}`;
+function shownAddress({ context, id }: RowRewriter): string | undefined {
+  return quoted(context.shown.get(id));
 }
 
 function realmName({ context }: RowRewriter): string | undefined {
-  return context.realmName === undefined ? undefined : latin1(Buffer.from(JSON.stringify(context.realmName)));
+  return quoted(context.realmName);
 }
 
 function subdomain({ context }: RowRewriter): string | undefined {
-  return context.subdomain === undefined ? undefined : latin1(Buffer.from(JSON.stringify(context.subdomain)));
+  return quoted(context.subdomain);
+}
+
+/** A value as it stands in the JSON, latin1. */
+export function quoted(value: string | undefined): string | undefined {
+  return value === undefined ? undefined : latin1(Buffer.from(JSON.stringify(value)));
 }
 
 /** One character a byte, so that nothing is lost or changed by decoding. */

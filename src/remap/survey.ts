@@ -16,6 +16,7 @@ import { FileSpace, TableSpace, UNCHANGED, type IdSpace } from './id-space.js';
 import { PairFileWriter } from './pair-file.js';
 import type { RecordedMaps } from './recorded-maps.js';
 import { spaceOf } from './reference-catalog.js';
+import { comparable, type Addresses } from './shown-addresses.js';
 
 /** Tables in memory, since something refers to them. */
 const REFERRED = [
@@ -43,8 +44,7 @@ export interface Survey {
   readonly groups: ReadonlyMap<number, readonly number[]>;
   /** Directories of attachments, as {@link pathId}. */
   readonly uploads: IdTable;
-  /** Users whose address in the export is made of their id. */
-  readonly shownById: IdTable;
+  readonly addresses: Addresses;
 }
 
 /**
@@ -177,7 +177,7 @@ class Surveyor {
     this.#spaces.set(USERMESSAGES, usermessageIds.finish());
   }
 
-  #details(): Pick<Survey, 'userFields' | 'groups' | 'uploads' | 'shownById'> {
+  #details(): Pick<Survey, 'userFields' | 'groups' | 'uploads' | 'addresses'> {
     const userFields = new Set<number>();
     for (const fields of this.#rows('zerver_customprofilefield')) if (fields.integerOf('field_type') === USER_FIELD) userFields.add(fields.integerOf('id'));
     const groupOf = new Map<number, number>();
@@ -193,11 +193,21 @@ class Surveyor {
     const uploads = new IdTable();
     for (const fields of this.#rows('zerver_attachment')) uploads.add(pathId((fields.textOf('path_id') ?? '').replace(/\/[^/]*$/, '')));
     for (const path of this.#uploadPaths()) uploads.add(pathId(path.replace(/\/[^/]*$/, '')));
-    const shownById = new IdTable();
+    return { userFields, groups, uploads, addresses: this.#addresses() };
+  }
+
+  /** One who really has an address like those that are shown has it as delivery_email too. */
+  #addresses(): Addresses {
+    const byId = new Map<number, string>();
+    const others = new Set<string>();
     for (const table of ['zerver_userprofile', 'zerver_userprofile_mirrordummy']) {
-      for (const fields of this.#rows(table)) if (isShownById(fields)) shownById.add(fields.integerOf('id'));
+      for (const fields of this.#rows(table)) {
+        const [id, email] = [fields.integerOf('id'), fields.textOf('email') ?? ''];
+        if (email.startsWith(`user${id}@`) && email !== fields.textOf('delivery_email')) byId.set(id, email);
+        else others.add(comparable(email));
+      }
     }
-    return { userFields, groups, uploads, shownById };
+    return { byId, others };
   }
 
   /** A single user's export has files of the user, and no attachments. */
@@ -206,12 +216,6 @@ class Surveyor {
     if (records === undefined || this.#source.top.has('attachment.json')) return;
     for (const file of eachTableFile(this.#source, [records])) for (const row of file.rows(BARE)) yield this.#fields.split(row).textOf('path') ?? '';
   }
-}
-
-/** `user12@…` where users hide their addresses; one who really has such an address has it as delivery_email too. */
-export function isShownById(fields: RowFields): boolean {
-  const email = fields.textOf('email') ?? '';
-  return email.startsWith(`user${fields.integerOf('id')}@`) && email !== fields.textOf('delivery_email');
 }
 
 /** New ids in the order of the old, on disk. */

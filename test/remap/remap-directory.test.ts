@@ -13,7 +13,7 @@ import type { RemapRequest } from '../../src/remap/remap-request.js';
 import { remapDirectory } from '../../src/commands/remap.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { MOVED, withNewServer } from '../pipe/new-server.js';
-import { change } from '../testbed/database-client.js';
+import { change, withClient } from '../testbed/database-client.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
@@ -140,6 +140,24 @@ t.test('onto a second server', (t) => withNewServer(async (url) => {
     await change(url, `DROP OWNED BY ${role}; DROP ROLE ${role}`);
   });
 }));
+
+t.test('a hidden address stays as it was where another has the new one: of a user who really has it, or whose own stays', async (t) => {
+  const { directory, first } = await withTestDatabase('zulip-11/local', async (url) => {
+    const { rows: users } = await withClient(url, (client) => client.query<{ id: number }>("SELECT id FROM zulip.zerver_userprofile WHERE realm_id = (SELECT id FROM zulip.zerver_realm WHERE string_id = 'acme') ORDER BY id"));
+    const [first, last] = [users[0]?.id ?? 0, users.at(-1)?.id ?? 0];
+    await change(url, `
+      UPDATE zerver_userprofile SET email = 'person' || id || '@acme.example', delivery_email = 'person' || id || '@acme.example' WHERE id BETWEEN ${first} AND ${last};
+      UPDATE zerver_userprofile SET email = 'user' || id || '@acme.zulip.example' WHERE id BETWEEN ${first} AND ${first + 3} OR id = ${first + 6};
+      UPDATE zerver_userprofile SET email = 'User${first + 4}@acme.zulip.example', delivery_email = email WHERE id = ${last}`);
+    return { first, directory: (await sampleExport(url, { realm: 'acme', output: join(output, 'hidden') }))[0] as string };
+  });
+  const there = fresh();
+  // Each gets the id of the next.
+  await remapDirectory(directory, there, { ...NOTHING, all: true, idBase: first }, true);
+  const emails = tablesOf(there).zerver_userprofile?.map(({ email }) => String(email)) ?? [];
+  t.equal(new Set(emails.map((email) => email.toLowerCase())).size, emails.length);
+  t.same(emails.filter((email) => email.startsWith('user')), [0, 1, 2, 3, 7].map((n) => `user${first + n}@acme.zulip.example`));
+});
 
 t.test('what a killed remapping left is begun again, and an unfinished export is not touched', async (t) => {
   const there = fresh();
