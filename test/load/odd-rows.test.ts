@@ -22,6 +22,8 @@ const lying = await sharp({ create: { width: 30, height: 20, channels: 3, backgr
 const exported = await withTestDatabase('zulip-11/local', async (url) => {
   await change(url, `
     UPDATE zerver_subscription SET is_user_active = NOT is_user_active WHERE id % 5 = 0;
+    INSERT INTO zerver_subscription SELECT r.* FROM (SELECT s FROM zerver_subscription s JOIN zerver_stream c ON c.recipient_id = s.recipient_id WHERE c.realm_id = 2 ORDER BY s.id LIMIT 1) AS of_channel,
+      LATERAL jsonb_populate_record(of_channel.s, jsonb_build_object('id', (SELECT max(id) + 1 FROM zerver_subscription), 'is_user_active', false, 'user_profile_id', (SELECT id FROM zerver_userprofile WHERE delivery_email = 'notification-bot@zulip.com'))) AS r;
     UPDATE zerver_huddle SET huddle_hash = 'spoilt' || id;
     UPDATE zerver_stream SET first_message_id = 7, is_recently_active = true WHERE realm_id = 2;
     UPDATE zerver_message SET date_sent = now() - interval '300 days' WHERE realm_id = 2 AND recipient_id IN (SELECT recipient_id FROM zerver_stream WHERE realm_id = 2 ORDER BY id LIMIT 1);
@@ -57,6 +59,7 @@ t.test('set or computed as by an import', async (t) => withTestDatabase('zulip-1
       name: 'A\\b', plan_type: 1, max_invites: null, message_visibility_limit: null, first_visible_message_id: 0, push_notifications_enabled: false, deactivated: true, deletion: '2026-01-02 03:04:05.678901+00',
     });
     t.equal(await one('SELECT count(*)::int AS v FROM zerver_subscription s JOIN zerver_userprofile u ON u.id = s.user_profile_id WHERE s.is_user_active <> u.is_active'), 0);
+    t.equal(await one("SELECT count(*)::int AS v FROM zerver_subscription s JOIN zerver_stream c ON c.recipient_id = s.recipient_id WHERE s.user_profile_id = (SELECT id FROM zerver_userprofile WHERE delivery_email = 'notification-bot@zulip.com')"), 1);
     const { rows: groups } = await client.query<{ hash: string; users: number[] }>('SELECT huddle_hash AS hash, array_agg(DISTINCT s.user_profile_id ORDER BY s.user_profile_id) AS users FROM zerver_huddle h JOIN zerver_subscription s ON s.recipient_id = h.recipient_id GROUP BY 1');
     t.ok(groups.length > 100);
     for (const { hash, users } of groups) if (hash !== createHash('sha1').update(users.join(',')).digest('hex')) t.fail(`hash of ${users.join(',')}`);

@@ -36,6 +36,7 @@ export function importRules(context: RewriteContext, files: readonly TableFile[]
   const firstMessages = firstMessageNumbers(context, files);
   const hashes = groupHashes(context);
   const owner = firstOwner(context, files);
+  const bots = systemBots(context, files);
   return {
     zerver_attachment: { content_type: (fields) => (isNull(fields, 'content_type') ? typeByName(fields.textOf('file_name') ?? '') ?? null : undefined) },
     zerver_huddle: { huddle_hash: (fields) => hashes.get(fields.integerOf('id')) },
@@ -48,6 +49,8 @@ export function importRules(context: RewriteContext, files: readonly TableFile[]
     zerver_realmemoji: { author_id: (fields) => (isNull(fields, 'author') ? owner : undefined) },
     // That of a channel with messages is found when all are there; of one without, Zulip's import leaves the number as it was.
     zerver_stream: { first_message_id: (fields) => firstMessages.get(fields.integerOf('id')) },
+    // Of the realm's own users the last step knows who is active; these are of another realm, where they always are.
+    zerver_subscription: { is_user_active: (fields) => (bots.has(fields.integerOf('user_profile')) ? 'true' : undefined) },
     // Whoever knows the token speaks for the bot.
     zerver_service: TOKENS,
     zerver_userprofile: { tos_version: () => BEFORE_FIRST_LOGIN },
@@ -101,6 +104,13 @@ function firstOwner({ space }: RewriteContext, files: readonly TableFile[]): str
     first = Math.min(first, space('zerver_userprofile').get(fields.integerOf('id')) ?? Infinity);
   }
   return first === Infinity ? null : String(first);
+}
+
+/** Their ids on the new server. */
+function systemBots({ space }: RewriteContext, files: readonly TableFile[]): Set<number> {
+  const bots = new Set<number>();
+  for (const fields of rowsOf(files, 'zerver_userprofile_crossrealm')) bots.add(space('zerver_userprofile').get(fields.integerOf('id')) ?? NaN);
+  return bots;
 }
 
 function* rowsOf(files: readonly TableFile[], table: string): Generator<RowFields> {
