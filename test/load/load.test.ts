@@ -100,6 +100,10 @@ t.test("Zulip's own export arrives too, and a realm beside it with other ids", a
 })));
 
 t.test('into an empty server, indexes made afterwards are those that were there', async (t) => withTestDatabase('zulip-11/new-server', async (url) => withTestDatabase('zulip-11/after-import', async (real) => {
+  await withClient(url, (client) => client.query(`DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid IN ('zulip.zerver_message'::regclass, 'zulip.zerver_usermessage'::regclass) LOOP EXECUTE format('COMMENT ON INDEX %s IS %L', name, 'index ' || name); END LOOP;
+    FOR name IN SELECT format('%I ON %s', conname, conrelid::regclass) FROM pg_constraint WHERE conrelid IN ('zulip.zerver_message'::regclass, 'zulip.zerver_usermessage'::regclass) LOOP EXECUTE format('COMMENT ON CONSTRAINT %s IS %L', name, 'constraint ' || name); END LOOP;
+  END $$`));
   const before = await digests(url);
   const uploads = emptyUploads();
   const cut = request(url, uploads, { indexesLaterFrom: 0 });

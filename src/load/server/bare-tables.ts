@@ -73,17 +73,26 @@ async function owns(client: pg.Client, schema: string): Promise<boolean> {
   return row?.owns === true;
 }
 
-/** All indexes of the two but primary keys, on which others' foreign keys rest, and all their foreign keys. */
+/**
+ * All indexes of the two, with their comments and tablespaces, but primary keys, on which others' foreign keys rest, and those that could
+ * not be made again as they are: what replication or CLUSTER is told to use, and what lies where the role may not create anything. And all
+ * their foreign keys.
+ */
 async function definitions(client: pg.Client, schema: string): Promise<Definition[]> {
   const { rows } = await client.query<Definition>(`
-    SELECT k.conname AS name, format('ALTER TABLE %I.%I DROP CONSTRAINT %I', n.nspname, c.relname, k.conname) AS drop,
-           format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid)) AS make
-    FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = $1 AND c.relname = ANY ($2)
-      AND (k.contype = 'f' OR (k.contype IN ('u', 'x') AND NOT EXISTS (SELECT FROM pg_constraint f WHERE f.contype = 'f' AND f.confrelid = c.oid AND f.conindid = k.conindid)))
+    WITH tables AS (SELECT c.oid, n.nspname AS schema, format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)),
+    indexes AS (
+      SELECT i.oid, i.relname, format('%I.%I', t.schema, i.relname) AS name, format('SET LOCAL default_tablespace = %L', coalesce(s.spcname, '')) AS place,
+             format('COMMENT ON INDEX %I.%I IS %L', t.schema, i.relname, obj_description(i.oid, 'pg_class')) AS comment
+      FROM tables t JOIN pg_index x ON x.indrelid = t.oid JOIN pg_class i ON i.oid = x.indexrelid LEFT JOIN pg_tablespace s ON s.oid = i.reltablespace
+      WHERE NOT x.indisreplident AND NOT x.indisclustered AND (i.reltablespace = 0 OR has_tablespace_privilege(s.oid, 'CREATE')))
+    SELECT k.conname AS name, format('ALTER TABLE %s DROP CONSTRAINT %I', t.name, k.conname) AS drop,
+           concat_ws('; ', i.place, format('ALTER TABLE %s ADD CONSTRAINT %I %s', t.name, k.conname, pg_get_constraintdef(k.oid)),
+             format('COMMENT ON CONSTRAINT %I ON %s IS %L', k.conname, t.name, obj_description(k.oid, 'pg_constraint')), i.comment) AS make
+    FROM tables t JOIN pg_constraint k ON k.conrelid = t.oid LEFT JOIN indexes i ON i.oid = k.conindid AND k.contype IN ('u', 'x')
+    WHERE k.contype = 'f' OR (i.oid IS NOT NULL AND NOT EXISTS (SELECT FROM pg_constraint f WHERE f.contype = 'f' AND f.confrelid = t.oid AND f.conindid = i.oid))
     UNION ALL
-    SELECT i.relname, format('DROP INDEX %I.%I', n.nspname, i.relname), pg_get_indexdef(i.oid)
-    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = $1 AND c.relname = ANY ($2) AND NOT x.indisreplident AND NOT x.indisclustered AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid)`, [schema, TABLES]);
+    SELECT i.relname, format('DROP INDEX %s', i.name), concat_ws('; ', i.place, pg_get_indexdef(i.oid), i.comment)
+    FROM indexes i WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid)`, [schema, TABLES]);
   return rows;
 }
