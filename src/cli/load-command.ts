@@ -72,6 +72,8 @@ manage.py deactivate_realm keeps people out until then.
 Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume or --undo deal with it; 2 wrong usage; 3 refused before anything was written. An --update that fails leaves the realm as it was.`)
     .action(async (directory: string, options: LoadArguments) => {
       const started = performance.now();
+      // What is written below --uploads-dir is the new server's own, and as its own uploads are. All else lies in temporary directories that are private by themselves.
+      process.umask(0o022);
       const request = requestOf(options);
       if (options.base !== undefined && options.update !== true) throw new RealmliftError('USAGE', 'usage', '--base names the export that a realm was loaded from, for --update', { hint: 'add --update, or leave out --base', exit: EXIT.usage });
       const tell = (result: Readonly<Record<string, unknown>>, text: (seconds: string) => string): void => {

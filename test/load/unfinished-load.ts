@@ -1,5 +1,6 @@
 /** A load that is killed is seen by nobody, and can be gone on with or removed. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync, type Dirent } from 'node:fs';
+import { join } from 'node:path';
 import type { Test } from 'tap';
 import { withClient } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';
@@ -30,7 +31,10 @@ export async function killedAndResumed(t: Test, acme: string, moments: readonly 
       t.equal(code, 0, stderr);
     }
     t.same((await compareDatabases(real, url)).differences, []);
-    t.equal(readdirSync(uploads, { recursive: true, withFileTypes: true }).filter((each) => each.isFile()).length, 56);
+    const there = readdirSync(uploads, { recursive: true, withFileTypes: true });
+    t.equal(there.filter((each) => each.isFile()).length, 56);
+    const mode = ({ parentPath, name }: Dirent): number => statSync(join(parentPath, name)).mode & 0o777;
+    t.same(there.filter((each) => mode(each) !== (each.isFile() ? 0o644 : 0o755)).map(({ name }) => name), [], "the new server's processes may read them, as its own uploads");
   }));
 }
 
