@@ -10,7 +10,7 @@ import { availableParallelism } from 'node:os';
 import { filesStore } from './cli/options/files-options.js';
 import { RealmliftError } from './errors.js';
 import { runExport } from './commands/export.js';
-import { AREAS } from './files/wanted-files.js';
+import { filesOf, lostOf } from './export/outcome.js';
 import { avatarSalt } from './plan/release/zulip-server-files.js';
 import { connectionSettings } from './snapshot/connection-settings.js';
 import type { Finding } from './verify/findings.js';
@@ -73,11 +73,8 @@ export async function exportRealm(options: RealmExportOptions): Promise<RealmExp
     fileJobs: undefined, randomSeed: undefined, onEvent: () => undefined,
   });
   if (outcome === undefined || 'error' in outcome) throw outcome?.error ?? new RealmliftError('REALM_UNKNOWN', 'plan', `nothing was exported of ${realm}`);
-  const { directory, rows, files, losses, ledger, warnings } = outcome.result;
-  return {
-    directory, rows: Object.fromEntries(rows), files: AREAS.reduce((sum, area) => sum + files.areas[area].found, 0), lostFiles: losses.filter(({ kind }) => kind === 'lost').length,
-    leftOut: ledger.map(({ reason, count }) => ({ reason, count })), warnings,
-  };
+  const { directory, rows, leftOut, warnings } = 'earlier' in outcome ? outcome.earlier : { ...outcome.result, rows: Object.fromEntries(outcome.result.rows), leftOut: outcome.result.ledger };
+  return { directory, rows, files: filesOf(outcome), lostFiles: lostOf(outcome), leftOut: leftOut.map(({ reason, count }) => ({ reason, count })), warnings };
 }
 
 /** What was found in an export. */

@@ -100,7 +100,7 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
   tellPhase('upload', 'bytes', bytes);
   const outcomes: Outcome[] = [];
   for (const outcome of exported) {
-    if ('error' in outcome) {
+    if (!('result' in outcome)) {
       outcomes.push(outcome);
       continue;
     }
@@ -117,8 +117,8 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
       outcomes.push({ target: outcome.target, error: options.upload === undefined ? known : known.ending(whole) });
     }
   }
-  // It binds the others: last, and only where all that it names are there.
-  if (outcomes.length > 1 && outcomes.every((outcome, index) => 'result' in outcome || exported[index] === outcome)) for (const name of [REPORT_PAGE, RUN_MANIFEST]) await file(name, () => undefined);
+  // It binds the others: last, and only where all that it names are there. A run that made nothing leaves what an earlier one stored.
+  if (outcomes.length > 1 && outcomes.some((outcome) => !('error' in outcome)) && outcomes.every((outcome, index) => 'result' in outcome || exported[index] === outcome)) for (const name of [REPORT_PAGE, RUN_MANIFEST]) await file(name, () => undefined);
   return outcomes;
 }
 

@@ -6,12 +6,13 @@ import { basename } from 'node:path';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { readServer } from '../export/base/origin.js';
 import { databaseIdentity } from '../export/base/run-identity.js';
-import type { Outcome } from '../export/outcome.js';
+import { rowsOf, type ListedTarget, type Outcome } from '../export/outcome.js';
 import type { RunContext } from '../export/realm-run.js';
 import type { SegmentWorkers } from '../export/segments/segment-workers.js';
 import { WorkerPool } from '../export/segments/worker-pool.js';
 import { exportSet, type SetExportOptions } from '../export/set/set-export.js';
 import { expectsNothingNew, refuseBaseOfNone } from '../export/target/base-of-target.js';
+import { exportsThere, finishedBefore } from '../export/target/earlier-export.js';
 import { exportTarget } from '../export/target/export-target.js';
 import { choices, type TargetOptions } from '../export/target/target-options.js';
 import { inTurns, letGo, TARGETS_AT_ONCE } from '../export/target/turns.js';
@@ -177,10 +178,17 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
   if (targets.length > 1) onEvent({ kind: 'targets', count: targets.length });
   const refused = sharedDirectories(targets);
   const outcomeOf = new Map<Target, Outcome>([...refused].map(([target, error]) => [target, { target, error }]));
-  const together = targetsOfSet(targets.filter((target) => !refused.has(target)), options);
+  for (const target of targets) {
+    const earlier = refused.has(target) ? undefined : await finishedBefore(options, target, source.database);
+    if (earlier === undefined) continue;
+    outcomeOf.set(target, { target, earlier });
+    onEvent({ target: target.name, kind: 'finished-before', directory: earlier.directory, takenAt: earlier.snapshot.takenAt });
+  }
+  const left = targets.filter((target) => !outcomeOf.has(target));
+  const together = targetsOfSet(left, options);
   if (options.stored !== undefined && options.mode === 'full' && targets.length > 1) onEvent({ target: '', kind: 'warning', text: ONE_BY_ONE });
   const ofSet = new Set(together);
-  const others = targets.filter((target) => !ofSet.has(target) && !refused.has(target));
+  const others = left.filter((target) => !ofSet.has(target));
   if (together.length > 0) {
     const onCopied = (): void => { if (others.length === 0) letGo(context); };
     for (const outcome of await exportSet(context, together, setOptions(options, onCopied))) outcomeOf.set(outcome.target, 'result' in outcome ? { ...outcome, result: { ...outcome.result, outside: undefined } } : outcome);
@@ -194,9 +202,10 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
     }
   });
   const outcomes = targets.map((target) => outcomeOf.get(target) as Outcome);
-  if (outcomes.length > 1) {
-    const manifest = writeRunManifest(options.output, context.snapshot, VERSION, outcomes.map(runEntry));
-    const index = writeIndex(options.output, outcomes);
+  const listed = outcomes.length > 1 ? await exportsThere(options.output, outcomes) : undefined;
+  if (listed !== undefined) {
+    const manifest = writeRunManifest(options.output, context.snapshot, VERSION, listed.map(runEntry));
+    const index = writeIndex(options.output, listed);
     for (const path of [index, manifest]) await options.archive?.add(basename(path), path);
   }
   return outcomes;
@@ -222,10 +231,11 @@ function nameOfOne({ realms }: TargetRequest): string | undefined {
   return realms !== 'all' && realms.length === 1 ? realms[0] : undefined;
 }
 
-function runEntry(outcome: Outcome): RunEntry {
+function runEntry(outcome: Outcome<ListedTarget>): RunEntry {
   const { name: target, directory } = outcome.target;
   if ('error' in outcome) return { target, directory: null, rows: null, error: outcome.error.code };
-  return { target, directory, rows: [...outcome.result.rows.values()].reduce((sum, rows) => sum + rows, 0), error: null };
+  const snapshot = 'earlier' in outcome ? { taken_at: outcome.earlier.snapshot.takenAt, id: outcome.earlier.snapshot.id } : undefined;
+  return { target, directory, rows: rowsOf(outcome), error: null, snapshot };
 }
 
 export type { Realm, Target };

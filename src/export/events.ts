@@ -30,6 +30,8 @@ export type TargetEvent =
   | { readonly kind: 'packaging' }
   | { readonly kind: 'verifying' }
   | { readonly kind: 'finished'; readonly directory: string }
+  /** By an earlier run, out of a snapshot of its own (ISO 8601). */
+  | { readonly kind: 'finished-before'; readonly directory: string; readonly takenAt: string }
   /** Of the finished export, what has been stored in S3 since the last time. */
   | { readonly kind: 'stored'; readonly objects: number; readonly bytes: number };
 

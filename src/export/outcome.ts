@@ -1,5 +1,7 @@
 /** What becomes of the targets of a run. */
 import type { RealmliftError } from '../errors.js';
+import type { AreaTally } from '../files/file-events.js';
+import { AREAS, type Area } from '../files/wanted-files.js';
 import type { Target } from '../plan/targets.js';
 import type { VerifyReport } from '../verify/verify-export.js';
 import type { RealmResult } from './realm-run.js';
@@ -14,7 +16,51 @@ export interface ExportResult extends RealmResult {
   readonly outside: number | undefined;
 }
 
+/** An export that was whole before the run began: what it and its report say. */
+export interface EarlierExport {
+  readonly directory: string;
+  /** Its own, which is an earlier one than the run's. */
+  readonly snapshot: { readonly id: string; /** ISO 8601. */ readonly takenAt: string };
+  /** By table. */
+  readonly rows: Readonly<Record<string, number>>;
+  readonly files: Readonly<Record<Area, AreaTally>>;
+  readonly leftOut: readonly { readonly reason: string; readonly count: number }[];
+  readonly warnings: readonly string[];
+  /** It was read again when it was made. */
+  readonly verified: boolean;
+}
+
 /** What became of one target. */
-export type Outcome =
-  | { readonly target: Target; readonly result: ExportResult }
-  | { readonly target: Target; readonly error: RealmliftError };
+export type Outcome<T = Target> =
+  | { readonly target: T; readonly result: ExportResult }
+  | { readonly target: T; readonly earlier: EarlierExport }
+  | { readonly target: T; readonly error: RealmliftError };
+
+/** What a page or a manifest says of a target. */
+export type ListedTarget = Pick<Target, 'name' | 'directory' | 'userId'> & { readonly realm: Pick<Target['realm'], 'stringId'> };
+
+/** Rows of all its tables; none of one that failed. */
+export function rowsOf(outcome: Outcome<unknown>): number {
+  const rows = 'error' in outcome ? [] : 'earlier' in outcome ? Object.values(outcome.earlier.rows) : [...outcome.result.rows.values()];
+  return rows.reduce((sum, each) => sum + each, 0);
+}
+
+/** Files that are in it. */
+export function filesOf(outcome: Outcome<unknown>): number {
+  return 'error' in outcome ? 0 : sumOf(outcome, ({ found }) => found);
+}
+
+/** Files that should be in it and are not. */
+export function lostOf(outcome: Outcome<unknown>): number {
+  return 'error' in outcome ? 0 : sumOf(outcome, ({ missing, failed }) => missing + failed);
+}
+
+/** Files that are not whole in it. One with odd metadata is, and one whose owner may not travel is not meant to be. */
+export function lossesOf(outcome: Outcome<unknown>): number {
+  return 'error' in outcome ? 0 : sumOf(outcome, ({ missing, failed, otherSize }) => missing + failed + otherSize);
+}
+
+function sumOf(outcome: Exclude<Outcome<unknown>, { readonly error: RealmliftError }>, of: (tally: AreaTally) => number): number {
+  const files = 'earlier' in outcome ? outcome.earlier.files : outcome.result.files.areas;
+  return AREAS.reduce((sum, area) => sum + of(files[area]), 0);
+}

@@ -1,6 +1,6 @@
 /** OUT/manifest.json of a run of several exports: which they are, out of which snapshot, and what became of each. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MANIFEST } from './manifest.js';
 import { writeOwn } from './own-path.js';
@@ -18,13 +18,18 @@ export interface RunEntry {
   readonly rows: number | null;
   /** Code of the error that ended it. */
   readonly error: string | null;
+  /** Of an export that an earlier run finished: its own. */
+  readonly snapshot?: { readonly taken_at: string; readonly id: string } | undefined;
 }
+
+/** An entry as it is written. */
+export type BoundEntry = RunEntry & { /** Of the export's own manifest.json. */ readonly manifest_sha256: string | null };
 
 /** Each finished export is bound by the SHA-256 of its own manifest.json. @returns the path */
 export function writeRunManifest(output: string, snapshot: { readonly id: string; readonly takenAt: string }, realmlift: string, entries: readonly RunEntry[]): string {
   const path = join(output, RUN_MANIFEST);
   try {
-    const exports = entries.map((entry) => ({
+    const exports = entries.map((entry): BoundEntry => ({
       ...entry,
       manifest_sha256: entry.directory === null ? null : createHash('sha256').update(readFileSync(join(output, entry.directory, MANIFEST))).digest('hex'),
     }));
@@ -32,5 +37,17 @@ export function writeRunManifest(output: string, snapshot: { readonly id: string
     return path;
   } catch (error) {
     throw diskError(error, path);
+  }
+}
+
+/** The entries that an earlier run wrote; none where there is no such file, or nobody can read it. */
+export function readRunManifest(output: string): readonly BoundEntry[] {
+  const path = join(output, RUN_MANIFEST);
+  if (!existsSync(path)) return [];
+  try {
+    const { format, exports } = JSON.parse(readFileSync(path, 'utf8')) as { readonly format: number; readonly exports: readonly BoundEntry[] };
+    return format === 1 ? [...exports] : [];
+  } catch {
+    return [];
   }
 }

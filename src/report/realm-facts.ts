@@ -145,7 +145,8 @@ function namesOf({ directory, top, header }: Opened): Names {
   }
 }
 
-function readTimes(directory: string): Times | undefined {
+/** How long the run took, where that is known. */
+export function readTimes(directory: string): Times | undefined {
   try {
     return JSON.parse(readFileSync(join(directory, TIMES), 'utf8')) as Times;
   } catch {

@@ -50,7 +50,7 @@ t.test('realms of one name, and names that a run needs itself', async (t) => {
       UPDATE zerver_realm SET string_id = 'acme.partial' WHERE string_id = 'globex'; UPDATE zerver_realm SET string_id = '_root' WHERE string_id = 'closed'; UPDATE zerver_realm SET string_id = '' WHERE string_id = 'tiny'`);
     const root = t.testdir({});
     const outcomes = await exportFrom(source, join(root, 'odd'), 'all');
-    t.same(outcomes.map((each) => ('result' in each ? each.target.directory : each.error.code)).sort(), ['%5froot', '_root', 'acme', 'acme%2epartial'], 'none is where another is');
+    t.same(outcomes.map((each) => ('error' in each ? each.error.code : each.target.directory)).sort(), ['%5froot', '_root', 'acme', 'acme%2epartial'], 'none is where another is');
     const { rows } = await query(url, "SELECT conname FROM pg_constraint WHERE conrelid = 'zulip.zerver_realm'::regclass AND contype = 'u' AND pg_get_constraintdef(oid) LIKE '%(string_id)%'");
     for (const { conname } of rows) await query(url, `ALTER TABLE zerver_realm DROP CONSTRAINT "${String(conname)}"`);
     await query(url, "UPDATE zerver_realm SET string_id = 'acme' WHERE string_id = '_root'");

@@ -56,6 +56,7 @@ export function only(outcomes: readonly Outcome[]): ExportResult {
   const [outcome] = outcomes;
   if (outcome === undefined || outcomes.length > 1) throw new Error(`${outcomes.length} outcomes`);
   if ('error' in outcome) throw outcome.error;
+  if ('earlier' in outcome) throw new Error(`${outcome.earlier.directory} was finished before`);
   return outcome.result;
 }
 

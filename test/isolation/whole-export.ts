@@ -35,7 +35,7 @@ export async function exportOne(options: ExportOptions): Promise<string> {
 
 export function directoryOf(outcome: Outcome): string {
   if ('error' in outcome) throw outcome.error;
-  return outcome.result.directory;
+  return 'earlier' in outcome ? outcome.earlier.directory : outcome.result.directory;
 }
 
 /** All tables of an export directory, the numbered messages files joined. */

@@ -1,9 +1,10 @@
 /** The end of an export on the command line: a summary of each target, and the exit code that the worst of them asks for. */
 import { EXIT, RealmliftError } from '../../errors.js';
-import type { ExportResult, Outcome } from '../../export/outcome.js';
+import { filesOf, lossesOf, rowsOf, type Outcome } from '../../export/outcome.js';
 import { counted, thousands } from '../../numbers.js';
+import { moment } from '../../report/moment.js';
 import { errorJson } from './error-json.js';
-import { lossLines, summary } from './summary.js';
+import { earlierSummary, lossLines, summary } from './summary.js';
 
 /** Exports of one run of which each is summed up; of more there is a line each. */
 const SUMMARIES = 8;
@@ -22,21 +23,22 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
   if (outcomes.length === 1 && failed[0] !== undefined) throw failed[0].error.again ? failed[0].error.ending(how) : failed[0].error;
   let lost = 0;
   for (const outcome of outcomes) {
-    if ('result' in outcome) {
-      if (told === 'summary' && outcomes.length <= SUMMARIES) process.stderr.write(summary(outcome.result, seconds));
-      if (told === 'losses') for (const line of lossLines(outcome.result)) process.stderr.write(`${outcome.target.name}: ${line}\n`);
-      lost += lossesOf(outcome.result);
-    } else {
+    lost += lossesOf(outcome);
+    if ('error' in outcome) {
       const { error } = outcome;
       if (json) process.stderr.write(`${errorJson(error, outcome.target.name)}\n`);
       else process.stderr.write(`${outcome.target.name}: ${error.line}\n`);
+    } else if (told === 'losses') {
+      for (const line of lossLines('earlier' in outcome ? outcome.earlier.files : outcome.result.files.areas)) process.stderr.write(`${outcome.target.name}: ${line}\n`);
+    } else if (told === 'summary' && outcomes.length <= SUMMARIES) {
+      process.stderr.write('earlier' in outcome ? earlierSummary(outcome.target.name, outcome.earlier) : summary(outcome.result, seconds));
     }
   }
   if (told === 'summary' && outcomes.length > SUMMARIES) process.stderr.write(`${table([...outcomes].sort((a, b) => rowsOf(b) - rowsOf(a)))}${totals(outcomes, seconds)}`);
   else if (told === 'summary' && outcomes.length > 1) process.stderr.write(table(outcomes));
   if (failed.length > 0) {
     throw new RealmliftError('TARGETS_FAILED', 'package', `${failed.length} of ${outcomes.length} exports failed: ${failed.slice(0, NAMED).map((each) => each.target.name).join(', ')}${failed.length > NAMED ? ` and ${failed.length - NAMED} more` : ''}`, {
-      hint: `the others are complete; ${how}`,
+      hint: failed.length < outcomes.length ? `the others are complete; ${how}` : how,
     });
   }
   if (strict && lost > 0) {
@@ -44,19 +46,18 @@ export function conclude(outcomes: readonly Outcome[], seconds: number, strict: 
   }
 }
 
-/** Files that are not whole in the export. One with odd metadata is, and one whose owner may not travel is not meant to be. */
-function lossesOf({ losses }: ExportResult): number {
-  return losses.filter(({ kind }) => kind === 'lost' || kind === 'other-size').length;
-}
-
 /** The one object that --json makes of a run: what became of each export. */
 export function resultOf(outcomes: readonly Outcome[], seconds: number): Record<string, unknown> {
   return {
     exports: outcomes.map((outcome) => {
       if ('error' in outcome) return { target: outcome.target.name, error: outcome.error.code };
-      const { directory, rows, files, verified } = outcome.result;
-      const found = Object.values(files.areas).reduce((sum, area) => sum + area.found, 0);
-      return { target: outcome.target.name, directory, rows: Object.fromEntries(rows), files: found, lost: lossesOf(outcome.result), verified: verified !== undefined };
+      const counts = { files: filesOf(outcome), lost: lossesOf(outcome) };
+      if ('earlier' in outcome) {
+        const { directory, rows, verified, snapshot } = outcome.earlier;
+        return { target: outcome.target.name, directory, rows, ...counts, verified, finished_before: snapshot.takenAt };
+      }
+      const { directory, rows, verified } = outcome.result;
+      return { target: outcome.target.name, directory, rows: Object.fromEntries(rows), ...counts, verified: verified !== undefined };
     }), seconds,
   };
 }
@@ -67,19 +68,13 @@ function table(outcomes: readonly Outcome[]): string {
   return outcomes.map((outcome) => {
     const name = outcome.target.name.padEnd(width);
     if ('error' in outcome) return `! ${name}  failed\n`;
-    const { rows, files } = outcome.result;
-    const count = (numbers: Iterable<number>): string => thousands([...numbers].reduce((sum, each) => sum + each, 0));
-    return `${lossesOf(outcome.result) > 0 ? '!' : ' '} ${name}  ${count(rows.values()).padStart(14)} rows  ${count(Object.values(files.areas).map(({ found }) => found)).padStart(9)} files  ${counted(lossesOf(outcome.result), 'loss', 'losses')}\n`;
+    const before = 'earlier' in outcome ? `  finished before: ${moment(outcome.earlier.snapshot.takenAt)}` : '';
+    return `${lossesOf(outcome) > 0 ? '!' : ' '} ${name}  ${thousands(rowsOf(outcome)).padStart(14)} rows  ${thousands(filesOf(outcome)).padStart(9)} files  ${counted(lossesOf(outcome), 'loss', 'losses')}${before}\n`;
   }).join('');
 }
 
-function rowsOf(outcome: Outcome): number {
-  return 'error' in outcome ? 0 : [...outcome.result.rows.values()].reduce((sum, each) => sum + each, 0);
-}
-
 function totals(outcomes: readonly Outcome[], seconds: number): string {
-  const done = outcomes.flatMap((each) => ('result' in each ? [each.result] : []));
-  const sum = (of: (result: ExportResult) => number): number => done.reduce((total, result) => total + of(result), 0);
-  const files = sum((result) => Object.values(result.files.areas).reduce((total, { found }) => total + found, 0));
-  return `${thousands(done.length)} of ${thousands(outcomes.length)} exported in ${seconds.toFixed(1)} s: ${thousands(outcomes.reduce((total, each) => total + rowsOf(each), 0))} rows, ${thousands(files)} files, ${counted(sum(lossesOf), 'loss', 'losses')}; what stayed is in each report.json, and report.html is the page to look at\n`;
+  const sum = (of: (outcome: Outcome) => number): number => outcomes.reduce((total, outcome) => total + of(outcome), 0);
+  const before = sum((each) => Number('earlier' in each));
+  return `${thousands(sum((each) => Number('result' in each)))} of ${thousands(outcomes.length)} exported in ${seconds.toFixed(1)} s${before === 0 ? '' : `, ${thousands(before)} finished before`}: ${thousands(sum(rowsOf))} rows, ${thousands(sum(filesOf))} files, ${counted(sum(lossesOf), 'loss', 'losses')}; what stayed is in each report.json, and report.html is the page to look at\n`;
 }

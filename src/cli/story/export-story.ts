@@ -85,7 +85,7 @@ export class ExportStory extends Story {
       case 'verifying':
         this.#end('package');
         break;
-      case 'finished':
+      case 'finished': case 'finished-before':
         this.#finished += 1;
         if (this.#targets !== undefined) this.begin('realms', 'realms').done = this.#finished;
         else for (const name of ['package', VERIFICATION]) this.#end(name);

@@ -1,11 +1,12 @@
 /** The short text at the end of an export: what travelled, what did not and why, where it is, how long it took. */
 import { existsSync } from 'node:fs';
-import type { ExportResult } from '../../export/outcome.js';
+import type { EarlierExport, ExportResult } from '../../export/outcome.js';
 import type { AreaTally } from '../../files/file-events.js';
 import { AREAS } from '../../files/wanted-files.js';
 import { counted, size, thousands, time } from '../../numbers.js';
 import { painter } from './colour.js';
 import { DATA_CLASSES } from '../../plan/views/registry.js';
+import { moment } from '../../report/moment.js';
 import { AREA_NAMES, CLASS_NAMES } from '../../report/words.js';
 
 export function summary(result: ExportResult, seconds: number): string {
@@ -32,8 +33,13 @@ export function summary(result: ExportResult, seconds: number): string {
   if (verified !== undefined) lines.push(`  verified: ${thousands(verified.totals.files)} files read again in ${verified.totals.seconds.toFixed(1)} s${verified.totals.notes > 0 ? `, ${counted(verified.totals.notes, 'note')}` : ''}`);
   if (result.stored !== undefined) lines.push(`  stored by workers: ${counted(result.stored, 'object')}, each of which the bucket lists with its size and ETag; they were not read again`);
   lines.push('  report.json names each row and file that stayed; report.html is the page to look at');
-  lines.push(...nextStep(result), ...lossLines(result));
+  lines.push(...nextStep(result), ...lossLines(files.areas));
   return `${lines.join('\n')}\n`;
+}
+
+/** Of an export that the run found finished. */
+export function earlierSummary(name: string, { directory, snapshot, files }: EarlierExport): string {
+  return `${[`${name}: was finished before in ${directory}, out of the snapshot of ${moment(snapshot.takenAt)}`, ...lossLines(files)].join('\n')}\n`;
 }
 
 const COLUMN = Math.max(...Object.values(CLASS_NAMES).map((name) => name.length));
@@ -61,9 +67,9 @@ function nextStep({ plan, directory }: ExportResult): string[] {
 }
 
 /** Files that should have travelled: the last lines, which nobody must overlook. */
-export function lossLines({ files }: ExportResult): string[] {
+export function lossLines(files: EarlierExport['files']): string[] {
   return AREAS.flatMap((area) => {
-    const { missing, failed } = files.areas[area];
+    const { missing, failed } = files[area];
     const told = [...(missing > 0 ? [`${thousands(missing)} missing`] : []), ...(failed > 0 ? [`${thousands(failed)} failed`] : [])];
     return told.length === 0 ? [] : [painter(process.stderr)('red', `! ${area}: ${told.join(', ')}`)];
   });

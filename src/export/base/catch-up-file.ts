@@ -13,7 +13,7 @@ import { inodeOf } from '../../package/take-over.js';
 import type { CheckedBy, CheckedFile } from '../../verify/checked-files.js';
 import type { VerifiedBefore } from '../../verify/same-files.js';
 import type { VerifyOptions, VerifyReport } from '../../verify/verify-export.js';
-import type { Origin, OriginServer } from './origin.js';
+import type { Origin } from './origin.js';
 import { isLedgerPath, isMessagesPath } from '../../package/part-paths.js';
 
 /** A finished file, or rows that lie in a file of several tables by then. */
@@ -104,13 +104,13 @@ export async function sealCatchUp(directory: string): Promise<void> {
   await appendFile(path, journalLine({ kind: 'end', manifest: sha256 }), { flag: constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW }).catch((error: unknown) => { throw diskError(error, path); });
 }
 
-/** What the export in a directory says of the server that it came from; undefined where it says nothing. */
-export async function serverOf(directory: string): Promise<OriginServer | undefined> {
+/** What the export in a directory says of where it came from; undefined where it says nothing. */
+export async function originOf(directory: string): Promise<Origin | undefined> {
   const path = join(directory, CATCH_UP);
   if (!existsSync(path)) return undefined;
   for await (const { text } of journalLines(path)) {
     const line = parseLine<Line>(text);
-    return line?.kind === 'origin' ? line.server : undefined;
+    return line?.kind === 'origin' ? line : undefined;
   }
   return undefined;
 }

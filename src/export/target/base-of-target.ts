@@ -5,7 +5,7 @@ import { EXIT, RealmliftError } from '../../errors.js';
 import { MANIFEST } from '../../package/manifest.js';
 import type { Target } from '../../plan/targets.js';
 import type { BasePlace } from '../base/base.js';
-import { serverOf } from '../base/catch-up-file.js';
+import { originOf } from '../base/catch-up-file.js';
 import type { OriginServer } from '../base/origin.js';
 import { wroteNothing } from '../base/trust-base.js';
 
@@ -19,8 +19,8 @@ export function refuseBaseOfNone({ directory, shownAs }: BasePlace, targets: rea
 
 /** Whether it is to be expected that nothing was written on the server since the base of this realm: whoever relies on it asks again. */
 export async function expectsNothingNew({ directory }: BasePlace, realm: string, now: OriginServer): Promise<boolean> {
-  const then = await serverOf(join(directory, realm)) ?? await serverOf(directory);
-  return then !== undefined && wroteNothing(then, now);
+  const then = await originOf(join(directory, realm)) ?? await originOf(directory);
+  return then !== undefined && wroteNothing(then.server, now);
 }
 
 /** @param oneNamed whether the run names one realm alone, so that the base may be that realm's own export @param warn told of a target that was not there then, and has none */
