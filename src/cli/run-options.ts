@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { ExportOptions, Target } from '../commands/export.js';
-import type { Outcome } from '../export/outcome.js';
+import { directoryOf, type Outcome } from '../export/outcome.js';
 import { tellPhase, tellProgress } from '../narration.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { inStream } from '../report/place.js';
@@ -144,7 +144,7 @@ function stopWords({ output, queue }: RunArguments): StopWords {
 
 async function writeTarballs(outcomes: readonly Outcome[]): Promise<void> {
   const { bytesBelow, writeTarball } = await import('../package/tarball.js');
-  const directories = outcomes.flatMap((outcome) => ('result' in outcome ? [outcome.result.directory] : []));
+  const directories = outcomes.flatMap((outcome) => ('error' in outcome ? [] : [directoryOf(outcome)]));
   tellPhase('tarball', 'bytes', directories.reduce((sum, directory) => sum + bytesBelow(directory), 0));
   for (const directory of directories) await writeTarball(directory, tellProgress);
 }

@@ -36,8 +36,21 @@ export type Outcome<T = Target> =
   | { readonly target: T; readonly earlier: EarlierExport }
   | { readonly target: T; readonly error: RealmliftError };
 
+/** Of an export that is there. */
+export type Made<T = Target> = Exclude<Outcome<T>, { readonly error: RealmliftError }>;
+
 /** What a page or a manifest says of a target. */
 export type ListedTarget = Pick<Target, 'name' | 'directory' | 'userId'> & { readonly realm: Pick<Target['realm'], 'stringId'> };
+
+/** Where it is. */
+export function directoryOf(made: Made<unknown>): string {
+  return 'earlier' in made ? made.earlier.directory : made.result.directory;
+}
+
+/** The same export at another place, to be told. */
+export function placedAt(made: Made, directory: string): Made {
+  return 'earlier' in made ? { ...made, earlier: { ...made.earlier, directory } } : { ...made, result: { ...made.result, directory } };
+}
 
 /** Rows of all its tables; none of one that failed. */
 export function rowsOf(outcome: Outcome<unknown>): number {
@@ -60,7 +73,7 @@ export function lossesOf(outcome: Outcome<unknown>): number {
   return 'error' in outcome ? 0 : sumOf(outcome, ({ missing, failed, otherSize }) => missing + failed + otherSize);
 }
 
-function sumOf(outcome: Exclude<Outcome<unknown>, { readonly error: RealmliftError }>, of: (tally: AreaTally) => number): number {
+function sumOf(outcome: Made<unknown>, of: (tally: AreaTally) => number): number {
   const files = 'earlier' in outcome ? outcome.earlier.files : outcome.result.files.areas;
   return AREAS.reduce((sum, area) => sum + of(files[area]), 0);
 }

@@ -43,9 +43,17 @@ export function writeRunManifest(output: string, snapshot: { readonly id: string
 /** The entries that an earlier run wrote; none where there is no such file, or nobody can read it. */
 export function readRunManifest(output: string): readonly BoundEntry[] {
   const path = join(output, RUN_MANIFEST);
-  if (!existsSync(path)) return [];
+  return existsSync(path) ? entriesOf(() => readFileSync(path, 'utf8')) : [];
+}
+
+/** The same of one that lies elsewhere. */
+export function parseRunManifest(text: string): readonly BoundEntry[] {
+  return entriesOf(() => text);
+}
+
+function entriesOf(read: () => string): readonly BoundEntry[] {
   try {
-    const { format, exports } = JSON.parse(readFileSync(path, 'utf8')) as { readonly format: number; readonly exports: readonly BoundEntry[] };
+    const { format, exports } = JSON.parse(read()) as { readonly format: number; readonly exports: readonly BoundEntry[] };
     return format === 1 ? [...exports] : [];
   } catch {
     return [];

@@ -1,10 +1,10 @@
 // Exports that end in S3: whole there, or refused before anything was exported, or without a manifest.
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
 import { byteSize } from '../../src/cli/options/byte-size.js';
 import { withUpload } from '../../src/cli/upload.js';
@@ -95,8 +95,9 @@ t.test('exports in S3', async (t) => {
       }
     });
 
-    await t.test('^C while it is stored: no manifest there, the export whole here', async (t) => {
+    await t.test('^C while it is stored: no manifest there, the export whole here, and --resume stores it', async (t) => {
       const out = join(directory, 'cut');
+      const words = ['--realm', 'closed', '--output', out, '--no-verify', '--upload', place('cut')];
       let interrupt = (): void => undefined;
       const ended = await withFaultyProxy(direct, ({ method, path }) => {
         if (method !== 'PUT' || !path.includes('/cut/')) return undefined;
@@ -104,16 +105,38 @@ t.test('exports in S3', async (t) => {
         // A second signal would end the process at once.
         interrupt = () => undefined;
         return { kind: 'hang', after: 0 };
-      }, async ({ endpoint }) => run(['--output', out, '--no-verify', '--upload', place('cut')], endpoint, { meanwhile: (child) => {
+      }, async ({ endpoint }) => run(words, endpoint, { meanwhile: (child) => {
         interrupt = () => {
           child.kill('SIGINT');
         };
         return Promise.resolve();
       } }));
       t.equal(ended.code, 130, ended.stderr);
-      t.match(ended.errors.at(-1), /^realmlift: STOPPED \[files\]: stopped by SIGINT.*\(.*cut\/tiny is whole; what was stored of it has no manifest\)$/);
+      t.match(ended.errors.at(-1), /^realmlift: STOPPED \[files\]: stopped by SIGINT.*\(.*cut\/tiny is whole; what was stored of it has no manifest: run again with --resume to store it\)$/);
       t.ok(existsSync(join(out, 'tiny', 'manifest.json')));
       t.notOk((await keys('cut/')).includes('cut/tiny/manifest.json'));
+
+      const put = async (name: string): Promise<unknown> => client.send(new PutObjectCommand({ Bucket: BUCKETS.avatars, Key: `cut/${name}`, Body: 'x' }));
+      await put('tiny/another');
+      t.match(await run([...words, '--resume']), { code: 1, stderr: /^tiny: realmlift: UPLOAD_EXISTS .*cut\/tiny\/ is not empty/m }, 'what is not of the export is not replaced');
+      t.match(await keys('cut/tiny/another'), ['cut/tiny/another']);
+      await client.send(new DeleteObjectCommand({ Bucket: BUCKETS.avatars, Key: 'cut/tiny/another' }));
+      const { code, stderr } = await run([...words, '--resume']);
+      t.equal(code, 0, stderr);
+      t.match(stderr, /^tiny: in \S+cut\/tiny and s3:\/\/zulip-avatars\/cut\/tiny; it was finished before, out of the snapshot of /m);
+      const local = readdirSync(out, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => relative(out, join(entry.parentPath, entry.name)));
+      t.strictSame((await keys('cut/')).sort(), local.map((path) => `cut/${path}`).sort());
+      for (const path of local) t.ok((await content(`cut/${path}`)).equals(readFileSync(join(out, path))), path);
+
+      const puts: string[] = [];
+      await withFaultyProxy(direct, ({ method, path }) => void (method === 'PUT' && puts.push(path)), async ({ endpoint }) => {
+        t.match(await run([...words, '--resume'], endpoint), { code: 0 });
+      });
+      t.strictSame(puts.filter((path) => /\/(tiny|closed)\//.test(path)), [], 'what is whole there is not stored again');
+      await put('manifest.json');
+      t.match(await run([...words, '--resume', '--overwrite']), { code: 0 }, 'and --overwrite stores it anew');
+      await put('tiny/manifest.json');
+      t.match(await run([...words, '--resume']), { code: 1, stderr: /^realmlift: UPLOAD_EXISTS .*cut\/tiny\/manifest\.json is there already/m }, 'another export is refused');
     });
   }));
 });

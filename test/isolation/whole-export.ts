@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { runExport, type ExportOptions } from '../../src/commands/export.js';
-import type { Outcome } from '../../src/export/outcome.js';
+import { directoryOf as pathOf, type Outcome } from '../../src/export/outcome.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import type { Row, Tables } from './server-rows.js';
@@ -35,7 +35,7 @@ export async function exportOne(options: ExportOptions): Promise<string> {
 
 export function directoryOf(outcome: Outcome): string {
   if ('error' in outcome) throw outcome.error;
-  return 'earlier' in outcome ? outcome.earlier.directory : outcome.result.directory;
+  return pathOf(outcome);
 }
 
 /** All tables of an export directory, the numbered messages files joined. */

@@ -39,7 +39,7 @@ export function summary(result: ExportResult, seconds: number): string {
 
 /** Of an export that the run found finished. */
 export function earlierSummary(name: string, { directory, snapshot, files }: EarlierExport): string {
-  return `${[`${name}: was finished before in ${directory}, out of the snapshot of ${moment(snapshot.takenAt)}`, ...lossLines(files)].join('\n')}\n`;
+  return `${[`${name}: in ${directory}; it was finished before, out of the snapshot of ${moment(snapshot.takenAt)}`, ...lossLines(files)].join('\n')}\n`;
 }
 
 const COLUMN = Math.max(...Object.values(CLASS_NAMES).map((name) => name.length));

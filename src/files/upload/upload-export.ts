@@ -3,24 +3,27 @@
  * taken for an export. Large files go in parts, of which nothing is visible before all are there; parts of an upload that
  * fails or is cut are removed.
  */
+import { createHash } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { createReadStream, existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { RealmliftError } from '../../errors.js';
 import { ioReason } from '../../io-reason.js';
 import { RUN_DIRECTORY } from '../../package/output-directory.js';
+import { digestOf } from '../../package/part-file.js';
 import { Lost, type StoredFile } from '../file-store.js';
 import { inOrder } from '../ordered-pool.js';
 import { checkBucket } from '../s3/s3-bucket-check.js';
 import { S3Access, describeServer, newS3Client } from '../s3/s3-client.js';
+import { particulars } from '../s3/s3-fault.js';
 import { listObjects } from '../s3/s3-listing.js';
 import { sortedWalk } from '../sorted-walk.js';
-import { common, encryptionOf, failed, keyOf, partSizeFor, USE, type UploadTarget } from './upload-target.js';
+import { common, encryptionOf, failed, keyOf, partSizeFor, taken, USE, type UploadTarget } from './upload-target.js';
 
 /** What has been stored since the last time: bytes, and objects that are whole. */
 export interface Stored {
@@ -56,7 +59,40 @@ export async function checkUpload(target: UploadTarget, names: readonly string[]
     } catch (error) {
       throw failed(target, name, error, signal);
     }
-    if (target.overwrite !== true) for (const each of names) await refuseTaken(access, target, each, signal);
+    // Of one that is gone on with, only what is whole can be told now: see isStored.
+    if (target.overwrite !== true && target.resume !== true) for (const each of names) await refuseTaken(access, target, each, signal);
+  });
+}
+
+/**
+ * Whether an upload that is gone on with came to its end before: what is stored last is there, and is the file here.
+ *
+ * @param mark its name below the prefix
+ * @throws RealmliftError UPLOAD_EXISTS where it is another, UPLOAD_FAILED, and those of {@link checkBucket}
+ */
+export async function isStored(target: UploadTarget, mark: string, file: string, signal: AbortSignal): Promise<boolean> {
+  const hash = createHash('sha256');
+  if (!await readStored(target, mark, signal, (chunk) => hash.update(chunk))) return false;
+  if (existsSync(file) && (await digestOf(file)).sha256 === hash.digest('hex')) return true;
+  throw taken(target, mark);
+}
+
+/** What is stored under that name, which must be small; undefined where nothing is. @throws as {@link checkUpload} */
+export async function storedText(target: UploadTarget, name: string, signal: AbortSignal): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  return await readStored(target, name, signal, (chunk) => chunks.push(chunk)) ? Buffer.concat(chunks).toString() : undefined;
+}
+
+async function readStored(target: UploadTarget, name: string, signal: AbortSignal, onChunk: (chunk: Buffer) => void): Promise<boolean> {
+  return withTarget(target, signal, async (_, client) => {
+    try {
+      const { Body } = await client.send(new GetObjectCommand({ Bucket: target.bucket, Key: keyOf(target, name) }), { abortSignal: signal });
+      for await (const chunk of Body as Readable) onChunk(chunk as Buffer);
+      return true;
+    } catch (error) {
+      if (particulars(error).status === 404) return false;
+      throw failed(target, name, error, signal);
+    }
   });
 }
 
@@ -68,7 +104,7 @@ export async function checkUpload(target: UploadTarget, names: readonly string[]
 export async function uploadDirectory(place: UploadTarget, name: string, directory: string, manifest: string, signal: AbortSignal, onStored: OnStored): Promise<void> {
   await withTarget(place, signal, async (access, client) => {
     if (place.overwrite === true) await clear(access, client, { ...place, prefix: keyOf(place, name) }, manifest, signal);
-    else await refuseTaken(access, place, `${name}/`, signal);
+    else await refuseTaken(access, place, `${name}/`, signal, place.resume === true ? (path) => existsSync(join(directory, path)) : undefined);
     await storeAll(client, place, name, directory, manifest, () => true, signal, onStored);
   });
 }
@@ -119,19 +155,19 @@ async function storeAll(client: S3Client, place: UploadTarget, name: string, dir
  */
 export async function uploadStream(target: UploadTarget, name: string, body: Readable, size: number | undefined, signal: AbortSignal, onStored: OnStored): Promise<void> {
   await withTarget(target, signal, async (access, client) => {
-    if (target.overwrite !== true) await refuseTaken(access, target, name, signal);
+    if (target.overwrite !== true && target.resume !== true) await refuseTaken(access, target, name, signal);
     await storeStream(client, target, name, body, size === undefined ? STREAM_PART : partSizeFor(size), signal, onStored);
   });
 }
 
-async function withTarget(target: UploadTarget, signal: AbortSignal, work: (access: S3Access, client: S3Client) => Promise<void>): Promise<void> {
+async function withTarget<T>(target: UploadTarget, signal: AbortSignal, work: (access: S3Access, client: S3Client) => Promise<T>): Promise<T> {
   // Each request that waits for its next attempt listens to it.
   setMaxListeners(0, signal);
   const access = new S3Access(target.connection);
   const client = newS3Client(target.connection);
   try {
     await checkBucket(access, target.bucket, describeServer(target.connection), signal, USE);
-    await work(access, client);
+    return await work(access, client);
   } catch (error) {
     throw error instanceof Lost ? failed(target, 'anything', error.cause ?? error, signal) : error;
   } finally {
@@ -140,13 +176,12 @@ async function withTarget(target: UploadTarget, signal: AbortSignal, work: (acce
   }
 }
 
-/** @param name of an object, or with a `/` at the end, of all below it */
-async function refuseTaken(access: S3Access, target: UploadTarget, name: string, signal: AbortSignal): Promise<void> {
-  const { bucket } = target;
-  const taken = keyOf(target, name);
-  for await (const { key } of listObjects({ access, bucket, prefix: taken, directOnly: false, pageSize: 1, signal })) {
-    if (!name.endsWith('/') && key !== taken) return;
-    throw new RealmliftError('UPLOAD_EXISTS', 'files', `s3://${bucket}/${taken} is ${name.endsWith('/') ? 'not empty' : 'there already'}`, { hint: 'choose another prefix, or replace it with --overwrite' });
+/** @param name see taken @param isOurs whether what is at this path below the name will be replaced; undefined where nothing will */
+async function refuseTaken(access: S3Access, target: UploadTarget, name: string, signal: AbortSignal, isOurs?: (path: string) => boolean): Promise<void> {
+  const prefix = keyOf(target, name);
+  for await (const { key } of listObjects({ access, bucket: target.bucket, prefix, directOnly: false, ...(isOurs === undefined && { pageSize: 1 }), signal })) {
+    if (!name.endsWith('/') && key !== prefix) return;
+    if (isOurs?.(key.slice(prefix.length)) !== true) throw taken(target, name);
   }
 }
 

@@ -14,9 +14,11 @@ export interface UploadTarget {
   readonly encryption?: { readonly kind: 'AES256' } | { readonly kind: 'aws:kms'; readonly keyId?: string | undefined } | undefined;
   /** Removes what is there, first of all its manifest. */
   readonly overwrite?: boolean | undefined;
+  /** Goes on with an upload that was cut: what is there of the same export, without its manifest, is replaced. */
+  readonly resume?: boolean | undefined;
 }
 
-export const USE: BucketUse = { settings: '--upload or --output', rights: 'storing an export needs s3:ListBucket on the bucket; s3:PutObject and s3:AbortMultipartUpload below the prefix, with --overwrite s3:DeleteObject' };
+export const USE: BucketUse = { settings: '--upload or --output', rights: 'storing an export needs s3:ListBucket on the bucket; s3:PutObject and s3:AbortMultipartUpload below the prefix, with --overwrite s3:DeleteObject, with --resume s3:GetObject' };
 
 /** Bytes of a part, unless the file needs larger ones: S3 takes 10,000 of them. */
 const PART = 8 << 20;
@@ -27,6 +29,11 @@ export function parseS3Url(url: string): { bucket: string; prefix: string } {
   const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(url);
   if (match?.[1] === undefined) throw new RealmliftError('UPLOAD_URL', 'usage', `${url} names no bucket`, { hint: 's3://BUCKET/PREFIX', exit: EXIT.usage });
   return { bucket: match[1], prefix: (match[2] ?? '').replace(/\/+$/, '') };
+}
+
+/** @param name of an object, or with a `/` at the end, of all below it */
+export function taken(target: UploadTarget, name: string): RealmliftError {
+  return new RealmliftError('UPLOAD_EXISTS', 'files', `s3://${target.bucket}/${keyOf(target, name)} is ${name.endsWith('/') ? 'not empty' : 'there already'}`, { hint: 'choose another prefix, or replace it with --overwrite' });
 }
 
 export function common(target: UploadTarget, path: string): Omit<PutObjectCommandInput, 'Body'> {
