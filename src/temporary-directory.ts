@@ -37,8 +37,8 @@ export async function withTemporaryDirectory<T>(purpose: string, work: (director
   try {
     return await work(directory);
   } finally {
-    await rm(directory, { recursive: true, force: true });
-    release();
+    // Where work that was left behind still writes, it cannot be removed: the guard does it when this process has ended.
+    await rm(directory, { recursive: true, force: true }).then(release, () => undefined);
   }
 }
 

@@ -140,3 +140,26 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
     await sleep(20);
   }
 }
+
+/** Work that fails while some of it goes on writing into its temporary directory. */
+const LEFT_BEHIND = `
+  import { writeFile } from 'node:fs/promises';
+  import { setTimeout as sleep } from 'node:timers/promises';
+  const { withTemporaryDirectory } = await import(process.argv[1]);
+  let writing = true;
+  const write = async (directory, name) => { while (writing) await writeFile(directory + '/' + name++, '').catch(() => undefined); };
+  await withTemporaryDirectory('left', async (directory) => {
+    for (let each = 0; each < 8; each++) void write(directory, each * 1e9);
+    await sleep(50);
+    throw new Error('its own');
+  }).catch((error) => process.stdout.write(error.message));
+  writing = false;`;
+
+t.test('a temporary directory into which work that was left behind still writes', async (t) => {
+  const temporary = t.testdir({});
+  const module = join(import.meta.dirname, '..', '..', 'src', 'temporary-directory.js');
+  const child = spawn(process.execPath, ['--input-type=module', '-e', LEFT_BEHIND, module], { env: { ...process.env, TMPDIR: temporary }, stdio: ['ignore', 'pipe', 'inherit'] });
+  t.equal(await text(child.stdout), 'its own', 'the error of the work, and not that of removing it');
+  for (let waited = 0; (await readdir(temporary)).length > 0 && waited < 100; waited++) await sleep(50);
+  t.same(await readdir(temporary), [], 'the guard removes what is left');
+});
