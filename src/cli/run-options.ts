@@ -119,7 +119,7 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
       const checkTargets = async (targets: readonly Target[]): Promise<void> => {
         if (options.tarball === true) {
           const { refuseTarball } = await import('../package/tarball.js');
-          for (const { directory } of targets) refuseTarball(join(destination.output, directory));
+          for (const { directory } of targets) refuseTarball(join(destination.output, directory), options.resume === true);
         }
         await destination.checkTargets?.(targets);
       };

@@ -65,7 +65,8 @@ export async function withUpload(options: UploadOptions, under: Under, work: (de
 function destinationUrl({ output, upload, overwrite, sse, sseKmsKeyId, resume, queue }: UploadOptions): string | undefined {
   const refuse = (what: string, hint: string): never => { throw new RealmliftError('USAGE', 'usage', what, { hint, exit: EXIT.usage }); };
   if (sseKmsKeyId !== undefined && sse !== 'aws:kms') return refuse('--sse-kms-key-id names a key of KMS', 'add --sse aws:kms');
-  if (output.startsWith('s3://')) {
+  // A slip such as S3:// is told by who reads the URL: no directory is meant.
+  if (/^s3:/i.test(output)) {
     if (upload !== undefined) return refuse('both --output and --upload name a bucket', 'give one of them');
     return resume === true && queue === undefined ? refuse('what --output s3://… made is gone when it stops', 'give a directory with --output, and --upload') : output;
   }

@@ -20,7 +20,7 @@ import { snapshotsOfUnfinished } from '../export/unfinished.js';
 import type { FileStore } from '../files/file-store.js';
 import type { UploadTarget } from '../files/upload/upload-target.js';
 import type { MigrationStatusOptions } from '../package/migration-status.js';
-import { writeRunManifest, type RunEntry } from '../package/run-manifest.js';
+import { tryRunFiles, writeRunManifest, type RunEntry } from '../package/run-manifest.js';
 import { holdExportedTables } from '../plan/hold-tables.js';
 import { canJoinSet } from '../plan/plan-set.js';
 import type { Realm } from '../plan/realm.js';
@@ -117,6 +117,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
       const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
       if (options.remap !== undefined) (await import('../export/target/remap-finished.js')).refuseRemap(options.remap, source, targets.length);
       if (options.base !== undefined) refuseBaseOfNone(options.base, targets);
+      if (targets.length > 1) tryRunFiles(options.output);
       await options.checkTargets?.(targets);
       await queue?.begin(targets.map(({ directory }) => directory), options.resume);
       const database = await databaseIdentity(snapshot.client, snapshot.settings);

@@ -5,7 +5,7 @@
  */
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { EXIT, RealmliftError } from '../errors.js';
+import { RealmliftError } from '../errors.js';
 import { flushDirectory, journalPath } from './journal.js';
 import { requireOwn } from './own-path.js';
 import { diskError } from './part-file.js';
@@ -112,7 +112,12 @@ function refuseFinished(final: string): void {
   const found = lstatSync(final, { throwIfNoEntry: false });
   if (found === undefined || (found.isDirectory() && readdirSync(final).length === 0)) return;
   const what = found.isSymbolicLink() ? 'a symbolic link' : found.isDirectory() ? 'not empty' : 'not a directory';
-  throw new RealmliftError('OUTPUT_EXISTS', 'package', `${final} is ${what}`, { hint: 'move it away, or choose another directory with --output', exit: EXIT.failed });
+  throw inTheWay(final, what);
+}
+
+/** @param what is there: `not empty` */
+export function inTheWay(path: string, what: string): RealmliftError {
+  return new RealmliftError('OUTPUT_EXISTS', 'package', `${path} is ${what}`, { hint: 'move it away, or choose another directory with --output' });
 }
 
 /** Removes everything but the locks. */

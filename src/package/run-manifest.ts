@@ -3,8 +3,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MANIFEST } from './manifest.js';
-import { writeOwn } from './own-path.js';
+import { inTheWay } from './output-directory.js';
+import { requireOwn, writeOwn } from './own-path.js';
 import { diskError } from './part-file.js';
+import { REPORT_PAGE } from './side-files.js';
 
 /** Its name beside the exports. */
 export const RUN_MANIFEST = 'manifest.json';
@@ -24,6 +26,14 @@ export interface RunEntry {
 
 /** An entry as it is written. */
 export type BoundEntry = RunEntry & { /** Of the export's own manifest.json. */ readonly manifest_sha256: string | null };
+
+/** Finds out before a realm is exported whether the files beside the exports can be written. @throws RealmliftError OUTPUT_UNSAFE, OUTPUT_EXISTS */
+export function tryRunFiles(output: string): void {
+  for (const name of [RUN_MANIFEST, REPORT_PAGE]) {
+    const path = join(output, name);
+    if (requireOwn(path)?.isDirectory() === true) throw inTheWay(path, 'a directory');
+  }
+}
 
 /** Each finished export is bound by the SHA-256 of its own manifest.json. @returns the path */
 export function writeRunManifest(output: string, snapshot: { readonly id: string; readonly takenAt: string }, realmlift: string, entries: readonly RunEntry[]): string {

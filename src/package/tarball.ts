@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { pack, type Pack } from 'tar-stream';
 import { walk } from './directory-walk.js';
+import { inTheWay } from './output-directory.js';
 import { createOwn, requireOwn, writeOwn } from './own-path.js';
 import { diskError } from './part-file.js';
 
@@ -65,10 +66,14 @@ export class TarArchive {
 
 /**
  * Refuses what somebody planted under one of the names that {@link writeTarball} uses.
- * @throws RealmliftError OUTPUT_UNSAFE
+ * @param replaces an earlier run's tarball; else that is refused too
+ * @throws RealmliftError OUTPUT_UNSAFE, OUTPUT_EXISTS
  */
-export function refuseTarball(directory: string): void {
-  for (const name of ['.tar.gz', '.tar.gz.partial', '.tar.gz.sha256', '.tar.gz.sha256.partial']) requireOwn(`${directory}${name}`);
+export function refuseTarball(directory: string, replaces: boolean): void {
+  for (const name of ['.tar.gz', '.tar.gz.partial', '.tar.gz.sha256', '.tar.gz.sha256.partial']) {
+    const path = `${directory}${name}`;
+    if (requireOwn(path) !== undefined && !replaces && !name.endsWith('.partial')) throw inTheWay(path, 'there already');
+  }
 }
 
 /** Bytes of all files of a directory. */
@@ -97,7 +102,7 @@ export async function writeTarball(directory: string, onBytes?: (bytes: number) 
   });
   let fd: number;
   try {
-    refuseTarball(directory);
+    refuseTarball(directory, true);
     fd = createOwn(partial);
   } catch (error) {
     throw diskError(error, path);

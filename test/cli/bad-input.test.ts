@@ -1,5 +1,5 @@
 // What people get wrong: each ends with one clear line, the exit code that the help documents, and nothing at the final path.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { change } from '../testbed/database-client.js';
@@ -68,6 +68,8 @@ t.test('words that mean nothing', async (t) => {
     [['split', '--realm', 'acme', '--output', at('script'), '--users', at('empty'), '--mode', 'full'], /^realmlift: USAGE \[usage\]: --users makes a consent split/],
     [[...ACME, '--files', 'all', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --files says whose files travel/],
     [[...ACME, '--consent-message', '1', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --consent-message says who consented/],
+    [[...ACME, '--output', 'S3://exports/x', '--uploads-dir', directory], /^realmlift: UPLOAD_URL \[usage\]: S3:\/\/exports\/x names no bucket/],
+    [[...ACME, '--output', 's3:/exports', '--uploads-dir', directory], /^realmlift: UPLOAD_URL \[usage\]: s3:\/exports names no bucket/],
     [[...ACME, '--output', '-', '--tarball', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: what goes to standard output is a tar already/],
     [[...ACME, '--output', '-', '--resume', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: what went to standard output cannot be gone on with/],
     [[...ACME, '--files-dir', directory, '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --files-dir takes the files/],
@@ -150,6 +152,20 @@ t.test('a Zulip server', async (t) => {
       ended(t, await run([...ACME, '--output', full]), { exit: 1, line: /^realmlift: OUTPUT_EXISTS \[package\]: .*acme is not empty \(move it away/ });
       t.equal(readFileSync(join(full, 'acme', 'kept'), 'utf8'), 'x', 'what was there is left alone');
       t.notOk(existsSync(join(full, 'acme.partial')));
+
+      for (const name of ['manifest.json', 'report.html']) {
+        const taken = join(directory, `taken-by-${name}`);
+        mkdirSync(join(taken, name), { recursive: true });
+        ended(t, await run([...ACME, '--realm', 'tiny', '--output', taken]), { exit: 1, line: new RegExp(`^realmlift: OUTPUT_EXISTS \\[package\\]: .*${name} is a directory \\(move it away`) }, taken);
+      }
+      for (const name of ['acme.tar.gz', 'acme.tar.gz.sha256']) {
+        const taken = join(directory, `taken-by-${name}`);
+        mkdirSync(taken);
+        writeFileSync(join(taken, name), 'x');
+        ended(t, await run([...ACME, '--tarball', '--output', taken]), { exit: 1, line: /^realmlift: OUTPUT_EXISTS \[package\]: .*acme\.tar\.gz\S* is there already \(move it away/ }, taken);
+        t.equal(readFileSync(join(taken, name), 'utf8'), 'x', 'what was there is left alone');
+        t.match(await run([...ACME, '--tarball', '--output', taken, '--resume', '--quiet']), { code: 0, stderr: '' }, 'a run that is gone on with replaces it');
+      }
     });
 
     await t.test('rights', async (t) => {

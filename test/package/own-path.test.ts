@@ -57,7 +57,7 @@ t.test('the tarball, its checksum, and the list of a run', async (t) => {
       const out = join(root, 'out');
       symlinkSync(join(root, to), join(out, name));
       if (name.startsWith('acme')) {
-        t.throws(() => refuseTarball(join(out, 'acme')), UNSAFE, name);
+        t.throws(() => refuseTarball(join(out, 'acme'), true), UNSAFE, name);
         await t.rejects(writeTarball(join(out, 'acme')), UNSAFE, name);
       } else {
         t.throws(() => writeRunManifest(out, { id: '1', takenAt: '2026' }, '1', [{ target: 'acme', directory: 'acme', rows: 0, error: null }]), UNSAFE, name);
