@@ -22,6 +22,8 @@ export function targetFault(error: unknown, where: string, stage: keyof typeof R
       return new RealmliftError('TARGET_READ_ONLY', stage, `the new server does not take writes (${reason})`, { hint: 'name the primary with --target-url', cause: error });
     case '53100':
       return new RealmliftError('TARGET_FULL', stage, `the new server's disk is full (${reason})`, { table, hint: 'make room there', again: true, cause: error });
+    case '40P01':
+      return new RealmliftError('LOCK_TIMEOUT', stage, 'the server ended a deadlock with another session by ending our transaction', { table, hint: 'let that session end', again: true, cause: error });
     default:
       return new RealmliftError('ROWS_REFUSED', stage, `the new server refuses ${table === undefined ? `the step "${where}"` : 'the rows'} (${reason})`, { table, cause: error });
   }

@@ -21,6 +21,7 @@ t.test('a connection that broke, also where its code looks like a SQLSTATE', (t)
 t.test('a server that refuses, without what the row holds', (t) => {
   t.match(targetFault(refused('23505', { constraint: 'some_key' }), 'zerver_message', 'load'), { code: 'ROWS_REFUSED', message: /^the new server refuses the rows \(SQLSTATE 23505: the constraint some_key is violated\)$/ });
   t.match(targetFault(refused('22001'), 'zerver_message', 'load'), { code: 'ROWS_REFUSED', message: /\(SQLSTATE 22001\)$/ });
+  t.match(targetFault(refused('40P01'), 'zerver_message', 'load'), { code: 'LOCK_TIMEOUT', again: true });
   t.match(targetFault(refused('42501'), 'the last step', 'split'), { code: 'RIGHT_MISSING', table: undefined, hint: /^split as the owner/ });
   t.end();
 });
