@@ -57,7 +57,7 @@ export function backupCommand(): Command {
     .optionsGroup('Running:')
     .option('--jobs <n>', 'sessions that copy at once', jobCount, availableParallelism())
     .option('--queue [url]', 'have rows and uploaded files saved by the machines that run `realmlift worker` with this database, which is for nothing else; without a URL, that of QUEUE_URL')
-    .addOption(new Option('--worker-timeout <duration>', 'with --queue: give the work of a machine that is not heard of for so long to another').argParser(duration).default(30_000, '30s'))
+    .addOption(new Option('--worker-timeout <duration>', 'with --queue: give a machine\'s work to another when nothing was heard from it for this long').argParser(duration).default(30_000, '30s'))
     .option('--compress <method>', 'gzip or zstd, with :LEVEL if not the usual one (6 of 0 to 9; 3 of 1 to 22); a number alone is a level of gzip (default: gzip:6)', compression)
     .option('--prove [url]', 'restore it into a server started for the purpose, or into the empty database of the URL, and compare every table')
     .option('--pg-dump <program>', 'the pg_dump that writes the schema', 'pg_dump');

@@ -23,7 +23,7 @@ export function importCheckCommand(): Command {
     .optionsGroup('Where to:')
     .option('--target-url <url>', "the new server's database, which is only read")
     .option('--subdomain <name>', "the subdomain that the import will be given (default: the realm's own)")
-    .option('--allow-reserved-subdomain', 'the import will be given the same')
+    .option('--allow-reserved-subdomain', 'the import will be run with this option too')
     .option('--uploads-dir <dir>', "the new server's LOCAL_UPLOADS_DIR: is there room? (default: where the export lies)"))
     .addHelpText('after', `
 Examples:

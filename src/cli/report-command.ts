@@ -1,6 +1,7 @@
 /** `realmlift report DIR`: the page of an export that is there. */
 import { Command } from 'commander';
 import { EXIT } from '../errors.js';
+import { counted } from '../numbers.js';
 import { writeNamed } from '../package/own-path.js';
 import { diskError } from '../package/part-file.js';
 import { writePage } from '../report/finish-report.js';
@@ -44,6 +45,8 @@ Exit codes: 0 done; 1 the export is damaged, or the page cannot be written; 2 no
       const result = { page, errors: verified.totals.errors };
       if (told.json === true) (output === '-' ? process.stderr : process.stdout).write(output === '-' ? `${jsonLine({ kind: 'result', ...result })}\n` : `${JSON.stringify(result)}\n`);
       else if (told.quiet !== true && output === undefined) process.stdout.write(`${page}\n`);
-      if (verified.totals.errors > 0) process.exitCode = EXIT.failed;
+      if (verified.totals.errors === 0) return;
+      process.exitCode = EXIT.failed;
+      if (told.json !== true) process.stderr.write(`realmlift: the export is damaged: ${counted(verified.totals.errors, 'error')}, which realmlift verify names\n`);
     });
 }

@@ -52,9 +52,9 @@ export function addRunOptions(command: Command): Command {
     .option('--jobs <n>', 'sessions that copy at once', jobCount, availableParallelism())
     .option('--resume', 'go on with a run that stopped half-way')
     .option('--snapshot <id>', 'export out of the snapshot that `realmlift snapshot` holds')
-    .option('--max-snapshot-age <duration>', 'stop, resumably, when the snapshot is so old (90s, 30m, 6h, 2d)', duration)
+    .option('--max-snapshot-age <duration>', 'stop, so that --resume can go on, when the snapshot is older than this (90s, 30m, 6h, 2d)', duration)
     .option('--queue [url]', 'have it done by the machines that run `realmlift worker` with this database, which is for nothing else; without a URL, that of QUEUE_URL')
-    .addOption(new Option('--worker-timeout <duration>', 'with --queue: give the work of a machine that is not heard of for so long to another').argParser(duration).default(30_000, '30s'))
+    .addOption(new Option('--worker-timeout <duration>', 'with --queue: give a machine\'s work to another when nothing was heard from it for this long').argParser(duration).default(30_000, '30s'))
     .option('--strict', 'exit with 4 when something that should travel was lost')
     .option('--no-verify', 'do not read the finished export again to check it');
   addSchemaOptions(addLockOptions(command).optionsGroup('What the database does not say:'))

@@ -15,6 +15,7 @@ import { readTargetTables } from '../load/server/target-tables.js';
 import { withTableFiles } from '../pipe/opened-tables.js';
 import { findSchema, readCatalog } from '../plan/views/catalog.js';
 import { loadRegistry } from '../plan/views/registry.js';
+import { aboutTarget } from '../remap/target-server.js';
 
 /**
  * Loads a finished export into a new server's database.
@@ -24,7 +25,7 @@ import { loadRegistry } from '../plan/views/registry.js';
 export async function loadExport(directory: string, request: LoadRequest, stop: AbortSignal): Promise<LoadResult> {
   const client = await targetSession(request.target, undefined);
   try {
-    const schemaName = await findSchema(client);
+    const schemaName = await findSchema(client).catch(aboutTarget);
     await useTarget(client, schemaName);
     const found = await unfinished(client, request);
     tellLoadAhead(request.dryRun);

@@ -22,7 +22,7 @@ import { digestOf } from '../package/part-file.js';
 import { withTableFiles } from '../pipe/opened-tables.js';
 import { findSchema, readCatalog } from '../plan/views/catalog.js';
 import { loadRegistry } from '../plan/views/registry.js';
-import { readTarget } from '../remap/target-server.js';
+import { aboutTarget, readTarget } from '../remap/target-server.js';
 import { removeFiles, settleFiles } from '../update/file-changes.js';
 import { holdSame, openEarlier, openLater } from '../update/fitting-exports.js';
 import { runUpdate, settleLeft, type Updated, type UpdateSetup } from '../update/update-run.js';
@@ -56,7 +56,7 @@ const NOTHING = { added: 0, changed: 0, removed: 0, renumbered: 0, files: 0, fil
 export async function updateLoad(directory: string, request: UpdateRequest, stop: AbortSignal): Promise<UpdateResult> {
   const client = await targetSession(request.target, undefined);
   try {
-    const schemaName = await findSchema(client);
+    const schemaName = await findSchema(client).catch(aboutTarget);
     await useTarget(client, schemaName);
     await lockLoad(client, request.subdomain);
     const found = await recordOf(client, request);

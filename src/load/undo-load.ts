@@ -8,6 +8,7 @@ import { inTransaction } from '../copy/copy-in-journal.js';
 import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { findSchema } from '../plan/views/catalog.js';
+import { aboutTarget } from '../remap/target-server.js';
 import { makeAgain } from './server/bare-tables.js';
 import { openFileTarget } from './files/open-file-target.js';
 import { ownPrefixes } from './files/load-files.js';
@@ -35,7 +36,7 @@ const TO_INDEX = { table: 'fts_update_log', column: 'message_id', owner: 'zerver
 export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise<UndoResult> {
   const client = await targetSession(request.target, undefined);
   try {
-    const schema = await findSchema(client);
+    const schema = await findSchema(client).catch(aboutTarget);
     await useTarget(client, schema);
     await lockLoad(client, request.subdomain);
     const journal = await LoadJournal.find(client, request.subdomain);

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
 import { ioReason } from '../io-reason.js';
+import { counted } from '../numbers.js';
 import type { Realm } from './realm.js';
 
 export interface UserEntry {
@@ -87,7 +88,7 @@ export async function findUsers(client: pg.Client, entries: readonly UserEntry[]
     else found.set(only.id, { id: only.id, realmId: only.realm_id, email: only.email });
   }
   if (wrong.length > 0 && !allowUnknown) {
-    throw new RealmliftError('USERS_UNKNOWN', 'plan', `${wrong.length} entries of the list of users fit nobody: ${wrong.join('; ')}`, {
+    throw new RealmliftError('USERS_UNKNOWN', 'plan', `${counted(wrong.length, 'entry', 'entries')} of the list of users ${wrong.length === 1 ? 'fits' : 'fit'} nobody: ${wrong.join('; ')}`, {
       hint: 'mend the list, or skip them with --allow-unknown; nothing was exported', exit: EXIT.nothingExported,
     });
   }

@@ -70,7 +70,8 @@ export async function withTarget<T>(settings: ConnectionSettings, registry: Regi
   }
 }
 
-function aboutTarget(cause: unknown): never {
+/** An error that speaks of a database, of the new server's. */
+export function aboutTarget(cause: unknown): never {
   if (cause instanceof RealmliftError) {
     const { code, message, table, hint, exit } = cause;
     throw new RealmliftError(code, 'remap', `the new server: ${message}`, { table, exit, hint: code === 'RIGHT_MISSING' ? hint : 'check --target-url', cause });

@@ -9,7 +9,7 @@ import type { PlannedFile } from '../../src/load/files/file-plan.js';
 import type { FileTarget } from '../../src/load/files/file-target.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change, withClient } from '../testbed/database-client.js';
-import { withTestDatabase } from '../testbed/test-database.js';
+import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { killedLoad, loadCommand } from './killed-load.js';
 import { loadExport } from '../../src/commands/load.js';
 import { checkImport } from '../../src/arrival/import-check.js';
@@ -116,6 +116,10 @@ t.test('what fails is told as what it is: a file of the export that cannot be re
   await t.rejects(target.has('avatars', '2/', never), { code: 'UPLOADS_DIR_UNWRITABLE', message: /ENOTDIR/ });
   await t.rejects(target.put({ ...file, area: 'avatars' }, join(tiny, 'realm.json'), never), { code: 'OUTPUT_UNSAFE' });
 });
+
+t.test('a database that is not Zulip\'s', async (t) => withEmptyDatabase(async (url) => {
+  await t.rejects(load(tiny, url, emptyUploads()), { code: 'NOT_ZULIP', message: /^the new server: this database has no table zerver_realm/, hint: 'check --target-url' });
+}));
 
 t.test('another load has left the tables bare', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
   const uploads = emptyUploads();

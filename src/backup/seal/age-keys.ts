@@ -139,7 +139,7 @@ export function headerOpener(secretKeys: readonly string[]): OpenHeader {
 }
 
 function wrongKey(message: string, cause: unknown): RealmliftError {
-  return new RealmliftError('KEY_WRONG', 'restore', message, { hint: 'was it made for another recipient?', cause });
+  return new RealmliftError('KEY_WRONG', 'restore', message, { hint: 'was it made for another recipient, or under another passphrase?', cause });
 }
 
 function checkRecipient(recipient: string): void {

@@ -27,7 +27,7 @@ export function addFilesOptions(command: Command): Command {
     .addOption(new Option('--copy-mode <how>', 'of local files: read and write, share blocks where the file system can, or hard links (default: copy)').choices(['copy', 'clone', 'link']))
     .option('--file-jobs <n>', 'files pulled at once (default: 32)', wholeNumber(1))
     .option('--part-size <size>', 'larger S3 objects come in parallel ranges of this size (default: 16MiB)', byteSize(1 << 20))
-    .option('--file-timeout <seconds>', 'cut an S3 connection that sends nothing for so long (default: 60)', wholeNumber(1))
+    .option('--file-timeout <seconds>', 'cut an S3 connection on which nothing has come for this long (default: 60)', wholeNumber(1))
     .option('--ca-file <file>', 'certificate authority of the S3 server, PEM')
     .addOption(opaqueEtags())
     .addOption(new Option('--orphans <what>', 'files of the realm that no row claims: name them in report.json, copy them to orphans/ (full exports), or do not look (default: report)')

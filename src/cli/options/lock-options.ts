@@ -10,7 +10,7 @@ export interface LockOptions {
 }
 
 export function addLockOptions(command: Command): Command {
-  return command.optionsGroup('Running:').option('--lock-timeout <duration>', 'fail when somebody who changes a table keeps us waiting for so long (90s, 30m, 6h, 2d)', duration);
+  return command.optionsGroup('Running:').option('--lock-timeout <duration>', 'fail when somebody who changes a table keeps the run waiting for longer than this (90s, 30m, 6h, 2d)', duration);
 }
 
 /** Waits are told to who narrates. */

@@ -61,7 +61,7 @@ export async function loadFiles(load: FileLoad, signal: AbortSignal): Promise<nu
 async function refuseOthers(target: FileTarget, realm: number, signal: AbortSignal): Promise<void> {
   for (const [area, prefix] of ownPrefixes(realm)) {
     if (await target.has(area, prefix, signal)) {
-      throw new RealmliftError('FILES_IN_THE_WAY', 'load', `${target.description} already holds files of a realm with the id ${realm}, which the loaded one gets`, { hint: `move ${area}/${prefix} away; or remove the load with --undo and load again, which takes another id` });
+      throw new RealmliftError('FILES_IN_THE_WAY', 'load', `files are already in ${target.description} of a realm with the id ${realm}, which the loaded one gets`, { hint: `move ${area}/${prefix} away; or remove the load with --undo and load again, which takes another id` });
     }
   }
 }

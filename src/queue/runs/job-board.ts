@@ -104,7 +104,7 @@ export class JobBoard {
 
   #failure(output: Partial<JobFailed> | null): RealmliftError {
     if (output?.error !== undefined) return received(output.error, '');
-    return new RealmliftError('WORKERS_VANISHED', 'queue', `every worker that had this piece of work was not heard of for ${this.#silence} s`, {
+    return new RealmliftError('WORKERS_VANISHED', 'queue', `none of the workers that had this piece of work was heard from for ${this.#silence} s`, {
       hint: 'do they run out of memory? Look at their own output', again: true,
     });
   }
