@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import t from 'tap';
@@ -238,7 +237,7 @@ t.test('a COPY into a session that was lost while nothing was asked of it', asyn
   const [client, source, killer] = await Promise.all(Array.from({ length: 3 }, () => connect(connectionSettings(database, {}), 'writer'))) as [pg.Client, pg.Client, pg.Client];
   await client.query('CREATE TABLE public.never (id int)');
   const { rows: [row] } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
-  const gone = once(client, 'end');
+  const gone = new Promise<void>((resolve) => { client.once('end', resolve); });
   await killer.query('SELECT pg_terminate_backend($1)', [row?.pid]);
   await gone;
   const { signal } = new AbortController();
