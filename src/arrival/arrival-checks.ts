@@ -57,7 +57,7 @@ export async function checkArrival(arrival: Arrival, server: NewServer | undefin
     checks.push({ name, outcome: failure === undefined ? 'good' : 'failed', what: failure ?? what });
   };
   const ask = async (name: ArrivalName, known: string | undefined, check: (server: NewServer) => Promise<string | undefined> | string | undefined, what: (server: NewServer) => string): Promise<void> => {
-    if (server === undefined && known === undefined) checks.push({ name, outcome: 'unknown', what: 'not looked at: --target-url names the new server' });
+    if (server === undefined && known === undefined) checks.push({ name, outcome: 'unknown', what: '--target-url is needed to look at this' });
     else add(name, known ?? await check(server as NewServer), server === undefined ? '' : what(server));
   };
 
