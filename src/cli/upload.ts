@@ -80,12 +80,12 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, { si
   const { bytesBelow } = await import('../package/tarball.js');
   const prefix = `s3://${target.bucket}/${target.prefix === '' ? '' : `${target.prefix}/`}`;
   const placed = (name: string): string => `${prefix}${options.tarball === true ? `${name}.tar.gz` : name}`;
-  // By workers, while they make it.
   const resumed = target.resume === true && target.overwrite !== true;
   const isWhole = (name: string): Promise<boolean> => {
     const mark = options.tarball === true ? tarballOf(name)[1] : `${name}/${MANIFEST}`;
     return isStored(target, mark, join(output, mark), signal);
   };
+  // By workers, while they make it.
   const stored = options.upload === undefined && options.queue !== undefined ? target : undefined;
   const exported = await work({
     output, stored,
