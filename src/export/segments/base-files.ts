@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { takeOver } from '../../package/take-over.js';
 import { isSame, knownFiles, type BaseVersions, type KnownFile } from './changed-files.js';
-import type { FinishedPart } from './finished-part.js';
+import type { BasePart, FinishedPart } from './finished-part.js';
 import { isMendable, mendFiles, newRows, type NewRows } from './mended-file.js';
-import { confirmMessages, consecutive, type BasePart, type MessageFile, type MessageQueries } from './message-segment.js';
+import { confirmMessages, consecutive, type MessageFile, type MessageQueries } from './message-segment.js';
 import type { SegmentEvents } from './segment-events.js';
 
 export interface SegmentBase {

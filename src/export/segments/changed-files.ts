@@ -6,8 +6,9 @@
 import type pg from 'pg';
 import { copyError } from '../../copy/copy-error.js';
 import { VERSION_COLUMN } from '../../plan/views/version-form.js';
+import type { BasePart } from './finished-part.js';
 import { digestOfList, numbers } from './id-list.js';
-import { consecutive, messageRange, type BasePart, type MessageFile } from './message-segment.js';
+import { consecutive, messageRange, type MessageFile } from './message-segment.js';
 import type { VersionQueries } from '../base/origin.js';
 import { isNew } from '../base/new-versions.js';
 

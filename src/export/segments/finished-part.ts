@@ -1,23 +1,9 @@
 /** Files of an export while it is made, each known by what it was when it was finished. */
+import type { JournalPart } from '../../package/journal.js';
 
 /** A finished file, safe on disk. */
-export interface FinishedPart {
-  /** Relative to the run's directory. */
-  readonly path: string;
-  readonly size: number;
-  readonly sha256: string;
+export interface FinishedPart extends Pick<JournalPart, 'path' | 'size' | 'sha256' | 'clients' | 'ids' | 'inode' | 'etag' | 'base' | 'mended'> {
   readonly rows: Readonly<Record<string, number>>;
-  /** Of a messages file: ids of the clients that its messages were sent with. */
-  readonly clients?: readonly number[] | undefined;
-  /** Of a messages file: digest of the ids of its messages. */
-  readonly ids?: string | undefined;
-  /** Of a file of a base, see inodeOf. */
-  readonly inode?: string | undefined;
-  /** ETag of the object that it is, where it is not in the directory. */
-  readonly etag?: string | undefined;
-  /** Taken over from the base of the run, or from there with a few rows changed. */
-  readonly base?: true | undefined;
-  readonly mended?: true | undefined;
 }
 
 /** What the journal says of a file that an earlier run finished. */
@@ -25,3 +11,12 @@ export interface EarlierPart extends FinishedPart {
   /** Made out of the present snapshot by the same query: intact on disk is enough. */
   readonly certain: boolean;
 }
+
+/** A file of a base. */
+export interface BasePart extends FinishedPart {
+  /** Made by the same queries as now. */
+  readonly sameQuery: boolean;
+}
+
+/** With every field named: of each it is to be decided whether what was true of the file there is so here. */
+export type EveryField<Part> = { readonly [field in keyof Required<Part>]: Part[field] };

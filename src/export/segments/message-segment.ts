@@ -7,7 +7,7 @@ import { bindMessageIds, bindMessageRange } from '../../plan/parameters.js';
 import { digestOfList } from './id-list.js';
 import { copyEncoded, copyInto, describeQuery, encoderOf, type Progress, type RowQuery } from './row-query.js';
 import type { SegmentedSink } from '../../transform/row-sinks.js';
-import type { EarlierPart, FinishedPart } from './finished-part.js';
+import type { BasePart, EarlierPart, FinishedPart } from './finished-part.js';
 import { PartDigest } from './part-digest.js';
 
 /** One numbered messages file: the exported messages with `after` < id <= `until`. */
@@ -22,11 +22,6 @@ export interface MessageFile {
   readonly base?: BasePart | undefined;
   /** Of its messages, as a list, where they are known to be those that the base has there. */
   readonly ids?: string | undefined;
-}
-
-export interface BasePart extends FinishedPart {
-  /** Made by the same queries as now. */
-  readonly sameQuery: boolean;
 }
 
 export interface MessageQueries {
