@@ -3,6 +3,7 @@
  * asked for what they hold. Only what was made by the same queries is taken; of the rest each table is looked at by itself, see realm-rows.ts.
  */
 import { join } from 'node:path';
+import { inParallel } from '../in-parallel.js';
 import type { JournalPart } from '../package/journal.js';
 import { partPath } from '../package/part-paths.js';
 import { inodeOf, takeOver } from '../package/take-over.js';
@@ -41,13 +42,10 @@ export class UnchangedRows {
   async takeMessages(): Promise<boolean> {
     const query = queryOfMessages(this.#run.plan);
     for (const part of this.#base.messagesFiles()) if (part?.query !== query || part.clients === undefined || inodeOf(join(this.#base.directory, part.path)) !== part.inode) return false;
-    const waiting = this.#base.messagesFiles();
-    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-      for (const part of waiting) {
-        if (part === undefined || !(await this.#take(part))) throw damagedMeanwhile(this.#base.directory);
-        this.#progress.finished({ ...part, inode: undefined, base: true }, true);
-      }
-    }));
+    await inParallel(this.#base.messagesFiles(), AT_ONCE, async (part) => {
+      if (part === undefined || !(await this.#take(part))) throw damagedMeanwhile(this.#base.directory);
+      this.#progress.finished({ ...part, inode: undefined, base: true }, true);
+    });
     return true;
   }
 

@@ -5,9 +5,10 @@
 import type pg from 'pg';
 import type { FileTarget } from '../load/files/file-target.js';
 import { planFile, planFiles, type FilePlanContext, type PlannedFile } from '../load/files/file-plan.js';
-import { copyFile, inParallel, keysOf, madeKeys, noteFound, type Found } from '../load/files/load-files.js';
+import { copyFile, keysOf, madeKeys, noteFound, type Found } from '../load/files/load-files.js';
 import type { LoadableExport } from '../load/source/loadable-export.js';
 import type { LoadRecord, RecordedFile } from '../load/server/load-record.js';
+import { inParallel } from '../in-parallel.js';
 import { tellProgress } from '../narration.js';
 import { comparePaths } from '../package/manifest.js';
 import { fileLines, type FileLine } from '../pipe/file-lines.js';

@@ -5,6 +5,7 @@
  * note is somebody else's, and refused.
  */
 import { RealmliftError } from '../../errors.js';
+import { inParallel } from '../../in-parallel.js';
 import { tellPhase, tellProgress } from '../../narration.js';
 import { partNamed, totalFiles } from '../contents/backup-contents.js';
 import type { OpenBackup } from '../contents/find-backup.js';
@@ -35,29 +36,18 @@ export async function restoreUploads({ contents, store, open }: OpenBackup, targ
   }
   const done = await begin(target, contents.id);
   tellPhase(RESTORED_FILES, 'files', totalFiles(contents));
-  const queue = files.parts.filter(({ part }) => !done.has(part)).values();
-  const failed = new AbortController();
-  const signal = AbortSignal.any([stop, failed.signal]);
   const note = (): Promise<void> => target.writeNote(noteOf(contents.id, done));
   let noted = Promise.resolve();
-  await Promise.all(Array.from({ length: jobs }, async () => {
-    try {
-      for (const saved of queue) {
-        signal.throwIfAborted();
-        await openPart(store, partNamed(contents, saved.part), open, signal, (plain) => visitArchive(plain, saved, async (file, content) => {
-          await target.put(file, content);
-          tellProgress(1, file.size);
-        }));
-        done.add(saved.part);
-        // One after the other: each note holds what those before it held.
-        noted = noted.then(note);
-        await noted;
-      }
-    } catch (error) {
-      failed.abort(error);
-    }
-  }));
-  signal.throwIfAborted();
+  await inParallel(files.parts.filter(({ part }) => !done.has(part)), jobs, async (saved, signal) => {
+    await openPart(store, partNamed(contents, saved.part), open, signal, (plain) => visitArchive(plain, saved, async (file, content) => {
+      await target.put(file, content);
+      tellProgress(1, file.size);
+    }));
+    done.add(saved.part);
+    // One after the other: each note holds what those before it held.
+    noted = noted.then(note);
+    await noted;
+  }, stop);
   await target.writeNote(undefined);
   return { files: totalFiles(contents) };
 }

@@ -1,7 +1,7 @@
 /** The work of saving rows and large objects: a task for each piece that one session copies into one part. */
-import { setMaxListeners } from 'node:events';
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
+import { inParallel } from '../../in-parallel.js';
 import { tellProgress } from '../../narration.js';
 import type { SessionTask } from '../../snapshot/session-pool.js';
 import type { Part, SavedTable, TablePart } from '../contents/backup-contents.js';
@@ -60,19 +60,10 @@ export class RowTasks {
   }
 
   /** Has other machines do them. The first failure stops the others and is thrown. */
-  async byWorkers(workers: BackupWorkers, stop: AbortSignal): Promise<void> {
-    const failed = new AbortController();
-    const signal = AbortSignal.any([stop, failed.signal]);
-    setMaxListeners(0, signal);
-    const left = this.#largestFirst().values();
-    const work = async (): Promise<void> => {
-      for (const task of left) {
-        if (signal.aborted) return;
-        this.#finished(task, await workers.rows(task.selection, task.name, task.size, signal));
-      }
-    };
-    await Promise.all(Array.from({ length: workers.backlog }, () => work().catch((error: unknown) => failed.abort(error))));
-    signal.throwIfAborted();
+  byWorkers(workers: BackupWorkers, stop: AbortSignal): Promise<void> {
+    return inParallel(this.#largestFirst(), workers.backlog, async (task, signal) => {
+      this.#finished(task, await workers.rows(task.selection, task.name, task.size, signal));
+    }, stop);
   }
 
   /** @returns the table's entry, whose parts are known when its tasks are done */

@@ -2,6 +2,7 @@
  * Uploaded files in sealed tar archives of some tens of MB, so that a million small files make some thousands of parts, and no name of a file
  * is seen from outside.
  */
+import { inParallel } from '../../in-parallel.js';
 import { tellPhase, tellProgress } from '../../narration.js';
 import type { Contents, FilesPart, Part } from '../contents/backup-contents.js';
 import type { PartNames } from '../contents/part-names.js';
@@ -50,35 +51,23 @@ class Losses {
 
 /** One file that cannot be had costs no other: it is named in the list of contents. */
 export async function saveUploads(source: Pick<UploadSource, 'kind' | 'files'>, { store, names, sealing, jobs, workers }: UploadSaving, stop: AbortSignal): Promise<SavedUploads> {
-  const failed = new AbortController();
-  const signal = AbortSignal.any([stop, failed.signal]);
   const parts: Part[] = [];
   const saved: FilesPart[] = [];
   const losses = new Losses();
   tellPhase(UPLOADED_FILES, 'files');
-  const queue = packs(source.files(losses.add));
-  const make = async (files: readonly UploadedFile[], name: string): Promise<SavedPack> => {
+  const make = async (files: readonly UploadedFile[], name: string, signal: AbortSignal): Promise<SavedPack> => {
     const made = await workers?.archive(files, name, signal);
     if (made === undefined) return savePack(files, { store, name, sealing, signal, onFile: (bytes) => tellProgress(1, bytes) });
     tellProgress(made.found.files, made.found.bytes);
     return made;
   };
-  const work = async (): Promise<void> => {
-    try {
-      for await (const files of queue) {
-        signal.throwIfAborted();
-        const at = saved.push({ part: '', files: 0, bytes: 0 }) - 1;
-        const { part, found, lost } = await make(files, names.files(at + 1));
-        for (const each of lost) losses.add(each);
-        parts.push(part);
-        saved[at] = { part: part.name, ...found };
-      }
-    } catch (error) {
-      failed.abort(error);
-    }
-  };
-  await Promise.all(Array.from({ length: workers?.backlog ?? jobs }, work));
-  signal.throwIfAborted();
+  await inParallel(packs(source.files(losses.add)), workers?.backlog ?? jobs, async (files, signal) => {
+    const at = saved.push({ part: '', files: 0, bytes: 0 }) - 1;
+    const { part, found, lost } = await make(files, names.files(at + 1), signal);
+    for (const each of lost) losses.add(each);
+    parts.push(part);
+    saved[at] = { part: part.name, ...found };
+  }, stop);
   const { vanished, lost, named } = losses;
   return { files: { kind: source.kind, parts: saved, vanished, ...(lost === 0 ? {} : { lost, lostFiles: named.sort((a, b) => (a.name < b.name ? -1 : 1)) }) }, parts };
 }

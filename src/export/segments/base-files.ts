@@ -1,6 +1,7 @@
 /** The messages files of a segment that a base has: what is the same, by the versions of the rows or row by row, is taken over; of what differs in a few, the rest. */
 import { join } from 'node:path';
 import type pg from 'pg';
+import { inParallel } from '../../in-parallel.js';
 import { takeOver } from '../../package/take-over.js';
 import { isSame, knownFiles, type BaseVersions, type KnownFile } from './changed-files.js';
 import type { BasePart, FinishedPart } from './finished-part.js';
@@ -67,14 +68,11 @@ class Taking {
     [this.#base, this.#directory, this.#events] = [base, directory, events];
   }
 
-  async same(files: readonly SameFile[]): Promise<void> {
-    const waiting = files[Symbol.iterator]();
-    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
-      for (const { file, base: part } of waiting) {
-        if (await takeOver(join(this.#base, part.path), join(this.#directory, file.path), part)) this.#have(file, { ...part, path: file.path, inode: undefined, base: true }, true);
-        else this.#events.onDamaged(join(this.#base, part.path));
-      }
-    }));
+  same(files: readonly SameFile[]): Promise<void> {
+    return inParallel(files, AT_ONCE, async ({ file, base: part }) => {
+      if (await takeOver(join(this.#base, part.path), join(this.#directory, file.path), part)) this.#have(file, { ...part, path: file.path, inode: undefined, base: true }, true);
+      else this.#events.onDamaged(join(this.#base, part.path));
+    });
   }
 
   /** @param rows see newRows */

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { isOfRows } from '../../copy/copy-error.js';
 import { asRealmliftError, RealmliftError } from '../../errors.js';
+import { inParallel } from '../../in-parallel.js';
 import { flushTogether } from '../../package/flush-together.js';
 import { Journal } from '../../package/journal.js';
 import type { MigrationStatusResult } from '../../package/migration-status.js';
@@ -20,7 +21,6 @@ import type { Target } from '../../plan/targets.js';
 import { withLoan } from '../../snapshot/snapshot.js';
 import type { Place } from '../../report/place.js';
 import type { VerifyReport } from '../../verify/verify-export.js';
-import { inTurn } from './in-turn.js';
 import { checkBeforehand } from '../check-beforehand.js';
 import { writeCatchUp } from '../base/catch-up-file.js';
 import { closeSet } from '../references/close-references.js';
@@ -223,7 +223,7 @@ class SetExport {
       publishing.catch(() => undefined);
       return before;
     };
-    await inTurn(left, AT_ONCE, async ({ ordinal, ...taken }) => {
+    await inParallel(left, AT_ONCE, async ({ ordinal, ...taken }) => {
       try {
         this.#context.snapshot.lost.throwIfAborted();
         if (this.#full !== undefined) throw this.#full;

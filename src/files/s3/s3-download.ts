@@ -3,7 +3,6 @@
  * offsets. All ranges are bound to the ETag of the first answer, so that an object that is replaced meanwhile is never mixed with its successor.
  */
 import { createHash } from 'node:crypto';
-import { setMaxListeners } from 'node:events';
 import { constants, createWriteStream, writeFile, writeFileSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -11,6 +10,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { HeadObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import { inParallel } from '../../in-parallel.js';
 import { digestOf } from '../../package/part-file.js';
 import { Lost } from '../file-store.js';
 import type { Fetched, ObjectInfo, Verdict } from '../file-store.js';
@@ -172,19 +172,8 @@ async function inRanges(transfer: Transfer, { object, integrity }: Large): Promi
   const file = await open(transfer.partial, constants.O_RDWR | constants.O_CREAT, 0o600);
   try {
     return await PartLedger.with(transfer.partial, file, object, async (ledger, whole) => {
-      const missing = Array.from({ length: Math.ceil(object.size / object.partSize) }, (_, part) => part).filter((part) => !whole.has(part)).values();
-      const stop = new AbortController();
-      setMaxListeners(0, stop.signal);
-      const forward = (): void => stop.abort(transfer.signal.reason);
-      transfer.signal.addEventListener('abort', forward, { once: true });
-      const worker = async (): Promise<void> => {
-        for (const part of missing) await ledger.add(part, await savePart(transfer, file, object, part, stop.signal));
-      };
-      try {
-        await allOrFirstError(Array.from({ length: transfer.access.jobs }, worker), (error) => stop.abort(error));
-      } finally {
-        transfer.signal.removeEventListener('abort', forward);
-      }
+      const missing = Array.from({ length: Math.ceil(object.size / object.partSize) }, (_, part) => part).filter((part) => !whole.has(part));
+      await inParallel(missing, transfer.access.jobs, async (part, signal) => ledger.add(part, await savePart(transfer, file, object, part, signal)), transfer.signal);
       await file.truncate(object.size);
       return await checkWhole(transfer, integrity);
     });
@@ -194,16 +183,6 @@ async function inRanges(transfer: Transfer, { object, integrity }: Large): Promi
   } finally {
     await file.close();
   }
-}
-
-/** Waits for all, so that none goes on behind the caller's back, and throws the first error. */
-async function allOrFirstError(works: Promise<void>[], onError: (error: unknown) => void): Promise<void> {
-  const errors: unknown[] = [];
-  await Promise.all(works.map((work) => work.catch((error: unknown) => {
-    errors.push(error);
-    if (errors.length === 1) onError(error);
-  })));
-  if (errors.length > 0) throw errors[0];
 }
 
 /** @returns the CRC-32 of the part's bytes */

@@ -1,11 +1,11 @@
 /** One row of zerver_imageattachment for each uploaded image: without it the new server makes no thumbnails of it. */
 import { join } from 'node:path';
 import type pg from 'pg';
+import { inParallel } from '../../in-parallel.js';
 import { tellProgress, tellWarning } from '../../narration.js';
 import type { LoadableExport } from '../source/loadable-export.js';
 import { imageSize, type ImageSize } from './images.js';
 import { IMAGE_TYPES } from './image-types.js';
-import { inParallel } from './load-files.js';
 
 /** Rows of one INSERT. */
 const BATCH = 500;

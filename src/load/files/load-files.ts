@@ -1,9 +1,9 @@
 /** Copies the files of an export to the new server, many at once, and makes what the new server would not make by itself. */
-import { setMaxListeners } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
+import { inParallel } from '../../in-parallel.js';
 import { tellProgress, tellWarning } from '../../narration.js';
 import { fileLines, type FileLine } from '../../pipe/file-lines.js';
 import type { LoadableExport } from '../source/loadable-export.js';
@@ -139,27 +139,4 @@ export async function noteFound(client: pg.Client, journal: Pick<LoadJournal, 'n
     await journal.note(client, 'animated', rows.map(({ id }) => id));
   }
   if (brokenAvatars.size > 0) await journal.note(client, 'broken avatar', [...brokenAvatars]);
-}
-
-/** The first failure stops the others and is thrown. */
-export async function inParallel<T>(items: readonly T[], jobs: number, work: (item: T, signal: AbortSignal) => Promise<void>, stop: AbortSignal): Promise<void> {
-  const failed = new AbortController();
-  // Each file that is copied listens.
-  setMaxListeners(0, failed.signal);
-  const stopped = (): void => failed.abort(stop.reason);
-  stop.addEventListener('abort', stopped, { once: true });
-  if (stop.aborted) stopped();
-  const queue = items.values();
-  await Promise.all(Array.from({ length: jobs }, async () => {
-    try {
-      for (const item of queue) {
-        failed.signal.throwIfAborted();
-        await work(item, failed.signal);
-      }
-    } catch (error) {
-      failed.abort(error);
-    }
-  }));
-  stop.removeEventListener('abort', stopped);
-  failed.signal.throwIfAborted();
 }
