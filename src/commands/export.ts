@@ -15,7 +15,7 @@ import { expectsNothingNew, refuseBaseOfNone } from '../export/target/base-of-ta
 import { exportsThere, finishedBefore } from '../export/target/earlier-export.js';
 import { exportTarget } from '../export/target/export-target.js';
 import { choices, type TargetOptions } from '../export/target/target-options.js';
-import { inTurns, letGo, TARGETS_AT_ONCE } from '../export/target/turns.js';
+import { letGo, TARGETS_AT_ONCE, workOnTargets } from '../export/target/turns.js';
 import { snapshotsOfUnfinished } from '../export/unfinished.js';
 import type { FileStore } from '../files/file-store.js';
 import type { UploadTarget } from '../files/upload/upload-target.js';
@@ -195,7 +195,7 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
     for (const outcome of await exportSet(context, together, setOptions(options, onCopied))) outcomeOf.set(outcome.target, 'result' in outcome ? { ...outcome, result: { ...outcome.result, outside: undefined } } : outcome);
   }
   const oneNamed = namesOne(options.targets);
-  await inTurns(context, others, async (target, turns) => {
+  await workOnTargets(context, others, async (target, turns) => {
     try {
       outcomeOf.set(target, { target, result: await exportTarget({ context, target, options, turns, oneNamed, stored: options.stored !== undefined }) });
     } catch (error) {

@@ -94,7 +94,7 @@ async function rowsAndFiles(context: RunContext, run: AloneRun, progress: RealmP
     await run.turnOfFiles();
     return pullRealmFiles(context, run, list, signal, progress);
   });
-  const { pieces: rowPieces, messages } = realmRows.begin(session, later.inTurn);
+  const { pieces: rowPieces, messages } = realmRows.begin(session, later.turns);
   const rows = [wanted, ...rowPieces, wanted.then(async () => later.ask(known, await messages))];
   void Promise.allSettled(rows).then(() => {
     signal.removeEventListener('abort', cut);

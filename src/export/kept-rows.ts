@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
+import { Mutex } from '../mutex.js';
 import type { JournalPart } from '../package/journal.js';
 import { ledgerPath, partPath } from '../package/part-paths.js';
 import { takeRows } from '../package/take-rows.js';
@@ -37,7 +38,8 @@ export class KeptRows {
   /** Messages of the base with a newer version, where all are looked at for them at once. */
   readonly edited: Promise<readonly number[] | undefined>;
   #shared: SharedMessages | undefined;
-  #taking = Promise.resolve();
+  /** Each table that is taken over holds a piece of a file in memory. */
+  readonly #taking = new Mutex();
 
   /** Asks for the edited messages at once, for all others wait for them. @param signal drops what is under way */
   constructor(context: RunContext, run: RealmRun, progress: RealmProgress, { base, told, unchanged }: RunBase, signal: AbortSignal) {
@@ -56,10 +58,7 @@ export class KeptRows {
   /** Takes a table that nobody touched over as the base has it. @param file that holds the rows in an export @returns whether it has */
   async takeTable(query: RowQuery, file: string): Promise<boolean> {
     if (!(await this.#isUntouched(query))) return false;
-    // One after the other: each holds a piece of a file in memory.
-    const taken = this.#taking.then(() => this.#takeTable(query, file));
-    this.#taking = taken.then(() => undefined, () => undefined);
-    return taken;
+    return this.#taking.run(() => this.#takeTable(query, file));
   }
 
   /** Takes what stays by a view of the ledger whose tables nobody touched. @returns whether the base has it */

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type pg from 'pg';
 import { copyError } from '../copy/copy-error.js';
+import type { Mutex } from '../mutex.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { JournalPart } from '../package/journal.js';
 import { ledgerPath, messagesPath, partPath } from '../package/part-paths.js';
@@ -9,7 +10,6 @@ import { messageFiles } from '../plan/message-files.js';
 import type { Parameters } from '../plan/parameters.js';
 import { ledgerQuery, messageIdsQuery, queryOf, type PlannedTable } from '../plan/plan-tables.js';
 import type { CompiledView } from '../plan/views/compile-view.js';
-import type { InTurn } from './catch-up/later-run.js';
 import type { RunBase } from './catch-up/run-base.js';
 import { digestOfQueries, earlierPart } from './earlier-parts.js';
 import { KeptRows } from './kept-rows.js';
@@ -53,9 +53,9 @@ export class RealmRows {
   }
 
   /** Begins all of them at once. @param session counts the messages, in the snapshot, when it is its turn @returns with how many messages there are */
-  begin(session: pg.Client, inTurn: InTurn): { readonly pieces: Promise<void>[]; readonly messages: Promise<number> } {
+  begin(session: pg.Client, turns: Mutex): { readonly pieces: Promise<void>[]; readonly messages: Promise<number> } {
     const { tables, compiled } = this.#run.plan;
-    const planned = inTurn(() => this.#planned(session));
+    const planned = turns.run(() => this.#planned(session));
     const messages = planned.then((files) => this.#messages(files));
     const clients = tables.find(({ name }) => name === 'zerver_client');
     const pieces = [

@@ -7,6 +7,7 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { pack, type Pack } from 'tar-stream';
+import { Mutex } from '../mutex.js';
 import { walk } from './directory-walk.js';
 import { inTheWay } from './output-directory.js';
 import { createOwn, requireOwn, writeOwn } from './own-path.js';
@@ -19,7 +20,7 @@ const LEVEL = 4;
 export class TarArchive {
   readonly #pack: Pack = pack();
   readonly #read: Promise<unknown>;
-  #last: Promise<void> = Promise.resolve();
+  readonly #order = new Mutex();
 
   /** @param read takes the bytes; its promise settles when they have arrived, or with why they did not */
   constructor(read: (archive: Pack) => Promise<unknown>) {
@@ -32,16 +33,15 @@ export class TarArchive {
    * @throws the error of the reader, such as OUTPUT_CLOSED when it went away
    */
   add(name: string, file: string, onBytes: (bytes: number) => void = () => undefined): Promise<void> {
-    const added = this.#last.then(() => this.#entry(name, file, onBytes));
-    this.#last = added.catch(() => undefined);
-    return added;
+    return this.#order.run(() => this.#entry(name, file, onBytes));
   }
 
   /** Marks the end, without which a reader takes the archive for cut. @throws as {@link add} */
-  async end(): Promise<void> {
-    await this.#last;
-    this.#pack.finalize();
-    await this.#read;
+  end(): Promise<void> {
+    return this.#order.run(async () => {
+      this.#pack.finalize();
+      await this.#read;
+    });
   }
 
   /** Leaves the archive cut. */

@@ -6,6 +6,7 @@ import type { FileRecord } from '../files/records.js';
 import { infoOfRecord } from '../files/s3/s3-candidates.js';
 import type { FileRules } from '../files/wanted-files.js';
 import { planFile, uploadRows, type FilePlanContext, type PlannedFile } from '../load/files/file-plan.js';
+import { Mutex } from '../mutex.js';
 import type { Source } from '../plan/source.js';
 
 export type PlacedFile = Pick<PlannedFile, 'area' | 'key' | 'attributes' | 'modified'>;
@@ -25,7 +26,8 @@ const AVATAR = /^(\d+\/)([0-9a-f]{40})(.*)$/;
 
 export class FilePlaces {
   readonly #client: pg.Client;
-  #turn: Promise<unknown> = Promise.resolve();
+  /** A session does one thing at a time. */
+  readonly #session = new Mutex();
   readonly #context: FilePlanContext;
   readonly #ways: Ways;
 
@@ -63,17 +65,10 @@ export class FilePlaces {
     const { area, key } = candidate;
     const place = area === 'avatars' ? this.#avatarKey(key) : key;
     if (place === undefined) return undefined;
-    const rows = area === 'uploads' && this.#ways.to === 'buckets' ? await this.#inTurn(() => uploadRows(this.#client, [key])) : new Map<string, never>();
+    const rows = area === 'uploads' && this.#ways.to === 'buckets' ? await this.#session.run(() => uploadRows(this.#client, [key])) : new Map<string, never>();
     const { attributes, modified } = planFile({ file: area, path: `${area}/${candidate.path}`, size: 0, sha256: '', record }, this.#context, rows);
     const own = this.#ways.from === 's3' ? { ...attributes, contentType: infoOfRecord(record).contentType ?? attributes.contentType, metadata: infoOfRecord(record).metadata } : attributes;
     return { area: area === 'uploads' ? 'files' : 'avatars', key: place, attributes: own, modified };
-  }
-
-  /** A session does one thing at a time. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => undefined);
-    return turn;
   }
 
   /** In the buckets of older servers the picture itself has no `.png`; a bare one of later servers nobody reads any more. */

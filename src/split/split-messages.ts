@@ -18,7 +18,6 @@ export interface MessageBatch {
 export class MessageBatches {
   readonly #batches: AsyncGenerator<MessageBatch>;
   readonly #clients = new Set<number>();
-  #turn: Promise<unknown> = Promise.resolve();
 
   /** @param session reads their ids, and is used for nothing else until all batches are taken */
   constructor(session: pg.Client, queries: readonly MessageQueries[]) {
@@ -32,9 +31,7 @@ export class MessageBatches {
 
   /** @returns undefined when there are no more */
   async next(): Promise<MessageBatch | undefined> {
-    const turn = this.#turn.then(() => this.#batches.next());
-    this.#turn = turn.catch(() => undefined);
-    const next = await turn;
+    const next = await this.#batches.next();
     return next.done === true ? undefined : next.value;
   }
 

@@ -9,7 +9,7 @@ import type pg from 'pg';
 import type { CopyInJournal } from '../../copy/copy-in-journal.js';
 import { RealmliftError } from '../../errors.js';
 import { tellPhase, tellProgress } from '../../narration.js';
-import { inOrder } from '../schema/schema-order.js';
+import { executeEntries } from '../schema/schema-order.js';
 import type { SchemaEntry, SchemaScript } from '../schema/schema-script.js';
 import { executeEntry, executeSettings, type SchemaWork } from './restore-schema.js';
 
@@ -63,7 +63,7 @@ export async function restorePostData({ settings, entries }: SchemaScript, { wor
     }
     tellPhase(INDEXES, 'steps', entries.length);
     let refused: Refused[] = [];
-    await inOrder(entries, jobs, (table) => sizes.get(table) ?? 0, async (entry) => {
+    await executeEntries(entries, jobs, (table) => sizes.get(table) ?? 0, async (entry) => {
       const refusal = await attempt(entry);
       tellProgress(1);
       if (refusal !== undefined) refused.push(refusal);

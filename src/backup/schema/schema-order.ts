@@ -61,7 +61,7 @@ interface Step {
  *
  * @param weight heavier tables come first within what may run at once
  */
-export async function inOrder(entries: readonly SchemaEntry[], sessions: number, weight: Weight, execute: (entry: SchemaEntry) => Promise<void>): Promise<void> {
+export async function executeEntries(entries: readonly SchemaEntry[], sessions: number, weight: Weight, execute: (entry: SchemaEntry) => Promise<void>): Promise<void> {
   let group = new Group();
   const finishGroup = async (): Promise<void> => {
     await group.run(sessions, weight, execute);

@@ -1,6 +1,7 @@
 /** What a later run must know of this one to catch up with it. With a base the same answers tell what is as it was then. */
 import type pg from 'pg';
 import { copyError } from '../../copy/copy-error.js';
+import { Mutex } from '../../mutex.js';
 import type { ExportPlan } from '../../plan/plan-export.js';
 import type { Source } from '../../plan/source.js';
 import type { Base } from '../base/base.js';
@@ -9,16 +10,14 @@ import { readFollowers, type FoundFollowers } from '../base/follower-rows.js';
 import type { Origin } from '../base/origin.js';
 import { firstNew } from '../base/trust-base.js';
 
-/** Runs what asks the session when those who came before have their answers. */
-export type InTurn = <T>(ask: () => Promise<T>) => Promise<T>;
-
 export class LaterRun {
+  /** The session takes two askers at a time: who wants files, and one of all others, whom this lets in. */
+  readonly turns = new Mutex();
   readonly #session: pg.Client;
   readonly #plan: ExportPlan;
   readonly #source: Source;
   readonly #base: Base | undefined;
   #origin: Origin | undefined;
-  #before: Promise<unknown> = Promise.resolve();
   #followers: Promise<FoundFollowers> | undefined;
   #tables: Promise<TablesNow> | undefined;
 
@@ -26,13 +25,6 @@ export class LaterRun {
   constructor(session: pg.Client, plan: ExportPlan, source: Source, origin: Origin | undefined, base: Base | undefined) {
     [this.#session, this.#plan, this.#source, this.#origin, this.#base] = [session, plan, source, origin, base];
   }
-
-  /** The session takes two askers at a time: who wants files, and one of all others, which are these. */
-  readonly inTurn: InTurn = (ask) => {
-    const answer = this.#before.then(ask);
-    this.#before = answer.catch(() => undefined);
-    return answer;
-  };
 
   /** What a later run must know, as far as it has been asked. */
   get origin(): Origin | undefined {
@@ -42,13 +34,13 @@ export class LaterRun {
   /** Rows that follow messages. Asked once. */
   followers(): Promise<FoundFollowers> {
     const base = this.#base && { since: firstNew(this.#base.origin.server), until: this.#base.lastMessages()?.until ?? 0 };
-    return (this.#followers ??= this.inTurn(() => readFollowers(this.#session, this.#plan, this.#source, base)));
+    return (this.#followers ??= this.turns.run(() => readFollowers(this.#session, this.#plan, this.#source, base)));
   }
 
   /** Small tables. Asked once. @param messages that travel */
   tables(messages: number): Promise<TablesNow> {
     const base = this.#base && { counted: this.#base.origin.counted ?? {}, since: firstNew(this.#base.origin.server) };
-    return (this.#tables ??= this.inTurn(() => countTables(this.#session, this.#source, tablesToCount(this.#plan, this.#source.catalog, messages), base)));
+    return (this.#tables ??= this.turns.run(() => countTables(this.#session, this.#source, tablesToCount(this.#plan, this.#source.catalog, messages), base)));
   }
 
   /** Asks what is not known. @param known what a base says where nothing was written since @param messages that travel */

@@ -24,7 +24,7 @@ export function letGo({ snapshot, pool, onEvent }: Pick<RunContext, 'snapshot' |
  * The outcome of each target, in their order. Rows of a few are copied at a time, and files of a few are pulled, however long these
  * take: when all rows are copied the snapshot is let go, which would hold back vacuum.
  */
-export async function inTurns<T, O>(context: Pick<RunContext, 'snapshot' | 'pool' | 'onEvent'>, targets: readonly T[], work: (target: T, turns: Turns) => Promise<O>): Promise<O[]> {
+export async function workOnTargets<T, O>(context: Pick<RunContext, 'snapshot' | 'pool' | 'onEvent'>, targets: readonly T[], work: (target: T, turns: Turns) => Promise<O>): Promise<O[]> {
   const [rows, rest] = [new Slots(TARGETS_AT_ONCE), new Slots(TARGETS_AT_ONCE)];
   let left = targets.length;
   return Promise.all(targets.map(async (target) => {

@@ -3,6 +3,7 @@
  * can go on with it. What is lost with the last lines is only done again.
  */
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { Mutex } from '../../mutex.js';
 import { PARTS_DIRECTORY } from '../../package/part-paths.js';
 import type { ExportBucket } from '../../files/upload/export-bucket.js';
 import { parseLine } from '../../package/journal-lines.js';
@@ -19,7 +20,7 @@ export class StoredJournal {
   /** Bytes of it that are stored, in so many objects. */
   #saved = 0;
   #count = 0;
-  #saving: Promise<void> = Promise.resolve();
+  readonly #saving = new Mutex();
 
   /** @param name of the export @param run the directory of the run's own files */
   constructor(bucket: ExportBucket, name: string, run: string) {
@@ -50,15 +51,13 @@ export class StoredJournal {
 
   /** Stores the lines that are new. @throws RealmliftError UPLOAD_FAILED */
   save(signal: AbortSignal): Promise<void> {
-    const saving = this.#saving.then(async () => {
+    return this.#saving.run(async () => {
       for (let lines = this.#news(); lines.length > 0; lines = this.#news()) {
         await this.#bucket.write(this.#object(this.#count + 1), lines, signal);
         this.#count += 1;
         this.#saved += lines.length;
       }
     });
-    this.#saving = saving.catch(() => undefined);
-    return saving;
   }
 
   /** Whole lines behind what is stored. */

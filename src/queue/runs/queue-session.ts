@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
 import { isLoss } from '../../lost-connection.js';
+import { Mutex } from '../../mutex.js';
 import { connect } from '../../snapshot/connect.js';
 import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 import { lossOf } from '../../snapshot/driver-client.js';
@@ -25,7 +26,7 @@ export class QueueSession implements Statements {
   readonly #client: pg.Client;
   /** Names of prepared statements by their texts, which are few: each is planned once, not for every job. */
   readonly #prepared = new Map<string, string>();
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Mutex();
 
   private constructor(client: pg.Client, lost: AbortSignal) {
     this.#client = client;
@@ -50,12 +51,12 @@ export class QueueSession implements Statements {
   }
 
   executeSql<T extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: T[] }> {
-    return this.#inTurn(() => this.#undone(() => this.#run<T>(text, values)));
+    return this.#turns.run(() => this.#undone(() => this.#run<T>(text, values)));
   }
 
   /** Runs `work` in one transaction, with nothing else of this session in between. */
   transaction<T>(work: (statements: Statements) => Promise<T>): Promise<T> {
-    return this.#inTurn(() => this.#undone(async () => {
+    return this.#turns.run(() => this.#undone(async () => {
       await this.#run('BEGIN');
       const result = await work({ executeSql: (text, values) => this.#run(text, values) });
       await this.#run('COMMIT');
@@ -65,17 +66,11 @@ export class QueueSession implements Statements {
 
   /** Which database it is in, to be compared with another. @param run see keyed */
   marks(settings: ConnectionSettings, run: string): Promise<SourceMarks> {
-    return this.#inTurn(() => sourceMarks(this.#client, settings, run));
+    return this.#turns.run(() => sourceMarks(this.#client, settings, run));
   }
 
   async close(): Promise<void> {
     await this.#client.end().catch(() => undefined);
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work);
-    this.#last = turn.catch(() => undefined);
-    return turn;
   }
 
   /**

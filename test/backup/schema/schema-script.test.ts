@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { inOrder } from '../../../src/backup/schema/schema-order.js';
+import { executeEntries } from '../../../src/backup/schema/schema-order.js';
 import { parseSchemaScript, withoutPsqlCommands, withoutUnknownSettings } from '../../../src/backup/schema/schema-script.js';
 import type { SchemaEntry } from '../../../src/backup/schema/schema-script.js';
 import { rangeConditions } from '../../../src/backup/source/table-ranges.js';
@@ -59,7 +59,7 @@ async function observe(entries: readonly SchemaEntry[], sessions: number, weight
   const begun: SchemaEntry[] = [];
   const together = new Set<string>();
   let most = 0;
-  await inOrder(entries, sessions, weight, async (entry) => {
+  await executeEntries(entries, sessions, weight, async (entry) => {
     begun.push(entry);
     for (const each of running) together.add([entries.indexOf(each), entries.indexOf(entry)].sort().join('+'));
     running.add(entry);
@@ -92,7 +92,7 @@ t.test('large tables first, and a failure stops the rest', async (t) => {
   const { begun } = await observe([index('i', 's.small'), index('i', 's."large one"')], 1, ((table: string) => (table === 's.large one' ? 9 : 1)) as () => number);
   t.match(begun[0]?.sql, /large one/);
   let begunCount = 0;
-  await t.rejects(inOrder([index('i', 's.a'), index('i', 's.b'), index('i', 's.c'), other('x')], 1, () => 0, async () => {
+  await t.rejects(executeEntries([index('i', 's.a'), index('i', 's.b'), index('i', 's.c'), other('x')], 1, () => 0, async () => {
     begunCount++;
     await sleep(1);
     throw new Error('no');
