@@ -14,8 +14,9 @@ import { Lost, type CopySource, type StoredFile } from '../file-store.js';
 import { RequestLimiter } from '../s3/request-limiter.js';
 import { newS3Client, S3Access } from '../s3/s3-client.js';
 import { particulars } from '../s3/s3-fault.js';
+import { ONE_COPY, partSizeFor } from '../s3/s3-limits.js';
 import { listObjects } from '../s3/s3-listing.js';
-import { common, encryptionOf, failed, keyOf, partSizeFor, type UploadTarget } from './upload-target.js';
+import { common, encryptionOf, failed, keyOf, type UploadTarget } from './upload-target.js';
 
 /** An object that is stored and not yet there. Its name is that below the target's prefix. */
 export interface PendingObject {
@@ -30,8 +31,7 @@ export interface PendingObject {
 /** Parts in memory at once: 64 MiB. */
 const PARTS_AT_ONCE = 8;
 
-/** Bytes that the server copies by one request: what it allows, and of a larger object. */
-const MOST_COPIED = 5 * 2 ** 30;
+/** Bytes that the server copies by one request, of an object that is too large for one. */
 const COPIED_AT_ONCE = 2 ** 30;
 
 export class ExportBucket {
@@ -69,7 +69,7 @@ export class ExportBucket {
    * @throws RealmliftError UPLOAD_FAILED
    */
   async copy(name: string, { bucket, key, etag, size }: CopySource, signal: AbortSignal): Promise<{ pending: PendingObject; sha256: string | undefined }> {
-    const partSize = size > MOST_COPIED ? Math.max(COPIED_AT_ONCE, partSizeFor(size)) : size;
+    const partSize = size > ONE_COPY ? Math.max(COPIED_AT_ONCE, partSizeFor(size)) : size;
     const source = { CopySource: `${bucket}/${encodeURIComponent(key).replaceAll('%2F', '/')}`, CopySourceIfMatch: etag };
     const pending = await this.#inParts(name, size, partSize, signal, async (upload, number) => {
       const [start, end] = [(number - 1) * partSize, Math.min(size, number * partSize) - 1];

@@ -21,9 +21,10 @@ import { inOrder } from '../ordered-pool.js';
 import { checkBucket } from '../s3/s3-bucket-check.js';
 import { S3Access, describeServer, newS3Client } from '../s3/s3-client.js';
 import { particulars } from '../s3/s3-fault.js';
+import { ONE_REQUEST, partSizeFor } from '../s3/s3-limits.js';
 import { listObjects } from '../s3/s3-listing.js';
 import { sortedWalk } from '../sorted-walk.js';
-import { common, encryptionOf, failed, keyOf, partSizeFor, taken, USE, type UploadTarget } from './upload-target.js';
+import { common, encryptionOf, failed, keyOf, taken, USE, type UploadTarget } from './upload-target.js';
 
 /** What has been stored since the last time: bytes, and objects that are whole. */
 export interface Stored {
@@ -33,8 +34,6 @@ export interface Stored {
 
 export type OnStored = (stored: Stored) => void;
 
-/** Bytes up to which a file is one request, held in memory. */
-const ONE_REQUEST = 4 << 20;
 /** Such requests at once: 32 MiB. */
 const SMALL_AT_ONCE = 8;
 /** Parts at once: 32 MiB, for one large file at a time. */

@@ -20,10 +20,6 @@ export interface UploadTarget {
 
 export const USE: BucketUse = { settings: '--upload or --output', rights: 'storing an export needs s3:ListBucket on the bucket; s3:PutObject and s3:AbortMultipartUpload below the prefix, with --overwrite s3:DeleteObject, with --resume s3:GetObject' };
 
-/** Bytes of a part, unless the file needs larger ones: S3 takes 10,000 of them. */
-const PART = 8 << 20;
-const MOST_PARTS = 10_000;
-
 /** The target that `s3://BUCKET/PREFIX` names. @throws RealmliftError UPLOAD_URL */
 export function parseS3Url(url: string): { bucket: string; prefix: string } {
   const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(url);
@@ -50,10 +46,6 @@ export function encryptionOf({ encryption }: UploadTarget): Pick<PutObjectComman
 
 export function keyOf({ prefix }: UploadTarget, path: string): string {
   return prefix === '' ? path : `${prefix}/${path}`;
-}
-
-export function partSizeFor(size: number): number {
-  return Math.max(PART, Math.ceil(size / MOST_PARTS));
 }
 
 export function failed({ bucket }: UploadTarget, path: string, error: unknown, signal: AbortSignal): unknown {

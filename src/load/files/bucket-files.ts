@@ -10,6 +10,7 @@ import { Lost } from '../../files/file-store.js';
 import { checkBucket, type BucketUse } from '../../files/s3/s3-bucket-check.js';
 import { describeServer, newS3Client, S3Access } from '../../files/s3/s3-client.js';
 import { particulars, s3Reason } from '../../files/s3/s3-fault.js';
+import { ONE_COPY, ONE_REQUEST, partSizeFor } from '../../files/s3/s3-limits.js';
 import { listObjects } from '../../files/s3/s3-listing.js';
 import { contentOf } from './file-content.js';
 import type { FileTarget, SourceBuckets } from './file-target.js';
@@ -18,14 +19,6 @@ import type { FileAttributes, PlannedFile } from './file-plan.js';
 type Area = PlannedFile['area'];
 
 const USE: BucketUse = { settings: 'S3_UPLOADS_BUCKET, S3_AVATARS_BUCKET', rights: 'a load needs s3:ListBucket on both buckets and s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on their objects' };
-
-/** Bytes up to which a file is one request, held in memory. */
-const ONE_REQUEST = 4 << 20;
-/** Bytes of a part, unless the file needs larger ones: S3 takes 10,000 of them. */
-const PART = 8 << 20;
-const MOST_PARTS = 10_000;
-/** Bytes up to which S3 copies an object in one request. */
-const ONE_COPY = 5 * 2 ** 30;
 
 export class BucketFiles implements FileTarget {
   readonly description: string;
@@ -108,7 +101,7 @@ export class BucketFiles implements FileTarget {
     const { area, key, size, attributes } = file;
     // Its content is held to the manifest before the last part is finished, so that nothing of another is ever seen.
     const body = addAbortSignal(signal, Readable.from(contentOf(file, from)));
-    const upload = new Upload({ client: this.#client, params: { ...this.#object(area, key, attributes), Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: Math.max(PART, Math.ceil(size / MOST_PARTS)), leavePartsOnError: false });
+    const upload = new Upload({ client: this.#client, params: { ...this.#object(area, key, attributes), Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: partSizeFor(size), leavePartsOnError: false });
     try {
       await upload.done();
     } catch (error) {
