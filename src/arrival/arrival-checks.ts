@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { hasMigrationStatus } from '../package/migration-status.js';
 import { readTop, type ReadableExport } from '../pipe/finished-export.js';
+import { eachRow } from '../pipe/each-row.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import type { TableFile } from '../pipe/table-file.js';
 import type { Registry } from '../plan/views/registry.js';
@@ -13,7 +14,7 @@ import { namesOf } from '../remap/remap-request.js';
 import { columnsMisfit, migrationsMisfit, versionMisfit } from '../remap/target-fit.js';
 import type { TargetServer } from '../remap/target-server.js';
 import { announcementFault } from './announcements.js';
-import { addressFault, attachmentFault, EditHistories, emojiFault, groupFault, knownUsers, reactionFault, rowsOf } from './row-faults.js';
+import { addressFault, attachmentFault, EditHistories, emojiFault, groupFault, knownUsers, reactionFault } from './row-faults.js';
 import { subdomainFault } from './subdomain.js';
 import { takenFault } from './taken-values.js';
 import { uniqueFault } from './unique-indexes.js';
@@ -96,7 +97,7 @@ function takenSubdomain(subdomain: string, { realms, bare }: TargetServer): stri
 
 /** zerver_realm.uuid is unique: the same realm cannot be on a server twice. An import that died leaves it there, deactivated. */
 function knownRealm(files: readonly TableFile[], { realms }: TargetServer): string | undefined {
-  for (const fields of rowsOf(files, 'zerver_realm')) {
+  for (const fields of eachRow(files, 'zerver_realm')) {
     const uuid = fields.textOf('uuid')?.toLowerCase();
     const there = uuid === undefined ? undefined : realms.find((realm) => realm.uuid === uuid);
     if (there !== undefined) return `this realm is on the new server already, as "${there.subdomain}" (the same zerver_realm.uuid): delete it there first`;

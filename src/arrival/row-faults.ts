@@ -2,7 +2,8 @@
  * Rows over which zerver/lib/import_realm.py stumbles, whatever the new server: they need no database to be found. Each fault is
  * one line that names the rows by id and nothing that is in them.
  */
-import { RowFields } from '../json/row-fields.js';
+import type { RowFields } from '../json/row-fields.js';
+import { eachRow } from '../pipe/each-row.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { isValidAddress } from './email-address.js';
 
@@ -32,16 +33,11 @@ export class FaultyRows {
   }
 }
 
-export function* rowsOf(files: Iterable<TableFile>, table: string): Generator<RowFields> {
-  const fields = new RowFields();
-  for (const file of files) for (const row of file.rows(table)) yield fields.split(row);
-}
-
 /** Addresses that Django does not take; absent and empty ones too. */
 export function addressFault(files: readonly TableFile[]): string | undefined {
   const faulty = new FaultyRows();
   for (const table of USERS) {
-    for (const fields of rowsOf(files, table)) {
+    for (const fields of eachRow(files, table)) {
       // Before Zulip 2.0 there is one address only.
       const keys = ['email', 'delivery_email'].filter((key) => fields.find(key) !== -1);
       if (keys.length === 0 || keys.some((key) => !isValidAddress(fields.textOf(key) ?? ''))) faulty.add(fields.integerOf('id'));
@@ -53,7 +49,7 @@ export function addressFault(files: readonly TableFile[]): string | undefined {
 /** Whom the import knows by id. */
 export function knownUsers(files: readonly TableFile[]): Set<number> {
   const known = new Set<number>();
-  for (const table of [...USERS, 'zerver_userprofile_crossrealm']) for (const fields of rowsOf(files, table)) known.add(fields.integerOf('id'));
+  for (const table of [...USERS, 'zerver_userprofile_crossrealm']) for (const fields of eachRow(files, table)) known.add(fields.integerOf('id'));
   return known;
 }
 
@@ -77,7 +73,7 @@ export class EditHistories {
   }
 
   look(file: TableFile): void {
-    for (const fields of rowsOf([file], 'zerver_message')) {
+    for (const fields of eachRow([file], 'zerver_message')) {
       const text = fields.textOf('edit_history');
       if (text === undefined || text === '') continue;
       const edits = parsed(text);
@@ -97,7 +93,7 @@ export class EditHistories {
 /** Lists of messages that name one twice: the import makes a row of each, and the pair of attachment and message is unique. */
 export function attachmentFault(files: readonly TableFile[]): string | undefined {
   const faulty = new FaultyRows();
-  for (const fields of rowsOf(files, 'zerver_attachment')) {
+  for (const fields of eachRow(files, 'zerver_attachment')) {
     for (const key of ['messages', 'scheduled_messages']) {
       const field = fields.find(key);
       const list = field === -1 ? undefined : parsed(fields.bytes(field).toString('utf8'));
@@ -112,10 +108,10 @@ export function attachmentFault(files: readonly TableFile[]): string | undefined
 /** Custom emoji without an author get the first active owner's name; without one the import stops. */
 export function emojiFault(files: readonly TableFile[]): string | undefined {
   const faulty = new FaultyRows();
-  for (const fields of rowsOf(files, 'zerver_realmemoji')) if (Number.isNaN(fields.integerOf('author'))) faulty.add(fields.integerOf('id'));
+  for (const fields of eachRow(files, 'zerver_realmemoji')) if (Number.isNaN(fields.integerOf('author'))) faulty.add(fields.integerOf('id'));
   const fault = faulty.told('zerver_realmemoji', 'custom emoji without an author, and no active owner to stand in');
   if (fault === undefined) return undefined;
-  for (const fields of rowsOf(files, 'zerver_userprofile')) {
+  for (const fields of eachRow(files, 'zerver_userprofile')) {
     const owner = fields.find('role') === -1 ? isTrue(fields, 'is_realm_admin') : fields.integerOf('role') === OWNER;
     if (owner && isTrue(fields, 'is_active')) return undefined;
   }
@@ -125,10 +121,10 @@ export function emojiFault(files: readonly TableFile[]): string | undefined {
 /** Reactions and statuses with a custom emoji that is not there, or has another name by now. */
 export function reactionFault(files: readonly TableFile[]): string | undefined {
   const names = new Map<string, string | undefined>();
-  for (const fields of rowsOf(files, 'zerver_realmemoji')) names.set(String(fields.integerOf('id')), fields.textOf('name'));
+  for (const fields of eachRow(files, 'zerver_realmemoji')) names.set(String(fields.integerOf('id')), fields.textOf('name'));
   for (const table of ['zerver_reaction', 'zerver_userstatus']) {
     const faulty = new FaultyRows();
-    for (const fields of rowsOf(files, table)) {
+    for (const fields of eachRow(files, table)) {
       if (fields.textOf('reaction_type') !== 'realm_emoji') continue;
       const code = String(Number(fields.textOf('emoji_code')));
       if (!names.has(code) || names.get(code) !== fields.textOf('emoji_name')) faulty.add(fields.integerOf('id'));
@@ -142,8 +138,8 @@ export function reactionFault(files: readonly TableFile[]): string | undefined {
 /** Groups of the same users: the import computes their hash anew from their subscriptions, and it must be unique. */
 export function groupFault(files: readonly TableFile[]): string | undefined {
   const members = new Map<number, number[]>();
-  for (const fields of rowsOf(files, 'zerver_recipient')) if (fields.integerOf('type') === 3) members.set(fields.integerOf('id'), []);
-  for (const fields of rowsOf(files, 'zerver_subscription')) members.get(fields.integerOf('recipient'))?.push(fields.integerOf('user_profile'));
+  for (const fields of eachRow(files, 'zerver_recipient')) if (fields.integerOf('type') === 3) members.set(fields.integerOf('id'), []);
+  for (const fields of eachRow(files, 'zerver_subscription')) members.get(fields.integerOf('recipient'))?.push(fields.integerOf('user_profile'));
   const [seen, faulty] = [new Set<string>(), new FaultyRows()];
   for (const [recipient, users] of members) {
     const group = [...new Set(users)].sort((a, b) => a - b).join();
@@ -157,8 +153,8 @@ export function groupFault(files: readonly TableFile[]): string | undefined {
 export function announcementLevel(files: readonly TableFile[]): number | undefined {
   // Later versions ask the key by which program the export was made.
   if (files.some((file) => file.constants.has('import_source'))) return undefined;
-  for (const fields of rowsOf(files, 'zerver_realmauditlog')) if (fields.integerOf('event_type') === EXPORTED) return undefined;
-  for (const fields of rowsOf(files, 'zerver_realm')) {
+  for (const fields of eachRow(files, 'zerver_realmauditlog')) if (fields.integerOf('event_type') === EXPORTED) return undefined;
+  for (const fields of eachRow(files, 'zerver_realm')) {
     const level = fields.integerOf('zulip_update_announcements_level');
     if (!Number.isNaN(level)) return level;
   }

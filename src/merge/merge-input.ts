@@ -2,6 +2,7 @@
 import { EXIT, RealmliftError } from '../errors.js';
 import { CONSENT_FILES } from '../package/consent-files.js';
 import { openWithoutOrphans, readTop, type FinishedExport } from '../pipe/finished-export.js';
+import { eachRow } from '../pipe/each-row.js';
 import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
 import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
@@ -105,13 +106,7 @@ function refuseSameRealm(inputs: readonly MergeInput[]): void {
 
 /** What stays the same as long as a realm lives on its server; exports of single users hold no row of the realm. */
 function identityOf({ files, source }: MergeInput): string {
-  const fields = new RowFields();
-  for (const file of files) {
-    for (const row of file.rows('zerver_realm')) {
-      fields.split(row);
-      return `${fields.textOf('uuid') ?? ''} ${fields.bytes(fields.find('date_created')).toString()}`;
-    }
-  }
+  for (const fields of eachRow(files, 'zerver_realm')) return `${fields.textOf('uuid') ?? ''} ${fields.bytes(fields.find('date_created')).toString()}`;
   return source.header.realm;
 }
 
@@ -149,8 +144,7 @@ function columnsOf({ files, source }: MergeInput): Map<string, string> {
 }
 
 function idsOf(files: readonly TableFile[], table: string): number[] {
-  const fields = new RowFields();
   const ids: number[] = [];
-  for (const file of files) for (const row of file.rows(table)) ids.push(fields.split(row).integerOf('id'));
+  for (const fields of eachRow(files, table)) ids.push(fields.integerOf('id'));
   return ids;
 }

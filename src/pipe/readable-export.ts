@@ -8,7 +8,7 @@ import { MANIFEST } from '../package/manifest.js';
 import { refusePacked } from '../package/packed-export.js';
 import { SIDE_FILES } from '../package/side-files.js';
 import { areaOf, MESSAGES, openFinishedExport, readTop, TABLE_FILES, type ReadableExport } from './finished-export.js';
-import { RowFields } from '../json/row-fields.js';
+import { eachRow } from './each-row.js';
 import { eachTableFile } from './opened-tables.js';
 import { type Expected } from './table-file.js';
 
@@ -42,7 +42,7 @@ function headerOf(source: Pick<ReadableExport, 'directory' | 'top'>): ReadableEx
   let realm = '';
   const listed = source.top.get('realm.json');
   if (listed !== undefined) {
-    for (const file of eachTableFile(source, [listed])) for (const row of file.rows('zerver_realm')) realm = new RowFields().split(row).textOf('string_id') ?? '';
+    for (const fields of eachRow(eachTableFile(source, [listed]), 'zerver_realm')) realm = fields.textOf('string_id') ?? '';
   }
   const status = readTop(source, 'migration_status.json');
   const version = status === undefined ? undefined : (parsed(status) as { zulip_version?: unknown } | undefined)?.zulip_version;

@@ -13,8 +13,8 @@ import { comparePaths, type ManifestFile } from '../package/manifest.js';
 import { avatarHash } from '../plan/avatar-hash.js';
 import { tellProgress } from '../narration.js';
 import { areaOf, type FinishedExport } from '../pipe/finished-export.js';
-import { eachTableFile } from '../pipe/opened-tables.js';
 import { placeFile } from '../pipe/place-file.js';
+import { recordedAvatars } from '../pipe/recorded-avatars.js';
 import { RowFields } from '../json/row-fields.js';
 import { BARE } from '../json/each-table.js';
 import { TableFile } from '../pipe/table-file.js';
@@ -28,20 +28,13 @@ const [VERSIONED, BY_USER] = [600, 100];
 /** Old names of avatars to new ones: empty without the salt, or where ids stay. */
 export function avatarNames(source: FinishedExport, users: IdSpace, salt: string | undefined): Map<string, string> {
   const names = new Map<string, string>();
-  const listed = source.records.get('avatars');
-  if (salt === undefined || listed === undefined) return names;
-  const fields = new RowFields();
-  for (const file of eachTableFile(source, [listed])) {
-    for (const row of file.rows(BARE)) {
-      fields.split(row);
-      const name = /^\d+\/([0-9a-f]{40})/.exec(fields.textOf('path') ?? '')?.[1];
-      const userId = fields.integerOf('user_profile_id');
-      const to = users.get(userId);
-      if (name === undefined || to === undefined) continue;
-      const owner = { userId, avatarVersion: fields.integerOf('avatar_version'), email: '' };
-      const migration = [VERSIONED, BY_USER].find((each) => avatarHash(owner, salt, each) === name);
-      if (migration !== undefined) names.set(name, avatarHash({ ...owner, userId: to }, salt, migration));
-    }
+  if (salt === undefined) return names;
+  for (const { hash, userId, avatarVersion } of recordedAvatars(source)) {
+    const to = users.get(userId);
+    if (to === undefined) continue;
+    const owner = { userId, avatarVersion, email: '' };
+    const migration = [VERSIONED, BY_USER].find((each) => avatarHash(owner, salt, each) === hash);
+    if (migration !== undefined) names.set(hash, avatarHash({ ...owner, userId: to }, salt, migration));
   }
   return names;
 }

@@ -2,7 +2,7 @@
 import { EXIT, RealmliftError } from '../errors.js';
 import { loadRegistry, type Registry } from '../plan/views/registry.js';
 import type { ZulipVersion } from '../plan/release/zulip-version.js';
-import { RowFields } from '../json/row-fields.js';
+import { eachRow } from '../pipe/each-row.js';
 import type { TableFile } from '../pipe/table-file.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { aboveBase, INTEGER, type Assignment, type BotIds, type NewIds } from './assignment.js';
@@ -120,16 +120,7 @@ function refuseMissingBots(files: readonly TableFile[], { bots, realms }: Target
 /** The system bots and clients of an export, as it names them and with their ids there. */
 export function namesOf(files: readonly TableFile[]): { readonly bots: Map<string, BotIds>; readonly clients: Map<string, number> } {
   const names = { bots: new Map<string, BotIds>(), clients: new Map<string, number>() };
-  const fields = new RowFields();
-  for (const file of files) {
-    for (const row of file.rows('zerver_userprofile_crossrealm')) {
-      fields.split(row);
-      names.bots.set(fields.textOf('email') ?? '', { user: fields.integerOf('id'), recipient: fields.integerOf('recipient_id') });
-    }
-    for (const row of file.rows('zerver_client')) {
-      fields.split(row);
-      names.clients.set(fields.textOf('name') ?? '', fields.integerOf('id'));
-    }
-  }
+  for (const fields of eachRow(files, 'zerver_userprofile_crossrealm')) names.bots.set(fields.textOf('email') ?? '', { user: fields.integerOf('id'), recipient: fields.integerOf('recipient_id') });
+  for (const fields of eachRow(files, 'zerver_client')) names.clients.set(fields.textOf('name') ?? '', fields.integerOf('id'));
   return names;
 }

@@ -1,7 +1,7 @@
 /** The rows of one table with new ids, as bytes: what each key holds is decided once, by its name. */
-import { createHash } from 'node:crypto';
 import { RowFields, integerIn } from '../json/row-fields.js';
 import { editJson } from '../json/edit-json.js';
+import { groupHash } from './group-hash.js';
 import { UNCHANGED, type IdSpace } from './id-space.js';
 import type { Outside } from './outside.js';
 import type { OwnIds } from './own-ids.js';
@@ -117,7 +117,7 @@ const TEXTS: Readonly<Record<string, ReadonlySet<string>>> = {
 const SPECIAL: Readonly<Record<string, Readonly<Record<string, Rewrite>>>> = {
   zerver_attachment: { messages: list('zerver_message'), scheduled_messages: list('zerver_scheduledmessage'), path_id: uploadPath },
   zerver_customprofilefieldvalue: { value: profileValue },
-  zerver_huddle: { huddle_hash: groupHash },
+  zerver_huddle: { huddle_hash: huddleHash },
   zerver_message: { edit_history: editHistory, display_recipient: displayRecipient },
   zerver_reaction: { emoji_code: emojiCode },
   zerver_realm: { name: realmName, string_id: subdomain },
@@ -187,15 +187,13 @@ function emojiCode(row: RowRewriter, fields: RowFields, field: number): string |
   return to === undefined ? undefined : `"${to}"`;
 }
 
-/** SHA-1 of the sorted ids of a group's users, joined by commas (zerver/models/recipients.py, get_direct_message_group_hash). */
-function groupHash({ context: { survey, space, outside }, id }: RowRewriter, fields: RowFields): string | undefined {
+function huddleHash({ context: { survey, space, outside }, id }: RowRewriter, fields: RowFields): string | undefined {
   const users = survey.groups.get(id) ?? [];
-  const hash = (ids: readonly number[]): string => createHash('sha1').update([...ids].sort((a, b) => a - b).join(',')).digest('hex');
-  if (fields.textOf('huddle_hash') !== hash(users)) {
+  if (fields.textOf('huddle_hash') !== groupHash(users)) {
     if (!space('zerver_huddle').partial) outside.add('zerver_huddle.huddle_hash', 'users that are not exported', false);
     return undefined;
   }
-  return `"${hash(users.map((user) => space('zerver_userprofile').get(user) ?? user))}"`;
+  return `"${groupHash(users.map((user) => space('zerver_userprofile').get(user) ?? user))}"`;
 }
 
 /** Of the type for users a list of ids in a text, else what people wrote. */

@@ -2,9 +2,7 @@
 import type pg from 'pg';
 import type { FileLine } from '../../pipe/file-lines.js';
 import type { LoadableExport } from '../source/loadable-export.js';
-import { eachTableFile } from '../../pipe/opened-tables.js';
-import { BARE } from '../../json/each-table.js';
-import { RowFields } from '../../json/row-fields.js';
+import { recordedAvatars } from '../../pipe/recorded-avatars.js';
 import { avatarHash } from '../../plan/avatar-hash.js';
 import { followsRule } from '../../plan/release/file-rules.js';
 import type { IdSpace } from '../../remap/id-space.js';
@@ -113,16 +111,11 @@ export function planFile(line: FileLine, context: FilePlanContext, uploads: Read
 /** Old names of avatars to new ones, as texts and HTML name them. */
 export function avatarRenames(source: LoadableExport, context: Pick<FilePlanContext, 'salt' | 'users' | 'zerverMigration'>): Map<string, string> {
   const names = new Map<string, string>();
-  const listed = source.records.get('avatars');
-  if (context.salt === undefined || listed === undefined) return names;
-  const fields = new RowFields();
-  for (const file of eachTableFile(source, [listed])) {
-    for (const row of file.rows(BARE)) {
-      const name = /^\d+\/([0-9a-f]{40})/.exec(fields.split(row).textOf('path') ?? '')?.[1];
-      const userId = context.users.get(fields.integerOf('user_profile_id'));
-      const avatarVersion = fields.integerOf('avatar_version');
-      if (name !== undefined && userId !== undefined) names.set(name, avatarHash({ userId, avatarVersion: Number.isNaN(avatarVersion) ? 1 : avatarVersion, email: '' }, context.salt, context.zerverMigration));
-    }
+  const { salt, users, zerverMigration } = context;
+  if (salt === undefined) return names;
+  for (const { hash, userId: old, avatarVersion } of recordedAvatars(source)) {
+    const userId = users.get(old);
+    if (userId !== undefined) names.set(hash, avatarHash({ userId, avatarVersion, email: '' }, salt, zerverMigration));
   }
   return names;
 }

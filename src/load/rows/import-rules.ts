@@ -2,10 +2,12 @@
  * Columns that an import does not take as they are, after what Zulip's own does (zerver/lib/import_realm.py of 11.0-dev). Columns that
  * the new server does not have are passed over.
  */
-import { createHash, randomBytes, randomInt, randomUUID } from 'node:crypto';
-import type { RewriteContext } from '../../remap/rewrite-row.js';
+import { randomBytes, randomInt, randomUUID } from 'node:crypto';
+import type { RowFields } from '../../json/row-fields.js';
+import { eachRow } from '../../pipe/each-row.js';
 import type { TableFile } from '../../pipe/table-file.js';
-import { RowFields } from '../../json/row-fields.js';
+import { groupHash } from '../../remap/group-hash.js';
+import type { RewriteContext } from '../../remap/rewrite-row.js';
 import type { Rule } from './row-encoder.js';
 import { typeByName } from '../files/image-types.js';
 
@@ -79,26 +81,23 @@ function bitField(fields: RowFields): string | undefined {
 function firstMessageNumbers({ space }: RewriteContext, files: readonly TableFile[]): Map<number, string | null> {
   const streams = space('zerver_stream');
   const numbers = new Map<number, string | null>();
-  for (const fields of rowsOf(files, 'zerver_stream')) {
+  for (const fields of eachRow(files, 'zerver_stream')) {
     const number = fields.integerOf('first_message_id');
     numbers.set(streams.get(fields.integerOf('id')) ?? NaN, Number.isNaN(number) ? null : String(number));
   }
   return numbers;
 }
 
-/** By new group: SHA-1 of the sorted, distinct ids of its subscribers (zerver/models/recipients.py, get_direct_message_group_hash). */
+/** By new group. */
 function groupHashes({ survey, space }: RewriteContext): Map<number, string> {
   const [groups, users] = [space('zerver_huddle'), space('zerver_userprofile')];
-  return new Map([...survey.groups].map(([group, members]) => {
-    const ids = [...new Set(members.map((user) => users.get(user) ?? user))].sort((a, b) => a - b);
-    return [groups.get(group) ?? NaN, createHash('sha1').update(ids.join(',')).digest('hex')];
-  }));
+  return new Map([...survey.groups].map(([group, members]) => [groups.get(group) ?? NaN, groupHash(members.map((user) => users.get(user) ?? user))]));
 }
 
 /** Emoji without an author get the first active owner; null when there is none. */
 function firstOwner({ space }: RewriteContext, files: readonly TableFile[]): string | null {
   let first = Infinity;
-  for (const fields of rowsOf(files, 'zerver_userprofile')) {
+  for (const fields of eachRow(files, 'zerver_userprofile')) {
     const active = fields.find('is_active');
     if (fields.integerOf('role') !== OWNER || active === -1 || fields.bytes(active).toString('latin1') !== 'true') continue;
     first = Math.min(first, space('zerver_userprofile').get(fields.integerOf('id')) ?? Infinity);
@@ -109,11 +108,6 @@ function firstOwner({ space }: RewriteContext, files: readonly TableFile[]): str
 /** Their ids on the new server. */
 function systemBots({ space }: RewriteContext, files: readonly TableFile[]): Set<number> {
   const bots = new Set<number>();
-  for (const fields of rowsOf(files, 'zerver_userprofile_crossrealm')) bots.add(space('zerver_userprofile').get(fields.integerOf('id')) ?? NaN);
+  for (const fields of eachRow(files, 'zerver_userprofile_crossrealm')) bots.add(space('zerver_userprofile').get(fields.integerOf('id')) ?? NaN);
   return bots;
-}
-
-function* rowsOf(files: readonly TableFile[], table: string): Generator<RowFields> {
-  const fields = new RowFields();
-  for (const file of files) for (const row of file.rows(table)) yield fields.split(row);
 }

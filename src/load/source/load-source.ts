@@ -3,8 +3,8 @@ import { setImmediate } from 'node:timers/promises';
 import type { ManifestFile } from '../../package/manifest.js';
 import type { LoadableExport } from './loadable-export.js';
 import { tellPhase, tellProgress } from '../../narration.js';
+import { eachRow } from '../../pipe/each-row.js';
 import { eachTableFile } from '../../pipe/opened-tables.js';
-import { RowFields } from '../../json/row-fields.js';
 import { STEPS } from './load-steps.js';
 import type { TableFile } from '../../pipe/table-file.js';
 import { spaceOf } from '../../remap/reference-catalog.js';
@@ -75,10 +75,9 @@ async function countRows(source: LoadableExport, listed: ManifestFile): Promise<
 
 /** Rows of recipients that are those of system bots, which the new server has. */
 function botRecipients(files: readonly TableFile[]): number {
-  const fields = new RowFields();
   const ofBots = new Set<number>();
-  for (const file of files) for (const row of file.rows('zerver_userprofile_crossrealm')) ofBots.add(fields.split(row).integerOf('recipient_id'));
+  for (const fields of eachRow(files, 'zerver_userprofile_crossrealm')) ofBots.add(fields.integerOf('recipient_id'));
   let count = 0;
-  for (const file of files) for (const row of file.rows('zerver_recipient')) if (ofBots.has(fields.split(row).integerOf('id'))) count++;
+  for (const fields of eachRow(files, 'zerver_recipient')) if (ofBots.has(fields.integerOf('id'))) count++;
   return count;
 }
