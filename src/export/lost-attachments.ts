@@ -3,12 +3,12 @@
  * (the import would stop half-way at a row without a file) and told in the report. The database is let go by then.
  */
 import { join } from 'node:path';
-import { PartFile } from '../package/part-file.js';
 import type { JournalPart } from '../package/journal.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import { BARE } from '../json/each-table.js';
 import { TableFile } from '../pipe/table-file.js';
 import { PARTS_DIRECTORY, ledgerPath, partPath } from '../package/part-paths.js';
+import { RowArray } from '../package/row-array.js';
 
 const ATTACHMENTS = partPath('zerver_attachment');
 
@@ -24,53 +24,27 @@ export async function withoutLostAttachments(directory: string, plan: ExportPlan
   const view = plan.compiled.ledger.find(({ name }) => name === LOST_ATTACHMENTS);
   const columns = view?.columns ?? [];
   const lost = new Set(lostIds);
-  const kept = new RowFile(join(directory, `${PARTS_DIRECTORY}/attachments-with-files.json`));
-  const told = new RowFile(join(directory, ledgerPath(LOST_ATTACHMENTS)));
+  const kept = new RowArray(join(directory, `${PARTS_DIRECTORY}/attachments-with-files.json`));
+  const told = new RowArray(join(directory, ledgerPath(LOST_ATTACHMENTS)));
   try {
     if (copied !== undefined) {
       const file = TableFile.open(join(directory, copied.path), copied);
       try {
         for (const bytes of file.rows(BARE)) {
           const row = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
-          if (!lost.has(String(row.id))) kept.add(bytes);
-          else told.add(Buffer.from(JSON.stringify(Object.fromEntries(columns.map((column) => [column, row[column]])))));
+          if (!lost.has(String(row.id))) kept.write(bytes);
+          else told.write(Buffer.from(JSON.stringify(Object.fromEntries(columns.map((column) => [column, row[column]])))));
         }
       } finally {
         file.close();
       }
     }
     const parts = new Map<string, JournalPart>();
-    if (copied !== undefined) parts.set(ATTACHMENTS, { path: `${PARTS_DIRECTORY}/attachments-with-files.json`, ...(await kept.finish('zerver_attachment')) });
-    if (view !== undefined) parts.set(ledgerPath(LOST_ATTACHMENTS), { path: ledgerPath(LOST_ATTACHMENTS), ...(await told.finish(LOST_ATTACHMENTS)) });
+    if (copied !== undefined) parts.set(ATTACHMENTS, { path: `${PARTS_DIRECTORY}/attachments-with-files.json`, ...(await kept.finish()), rows: { zerver_attachment: kept.rows } });
+    if (view !== undefined) parts.set(ledgerPath(LOST_ATTACHMENTS), { path: ledgerPath(LOST_ATTACHMENTS), ...(await told.finish()), rows: { [LOST_ATTACHMENTS]: told.rows } });
     return parts;
   } finally {
     kept.abandon();
     told.abandon();
-  }
-}
-
-/** A bare array of rows. */
-class RowFile {
-  readonly #file: PartFile;
-  #rows = 0;
-
-  constructor(path: string) {
-    this.#file = new PartFile(path);
-    this.#file.writeText('[');
-  }
-
-  add(row: Uint8Array): void {
-    if (this.#rows > 0) this.#file.writeText(',');
-    this.#file.write(row);
-    this.#rows += 1;
-  }
-
-  async finish(table: string): Promise<Omit<JournalPart, 'path'>> {
-    this.#file.writeText(']');
-    return { ...(await this.#file.finish()), rows: { [table]: this.#rows } };
-  }
-
-  abandon(): void {
-    this.#file.abandon();
   }
 }

@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { assemble, type Member } from '../package/assemble.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
-import { PartFile } from '../package/part-file.js';
 import type { JournalPart } from '../package/journal.js';
+import { RowArray } from '../package/row-array.js';
 import { TABLE_FILES } from '../pipe/finished-export.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { withTemporaryFiles } from '../ids/temporary-files.js';
@@ -65,7 +65,8 @@ async function mergeTable(context: MergeContext, files: readonly InputFile[], ta
   const streams = (): SortedRows[] => files.flatMap(({ input, file }) => tables.filter((each) => file.tables.includes(each)).map((each) => new SortedRows(input, each, file.rows(each))));
   const superseded = hasNaturalKey(table) && context.inputs.length > 1 ? supersededIn(streams) : undefined;
   const stayed = table === 'zerver_attachment' ? await StayedAttachments.of(context.inputs) : undefined;
-  const sinks = new Map(tables.map((each) => [each, new RowArray(context.directory, each)]));
+  const partOf = (each: string): string => `${RUN_DIRECTORY}/${each}.json`;
+  const sinks = new Map(tables.map((each) => [each, new RowArray(join(context.directory, partOf(each)))]));
   try {
     for (const versions of grouped(streams())) {
       const choice = choose(versions);
@@ -81,7 +82,10 @@ async function mergeTable(context: MergeContext, files: readonly InputFile[], ta
     }
     context.stayed.push(...(stayed?.upTo(Infinity) ?? []));
     const members: Member[] = [];
-    for (const sink of sinks.values()) members.push(await sink.finish());
+    for (const [each, sink] of sinks) {
+      await sink.finish();
+      members.push({ key: each, part: partOf(each), rows: sink.rows });
+    }
     return members;
   } catch (error) {
     for (const sink of sinks.values()) sink.abandon();
@@ -134,34 +138,4 @@ function withUnitedLists(chosen: Candidate, versions: readonly Candidate[], besi
     row = Buffer.concat([row.subarray(0, chosen.fields.start(field)), Buffer.from(JSON.stringify(all)), row.subarray(chosen.fields.end(field))]);
   }
   return row;
-}
-
-/** The rows of one table on their way to a part file, as a JSON array. */
-class RowArray {
-  readonly #path: string;
-  readonly #table: string;
-  readonly #file: PartFile;
-  #rows = 0;
-
-  constructor(directory: string, table: string) {
-    this.#table = table;
-    this.#path = `${RUN_DIRECTORY}/${table}.json`;
-    this.#file = new PartFile(join(directory, this.#path));
-    this.#file.writeText('[');
-  }
-
-  write(row: Buffer): void {
-    if (this.#rows++ > 0) this.#file.writeText(',');
-    this.#file.write(row);
-  }
-
-  async finish(): Promise<Member> {
-    this.#file.writeText(']');
-    await this.#file.finish();
-    return { key: this.#table, part: this.#path, rows: this.#rows };
-  }
-
-  abandon(): void {
-    this.#file.abandon();
-  }
 }
