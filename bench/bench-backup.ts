@@ -16,6 +16,7 @@ import { withClient } from '../test/testbed/database-client.js';
 import { withBenchDatabase } from './bench-database.js';
 import { measure } from './measured-process.js';
 import type { Measured } from './measured-process.js';
+import { median } from './median.js';
 
 const CLI = join(import.meta.dirname, '..', 'bundle', 'realmlift.cjs');
 const PIPE = join(import.meta.dirname, 'age-pipe.js');
@@ -139,9 +140,4 @@ async function bytesOf(path: string): Promise<number> {
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(0)} MB`;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return ((sorted[Math.floor((sorted.length - 1) / 2)] as number) + (sorted[Math.ceil((sorted.length - 1) / 2)] as number)) / 2;
 }

@@ -17,6 +17,7 @@ import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
 import { ASKED_SHAPES, SHAPES, withBenchDatabase, type BenchDatabase } from './bench-database.js';
 import { meanwhile } from './meanwhile.js';
 import { measure, type Measured } from './measured-process.js';
+import { median } from './median.js';
 import { endedSessionsSeconds } from './server-processor.js';
 
 const CLI = join(import.meta.dirname, '..', 'bundle', 'realmlift.cjs');
@@ -105,10 +106,6 @@ class CatchUpBench {
       console.log(`  peak ${peak.toFixed(0)} MiB, taken over ${await this.takenOver('caught')}`);
     }
   }
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
 await withBenchDatabase(scale, ASKED_SHAPES, async (database, shape) => {

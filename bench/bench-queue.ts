@@ -20,6 +20,7 @@ import { withEmptyDatabase, withTestDatabase } from '../test/testbed/test-databa
 import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
 import { withBenchDatabase, withManyRealms } from './bench-database.js';
 import { measure } from './measured-process.js';
+import { median } from './median.js';
 import { startSlowProxy } from './slow-proxy.js';
 
 const CLI = join(import.meta.dirname, '..', 'bundle', 'realmlift.cjs');
@@ -156,10 +157,4 @@ async function waits(worker: ChildProcess): Promise<void> {
     });
     worker.once('exit', () => reject(new Error(`a worker ended: ${said}`)));
   });
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }

@@ -17,6 +17,7 @@ import { AVATAR_SALT, testData } from '../test/testbed/test-data.js';
 import { ASKED_SHAPES, benchDirectory, SHAPES, withBenchDatabase, type BenchDatabase, type Shape } from './bench-database.js';
 import { explain } from './explain.js';
 import { measure, type Measured } from './measured-process.js';
+import { median } from './median.js';
 import { countRows, rawCopy, type RowCounts } from './raw-copy.js';
 import { endedSessionsSeconds } from './server-processor.js';
 
@@ -141,12 +142,6 @@ async function checkRows(directory: string, expected: RowCounts): Promise<void> 
 
 async function realmId(url: string): Promise<number> {
   return withClient(url, async (client) => (await client.query<{ id: number }>('SELECT id FROM zulip.zerver_realm WHERE string_id = $1', [LARGE])).rows[0]?.id ?? NaN);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }
 
 function highest(values: readonly number[]): number {

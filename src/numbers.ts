@@ -1,4 +1,10 @@
-/** Numbers as people read them: rounded, with their units, and the right plurals. */
+/** Numbers as people read them: rounded, with their units, and the right plurals; and their sum. */
+
+export function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
 
 /** `1 file`, `1,200 files`. @param what in the singular */
 export function counted(count: number, what: string, plural = `${what}s`): string {

@@ -3,6 +3,7 @@
  * half a realm made. What depends on the new server is looked up in its database, which is only read.
  */
 import { existsSync } from 'node:fs';
+import { sum } from '../numbers.js';
 import { checkArrival, type ArrivalName, type Check } from './arrival-checks.js';
 import { RealmliftError } from '../errors.js';
 import { freeSpace } from '../free-space.js';
@@ -82,7 +83,7 @@ export function verdict(checks: readonly ImportCheck[]): { readonly good: boolea
 const DAMAGED = 'the export is damaged: nothing more can be told';
 
 function rowsOf({ totals: { rows } }: VerifyReport): number {
-  return Object.values(rows).reduce((sum, count) => sum + count, 0);
+  return sum(Object.values(rows));
 }
 
 /** The first error that verify found in the manifest, in files with rows, or in the uploaded files and their records. */

@@ -13,7 +13,7 @@ import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 import { updateLoad, type UpdateResult } from '../commands/update.js';
 import type { StopWords } from './stop-signals.js';
-import { thousands } from '../numbers.js';
+import { sum, thousands } from '../numbers.js';
 import { jobCount, wholeNumber } from './options/whole-number.js';
 
 interface LoadArguments extends NarrationOptions {
@@ -112,7 +112,7 @@ function requestOf(options: LoadArguments): LoadRequest {
 
 function summary({ dryRun, realmName }: LoadRequest, result: LoadResult, seconds: string): string {
   const { subdomain, rows, realmId, files, images, resumed, deactivated, outside } = result;
-  const total = [...rows.values()].reduce((sum, each) => sum + each, 0);
+  const total = sum(rows.values());
   if (dryRun) return `${subdomain}: ${thousands(total)} rows would be loaded; nothing speaks against it and nothing was written (${seconds})\n`;
   return [
     `${subdomain}: realm ${realmId} loaded in ${seconds}: ${thousands(total)} rows, ${thousands(files)} files, ${thousands(images)} images to make thumbnails of${resumed > 0 ? `; ${resumed} steps were done before` : ''}`,

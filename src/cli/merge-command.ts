@@ -6,7 +6,7 @@ import { giveIdsOfTheirOwn } from '../merge/give-own-ids.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { prepareRemap } from '../remap/remap-request.js';
 import { addIdOptions, asksForRemap, remapRequest, type RemapArguments } from './options/remap-options.js';
-import { counted } from '../numbers.js';
+import { counted, sum } from '../numbers.js';
 import { directoryLeft, longSteps } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 
@@ -56,7 +56,7 @@ async function disjoin(options: MergeArguments): Promise<MergeOptions['disjoin']
 }
 
 function summary({ directory, header, rows, files }: MergeResult, count: number, seconds: number): string {
-  const total = [...rows.values()].reduce((sum, each) => sum + each, 0);
-  const records = [...files.values()].reduce((sum, each) => sum + each, 0);
+  const total = sum(rows.values());
+  const records = sum(files.values());
   return `${header.realm}: ${count} exports joined to ${directory} in ${seconds.toFixed(1)} s: ${counted(total, 'row')}, ${counted(records, 'file')}\n  report.json names each difference\n`;
 }

@@ -1,6 +1,6 @@
 /** `realmlift pipe`: words of the command line -> one call. */
 import { Command } from 'commander';
-import { counted } from '../numbers.js';
+import { counted, sum } from '../numbers.js';
 import { writeNdjson } from '../pipe/ndjson.js';
 import { longSteps } from './long-command.js';
 import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
@@ -28,6 +28,6 @@ Exit codes: 0 done; 1 failed, or the reader went away; 2 wrong usage.`)
       refuseTerminal('a stream of rows', `pipe it on: realmlift pipe ${directory} | less`);
       const { rows, files } = await longSteps(options, STOPPED, () => writeNdjson(directory, process.stdout, { filesDirectory: filesDir }));
       if (options.json === true) process.stderr.write(`${jsonLine({ kind: 'result', rows, files })}\n`);
-      else if (options.quiet !== true) process.stderr.write(`${counted(Object.values(rows).reduce((sum, each) => sum + each, 0), 'row')}, ${counted(files, 'file')}\n`);
+      else if (options.quiet !== true) process.stderr.write(`${counted(sum(Object.values(rows)), 'row')}, ${counted(files, 'file')}\n`);
     });
 }

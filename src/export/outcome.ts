@@ -2,6 +2,7 @@
 import type { RealmliftError } from '../errors.js';
 import type { AreaTally } from '../files/file-events.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
+import { sum } from '../numbers.js';
 import type { Target } from '../plan/targets.js';
 import type { VerifyReport } from '../verify/verify-export.js';
 import type { RealmResult } from './realm-run.js';
@@ -55,7 +56,7 @@ export function placedAt(made: Made, directory: string): Made {
 /** Rows of all its tables; none of one that failed. */
 export function rowsOf(outcome: Outcome<unknown>): number {
   const rows = 'error' in outcome ? [] : 'earlier' in outcome ? Object.values(outcome.earlier.rows) : [...outcome.result.rows.values()];
-  return rows.reduce((sum, each) => sum + each, 0);
+  return sum(rows);
 }
 
 /** Files that are in it. */

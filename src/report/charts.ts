@@ -1,7 +1,7 @@
 /** Pictures as SVG, made where the page is made. They stretch with the page, so all words stand beside them as HTML. */
 import { scaleBand, scaleLinear } from 'd3-scale';
 import { stack } from 'd3-shape';
-import { thousands } from '../numbers.js';
+import { sum, thousands } from '../numbers.js';
 import { html, type Html } from './html.js';
 import { monthName } from './moment.js';
 
@@ -33,7 +33,7 @@ interface Column {
 export function monthsChart(caption: string, series: readonly Series[]): Html {
   const columns = columnsOf(series);
   const x = scaleBand<string>(columns.map(({ name }) => name), [0, WIDTH]).paddingInner(0.15);
-  const highest = Math.max(1, ...columns.map(({ values }) => values.reduce((sum, value) => sum + value, 0)));
+  const highest = Math.max(1, ...columns.map(({ values }) => sum(values)));
   const y = scaleLinear([0, highest], [HEIGHT, 0]).nice(TICKS);
   const ticks = y.ticks(TICKS).filter((tick) => Number.isInteger(tick));
   const layers = stack<Column, number>().keys(series.keys()).value((column, key) => column.values[key] as number)(columns);
@@ -44,7 +44,7 @@ export function monthsChart(caption: string, series: readonly Series[]): Html {
     });
     return parts.length === 0 ? [] : [html`<g><title>${monthName(column.name)}: ${series.flatMap(({ name }, at) => (column.values[at] === 0 ? [] : [`${thousands(column.values[at] as number)} ${name}`])).join(', ')}</title>${parts}</g>\n`];
   });
-  const total = series.map(({ name, months }) => `${thousands(sum(months))} ${name}`).join(', ');
+  const total = series.map(({ name, months }) => `${thousands(sum(Object.values(months)))} ${name}`).join(', ');
   const [first, last] = [columns.find(({ values }) => values.some((value) => value > 0))?.name ?? '', columns.at(-1)?.name ?? ''];
   return html`<figure>
 <figcaption>${caption}</figcaption>
@@ -56,7 +56,7 @@ ${bars}
 </svg>
 <div class="axis" aria-hidden="true">${labels(columns).map(({ name, at }) => html`<span style="${place(at, columns.length)}">${name}</span>`)}</div>
 </div>
-<ul class="legend">${series.map(({ name, colour, months }) => html`<li><i class="s${colour}"></i>${name}: ${thousands(sum(months))}</li>`)}</ul>
+<ul class="legend">${series.map(({ name, colour, months }) => html`<li><i class="s${colour}"></i>${name}: ${thousands(sum(Object.values(months)))}</li>`)}</ul>
 </figure>`;
 }
 
@@ -124,10 +124,6 @@ export function barChart(caption: string, bars: readonly Bar[], legend: readonly
     return html`<li><span>${bar.name}</span><svg role="img" viewBox="0 0 ${WIDTH} 10" preserveAspectRatio="none"><title>${bar.name}</title><desc>${bar.told}</desc>${drawn}</svg><b>${bar.told}</b></li>\n`;
   })}</ul>${legend.length === 0 ? undefined : html`<ul class="legend">${legend.map(({ name, colour }) => html`<li><i class="s${colour}"></i>${name}</li>`)}</ul>`}
 </figure>`;
-}
-
-function sum(months: Readonly<Record<string, number>>): number {
-  return Object.values(months).reduce((all, count) => all + count, 0);
 }
 
 function short(value: number): string {

@@ -1,5 +1,5 @@
 /** The page of one export: the verdict first, then what travels and what stays, and last what to do next. */
-import { size, thousands, time } from '../numbers.js';
+import { size, sum, thousands, time } from '../numbers.js';
 import { VERSION } from '../version.js';
 import { filesSection, historySection, peopleSection, secretsSection, tablesSection } from './contents-sections.js';
 import { html, page, section, verdictBox, type Html } from './html.js';
@@ -35,7 +35,7 @@ function called({ realm, mode, verified, report: { state } }: RealmFacts): strin
 }
 
 function essentials({ realm, mode, version, takenAt, times, census, areas }: RealmFacts): [string, string][] {
-  const bytes = Object.values(census?.bytes ?? {}).reduce((sum, each) => sum + each, 0) + [...areas.values()].reduce((sum, each) => sum + each.bytes, 0);
+  const bytes = sum(Object.values(census?.bytes ?? {})) + [...areas.values()].reduce((sum, each) => sum + each.bytes, 0);
   const known: [string, string | undefined][] = [
     ['Realm', realm], ['What travels', mode === undefined ? undefined : MODE_NAMES[mode] ?? mode], ['Zulip', version], ['As of', takenAt === undefined ? undefined : moment(takenAt)],
     ['Took', times === undefined ? undefined : `${time(times.seconds)}${times.verify_seconds === null ? '' : ` (${time(times.verify_seconds)} to read it again)`}`],

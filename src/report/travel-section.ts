@@ -1,5 +1,5 @@
 /** What travels to the new server and what stays on the old one: the same in numbers, in a picture and in words. */
-import { counted, size, thousands } from '../numbers.js';
+import { counted, size, sum, thousands } from '../numbers.js';
 import { DATA_CLASSES, loadRegistry } from '../plan/views/registry.js';
 import { barChart } from './charts.js';
 import { html, section, table, type Html } from './html.js';
@@ -37,7 +37,7 @@ function travelling(facts: RealmFacts): Html {
   const [count, bytes] = [files.reduce((sum, each) => sum + each.files, 0), files.reduce((sum, each) => sum + each.bytes, 0)];
   const lines = [
     counted(of('zerver_userprofile', 'zerver_userprofile_mirrordummy'), 'user'), counted(of('zerver_stream'), 'channel'), counted(of('zerver_message'), 'message'), counted(of('zerver_reaction'), 'reaction'),
-    `${counted(count, 'file')}${count === 0 ? '' : `, ${size(bytes)}`}`, `${thousands(Object.values(rows).reduce((sum, each) => sum + each, 0))} rows of ${Object.values(rows).filter((each) => each > 0).length} tables in all`,
+    `${counted(count, 'file')}${count === 0 ? '' : `, ${size(bytes)}`}`, `${thousands(sum(Object.values(rows)))} rows of ${Object.values(rows).filter((each) => each > 0).length} tables in all`,
   ];
   return html`<ul>${lines.map((line) => html`<li>${line}</li>`)}</ul>`;
 }

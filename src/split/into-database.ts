@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { restorePostData } from '../backup/restore/restore-post-data.js';
 import { executeEntry, executeSettings } from '../backup/restore/restore-schema.js';
 import type { SchemaEntry } from '../backup/schema/schema-script.js';
+import { sum } from '../numbers.js';
 import { runTasks, type SessionTask } from '../snapshot/session-pool.js';
 import { qualified, sequenceValues } from '../backup/source/source-catalog.js';
 import { copyThrough } from '../copy/copy-in.js';
@@ -75,7 +76,7 @@ export async function intoDatabase(split: PreparedSplit, { settings, restart }: 
     const sizes = new Map([...rows].map(([table, count]) => [`${source.schema}.${table}`, count]));
     warnings.push(...(await restorePostData(schema.postData, { work: 'split', jobs, connect: session, path, sizes }, journal, snapshot.lost)));
     await journal.finish(holder, () => Promise.resolve(), () => execute(holder, schema.last));
-    return { tables: rows.size, rows: [...rows.values()].reduce((sum, each) => sum + each, 0), cut, warnings };
+    return { tables: rows.size, rows: sum(rows.values()), cut, warnings };
   } catch (error) {
     throw targetFault(error, 'split', 'split');
   } finally {

@@ -3,6 +3,7 @@ import { sequenceValues, qualified } from '../backup/source/source-catalog.js';
 import { copyRows } from '../copy/copy-rows.js';
 import { forCopying } from '../copy/copy-socket.js';
 import { tellPiece, tellProgress } from '../narration.js';
+import { sum } from '../numbers.js';
 import { useSchema } from '../plan/search-path.js';
 import { joinSnapshot, withSession } from '../snapshot/snapshot.js';
 import { cutScript } from './cut-references.js';
@@ -74,5 +75,5 @@ export async function intoScript(split: PreparedSplit, write: Write, steps: Spli
   steps.read();
   for (const { sql } of [...postData.entries, ...last]) await script(sql);
   await text('\nCOMMIT;\n');
-  return { tables: counts.size, rows: [...counts.values()].reduce((sum, each) => sum + each, 0), cut: [], warnings };
+  return { tables: counts.size, rows: sum(counts.values()), cut: [], warnings };
 }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { EarlierExport, ExportResult } from '../../export/outcome.js';
 import type { AreaTally } from '../../files/file-events.js';
 import { AREAS } from '../../files/wanted-files.js';
-import { counted, size, thousands, time } from '../../numbers.js';
+import { counted, size, sum, thousands, time } from '../../numbers.js';
 import { painter } from './colour.js';
 import { DATA_CLASSES } from '../../plan/views/registry.js';
 import { moment } from '../../report/moment.js';
@@ -11,7 +11,7 @@ import { AREA_NAMES, CLASS_NAMES } from '../../report/words.js';
 
 export function summary(result: ExportResult, seconds: number): string {
   const { plan, rows, bytes, files, directory, verified } = result;
-  const total = [...bytes.values()].reduce((sum, each) => sum + each, 0) + AREAS.reduce((sum, area) => sum + files.areas[area].bytes, 0);
+  const total = sum(bytes.values()) + AREAS.reduce((sum, area) => sum + files.areas[area].bytes, 0);
   const lines = [`${plan.request.realm.stringId}: exported to ${directory} in ${time(seconds)}, ${size(total)}`, `  ${owned(result)}`];
   for (const dataClass of DATA_CLASSES) {
     const names = plan.tables.filter((table) => table.dataClass === dataClass).map((table) => table.name);
