@@ -19,6 +19,7 @@ import { queueOf, type QueueOption } from './options/queue-option.js';
 import { jobCount, wholeNumber } from './options/whole-number.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
+import { printable } from './story/printable.js';
 
 interface BackupArguments extends LockOptions, NarrationOptions, QueueOption {
   readonly to: string;
@@ -96,11 +97,6 @@ function refuseLosses({ lostFiles = 0, lost = [] }: BackupRunResult): void {
   for (const { name, reason, detail } of lost.slice(0, SHOWN)) process.stderr.write(`realmlift: lost: ${name === '' ? 'all files' : printable(name)}: ${reason}: ${detail}\n`);
   if (lostFiles > SHOWN) process.stderr.write(`realmlift: lost: and ${thousands(lostFiles - SHOWN)} more\n`);
   throw new RealmliftError('LOSSES', 'files', `the backup is complete but for ${lostFiles === 1 ? 'an uploaded file or directory' : `${thousands(lostFiles)} uploaded files or directories`} that could not be read`, { hint: 'mend what the lines above say, and run again', exit: EXIT.losses });
-}
-
-/** A name that others chose, without what would move the cursor of a terminal. */
-function printable(name: string): string {
-  return name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
 }
 
 /** As pg_dump takes it: METHOD, METHOD:LEVEL, METHOD:level=LEVEL, or a level of gzip. */

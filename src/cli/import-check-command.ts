@@ -6,6 +6,7 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import { longSteps, nothingLeft } from './long-command.js';
 import { tellAhead, VERIFICATION } from '../narration.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
+import { printable } from './story/printable.js';
 
 interface ImportCheckArguments extends NarrationOptions {
   readonly targetUrl?: string;
@@ -39,8 +40,7 @@ Exit codes: 0 nothing speaks against it; 1 a check failed; 2 wrong usage, or no 
         return checkImport(directory, { target, subdomain, allowReserved: allowReservedSubdomain === true, uploadsDir });
       });
       const { good, line } = verdict(checks);
-      // Names of files come from users: none may move the cursor.
-      const lines = checks.map(({ name, outcome, what }) => `${SHOWN[outcome].padEnd(7)} ${name.padEnd(13)} ${what.replace(/\p{Cc}/gu, '\ufffd')}\n`);
+      const lines = checks.map(({ name, outcome, what }) => `${SHOWN[outcome].padEnd(7)} ${name.padEnd(13)} ${printable(what)}\n`);
       if (quiet !== true || !good) process.stdout.write(json === true ? `${JSON.stringify({ directory, good, verdict: line, checks }, null, 2)}\n` : `${lines.join('')}${line}\n`);
       if (!good) process.exitCode = EXIT.failed;
     });

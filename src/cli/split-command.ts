@@ -17,6 +17,7 @@ import { addFilesOptions, filesStore, type FilesOptions } from './options/files-
 import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
+import { printable } from './story/printable.js';
 import { addPeopleOptions, peopleOf, type People, type PeopleOptions } from './options/people-options.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/schema-options.js';
 import { refuseTerminal } from './refuse-terminal.js';
@@ -160,7 +161,7 @@ function summary({ realms, database, files }: SplitResult, seconds: number): str
   for (const { table, column, referenced, how, rows: count } of database?.cut ?? []) lines.push(`  ${counted(count, 'row')} of ${table}: ${column} refers to rows of ${referenced} that stayed: ${how}`);
   for (const warning of database?.warnings ?? []) lines.push(`  ${warning}`);
   const { lost, lostNames } = files ?? { lost: 0, lostNames: [] };
-  for (const each of lostNames) lines.push(`  LOST ${each.replace(/\p{Cc}/gu, '\ufffd')}`);
+  for (const each of lostNames) lines.push(`  LOST ${printable(each)}`);
   if (lost > lostNames.length) lines.push(`  LOST and ${counted(lost - lostNames.length, 'more file')}`);
   return `${lines.join('\n')}\n`;
 }

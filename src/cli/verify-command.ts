@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { isBackup } from '../backup/contents/find-backup.js';
 import { verifyBackup, type VerifiedBackup } from '../backup/verify-backup.js';
 import { EXIT } from '../errors.js';
-import { counted, size, time } from '../numbers.js';
+import { counted, size, sum, time } from '../numbers.js';
 import { refusePacked } from '../package/packed-export.js';
 import type { Finding } from '../verify/findings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
@@ -12,6 +12,7 @@ import { originText, verifyKeyOf } from './restore-command.js';
 import { jobCount } from './options/whole-number.js';
 import { longSteps, nothingLeft } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
+import { printable } from './story/printable.js';
 
 interface VerifyArguments extends NarrationOptions {
   jobs?: number;
@@ -61,7 +62,7 @@ function backupSummary({ location, originProved, takenAt, level, parts, bytes, t
 /** What was read, then what is wrong with it, errors first, one line each. */
 export function summary(report: VerifyReport): string {
   const { totals, findings } = report;
-  const rows = Object.values(totals.rows).reduce((sum, count) => sum + count, 0);
+  const rows = sum(Object.values(totals.rows));
   const lines = [
     `${report.directory}: ${counted(totals.files, 'file')}, ${size(totals.bytes)}, ${counted(rows, 'row')} (${counted(totals.rows['zerver_message'] ?? 0, 'message')}) read in ${time(totals.seconds)}`,
   ];
@@ -76,6 +77,5 @@ export function summary(report: VerifyReport): string {
 }
 
 function findingLine({ severity, file, table, message }: Finding): string {
-  // Names of files come from users: none may move the cursor.
-  return `${severity}: ${file}${table === undefined ? '' : ` ${table}`}: ${message}`.replace(/\p{Cc}/gu, '\ufffd');
+  return printable(`${severity}: ${file}${table === undefined ? '' : ` ${table}`}: ${message}`);
 }

@@ -7,6 +7,7 @@ import { withNarrator, type Narrator, type StepAhead, type Unit } from '../../na
 import type { LockWait } from '../../snapshot/lock-watch.js';
 import { waitingLine } from '../options/lock-options.js';
 import type { TerminalStream } from './live-block.js';
+import { printable } from './printable.js';
 import { progressMode, showStory } from './show-story.js';
 import { Story, type Step } from './story.js';
 
@@ -105,8 +106,7 @@ class Teller implements Narrator {
   }
 
   warning(text: string): void {
-    // Names of files come from users: none may move the cursor.
-    this.#heard.warning(text.replace(/\p{Cc}/gu, '\ufffd'));
+    this.#heard.warning(printable(text));
   }
 
   waiting(wait: LockWait): void {
