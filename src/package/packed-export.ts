@@ -2,6 +2,7 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
+import { shellWord } from '../shell-word.js';
 
 /** Where a tar has its magic: https://www.gnu.org/software/tar/manual/html_node/Standard.html */
 const USTAR = 257;
@@ -16,7 +17,7 @@ export function refusePacked(path: string): void {
   if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true || !isArchive(path)) return;
   const into = join(dirname(path), basename(path).replace(/\.(tar(\.\w+)?|tgz|tbz2?|txz|tzst)$/, ''));
   throw new RealmliftError('EXPORT_PACKED', 'verify', `${path} is an archive: an export is read unpacked, as the import does`, {
-    hint: `tar -xf ${shown(path)} -C ${shown(dirname(path))} makes ${into === path ? 'a directory' : into}: name that`, exit: EXIT.usage,
+    hint: `tar -xf ${shellWord(path)} -C ${shellWord(dirname(path))} makes ${into === path ? 'a directory' : into}: name that`, exit: EXIT.usage,
   });
 }
 
@@ -29,9 +30,4 @@ function isArchive(path: string): boolean {
   } finally {
     closeSync(fd);
   }
-}
-
-/** As a shell takes it. */
-function shown(path: string): string {
-  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }

@@ -2,10 +2,10 @@
 import { counted, size, thousands } from '../numbers.js';
 import { extname } from 'node:path';
 import { AREAS } from '../files/wanted-files.js';
+import { shellWord } from '../shell-word.js';
 import { barChart, monthsChart, type Bar, type Series } from './charts.js';
 import { fileType } from './file-types.js';
 import { html, section, table, type Html } from './html.js';
-import { shellWord } from './place.js';
 import type { RealmFacts } from './realm-facts.js';
 import { rowsOf } from './travel-section.js';
 import { AREA_NAMES, tableName } from './words.js';

@@ -1,7 +1,7 @@
 /** What to do with an export now, with its own names, to be copied. */
 import { subdomainFault } from '../arrival/subdomain.js';
+import { shellWord } from '../shell-word.js';
 import { html, type Html } from './html.js';
-import { shellWord } from './place.js';
 import type { RealmFacts } from './realm-facts.js';
 
 interface Step {

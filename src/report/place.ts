@@ -1,5 +1,6 @@
 /** Where an export is when somebody reads its page, and how its commands name it. */
 import { basename } from 'node:path';
+import { shellWord } from '../shell-word.js';
 
 export interface Place {
   /** The directory, as commands on the page name it. */
@@ -18,9 +19,4 @@ export function inBucket(url: string): Place {
 /** @param name of the export's directory in the archive that went to standard output */
 export function inStream(name: string): Place {
   return { directory: name, fetch: `tar -xf ${shellWord(`${name}.tar`)}` };
-}
-
-/** A word as a POSIX shell reads it: quoted only where it must be. */
-export function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) && !word.startsWith('-') ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
