@@ -13,8 +13,8 @@ export interface AppliedMigration {
   readonly name: string;
 }
 
-/** Zulip keeps its tables in the schema `zulip`; older or unusual servers in `public`. */
-const SCHEMAS = ['zulip', 'public'];
+/** Where Zulip keeps its tables: its own schema, or `public` on old and unusual servers. */
+export const SCHEMAS = ['zulip', 'public'];
 
 /**
  * Every migration recorded as applied, in the order in which they were applied.

@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { atOnce } from '../../snapshot/at-once.js';
+import { SCHEMAS } from '../release/applied-migrations.js';
 
 export interface CatalogColumn {
   readonly name: string;
@@ -32,9 +33,6 @@ export interface CatalogTable {
 }
 
 export type Catalog = ReadonlyMap<string, CatalogTable>;
-
-/** Where Zulip keeps its tables: its own schema, or `public` on old and unusual servers. */
-const SCHEMAS = ['zulip', 'public'];
 
 /**
  * Finds the schema that holds Zulip's tables.
