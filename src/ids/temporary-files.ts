@@ -25,7 +25,7 @@ export function withTemporaryFiles<T>(use: (open: (count: number) => number[]) =
 
 function openInto(fds: number[], count: number): number[] {
   try {
-    const directory = mkdtempSync(join(tmpdir(), 'realmlift-verify-'));
+    const directory = mkdtempSync(join(tmpdir(), 'realmlift-ids-'));
     try {
       for (let i = 0; i < count; i++) fds.push(openSync(join(directory, String(i)), 'wx+', 0o600));
     } finally {

@@ -66,10 +66,6 @@ export interface ManifestHeader {
   base?: { taken_at: string; snapshot: string; manifest_sha256: string };
 }
 
-export interface Manifest extends ManifestHeader {
-  files: ManifestFile[];
-}
-
 /** Its name at the top of an export: one without it is not whole. */
 export const MANIFEST = 'manifest.json';
 

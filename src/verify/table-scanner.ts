@@ -30,7 +30,7 @@ export type Reading =
 /** The key is not in the row. */
 export const ABSENT = -Infinity;
 export const NULL = Infinity;
-export const NOT_A_NUMBER = NaN;
+const NOT_A_NUMBER = NaN;
 
 /** How a table is read. `values` and `texts` are overwritten by each row; `read` may replace them by longer ones. */
 export interface TablePlan {

@@ -3,14 +3,14 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { comparePaths, readManifest, writeManifest, type Manifest, type ManifestFile, type ManifestHeader } from '../../src/package/manifest.js';
+import { comparePaths, readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../../src/package/manifest.js';
 
 const header: ManifestHeader = {
   format: 1, realmlift: '0.1.0', realm: 'acme', realm_id: 2, mode: 'full', zulip_version: '11.0-dev+git',
   snapshot: { taken_at: '2026-01-01T00:00:00.000Z', id: '00000003-0000001B-1', server: '15.4' }, options: { files: [] },
 };
 
-async function read(path: string): Promise<Manifest> {
+async function read(path: string): Promise<ManifestHeader & { files: ManifestFile[] }> {
   const { header: found, files } = await readManifest(path);
   const list: ManifestFile[] = [];
   for await (const file of files) list.push(file);
@@ -28,7 +28,7 @@ t.test('what is written is read again, and by any JSON reader', async (t) => {
   const target = join(t.testdir({}), 'manifest.json');
   await fc.assert(fc.asyncProperty(files, async (list) => {
     await writeManifest(target, header, list);
-    const expected = JSON.parse(JSON.stringify({ ...header, files: list })) as Manifest;
+    const expected = JSON.parse(JSON.stringify({ ...header, files: list })) as ManifestHeader;
     t.same(JSON.parse(readFileSync(target, 'utf8')), expected);
     t.same(await read(target), expected);
   }), { numRuns: 50 });

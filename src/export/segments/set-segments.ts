@@ -129,7 +129,7 @@ async function dealRowsOfMessages(client: pg.Client, segment: SetRowsOfMessagesS
 }
 
 /** The file of a target that holds the message. */
-export function fileOf({ first, until }: MessageFilesOfSet, ordinal: number, message: number): number {
+function fileOf({ first, until }: MessageFilesOfSet, ordinal: number, message: number): number {
   let low = first[ordinal] as number;
   let high = (first[ordinal + 1] as number) - 1;
   while (low < high) {

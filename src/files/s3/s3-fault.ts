@@ -30,7 +30,7 @@ export class Unconfirmed extends BadResponse {
 export class Hung extends Error {}
 
 /** What was read of the object so far is of no use, or cannot be gone on with. */
-export class Restart extends Error {}
+class Restart extends Error {}
 
 /** The object was replaced between two of its parts. */
 export class ObjectChanged extends Restart {}

@@ -11,7 +11,7 @@ import { readMigrationLists, type MigrationLists } from './python-migration.js';
 /** Where Zulip's installer puts the tree of the running version. */
 export const DEFAULT_ZULIP_DIR = '/home/zulip/deployments/current';
 /** Where Zulip's installer puts its secrets. */
-export const DEFAULT_SECRETS_FILE = '/etc/zulip/zulip-secrets.conf';
+const DEFAULT_SECRETS_FILE = '/etc/zulip/zulip-secrets.conf';
 
 /**
  * The apps of Zulip's INSTALLED_APPS that have migrations, in its order (zproject/computed_settings.py), and where their code

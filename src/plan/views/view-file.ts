@@ -5,7 +5,7 @@ import { RealmliftError } from '../../errors.js';
 import { parseConditions, type Condition } from './condition.js';
 
 /** A file of the export that tables go to; `messages` stands for the numbered message files. */
-export const OUTPUT_FILES = ['realm.json', 'analytics.json', 'attachment.json', 'messages'] as const;
+const OUTPUT_FILES = ['realm.json', 'analytics.json', 'attachment.json', 'messages'] as const;
 export type OutputFile = (typeof OUTPUT_FILES)[number];
 
 /** Settings of the realm take the place of a user's: see `-- @defaults` in sql/README.md. */
