@@ -74,97 +74,118 @@ export interface ViewFile {
   readonly selects: readonly NamedSelect[];
 }
 
-/** @throws RealmliftError VIEW_FILE naming file and line */
-export function parseViewFile(text: string, dataClass: string, name: string): ViewFile {
-  const where = `sql/${dataClass}/${name}.sql`;
-  const fail = (line: number, message: string): never => {
-    throw new RealmliftError('VIEW_FILE', 'plan', `${where}:${line}: ${message}`);
-  };
-  const comment: string[] = [];
-  const keys = new Map<string, string>();
-  const strip = new Set<string>();
-  const omit = new Set<string>();
-  const omissions: Omission[] = [];
-  const keep = new Map<string, string>();
-  const entries: Entry[] = [];
-  const selects: NamedSelect[] = [];
-  let table = name;
-  let file: OutputFile | undefined;
-  let lossClass: string | undefined;
-  let lossReason: string | undefined;
-  let shared = false;
-  let since: Condition[] = [];
-  let when: Condition[][] = [];
-  let columns: string[] | undefined;
-  let defaults: Defaults | undefined;
-  let sql: string[] = [];
+/** A file of which not all lines have been read. */
+class ViewDraft {
+  table: string;
+  file: OutputFile | undefined;
+  lossClass: string | undefined;
+  lossReason: string | undefined;
+  shared = false;
+  since: Condition[] = [];
+  readonly comment: string[] = [];
+  readonly keys = new Map<string, string>();
+  readonly strip = new Set<string>();
+  readonly omit = new Set<string>();
+  readonly omissions: Omission[] = [];
+  readonly keep = new Map<string, string>();
+  readonly entries: Entry[] = [];
+  readonly selects: NamedSelect[] = [];
+  /** Of the SELECT that is being read. */
+  readonly sql: string[] = [];
+  when: Condition[][] = [];
+  columns: string[] | undefined;
+  defaults: Defaults | undefined;
 
-  const finish = (): void => {
-    if (sql.length > 0) selects.push({ when: when.length > 0 ? when : [[]], sql: sql.join('\n'), columns, defaults });
-    [when, columns, defaults, sql] = [[], undefined, undefined, []];
-  };
-  const list = (argument: string): string[] => argument.split(',').map((each) => each.trim());
+  constructor(name: string) {
+    this.table = name;
+  }
 
-  text.split('\n').forEach((line, index) => {
-    const number = index + 1;
-    const directive = /^-- @(\w+)\s*(.*?)\s*$/.exec(line);
-    if (directive === null) {
-      if (line.startsWith('--')) {
-        if (selects.length === 0 && sql.length === 0 && when.length === 0) comment.push(line.replace(/^-- ?/, ''));
-        if (sql.length > 0) finish();
-      } else if (line.trim() !== '') sql.push(line);
+  /** A line that is no directive. */
+  read(line: string): void {
+    if (!line.startsWith('--')) {
+      if (line.trim() !== '') this.sql.push(line);
       return;
     }
-    const [word, argument] = [directive[1], directive[2] as string];
-    if (sql.length > 0) finish();
-    switch (word) {
-      case 'file':
-        if (!(OUTPUT_FILES as readonly string[]).includes(argument)) fail(number, `no such file: ${argument}`);
-        file = argument as OutputFile;
-        break;
-      case 'class': lossClass = argument; break;
-      case 'reason': lossReason = argument; break;
-      case 'table': table = argument; break;
-      case 'key': {
-        const [column, key] = argument.split(/\s+/);
-        if (column === undefined || key === undefined) fail(number, '@key COLUMN KEY');
-        else keys.set(column, key);
-        break;
-      }
-      case 'strip': list(argument).forEach((each) => strip.add(each)); break;
-      case 'omit': {
-        const [columns, conditions] = argument.split(/, when /) as [string, string | undefined];
-        if (conditions === undefined) list(columns).forEach((each) => omit.add(each));
-        else omissions.push({ columns: list(columns), when: parseConditions(conditions, `${where}:${number}`) });
-        break;
-      }
-      case 'keep': {
-        const [column, ...reason] = argument.split(/\s+/);
-        if (column === undefined || reason.length === 0) fail(number, '@keep COLUMN REASON');
-        else keep.set(column, reason.join(' '));
-        break;
-      }
-      case 'shared': shared = true; break;
-      case 'since': since = parseConditions(argument, `${where}:${number}`); break;
-      case 'entry': {
-        const match = /^(\w+) (\S+), when (.*)$/.exec(argument);
-        if (match === null) fail(number, '@entry KEY VALUE, when CONDITIONS');
-        else entries.push({ key: match[1] as string, value: match[2] as string, when: parseConditions(match[3] as string, `${where}:${number}`) });
-        break;
-      }
-      case 'select': when.push(parseConditions(argument, `${where}:${number}`)); break;
-      case 'columns': columns = list(argument); break;
-      case 'defaults': {
-        const match = /^(\w+), unless (.*?), except (.*)$/.exec(argument);
-        if (match === null) fail(number, '@defaults ALIAS, unless CONDITION, except COLUMNS');
-        else defaults = { alias: match[1] as string, unless: match[2] as string, except: list(match[3] as string) };
-        break;
-      }
-      default: fail(number, `no such directive: @${word}`);
+    if (this.selects.length === 0 && this.sql.length === 0 && this.when.length === 0) this.comment.push(line.replace(/^-- ?/, ''));
+    this.endSelect();
+  }
+
+  endSelect(): void {
+    if (this.sql.length === 0) return;
+    this.selects.push({ when: this.when.length > 0 ? this.when : [[]], sql: this.sql.splice(0).join('\n'), columns: this.columns, defaults: this.defaults });
+    [this.when, this.columns, this.defaults] = [[], undefined, undefined];
+  }
+}
+
+/** What a directive says of the file. @param where the line is, for errors @returns what is wrong with it */
+type Directive = (view: ViewDraft, argument: string, where: string) => string | void;
+
+const DIRECTIVES: ReadonlyMap<string, Directive> = new Map(Object.entries<Directive>({
+  file(view, argument) {
+    if (!(OUTPUT_FILES as readonly string[]).includes(argument)) return `no such file: ${argument}`;
+    view.file = argument as OutputFile;
+  },
+  class(view, argument) { view.lossClass = argument; },
+  reason(view, argument) { view.lossReason = argument; },
+  table(view, argument) { view.table = argument; },
+  key(view, argument) {
+    const [column, key] = argument.split(/\s+/);
+    if (column === undefined || key === undefined) return '@key COLUMN KEY';
+    view.keys.set(column, key);
+  },
+  strip(view, argument) { for (const column of list(argument)) view.strip.add(column); },
+  omit(view, argument, where) {
+    const [columns, conditions] = argument.split(/, when /) as [string, string | undefined];
+    if (conditions !== undefined) view.omissions.push({ columns: list(columns), when: parseConditions(conditions, where) });
+    else for (const column of list(columns)) view.omit.add(column);
+  },
+  keep(view, argument) {
+    const [column, ...reason] = argument.split(/\s+/);
+    if (column === undefined || reason.length === 0) return '@keep COLUMN REASON';
+    view.keep.set(column, reason.join(' '));
+  },
+  shared(view) { view.shared = true; },
+  since(view, argument, where) { view.since = parseConditions(argument, where); },
+  entry(view, argument, where) {
+    const [, key, value, conditions] = /^(\w+) (\S+), when (.*)$/.exec(argument) ?? [];
+    if (key === undefined || value === undefined || conditions === undefined) return '@entry KEY VALUE, when CONDITIONS';
+    view.entries.push({ key, value, when: parseConditions(conditions, where) });
+  },
+  select(view, argument, where) { view.when.push(parseConditions(argument, where)); },
+  columns(view, argument) { view.columns = list(argument); },
+  defaults(view, argument) {
+    const [, alias, unless, except] = /^(\w+), unless (.*?), except (.*)$/.exec(argument) ?? [];
+    if (alias === undefined || unless === undefined || except === undefined) return '@defaults ALIAS, unless CONDITION, except COLUMNS';
+    view.defaults = { alias, unless, except: list(except) };
+  },
+}));
+
+function list(argument: string): string[] {
+  return argument.split(',').map((each) => each.trim());
+}
+
+/** @throws RealmliftError VIEW_FILE naming file and line */
+export function parseViewFile(text: string, dataClass: string, name: string): ViewFile {
+  const fail = (where: string, message: string): never => {
+    throw new RealmliftError('VIEW_FILE', 'plan', `${where}: ${message}`);
+  };
+  const path = `sql/${dataClass}/${name}.sql`;
+  const view = new ViewDraft(name);
+  for (const [index, line] of text.split('\n').entries()) {
+    const [, word, argument = ''] = /^-- @(\w+)\s*(.*?)\s*$/.exec(line) ?? [];
+    if (word === undefined) {
+      view.read(line);
+      continue;
     }
-  });
-  finish();
-  if (selects.length === 0) fail(1, 'no SELECT');
+    view.endSelect();
+    const where = `${path}:${index + 1}`;
+    const directive = DIRECTIVES.get(word) ?? fail(where, `no such directive: @${word}`);
+    const fault = directive(view, argument, where);
+    if (fault !== undefined) fail(where, fault);
+  }
+  view.endSelect();
+  if (view.selects.length === 0) fail(`${path}:1`, 'no SELECT');
+  const { table, file, lossClass, lossReason, comment, keys, strip, omit, omissions, keep, shared, since, entries, selects } = view;
   const loss = lossClass === undefined || lossReason === undefined ? undefined : { dataClass: lossClass, reason: lossReason };
   return { name, dataClass, table, file, loss, comment: comment.join(' ').trim(), keys, strip, omit, omissions, keep, shared, since, entries, selects };
 }
