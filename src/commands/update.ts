@@ -5,10 +5,12 @@ import type pg from 'pg';
 import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { checkBots, checkExport, checkRights, checkSalt } from '../load/check-load.js';
+import type { FileTarget } from '../load/files/file-target.js';
 import { openFileTarget } from '../load/files/open-file-target.js';
 import { LoadJournal, lockLoad, migrationsDigest } from '../load/server/load-journal.js';
 import { LoadRecord } from '../load/server/load-record.js';
 import { placeOf, type LoadRequest } from '../load/load-request.js';
+import type { LoadableExport } from '../load/source/loadable-export.js';
 import { NOT_LOADED, readLoadSource, type LoadSource } from '../load/source/load-source.js';
 import { makeClients } from '../load/server/new-clients.js';
 import { patientTransaction } from '../load/server/patient-transaction.js';
@@ -61,7 +63,12 @@ export async function updateLoad(directory: string, request: UpdateRequest, stop
     await lockLoad(client, request.subdomain);
     const found = await recordOf(client, request);
     const migrations = await refuseMigrated(client, found.record);
-    return await update(client, schemaName, found, migrations, directory, request, stop);
+    const target = await openFileTarget(request.files, request.fileJobs, request.fromBuckets, stop);
+    try {
+      return await update({ ...found, client, schemaName, migrations, directory, request, target }, stop);
+    } finally {
+      target.close();
+    }
   } catch (error) {
     throw targetFault(error, 'update', 'load');
   } finally {
@@ -69,59 +76,82 @@ export async function updateLoad(directory: string, request: UpdateRequest, stop
   }
 }
 
-async function update(client: pg.Client, schemaName: string, { record, deactivated }: Found, migrations: string, directory: string, request: UpdateRequest, stop: AbortSignal): Promise<UpdateResult> {
-  const { realmId, subdomain } = record.identity;
-  const target = await openFileTarget(request.files, request.fileJobs, request.fromBuckets, stop);
-  try {
-    const isThere = existsSync(join(directory, MANIFEST)) && (await digestOf(join(directory, MANIFEST))).sha256 === record.identity.exportDigest;
-    const earlier = await openEarlier(isThere ? directory : request.base, record.identity);
-    const later = await openLater(directory, earlier.directory);
-    // An update that was killed behind its last transaction has files to see to.
-    const isSettled = (await record.files(client, 'replaced')).length === 0;
-    if (isSettled && (isThere || await holdSame(earlier, later))) {
-      if (!request.dryRun) {
-        await record.rename(client, { directory: resolve(directory), exportDigest: later.digest });
-        await removeFiles(client, record, 'going', target, stop);
-      }
-      return { ...NOTHING, realmId, subdomain, differed: false, used: await isUsed(client, await readTargetTables(client, schemaName), record), deactivated };
-    }
-    tellUpdateAhead(request.dryRun);
-    await checkExport(directory, request, true);
-    for (const each of [earlier, later]) checkSalt(each, request.salt);
-    return await withTableFiles(async (open) => {
-      const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };
-      if (request.dryRun) {
-        await refuseUsed(client, schema.tables, record);
-        return { ...NOTHING, realmId, subdomain, differed: true, deactivated };
-      }
-      const server = await readTarget(request.target, schema.registry);
-      checkBots(server);
-      const [was, is] = [await readLoadSource(earlier, open(earlier)), await readLoadSource(later, open(later))];
-      await checkRights(client, schema.tables, writtenTables([was, is], schema));
-      const clients = await makeClients(client, is.files);
-      const noting = await targetSession(request.target, schemaName);
-      const setup: UpdateSetup = {
-        context: { client, schema, server, clients, taken: await record.ids(client), salt: request.salt, realmName: request.realmName ?? record.identity.realmName, subdomain },
-        record, earlier: was, later: is, target, place: request.files.kind, fileJobs: request.fileJobs, noting, migrations,
-      };
-      try {
-        // Of a run that was killed before its transaction was over.
-        await removeFiles(client, record, 'coming', target, stop);
-        if (isThere) {
-          await settleLeft(setup, stop);
-          return { ...NOTHING, realmId, subdomain, differed: false, used: await isUsed(client, schema.tables, record), deactivated };
-        }
-        const updated = await changeAll(setup, request, stop);
-        const { fileSide, ...counts } = updated;
-        await settleFiles(client, record, fileSide, target, stop);
-        return { ...NOTHING, ...counts, realmId, subdomain, differed: true };
-      } finally {
-        await noting.end().catch(() => undefined);
-      }
-    });
-  } finally {
-    target.close();
+/** An update whose realm was found. */
+interface Update extends Found {
+  readonly client: pg.Client;
+  readonly schemaName: string;
+  /** The server's, see migrationsDigest. */
+  readonly migrations: string;
+  readonly directory: string;
+  readonly request: UpdateRequest;
+  readonly target: FileTarget;
+}
+
+interface Exports {
+  readonly earlier: LoadableExport;
+  readonly later: LoadableExport;
+  /** The realm is in the state of the later one already. */
+  readonly isThere: boolean;
+}
+
+async function update(work: Update, stop: AbortSignal): Promise<UpdateResult> {
+  const { client, record, directory, request } = work;
+  const isThere = existsSync(join(directory, MANIFEST)) && (await digestOf(join(directory, MANIFEST))).sha256 === record.identity.exportDigest;
+  const earlier = await openEarlier(isThere ? directory : request.base, record.identity);
+  const later = await openLater(directory, earlier.directory);
+  // An update that was killed behind its last transaction has files to see to.
+  const isSettled = (await record.files(client, 'replaced')).length === 0;
+  if (isSettled && (isThere || await holdSame(earlier, later))) return asItIs(work, later.digest, stop);
+  tellUpdateAhead(request.dryRun);
+  await checkExport(directory, request, true);
+  for (const each of [earlier, later]) checkSalt(each, request.salt);
+  return updateFrom(work, { earlier, later, isThere }, stop);
+}
+
+/** Nothing differs: only which export it was is written down. */
+async function asItIs({ client, schemaName, record, deactivated, directory, request, target }: Update, exportDigest: string, stop: AbortSignal): Promise<UpdateResult> {
+  if (!request.dryRun) {
+    await record.rename(client, { directory: resolve(directory), exportDigest });
+    await removeFiles(client, record, 'going', target, stop);
   }
+  return { ...NOTHING, ...named(record), differed: false, used: await isUsed(client, await readTargetTables(client, schemaName), record), deactivated };
+}
+
+async function updateFrom({ client, schemaName, record, deactivated, migrations, request, target }: Update, { earlier, later, isThere }: Exports, stop: AbortSignal): Promise<UpdateResult> {
+  return withTableFiles(async (open) => {
+    const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };
+    if (request.dryRun) {
+      await refuseUsed(client, schema.tables, record);
+      return { ...NOTHING, ...named(record), differed: true, deactivated };
+    }
+    const server = await readTarget(request.target, schema.registry);
+    checkBots(server);
+    const [was, is] = [await readLoadSource(earlier, open(earlier)), await readLoadSource(later, open(later))];
+    await checkRights(client, schema.tables, writtenTables([was, is], schema));
+    const clients = await makeClients(client, is.files);
+    const noting = await targetSession(request.target, schemaName);
+    const setup: UpdateSetup = {
+      context: { client, schema, server, clients, taken: await record.ids(client), salt: request.salt, realmName: request.realmName ?? record.identity.realmName, subdomain: record.identity.subdomain },
+      record, earlier: was, later: is, target, place: request.files.kind, fileJobs: request.fileJobs, noting, migrations,
+    };
+    try {
+      // Of a run that was killed before its transaction was over.
+      await removeFiles(client, record, 'coming', target, stop);
+      if (isThere) {
+        await settleLeft(setup, stop);
+        return { ...NOTHING, ...named(record), differed: false, used: await isUsed(client, schema.tables, record), deactivated };
+      }
+      const { fileSide, ...counts } = await changeAll(setup, request, stop);
+      await settleFiles(client, record, fileSide, target, stop);
+      return { ...NOTHING, ...counts, ...named(record), differed: true };
+    } finally {
+      await noting.end().catch(() => undefined);
+    }
+  });
+}
+
+function named({ identity: { realmId, subdomain } }: LoadRecord): Pick<UpdateResult, 'realmId' | 'subdomain'> {
+  return { realmId, subdomain };
 }
 
 function writtenTables(sources: readonly LoadSource[], { registry, tables }: Schema): string[] {
