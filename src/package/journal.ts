@@ -34,7 +34,7 @@ export interface JournalPart {
   readonly until?: number | undefined;
   /** Of a messages file: ids of the clients that its messages were sent with. */
   readonly clients?: readonly number[] | undefined;
-  /** Of a messages file: digest of the ids of its messages, see digestOfIds. */
+  /** Of a messages file: digest of the ids of its messages, see digestOfList. */
   readonly ids?: string | undefined;
   /** Of a pulled file: its entry in records.json, what tells it from another of its name, and what was odd of it. */
   readonly record?: unknown;

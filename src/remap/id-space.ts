@@ -41,11 +41,6 @@ export class TableSpace implements IdSpace {
     return this.#ids.size;
   }
 
-  /** Fewer than there are ids when two old ids became one. */
-  get distinct(): number {
-    return this.#new.size;
-  }
-
   pairs(): [number, number][] {
     return [...this.#ids.ids()].sort((a, b) => a - b).map((old) => [old, this.#ids.get(old) as number]);
   }

@@ -68,8 +68,6 @@ export class CopyToJson {
   #ended = false;
   #comma = false;
   #rows = 0;
-  #bytesIn = 0;
-  #bytesOut = 0;
 
   /**
    * @param columns in the order of the SELECT, which casts as {@link copyableSelect} says; for a segmented or dealt sink the first is an
@@ -80,10 +78,7 @@ export class CopyToJson {
   constructor(columns: readonly OutputColumn[], sink: RowSink | SegmentedSink | DealtSink, table: string, stripped: ReadonlySet<string> = new Set()) {
     this.#columns = columns;
     this.#table = table;
-    this.#tape = new Tape((bytes) => {
-      this.#bytesOut += bytes.length;
-      sink.write(bytes);
-    });
+    this.#tape = new Tape((bytes) => sink.write(bytes));
     const travels = columnsThatTravel(columns, stripped);
     const first = travels.indexOf(true);
     if (first === -1) throw new RealmliftError('TABLE_EMPTY', 'transform', 'no column of this table may travel', { table });
@@ -111,16 +106,6 @@ export class CopyToJson {
     return this.#rows;
   }
 
-  /** Bytes of COPY taken. */
-  get bytesIn(): number {
-    return this.#bytesIn;
-  }
-
-  /** Bytes of JSON given to the sink. */
-  get bytesOut(): number {
-    return this.#bytesOut;
-  }
-
   /**
    * Takes the next bytes of the COPY; they are not kept.
    *
@@ -129,7 +114,6 @@ export class CopyToJson {
   push(chunk: Uint8Array): void {
     const tape = this.#tape;
     tape.load(this.#withRest(chunk));
-    this.#bytesIn += chunk.length;
     if (this.#begun || this.#readSignature()) {
       do this.#readRows();
       while (this.#readField());

@@ -53,13 +53,17 @@ t.test('every kind of column, as the server sends it', (t) => withEmptyDatabase(
   await client.query(`INSERT INTO public.every_kind (id, address, padded, letter, span, day, "a ""b""") VALUES (106, '192.168.1.5', 'ab', 'c', '1 year 2 days 03:04:05.6', '0044-03-15 BC', 'x')`);
   await client.query(`INSERT INTO public.every_kind (id, document) SELECT 105, (repeat('[', 3000) || repeat(']', 3000))::jsonb`);
   let written = '';
+  let bytes = 0;
   const select = 'SELECT * FROM public.every_kind ORDER BY id';
   const { fields } = await client.query(`${select} LIMIT 0`);
   const transform = new CopyToJson(columnsOf(fields, fields.map(({ name }) => name), 'every_kind'), { write: (bytes) => { written += Buffer.from(bytes).toString('latin1'); } }, 'every_kind');
-  const result = await copyRows(client, copyableSelect(select, fields), (chunk) => transform.push(chunk), 'every_kind', 'binary');
+  const result = await copyRows(client, copyableSelect(select, fields), (chunk) => {
+    bytes += chunk.length;
+    transform.push(chunk);
+  }, 'every_kind', 'binary');
   transform.end();
   const json = Buffer.from(written, 'latin1').toString('utf8');
-  t.match(result, { rows: transform.rows, bytes: transform.bytesIn });
+  t.match(result, { rows: transform.rows, bytes });
 
   // The server's own JSON of the same rows, with the timestamp as a number.
   const expected = await client.query<{ json: string }>(`
