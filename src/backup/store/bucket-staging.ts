@@ -6,10 +6,9 @@ import { createHash } from 'node:crypto';
 import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, ListMultipartUploadsCommand, UploadPartCommand, type ListMultipartUploadsCommandOutput, type S3Client } from '@aws-sdk/client-s3';
 import { RealmliftError } from '../../errors.js';
 import { inOrder } from '../../files/ordered-pool.js';
+import { PART } from '../../files/s3/s3-limits.js';
 import type { StagedObject, Staging } from './staging.js';
 
-/** Bytes of one part. S3 allows 10,000 of them, so an object may have 78 GiB. */
-export const UPLOAD_PART = 8 * 1024 * 1024;
 /** Parts of one object that are under way at once; each is held in memory. */
 export const UPLOAD_QUEUE = 2;
 
@@ -97,17 +96,17 @@ interface Piece {
 /** Chunks hold their bytes only until the next is asked for: they are gathered. */
 async function* pieces(content: AsyncIterable<Uint8Array>): AsyncGenerator<Piece> {
   let number = 1;
-  let body = Buffer.allocUnsafe(UPLOAD_PART);
+  let body = Buffer.allocUnsafe(PART);
   let used = 0;
   for await (const chunk of content) {
     for (let at = 0; at < chunk.length;) {
-      if (used === UPLOAD_PART) {
+      if (used === PART) {
         yield { number, body };
         number += 1;
-        body = Buffer.allocUnsafe(UPLOAD_PART);
+        body = Buffer.allocUnsafe(PART);
         used = 0;
       }
-      const taken = chunk.subarray(at, at + UPLOAD_PART - used);
+      const taken = chunk.subarray(at, at + PART - used);
       body.set(taken, used);
       used += taken.length;
       at += taken.length;

@@ -9,10 +9,11 @@ import { EXIT, RealmliftError } from '../../errors.js';
 import { Lost } from '../../files/file-store.js';
 import { S3Access, newS3Client } from '../../files/s3/s3-client.js';
 import { BadResponse, credentialsRefused, meaningOf, particulars, s3Reason } from '../../files/s3/s3-fault.js';
+import { PART } from '../../files/s3/s3-limits.js';
 import { Turns, listObjects } from '../../files/s3/s3-listing.js';
 import { s3Settings } from '../../files/s3/s3-settings.js';
 import type { BackupStore } from './backup-store.js';
-import { BucketStaging, UPLOAD_PART, UPLOAD_QUEUE } from './bucket-staging.js';
+import { BucketStaging, UPLOAD_QUEUE } from './bucket-staging.js';
 import type { Staging } from './staging.js';
 
 /** Requests at once over the whole store. */
@@ -112,7 +113,7 @@ export class BucketStore implements BackupStore {
         throw error;
       }
     })(), { objectMode: false });
-    const upload = new Upload({ client: this.#uploads, params: { Bucket: this.#bucket, Key: this.#prefix + name, Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: UPLOAD_PART, queueSize: UPLOAD_QUEUE });
+    const upload = new Upload({ client: this.#uploads, params: { Bucket: this.#bucket, Key: this.#prefix + name, Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: PART, queueSize: UPLOAD_QUEUE });
     try {
       await upload.done();
     } catch (error) {
