@@ -10,7 +10,7 @@ import { Lost } from '../../files/file-store.js';
 import { S3Access, newS3Client } from '../../files/s3/s3-client.js';
 import { BadResponse, credentialsRefused, meaningOf, particulars, s3Reason } from '../../files/s3/s3-fault.js';
 import { PART } from '../../files/s3/s3-limits.js';
-import { Turns, listObjects } from '../../files/s3/s3-listing.js';
+import { ListingTrail, listObjects } from '../../files/s3/s3-listing.js';
 import { s3Settings } from '../../files/s3/s3-settings.js';
 import type { BackupStore } from './backup-store.js';
 import { BucketStaging, UPLOAD_QUEUE } from './bucket-staging.js';
@@ -65,10 +65,10 @@ export class BucketStore implements BackupStore {
   async directories(): Promise<string[]> {
     const out: string[] = [];
     let token: string | undefined;
-    const turns = new Turns();
+    const trail = new ListingTrail();
     do {
       const doing = `cannot list ${this.description}`;
-      const position = await this.#request(doing, () => Promise.resolve(turns.take({ ContinuationToken: token })));
+      const position = await this.#request(doing, () => Promise.resolve(trail.take({ ContinuationToken: token })));
       const page = await this.#request(doing, (client, signal) => client.send(new ListObjectsV2Command({
         Bucket: this.#bucket, Prefix: this.#prefix, Delimiter: '/', ...position,
       }), { abortSignal: signal }));

@@ -32,10 +32,10 @@ export interface Listing {
 export async function* listObjects(listing: Listing): AsyncGenerator<StoredFile> {
   let from: Position | undefined = {};
   let last: string | undefined;
-  const turns = new Turns();
+  const trail = new ListingTrail();
   for (let pages = 0; from !== undefined && pages < PAGES_IN_TURN; pages += 1) {
-    const { objects, next }: Page = await page(listing, turns.take(from));
-    yield* turns.check(objects);
+    const { objects, next }: Page = await page(listing, trail.take(from));
+    yield* trail.check(objects);
     last = objects.at(-1)?.key ?? last;
     from = next;
   }
@@ -56,10 +56,10 @@ async function* each<T>(values: readonly T[]): AsyncGenerator<T> {
 async function listPart(listing: Listing, { start, end }: { start: string; end: string | undefined }): Promise<StoredFile[]> {
   const found: StoredFile[] = [];
   let from: Position | undefined = { StartAfter: start };
-  const turns = new Turns();
+  const trail = new ListingTrail();
   while (from !== undefined) {
-    const { objects, next }: Page = await page(listing, turns.take(from));
-    turns.check(objects);
+    const { objects, next }: Page = await page(listing, trail.take(from));
+    trail.check(objects);
     const inside = end === undefined ? objects : objects.filter(({ key }) => byBytes(key, end) <= 0);
     found.push(...inside);
     from = inside.length < objects.length ? undefined : next;
@@ -68,7 +68,7 @@ async function listPart(listing: Listing, { start, end }: { start: string; end: 
 }
 
 /** Where a listing has been: a server that sends it there again, or the same page under another token, would send it round for ever. */
-export class Turns {
+export class ListingTrail {
   readonly #taken = new Set<string>();
   #first: string | undefined;
 
