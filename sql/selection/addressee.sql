@@ -6,7 +6,7 @@
 -- @select mode full
 SELECT a.id, bool_or(a.is_open) AS is_open, bool_or(NOT a.is_open) AS is_contact, false AS is_protected
 FROM (
-  SELECT r.id, true AS is_open
+  SELECT r.id, r.is_open
   FROM exported_recipient r
   UNION ALL
   SELECT c.id, false AS is_open

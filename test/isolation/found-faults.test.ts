@@ -22,6 +22,11 @@ const FOUND: readonly (readonly [name: string, spec: ServerSpec])[] = [
   ['a direct message to a mirror dummy whose recipient nobody subscribes to', server({
     users: [USER, { ...USER, kind: 'dummy', personal: false }], messages: [{ ...NOTE_TO_SELF, target: { kind: 'user', who: { where: 'home', n: 1 } } }],
   })],
+  ['direct messages of a system bot to a mirror dummy, whom an account wrote to too', server({
+    users: [USER, { ...USER, kind: 'dummy' }],
+    messages: [NOTE_TO_SELF, ...[HOME, { where: 'system' as const, n: 0 }, { where: 'system' as const, n: 1 }, { where: 'system' as const, n: 2 }, { where: 'system' as const, n: 3 }]
+      .map((sender) => ({ ...NOTE_TO_SELF, sender, target: { kind: 'user' as const, who: { where: 'home' as const, n: 1 } } }))],
+  })],
   ['a message of another realm that the single user received and reacted to', server({
     channels: [{ inviteOnly: false, historyPublic: true, webPublic: false, archived: false, members: [{ who: HOME, active: true, settings: 0 }] }],
     messages: [{ ...NOTE_TO_SELF, target: { kind: 'channel', n: 0 }, strayRealm: true }], reactions: [{ message: 0, who: HOME }],
@@ -31,7 +36,7 @@ const FOUND: readonly (readonly [name: string, spec: ServerSpec])[] = [
   }, {})],
 ];
 
-for (const release of [11, 12] as const) {
+for (const release of [4, 11, 12] as const) {
   t.test(`faults that were found, on Zulip ${release}`, async (t) => {
     await withIsolationDatabase(release, async (database) => {
       for (const [name, spec] of FOUND) t.same(await faults(database, spec), [], name);

@@ -77,8 +77,10 @@ export function wholeRealmOf4(server: Tables, bots: readonly Row[], { realmId, m
     const recipient = recipientOf.get(to);
     const open = streams.some((stream) => recipient?.type === 2 && stream.id === recipient.type_id && stream.invite_only === false);
     if (mode === 'public') return open;
-    if (recipient !== undefined && (mode === 'full' || open || subscribers(to).some((id) => consenting.has(id)))) return true;
-    const contact = botRecipients.has(to) || (recipient?.type === 1 && userIds.has(recipient.type_id) && !agrees(recipient.type_id));
+    // A recipient that is here only because somebody who agrees wrote there opens nothing else.
+    const zulips = recipient !== undefined && (recipient.type !== 1 || subscribers(to).some((id) => accountIds.has(id)));
+    if (zulips && (mode === 'full' || open || subscribers(to).some((id) => consenting.has(id)))) return true;
+    const contact = botRecipients.has(to) || (recipient?.type === 1 && userIds.has(recipient.type_id) && !(zulips && agrees(recipient.type_id)));
     return contact && agrees(sender);
   });
   const messageIds = new Set(messages.map((message) => message.id));
