@@ -12,12 +12,14 @@ LEFT JOIN possible_sender s ON s.id = m.sender_id
 WHERE m.realm_id = :realm_id AND (COALESCE(g.safe, true) OR s.id IS NULL)
   AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR a.is_protected OR (a.is_contact AND s.agrees)), false)
 
--- Until Zulip 7 messages do not say which realm they are of: those to recipients of the realm.
+-- Until Zulip 7 messages do not say which realm they are of.
 -- @select mode consent
 -- @select mode public
 SELECT m.id
-FROM (SELECT r.id FROM exported_recipient r UNION SELECT c.id FROM contact_recipient c) AS w
-JOIN zerver_message m ON m.recipient_id = w.id
-JOIN possible_sender s ON s.id = m.sender_id
-LEFT JOIN addressee a ON a.id = w.id
-WHERE NOT COALESCE(a.is_open OR a.is_protected OR (a.is_contact AND s.agrees), false)
+FROM realm_message r
+JOIN zerver_message m ON m.id = r.id
+LEFT JOIN addressee a ON a.id = m.recipient_id
+LEFT JOIN group_recipient g ON g.id = m.recipient_id
+LEFT JOIN possible_sender s ON s.id = m.sender_id
+WHERE (COALESCE(g.safe, true) OR s.id IS NULL)
+  AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR a.is_protected OR (a.is_contact AND s.agrees)), false)

@@ -18,16 +18,13 @@ FROM (
 JOIN zerver_message m ON m.sender_id = stray.sender_id AND m.recipient_id = stray.recipient_id
 WHERE m.realm_id = :realm_id
 
--- Until Zulip 7 messages do not say which realm they are of: those to its recipients, and of its users to what is gone.
+-- Until Zulip 7 messages do not say which realm they are of.
 -- @select mode full
 SELECT m.id
-FROM exported_recipient r
-JOIN zerver_message m ON m.recipient_id = r.id
+FROM realm_message r
+JOIN zerver_message m ON m.id = r.id
+LEFT JOIN addressee a ON a.id = m.recipient_id
+LEFT JOIN group_recipient g ON g.id = m.recipient_id
 LEFT JOIN possible_sender s ON s.id = m.sender_id
-WHERE s.id IS NULL
-UNION ALL
-SELECT m.id
-FROM exported_user u
-JOIN zerver_message m ON m.sender_id = u.id
-LEFT JOIN zerver_recipient r ON r.id = m.recipient_id
-WHERE r.id IS NULL
+WHERE (COALESCE(g.safe, true) OR s.id IS NULL)
+  AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR (a.is_contact AND s.agrees)), false)
