@@ -6,12 +6,24 @@ import { query } from '../export/grown-database.js';
 import { exportFrom, only } from '../export/test-source.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
+import { withClient } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { emptyUploads, filesBelow, load, update } from './new-server.js';
 import { differingLoads } from './same-realm.js';
 
 const output = t.testdir();
 const HAPPENED = ['messages written', 'messages edited', 'messages deleted', 'flags set', 'settings and profiles changed', 'somebody subscribes, or leaves'];
+
+/** Users and channels whose address leads to somebody else. */
+async function strangersAddresses(url: string): Promise<unknown[]> {
+  return withClient(url, async (client) => {
+    await client.query('SET search_path = zulip');
+    const { rows } = await client.query<{ type: number; id: number }>(`
+      SELECT owner.type, owner.id FROM (SELECT 1 AS type, id, recipient_id FROM zerver_userprofile UNION ALL SELECT 2, id, recipient_id FROM zerver_stream) AS owner
+      JOIN zerver_recipient r ON r.id = owner.recipient_id WHERE (r.type, r.type_id) <> (owner.type, owner.id)`);
+    return rows;
+  });
+}
 
 for (const dataset of ['zulip-12/local', 'zulip-8/local', 'zulip-4/local'] as const) {
   t.test(dataset, async (t) => withTestDatabase(dataset, async (source) => withTestDatabase(dataset, async (url) => withTestDatabase(dataset, async (fresh) => {
@@ -24,6 +36,7 @@ for (const dataset of ['zulip-12/local', 'zulip-8/local', 'zulip-4/local'] as co
     }
     const [uploads, freshUploads] = [emptyUploads(), emptyUploads()];
     await load(await exported('base'), url, uploads);
+    t.same(await strangersAddresses(url), [], 'an address is one of their own, or there is none');
     await query(source, HISTORY_FUNCTIONS);
     const random = randomFrom(3);
     for (const name of HAPPENED) for (const statement of HAPPENINGS[name]?.(random) ?? []) await query(source, statement);

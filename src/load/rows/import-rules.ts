@@ -37,11 +37,13 @@ export const MADE_ANEW: Rules = {
 export function importRules(context: RewriteContext, files: readonly TableFile[]): Rules {
   const firstMessages = firstMessageNumbers(context, files);
   const hashes = groupHashes(context);
+  const addresses = ownAddresses(context, files);
+  const addressOf = (table: OwnedTable): Rule => (fields) => addresses[table].get(fields.integerOf('id')) ?? null;
   const owner = firstOwner(context, files);
   const bots = systemBots(context, files);
   return {
     zerver_attachment: { content_type: (fields) => (isNull(fields, 'content_type') ? typeByName(fields.textOf('file_name') ?? '') ?? null : undefined) },
-    zerver_huddle: { huddle_hash: (fields) => hashes.get(fields.integerOf('id')) },
+    zerver_huddle: { huddle_hash: (fields) => hashes.get(fields.integerOf('id')), recipient_id: addressOf('zerver_huddle') },
     zerver_realm: {
       authentication_methods: bitField,
       // Until the last step; see last-step.ts.
@@ -50,12 +52,12 @@ export function importRules(context: RewriteContext, files: readonly TableFile[]
     },
     zerver_realmemoji: { author_id: (fields) => (isNull(fields, 'author') ? owner : undefined) },
     // That of a channel with messages is found when all are there; of one without, Zulip's import leaves the number as it was.
-    zerver_stream: { first_message_id: (fields) => firstMessages.get(fields.integerOf('id')) },
+    zerver_stream: { first_message_id: (fields) => firstMessages.get(fields.integerOf('id')), recipient_id: addressOf('zerver_stream') },
     // Of the realm's own users the last step knows who is active; these are of another realm, where they always are.
     zerver_subscription: { is_user_active: (fields) => (bots.has(fields.integerOf('user_profile')) ? 'true' : undefined) },
     // Whoever knows the token speaks for the bot.
     zerver_service: TOKENS,
-    zerver_userprofile: { tos_version: () => BEFORE_FIRST_LOGIN },
+    zerver_userprofile: { recipient_id: addressOf('zerver_userprofile'), tos_version: () => BEFORE_FIRST_LOGIN },
   };
 }
 
@@ -86,6 +88,24 @@ function firstMessageNumbers({ space }: RewriteContext, files: readonly TableFil
     numbers.set(streams.get(fields.integerOf('id')) ?? NaN, Number.isNaN(number) ? null : String(number));
   }
   return numbers;
+}
+
+/** What has an address of its own, by the type of zerver_recipient. */
+const OWNERS = { 1: 'zerver_userprofile', 2: 'zerver_stream', 3: 'zerver_huddle' } as const;
+type OwnedTable = (typeof OWNERS)[keyof typeof OWNERS];
+
+/**
+ * By new user, channel and group: the new id of the row of zerver_recipient that leads to it. Until Zulip 9 mirror dummies name one that is
+ * not exported, and their number is a stranger's address on the new server: they get none, as with Zulip's import.
+ */
+function ownAddresses({ space }: RewriteContext, files: readonly TableFile[]): Readonly<Record<OwnedTable, ReadonlyMap<number, string>>> {
+  const addresses = { zerver_userprofile: new Map<number, string>(), zerver_stream: new Map<number, string>(), zerver_huddle: new Map<number, string>() };
+  for (const fields of eachRow(files, 'zerver_recipient')) {
+    const table = (OWNERS as Readonly<Record<number, OwnedTable>>)[fields.integerOf('type')];
+    const [owner, id] = [table === undefined ? undefined : space(table).get(fields.integerOf('type_id')), space('zerver_recipient').get(fields.integerOf('id'))];
+    if (table !== undefined && owner !== undefined && id !== undefined) addresses[table].set(owner, String(id));
+  }
+  return addresses;
 }
 
 /** By new group. */
