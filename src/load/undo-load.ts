@@ -46,13 +46,15 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
     }
     const tables = await readTargetTables(client, schema);
     const ranges = await journal.ids(client);
-    const files = journal.isDone('files begin') ? await removeFiles(client, journal, request, ranges, stop) : 0;
+    const files = journal.isDone('files begin') ? await filesToRemove(client, journal, request, ranges) : undefined;
     // Rows are found by the indexes that the load took away.
     const { indexes, keys } = await makeAgain(client, journal);
     const session = (): Promise<pg.Client> => stepSession(request.target, schema, request.subdomain);
     await runTasks(indexes, request.jobs, session, stop);
     await runTasks(keys, 1, session, stop);
-    return { files, ...await removeRows(client, journal, tables, ranges) };
+    await client.query('SET synchronous_commit = on');
+    await journal.forgetFiles(client);
+    return await removeAll(client, journal, tables, ranges, async () => (files === undefined ? 0 : removeFiles(request, files, stop)));
   } catch (error) {
     throw targetFault(error, 'undo', 'load');
   } finally {
@@ -60,28 +62,38 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
   }
 }
 
-async function removeFiles(client: pg.Client, { identity }: LoadJournal, { files, fileJobs }: UndoRequest, ranges: readonly IdRange[], stop: AbortSignal): Promise<number> {
+interface FilesToRemove {
+  readonly realm: number;
+  /** Keys of uploads that lie elsewhere than below the realm's id. */
+  readonly elsewhere: readonly string[];
+}
+
+async function filesToRemove(client: pg.Client, journal: LoadJournal, { files }: UndoRequest, ranges: readonly IdRange[]): Promise<FilesToRemove | undefined> {
+  const { identity } = journal;
   if (placeOf(files) !== identity.files) {
     throw new RealmliftError('LOAD_OF_ANOTHER', 'load', `the files of this load went to ${identity.files}`, { hint: 'name that place, so that they are removed there', exit: EXIT.nothingExported });
   }
   const [realm] = ranges.filter(({ table }) => table === 'zerver_realm');
-  if (realm === undefined) return 0;
+  if (realm === undefined) return undefined;
+  // Attachments that came by e-mail may lie under the realm of the system bots.
+  const { rows } = await client.query<{ path: string }>('SELECT path_id AS path FROM zerver_attachment WHERE realm_id = $1 AND NOT starts_with(path_id, $2)', [realm.first, `${realm.first}/`]);
+  return { realm: realm.first, elsewhere: rows.map(({ path }) => path) };
+}
+
+async function removeFiles({ files, fileJobs }: UndoRequest, { realm, elsewhere }: FilesToRemove, stop: AbortSignal): Promise<number> {
   const target = await openFileTarget(files, fileJobs, undefined, stop);
   try {
-    // Attachments that came by e-mail may lie under the realm of the system bots.
-    const { rows } = await client.query<{ path: string }>('SELECT path_id AS path FROM zerver_attachment WHERE realm_id = $1 AND NOT starts_with(path_id, $2)', [realm.first, `${realm.first}/`]);
-    let removed = await target.remove('files', [], rows.map(({ path }) => path), stop);
-    for (const [area, prefix] of ownPrefixes(realm.first)) removed += await target.remove(area, [prefix], [], stop);
+    let removed = await target.remove('files', [], elsewhere, stop);
+    for (const [area, prefix] of ownPrefixes(realm)) removed += await target.remove(area, [prefix], [], stop);
     return removed;
   } finally {
     target.close();
   }
 }
 
-async function removeRows(client: pg.Client, journal: LoadJournal, tables: TargetTables, ranges: readonly IdRange[]): Promise<Omit<UndoResult, 'files'>> {
-  let rows = 0;
-  let clientsKept = 0;
-  await client.query('SET synchronous_commit = on');
+/** @param removeFiles once it is certain that no row stays; before the rows' removal is seen, so that a run that stops there can be repeated */
+async function removeAll(client: pg.Client, journal: LoadJournal, tables: TargetTables, ranges: readonly IdRange[], removeFiles: () => Promise<number>): Promise<UndoResult> {
+  let [rows, files, clientsKept] = [0, 0, 0];
   await inTransaction(client, async () => {
     const remove = async (table: string, condition: string, values: readonly unknown[]): Promise<number> => {
       const { rowCount } = await client.query(`DELETE FROM ${qualify(client, tables.schema, table)} WHERE ${condition}`, [...values]);
@@ -104,11 +116,13 @@ async function removeRows(client: pg.Client, journal: LoadJournal, tables: Targe
     const unused = (tables.references.get('zerver_client') ?? []).map(({ table, column }) => `NOT EXISTS (SELECT FROM ${qualify(client, tables.schema, table)} AS r WHERE r.${client.escapeIdentifier(column)} = zerver_client.id)`);
     const removedClients = await remove('zerver_client', ['id = ANY ($1)', ...unused].join(' AND '), [made]);
     clientsKept = made.length - removedClients;
+    await client.query('SET CONSTRAINTS ALL IMMEDIATE');
+    files = await removeFiles();
     await journal.drop(client);
   }).catch((error: unknown) => {
     const { code, table } = error as { code?: string; table?: string };
     if (code !== '23503') throw error;
     throw new RealmliftError('UNDO_REFUSED', 'load', `rows of ${table ?? 'another table'} that the load did not make refer to its rows; nothing was removed`, { table, hint: 'somebody used the realm meanwhile: look at them, remove them, and undo again', cause: error });
   });
-  return { rows, clientsKept };
+  return { rows, files, clientsKept };
 }

@@ -10,7 +10,7 @@ import type { LoadableExport } from '../source/loadable-export.js';
 import type { FileTarget } from './file-target.js';
 import { hasBareAvatars, planFiles, type FilePlanContext, type PlannedFile } from './file-plan.js';
 import { SIDES, avatarImage, imageSize, stillImage, type AvatarSize } from './images.js';
-import type { LoadJournal } from '../server/load-journal.js';
+import { FILES_FROM, type LoadJournal } from '../server/load-journal.js';
 
 /** Files of one step of the journal: so many are copied again when it is cut off. */
 const BATCH = 500;
@@ -39,7 +39,7 @@ export async function loadFiles(load: FileLoad, signal: AbortSignal): Promise<nu
   let count = 0;
   let batch: FileLine[] = [];
   const finish = async (): Promise<void> => {
-    const step = `files from ${batch[0]?.path ?? 'none'}`;
+    const step = `${FILES_FROM}${batch[0]?.path ?? 'none'}`;
     count += batch.length;
     if (batch.length > 0 && !journal.isDone(step)) {
       const found: Found = { animated: new Set(), brokenAvatars: new Set() };

@@ -114,6 +114,11 @@ export class LoadJournal extends CopyInJournal<LoadIdentity> {
     await client.query(`INSERT INTO ${this.schema}.client VALUES ($1)`, [id]);
   }
 
+  /** Files are about to be removed: should that stop half-way, a run that goes on copies all of them again. */
+  async forgetFiles(client: pg.Client): Promise<void> {
+    await client.query(`DELETE FROM ${this.schema}.done WHERE starts_with(step, ${client.escapeLiteral(FILES_FROM)})`);
+  }
+
   /** What the files told of a row, which the last step needs. */
   async note(client: pg.Client, kind: Note, ids: readonly number[]): Promise<void> {
     await client.query(`INSERT INTO ${this.schema}.note SELECT $1, unnest($2::bigint[]) ON CONFLICT DO NOTHING`, [kind, ids]);
@@ -147,6 +152,9 @@ export class LoadJournal extends CopyInJournal<LoadIdentity> {
     return `${this.schema}.${TO_MAKE_AGAIN}`;
   }
 }
+
+/** Begins the names of the steps that copy files. */
+export const FILES_FROM = 'files from ';
 
 /** `animated`: an emoji of several frames; `broken avatar`: a user whose avatar is no image. */
 export type Note = 'animated' | 'broken avatar';
