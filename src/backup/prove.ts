@@ -16,7 +16,7 @@ import type { CopyFormat, RowCount } from './rows/row-counter.js';
 import { EMPTY_DIGEST, addDigests } from './rows/row-hash.js';
 import { countRows } from './save/save-rows.js';
 import type { RowSelection } from './save/save-rows.js';
-import { LARGE_OBJECT_PIECES, rowQuery } from './source/row-query.js';
+import { largeObjectQuery, rowQuery } from './source/row-query.js';
 import { qualified, sequenceValues } from './source/source-catalog.js';
 import type { SequenceValue } from './source/source-catalog.js';
 
@@ -45,7 +45,7 @@ export async function prove(contents: Contents, settings: ConnectionSettings, jo
     else if (found.digest !== expected.digest) differences.push(`${what}: other values`);
   };
   const tables = comparable(contents.tables).map(({ what, query, format, parts }) => compare((client) => ({ table: what, select: query(client), format, encoding: contents.source.rowsIn }), parts, what));
-  const pages = contents.largeObjects.length === 0 ? [] : [compare({ table: 'pg_largeobject', select: LARGE_OBJECT_PIECES, format: 'binary', encoding: undefined }, contents.largeObjects, 'large objects')];
+  const pages = contents.largeObjects.length === 0 ? [] : [compare({ table: 'pg_largeobject', select: largeObjectQuery(), format: 'binary', encoding: undefined }, contents.largeObjects, 'large objects')];
   const sequences: SessionTask = async (client) => void differences.push(...differentSequences(contents.sequences, await sequenceValues(client)));
 
   tellPhase(COMPARISON, 'bytes', bytesOf([...contents.tables.flatMap((table) => table.parts), ...contents.largeObjects]));

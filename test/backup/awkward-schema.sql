@@ -154,11 +154,13 @@ CREATE INDEX clustered ON zulip.dropped_column (b);
 ALTER TABLE zulip.dropped_column CLUSTER ON clustered;
 CREATE PUBLICATION everything FOR ALL TABLES;
 
--- Large objects: empty, one page, several pages with a hole between them; with a comment.
+-- Large objects: empty, one page, several pages with a hole between them, cut at the edge of a page, nothing but a hole; with a comment.
 SELECT lo_create(4200000001);
 SELECT lo_from_bytea(4200000002, '\x00010203');
 SELECT lo_from_bytea(4200000003, decode(repeat('ab', 5000), 'hex'));
 SELECT lo_put(4200000003, 100000, '\xff');
+SELECT lo_from_bytea(4200000004, decode(repeat('ab', 5000), 'hex')), lo_truncate(lo_open(4200000004, x'60000'::int), 2048);
+SELECT lo_create(4200000005), lo_truncate(lo_open(4200000005, x'60000'::int), 4096);
 COMMENT ON LARGE OBJECT 4200000002 IS 'a large object';
 
 -- Enough rows for several ranges of blocks, with rows that are stored out of line.

@@ -7,7 +7,7 @@ import type { SessionTask } from '../../snapshot/session-pool.js';
 import type { Part, SavedTable, TablePart } from '../contents/backup-contents.js';
 import type { PartNames } from '../contents/part-names.js';
 import type { Sealing } from '../contents/sealing.js';
-import { LARGE_OBJECT_PIECES, rowQuery } from '../source/row-query.js';
+import { largeObjectQuery, rowQuery } from '../source/row-query.js';
 import type { SourceTable } from '../source/source-catalog.js';
 import { rangeConditions } from '../source/table-ranges.js';
 import type { BackupStore } from '../store/backup-store.js';
@@ -89,8 +89,7 @@ export class RowTasks {
     const parts: TablePart[] = [];
     const conditions = this.#ranges(measured);
     conditions.forEach((range, at) => {
-      const select = range === '' ? LARGE_OBJECT_PIECES : `${LARGE_OBJECT_PIECES} WHERE ${range}`;
-      this.#add({ table: 'pg_largeobject', select, format: 'binary', encoding: undefined }, this.#place.names.largeObjects(at + 1), measured.size / conditions.length, (part) => { parts[at] = part; });
+      this.#add({ table: 'pg_largeobject', select: largeObjectQuery(range), format: 'binary', encoding: undefined }, this.#place.names.largeObjects(at + 1), measured.size / conditions.length, (part) => { parts[at] = part; });
     });
     return parts;
   }
