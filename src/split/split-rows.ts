@@ -1,9 +1,8 @@
 /**
  * Which rows of which tables a split takes, as queries.
  *
- * The rows of an exported table are those that its views select for each realm. A column has the view's value where that is one of the
- * table's own type: a scrubbed user stays scrubbed; where the view writes it for JSON alone, the row's own. What a server needs beside
- * them says server-rows.ts.
+ * The rows of an exported table are those that its views select for each realm. A column has the view's value: a scrubbed user stays
+ * scrubbed; where the view writes it for JSON alone, the row's own. What a server needs beside them says server-rows.ts.
  */
 import type pg from 'pg';
 import { describeColumns } from '../copy/describe-columns.js';
@@ -35,8 +34,9 @@ const OF_MESSAGES = new Set<string>([MESSAGES, USERMESSAGES, 'zerver_reaction', 
 const ELSEWHERE = new Set(['zerver_userprofile_crossrealm', 'zerver_analytics']);
 
 const USERS = 'zerver_userprofile';
-/** OID. */
+/** OIDs. */
 const TIMESTAMPTZ = 1184;
+const JSONB = 3802;
 
 /** Lists that a view folds into the rows of another table. */
 const FOLDED: Readonly<Record<string, readonly (readonly [column: string, parent: string])[]>> = {
@@ -124,7 +124,8 @@ function valueOf(column: SplitColumn, { name: table }: SplitTableShape, { versio
   const type = given.get(name);
   // Until Zulip 3 an export has dates of users in whole seconds: the row has its own, where that is the one.
   if (type === TIMESTAMPTZ && type === column.typeOid && table === USERS && !followsRelease('4', version.zerverMigration)) return `CASE WHEN v.${quote(name)} = date_trunc('second', t.${quote(name)}) THEN t.${quote(name)} ELSE v.${quote(name)} END`;
-  if (type === column.typeOid) return `v.${quote(name)}`;
+  // The view's own value, which may stand in place of one that stays, comes whatever its type; but as JSON has it, such as a date in seconds, no column takes it.
+  if (type !== undefined && (type === column.typeOid || type !== JSONB)) return `v.${quote(name)}`;
   // What no view knows of and Zulip does not export either is no secret: a search vector. What a view scrubs, it does not list.
   if (type !== undefined || mode === 'full' || compiled.secrets.get(table)?.has(name) === true) return `t.${quote(name)}`;
   return neutralValue(table, column, seed, 'v.id');

@@ -87,6 +87,22 @@ for (const dataset of DATASETS.filter((each) => each !== 'zulip-4/local')) {
   });
 }
 
+for (const mode of ['consent', 'public']) {
+  t.test(`who does not agree has neither a hidden address nor a colour of their own: ${mode}`, NEEDS_PG_DUMP, async (t) => {
+    await withTestDatabase('zulip-12/local', (source) => withEmptyDatabase(async (target) => {
+      await query(source, `SET search_path = zulip; UPDATE zerver_userprofile SET email_address_visibility = 4; UPDATE zerver_subscription SET color = '#bada55'`);
+      const done = await split(source, target, '--mode', mode, '--force');
+      t.equal(done.code, 0, done.stderr);
+      const before = (await query<{ id: number }>(source, 'SELECT id FROM zulip.zerver_userprofile WHERE is_mirror_dummy')).map(({ id }) => id);
+      const dummies = `FROM zulip.zerver_userprofile u JOIN zulip.zerver_realm r ON r.id = u.realm_id WHERE r.string_id = 'acme' AND u.is_mirror_dummy AND u.id NOT IN (${before.join()})`;
+      const shown = await query<{ id: number; address: string }>(target, `SELECT u.id, u.delivery_email AS address ${dummies}`);
+      t.ok(shown.length > 5, 'there are some');
+      t.strictSame(shown.filter(({ address }) => !address.startsWith('exported-user-')), []);
+      t.strictSame(await query(target, `SELECT s.id FROM zulip.zerver_subscription s WHERE s.color = '#bada55' AND s.user_profile_id IN (SELECT u.id ${dummies})`), []);
+    }));
+  });
+}
+
 t.test('every realm and mode, with files, is exported as from the source', NEEDS_PG_DUMP, async (t) => {
   const cases: readonly (readonly [Dataset, realm: string, words: readonly string[], choices: Choices])[] = [
     ['zulip-11/local', 'globex', [], {}], ['zulip-11/local', 'closed', [], {}], ['zulip-12/local', 'tiny', [], {}], ['zulip-4/local', 'globex', [], {}],
