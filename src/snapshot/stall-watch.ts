@@ -12,7 +12,7 @@ import type { ConnectionSettings } from './connection-settings.js';
 import { connectionOf, driverClient } from './driver-client.js';
 
 /** Milliseconds without an answer after which the server is asked; the settings may say less. */
-const SILENCE = 20_000;
+export const SILENCE = 20_000;
 
 /** Looks in the time of one silence. */
 const LOOKS = 4;

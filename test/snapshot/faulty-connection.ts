@@ -2,18 +2,23 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
+interface Pair {
+  readonly inside: Socket;
+  readonly outside: Socket;
+}
+
 export class FaultyConnection {
   /** URL of the database through the proxy, without TLS. */
   readonly url: string;
   /** Whether new connections pass on what they are sent. */
   deaf = false;
-  /** Told of what a client sends, before it is passed on. */
-  onSent: (bytes: Buffer) => void = () => undefined;
+  /** Told of what a client sends, before it is passed on; it may hang that connection alone. */
+  onSent: (bytes: Buffer, hang: () => void) => void = () => undefined;
   /** Waited for before a new connection carries anything. */
   onJoin: () => Promise<void> = () => Promise.resolve();
   readonly #server = createServer((inside) => this.#join(inside));
   readonly #target: URL;
-  #pairs: { readonly inside: Socket; readonly outside: Socket }[] = [];
+  #pairs: Pair[] = [];
 
   /** Opens a proxy to the database at `url`. */
   static async open(url: string, parameters = ''): Promise<FaultyConnection> {
@@ -33,10 +38,7 @@ export class FaultyConnection {
 
   /** The connections that there are stay open and carry nothing any more, in neither direction. */
   hang(): void {
-    for (const { inside, outside } of this.#pairs) {
-      inside.removeAllListeners('data').resume();
-      outside.removeAllListeners('data').pause();
-    }
+    for (const pair of this.#pairs) hang(pair);
   }
 
   /** As hang, and takes nothing more from the clients: what they send fills the buffers on the way. */
@@ -72,10 +74,11 @@ export class FaultyConnection {
   #join(inside: Socket): void {
     const outside = connect(Number(this.#target.port), this.#target.hostname);
     for (const socket of [inside, outside]) socket.on('error', () => undefined);
-    this.#pairs.push({ inside, outside });
+    const pair = { inside, outside };
+    this.#pairs.push(pair);
     if (this.deaf) return void inside.resume();
     void this.onJoin().then(() => inside.on('data', (bytes: Buffer) => {
-      this.onSent(bytes);
+      this.onSent(bytes, () => hang(pair));
       if (inside.listenerCount('data') > 0) outside.write(bytes);
     }));
     outside.on('data', (bytes: Buffer) => {
@@ -86,4 +89,9 @@ export class FaultyConnection {
     inside.on('close', () => outside.destroy());
     outside.on('close', () => inside.destroy());
   }
+}
+
+function hang({ inside, outside }: Pair): void {
+  inside.removeAllListeners('data').resume();
+  outside.removeAllListeners('data').pause();
 }

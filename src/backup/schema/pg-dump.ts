@@ -6,10 +6,10 @@
  * of large objects it is to write nothing, see large-object-schema.ts.
  */
 import { execFile, spawn } from 'node:child_process';
-import { createPrivateKey } from 'node:crypto';
+import { createPrivateKey, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -21,6 +21,7 @@ import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 import type { Snapshot } from '../../snapshot/snapshot.js';
 import { LATER_PATIENCE, tablesLocked } from '../../snapshot/table-locks.js';
 import { withTemporaryDirectory } from '../../temporary-directory.js';
+import { DumpWatch } from './dump-watch.js';
 
 export type Section = 'pre-data' | 'post-data';
 
@@ -45,11 +46,18 @@ export async function checkPgDump(program: string, serverVersion: number): Promi
  * Gives the SQL of a section to `consume` while pg_dump writes it.
  *
  * @param encoding of the script: the database's own, in which all that is there can be written
- * @throws RealmliftError PG_DUMP_FAILED, TABLES_LOCKED; then what was consumed is not the whole section
+ * @throws RealmliftError PG_DUMP_FAILED, TABLES_LOCKED, CONNECTION_STALLED; then what was consumed is not the whole section
  */
 export async function withSchema<T>(program: string, snapshot: Snapshot, section: Section, encoding: string, consume: (sql: Readable) => Promise<T>): Promise<T> {
   return withLibpqEnvironment(snapshot.settings, async (env) => {
-    const child = spawn(program, [`--snapshot=${snapshot.id}`, `--section=${section}`, `--lock-wait-timeout=${LATER_PATIENCE}`, '-B', '--no-password', `--encoding=${encoding}`], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const application = `realmlift pg_dump ${randomUUID()}`;
+    const stalled = new AbortController();
+    const ends = AbortSignal.any([snapshot.lost, stalled.signal]);
+    const child = spawn(program, [`--snapshot=${snapshot.id}`, `--section=${section}`, `--lock-wait-timeout=${LATER_PATIENCE}`, '-B', '--no-password', `--encoding=${encoding}`], {
+      // At SIGTERM it would ask the server to cancel its query, over what may hang as well.
+      env: { ...env, PGAPPNAME: application }, stdio: ['ignore', 'pipe', 'pipe'], signal: ends, killSignal: 'SIGKILL',
+    });
+    const watch = new DumpWatch(snapshot, application, child.stdout as Socket, (error) => stalled.abort(error));
     try {
       const exited = once(child, 'close') as Promise<[number | null]>;
       const [result, complaint, [code]] = await Promise.all([consume(child.stdout), text(child.stderr), exited]);
@@ -57,18 +65,22 @@ export async function withSchema<T>(program: string, snapshot: Snapshot, section
       if (code !== 0 && /due to (statement|lock) timeout/.test(complaint) && complaint.includes('LOCK TABLE')) throw tablesLocked();
       if (code !== 0) throw new RealmliftError('PG_DUMP_FAILED', 'backup', complaint.trim().replace(/\s*\n\s*/g, '; ').slice(0, 500));
       return result;
+    } catch (error) {
+      ends.throwIfAborted();
+      throw error;
     } finally {
-      child.kill();
+      watch.stop();
+      child.kill('SIGKILL');
     }
   });
 }
 
 /** The environment in which a libpq program reaches the very server of `settings`. Secrets are not in arguments, and in files only of a private directory that goes with the program. */
 async function withLibpqEnvironment<T>(settings: ConnectionSettings, work: (env: NodeJS.ProcessEnv) => Promise<T>): Promise<T> {
-  const { host, port, user, database, password, ssl } = settings.config;
+  const { host, port, user, database, password, ssl, connectionTimeoutMillis: patience = 0 } = settings.config;
   const env: NodeJS.ProcessEnv = { ...process.env };
   for (const name of ['PGSERVICE', 'PGHOSTADDR', 'PGOPTIONS', 'PGTARGETSESSIONATTRS', 'PGSSLMODE', 'PGSSLNEGOTIATION', 'PGSSLROOTCERT', 'PGSSLCERT', 'PGSSLKEY', 'PGSSLCRL']) delete env[name];
-  Object.assign(env, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database, ...(typeof password === 'string' ? { PGPASSWORD: password } : {}) });
+  Object.assign(env, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database, PGCONNECT_TIMEOUT: String(Math.ceil(patience / 1000)), ...(typeof password === 'string' ? { PGPASSWORD: password } : {}) });
   if (ssl === undefined || ssl === false) return work({ ...env, PGSSLMODE: 'disable' });
 
   const options = withOpenKey(ssl as ConnectionOptions);
