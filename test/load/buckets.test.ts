@@ -1,6 +1,11 @@
 /** Files that go to the new server's buckets, with the attributes that its own uploads would have. */
 import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { Transform } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { loadExport } from '../../src/commands/load.js';
@@ -123,5 +128,73 @@ t.test('from bucket to bucket', async (t) => withS3(async ({ endpoint, client })
       for (const [bucket, all] of [[NEW.uploads, uploads], [NEW.avatars, avatars]] as const) for (const key of all.keys()) await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
     }));
   }
+  });
+}));
+
+/** A way to the server that carries so many bytes in a second. */
+async function withSlowLine<T>(endpoint: string, rate: number, work: (slow: string) => Promise<T>): Promise<T> {
+  const open = new Set<Socket>();
+  const line = createServer((inside) => {
+    const outside = connect(Number(new URL(endpoint).port), '127.0.0.1');
+    outside.pipe(inside);
+    inside.pipe(new Transform({ highWaterMark: 1, transform: (chunk: Buffer, _, done) => void setTimeout(done, chunk.length / rate * 1000, undefined, chunk) })).pipe(outside);
+    for (const socket of [inside, outside]) open.add(socket.on('error', () => undefined));
+  });
+  await new Promise<void>((resolve) => line.listen(0, '127.0.0.1', resolve));
+  try {
+    return await work(`http://127.0.0.1:${(line.address() as AddressInfo).port}`);
+  } finally {
+    for (const socket of open) socket.destroy();
+    line.close();
+  }
+}
+
+t.test('what goes on is not cut for its length, and what does not is told', async (t) => withS3(async ({ endpoint, client }) => {
+  const connection = { endpoint, region: 'us-east-1', credentials, backoff: 1 };
+  const files = { kind: 'buckets' as const, ...BUCKETS };
+  const attributes = { contentType: 'text/plain', metadata: {} };
+  const { signal } = new AbortController();
+
+  await withSlowLine(endpoint, 2 << 20, async (slow) => {
+    const target = new BucketFiles({ ...files, connection: { ...connection, endpoint: slow, timeout: 4, attempts: 1 } }, 8, undefined);
+    // More than the buffers on the way take at once.
+    const content = Buffer.alloc(16 << 20, 'slow');
+    await target.write('files', '2/slow', content, attributes, signal);
+    target.close();
+    t.equal((await client.send(new HeadObjectCommand({ Bucket: BUCKETS.uploads, Key: '2/slow' }))).ContentLength, content.length, 'a slow line');
+  });
+
+  const place = t.testdir({ file: 'hello' });
+  const sha256 = createHash('sha256').update('hello').digest('hex');
+  const file: PlannedFile = { path: 'file', size: 5, sha256, area: 'files', key: '3/file', oldKey: '2/file', attributes, modified: undefined, image: undefined };
+  const asked: string[] = [];
+  // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html: the answer begins, and white space says that the copy is under way.
+  const copying = createHttpServer(({ method, headers }, answer) => {
+    asked.push(`${method} ${String(headers['x-amz-copy-source'])}`);
+    answer.write('<?xml version="1.0" encoding="UTF-8"?>');
+    const sign = setInterval(() => answer.write(' '), 200);
+    setTimeout(() => {
+      clearInterval(sign);
+      answer.end('<CopyObjectResult><ETag>"x"</ETag></CopyObjectResult>');
+    }, 2500);
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => copying.once('listening', resolve));
+  const copies = new BucketFiles({ ...files, connection: { ...connection, endpoint: `http://127.0.0.1:${(copying.address() as AddressInfo).port}`, timeout: 1, attempts: 1 } }, 8, BUCKETS);
+  await copies.put(file, join(place, 'file'), signal);
+  copies.close();
+  copying.close();
+  t.strictSame(asked, [`PUT ${BUCKETS.uploads}/2/file`], 'a copy that takes long');
+
+  await withFaultyProxy(endpoint, ({ method }) => (method === 'GET' ? undefined : new Promise<never>(() => undefined)), async (proxy) => {
+    const hanging = (from: typeof BUCKETS | undefined): BucketFiles => new BucketFiles({ ...files, connection: { ...connection, endpoint: proxy.endpoint, timeout: 0.3, attempts: 2 } }, 8, from);
+    writeFileSync(join(place, 'large'), Buffer.alloc(5 << 20));
+    const large = { ...file, path: 'large', size: 5 << 20, sha256: createHash('sha256').update(Buffer.alloc(5 << 20)).digest('hex') };
+    for (const [name, from, each] of [['sent', undefined, file], ['copied', BUCKETS, file], ['sent in parts', undefined, large]] as const) {
+      const target = hanging(from);
+      const before = proxy.seen.length;
+      await t.rejects(Promise.race([target.put(each, join(place, each.path), signal), sleep(10_000, undefined, { ref: false }).then(() => { throw new Error('nothing came of it'); })]), { code: 'UPLOAD_FAILED', hint: /--file-jobs/ }, name);
+      t.equal(proxy.seen.length - before, 2, `${name}: twice`);
+      target.close();
+    }
   });
 }));

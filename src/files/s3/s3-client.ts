@@ -145,7 +145,8 @@ export class S3Access {
   }
 
   #newClient(): S3Client {
-    const client = newS3Client({ ...this.#connection, attempts: 1 }, this.#agents);
+    // Silence is cut before; this is for what it has cut and could not end.
+    const client = newS3Client({ ...this.#connection, attempts: 1 }, this.#agents, 2 * this.#timeout);
     keepTemplates(client);
     return client;
   }
@@ -155,8 +156,9 @@ export class S3Access {
  * A client with these settings.
  *
  * @param agents connections to share with other clients; default: its own
+ * @param silence milliseconds without a byte in either direction after which a connection is cut; default as the connection says
  */
-export function newS3Client(connection: S3Connection, agents = newAgents(connection)): S3Client {
+export function newS3Client(connection: S3Connection, agents = newAgents(connection), silence = (connection.timeout ?? TIMEOUT) * 1000): S3Client {
   const { endpoint, region, credentials, forcePathStyle = endpoint !== undefined, timeout = TIMEOUT } = connection;
   const client = new S3Client({
     region: region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1',
@@ -166,8 +168,7 @@ export function newS3Client(connection: S3Connection, agents = newAgents(connect
     cacheMiddleware: true,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // Silence is cut sooner by S3Access; this is for requests that do not go through it.
-    requestHandler: new NodeHttpHandler({ ...agents, connectionTimeout: timeout * 1000, socketTimeout: timeout * 2000 }),
+    requestHandler: new NodeHttpHandler({ ...agents, connectionTimeout: timeout * 1000, socketTimeout: silence }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials }),
   });

@@ -78,10 +78,17 @@ export function particulars(error: unknown): { name: string; status: number | un
 /** An error of the client for a message: `AccessDenied, 403`, `HTTP 502`, `ECONNRESET`. */
 export function s3Reason(error: unknown): string {
   const { name, status, code } = particulars(error);
-  if (error instanceof BadResponse || error instanceof Hung) return error.message;
+  if (isSilence(error) && !(error instanceof Hung)) return 'no byte came or went for too long';
+  if (error instanceof BadResponse || error instanceof Hung || error instanceof Restart) return error.message;
   if (status === undefined) return code || name;
   const said = code || (/^(Unknown|Error$)/.test(name) ? '' : name);
   return said === '' ? `HTTP ${status}` : `${said}, ${status}`;
+}
+
+/** True when nothing came, or went, for the time allowed: here or as the client has it, which also gives that name to connections that broke. */
+export function isSilence(error: unknown): boolean {
+  const { name, code } = particulars(error);
+  return error instanceof Hung || (name === 'TimeoutError' && code === '');
 }
 
 export function credentialsRefused(name: string, cause: unknown): RealmliftError {

@@ -2,16 +2,17 @@
 import { createHash } from 'node:crypto';
 import { addAbortSignal, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { CopyObjectCommand, DeleteObjectCommand, PutObjectCommand, type PutObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
+import { CopyObjectCommand, DeleteObjectCommand, type PutObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import type { UploadPlace } from '../../files/upload/upload-place.js';
 import { RealmliftError } from '../../errors.js';
 import { Lost } from '../../files/file-store.js';
 import { checkBucket, type BucketUse } from '../../files/s3/s3-bucket-check.js';
 import { describeServer, newS3Client, S3Access } from '../../files/s3/s3-client.js';
-import { particulars, s3Reason } from '../../files/s3/s3-fault.js';
+import { isSilence, particulars, s3Reason } from '../../files/s3/s3-fault.js';
 import { ONE_COPY, ONE_REQUEST, partSizeFor } from '../../files/s3/s3-limits.js';
 import { listObjects } from '../../files/s3/s3-listing.js';
+import { putObject } from '../../files/s3/s3-put.js';
 import { contentOf } from './file-content.js';
 import type { FileTarget, SourceBuckets } from './file-target.js';
 import type { FileAttributes, PlannedFile } from './file-plan.js';
@@ -26,7 +27,7 @@ export class BucketFiles implements FileTarget {
   readonly #from: Readonly<Record<Area, string>> | undefined;
   readonly #server: string;
   readonly #access: S3Access;
-  /** For uploads in parts, which do their own repetitions. */
+  /** Repeats by itself, and sees each byte of a connection: for uploads in parts, and for copies, of which a provider tells by single bytes that they go on. */
   readonly #client: S3Client;
   /** Large files at once: each holds several parts. */
   #large: Promise<unknown> = Promise.resolve();
@@ -37,7 +38,7 @@ export class BucketFiles implements FileTarget {
     this.#from = from === undefined ? undefined : { files: from.uploads, avatars: from.avatars };
     this.#server = describeServer(connection);
     this.#access = new S3Access({ ...connection, jobs });
-    this.#client = newS3Client(connection);
+    this.#client = newS3Client({ ...connection, jobs });
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -60,7 +61,7 @@ export class BucketFiles implements FileTarget {
   }
 
   async write(area: Area, key: string, content: Buffer, attributes: FileAttributes, signal: AbortSignal): Promise<void> {
-    await this.#request(area, key, signal, (client, watch) => client.send(new PutObjectCommand({ ...this.#object(area, key, attributes), Body: content, ChecksumAlgorithm: 'SHA256' }), { abortSignal: watch }));
+    await this.#request(area, key, signal, (client, watch, alive) => putObject(client, { ...this.#object(area, key, attributes), Body: content, ChecksumAlgorithm: 'SHA256' }, watch, alive));
   }
 
   async remove(area: Area, prefixes: readonly string[], keys: readonly string[], signal: AbortSignal): Promise<number> {
@@ -86,15 +87,18 @@ export class BucketFiles implements FileTarget {
     const digest = createHash('md5');
     for await (const chunk of contentOf(file, from)) digest.update(chunk);
     const source = `${this.#from[area]}/${oldKey.split('/').map(encodeURIComponent).join('/')}`;
-    const answer = await this.#access.request(signal, (client, watch) => client.send(new CopyObjectCommand({
-      // An object that was stored in parts has another ETag, and is sent.
-      ...this.#object(area, key, attributes), CopySource: source, CopySourceIfMatch: `"${digest.digest('hex')}"`, MetadataDirective: 'REPLACE',
-    }), { abortSignal: watch })).catch((error: unknown) => {
+    try {
+      await this.#client.send(new CopyObjectCommand({
+        // An object that was stored in parts has another ETag, and is sent.
+        ...this.#object(area, key, attributes), CopySource: source, CopySourceIfMatch: `"${digest.digest('hex')}"`, MetadataDirective: 'REPLACE',
+      }), { abortSignal: signal });
+      return true;
+    } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof RealmliftError && error.code !== 'BUCKET_MISSING') throw error;
-      return undefined;
-    });
-    return answer !== undefined;
+      // What does not answer would not take it either.
+      if (particulars(error).status === undefined) throw this.#failed('store', area, key, error);
+      return false;
+    }
   }
 
   async #parts(file: PlannedFile, from: string, signal: AbortSignal): Promise<void> {
@@ -119,7 +123,7 @@ export class BucketFiles implements FileTarget {
     };
   }
 
-  async #request<T>(area: Area, key: string, signal: AbortSignal, request: (client: S3Client, watch: AbortSignal) => Promise<T>): Promise<T> {
+  async #request<T>(area: Area, key: string, signal: AbortSignal, request: (client: S3Client, watch: AbortSignal, alive: () => void) => Promise<T>): Promise<T> {
     try {
       return await this.#access.request(signal, request);
     } catch (error) {
@@ -139,7 +143,7 @@ export class BucketFiles implements FileTarget {
   #failed(doing: 'list' | 'store', area: Area, key: string, error: unknown): RealmliftError {
     const { status } = particulars(error);
     return new RealmliftError('UPLOAD_FAILED', 'load', `cannot ${doing} ${key} in the bucket ${this.#buckets[area]} (${s3Reason(error)})`, {
-      hint: status === 403 || status === 400 ? USE.rights : 'check S3_ENDPOINT and that the server is up and has room', cause: error,
+      hint: status === 403 || status === 400 ? USE.rights : isSilence(error) ? 'check S3_ENDPOINT and that the server is up and has room; over a slow line take fewer --file-jobs' : 'check S3_ENDPOINT and that the server is up and has room', cause: error,
     });
   }
 }
