@@ -1,30 +1,25 @@
 /**
  * Backups below a prefix of an S3 bucket. An object appears when its upload is complete; large ones go up in parts.
  */
-import { DeleteObjectsCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
+import { DeleteObjectsCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { Readable } from 'node:stream';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { Lost } from '../../files/file-store.js';
-import { S3Access, newS3Client } from '../../files/s3/s3-client.js';
-import { BadResponse, credentialsRefused, meaningOf, particulars, s3Reason } from '../../files/s3/s3-fault.js';
+import { S3Access, newS3Client, type S3Connection } from '../../files/s3/s3-client.js';
+import { credentialsRefused, meaningOf, ObjectChanged, particulars, s3Reason } from '../../files/s3/s3-fault.js';
 import { PART } from '../../files/s3/s3-limits.js';
 import { ListingTrail, listObjects } from '../../files/s3/s3-listing.js';
-import { s3Settings } from '../../files/s3/s3-settings.js';
+import { getRange, type Range } from '../../files/s3/s3-range.js';
 import type { BackupStore } from './backup-store.js';
 import { BucketStaging, UPLOAD_QUEUE } from './bucket-staging.js';
 import type { Staging } from './staging.js';
 
 /** Requests at once over the whole store. */
 const REQUESTS = 8;
-/** Seconds without a byte. Generous: while a database builds its indexes nobody reads. */
-const SILENCE = 600;
-const ATTEMPTS = 8;
 /** Objects that one request can delete. */
 const DELETE_BATCH = 1000;
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 export class BucketStore implements BackupStore {
   readonly #access: S3Access;
@@ -41,10 +36,10 @@ export class BucketStore implements BackupStore {
   }
 
   /** @param url `s3://bucket` or `s3://bucket/prefix` */
-  static of(url: string, env: Environment): BucketStore {
+  static of(url: string, settings: S3Connection): BucketStore {
     const [, bucket = '', prefix = ''] = /^s3:\/\/([^/]+)\/?(.*?)\/*$/.exec(url) ?? [];
     if (bucket === '') throw new RealmliftError('LOCATION', 'usage', `${url} names no bucket`, { hint: 's3://bucket/prefix', exit: EXIT.usage });
-    const connection = { ...s3Settings(env), jobs: REQUESTS, timeout: SILENCE, attempts: ATTEMPTS };
+    const connection = { ...settings, jobs: REQUESTS };
     return new BucketStore(new S3Access(connection), newS3Client(connection), bucket, prefix === '' ? '' : `${prefix}/`);
   }
 
@@ -79,26 +74,14 @@ export class BucketStore implements BackupStore {
   }
 
   async read<T>(name: string, consume: (content: Readable) => Promise<T>): Promise<T> {
-    const doing = `cannot read ${this.description}/${name}`;
-    let refused: { readonly error: unknown } | undefined;
+    const stop = new AbortController();
+    const first = await this.#range(name, 0, undefined, stop.signal);
+    const content = Readable.from(this.#ranges(name, first, stop.signal), { objectMode: false });
     try {
-      return await this.#request(doing, async (client, signal, alive) => {
-        const { Body, ContentLength } = await client.send(new GetObjectCommand({ Bucket: this.#bucket, Key: this.#prefix + name }), { abortSignal: signal });
-        const body = new WholeBody(Body as Readable, ContentLength, alive);
-        const content = Readable.from(body.chunks(), { objectMode: false });
-        try {
-          return await consume(content);
-        } catch (error) {
-          if (body.fault !== undefined) throw body.fault.error;
-          // The consumer's own trouble: reading again would not help.
-          refused = { error };
-          throw new RealmliftError('REFUSED', 'backup', doing);
-        } finally {
-          content.destroy();
-        }
-      });
-    } catch (error) {
-      throw refused === undefined ? error : refused.error;
+      return await consume(content);
+    } finally {
+      content.destroy();
+      stop.abort();
     }
   }
 
@@ -157,6 +140,27 @@ export class BucketStore implements BackupStore {
     return new BucketStaging(this.#uploads, this.#bucket, this.#prefix, (error, doing) => this.#error(error, doing));
   }
 
+  /** One is on its way while the one before is taken. */
+  async *#ranges(name: string, first: Range, signal: AbortSignal): AsyncGenerator<Buffer> {
+    let next: Promise<Range> | undefined = Promise.resolve(first);
+    let at = 0;
+    while (next !== undefined) {
+      const { body }: Range = await next;
+      at += body.length;
+      next = at < first.size ? this.#range(name, at, first, signal) : undefined;
+      next?.catch(() => undefined);
+      yield body;
+    }
+  }
+
+  #range(name: string, at: number, first: Range | undefined, signal: AbortSignal): Promise<Range> {
+    return this.#request(`cannot read ${this.description}/${name}`, async (client, watch, alive) => {
+      const range = await getRange(client, { bucket: this.#bucket, key: this.#prefix + name, etag: first?.answer.ETag }, at, watch, alive);
+      if (first !== undefined && range.size !== first.size) throw new ObjectChanged('its size changed while it was read');
+      return range;
+    }, signal);
+  }
+
   async #delete(keys: readonly string[]): Promise<void> {
     const { Errors = [] } = await this.#request(`cannot remove from ${this.description}`, (client, signal) =>
       client.send(new DeleteObjectsCommand({ Bucket: this.#bucket, Delete: { Objects: keys.map((Key) => ({ Key })), Quiet: true } }), { abortSignal: signal }));
@@ -164,9 +168,9 @@ export class BucketStore implements BackupStore {
     if (first !== undefined) throw new RealmliftError('TARGET_UNUSABLE', 'backup', `cannot remove ${first.Key} (${first.Code})`, { hint: 'the right s3:DeleteObject is needed' });
   }
 
-  async #request<T>(doing: string, request: (client: S3Client, signal: AbortSignal, alive: () => void) => Promise<T>): Promise<T> {
+  async #request<T>(doing: string, request: (client: S3Client, signal: AbortSignal, alive: () => void) => Promise<T>, signal = never()): Promise<T> {
     try {
-      return await this.#access.request(never(), request);
+      return await this.#access.request(signal, request);
     } catch (error) {
       throw this.#error(error, doing);
     }
@@ -183,41 +187,6 @@ export class BucketStore implements BackupStore {
     if (meaning.kind === 'fatal') return meaning.error;
     if (status === 401 || status === 403) return new RealmliftError('BUCKET_FORBIDDEN', 'backup', `${doing}: the store refuses it (${name})`, { hint: 'a backup needs s3:ListBucket, s3:PutObject, s3:GetObject and s3:DeleteObject', cause });
     return new RealmliftError('S3_FAILED', 'backup', `${doing}: ${s3Reason(cause)}`, { hint: 'check S3_ENDPOINT and that the store is up', again: true, cause });
-  }
-}
-
-/** A body that is an error when it ends early. */
-class WholeBody {
-  /** How the connection failed, if it was the connection and not whoever took the bytes. */
-  fault: { readonly error: unknown } | undefined;
-  readonly #body: Readable;
-  readonly #length: number | undefined;
-  readonly #alive: () => void;
-
-  constructor(body: Readable, length: number | undefined, alive: () => void) {
-    this.#body = body;
-    this.#length = length;
-    this.#alive = alive;
-  }
-
-  /** A pipeline that fails throws its failure into the generator that feeds it: it ends here, outside of what notes the connection's faults. */
-  async *chunks(): AsyncGenerator<Buffer> {
-    for await (const chunk of this.#received()) yield chunk;
-  }
-
-  async *#received(): AsyncGenerator<Buffer> {
-    let bytes = 0;
-    try {
-      for await (const chunk of this.#body as AsyncIterable<Buffer>) {
-        this.#alive();
-        bytes += chunk.length;
-        yield chunk;
-      }
-      if (this.#length !== undefined && bytes !== this.#length) throw new BadResponse(`${bytes} of ${this.#length} bytes came`);
-    } catch (error) {
-      this.fault = { error };
-      throw error;
-    }
   }
 }
 

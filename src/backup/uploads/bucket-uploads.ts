@@ -1,24 +1,12 @@
 /** Uploads in S3: every object of the two buckets, with what S3 knows of it. */
-import { GetObjectCommand } from '@aws-sdk/client-s3';
-import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
-import { buffer } from 'node:stream/consumers';
-import type { Readable } from 'node:stream';
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { Lost } from '../../files/file-store.js';
 import type { S3Access } from '../../files/s3/s3-client.js';
 import { contentCheck } from '../../files/s3/object-checksum.js';
-import { BadResponse, Corrupt, meaningOf, ObjectChanged } from '../../files/s3/s3-fault.js';
+import { Corrupt, meaningOf, ObjectChanged } from '../../files/s3/s3-fault.js';
 import { listObjects } from '../../files/s3/s3-listing.js';
+import { getRange, type Range } from '../../files/s3/s3-range.js';
 import { asListed, type ListedFile, type ObjectAttributes, type OnLostUpload, type UploadContent, type UploadSource, type UploadedFile } from './upload-source.js';
-
-/** Bytes asked for at a time: a request that fails is repeated as a whole, and held in memory until it has come. */
-const RANGE = 8 * 1024 * 1024;
-
-interface Range {
-  readonly answer: GetObjectCommandOutput;
-  readonly body: Buffer;
-  /** Bytes of the whole object. */
-  readonly size: number;
-}
 
 export class BucketUploads implements UploadSource {
   readonly kind = 'buckets';
@@ -56,7 +44,6 @@ export class BucketUploads implements UploadSource {
 
   async #read(bucket: string, key: string, listed: number): Promise<UploadContent> {
     try {
-      // Of an empty object no range can be had.
       const first = await this.#get(bucket, key, listed === 0 ? undefined : 0);
       return { size: first.size, modified: (first.answer.LastModified?.getTime() ?? 0) / 1000, attributes: attributesOf(first.answer), chunks: this.#whole(bucket, key, first) };
     } catch (error) {
@@ -71,11 +58,12 @@ export class BucketUploads implements UploadSource {
     const check = contentCheck({ ETag, ServerSideEncryption, SSECustomerAlgorithm }, this.#etagsAreMd5);
     check.update(body);
     try {
-      for (let at = body.length; at < size; at += RANGE) {
+      for (let at = body.length; at < size;) {
         const next = await this.#get(bucket, key, at, ETag);
         if (next.size !== size) throw new ObjectChanged('its size changed while it was read');
         check.update(next.body);
         yield next.body;
+        at += next.body.length;
       }
       await check.confirm();
     } catch (error) {
@@ -83,34 +71,17 @@ export class BucketUploads implements UploadSource {
     }
   }
 
-  /** @param at of the first byte; undefined for the whole object */
   #get(bucket: string, key: string, at: number | undefined, etag?: string): Promise<Range> {
-    return this.#access.request(this.#signal, async (client: S3Client, watch: AbortSignal) => {
-      const range = at === undefined ? {} : { Range: `bytes=${at}-${at + RANGE - 1}` };
-      const answer = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key, ...range, ...(etag === undefined ? {} : { IfMatch: etag }) }), { abortSignal: watch });
-      const body = await buffer(answer.Body as Readable);
-      if (answer.ContentLength !== undefined && body.length !== answer.ContentLength) throw new BadResponse(`${body.length} of ${answer.ContentLength} bytes came`);
-      const size = sizeOf(answer, at ?? 0, body.length);
-      if (body.length === size) {
-        const check = contentCheck(answer, this.#etagsAreMd5);
-        check.update(body);
+    return this.#access.request(this.#signal, async (client, watch, alive) => {
+      const range = await getRange(client, { bucket, key, etag }, at, watch, alive);
+      if (range.body.length === range.size) {
+        const check = contentCheck(range.answer, this.#etagsAreMd5);
+        check.update(range.body);
         await check.confirm();
       }
-      return { answer, body, size };
+      return range;
     });
   }
-}
-
-/**
- * Bytes of the object of which an answer has `length` from `at`, the whole of it where it says nothing of a range.
- * @throws BadResponse when it is another range
- */
-function sizeOf({ ContentRange: range }: GetObjectCommandOutput, at: number, length: number): number {
-  if (range === undefined && at === 0) return length;
-  const size = Number(/\/(\d+)$/.exec(range ?? '')?.[1]);
-  const end = Math.min(at + RANGE, size);
-  if (range === `bytes ${at}-${end - 1}/${size}` && length === end - at) return size;
-  throw new BadResponse(`asked for ${RANGE} bytes from ${at}, got ${length}: ${range}`);
 }
 
 function attributesOf({ ContentType, ContentDisposition, ContentEncoding, ContentLanguage, CacheControl, Metadata }: GetObjectCommandOutput): ObjectAttributes {

@@ -9,9 +9,11 @@ import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
 import { findBackup, isBackup } from '../../../src/backup/contents/find-backup.js';
 import { readWhole, writeWhole } from '../../../src/backup/store/backup-store.js';
+import { BucketStore } from '../../../src/backup/store/bucket-store.js';
 import { openStore } from '../../../src/backup/store/open-store.js';
 import { uploadTarget } from '../../../src/backup/uploads/open-uploads.js';
 import { verifyBackup } from '../../../src/backup/verify-backup.js';
+import { s3Settings } from '../../../src/files/s3/s3-settings.js';
 import { uploadPlace } from '../../../src/files/upload/upload-place.js';
 import { withFaultyProxy } from '../../files/faulty-proxy.js';
 import { startS3 } from '../../testbed/s3-server.js';
@@ -124,12 +126,51 @@ t.test('a connection that breaks in the midst of an object is made again', async
     let calls = 0;
     const read = await (await openStore('s3://bucket/p', process.env)).read('one', (content) => { calls++; return buffer(content); });
     t.ok(body.equals(read));
-    t.strictSame([requests, calls], [3, 3]);
+    t.strictSame([requests, calls], [3, 1], 'and who takes it sees nothing of that');
   } finally {
     process.env = before;
     server.close();
   }
 });
+
+t.test('a store that hangs is given up within its silence and attempts, whatever it was asked', async (t) => withBucket(async (server, bucket) => {
+  let hangs = false;
+  await withFaultyProxy(server.endpoint, () => (hangs ? new Promise<never>(() => undefined) : undefined), async ({ endpoint, seen }) => {
+    const store = BucketStore.of(`s3://${bucket}/p`, { ...s3Settings(server.environment), endpoint, timeout: 0.3, attempts: 2, backoff: 1 });
+    await writeWhole(store, 'one', 'first');
+    hangs = true;
+    const asked: Readonly<Record<string, () => Promise<unknown>>> = {
+      list: () => store.list(), directories: () => store.directories(), read: () => readWhole(store, 'one'), remove: () => store.remove('one'), clear: () => store.clear(),
+      'write a small one': () => writeWhole(store, 'two', 'x'), 'write a large one': () => writeWhole(store, 'large', Buffer.alloc(9 * 1024 * 1024)), create: () => store.create('new', Buffer.from('x')),
+      stage: () => store.staging().stage('staged', Readable.from([Buffer.from('x')])),
+    };
+    for (const [name, work] of Object.entries(asked)) {
+      const before = seen.length;
+      t.match(await Promise.race([failure(work()), sleep(10_000, 'nothing came of it')]), { code: 'S3_FAILED' }, name);
+      t.ok(seen.length - before >= 2, `${name}: twice`);
+    }
+  });
+}));
+
+t.test('who reads may take longer than any silence', async (t) => withBucket(async (server, bucket) => {
+  await withFaultyProxy(server.endpoint, () => undefined, async ({ endpoint, seen }) => {
+    const store = BucketStore.of(`s3://${bucket}/p`, { ...s3Settings(server.environment), endpoint, timeout: 2 });
+    const large = Buffer.alloc(40 * 1024 * 1024, 'large');
+    await (await openStore(`s3://${bucket}/p`, server.environment)).write('large', Readable.from([large]));
+    const before = seen.length;
+    const read = await store.read('large', async (content) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of content) {
+        chunks.push(chunk as Buffer);
+        if (chunks.length < 3) await sleep(5000);
+      }
+      return Buffer.concat(chunks);
+    });
+    t.ok(read.equals(large));
+    t.equal(seen.slice(before).filter(({ repeat }) => repeat > 0).length, 0, 'nothing is asked for twice');
+    t.equal((await store.read('large', (content) => new Promise<number>((resolve) => { content.once('data', (chunk: Buffer) => resolve(chunk.length)); }))) > 0, true, 'nor the whole by who wants its beginning');
+  });
+}));
 
 t.test('buckets are addressed as the settings say', async (t) => {
   const asked: string[] = [];
