@@ -68,9 +68,9 @@ export async function exportRealm(context: RunContext, run: AloneRun, onCopied: 
 
   progress.tell({ kind: 'packaging' });
   // The rows of attachments without a file stay, which was not known when they were copied.
-  if (files.lostAttachmentIds.length > 0) progress.replace(await withoutLostAttachments(partial, plan, journal.get(partPath('zerver_attachment')), files.lostAttachmentIds));
-  const parts = progress.parts();
   const { totals, losses, warnings } = progress;
+  if (losses.hasAttachments) progress.replace(await withoutLostAttachments(partial, plan, journal.get(partPath('zerver_attachment')), losses.attachments()));
+  const parts = progress.parts();
   const result = await concludeRun(context, run, { parts, totals, files, losses, status, warnings, base: base && progress.baseReport(base, parts), taken: progress.takenFiles });
   return { result, origin: later.origin, taken: progress.takenParts };
 }

@@ -18,21 +18,23 @@ export const LOST_ATTACHMENTS = 'attachment_without_file';
 /**
  * @param directory of the run
  * @param copied the part with the rows of all attachments, which stays as it is for a run that resumes this one
+ * @param lost ids of attachments without a file, rising as those of the rows do
  * @returns by the path of a part that which takes its place, or is made here
  */
-export async function withoutLostAttachments(directory: string, plan: ExportPlan, copied: JournalPart | undefined, lostIds: readonly string[]): Promise<Map<string, JournalPart>> {
+export async function withoutLostAttachments(directory: string, plan: ExportPlan, copied: JournalPart | undefined, lost: Iterator<number, void>): Promise<Map<string, JournalPart>> {
   const view = plan.compiled.ledger.find(({ name }) => name === LOST_ATTACHMENTS);
   const columns = view?.columns ?? [];
-  const lost = new Set(lostIds);
   const kept = new RowArray(join(directory, `${PARTS_DIRECTORY}/attachments-with-files.json`));
   const told = new RowArray(join(directory, ledgerPath(LOST_ATTACHMENTS)));
   try {
     if (copied !== undefined) {
       const file = TableFile.open(join(directory, copied.path), copied);
       try {
+        let next = lost.next();
         for (const bytes of file.rows(BARE)) {
-          const row = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
-          if (!lost.has(String(row.id))) kept.write(bytes);
+          const row = JSON.parse(bytes.toString('utf8')) as Record<string, unknown> & { readonly id: number };
+          while (next.done !== true && next.value < row.id) next = lost.next();
+          if (next.value !== row.id) kept.write(bytes);
           else told.write(Buffer.from(JSON.stringify(Object.fromEntries(columns.map((column) => [column, row[column]])))));
         }
       } finally {

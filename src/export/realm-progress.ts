@@ -5,6 +5,7 @@ import type { JournalPart } from '../package/journal.js';
 import type { CatchUpPart } from './base/catch-up-file.js';
 import type { TargetEvent } from './events.js';
 import type { RunBase } from './catch-up/run-base.js';
+import { LossList } from './loss-list.js';
 import type { ArchiveOutlet } from './outlet.js';
 import { isMessagesPath, messagesPath } from '../package/part-paths.js';
 import type { Parts } from './parts.js';
@@ -15,7 +16,7 @@ import { Totals } from './totals.js';
 
 export class RealmProgress implements Told {
   readonly totals: Totals;
-  readonly losses: FileEvent[] = [];
+  readonly losses: LossList;
   readonly warnings: string[] = [];
   /** That exported messages were sent with. */
   readonly clients = new Set<number>();
@@ -43,6 +44,7 @@ export class RealmProgress implements Told {
     this.#outlet = outlet;
     this.#onFailure = onFailure;
     this.totals = new Totals(run.plan);
+    this.losses = new LossList(run.output.run);
   }
 
   tell(event: TargetEvent): void {
@@ -110,7 +112,7 @@ export class RealmProgress implements Told {
   }
 
   loss(event: FileEvent): void {
-    this.losses.push(event);
+    this.losses.add(event);
   }
 
   /** A file that has left with a stream is not needed here any more. */

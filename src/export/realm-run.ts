@@ -1,5 +1,5 @@
 /** What the export of a realm is, whether its rows are copied for it alone or dealt out of a set: what it shares, how it begins, how it ends. */
-import type { FileEvent, FilesResult } from '../files/file-events.js';
+import type { FilesResult } from '../files/file-events.js';
 import type { FileStore } from '../files/file-store.js';
 import type { FilesTarget } from '../files/files-target.js';
 import type { OrphanChoice } from '../files/pull-files.js';
@@ -15,6 +15,7 @@ import type { Snapshot } from '../snapshot/snapshot.js';
 import type { Base } from './base/base.js';
 import type { OriginServer } from './base/origin.js';
 import type { ExportEvent } from './events.js';
+import type { LossList } from './loss-list.js';
 import { packageRealm } from './package-realm.js';
 import type { Parts } from './parts.js';
 import { ledgerEntries, type BaseReport, type LedgerEntry } from './report.js';
@@ -77,8 +78,6 @@ export interface RealmResult {
   /** Bytes of JSON by data class. */
   readonly bytes: ReadonlyMap<string, number>;
   readonly files: FilesResult;
-  /** Everything of the files stage that the ledger must name. */
-  readonly losses: readonly FileEvent[];
   readonly warnings: readonly string[];
   readonly base: BaseReport | undefined;
   /** Rows that stayed, by reason. */
@@ -110,7 +109,7 @@ export interface Finished {
   readonly parts: Parts;
   readonly totals: Totals;
   readonly files: FilesResult;
-  readonly losses: FileEvent[];
+  readonly losses: LossList;
   readonly status: MigrationStatusResult | undefined;
   readonly warnings: readonly string[];
   readonly base?: BaseReport | undefined;
@@ -123,12 +122,6 @@ export async function concludeRun({ snapshot, source }: RunContext, { target, pl
   const { parts, totals: { rows, bytes }, files, losses, status, warnings, base, taken } = finished;
   // The journal names files; the records of an area, written anew by every run, are no part of it.
   if (output.resumed) await sweep(output.partial, (path) => RECORDS.has(path) || taken?.has(path) === true || journal.get(path) !== undefined);
-  // Files are pulled many at once: the report names them in an order that does not depend on the moment.
-  losses.sort((a, b) => compare(a.area, b.area) || compare('key' in a ? a.key : '', 'key' in b ? b.key : '') || compare(a.kind, b.kind));
   const tableFiles = await packageRealm({ directory: output.partial, plan, source, snapshot, parts, files, status, options, rows, losses, warnings, base, taken });
-  return { target, plan, rows, bytes, files, losses, warnings, base, ledger: ledgerEntries(plan, parts), tableFiles };
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+  return { target, plan, rows, bytes, files, warnings, base, ledger: ledgerEntries(plan, parts), tableFiles };
 }

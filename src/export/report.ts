@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { AREAS } from '../files/wanted-files.js';
-import type { FileEvent, FilesResult } from '../files/file-events.js';
+import type { FilesResult } from '../files/file-events.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { MigrationStatusResult } from '../package/migration-status.js';
 import type { PartFile } from '../package/part-file.js';
@@ -14,6 +14,7 @@ import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 import { VERSION } from '../version.js';
 import type { BaseName } from './base/base.js';
+import type { LossList } from './loss-list.js';
 import { ORPHANS_PATH } from './orphan-list.js';
 import { ledgerPath } from '../package/part-paths.js';
 import type { Parts } from './parts.js';
@@ -26,7 +27,7 @@ export interface Report {
   readonly parts: Parts;
   readonly rows: ReadonlyMap<string, number>;
   readonly files: FilesResult;
-  readonly losses: readonly FileEvent[];
+  readonly losses: LossList;
   readonly status: MigrationStatusResult | undefined;
   readonly warnings: readonly string[];
   readonly base?: BaseReport | undefined;
@@ -82,7 +83,7 @@ export async function writeReport(report: Report): Promise<void> {
     { key: 'left_out_columns', value: Object.fromEntries([...plan.compiled.tables.values()].filter((each) => each.leftOut.length > 0).map((each) => [each.name, each.leftOut])) },
     { key: 'tables_not_exported', value: Object.fromEntries(review.notExported) },
     { key: 'warnings', value: warnings },
-    { key: 'files_left_out', value: losses },
+    { key: 'files_left_out', copy: (file) => losses.write(file), rows: 0 },
     existsSync(join(directory, ORPHANS_PATH)) ? { key: 'orphans', part: ORPHANS_PATH, rows: 0 } : { key: 'orphans', value: [] },
     { key: 'rows_left_out', copy: (file) => writeLedger(file, report), rows: 0 },
   ];

@@ -135,11 +135,6 @@ export interface AreaTally {
 
 export interface FilesResult {
   readonly areas: Readonly<Record<Area, AreaTally>>;
-  /**
-   * Attachments without a file, in ascending order. Their rows must not be in attachment.json: the import stops, half-way through
-   * creating the realm, on a row without a record.
-   */
-  readonly lostAttachmentIds: readonly string[];
 }
 
 export function emptyTally(): AreaTally {

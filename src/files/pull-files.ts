@@ -62,7 +62,6 @@ class Pull {
   readonly #options: PullOptions;
   readonly #onEvent: OnFileEvent;
   readonly #areas = Object.fromEntries(AREAS.map((area) => [area, emptyTally()])) as Record<Area, AreaTally>;
-  readonly #lostAttachmentIds: string[] = [];
   /** One error ends all: what else is under way must not go on behind it. */
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
@@ -90,7 +89,7 @@ class Pull {
         done: this.#options.done, jobs, signal: this.#signal, onEvent: this.#onEvent,
       });
     }
-    return { areas: this.#areas, lostAttachmentIds: this.#lostAttachmentIds.sort((a, b) => a.length - b.length || (a < b ? -1 : 1)) };
+    return { areas: this.#areas };
   }
 
   #candidates(area: Area): AsyncGenerator<Candidate> {
@@ -173,14 +172,12 @@ class Pull {
   }
 
   async #skip({ area, key, attachmentId }: Candidate): Promise<undefined> {
-    if (attachmentId !== undefined) this.#lostAttachmentIds.push(attachmentId);
     this.#areas[area].skipped += 1;
     await this.#onEvent({ kind: 'skipped', area, key, attachmentId });
     return undefined;
   }
 
   async #lose({ area, key, attachmentId }: Candidate, reason: LossReason, detail: string): Promise<undefined> {
-    if (attachmentId !== undefined) this.#lostAttachmentIds.push(attachmentId);
     this.#areas[area][reason === 'absent' ? 'missing' : 'failed'] += 1;
     await this.#onEvent({ kind: 'lost', area, key, reason, attachmentId, detail });
     return undefined;

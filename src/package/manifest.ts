@@ -15,9 +15,9 @@
  * }
  * ```
  */
-import { closeSync, openSync, readSync, renameSync } from 'node:fs';
-import { StringDecoder } from 'node:string_decoder';
+import { renameSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
+import { lines } from './lines.js';
 import { PartFile } from './part-file.js';
 
 /** One file of an export. */
@@ -70,7 +70,6 @@ export interface ManifestHeader {
 export const MANIFEST = 'manifest.json';
 
 const FILES_START = '  "files": [';
-const LONGEST_LINE = 1024 * 1024;
 const FILES_END = '  ]';
 /** Lines are joined to blocks of about this many characters: one write per line would be most of the cost. */
 const BLOCK = 64 * 1024;
@@ -150,7 +149,7 @@ async function* manifestText(
 // eslint-disable-next-line @typescript-eslint/require-await -- the same
 export async function readManifest(path: string): Promise<{ header: ManifestHeader; files: AsyncGenerator<ManifestFile> }> {
   let text = '';
-  for (const line of lines(path)) {
+  for (const line of lines(path, lineTooLong)) {
     if (line === FILES_START) return { header: parseHeader(text), files: manifestFiles(path) };
     text += line;
     // A file without line breaks is no manifest of ours: do not gather it.
@@ -163,7 +162,7 @@ export async function readManifest(path: string): Promise<{ header: ManifestHead
 async function* manifestFiles(path: string): AsyncGenerator<ManifestFile> {
   let place: 'head' | 'files' | 'end' | 'behind' = 'head';
   let last: string | undefined;
-  for (const line of lines(path)) {
+  for (const line of lines(path, lineTooLong)) {
     if (place === 'head') place = line === FILES_START ? 'files' : 'head';
     else if (place === 'files' && line === FILES_END) place = 'end';
     else if (place === 'end' && line === '}') place = 'behind';
@@ -211,23 +210,6 @@ function damaged(why: string): RealmliftError {
   return new RealmliftError('MANIFEST_DAMAGED', 'package', `manifest.json cannot be read: ${why}`);
 }
 
-/** Lines by `\n` alone: node:readline also breaks at U+2028, which JSON strings, and so paths, may hold as it is. */
-function* lines(path: string): Generator<string> {
-  const file = openSync(path, 'r');
-  try {
-    const block = Buffer.allocUnsafe(BLOCK);
-    const decoder = new StringDecoder('utf8');
-    let rest = '';
-    for (let read = readSync(file, block); read > 0; read = readSync(file, block)) {
-      const parts = (rest + decoder.write(block.subarray(0, read))).split('\n');
-      rest = parts.pop() ?? '';
-      // The longest path takes a few thousand.
-      if (rest.length > LONGEST_LINE) throw damaged('a line is too long');
-      yield* parts;
-    }
-    rest += decoder.end();
-    if (rest !== '') yield rest;
-  } finally {
-    closeSync(file);
-  }
+function lineTooLong(): RealmliftError {
+  return damaged('a line is too long');
 }

@@ -8,7 +8,7 @@ import type { S3Server } from '../testbed/s3-server.js';
 import type { Fault, FaultyProxy, Seen } from './faulty-proxy.js';
 import { s3Error, withFaultyProxy } from './faulty-proxy.js';
 import type { Upload } from './pull-fixture.js';
-import { PART, filesBelow, pull, putUploads, upload, withStore } from './pull-fixture.js';
+import { PART, filesBelow, lostAttachments, pull, putUploads, upload, withStore } from './pull-fixture.js';
 import type { S3StoreSettings } from '../../src/files/s3/s3-store.js';
 
 const SMALL = upload(1, 'small.txt', 3000);
@@ -29,7 +29,7 @@ async function through(
     const pulled = await pull(store, uploads, directory);
     t.strictSame(filesBelow(directory).filter((path) => path.startsWith('.')), [], 'nothing unfinished is left');
     t.strictSame(pulled.records.map(({ path }) => path), uploads.filter(({ attachmentId }) => pulled.whole.includes(attachmentId)).map(({ pathId }) => pathId), 'a record for each file and no other');
-    t.strictSame(pulled.result.lostAttachmentIds, uploads.map(({ attachmentId }) => attachmentId).filter((id) => !pulled.whole.includes(id)), 'lost are those without a file');
+    t.strictSame(lostAttachments(pulled.events), uploads.map(({ attachmentId }) => attachmentId).filter((id) => !pulled.whole.includes(id)), 'lost are those without a file');
     return { ...pulled, seen };
   }));
 }

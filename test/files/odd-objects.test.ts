@@ -10,7 +10,7 @@ import { BUCKETS, startS3 } from '../testbed/s3-server.js';
 import type { S3Server } from '../testbed/s3-server.js';
 import type { Seen } from './faulty-proxy.js';
 import { s3Error, withFaultyProxy } from './faulty-proxy.js';
-import { OWNER, REALM, pull, putUploads, upload, wantedUploads, withStore } from './pull-fixture.js';
+import { OWNER, REALM, lostAttachments, pull, putUploads, upload, wantedUploads, withStore } from './pull-fixture.js';
 import { each } from './wanted-rows.js';
 
 const MATE = 8;
@@ -58,7 +58,7 @@ t.test('odd objects', async (t) => {
     await putUploads(server.client, [stranger]);
     const { records, result, events } = await withStore(server.endpoint, {}, async (store) => pull(store, [byMail, stranger], t.testdir(), {}, PEOPLE));
     t.strictSame(records.map(({ user_profile_email: email, realm_id: realm }) => [email, realm]), [['emailgateway@zulip.com', REALM]]);
-    t.strictSame(result.lostAttachmentIds, ['51']);
+    t.strictSame(lostAttachments(events), ['51']);
     t.equal(result.areas.uploads.skipped, 1);
     t.strictSame(events.filter(({ kind }) => kind !== 'file'), [{ kind: 'skipped', area: 'uploads', key: stranger.pathId, attachmentId: '51' }]);
   });
@@ -69,7 +69,7 @@ t.test('odd objects', async (t) => {
     await putUploads(server.client, [forged], { ...OURS, path: '../../etc/passwd', s3_path: 'elsewhere', size: '0', bucket: 'b', user_profile_email: 'evil@example' });
     const uploads = [gone, { ...resized, content: Buffer.from('longer than five') }, forged];
     const { records, result, events } = await withStore(server.endpoint, {}, async (store) => pull(store, uploads, t.testdir()));
-    t.strictSame(result.lostAttachmentIds, ['60']);
+    t.strictSame(lostAttachments(events), ['60']);
     t.match(result.areas.uploads, { found: 2, records: 2, missing: 1, failed: 0, otherSize: 1 });
     t.match(events.find(({ kind }) => kind === 'other-size'), { row: 5, file: 16, attachmentId: '61' });
     t.match(events.find(({ kind }) => kind === 'lost'), { key: gone.pathId, reason: 'absent', attachmentId: '60' });
@@ -98,7 +98,7 @@ t.test('odd objects', async (t) => {
     });
     const directory = t.testdir();
     const events: FileEvent[] = [];
-    const result = await withStore(server.endpoint, {}, async (store) => pullFiles(store, wanted, directory, {}, (event) => void events.push(event)));
+    await withStore(server.endpoint, {}, async (store) => pullFiles(store, wanted, directory, {}, (event) => void events.push(event)));
     const records = (area: string): unknown => (JSON.parse(readFileSync(join(directory, area, 'records.json'), 'utf8')) as Record<string, unknown>[])
       .map(({ path, user_profile_id: user, realm_id: realm, avatar_version: version }) => [path, user, realm, version]);
 
@@ -113,7 +113,7 @@ t.test('odd objects', async (t) => {
       '2/emoji/images/nobody.png absent nobody', '2/emoji/images/nobody.png.original skipped', '2/emoji/images/one.png absent emoji row', '2/emoji/images/one.png.original foreign emoji row',
       '2/realm/icon.png absent nobody', '2/realm/logo.png skipped',
     ].sort());
-    t.strictSame(result.lostAttachmentIds, []);
+    t.strictSame(lostAttachments(events), []);
   });
 
   t.test('many users: one listing instead of two requests for each', async (t) => {

@@ -91,6 +91,11 @@ export async function pull(store: FileStore, uploads: readonly Upload[], directo
   return { result, events, records, whole: whole.sort(), lost: events.flatMap((event) => (event.kind === 'lost' ? [`${event.key}: ${event.reason}`] : [])).sort() };
 }
 
+/** Ids of the attachments that have no file. */
+export function lostAttachments(events: readonly FileEvent[]): string[] {
+  return events.flatMap((event) => ((event.kind === 'lost' || event.kind === 'skipped') && event.attachmentId !== undefined ? [event.attachmentId] : [])).sort((a, b) => Number(a) - Number(b));
+}
+
 /** Paths of all files below a directory, hidden ones too. */
 export function filesBelow(directory: string, prefix = ''): string[] {
   if (!existsSync(join(directory, prefix))) return [];

@@ -2,11 +2,12 @@
 import { setMaxListeners } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FileEvent, FilesResult } from '../../files/file-events.js';
+import type { FileEvent } from '../../files/file-events.js';
 import type { JournalPart } from '../../package/journal.js';
 import type { MigrationStatusResult } from '../../package/migration-status.js';
 import { PartFile } from '../../package/part-file.js';
 import type { FinisherPool } from './finisher-pool.js';
+import { LossList } from '../loss-list.js';
 import { withoutLostAttachments } from '../lost-attachments.js';
 import { queryOfMessages } from '../message-segments.js';
 import type { Origin, SetOrigin } from '../base/origin.js';
@@ -37,16 +38,16 @@ export interface SetOfTargets {
 /** Exports into `run.output.partial`; the caller verifies, flushes and publishes. @param ordinal of the target in the set */
 export async function exportSetTarget(set: SetOfTargets, ordinal: number, run: RealmRun): Promise<{ result: RealmResult; origin: Origin }> {
   const { context, status } = set;
-  const losses: FileEvent[] = [];
+  const losses = new LossList(run.output.run);
   const identity = beginRun(context, run, []);
   const signal = AbortSignal.any([context.snapshot.lost]);
   setMaxListeners(0, signal);
-  const told = { event: (event: FileEvent) => context.onEvent({ target: run.target, kind: 'file', event }), loss: (event: FileEvent) => void losses.push(event), whole: () => Promise.resolve(), damaged: () => undefined };
+  const told = { event: (event: FileEvent) => context.onEvent({ target: run.target, kind: 'file', event }), loss: (event: FileEvent) => losses.add(event), whole: () => Promise.resolve(), damaged: () => undefined };
   const wanted = await wantedOf(context, run, spooledRows(set.wanted, ordinal), told);
   const files = await pullRealmFiles(context, run, wanted, signal, told);
   context.onEvent({ target: run.target, kind: 'packaging' });
   const parts = new SetParts(set, ordinal, run);
-  if (files.lostAttachmentIds.length > 0) await parts.leaveOutLost(files);
+  if (losses.hasAttachments) await parts.leaveOutLost(losses);
   await parts.writeMessages();
   const totals = new Totals(run.plan);
   for (const [path, part] of parts.all()) totals.add({ ...part, path });
@@ -101,14 +102,14 @@ class SetParts implements Parts {
   }
 
   /** The rows of attachments without a file stay, which was not known when they were copied. */
-  async leaveOutLost({ lostAttachmentIds }: FilesResult): Promise<void> {
+  async leaveOutLost(losses: LossList): Promise<void> {
     const { plan, output } = this.#run;
     const path = partPath('zerver_attachment');
     mkdirSync(join(output.partial, PARTS_DIRECTORY), { recursive: true, mode: 0o700 });
     const file = new PartFile(join(output.partial, path));
     await this.copy(path, file);
     const copied = { ...this.#partOf(path, 'zerver_attachment'), ...(await file.finish(false)) };
-    for (const [at, part] of await withoutLostAttachments(output.partial, plan, copied, lostAttachmentIds)) this.#own.set(at, part);
+    for (const [at, part] of await withoutLostAttachments(output.partial, plan, copied, losses.attachments())) this.#own.set(at, part);
   }
 
   async writeMessages(): Promise<void> {
