@@ -1,12 +1,13 @@
 // An export in S3 is whole, or looks unfinished: no manifest, no parts left behind.
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { randomBytes } from 'node:crypto';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
 import { checkUpload, uploadDirectory, uploadStream } from '../../src/files/upload/upload-export.js';
+import { comparePaths } from '../../src/package/manifest.js';
 import { parseS3Url, type UploadTarget } from '../../src/files/upload/upload-target.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
 import type { Fault, Seen } from './faulty-proxy.js';
@@ -15,11 +16,17 @@ import { s3Error, withFaultyProxy } from './faulty-proxy.js';
 const LARGE = 20 << 20;
 const never = new AbortController().signal;
 
+/** As an export has it, its other files without entries. */
+function manifestOf(files: Iterable<[path: string, content: Buffer]>): Buffer<ArrayBuffer> {
+  const entries = [...files].map(([path, content]) => ({ path, size: content.length, sha256: createHash('sha256').update(content).digest('hex') })).sort((a, b) => comparePaths(a.path, b.path));
+  return Buffer.from(`{\n  "format": 1,\n  "realm": "acme",\n  "realm_id": 2,\n  "mode": "full",\n  "files": [\n${entries.map((entry, index) => `${JSON.stringify(entry)}${index < entries.length - 1 ? ',' : ''}\n`).join('')}  ]\n}\n`);
+}
+
 function exportDirectory(root: string): Map<string, Buffer> {
   const files = new Map([
     ['realm.json', Buffer.from('{}')], ['empty', Buffer.alloc(0)], ['uploads/2/日本/a b.bin', randomBytes(3000)], ['uploads/large.bin', randomBytes(LARGE)],
-    ['manifest.json', Buffer.from('{"files": []}')],
   ]);
+  files.set('manifest.json', manifestOf(files));
   for (const [path, content] of files) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), content);
@@ -103,7 +110,26 @@ t.test('upload', async (t) => {
       await t.rejects(uploadDirectory(target('unreadable'), path, copy, 'manifest.json', never, () => undefined), { code: 'UPLOAD_FAILED', message: new RegExp(`${path} cannot be read.*ENOENT`), hint: /directory of the export/ });
     };
     await unreadable('manifest.json', t.testdir({ 'realm.json': '{}' }));
-    await unreadable('realm.json', t.testdir({ 'realm.json': t.fixture('symlink', 'gone'), 'manifest.json': '{}' }));
+    await unreadable('realm.json', t.testdir({ 'realm.json': t.fixture('symlink', 'gone'), 'manifest.json': manifestOf([]).toString() }));
+  });
+
+  t.test('a file that has gone from the export ends it before the manifest', async (t) => {
+    const [FIRST, MIDDLE, LAST] = ['a.json', 'uploads/2/b/c.txt', 'z.json'];
+    const content = (path: string): Buffer => Buffer.from(path);
+    for (const [path, before] of [[FIRST, true], [MIDDLE, true], [LAST, true], [MIDDLE, false], [LAST, false]] as const) {
+      const name = `gone-${path.slice(-6, -5)}-${before ? 'before' : 'meanwhile'}`;
+      const copy = t.testdir();
+      const there = [...[FIRST, MIDDLE, LAST].map((each): [string, Buffer] => [each, content(each)])];
+      for (const [each, bytes] of [...there, ['beside.json', Buffer.from('no manifest names it')] as const, ['manifest.json', manifestOf(there)] as const]) {
+        mkdirSync(dirname(join(copy, each)), { recursive: true });
+        writeFileSync(join(copy, each), bytes);
+      }
+      const remove = (): void => rmSync(join(copy, path.split('/')[0] as string), { recursive: true, force: true });
+      if (before) remove();
+      await withFaultyProxy(server.endpoint, ({ method }) => void (method === 'GET' && !before && remove()), async ({ endpoint }) =>
+        t.rejects(uploadDirectory(target('exports', endpoint), name, copy, 'manifest.json', never, () => undefined), { code: 'UPLOAD_FAILED', message: `${path} cannot be read to be stored: manifest.json names it, and it has gone`, hint: /directory of the export/ }, name));
+      t.notOk((await keys(`exports/${name}`)).some((key) => key.endsWith('manifest.json')), 'it does not look whole');
+    }
   });
 
   t.test('an upload that is cut leaves no manifest and no parts', async (t) => {

@@ -14,6 +14,7 @@ import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObject
 import { Upload } from '@aws-sdk/lib-storage';
 import { RealmliftError } from '../../errors.js';
 import { ioReason } from '../../io-reason.js';
+import { comparePaths, readManifest } from '../../package/manifest.js';
 import { RUN_DIRECTORY } from '../../package/output-directory.js';
 import { digestOf } from '../../package/part-file.js';
 import { Lost, type StoredFile } from '../file-store.js';
@@ -140,9 +141,9 @@ export async function beginUpload(place: UploadTarget, names: readonly string[],
 async function storeAll(client: S3Client, place: UploadTarget, name: string, directory: string, manifest: string, which: (file: StoredFile) => boolean, signal: AbortSignal, onStored: OnStored): Promise<void> {
   const target = { ...place, prefix: keyOf(place, name) };
   const store = (path: string, size: number): Promise<void> => storeFile(client, target, path, join(directory, path), size, signal, onStored);
-  const small = filesOf(directory, (file) => file.key !== manifest && file.size <= ONE_REQUEST && which(file));
+  const small = filesOf(directory, manifest, (file) => file.size <= ONE_REQUEST && which(file));
   for await (const done of inOrder(small, SMALL_AT_ONCE, SMALL_AT_ONCE, async ({ key, size }) => store(key, size))) void done;
-  for await (const { key, size } of filesOf(directory, (file) => file.key !== manifest && file.size > ONE_REQUEST && which(file))) await store(key, size);
+  for await (const { key, size } of filesOf(directory, manifest, (file) => file.size > ONE_REQUEST && which(file))) await store(key, size);
   await store(manifest, (await stat(join(directory, manifest)).catch(unreadable(manifest))).size);
 }
 
@@ -204,7 +205,7 @@ async function storeFile(client: S3Client, target: UploadTarget, path: string, f
   if (size > ONE_REQUEST) {
     return storeStream(client, target, path, createReadStream(file), partSizeFor(size), signal, onStored).catch((error: unknown) => {
       signal.throwIfAborted();
-      throw error instanceof RealmliftError ? error : unreadable(path)(error);
+      return unreadable(path)(error);
     });
   }
   const content = await readFile(file).catch(unreadable(path));
@@ -244,10 +245,22 @@ async function storeStream(client: S3Client, target: UploadTarget, path: string,
 /** What is wrong with a file that is to be stored is no fault of the server. */
 function unreadable(path: string): (cause: unknown) => never {
   return (cause) => {
-    throw new RealmliftError('UPLOAD_FAILED', 'files', `${path} cannot be read to be stored: ${ioReason(cause)}`, { hint: 'is the directory of the export still there, and its disk in order?', cause });
+    throw cause instanceof RealmliftError ? cause : cannotRead(path, ioReason(cause), cause);
   };
 }
 
-async function* filesOf(directory: string, which: (file: StoredFile) => boolean): AsyncGenerator<StoredFile> {
-  for await (const file of sortedWalk(directory, '')) if (which(file)) yield file;
+function cannotRead(path: string, why: string, cause?: unknown): RealmliftError {
+  return new RealmliftError('UPLOAD_FAILED', 'files', `${path} cannot be read to be stored: ${why}`, { hint: 'is the directory of the export still there, and its disk in order?', cause });
+}
+
+/** The directory's files but for the manifest, of whose list none may have gone: without one of them the stored export would look whole. */
+async function* filesOf(directory: string, manifest: string, which: (file: StoredFile) => boolean): AsyncGenerator<StoredFile> {
+  const { files: listed } = await readManifest(join(directory, manifest)).catch(unreadable(manifest));
+  let next = await listed.next();
+  for await (const file of sortedWalk(directory, '')) {
+    if (next.done !== true && comparePaths(next.value.path, file.key) < 0) break;
+    if (next.done !== true && next.value.path === file.key) next = await listed.next();
+    if (file.key !== manifest && which(file)) yield file;
+  }
+  if (next.done !== true) throw cannotRead(next.value.path, `${manifest} names it, and it has gone`);
 }
