@@ -2,11 +2,12 @@
  * The directory that exports go to may be one where others can make files too. What they planted there under a name that a run is
  * about to use, such as a link to a file of ours, is refused and never followed.
  */
+import { createHash } from 'node:crypto';
 import { closeSync, constants, lstatSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { lstat, mkdir, open, rm, stat, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 
 /** Never what is there already, whether a link leads to it or not. */
@@ -50,6 +51,14 @@ export function createOwn(path: string): number {
 export async function createAnew(path: string): Promise<FileHandle> {
   await rm(path, { force: true });
   return open(path, CREATE, 0o600);
+}
+
+/**
+ * Where a file that others named is written before it is whole: in its directory, by a name that is short however long its own is, and the same in
+ * each run, which so finds what an earlier one left.
+ */
+export function partialBeside(path: string): string {
+  return join(dirname(path), `.realmlift-${createHash('sha256').update(basename(path)).digest('hex').slice(0, 32)}`);
 }
 
 /**

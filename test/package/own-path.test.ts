@@ -9,6 +9,7 @@ import { DirectoryTarget } from '../../src/backup/uploads/directory-target.js';
 import { sealCatchUp, writeCatchUp } from '../../src/export/base/catch-up-file.js';
 import type { Origin } from '../../src/export/base/origin.js';
 import { DirectoryFiles } from '../../src/load/files/directory-files.js';
+import { partialBeside } from '../../src/package/own-path.js';
 import { takeOutputDirectory } from '../../src/package/output-directory.js';
 import { writeRunManifest } from '../../src/package/run-manifest.js';
 import { refuseTarball, writeTarball } from '../../src/package/tarball.js';
@@ -149,9 +150,28 @@ t.test('directories of files: links, and what strangers made, at each level', as
     symlinkSync(join(victim, 'kept'), afresh(listed.path));
     await refused('the file is a link', { code: who.startsWith('pipe') ? 'FILE_IN_THE_WAY' : 'OUTPUT_UNSAFE' });
     t.ok(lstatSync(join(out, listed.path)).isSymbolicLink());
-    symlinkSync(join(victim, 'kept'), `${afresh(listed.path)}.realmlift-partial`);
+    symlinkSync(join(victim, 'kept'), partialBeside(afresh(listed.path)));
     await write(out);
     t.strictSame([readFileSync(join(out, listed.path), 'utf8'), readFileSync(join(victim, 'kept'), 'utf8')], ['a cat', 'kept'], `${who}: a link under the partial name is replaced`);
+  }
+});
+
+t.test('names as long as names can be', async (t) => {
+  const out = t.testdir({});
+  const from = join(t.testdirName, 'from');
+  const content = Buffer.from('a cat');
+  writeFileSync(from, content);
+  const { signal } = new AbortController();
+  for (const name of ['n'.repeat(237), 'n'.repeat(238), 'n'.repeat(255), '日'.repeat(85)]) {
+    const [key, other] = [`2/ab/${name}`, `2/cd/${name}`];
+    const target = new DirectoryFiles(out);
+    await target.put({ path: `files/${key}`, size: content.length, sha256: createHash('sha256').update(content).digest('hex'), area: 'files', key, oldKey: undefined, image: undefined, attributes: { contentType: 'image/png', metadata: {} }, modified: undefined }, from, signal);
+    await target.write('files', other, content, {} as never, signal);
+    await new DirectoryTarget(out).put({ name: `files/2/ef/${name}`, size: content.length, modified: 1, mode: 0o644, attributes: {} }, Readable.from([content]));
+    for (const folder of ['ab', 'cd', 'ef']) t.strictSame(readdirSync(join(out, 'files', '2', folder)), [name], `${folder}: ${Buffer.byteLength(name)} bytes`);
+    writeFileSync(partialBeside(join(out, 'files', key)), 'of a run that was killed');
+    t.equal(await target.remove('files', [], [key, other, `2/ef/${name}`]), 3);
+    t.strictSame(readdirSync(join(out, 'files', '2', 'ab')), [], 'nothing of it is left');
   }
 });
 

@@ -6,12 +6,11 @@ import { pipeline } from 'node:stream/promises';
 import { RealmliftError } from '../../errors.js';
 import { isDiskFull } from '../../io-reason.js';
 import { unsafe } from '../../files/safe-path.js';
-import { createAnew, makeOwnDirectories, refuseLink } from '../../package/own-path.js';
+import { createAnew, makeOwnDirectories, partialBeside, refuseLink } from '../../package/own-path.js';
 import type { ArchivedFile } from './upload-archive.js';
 import type { UploadTarget } from './upload-target.js';
 
 const NOTE = '.realmlift-restore.json';
-const PARTIAL = '.realmlift-partial';
 /** Permissions that are restored: nobody but the owner gets any, whatever the file had. */
 const OWNER = 0o700;
 
@@ -31,15 +30,16 @@ export class DirectoryTarget implements UploadTarget {
     const reason = unsafe(name);
     if (reason !== undefined) throw new RealmliftError('UPLOADS_NAME', 'restore', `the backup holds a file that no directory can: ${reason}`);
     const path = join(this.description, name);
+    const partial = partialBeside(path);
     try {
       await makeOwnDirectories(this.description, dirname(name), 0o700);
       await refuseLink(path);
-      const file = await createAnew(path + PARTIAL);
+      const file = await createAnew(partial);
       // Onto the disk before the note says that it is there.
       await pipeline(content, file.createWriteStream({ flush: true }));
-      await chmod(path + PARTIAL, mode & OWNER);
-      await lutimes(path + PARTIAL, modified, modified);
-      await rename(path + PARTIAL, path);
+      await chmod(partial, mode & OWNER);
+      await lutimes(partial, modified, modified);
+      await rename(partial, path);
     } catch (cause) {
       throw targetError(cause, path);
     }
@@ -51,17 +51,18 @@ export class DirectoryTarget implements UploadTarget {
 
   async writeNote(note: string | undefined): Promise<void> {
     const path = join(this.description, NOTE);
+    const partial = partialBeside(path);
     try {
       if (note === undefined) return await rm(path);
       await mkdir(this.description, { recursive: true, mode: 0o700 });
-      const file = await createAnew(path + PARTIAL);
+      const file = await createAnew(partial);
       try {
         await file.writeFile(note);
         await file.datasync();
       } finally {
         await file.close();
       }
-      await rename(path + PARTIAL, path);
+      await rename(partial, path);
     } catch (cause) {
       throw targetError(cause, path);
     }

@@ -6,13 +6,12 @@ import { pipeline } from 'node:stream/promises';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { diskFault } from '../../files/export-directory.js';
 import { unsafe } from '../../files/safe-path.js';
-import { makeOwnDirectories, refuseLink, requireOwnDirectories } from '../../package/own-path.js';
+import { makeOwnDirectories, partialBeside, refuseLink, requireOwnDirectories } from '../../package/own-path.js';
 import { changed } from '../../pipe/table-file.js';
 import { contentOf } from './file-content.js';
 import type { FileTarget } from './file-target.js';
 import type { FileAttributes, PlannedFile } from './file-plan.js';
 
-const PARTIAL = '.realmlift-partial';
 /** Directories below the uploads. */
 const AREAS: readonly PlannedFile['area'][] = ['files', 'avatars'];
 
@@ -70,8 +69,9 @@ export class DirectoryFiles implements FileTarget {
       }
       for (const key of keys) {
         await requireOwnDirectories(this.description, join(area, dirname(key)));
-        if (await lstat(join(this.description, area, key)).then(() => true, () => false)) removed++;
-        for (const end of ['', PARTIAL]) await rm(join(this.description, area, key) + end, { force: true });
+        const path = join(this.description, area, key);
+        if (await lstat(path).then(() => true, () => false)) removed++;
+        for (const each of [path, partialBeside(path)]) await rm(each, { force: true });
       }
     } catch (error) {
       throw this.#fault(error, `${area}/`);
@@ -88,18 +88,19 @@ export class DirectoryFiles implements FileTarget {
     const problem = unsafe(key);
     if (problem !== undefined) throw changed(key, problem);
     const to = join(this.description, area, key);
+    const partial = partialBeside(to);
     try {
       const own = this.#owner;
       await makeOwnDirectories(this.description, join(area, dirname(key)), 0o755, async (made) => { if (own !== undefined) await lchown(made, own.uid, own.gid); });
       await refuseLink(to);
-      await rm(to + PARTIAL, { force: true });
-      await fill(to + PARTIAL);
-      const file = await open(to + PARTIAL, constants.O_RDONLY | constants.O_NOFOLLOW);
+      await rm(partial, { force: true });
+      await fill(partial);
+      const file = await open(partial, constants.O_RDONLY | constants.O_NOFOLLOW);
       await file.datasync().finally(() => file.close());
-      if (own !== undefined) await lchown(to + PARTIAL, own.uid, own.gid);
-      await rename(to + PARTIAL, to);
+      if (own !== undefined) await lchown(partial, own.uid, own.gid);
+      await rename(partial, to);
     } catch (error) {
-      if ((error as RealmliftError).code !== 'OUTPUT_UNSAFE') await rm(to + PARTIAL, { force: true }).catch(() => undefined);
+      if ((error as RealmliftError).code !== 'OUTPUT_UNSAFE') await rm(partial, { force: true }).catch(() => undefined);
       throw this.#fault(error, `${area}/${key}`);
     }
   }
