@@ -44,7 +44,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
     const request = remapRequest(options, options.remap === true, shared.salt);
     refuseContradictions([
       { when: options.queue !== undefined && options.output.startsWith('s3://') && asksForRemap(request), message: 'workers store the files of the export with the ids of the old server', hint: 'leave out --remap; or give a directory that all machines share with --output' },
-      { when: options.base !== undefined && asksForRemap(request), message: '--base takes over files that have the ids of the old server', hint: 'leave out --base; or export without new ids, and give them by realmlift remap' },
+      { when: options.base !== undefined && asksForRemap(request), message: '--base takes over files as the old server has them, and these are rewritten for the new one', hint: 'leave out --base; or export without the options of the new server, and rewrite the result with realmlift remap' },
     ]);
     const remap = asksForRemap(request) ? await (await import('../remap/remap-request.js')).prepareRemap(request) : undefined;
     await runAndConclude(options, (under) => withBase(options.base, options, under.signal as AbortSignal, (base) => runExport({

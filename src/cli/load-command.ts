@@ -13,6 +13,7 @@ import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 import { updateLoad, type UpdateResult } from '../commands/update.js';
 import type { StopWords } from './stop-signals.js';
+import { outsideText } from '../report/words.js';
 import { sum, thousands } from '../numbers.js';
 import { jobCount, wholeNumber } from './options/whole-number.js';
 
@@ -117,7 +118,7 @@ function summary({ dryRun, realmName }: LoadRequest, result: LoadResult, seconds
   return [
     `${subdomain}: realm ${realmId} loaded in ${seconds}: ${thousands(total)} rows, ${thousands(files)} files, ${thousands(images)} images to make thumbnails of${resumed > 0 ? `; ${resumed} steps were done before` : ''}`,
     ...(realmName === undefined ? [`  it is named "${subdomain}", as Zulip's import does; --realm-name, or its settings, give it another`] : []),
-    ...(outside > 0 ? [`  ${thousands(outside)} references point outside the export and stayed as they are`] : []),
+    ...(outside > 0 ? [`  ${outsideText(outside)}`] : []),
     `  ${deactivated ? 'it was exported deactivated and is so here: manage.py reactivate_realm opens it' : 'it is active'}; run scripts/setup/flush-memcached on the new server once`, '',
   ].join('\n');
 }

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { remapDirectory, type RemappedExport } from '../commands/remap.js';
 import { addRemapOptions, remapRequest, type RemapArguments } from './options/remap-options.js';
+import { outsideText } from '../report/words.js';
 import { sum, thousands } from '../numbers.js';
 import { directoryLeft, longSteps } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
@@ -45,5 +46,5 @@ function summary({ directory, header, rows, outside }: RemappedExport, seconds: 
   const total = sum(rows.values());
   const ambiguous = outside.ambiguous === 0 ? '' : `, ${thousands(outside.ambiguous)} of them to what is now the id of another row`;
   return `${header.realm}: ${thousands(total)} rows written to ${directory} in ${seconds.toFixed(1)} s\n`
-    + `  ${thousands(outside.total)} references point outside the export and stayed as they are${ambiguous}; report.json counts them\n`;
+    + `  ${outsideText(outside.total)}${ambiguous}; report.json counts them\n`;
 }

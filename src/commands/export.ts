@@ -192,7 +192,7 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
   const others = left.filter((target) => !ofSet.has(target));
   if (together.length > 0) {
     const onCopied = (): void => { if (others.length === 0) letGo(context); };
-    for (const outcome of await exportSet(context, together, setOptions(options, onCopied))) outcomeOf.set(outcome.target, 'result' in outcome ? { ...outcome, result: { ...outcome.result, outside: undefined } } : outcome);
+    for (const outcome of await exportSet(context, together, setOptions(options, onCopied))) outcomeOf.set(outcome.target, 'result' in outcome ? { ...outcome, result: { ...outcome.result, remapped: undefined } } : outcome);
   }
   const oneNamed = namesOne(options.targets);
   await workOnTargets(context, others, async (target, turns) => {

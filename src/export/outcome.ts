@@ -4,6 +4,7 @@ import type { AreaTally } from '../files/file-events.js';
 import { AREAS, type Area } from '../files/wanted-files.js';
 import { sum } from '../numbers.js';
 import type { Target } from '../plan/targets.js';
+import type { Remapped } from '../package/remapped.js';
 import type { VerifyReport } from '../verify/verify-export.js';
 import type { RealmResult } from './realm-run.js';
 
@@ -13,8 +14,8 @@ export interface ExportResult extends RealmResult {
   readonly verified: VerifyReport | undefined;
   /** Objects that workers stored in a bucket, each of which was there in the end with its size and ETag; such an export is not read again. */
   readonly stored?: number | undefined;
-  /** Of a remapped export, how many references point outside and stayed as they are. */
-  readonly outside: number | undefined;
+  /** Of one that was rewritten for the new server. */
+  readonly remapped: Remapped | undefined;
 }
 
 /** An export that was whole before the run began: what it and its report say. */

@@ -6,7 +6,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { digestOf } from '../package/part-file.js';
 import { changed } from '../pipe/table-file.js';
-import { hasOtherIds } from '../remap/remapped.js';
+import { hasOtherIds } from '../package/remapped.js';
 import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/json-bytes.js';
 import { JsonScanner } from '../json/json-scanner.js';
 import { another } from '../json/json-walk.js';

@@ -30,7 +30,7 @@ import { Outside } from './outside.js';
 import { countedIds, knownIds, recordedIds, SAME, type OwnIds } from './own-ids.js';
 import { IdMapsWriter, type RecordedMaps } from './recorded-maps.js';
 import { ReferenceCatalog, spaceOf } from './reference-catalog.js';
-import { REMAPS } from './remapped.js';
+import { REMAPS } from '../package/remapped.js';
 import { avatarNames, remapFiles, type FilesContext } from './remap-files.js';
 import { rewriteContext, RowRewriter } from './rewrite-row.js';
 import { withScratchFiles } from './scratch-files.js';

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { AreaTally } from '../files/file-events.js';
 import type { Area } from '../files/wanted-files.js';
 import { RowFields } from '../json/row-fields.js';
+import type { Remapped } from '../package/remapped.js';
 import type { Census } from '../verify/census.js';
 import { readFile } from '../json/file-input.js';
 import { JsonScanner } from '../json/json-scanner.js';
@@ -51,7 +52,7 @@ export interface WrittenReport {
   readonly merged?: readonly Joined[];
   /** By table, how many rows differed and the like. */
   readonly disagreements?: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  readonly remapped?: { readonly points_outside: number };
+  readonly remapped?: Remapped;
 }
 
 export interface ReadReport {

@@ -2,9 +2,11 @@
 import { counted } from '../numbers.js';
 import { recordsOf } from '../files/records.js';
 import { MANIFEST } from '../package/manifest.js';
+import { remappedBy } from '../package/remapped.js';
 import { areaOf } from '../pipe/finished-export.js';
 import type { Finding } from '../verify/findings.js';
 import type { RealmFacts } from './realm-facts.js';
+import { idsText } from './words.js';
 
 export interface Verdict {
   readonly kind: 'good' | 'warn' | 'bad';
@@ -42,11 +44,12 @@ export function verdictOf(facts: RealmFacts): Verdict {
 function circumstances(facts: RealmFacts): string[] {
   const { verified, report: { written, state } } = facts;
   const joined = written.merged?.length ?? 0;
+  const remapped = remappedBy(written);
   return [
     ...(verified?.manifest === false ? ['There is no manifest.json, as in exports that Zulip itself wrote: nobody can say whether all of it is there.'] : []),
     ...(state === 'damaged' ? ['report.json cannot be read: what stayed, and why, is not known.'] : []),
     ...(joined > 0 ? [`It was joined of ${counted(joined, 'export')}.`] : []),
-    ...(written.remapped === undefined ? [] : [`Its ids are those of the new server; ${counted(written.remapped.points_outside, 'reference')} to what is not in the export stayed as they were.`]),
+    ...(remapped === undefined ? [] : [`Rewritten for the new server: ${idsText(remapped)}.`]),
     ...stays(facts), ...(written.warnings ?? []).map((warning) => `Warning: ${warning}`),
   ];
 }

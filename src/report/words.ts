@@ -1,4 +1,6 @@
 /** What people call what the database calls otherwise. */
+import { thousands } from '../numbers.js';
+import type { Remapped } from '../package/remapped.js';
 import type { DataClass } from '../plan/views/registry.js';
 
 export const CLASS_NAMES: Readonly<Record<DataClass, string>> & Readonly<Record<string, string>> = {
@@ -31,6 +33,18 @@ const TABLE_NAMES: Readonly<Record<string, string>> = {
 /** Of a table that no release has, its own name. */
 export function tableName(table: string): string {
   return TABLE_NAMES[table] ?? table;
+}
+
+/** Whose ids there are: `ids are those of the new server; 2 references point outside the export and stayed as they are`. */
+export function idsText({ ids, bots, clients, points_outside: outside }: Remapped): string {
+  const others = [...(bots ? ['system bots'] : []), ...(clients ? ['clients'] : [])].join(' and ');
+  if (ids === 'all') return `ids are those of the new server; ${outsideText(outside)}`;
+  return others === '' ? 'all ids are as they were; only what the realm is called is new' : `${others} have the ids of the new server, all else has its own; ${outsideText(outside)}`;
+}
+
+export function outsideText(references: number): string {
+  if (references === 0) return 'no reference points outside the export';
+  return references === 1 ? '1 reference points outside the export and stayed as it is' : `${thousands(references)} references point outside the export and stayed as they are`;
 }
 
 /** Why a file stayed. */

@@ -36,9 +36,19 @@ t.test('from one server to another', (t) => withTestDatabase('zulip-11/local', (
     const { code, stdout, stderr } = await realmlift(['remap', at('there', 'acme'), '--output', at('again'), '--id-base', '500000', '--subdomain', 'acme3'], { env });
     t.equal(code, 0, stderr);
     t.equal(stdout, '');
-    t.match(stderr, /^acme3: [\d,]+ rows written to \S+again in [\d.]+ s\n {2}[\d,]+ references point outside the export.*\n$/);
+    t.match(stderr, /^acme3: [\d,]+ rows written to \S+again in [\d.]+ s\n {2}no reference points outside the export; report.json counts them\n$/);
     t.equal(realmJson(at('again')).zerver_realm?.[0]?.id, 500_001);
     t.match(JSON.parse(readFileSync(at('again', 'report.json'), 'utf8')), { remapped: { ids: 'all', was: 'acme' }, remapped_2: { ids: 'all', was: 'acme2' } });
+  });
+
+  await t.test('another name alone', async (t) => {
+    const { code, stderr } = await exporting('--realm', 'tiny', '--output', at('named'), '--subdomain', 'tiny2');
+    t.equal(code, 0, stderr);
+    t.match(stderr, /\n {2}all ids are as they were; only what the realm is called is new\n {2}it is rewritten for the new server, and no later export can have it as its --base\n/);
+    t.match(readFileSync(at('named', 'tiny', 'report.html'), 'utf8'), 'Rewritten for the new server: all ids are as they were; ');
+    t.match(await exporting('--realm', 'tiny', '--output', at('later'), '--base', at('named', 'tiny')), { code: 3, stderr: /BASE_UNFIT/ });
+    t.equal((await realmlift(['remap', at('named', 'tiny'), '--output', at('numbered'), '--id-base', '500000'], { env })).code, 0);
+    t.match(readFileSync(at('numbered', 'report.html'), 'utf8'), 'Rewritten for the new server: ids are those of the new server; ', 'of two remappings what they come to');
   });
 
   await t.test('a stream of tar leaves when the ids are those of the new server', async (t) => {
@@ -57,7 +67,7 @@ t.test('from one server to another', (t) => withTestDatabase('zulip-11/local', (
     t.match(await refused('--realm', 'acme', '--id-map', at('no-map')), { code: 2, stderr: /^realmlift: ID_MAP \[usage\]: .*ENOENT/ });
     t.match(await refused('--realm', 'acme', '--remap', '--id-base', '2147483000'), { code: 1, stderr: /^realmlift: ID_RANGE \[remap, zerver_\w+\]: .*\n$/ });
     t.notOk(existsSync(at('none', 'acme')));
-    t.match(await refused('--realm', 'acme', '--remap', '--id-base', '500000', '--resume'), { code: 0, stderr: /ids are those of the new server; \d+ references point outside/ }, 'the export itself is not made again');
+    t.match(await refused('--realm', 'acme', '--remap', '--id-base', '500000', '--resume'), { code: 0, stderr: /ids are those of the new server; no reference points outside/ }, 'the export itself is not made again');
     t.same(readdirSync(at('none')), ['acme']);
   });
 })));

@@ -127,7 +127,7 @@ onGrown('a base of which a part is damaged', async (t, url, root) => {
   await refused('another realm', 'BASE_OF_ANOTHER', /realm was acme and is globex/, {}, url, 'globex');
   await refused('another mode', 'BASE_OF_ANOTHER', /mode was full and is public/, { mode: 'public', force: true });
   await t.rejects(exportFrom(await grownSource(url), join(root, 'refused'), ['acme', 'globex'], { ...CHOICES, base: place(copy) }), { code: 'BASE_UNFIT', message: /has no directory with an export of any of these realms/ }, 'one of many');
-  for (const [pattern, ...words] of [[/--base takes over files that have the ids of the old server/, '--remap'], [/--base takes over files of a directory/, '--output', '-']] as [RegExp, ...string[]][]) {
+  for (const [pattern, ...words] of [[/--base takes over files as the old server has them/, '--remap'], [/--base takes over files of a directory/, '--output', '-']] as [RegExp, ...string[]][]) {
     t.match(await runExport(url, join(root, 'refused'), '--base', copy, ...words), { code: 2, stderr: pattern });
   }
   await withTestDatabase('zulip-11/local', async (other) => refused('another server', 'BASE_OF_ANOTHER', /database was/, {}, other));

@@ -70,7 +70,7 @@ t.test('an export with new ids', async (t) => {
   const moved = join(root, 'moved');
   t.match(await realmlift(['remap', globex, '--output', moved, '--id-base', '5000000', '--subdomain', 'initech', '--quiet'], { env: { ZULIP_AVATAR_SALT: 'x'.repeat(64) } }), { code: 0, stderr: '' });
   pages['remapped'] = pageOf(moved);
-  t.match(pages['remapped'], /<h1>Export of initech<\/h1>.*Its ids are those of the new server/s);
+  t.match(pages['remapped'], /<h1>Export of initech<\/h1>.*Rewritten for the new server: ids are those of the new server; /s);
   t.equal(readFileSync(join(moved, 'report.json'), 'utf8').match(/^ {2}"contents": /gm)?.length, 1, 'what was counted is told once');
 });
 

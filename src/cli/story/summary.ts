@@ -7,7 +7,7 @@ import { counted, size, sum, thousands, time } from '../../numbers.js';
 import { painter } from './colour.js';
 import { DATA_CLASSES } from '../../plan/views/registry.js';
 import { moment } from '../../report/moment.js';
-import { AREA_NAMES, CLASS_NAMES } from '../../report/words.js';
+import { AREA_NAMES, CLASS_NAMES, idsText } from '../../report/words.js';
 
 export function summary(result: ExportResult, seconds: number): string {
   const { plan, rows, bytes, files, directory, verified } = result;
@@ -29,7 +29,7 @@ export function summary(result: ExportResult, seconds: number): string {
   for (const [column, reason] of kept) lines.push(`  kept: ${column}: ${reason}`);
   if (unknownTables.length > 0) lines.push(`  tables that nothing classifies, not exported: ${unknownTables.join(', ')}`);
   if (unknownColumns.length > 0) lines.push(`  columns that no known release has, exported: ${unknownColumns.join(', ')}`);
-  if (result.outside !== undefined) lines.push(`  ids are those of the new server; ${thousands(result.outside)} references point outside the export and stayed as they are`);
+  if (result.remapped !== undefined) lines.push(`  ${idsText(result.remapped)}`, '  it is rewritten for the new server, and no later export can have it as its --base');
   if (verified !== undefined) lines.push(`  verified: ${thousands(verified.totals.files)} files read again in ${verified.totals.seconds.toFixed(1)} s${verified.totals.notes > 0 ? `, ${counted(verified.totals.notes, 'note')}` : ''}`);
   if (result.stored !== undefined) lines.push(`  stored by workers: ${counted(result.stored, 'object')}, each of which the bucket lists with its size and ETag; they were not read again`);
   lines.push('  report.json names each row and file that stayed; report.html is the page to look at');

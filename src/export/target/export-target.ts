@@ -56,7 +56,7 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
   try {
     const earlier = options.base && baseOfTarget(options.base, target, run.oneNamed, (text) => options.onEvent({ target: target.name, kind: 'warning', text }));
     const outlet = options.archive === undefined || options.remap !== undefined ? undefined : new ArchiveOutlet(options.archive, target.directory, output.partial);
-    const { result, directory, verified, stored, outside } = await Journal.with(output.run, (journal) => Base.with(earlier, output.run, async (base) => {
+    const { result, directory, verified, stored, remapped } = await Journal.with(output.run, (journal) => Base.with(earlier, output.run, async (base) => {
       const work = async (ahead?: DigestsAhead): Promise<{ result: RealmResult } & Awaited<ReturnType<typeof finish>>> => {
         const there: Work = { output, journal, base, outlet, ahead };
         const result = await exportRows(run, there);
@@ -67,7 +67,7 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
     snapshot.lost.throwIfAborted();
     output.publish(directory);
     options.onEvent({ target: target.name, kind: 'finished', directory: output.final });
-    return { ...result, directory: output.final, verified, stored, outside };
+    return { ...result, directory: output.final, verified, stored, remapped };
   } catch (error) {
     output.release();
     throw error;
@@ -106,11 +106,11 @@ function verifies({ options, stored }: TargetRun, outlet: ArchiveOutlet | undefi
 }
 
 /** @returns the directory to publish */
-async function finish(run: TargetRun, { output, journal, base, outlet, ahead }: Work, began: number): Promise<{ directory: string } & Pick<ExportResult, 'verified' | 'stored' | 'outside'>> {
+async function finish(run: TargetRun, { output, journal, base, outlet, ahead }: Work, began: number): Promise<{ directory: string } & Pick<ExportResult, 'verified' | 'stored' | 'remapped'>> {
   const { context, target, options, stored } = run;
   const { remap, archive, jobs } = options;
   // Loaded when it is needed: the first row waits for none of it.
-  const { directory, outside } = remap === undefined ? { directory: output.partial, outside: undefined } : await (await import('./remap-finished.js')).remapFinished(remap, output);
+  const { directory, remapped } = remap === undefined ? { directory: output.partial, remapped: undefined } : await (await import('./remap-finished.js')).remapFinished(remap, output);
   const objects = await context.checkStored?.(output.partial, journal);
   const gone = outlet !== undefined || stored;
   // With other ids they are other files.
@@ -123,5 +123,5 @@ async function finish(run: TargetRun, { output, journal, base, outlet, ahead }: 
   if (archive === undefined) await flushTop(directory, [...RECORDS].filter((path) => existsSync(join(directory, path))));
   await outlet?.sendRest((path) => journal.get(path) !== undefined);
   if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, directory).sendRest(() => false);
-  return { directory, verified, stored: objects, outside };
+  return { directory, verified, stored: objects, remapped };
 }

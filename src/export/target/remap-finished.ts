@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../../errors.js';
 import type { OutputDirectory } from '../../package/output-directory.js';
 import type { Source } from '../../plan/source.js';
+import { remapOf, type Remapped } from '../../package/remapped.js';
 import { applyRemap, refuseOtherServer, requireBase, type PreparedRemap } from '../../remap/remap-request.js';
 
 /**
@@ -23,16 +24,16 @@ export function refuseRemap(remap: PreparedRemap, source: Source, targets: numbe
 /**
  * Files get a second name and are not copied: the first is removed with the export as it was.
  *
- * @returns the directory to publish, and how many references point outside the export
+ * @returns the directory to publish, and what was rewritten
  */
-export async function remapFinished(remap: PreparedRemap, { partial, run }: OutputDirectory): Promise<{ directory: string; outside: number }> {
+export async function remapFinished(remap: PreparedRemap, { partial, run }: OutputDirectory): Promise<{ directory: string; remapped: Remapped }> {
   const to = join(run, 'remapped');
   // Of a run that was killed at this.
   rmSync(to, { recursive: true, force: true });
   mkdirSync(to, { mode: 0o700 });
   try {
-    const { outside } = await applyRemap(remap, { from: partial, to, files: 'link' });
-    return { directory: to, outside: outside.total };
+    const { header, outside } = await applyRemap(remap, { from: partial, to, files: 'link' });
+    return { directory: to, remapped: { ...remapOf(header), points_outside: outside.total } };
   } catch (error) {
     throw error instanceof RealmliftError ? error.ending('the export without it is finished: with --resume the run goes on from there') : error;
   }
