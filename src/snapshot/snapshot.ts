@@ -54,8 +54,8 @@ export interface SnapshotOptions extends SnapshotChoice {
  * Runs `work` inside one snapshot and releases it afterwards.
  *
  * @param work is to stop when `lost` aborts; it gets a few seconds for that before the error goes on to the caller
- * @throws RealmliftError SNAPSHOT_LOST when the holder's connection ends before `work` does, or when the snapshot that must be
- *   joined is gone; SNAPSHOT_REFUSED when the server gives none; SNAPSHOT_TOO_OLD; the reason of `signal`
+ * @throws RealmliftError SNAPSHOT_LOST when the holder's connection ends before `work` does; SNAPSHOT_UNKNOWN when the snapshot
+ *   that must be joined is not there; SNAPSHOT_REFUSED when the server gives none; SNAPSHOT_TOO_OLD; the reason of `signal`
  */
 export async function withSnapshot<T>(settings: ConnectionSettings, work: (snapshot: Snapshot) => Promise<T>, options: SnapshotOptions = {}): Promise<T> {
   const client = await connect(settings, 'snapshot');

@@ -1,6 +1,6 @@
 /** Taking a snapshot, or joining one that another session holds, and what is to be known of it. */
 import type pg from 'pg';
-import { RealmliftError } from '../errors.js';
+import { EXIT, RealmliftError, serverReason } from '../errors.js';
 import { isLoss } from '../lost-connection.js';
 import { atOnce } from './at-once.js';
 
@@ -38,12 +38,12 @@ export interface SnapshotChoice {
 
 export const BEGIN = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY';
 
-/** @throws RealmliftError SNAPSHOT_LOST when the one that must be joined is gone; the driver's errors */
+/** @throws RealmliftError SNAPSHOT_UNKNOWN when the one that must be joined is not there; the driver's errors */
 export async function takeSnapshot(client: pg.Client, { join, held, maxAge = Infinity }: SnapshotChoice): Promise<TakenSnapshot> {
   if (join !== undefined) {
-    const joined = await tryJoin(client, { id: join, key: undefined });
-    if (joined === undefined) throw notJoined(join, undefined);
-    return joined;
+    const refusal = await enter(client, join);
+    if (refusal !== undefined) throw noSuchSnapshot(join, refusal);
+    return describeJoined(client, join);
   }
   for (const each of (await held?.(client)) ?? []) {
     const joined = await tryJoin(client, each);
@@ -64,16 +64,32 @@ export function notJoined(id: string, cause: unknown): unknown {
   return isLoss(cause) ? cause : new RealmliftError('SNAPSHOT_LOST', 'snapshot', `cannot join the snapshot ${id}`, { hint: 'its holder is gone', again: true, cause });
 }
 
-/** Undefined when the snapshot is gone, or when its id names another one by now; the transaction is then to be rolled back. */
-async function tryJoin(client: pg.Client, { id, key }: HeldSnapshot): Promise<TakenSnapshot | undefined> {
+function noSuchSnapshot(id: string, cause: { readonly code?: string } & Error): RealmliftError {
+  return new RealmliftError('SNAPSHOT_UNKNOWN', 'snapshot', `there is no snapshot ${id} of this database (${serverReason(cause.code ?? '', cause.message)})`, {
+    hint: 'realmlift snapshot takes one, tells its id and holds it for as long as it runs; or leave out --snapshot', exit: EXIT.nothingExported, cause,
+  });
+}
+
+/** @returns why the snapshot cannot be joined; the transaction is then to be rolled back */
+async function enter(client: pg.Client, id: string): Promise<Error | undefined> {
   await client.query(BEGIN);
   try {
     await client.query(`SET TRANSACTION SNAPSHOT ${client.escapeLiteral(id)}`);
+    return undefined;
   } catch (error) {
     if (isLoss(error)) throw error;
-    return undefined;
+    return error as Error;
   }
-  const joined = { ...await describe(client, client.escapeLiteral(id), beganAt(id)), joined: true };
+}
+
+async function describeJoined(client: pg.Client, id: string): Promise<TakenSnapshot> {
+  return { ...await describe(client, client.escapeLiteral(id), beganAt(id)), joined: true };
+}
+
+/** Undefined when the snapshot is gone, or when its id names another one by now; the transaction is then to be rolled back. */
+async function tryJoin(client: pg.Client, { id, key }: HeldSnapshot): Promise<TakenSnapshot | undefined> {
+  if (await enter(client, id) !== undefined) return undefined;
+  const joined = await describeJoined(client, id);
   return key === undefined || key === joined.key ? joined : undefined;
 }
 

@@ -41,7 +41,8 @@ t.test('exports out of a held snapshot have the same rows, whatever happens mean
     t.same(snapshots[0], snapshots[1], 'and name the same snapshot, with the time at which it was taken');
     holder.kill('SIGTERM');
     t.same(await once(holder, 'exit'), [0, null], 'ended by a signal, which is its normal end');
-    t.match(await runExport(url, join(root, 'later'), '--snapshot', id), { code: 1, stderr: /^realmlift: SNAPSHOT_LOST / });
+    t.match(await runExport(url, join(root, 'later'), '--snapshot', id), { code: 3, stderr: /^realmlift: SNAPSHOT_UNKNOWN \[snapshot\]: there is no snapshot [\w-]+ of this database \(SQLSTATE \w+.*\) \(realmlift snapshot takes one, tells its id [^\n]*\n$/ });
+    t.match(await runExport(url, join(root, 'later'), '--snapshot', 'nosuch'), { code: 3, stderr: /^realmlift: SNAPSHOT_UNKNOWN \[snapshot\]: there is no snapshot nosuch / });
   });
 });
 

@@ -48,6 +48,6 @@ t.test('a snapshot that is held', async (t) => {
     } finally {
       await holder.end();
     }
-    t.match(await runExport(url, join(root, 'gone'), '--snapshot', held?.id ?? ''), { code: 1, stderr: /^realmlift: SNAPSHOT_LOST [^\n]*\n$/ }, 'and missed when it is gone');
+    t.match(await runExport(url, join(root, 'gone'), '--snapshot', held?.id ?? ''), { code: 3, stderr: /^realmlift: SNAPSHOT_UNKNOWN [^\n]*\n$/ }, 'and missed when it is gone');
   });
 });
