@@ -112,7 +112,16 @@ t.test('servers that are not there, or not ours', async (t) => {
     ended(t, await run(as(url, 'postgres', '')), { exit: 1, line: /^realmlift: LOGIN_REFUSED \[snapshot\]: the server asks .* for a password and none was given/ }, out);
     ended(t, await run(`${url}_none`), { exit: 1, line: /^realmlift: DATABASE_UNKNOWN \[snapshot\]: no such database: / }, out);
     await change(url, 'CREATE SCHEMA zulip', 'CREATE TABLE zulip.zerver_realm (id int, string_id text)');
-    ended(t, await run(url), { exit: 3, line: /^realmlift: NOT_ZULIP \[plan\]: this is not a Zulip database: / }, out);
+    const part = /^realmlift: NOT_ZULIP \[plan\]: this is not a whole Zulip database: its schema zulip has no table zerver_client, zerver_message, zerver_recipient, zerver_stream, zerver_subscription, zerver_usermessage, zerver_userprofile \(check /;
+    const env = { DATABASE_URL: url };
+    ended(t, await run(url), { exit: 3, line: part }, out);
+    for (const command of [['plan'], ['snapshot'], ['install'], ['export-user', '--user', 'ann@acme.example', ...words.slice(3)], ['split', '--realm', 'acme', '--output', join(directory, 'script')]]) {
+      ended(t, await realmlift(command, { env }), { exit: 3, line: part });
+    }
+    await change(url, ...['client', 'message', 'recipient', 'stream', 'subscription', 'usermessage', 'userprofile'].map((name) => `CREATE TABLE zulip.zerver_${name} (id int)`));
+    ended(t, await run(url), { exit: 3, line: /^realmlift: NOT_ZULIP \[plan\]: this is not a Zulip database: no table django_migrations / }, out);
+    await change(url, 'CREATE TABLE zulip.django_migrations (id int)');
+    ended(t, await run(url), { exit: 3, line: /^realmlift: NOT_ZULIP \[plan\]: this is not a Zulip database: the table django_migrations in the schema zulip is none of Django's / }, out);
   });
 });
 

@@ -40,7 +40,9 @@ async function read(client: pg.ClientBase, schema: string): Promise<readonly App
   try {
     return (await client.query<AppliedMigration>(`SELECT app, name FROM ${client.escapeIdentifier(schema)}.django_migrations ORDER BY id`)).rows;
   } catch (cause) {
-    if ((cause as { code?: string }).code !== '42501') throw cause;
+    const { code } = cause as { code?: string };
+    if (code === '42703') throw notZulip(`the table django_migrations in the schema ${schema} is none of Django's`);
+    if (code !== '42501') throw cause;
     throw new RealmliftError('RIGHT_MISSING', 'plan', 'no right to read the table', {
       table: 'django_migrations', hint: `GRANT USAGE ON SCHEMA ${readableName(schema)} and GRANT SELECT ON ${readableName(schema, 'django_migrations')} to this role`, cause,
     });

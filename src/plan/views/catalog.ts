@@ -34,19 +34,30 @@ export interface CatalogTable {
 
 export type Catalog = ReadonlyMap<string, CatalogTable>;
 
+/** Read by whatever asks of a realm, before the columns of other tables are looked at; every release has them. */
+const CORE = ['zerver_client', 'zerver_message', 'zerver_recipient', 'zerver_stream', 'zerver_subscription', 'zerver_usermessage', 'zerver_userprofile'];
+
 /**
  * Finds the schema that holds Zulip's tables.
- * @throws RealmliftError NOT_ZULIP
+ * @throws RealmliftError NOT_ZULIP, also of a database that has a part of them
  */
 export async function findSchema(client: pg.Client): Promise<string> {
-  const { rows } = await client.query<{ nspname: string }>(`
-    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  const { rows } = await client.query<{ schema: string; lacking: string[] }>(`
+    SELECT n.nspname AS schema, ARRAY(SELECT core.name FROM unnest($2::text[]) AS core(name)
+      WHERE NOT EXISTS (SELECT FROM pg_class t WHERE t.relnamespace = n.oid AND t.relname = core.name AND t.relkind IN ('r', 'p'))) AS lacking
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relname = 'zerver_realm' AND c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'realmlift%'
-    ORDER BY array_position($1::text[], n.nspname::text), n.nspname`, [SCHEMAS]);
-  const schema = rows[0]?.nspname;
-  if (schema === undefined) {
+    ORDER BY array_position($1::text[], n.nspname::text), n.nspname`, [SCHEMAS, CORE]);
+  const [found] = rows;
+  if (found === undefined) {
     throw new RealmliftError('NOT_ZULIP', 'plan', 'this database has no table zerver_realm: it is not a Zulip database', {
       hint: 'check the database name in DATABASE_URL or PGDATABASE', exit: EXIT.nothingExported,
+    });
+  }
+  const { schema, lacking } = found;
+  if (lacking.length > 0) {
+    throw new RealmliftError('NOT_ZULIP', 'plan', `this is not a whole Zulip database: its schema ${schema} has no table ${lacking.join(', ')}`, {
+      hint: 'check the database name in DATABASE_URL or PGDATABASE, and whether the restore or upgrade that made it came to its end', exit: EXIT.nothingExported,
     });
   }
   return schema;
