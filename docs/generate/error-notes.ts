@@ -44,7 +44,6 @@ export const ERROR_NOTES: Readonly<Record<string, readonly [cause: string, cure:
   REALM_AMBIGUOUS: ['Two realms have one subdomain, which Zulip never allows: the database has lost a constraint, and nobody can tell which is meant.', 'give each a subdomain of its own'],
   REALMS_FILE: ['The file of --realms cannot be read.', 'check its path and rights'],
   REALM_UNKNOWN: ['No realm of the server has that subdomain.', 'the message lists close names; the root domain\'s realm is called ""'],
-  REFUSED: ['The S3 server refused what the message says.', 'give the credentials s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject'],
   REMAP_UNKNOWN: ['A table or column is not classified, so nobody can say which ids it holds.', 'use a version of realmlift that knows this Zulip, or leave out --remap'],
   RESTORE_RUNNING: ['Another restore writes into the same database.', 'wait for it, or name another database'],
   RIGHT_MISSING: ['The role may not read, or write, what is needed.', 'run the GRANT that the message gives, or realmlift install for a role of its own'],
