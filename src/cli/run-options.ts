@@ -2,10 +2,11 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
-import type { ExportOptions, Target } from '../commands/export.js';
+import type { ExportOptions } from '../commands/export.js';
 import { directoryOf, type Outcome } from '../export/outcome.js';
 import { tellPhase, tellProgress } from '../narration.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
+import type { Target } from '../plan/targets.js';
 import { inStream } from '../report/place.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
@@ -96,10 +97,28 @@ export function sharedOptions(options: RunArguments): SharedOptions {
   };
 }
 
+type Run = (under: Pick<ExportOptions, 'signal' | 'onEvent' | 'archive'> & Destination) => Promise<Outcome[]>;
+
 /** Runs exports so that ^C stops them cleanly, shows their progress, and sums up what became of them. */
-export async function runAndConclude(options: RunArguments, run: (under: Pick<ExportOptions, 'signal' | 'onEvent' | 'archive'> & Destination) => Promise<Outcome[]>): Promise<void> {
+export async function runAndConclude(options: RunArguments, run: Run): Promise<void> {
   const started = performance.now();
   const streams = options.output === '-';
+  refuseDestination(options, streams);
+  const asked = { verify: options.verify && !streams, tarball: options.tarball === true, upload: options.upload !== undefined || options.output.startsWith('s3://') };
+  const words = stopWords(options);
+  const outcomes = await withStopSignals(words, (signal) => withProgress(progressMode(options), asked, async (onEvent) => {
+    // Tar is loaded for those who want it.
+    if (streams) return (await import('./standard-output.js')).exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, placeOf: inStream, ...into }));
+    return runIntoPlace(options, run, { signal, onEvent });
+  }));
+  const seconds = (performance.now() - started) / 1000;
+  if (options.json === true && !streams) process.stdout.write(`${JSON.stringify(resultOf(outcomes, seconds))}\n`);
+  else if (options.json === true) process.stderr.write(`${jsonLine({ kind: 'result', ...resultOf(outcomes, seconds) })}\n`);
+  conclude(outcomes, seconds, options.strict === true, options.json === true ? 'events' : options.quiet === true ? 'losses' : 'summary', words.hint());
+}
+
+/** @throws RealmliftError where standard output, a queue or a tarball is asked for what it cannot do */
+function refuseDestination(options: RunArguments, streams: boolean): void {
   refuseContradictions([
     { when: options.format !== undefined && !streams, message: `--format ${options.format} writes to standard output`, hint: 'add --output -' },
     { when: options.filesDir !== undefined && options.format !== 'ndjson', message: '--files-dir takes the files that lines of JSON name', hint: 'add --output - --format ndjson, or leave out --files-dir' },
@@ -110,28 +129,22 @@ export async function runAndConclude(options: RunArguments, run: (under: Pick<Ex
     { when: options.resume === true && streams, message: 'what went to standard output cannot be gone on with', hint: 'give a directory with --output, or leave out --resume' },
   ]);
   if (streams) refuseTerminal(options.format === 'ndjson' ? 'a stream of rows' : 'an archive', `pipe it on: --output - | ${options.format === 'ndjson' ? 'less' : 'ssh new tar x'}`);
-  const asked = { verify: options.verify && !streams, tarball: options.tarball === true, upload: options.upload !== undefined || options.output.startsWith('s3://') };
-  const words = stopWords(options);
-  const outcomes = await withStopSignals(words, (signal) => withProgress(progressMode(options), asked, async (onEvent) => {
-    // Tar is loaded for those who want it.
-    if (options.output === '-') return (await import('./standard-output.js')).exportToStandardOutput(options.format ?? 'directory', options.filesDir, (into) => run({ signal, onEvent, placeOf: inStream, ...into }));
-    return withUpload(options, { signal, onEvent }, async (destination) => {
-      const checkTargets = async (targets: readonly Target[]): Promise<void> => {
-        if (options.tarball === true) {
-          const { refuseTarball } = await import('../package/tarball.js');
-          for (const { directory } of targets) refuseTarball(join(destination.output, directory), options.resume === true);
-        }
-        await destination.checkTargets?.(targets);
-      };
-      const done = await run({ signal, onEvent, ...destination, checkTargets, archive: undefined });
-      if (options.tarball === true) await writeTarballs(done);
-      return done;
-    });
-  }));
-  const seconds = (performance.now() - started) / 1000;
-  if (options.json === true && !streams) process.stdout.write(`${JSON.stringify(resultOf(outcomes, seconds))}\n`);
-  else if (options.json === true) process.stderr.write(`${jsonLine({ kind: 'result', ...resultOf(outcomes, seconds) })}\n`);
-  conclude(outcomes, seconds, options.strict === true, options.json === true ? 'events' : options.quiet === true ? 'losses' : 'summary', words.hint());
+}
+
+/** Into directories, of which tarballs are made where that is asked for, or into a bucket. */
+function runIntoPlace(options: RunArguments, run: Run, under: { readonly signal: AbortSignal; readonly onEvent: ExportOptions['onEvent'] }): Promise<Outcome[]> {
+  return withUpload(options, under, async (destination) => {
+    const checkTargets = async (targets: readonly Target[]): Promise<void> => {
+      if (options.tarball === true) {
+        const { refuseTarball } = await import('../package/tarball.js');
+        for (const { directory } of targets) refuseTarball(join(destination.output, directory), options.resume === true);
+      }
+      await destination.checkTargets?.(targets);
+    };
+    const done = await run({ ...under, ...destination, checkTargets, archive: undefined });
+    if (options.tarball === true) await writeTarballs(done);
+    return done;
+  });
 }
 
 function stopWords({ output, queue }: RunArguments): StopWords {

@@ -23,7 +23,6 @@ import type { MigrationStatusOptions } from '../package/migration-status.js';
 import { tryRunFiles, writeRunManifest, type RunEntry } from '../package/run-manifest.js';
 import { holdExportedTables } from '../plan/hold-tables.js';
 import { canJoinSet } from '../plan/plan-set.js';
-import type { Realm } from '../plan/realm.js';
 import { readSource } from '../plan/source.js';
 import { loadRegistry } from '../plan/views/registry.js';
 import { findTargets, sharedDirectories, type Target, type TargetRequest } from '../plan/targets.js';
@@ -238,5 +237,3 @@ function runEntry(outcome: Outcome<ListedTarget>): RunEntry {
   const snapshot = 'earlier' in outcome ? { taken_at: outcome.earlier.snapshot.takenAt, id: outcome.earlier.snapshot.id } : undefined;
   return { target, directory, rows: rowsOf(outcome), error: null, snapshot };
 }
-
-export type { Realm, Target };
