@@ -7,11 +7,14 @@ import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import type { ExportOptions } from '../commands/export.js';
 import { directoryOf, placedAt, type Made, type Outcome } from '../export/outcome.js';
 import { s3Settings } from '../files/s3/s3-settings.js';
+import type * as Upload from '../files/upload/upload-export.js';
 import type { UploadTarget } from '../files/upload/upload-target.js';
 import { tellPhase } from '../narration.js';
+import { sum } from '../numbers.js';
 import { MANIFEST } from '../package/manifest.js';
 import { parseRunManifest, readRunManifest, RUN_MANIFEST } from '../package/run-manifest.js';
 import { REPORT_PAGE } from '../package/side-files.js';
+import type { Target } from '../plan/targets.js';
 import { inBucket } from '../report/place.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 
@@ -74,70 +77,104 @@ function destinationUrl({ output, upload, overwrite, sse, sseKmsKeyId, resume, q
   return upload;
 }
 
-async function exportAndStore(options: UploadOptions, target: UploadTarget, { signal, onEvent }: Under, output: string, work: (destination: Destination) => Promise<Outcome[]>): Promise<Outcome[]> {
-  const { checkUpload, isStored, storedText, uploadDirectory, uploadRest, uploadStream } = await import('../files/upload/upload-export.js');
-  const { taken } = await import('../files/upload/upload-target.js');
-  const { bytesBelow } = await import('../package/tarball.js');
-  const prefix = `s3://${target.bucket}/${target.prefix === '' ? '' : `${target.prefix}/`}`;
-  const placed = (name: string): string => `${prefix}${options.tarball === true ? `${name}.tar.gz` : name}`;
-  const resumed = target.resume === true && target.overwrite !== true;
-  const isWhole = (name: string): Promise<boolean> => {
-    const mark = options.tarball === true ? tarballOf(name)[1] : `${name}/${MANIFEST}`;
-    return isStored(target, mark, join(output, mark), signal);
-  };
-  // By workers, while they make it.
-  const stored = options.upload === undefined && options.queue !== undefined ? target : undefined;
+async function exportAndStore(options: UploadOptions, target: UploadTarget, under: Under, output: string, work: (destination: Destination) => Promise<Outcome[]>): Promise<Outcome[]> {
+  const storing = new Storing(options, target, under, output, await import('../files/upload/upload-export.js'));
   const exported = await work({
-    output, stored,
+    output, stored: storing.meanwhile, checkTargets: (targets) => storing.check(targets),
     // Below TMPDIR nothing of it stays.
-    ...(options.upload === undefined && { placeOf: (name: string) => inBucket(placed(name)) }),
-    checkTargets: async (targets) => {
-      const names = stored !== undefined ? [] : targets.flatMap(({ directory }) => (options.tarball === true ? tarballOf(directory) : [`${directory}/`]));
-      await checkUpload(target, targets.length > 1 ? [...names, REPORT_PAGE, RUN_MANIFEST] : names, signal);
-      if (!resumed) return;
-      const directories = new Set(targets.map(({ directory }) => directory));
-      for (const directory of directories) await isWhole(directory);
-      const bound = parseRunManifest(targets.length > 1 ? await storedText(target, RUN_MANIFEST, signal) ?? '' : '');
-      if (bound.some(({ directory }) => directory !== null && !directories.has(directory))) throw taken(target, RUN_MANIFEST);
-    },
+    ...(options.upload === undefined && { placeOf: (name: string) => inBucket(storing.placeOf(name)) }),
   });
-  const file = async (name: string, onStored: Parameters<typeof uploadStream>[5]): Promise<void> =>
-    uploadStream(target, name, createReadStream(join(output, name)), (await stat(join(output, name))).size, signal, onStored);
-  const store = async (name: string, made: Made): Promise<void> => {
-    if (resumed && await isWhole(name)) return;
-    const onStored = (more: { readonly objects: number; readonly bytes: number }): void => onEvent({ target: made.target.name, kind: 'stored', ...more });
-    if (options.tarball === true) for (const each of tarballOf(name)) await file(each, onStored);
-    else await (stored === undefined ? uploadDirectory : uploadRest)(target, name, directoryOf(made), MANIFEST, signal, onStored);
-  };
-  const bytes = exported.flatMap((outcome) => ('error' in outcome ? [] : [options.tarball === true ? statSync(`${directoryOf(outcome)}.tar.gz`).size : bytesBelow(directoryOf(outcome))])).reduce((sum, each) => sum + each, 0);
-  tellPhase('upload', 'bytes', bytes);
+  tellPhase('upload', 'bytes', await storing.bytesOf(exported));
   const outcomes: Outcome[] = [];
-  for (const outcome of exported) {
-    if ('error' in outcome) {
-      outcomes.push(outcome);
-      continue;
-    }
-    const directory = directoryOf(outcome);
-    const name = basename(directory);
-    const place = placed(name);
+  for (const outcome of exported) outcomes.push('error' in outcome ? outcome : await storing.store(outcome));
+  const there = new Set(outcomes.flatMap((outcome) => ('error' in outcome ? [] : [outcome.target.directory])));
+  // A run that made nothing leaves what an earlier one stored; what it could not store it tells.
+  if (outcomes.length > 1 && there.size > 0 && outcomes.every((outcome, index) => !('error' in outcome) || exported[index] === outcome)) await storing.storeIndex(there);
+  return outcomes;
+}
+
+/** Stores what a run has made. */
+class Storing {
+  readonly #options: UploadOptions;
+  readonly #target: UploadTarget;
+  readonly #under: Under;
+  readonly #output: string;
+  readonly #upload: typeof Upload;
+  /** Where workers store while they make it. */
+  readonly meanwhile: UploadTarget | undefined;
+  readonly #resumed: boolean;
+
+  constructor(options: UploadOptions, target: UploadTarget, under: Under, output: string, upload: typeof Upload) {
+    [this.#options, this.#target, this.#under, this.#output, this.#upload] = [options, target, under, output, upload];
+    this.meanwhile = options.upload === undefined && options.queue !== undefined ? target : undefined;
+    this.#resumed = target.resume === true && target.overwrite !== true;
+  }
+
+  /** URL of an export. */
+  placeOf(name: string): string {
+    const { bucket, prefix } = this.#target;
+    return `s3://${bucket}/${prefix === '' ? '' : `${prefix}/`}${this.#options.tarball === true ? `${name}.tar.gz` : name}`;
+  }
+
+  /** @throws RealmliftError UPLOAD_EXISTS where another export is in the way, and what else would keep the exports from being stored */
+  async check(targets: readonly Target[]): Promise<void> {
+    const several = targets.length > 1;
+    const names = this.meanwhile !== undefined ? [] : targets.flatMap(({ directory }) => (this.#options.tarball === true ? tarballOf(directory) : [`${directory}/`]));
+    await this.#upload.checkUpload(this.#target, several ? [...names, REPORT_PAGE, RUN_MANIFEST] : names, this.#under.signal);
+    if (!this.#resumed) return;
+    const directories = new Set(targets.map(({ directory }) => directory));
+    for (const directory of directories) await this.#isWhole(directory);
+    const bound = parseRunManifest(several ? await this.#upload.storedText(this.#target, RUN_MANIFEST, this.#under.signal) ?? '' : '');
+    if (bound.some(({ directory }) => directory !== null && !directories.has(directory))) throw (await import('../files/upload/upload-target.js')).taken(this.#target, RUN_MANIFEST);
+  }
+
+  /** Of all that is to be stored. */
+  async bytesOf(exported: readonly Outcome[]): Promise<number> {
+    const { bytesBelow } = await import('../package/tarball.js');
+    const directories = exported.flatMap((outcome) => ('error' in outcome ? [] : [directoryOf(outcome)]));
+    return sum(directories.map((directory) => (this.#options.tarball === true ? statSync(`${directory}.tar.gz`).size : bytesBelow(directory))));
+  }
+
+  /** @returns the outcome, which is a failure where it cannot be stored @throws RealmliftError where the run was stopped */
+  async store(made: Made): Promise<Outcome> {
+    const { signal } = this.#under;
+    const { upload } = this.#options;
+    const directory = directoryOf(made);
+    const place = this.placeOf(basename(directory));
     try {
-      await store(name, outcome);
-      outcomes.push(placedAt(outcome, options.upload === undefined ? place : `${directory} and ${place}`));
+      await this.#storeFiles(basename(directory), made);
+      return placedAt(made, upload === undefined ? place : `${directory} and ${place}`);
     } catch (error) {
       const known = asRealmliftError(error);
       const whole = `${directory} is whole; what was stored of it has no manifest: run again with --resume to store it`;
-      if (signal.aborted) throw options.upload === undefined ? error : new RealmliftError(known.code, 'files', known.message, { hint: whole, exit: known.exit, cause: known });
-      outcomes.push({ target: outcome.target, error: options.upload === undefined ? known : known.ending(whole) });
+      if (signal.aborted) throw upload === undefined ? error : new RealmliftError(known.code, 'files', known.message, { hint: whole, exit: known.exit, cause: known });
+      return { target: made.target, error: upload === undefined ? known : known.ending(whole) };
     }
   }
-  const there = new Set(outcomes.flatMap((outcome) => ('error' in outcome ? [] : [outcome.target.directory])));
-  // A run that made nothing leaves what an earlier one stored; what it could not store it tells.
-  if (outcomes.length < 2 || there.size === 0 || outcomes.some((outcome, index) => 'error' in outcome && exported[index] !== outcome)) return outcomes;
-  // It binds the others: last, and only where all that it names are there.
-  const missing = readRunManifest(output).flatMap(({ directory }) => (directory === null || there.has(directory) ? [] : [directory]));
-  if (missing.length > 0) onEvent({ target: '', kind: 'warning', text: `${join(output, RUN_MANIFEST)} is not stored: it binds exports that this run did not store (${missing.join(', ')})` });
-  else for (const name of [REPORT_PAGE, RUN_MANIFEST]) await file(name, () => undefined);
-  return outcomes;
+
+  /** It binds the others: last, and only where all that it names are there. */
+  async storeIndex(there: ReadonlySet<string>): Promise<void> {
+    const missing = readRunManifest(this.#output).flatMap(({ directory }) => (directory === null || there.has(directory) ? [] : [directory]));
+    if (missing.length > 0) this.#under.onEvent({ target: '', kind: 'warning', text: `${join(this.#output, RUN_MANIFEST)} is not stored: it binds exports that this run did not store (${missing.join(', ')})` });
+    else for (const name of [REPORT_PAGE, RUN_MANIFEST]) await this.#storeFile(name, () => undefined);
+  }
+
+  async #storeFiles(name: string, made: Made): Promise<void> {
+    if (this.#resumed && await this.#isWhole(name)) return;
+    const onStored: Upload.OnStored = (more) => this.#under.onEvent({ target: made.target.name, kind: 'stored', ...more });
+    if (this.#options.tarball === true) for (const each of tarballOf(name)) await this.#storeFile(each, onStored);
+    else await this.#upload[this.meanwhile === undefined ? 'uploadDirectory' : 'uploadRest'](this.#target, name, directoryOf(made), MANIFEST, this.#under.signal, onStored);
+  }
+
+  async #storeFile(name: string, onStored: Upload.OnStored): Promise<void> {
+    const path = join(this.#output, name);
+    await this.#upload.uploadStream(this.#target, name, createReadStream(path), (await stat(path)).size, this.#under.signal, onStored);
+  }
+
+  async #isWhole(name: string): Promise<boolean> {
+    const mark = this.#options.tarball === true ? tarballOf(name)[1] : `${name}/${MANIFEST}`;
+    return this.#upload.isStored(this.#target, mark, join(this.#output, mark), this.#under.signal);
+  }
 }
 
 /** The checksum comes last. */
