@@ -4,21 +4,18 @@ import { restorePostData } from '../backup/restore/restore-post-data.js';
 import { executeEntry, executeSettings } from '../backup/restore/restore-schema.js';
 import type { SchemaEntry } from '../backup/schema/schema-script.js';
 import { sum } from '../numbers.js';
-import { runTasks, type SessionTask } from '../snapshot/session-pool.js';
+import { runTasks } from '../snapshot/session-pool.js';
 import { qualified, sequenceValues } from '../backup/source/source-catalog.js';
-import { copyThrough } from '../copy/copy-in.js';
-import { inTransaction } from '../copy/copy-in-journal.js';
 import { targetFault } from '../copy/target-fault.js';
 import { RealmliftError } from '../errors.js';
-import { tellPiece, tellProgress } from '../narration.js';
 import { useSchema } from '../plan/search-path.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
-import { joinSnapshot, withSession } from '../snapshot/snapshot.js';
+import { withSession } from '../snapshot/snapshot.js';
 import { asPath } from '../snapshot/unqualified-names.js';
+import { CopiedRows } from './copied-rows.js';
 import { cutReferences } from './cut-references.js';
 import { MessageBatches } from './split-messages.js';
-import { sizeOf, sizeOfMessages } from './split-progress.js';
 import type { SplitRows } from './split-rows.js';
 import type { PreparedSplit, SplitOutcome, SplitSteps } from './prepared-split.js';
 import { splitSchema } from './split-schema.js';
@@ -91,50 +88,21 @@ async function refuseOtherEncoding(client: pg.Client, encoding: string): Promise
 }
 
 /** @returns rows by table */
-async function copyAll(split: PreparedSplit, jobs: number, session: () => Promise<pg.Client>): Promise<Map<string, number>> {
-  const { snapshot, source, encoding } = split;
-  const counts = new Map<string, number>();
-  const free: pg.Client[] = [];
-  const readers: pg.Client[] = [];
-  const newReader = async (): Promise<pg.Client> => {
-    const reader = await joinSnapshot(snapshot, 'split');
-    readers.push(reader);
-    await useSchema(reader, source.schema);
-    return reader;
-  };
-  const copy = async (reader: pg.Client, writer: pg.Client, { table, columns, selects }: SplitRows, signal: AbortSignal, onBytes?: (bytes: number) => void): Promise<void> => {
-    const target = `${qualified(writer, { schema: source.schema, name: table })} (${columns.map((column) => writer.escapeIdentifier(column)).join(', ')})`;
-    const rows = await copyThrough({ client: reader, selects, table, encoding: encoding === 'UTF8' ? undefined : encoding, onBytes }, writer, target, signal)
-      .catch((error: unknown) => { throw signal.aborted ? error : targetFault(error, table, 'split'); });
-    counts.set(table, (counts.get(table) ?? 0) + rows);
-  };
-  const task = (work: (reader: pg.Client, writer: pg.Client, signal: AbortSignal) => Promise<void>): SessionTask => async (writer, signal) => {
-    const reader = free.pop() ?? (await newReader());
-    await inTransaction(writer, () => work(reader, writer, signal));
-    free.push(reader);
-  };
-  const tables = (all: readonly SplitRows[]): SessionTask[] => all.map((rows) => task(async (reader, writer, signal) => {
-    const piece = tellPiece(sizeOf(split, rows.table));
-    await copy(reader, writer, rows, signal, piece.more);
-    piece.done();
-  }));
+async function copyAll(split: PreparedSplit, jobs: number, session: () => Promise<pg.Client>): Promise<ReadonlyMap<string, number>> {
+  const { snapshot, source } = split;
+  const copied = new CopiedRows(split);
   const bytes = ({ table }: SplitRows): number => source.catalog.get(table)?.bytes ?? 0;
   try {
     await withSession(snapshot, 'split', async (ids) => {
       await useSchema(ids, source.schema);
       const batches = new MessageBatches(ids, split.messages);
-      const messages = Array.from({ length: jobs }, () => task(async (reader, writer, signal) => {
-        for (let batch = await batches.next(); batch !== undefined; batch = await batches.next()) {
-          for (const rows of batch.rows) await copy(reader, writer, rows, signal);
-          await batch.clients(reader);
-          tellProgress(sizeOfMessages(split, batch.messages));
-        }
-      }));
-      await runTasks([...messages, ...tables([...split.rows].sort((a, b) => bytes(b) - bytes(a)))], jobs, session, snapshot.lost);
-      await runTasks(tables(await split.clients(batches.clients)), 1, session, snapshot.lost);
+      const messages = Array.from({ length: jobs }, () => copied.messages(batches));
+      const tables = [...split.rows].sort((a, b) => bytes(b) - bytes(a)).map((rows) => copied.table(rows));
+      await runTasks([...messages, ...tables], jobs, session, snapshot.lost);
+      await runTasks((await split.clients(batches.clients)).map((rows) => copied.table(rows)), 1, session, snapshot.lost);
     });
-    return counts;
+    return copied.counts;
   } finally {
-    await Promise.all(readers.map((client) => client.end().catch(() => undefined)));
+    await copied.close();
   }
 }
