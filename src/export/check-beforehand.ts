@@ -28,8 +28,8 @@ export async function checkBeforehand(context: RunContext, { plan }: Pick<RealmR
 }
 
 /** What whoever asked for a part of the realm might not expect of its files. */
-export function filesWarnings({ source }: RunContext, { plan, owners }: Pick<RealmRun, 'plan' | 'owners'>): string[] {
-  const { mode } = plan.request;
-  if (!holdsAllUploads(source) || owners !== undefined || (mode !== 'consent' && mode !== 'public')) return [];
+export function filesWarnings({ source }: RunContext, { plan }: Pick<RealmRun, 'plan'>): string[] {
+  const { mode, approved } = plan.request;
+  if (!holdsAllUploads(source) || approved !== undefined || (mode !== 'consent' && mode !== 'public')) return [];
   return ['like Zulip until 4, the export holds every uploaded file of the realm, also those that only messages which stay name; --users FILE limits them'];
 }

@@ -1,5 +1,8 @@
 // A list of approved users, which Zulip does not have, protects everybody else on every release.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
+import { filesBelow } from '../files/pull-fixture.js';
 import { change } from '../testbed/database-client.js';
 import { exportRealm, tableFile, withSource } from '../export/test-source.js';
 
@@ -38,6 +41,18 @@ for (const [dataset, hide, hasDefaults] of [
     });
   });
 }
+
+t.test('until Zulip 4, whose exports hold every upload, one of others that no travelling message names is not even named', async (t) => {
+  await withSource('zulip-4/local', async (source) => {
+    const [others, own] = ['2/d5/RcOyTUD2EixUdxxo0HV_p-YM', '2/f1/hy_aNB9Int8u72VPfjLLGz_H'];
+    await change(source.url, 'UPDATE zerver_attachment SET owner_id = 6 WHERE id = 1', 'DELETE FROM zerver_attachment_messages WHERE attachment_id = 1');
+    for (const approvedFilesOnly of [true, false]) {
+      const directory = await exportRealm(source, t.testdir({}), 'acme', { mode: 'consent', approvedFilesOnly, targets: { approved: [{ user: 'owner@acme.example', realm: undefined }] } });
+      t.ok(existsSync(join(directory, 'uploads', own)), 'what an approved user uploaded travels, as with Zulip');
+      t.same(filesBelow(directory).filter((path) => path.includes(others) || readFileSync(join(directory, path), 'utf8').includes(others)), []);
+    }
+  });
+});
 
 t.test('a bot does not agree by an owner who belongs to another realm', async (t) => {
   await withSource('zulip-11/local', async (source) => {

@@ -14,11 +14,13 @@ export function holdsAllUploads({ version }: Source): boolean {
 }
 
 /** Query of the uploads that the export holds: id, path_id, owner_id and size of each. @param all of the realm, or only those that exported rows name */
-export function uploadsQuery({ request: { realm, userId }, compiled, parameters }: ExportPlan, source: Source, all = holdsAllUploads(source)): string {
+export function uploadsQuery({ request: { realm, userId, approved }, compiled, parameters }: ExportPlan, source: Source, all = holdsAllUploads(source)): string {
   const attachments = (whose: string): string => `SELECT a.id, a.path_id, a.owner_id, a.size FROM zerver_attachment a WHERE ${whose}`;
   if (userId !== undefined) return attachments(`a.owner_id = ${userId}`);
-  if (all) return attachments(`a.realm_id = ${realm.id}`);
-  return `SELECT q.id, q.path_id, q.owner_id, q.size FROM (${inline(withSelections(compiled.tables.get('zerver_attachment') as CompiledView, compiled.selections), parameters)}) AS q`;
+  if (all && approved === undefined) return attachments(`a.realm_id = ${realm.id}`);
+  const named = `SELECT q.id, q.path_id, q.owner_id, q.size FROM (${inline(withSelections(compiled.tables.get('zerver_attachment') as CompiledView, compiled.selections), parameters)}) AS q`;
+  // Of a list of approved users, what only rows that stay name travels where it is theirs; of others not even its name does.
+  return all ? `${named} UNION ${attachments(`a.realm_id = ${realm.id} AND a.owner_id = ANY ('{${parameters.consenting_user_ids.join(',')}}')`)}` : named;
 }
 
 /** Rows fetched at once. */
