@@ -4,19 +4,18 @@ import { join, resolve } from 'node:path';
 import type pg from 'pg';
 import { targetFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
-import { checkBots, checkExport, checkRights, checkSalt } from '../load/check-load.js';
+import { checkBots, checkExport, checkRights, checkSalt, writtenTables } from '../load/check-load.js';
 import type { FileTarget } from '../load/files/file-target.js';
 import { openFileTarget } from '../load/files/open-file-target.js';
 import { LoadJournal, lockLoad, migrationsDigest } from '../load/server/load-journal.js';
 import { LoadRecord } from '../load/server/load-record.js';
 import { placeOf, type LoadRequest } from '../load/load-request.js';
 import type { LoadableExport } from '../load/source/loadable-export.js';
-import { NOT_LOADED, readLoadSource, type LoadSource } from '../load/source/load-source.js';
+import { readLoadSource } from '../load/source/load-source.js';
 import { makeClients } from '../load/server/new-clients.js';
 import { patientTransaction } from '../load/server/patient-transaction.js';
 import { tellUpdateAhead } from '../load/source/load-steps.js';
 import type { Schema } from '../load/rows/table-layout.js';
-import { LISTS } from '../load/rows/table-loader.js';
 import { targetSession, useTarget } from '../load/server/target-session.js';
 import { readTargetTables } from '../load/server/target-tables.js';
 import { MANIFEST } from '../package/manifest.js';
@@ -152,11 +151,6 @@ async function updateFrom({ client, schemaName, record, deactivated, migrations,
 
 function named({ identity: { realmId, subdomain } }: LoadRecord): Pick<UpdateResult, 'realmId' | 'subdomain'> {
   return { realmId, subdomain };
-}
-
-function writtenTables(sources: readonly LoadSource[], { registry, tables }: Schema): string[] {
-  const names = sources.flatMap(({ rows }) => [...rows.keys()]).filter((name) => !NOT_LOADED.has(name)).map((name) => registry.tables.get(name)?.table ?? name);
-  return [...new Set([...names, ...Object.keys(LISTS), 'zerver_client', 'zerver_imageattachment', 'zerver_realmauditlog'])].filter((table) => tables.columns.has(table));
 }
 
 async function changeAll(setup: UpdateSetup, request: UpdateRequest, stop: AbortSignal): Promise<Updated> {

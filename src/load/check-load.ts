@@ -3,13 +3,18 @@ import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
 import { checkImport, type ImportCheck } from '../arrival/import-check.js';
 import { tellWarning } from '../narration.js';
+import { eachTableFile } from '../pipe/opened-tables.js';
 import { openReadableExport } from '../pipe/readable-export.js';
 import { SYSTEM_BOT_EMAILS } from '../plan/realm.js';
 import { readableName } from '../readable-name.js';
 import type { TargetServer } from '../remap/target-server.js';
+import { IMAGE_COLUMNS } from './files/image-attachments.js';
 import type { LoadRequest } from './load-request.js';
+import { columnMissing, layoutOf, type Schema } from './rows/table-layout.js';
+import { LISTS } from './rows/table-loader.js';
+import { NOT_LOADED, type LoadSource } from './source/load-source.js';
 import type { LoadableExport } from './source/loadable-export.js';
-import type { TargetTables } from './server/target-tables.js';
+import { TO_INDEX, type TargetTables } from './server/target-tables.js';
 
 /** Of a load that goes on, these would find the load's own rows. */
 const OWN_ROWS: ReadonlySet<ImportCheck['name']> = new Set(['subdomain', 'realm', 'taken', 'disk']);
@@ -48,6 +53,34 @@ export function checkSalt({ records }: LoadableExport, salt: string | undefined)
 
 function refuse(reasons: readonly string[], hint: string): void {
   if (reasons.length > 0) throw new RealmliftError('LOAD_REFUSED', 'load', `nothing was written: ${reasons.join('; ')}`, { hint, exit: EXIT.nothingExported });
+}
+
+/** Columns that a load fills by itself, of tables that no export has. */
+const FILLED: Readonly<Record<string, readonly string[]>> = {
+  ...Object.fromEntries(Object.entries(LISTS).map(([table, { column }]) => [table, ['attachment_id', column]])),
+  zerver_client: ['name'],
+  zerver_imageattachment: IMAGE_COLUMNS,
+};
+
+/**
+ * Every table and column of the export is one of the new server's, and what that demands is there. Of the messages files the first is asked.
+ *
+ * @throws RealmliftError TABLE_UNKNOWN, COLUMN_UNKNOWN, COLUMN_MISSING
+ */
+export function checkColumns({ source, files, messageTables }: LoadSource, schema: Schema): void {
+  for (const file of files) for (const table of file.tables) if (!NOT_LOADED.has(table)) layoutOf(table, file, schema, {});
+  for (const file of eachTableFile(source, source.messages.slice(0, 1))) for (const table of messageTables) layoutOf(table, file, schema, {});
+  for (const [table, filled] of Object.entries(FILLED)) {
+    const lacking = schema.tables.columns.get(table)?.find(({ name, needed }) => needed && !filled.includes(name));
+    if (lacking !== undefined) throw columnMissing(table, lacking.name);
+  }
+}
+
+/** Tables that a load, an update or the removal of what was loaded writes to. */
+export function writtenTables(sources: readonly LoadSource[], { registry, tables }: Schema): string[] {
+  const exported = sources.flatMap(({ rows }) => [...rows.keys()]).filter((name) => !NOT_LOADED.has(name)).map((name) => registry.tables.get(name)?.table ?? name);
+  const ofRealm = (tables.references.get('zerver_realm') ?? []).map(({ table }) => table);
+  return [...new Set([...exported, ...ofRealm, ...Object.keys(LISTS), 'zerver_client', TO_INDEX.table])].filter((table) => tables.columns.has(table));
 }
 
 /** @throws RealmliftError TARGET_READ_ONLY, RIGHT_MISSING with the GRANT */

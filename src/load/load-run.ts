@@ -17,7 +17,7 @@ import { withScratchFiles } from '../remap/scratch-files.js';
 import { surveyExport } from '../remap/survey.js';
 import { readTarget, type TargetServer } from '../remap/target-server.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
-import { checkBots, checkRights, checkSalt } from './check-load.js';
+import { checkBots, checkColumns, checkRights, checkSalt, writtenTables } from './check-load.js';
 import { avatarRenames, type FilePlanContext } from './files/file-plan.js';
 import type { FileTarget } from './files/file-target.js';
 import { openFileTarget } from './files/open-file-target.js';
@@ -36,7 +36,7 @@ import { STEPS } from './source/load-steps.js';
 import { realmRow, realmState } from './source/realm-state.js';
 import { ReservedIds, reserveIds } from './server/reserved-ids.js';
 import { sharedGroups } from './server/shared-groups.js';
-import { layoutOf, type Schema } from './rows/table-layout.js';
+import type { Schema } from './rows/table-layout.js';
 import { LISTS, TableLoader } from './rows/table-loader.js';
 import { stepSession } from './server/target-session.js';
 import { qualify } from './server/target-tables.js';
@@ -59,8 +59,8 @@ export interface LoadSetup {
 export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined): Promise<LoadResult> {
   const { client, source, schema, request } = setup;
   const order = orderOf(source, schema);
-  await checkRights(client, schema.tables, [...new Set([...order.core, ...order.steps.flat(), ...order.messages, ...order.last, 'zerver_client'])]);
-  for (const file of source.files) for (const table of file.tables) if (!NOT_LOADED.has(table)) layoutOf(table, file, schema, {});
+  await checkRights(client, schema.tables, writtenTables([source], schema));
+  checkColumns(source, schema);
   const server = await readTarget(request.target, schema.registry);
   checkBots(server);
   if (server.version.major !== PROVED) {

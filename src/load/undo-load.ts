@@ -16,7 +16,7 @@ import { LoadJournal, lockLoad, type IdRange } from './server/load-journal.js';
 import { placeOf, type LoadRequest } from './load-request.js';
 import { LISTS } from './rows/table-loader.js';
 import { stepSession, targetSession, useTarget } from './server/target-session.js';
-import { qualify, readTargetTables, type TargetTables } from './server/target-tables.js';
+import { qualify, readTargetTables, TO_INDEX, type TargetTables } from './server/target-tables.js';
 
 export type UndoRequest = Pick<LoadRequest, 'target' | 'subdomain' | 'files' | 'fileJobs' | 'jobs'>;
 
@@ -29,8 +29,6 @@ export interface UndoResult {
 
 /** The table whose ids a table's own key holds. */
 const KEYS: Readonly<Record<string, { readonly owner: string; readonly column: string }>> = { zerver_namedusergroup: { owner: 'zerver_usergroup', column: 'usergroup_ptr_id' } };
-/** Messages whose texts are still to be indexed, by number and without a foreign key. */
-const TO_INDEX = { table: 'fts_update_log', column: 'message_id', owner: 'zerver_message' };
 
 /** @throws RealmliftError LOAD_UNKNOWN, LOAD_OF_ANOTHER, UNDO_REFUSED, those of the connection and the files */
 export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise<UndoResult> {

@@ -58,6 +58,28 @@ t.test('nothing is written', async (t) => withTestDatabase('zulip-11/new-server'
   await t.rejects(load(tiny, url, uploads, { subdomain: 'tiny' }), { code: 'LOAD_REFUSED', message: /system bots/, exit: 3 });
 }));
 
+t.test('what the new server demands, and which rights are needed, is known before anything is written', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+  const uploads = emptyUploads();
+  const before = await digests(url);
+  for (const table of ['zerver_message', 'zerver_attachment_messages', 'zerver_client', 'zerver_imageattachment']) {
+    await change(url, `ALTER TABLE ${table} ADD COLUMN of_a_fork int NOT NULL DEFAULT 0; ALTER TABLE ${table} ALTER COLUMN of_a_fork DROP DEFAULT`);
+    await t.rejects(load(acme, url, uploads), { code: 'COLUMN_MISSING', exit: 3, message: new RegExp(`has no ${table}\\.of_a_fork, which the new server demands`) });
+    await change(url, `ALTER TABLE ${table} DROP COLUMN of_a_fork`);
+  }
+  t.same(await digests(url), before);
+
+  await change(url, "DROP ROLE IF EXISTS bearer; CREATE ROLE bearer LOGIN PASSWORD 'b'; GRANT USAGE ON SCHEMA zulip TO bearer; GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO bearer; GRANT SELECT ON ALL SEQUENCES IN SCHEMA zulip TO bearer");
+  const { host, pathname } = new URL(url);
+  const bearer = `postgresql://bearer:b@${host}${pathname}`;
+  const { hint = '' } = await load(acme, bearer, uploads).then(() => ({ hint: undefined }), (error: unknown) => error as RealmliftError);
+  await change(url, hint.replace(/; or load as .*/, ''));
+  await t.rejects(stoppedIn('statistics', (stop) => loadExport(acme, request(bearer, uploads), stop)));
+  await undo(bearer, uploads);
+  t.same(await digests(url), before);
+  await load(acme, bearer, uploads);
+  await change(url, 'DROP OWNED BY bearer CASCADE; DROP ROLE bearer');
+}));
+
 t.test('what happens meanwhile', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
   const uploads = emptyUploads();
   const before = await digests(url);

@@ -9,6 +9,9 @@ import { IMAGE_TYPES } from './image-types.js';
 
 /** Rows of one INSERT. */
 const BATCH = 500;
+/** Columns of zerver_imageattachment that are filled; that of the type has not been there always. */
+export const IMAGE_COLUMNS = ['realm_id', 'path_id', 'original_width_px', 'original_height_px', 'frames', 'thumbnail_metadata', 'content_type'];
+
 /** Headers read at once. */
 const AT_ONCE = 8;
 
@@ -45,7 +48,7 @@ export async function addImageAttachments(client: pg.Client, { directory }: Load
       return size === undefined ? [] : [{ path, type, ...size }];
     });
     await client.query(`
-      INSERT INTO zerver_imageattachment (realm_id, path_id, original_width_px, original_height_px, frames, thumbnail_metadata${typed ? ', content_type' : ''})
+      INSERT INTO zerver_imageattachment (${IMAGE_COLUMNS.slice(0, typed ? undefined : -1).join(', ')})
       SELECT $1, path, width, height, frames, '[]'${typed ? ', type' : ''} FROM jsonb_to_recordset($2) AS image(path text, width int, height int, frames int, type text, n int) ORDER BY n`,
     [realms.new, JSON.stringify(images.map((image, n) => ({ ...image, n })))]);
     count += images.length;

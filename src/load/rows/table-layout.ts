@@ -41,7 +41,7 @@ export function layoutOf(name: string, file: TableFile, { tables, registry, cata
     const present = keys.delete(key);
     const rule = rules[view.table]?.[column] ?? (present ? undefined : MADE_ANEW[view.table]?.[column]);
     if (present || rule !== undefined) columns.push({ name: column, key, kind, rule });
-    else if (needed) throw misfit('COLUMN_MISSING', view.table, `the export has no ${view.table}.${column}, which the new server demands`);
+    else if (needed) throw columnMissing(view.table, column);
   }
   const [unknown] = [...keys].filter((key) => !ADDED.has(key));
   if (unknown !== undefined) throw misfit('COLUMN_UNKNOWN', view.table, `the new server's ${view.table} has no ${unknown}`);
@@ -50,6 +50,11 @@ export function layoutOf(name: string, file: TableFile, { tables, registry, cata
 
 export function encoderOf({ columns }: TableLayout): RowEncoder {
   return new RowEncoder(columns, ADDED);
+}
+
+/** For a column that may not be null, and for which nothing has a value. */
+export function columnMissing(table: string, column: string): RealmliftError {
+  return misfit('COLUMN_MISSING', table, `the export has no ${table}.${column}, which the new server demands`);
 }
 
 function misfit(code: string, table: string, message: string): RealmliftError {

@@ -27,6 +27,9 @@ export interface Reference {
   readonly column: string;
 }
 
+/** Messages whose texts are still to be indexed, by number and without a foreign key: a trigger of Zulip's writes it. */
+export const TO_INDEX = { table: 'fts_update_log', column: 'message_id', owner: 'zerver_message' };
+
 /** OIDs of json, jsonb, timestamp and timestamptz. src/include/catalog/pg_type.dat */
 const [JSON_TYPES, TIME_TYPES] = [new Set([114, 3802]), new Set([1114, 1184])];
 
