@@ -82,7 +82,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
     const journal = await RestoreJournal.open(holder, contents.id);
     const resumed = journal.steps;
     const path = asPath(holder, contents.source.searchPath ?? []);
-    const warnings = await restorePreData(schema, path, session, journal);
+    const warnings = [...schema.warnings, ...await restorePreData(schema, path, session, journal)];
     await restoreRows(backup, { jobs, connect: session, path }, journal, stop);
     await journal.step(holder, 'sequences', () => setSequences(holder, contents));
     warnings.push(...(await restorePostData(schema.postData, { work: 'restore', path, sizes: storedSizes(contents), jobs, connect: session }, journal, stop)));

@@ -1,9 +1,9 @@
-/** The schema of a split: the server's own pg_dump in the snapshot, without owners and rights, whose roles are those of the old server. */
+/** The schema of a split: the server's own pg_dump in the snapshot, without owners, rights and tablespaces, which are those of the old server. */
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type pg from 'pg';
 import { withSchema, type Section } from '../backup/schema/pg-dump.js';
-import { leaveOut, parseSchemaScript, withoutPsqlCommands, withoutUnknownSettings, type SchemaEntry, type SchemaScript } from '../backup/schema/schema-script.js';
+import { leaveOut, parseSchemaScript, withoutPsqlCommands, withoutUnknownSettings, withoutUnknownTablespaces, type SchemaEntry, type SchemaScript } from '../backup/schema/schema-script.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 
 export interface SchemaSource {
@@ -41,6 +41,6 @@ export async function splitSchema(source: SchemaSource, target: pg.Client | unde
 
 async function scriptFor({ pgDump, snapshot, encoding }: SchemaSource, section: Section, known: ReadonlySet<string> | undefined): Promise<SchemaScript> {
   const dumped = await withSchema(pgDump, snapshot, section, encoding, async (sql: Readable) => (await buffer(sql)).toString('latin1'));
-  const script = leaveOut(dumped, { owners: true, privileges: true });
+  const { script } = withoutUnknownTablespaces(leaveOut(dumped, { owners: true, privileges: true }), () => false);
   return parseSchemaScript(known === undefined ? withoutPsqlCommands(script) : withoutUnknownSettings(script, known));
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { withClient } from '../testbed/database-client.js';
 import { testData } from '../testbed/test-data.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { NEEDS_PG_DUMP, backUp, dump, failure, query, restore, withPlace } from './test-backup.js';
@@ -70,6 +71,33 @@ t.test('a schema with every trap', NEEDS_PG_DUMP, async (t) => {
       await restore(place.to, place, other, { createRoles: true });
       await query(other, `DROP OWNED BY "${role}" CASCADE; DROP ROLE "${role}"`);
     });
+  })));
+});
+
+t.test('a tablespace that the server lacks', NEEDS_PG_DUMP, async (t) => {
+  const space = `odd "space" ${randomBytes(4).toString('hex')} ü`;
+  const quoted = `"${space.replaceAll('"', '""')}"`;
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    await withClient(source, async (client) => {
+      await client.query('SET allow_in_place_tablespaces = on');
+      await client.query(`CREATE TABLESPACE ${quoted} LOCATION ''`);
+    });
+    await query(source, `
+      CREATE FUNCTION a() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+SET default_tablespace = nowhere;
+END $$;
+      CREATE TABLE b (n integer PRIMARY KEY) TABLESPACE ${quoted};
+      INSERT INTO b VALUES (1);
+      CREATE TABLE c (n integer);
+      CREATE INDEX d ON c (n) TABLESPACE ${quoted};`);
+    const before = await dump(source);
+    const backup = await backUp(source, place);
+    await query(source, 'DROP TABLE b, c');
+    await query(source, `DROP TABLESPACE ${quoted}`);
+    const { warnings } = await restore(backup.location, place, target);
+    t.strictSame(warnings, [`the server has no tablespace ${space}: what was in it is in the database's own`]);
+    const withoutPlaces = (script: string): string => script.replace(/; Tablespace: .*/g, '').replace(/^SET default_tablespace = .*;\n/gm, '').replace(/\n+/g, '\n');
+    t.strictSame(withoutPlaces(await dump(target)).split('\n'), withoutPlaces(before).split('\n'));
   })));
 });
 

@@ -6,7 +6,7 @@ import { isNameUnknown } from '../../snapshot/unqualified-names.js';
 import { partNamed } from '../contents/backup-contents.js';
 import type { OpenBackup } from '../contents/find-backup.js';
 import { readPart } from '../contents/sealing.js';
-import { leaveOut, parseSchemaScript, withoutUnknownSettings } from '../schema/schema-script.js';
+import { leaveOut, parseSchemaScript, withoutUnknownSettings, withoutUnknownTablespaces } from '../schema/schema-script.js';
 import type { LeftOut, SchemaEntry, SchemaScript } from '../schema/schema-script.js';
 import { executeScript } from '../schema/script-query.js';
 
@@ -19,6 +19,8 @@ export interface Schema {
   readonly last: readonly SchemaEntry[];
   /** Roles that the scripts still name. */
   readonly roles: readonly string[];
+  /** What is not as at the source, in words. */
+  readonly warnings: readonly string[];
 }
 
 /** Who has a schema made, for its messages. */
@@ -37,8 +39,15 @@ const NAMES_ROLES = /^(?:GRANT|REVOKE|CREATE POLICY|ALTER|SET SESSION AUTHORIZAT
 export async function readSchema(backup: OpenBackup, leftOut: LeftOut, client: pg.Client, stop: AbortSignal): Promise<Schema> {
   const { rows } = await client.query<{ name: string }>('SELECT name FROM pg_catalog.pg_settings');
   const known = new Set(rows.map(({ name }) => name));
-  const script = async (name: string): Promise<string> =>
-    withoutUnknownSettings(leaveOut((await readPart(backup.store, partNamed(backup.contents, name), backup.open, stop, LONGEST_SCRIPT)).toString('latin1'), leftOut), known);
+  const { rows: spaces } = await client.query<{ name: string }>('SELECT spcname AS name FROM pg_catalog.pg_tablespace');
+  const tablespaces = new Set(spaces.map(({ name }) => Buffer.from(name).toString('latin1')));
+  const lacked = new Set<string>();
+  const script = async (name: string): Promise<string> => {
+    const stored = (await readPart(backup.store, partNamed(backup.contents, name), backup.open, stop, LONGEST_SCRIPT)).toString('latin1');
+    const { script, lacking } = withoutUnknownTablespaces(withoutUnknownSettings(leaveOut(stored, leftOut), known), (space) => tablespaces.has(space));
+    for (const space of lacking) lacked.add(readable(space));
+    return script;
+  };
   const { schema, source } = backup.contents;
   const [before, objects, after] = [await script(schema.preData), schema.largeObjects === undefined ? undefined : await script(schema.largeObjects), await script(schema.postData)];
   const postData = parseSchemaScript(after);
@@ -48,6 +57,7 @@ export async function readSchema(backup: OpenBackup, leftOut: LeftOut, client: p
   return {
     preData: parseSchemaScript(before), largeObjects: objects, last, postData: { ...postData, entries: postData.entries.filter((entry) => !last.includes(entry)) },
     roles: leftOut.owners || leftOut.privileges ? source.roles.filter(isNamed) : source.roles,
+    warnings: [...lacked].map((space) => `the server has no tablespace ${space}: what was in it is in the database's own`),
   };
 }
 
@@ -86,7 +96,12 @@ export async function executeSettings(client: pg.Client, sql: string, work: Sche
 /** `INDEX messages_by_subject`. */
 function objectOf({ type, sql }: SchemaEntry): string {
   const name = /^-- Name: (.*); Type: .*?; Schema: /m.exec(sql)?.[1];
-  return name === undefined ? type : `${type} ${Buffer.from(name, 'latin1').toString('utf8')}`;
+  return name === undefined ? type : `${type} ${readable(name)}`;
+}
+
+/** Of a script, which has one character a byte. */
+function readable(name: string): string {
+  return Buffer.from(name, 'latin1').toString('utf8');
 }
 
 /** The errors speak of objects; a violated constraint's detail, which quotes values, is left out. */

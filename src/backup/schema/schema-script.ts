@@ -43,13 +43,37 @@ export function withoutUnknownSettings(script: string, known: ReadonlySet<string
   return text.slice(0, start).replace(/^SET (\w+) = .*;\n/gm, (line, name: string) => (known.has(name) ? line : '')) + text.slice(start);
 }
 
+/** A tablespace that a script has what follows made in; the last of the words of a statement. */
+const TABLESPACE = /^SET default_tablespace = (?:"((?:[^"]|"")+)"|([^\s'";]+));$/m;
+
+/**
+ * Has the default tablespace take the place of those that the server lacks: like roles they belong to a server, and not to its databases.
+ *
+ * @param isKnown of a name, with one character a byte
+ * @returns `lacking`: names of those that were left out
+ */
+export function withoutUnknownTablespaces(script: string, isKnown: (name: string) => boolean): { readonly script: string; readonly lacking: readonly string[] } {
+  if (!TABLESPACE.test(script)) return { script, lacking: [] };
+  const lacking = new Set<string>();
+  const kept = statements(script).map(({ sql, bare }) => {
+    const [line = '', quoted, plain = ''] = bare.startsWith('SET default_tablespace') ? TABLESPACE.exec(sql) ?? [] : [];
+    const name = quoted?.replaceAll('""', '"') ?? plain;
+    if (name === '' || isKnown(name)) return sql;
+    lacking.add(name);
+    return sql.replace(line, `SET default_tablespace = '';`);
+  });
+  return { script: kept.join(''), lacking: [...lacking] };
+}
+
 export function parseSchemaScript(script: string): SchemaScript {
   const text = withoutPsqlCommands(script);
   const starts = announcements(text);
   const header = text.slice(0, starts[0]?.at ?? text.length);
   const held = new Map<string, string>();
   const hold = (sql: string): void => {
-    for (const [line, name] of sql.matchAll(SETTING)) held.set(name as string, line.replace(/^SET/, 'SET LOCAL'));
+    // A function's body may have such a line too.
+    const settings = sql.search(SETTING) === -1 ? [] : statements(sql).filter(({ bare }) => bare.startsWith('SET default_'));
+    for (const { sql: setting } of settings) for (const [line, name] of setting.matchAll(SETTING)) held.set(name as string, line.replace(/^SET/, 'SET LOCAL'));
   };
   hold(header);
 
