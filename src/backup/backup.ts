@@ -12,6 +12,7 @@ import { Readable } from 'node:stream';
 import { RealmliftError, asRealmliftError } from '../errors.js';
 import type { UploadPlace } from '../files/upload/upload-place.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { databaseIdentity } from '../snapshot/database-identity.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
 import { VERSION } from '../version.js';
@@ -97,10 +98,11 @@ async function takeOnce(request: BackupRequest, workers: BackupWorkers | undefin
     const contentsName = names.contents;
     const sealing = { recipients: request.recipients, compression: request.compression };
     const { jobs } = request;
-    const { takenAt, name, database } = await withSnapshot(request.settings, async (snapshot) => {
+    const { takenAt, name, mark, database } = await withSnapshot(request.settings, async (snapshot) => {
       const name = backupName(snapshot.takenAt, id);
       begun = request.target.within(name);
-      return { takenAt: snapshot.takenAt, name, database: await saveDatabase(snapshot, { store: begun, names, sealing, pgDump: request.pgDump, jobs, patience: request.patience, onSize: request.onSize, workers }, snapshot.lost) };
+      const mark = createHash('sha256').update(await databaseIdentity(snapshot.client, snapshot.settings)).digest('hex');
+      return { takenAt: snapshot.takenAt, name, mark, database: await saveDatabase(snapshot, { store: begun, names, sealing, pgDump: request.pgDump, jobs, patience: request.patience, onSize: request.onSize, workers }, snapshot.lost) };
     }, { signal: stop });
     workers?.letGo();
     const store = request.target.within(name);
@@ -118,7 +120,7 @@ async function takeOnce(request: BackupRequest, workers: BackupWorkers | undefin
     const sealed = await sealPart(store, contentsName, Readable.from([Buffer.from(JSON.stringify(contents))]), sealing, signal);
     await request.beforeComplete?.();
     await requireParts(store, [...parts, sealed]);
-    for (const [object, text] of clearListObjects({ ...common, contents: contentsName, parts: [...parts, sealed] }, request.signKey)) await writeWhole(store, object, text);
+    for (const [object, text] of clearListObjects({ ...common, database: mark, contents: contentsName, parts: [...parts, sealed] }, request.signKey)) await writeWhole(store, object, text);
     return resultOf(name, store, contents, [...parts, sealed]);
   } catch (error) {
     await begun?.clear().catch(() => undefined);

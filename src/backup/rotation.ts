@@ -1,22 +1,26 @@
 /** Removes old backups of a collection, and what interrupted runs left behind. */
-import { CLEAR_LIST } from './contents/backup-contents.js';
+import { CLEAR_LIST, type ClearList } from './contents/backup-contents.js';
 import { backupNames, isComplete } from './contents/find-backup.js';
-import type { BackupStore } from './store/backup-store.js';
+import { readWhole, type BackupStore } from './store/backup-store.js';
 import { LEVELS, markOf, removeMark } from './store/verified-marks.js';
 import type { Level } from './store/verified-marks.js';
 
 /**
- * Removes all complete backups but the newest `keep`. The newest one that was found good stays in any case; also the newest that was
- * decrypted and the newest that was restored, where a later one was only found good by a lesser look.
+ * Removes all complete backups of a database but the newest `keep`. The newest one that was found good stays in any case; also the newest that
+ * was decrypted and the newest that was restored, where a later one was only found good by a lesser look. So does the one that was just
+ * taken: where the server's clock was fast once, older ones bear later names.
  *
+ * @param taken its name; backups of other databases are left alone, and those that do not say of which they are count as of its own
  * @returns names of those that were removed
  */
-export async function rotate(collection: BackupStore, keep: number): Promise<string[]> {
+export async function rotate(collection: BackupStore, keep: number, taken: string): Promise<string[]> {
+  const database = await databaseOf(collection.within(taken));
   const newestFirst: { readonly name: string; readonly level: Level | undefined }[] = [];
   for (const name of (await backupNames(collection)).reverse()) {
-    if (await isComplete(collection.within(name))) newestFirst.push({ name, level: (await markOf(collection, name))?.level });
+    const store = collection.within(name);
+    if (await isComplete(store) && [database, undefined].includes(await databaseOf(store))) newestFirst.push({ name, level: (await markOf(collection, name))?.level });
   }
-  const spared = new Set(newestFirst.slice(0, keep).map(({ name }) => name));
+  const spared = new Set([taken, ...newestFirst.slice(0, keep).map(({ name }) => name)]);
   for (const least of LEVELS.keys()) {
     const newest = newestFirst.find(({ level }) => level !== undefined && LEVELS.indexOf(level) >= least);
     if (newest !== undefined) spared.add(newest.name);
@@ -30,6 +34,16 @@ export async function rotate(collection: BackupStore, keep: number): Promise<str
     await store.clear();
   }
   return removed;
+}
+
+/** Undefined also where the list is damaged. */
+async function databaseOf(store: BackupStore): Promise<string | undefined> {
+  try {
+    return (JSON.parse((await readWhole(store, CLEAR_LIST)).toString('utf8')) as Partial<ClearList> | null)?.database;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 /**

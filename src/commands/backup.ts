@@ -92,7 +92,7 @@ async function run(request: BackupRun & Pick<BackupRequest, 'beforeComplete'> & 
   }
   // What this one lacks, an old one may have.
   const isWhole = (result.lostFiles ?? 0) === 0;
-  return { ...result, proved: identity !== undefined, unfinished, removed: request.keep === undefined || !isWhole ? [] : await rotate(target, request.keep) };
+  return { ...result, proved: identity !== undefined, unfinished, removed: request.keep === undefined || !isWhole ? [] : await rotate(target, request.keep, result.name) };
 }
 
 /** Nothing of the queue is loaded where there is none. */

@@ -5,7 +5,6 @@
 import { basename } from 'node:path';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { readServer } from '../export/base/origin.js';
-import { databaseIdentity } from '../export/base/run-identity.js';
 import { rowsOf, type ListedTarget, type Outcome } from '../export/outcome.js';
 import type { RunContext } from '../export/realm-run.js';
 import type { SegmentWorkers } from '../export/segments/segment-workers.js';
@@ -30,6 +29,7 @@ import { writeIndex } from '../report/write-index.js';
 import type { Coordinator } from '../queue/exports/coordinator.js';
 import type { QueueOptions } from '../queue/runs/queued-run.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
+import { databaseIdentity } from '../snapshot/database-identity.js';
 import { prepareSessions, withSnapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
 import { ageOf } from '../snapshot/take-snapshot.js';

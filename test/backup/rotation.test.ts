@@ -38,9 +38,9 @@ t.test('the newest stay', async (t) => {
     for (const day of [3, 1, 5, 2, 4]) await make(collection, day);
     await mark(collection, of(5), 'checksums');
     await writeWhole(collection, 'notes/of-somebody.txt', 'not ours');
-    t.strictSame(await rotate(collection, 2), [of(3), of(2), of(1)]);
+    t.strictSame(await rotate(collection, 2, of(5)), [of(3), of(2), of(1)]);
     t.strictSame(await names(), [of(4), of(5), 'notes']);
-    t.strictSame(await rotate(collection, 9), []);
+    t.strictSame(await rotate(collection, 9, of(5)), []);
   });
 });
 
@@ -50,15 +50,15 @@ t.test('the last one that was verified stays, however old', async (t) => {
     await mark(collection, of(1), 'restored');
     await mark(collection, of(2), 'restored');
     await mark(collection, of(3), 'contents');
-    t.strictSame(await rotate(collection, 1), [of(5), of(4), of(1)]);
+    t.strictSame(await rotate(collection, 1, of(6)), [of(5), of(4), of(1)]);
     t.strictSame(await names(), [of(2), of(3), of(6)]);
     t.equal(await markOf(collection, of(1)), undefined, 'its mark went with it');
 
     // Found good by a lesser look: the others are still the last of their kind.
     await mark(collection, of(6), 'checksums');
-    t.strictSame(await rotate(collection, 1), []);
+    t.strictSame(await rotate(collection, 1, of(6)), []);
     await mark(collection, of(6), 'restored');
-    t.strictSame(await rotate(collection, 1), [of(3), of(2)]);
+    t.strictSame(await rotate(collection, 1, of(6)), [of(3), of(2)]);
   });
 });
 
@@ -71,12 +71,30 @@ t.test('a mark does not lose what it says', async (t) => {
   });
 });
 
+t.test('the one that was just taken stays, though a clock that was fast has others bear later names', async (t) => {
+  await withCollection(async (collection, names) => {
+    for (const day of [1, 2, 8, 9]) await make(collection, day);
+    t.strictSame(await rotate(collection, 1, of(2)), [of(8), of(1)]);
+    t.strictSame(await names(), [of(2), of(9)]);
+  });
+});
+
+t.test('backups of another database stay', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((one) => withEmptyDatabase((other) => withPlace(async (place) => {
+    const first = await backUp(one, place);
+    const theirs = [await backUp(other, place), await backUp(other, place)];
+    const second = await backUp(one, place, { keep: 1 });
+    t.strictSame(second.removed, [first.name]);
+    t.strictSame(await (await openStore(place.to, {})).directories(), [...theirs.map(({ name }) => name), second.name]);
+  })));
+});
+
 t.test('unfinished backups are not counted, and cleared away', async (t) => {
   await withCollection(async (collection, names) => {
     await make(collection, 1);
     await make(collection, 2, false);
     await make(collection, 3, false);
-    t.strictSame(await rotate(collection, 1), []);
+    t.strictSame(await rotate(collection, 1, of(1)), []);
     t.strictSame(await removeUnfinished(collection), [of(2), of(3)]);
     t.strictSame(await names(), [of(1)]);
 

@@ -155,7 +155,7 @@ t.test('files are private, and all but the clear list is age', NEEDS_PG_DUMP, as
     }
     t.equal((await stat(place.to)).mode & 0o777, 0o700);
     const clear = JSON.parse(await readFile(join(location, 'backup.json'), 'utf8')) as { parts: object[] };
-    t.strictSame(Object.keys(clear), ['format', 'id', 'takenAt', 'contents', 'parts']);
+    t.strictSame(Object.keys(clear), ['format', 'id', 'takenAt', 'database', 'contents', 'parts']);
     for (const part of clear.parts) t.strictSame(Object.keys(part), ['name', 'bytes', 'sha256']);
   }));
 });

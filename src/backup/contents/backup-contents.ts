@@ -41,6 +41,8 @@ export interface ClearList {
   readonly id: string;
   /** When the snapshot was taken, ISO 8601 in UTC. */
   readonly takenAt: string;
+  /** Tells backups of one database from those of others, and not which it is. Earlier backups lack it. */
+  readonly database?: string;
   /** Name of the part that holds the sealed list. */
   readonly contents: string;
   readonly parts: readonly Part[];

@@ -1,24 +1,13 @@
 /** What a run exports, so that no other run goes on in its directory. */
 import { createHash } from 'node:crypto';
-import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
 import type { JournalHead } from '../../package/journal.js';
 import type { ExportPlan } from '../../plan/plan-export.js';
 import type { Source } from '../../plan/source.js';
-import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 import { VERSION } from '../../version.js';
 
 /** Values by the name under which a refusal tells them. */
 export type RunIdentity = Readonly<Record<string, string | number>>;
-
-/** The database, whichever host of a cluster answers for it: its primary and standbys share the system identifier. */
-export async function databaseIdentity(client: pg.Client, settings: ConnectionSettings): Promise<string> {
-  const { rows: [{ name, permitted } = { name: '', permitted: false }] } = await client.query<{ name: string; permitted: boolean }>(`
-    SELECT current_database() AS name, has_function_privilege('pg_control_system()', 'EXECUTE') AS permitted`);
-  if (!permitted) return `${name} of ${settings.description}`;
-  const { rows } = await client.query<{ system: string }>('SELECT system_identifier::text AS system FROM pg_control_system()');
-  return `${name} of cluster ${rows[0]?.system ?? ''}`;
-}
 
 /** @param options the choices that shape the export, as the manifest names them */
 export function runIdentity({ request, tables, compiled }: ExportPlan, source: Source, database: string, options: Readonly<Record<string, unknown>>): RunIdentity {

@@ -6,9 +6,9 @@ import { createHmac } from 'node:crypto';
 import type pg from 'pg';
 import type { Compression } from '../../backup/seal/compression.js';
 import { EXIT, RealmliftError } from '../../errors.js';
-import { databaseIdentity } from '../../export/base/run-identity.js';
 import type { UploadTarget } from '../../files/upload/upload-target.js';
 import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
+import { databaseIdentity } from '../../snapshot/database-identity.js';
 import { VERSION } from '../../version.js';
 
 export interface Expected {
