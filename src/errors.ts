@@ -3,7 +3,7 @@
  * A message names what went wrong and where, never a row's content and never a secret: it may end up in a ticket.
  */
 
-import { ioReason, isDiskFull } from './io-reason.js';
+import { ioReason, isDiskFull, isForbidden } from './io-reason.js';
 import { isLoss } from './lost-connection.js';
 
 /** The part of the run in which an error arose, in the order of a run. */
@@ -90,6 +90,9 @@ export function serverReason(code: string, message: string): string {
   return WITHOUT_CONTENT.test(code) ? `SQLSTATE ${code}: ${message}` : `SQLSTATE ${code}`;
 }
 
+/** Calls of the system by which files are read; what is written says so itself, see diskError. */
+const READS: ReadonlySet<string> = new Set(['open', 'read', 'scandir', 'opendir', 'lstat', 'stat', 'access', 'copyfile']);
+
 /** SQLSTATE of a cancelled query, and of a session that was ended for holding a snapshot: serialization_failure. */
 const CONFLICT = '40001';
 
@@ -135,7 +138,9 @@ export function asRealmliftError(error: unknown, stage: Stage = 'plan'): Realmli
     return new RealmliftError('DISK_FULL', stage, 'no space left where files or temporary files are written', { hint: 'make room in the output directory and in TMPDIR', again: true, cause: error });
   }
   if (code !== undefined && syscall !== undefined && path !== undefined) {
-    return new RealmliftError('FILE_FAILED', stage, `${path}: ${ioReason(error)}`, { hint: `the system refused ${syscall}; --debug shows where`, cause: error });
+    return new RealmliftError('FILE_FAILED', stage, `${path}${READS.has(syscall) ? ' cannot be read' : ''}: ${ioReason(error)}`, {
+      hint: isForbidden(error) ? 'run as a user who may, or give this one the right: its own owner and mode count, and those of the directories above it' : `the system refused ${syscall}; --debug shows where`, cause: error,
+    });
   }
   return new RealmliftError('UNEXPECTED', stage, message.split('\n')[0] ?? '', { hint: '--debug shows where', cause: error });
 }

@@ -15,6 +15,12 @@ export function isDiskFull(error: unknown): boolean {
   return DISK_FULL.has(((error ?? {}) as { code?: string }).code ?? '');
 }
 
+/** True where this user lacks a right. */
+export function isForbidden(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: string };
+  return code === 'EACCES' || code === 'EPERM';
+}
+
 /** `there is no such file or directory (ENOENT)`. @param error of node:fs and its like */
 export function ioReason(error: unknown): string {
   const { code } = (error ?? {}) as { code?: unknown };

@@ -92,7 +92,7 @@ export interface Verification {
 /**
  * Reads every byte of an export, also of one that Zulip itself wrote, and says what is wrong with it.
  *
- * @throws RealmliftError EXPORT_MISSING, VERIFY_READ
+ * @throws RealmliftError EXPORT_MISSING, FILE_FAILED, VERIFY_READ
  */
 export async function verifyExport(directory: string, { jobs = availableParallelism() }: { readonly jobs?: number } = {}): Promise<Verification> {
   const { findings, totals: { errors, notes, rows } } = await verify(directory, { jobs });

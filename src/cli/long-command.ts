@@ -1,7 +1,7 @@
 /** A command that may take long: what it does is narrated, and ^C ends it with what is left and how to go on. */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Stage } from '../errors.js';
+import { asRealmliftError, type Stage } from '../errors.js';
 import { narrate, type NarrationOptions } from './story/narrate.js';
 import { leftBehind, withStopSignals, type StopWords } from './stop-signals.js';
 
@@ -12,7 +12,7 @@ export function longCommand<T>(options: NarrationOptions, words: StopWords, work
 
 /** Runs `work`, which notices at its next step that it was stopped. */
 export function longSteps<T>(options: NarrationOptions, words: StopWords, work: () => Promise<T>): Promise<T> {
-  return withStopSignals(words, (stop) => narrate(options, () => leftBehind(work(), stop), process.stderr, stop));
+  return withStopSignals(words, (stop) => narrate(options, () => leftBehind(work().catch((error: unknown) => { throw asRealmliftError(error, words.stage); }), stop), process.stderr, stop));
 }
 
 /** Of a command that writes nothing but its result. */

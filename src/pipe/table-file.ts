@@ -6,8 +6,8 @@
  * in whatever order is wanted. So damage is known before the first row is used, and a table can be read again.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { RealmliftError } from '../errors.js';
-import { ioReason } from '../io-reason.js';
+import { asRealmliftError, RealmliftError } from '../errors.js';
+import { ioReason, isForbidden } from '../io-reason.js';
 import { eachTable } from '../json/each-table.js';
 import { CLOSE_ARRAY, OPEN_ARRAY, OPEN_OBJECT } from '../json/json-bytes.js';
 import { ORDINARY, Utf8Check, readOpened } from '../json/file-input.js';
@@ -150,8 +150,10 @@ function openFile(file: string, path: string): number {
   }
 }
 
-/** The error of an export that is not what its manifest says. */
+/** The error of an export that is not what its manifest says. @param cause where the file could not be read: one that this user may not read is told as such */
 export function changed(path: string, what: string, cause?: unknown): RealmliftError {
+  // Of what nobody could look at it is not known.
+  if (isForbidden(cause)) return asRealmliftError(cause, 'verify');
   return new RealmliftError('EXPORT_CHANGED', 'verify', `${path} is not as manifest.json says: ${what}`, {
     hint: 'the export was changed or damaged since it was written: fetch it again, or export again', cause,
   });

@@ -1,7 +1,7 @@
 /** What an export directory is, as far as its small files tell: read first, because everything else depends on it. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EXIT, RealmliftError } from '../errors.js';
+import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { CONSENT_FILES } from '../package/consent-files.js';
 import { MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { refusePacked } from '../package/packed-export.js';
@@ -84,7 +84,7 @@ export async function kindOf(path: string): Promise<'file' | 'directory' | undef
     return found.isDirectory() ? 'directory' : 'file';
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT' || (error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
-    throw new RealmliftError('VERIFY_READ', 'verify', (error as Error).message, { cause: error });
+    throw asRealmliftError(error, 'verify');
   }
 }
 

@@ -19,8 +19,7 @@ export class TasksHere implements TaskRunner {
     try {
       return this.#perform(name, given);
     } catch (error) {
-      const { message, code, stack } = error as NodeJS.ErrnoException;
-      throw failed(message, { code, stack });
+      throw failed(error as Error);
     }
   }
 

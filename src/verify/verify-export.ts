@@ -7,7 +7,7 @@
 import { lstatSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { RealmliftError } from '../errors.js';
+import { asRealmliftError } from '../errors.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
 import { comparePaths, isWithoutFiles, MANIFEST, readManifest, type ManifestFile } from '../package/manifest.js';
 import type { Census } from './census.js';
@@ -78,7 +78,7 @@ export interface VerifyReport {
 /**
  * Checks the export in `directory`. It is good when `totals.errors` is 0.
  *
- * @throws RealmliftError `EXPORT_MISSING` when there is no such directory, `VERIFY_READ` when a file cannot be read.
+ * @throws RealmliftError `EXPORT_MISSING` when there is no such directory, `FILE_FAILED`, `VERIFY_READ` when a file cannot be read.
  */
 export async function verifyExport(directory: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   const started = performance.now();
@@ -222,6 +222,6 @@ function* found(directory: string): Generator<FoundFile> {
   try {
     yield* walk(directory);
   } catch (error) {
-    throw new RealmliftError('VERIFY_READ', 'verify', (error as Error).message, { cause: error });
+    throw asRealmliftError(error, 'verify');
   }
 }

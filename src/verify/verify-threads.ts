@@ -1,10 +1,10 @@
 /** The threads of verify. They are started as there is work; one that comes later begins with the context that the others were told. */
 import { Worker } from 'node:worker_threads';
-import { RealmliftError } from '../errors.js';
+import { asRealmliftError, RealmliftError } from '../errors.js';
 import { TaskThreads, ThreadEnded } from '../threads/task-threads.js';
 import { THREAD_LIMITS } from '../threads/thread-limits.js';
 import type { SharedContext } from './export-context.js';
-import type { TaskMessage, TaskName, TaskReply, TaskRunner, Tasks } from './worker-tasks.js';
+import type { TaskFailure, TaskMessage, TaskName, TaskReply, TaskRunner, Tasks } from './worker-tasks.js';
 
 /** While realm.json is indexed by one, another has the time to start. */
 const STARTED_AT_ONCE = 2;
@@ -17,7 +17,9 @@ export interface VerifyThreadData {
 }
 
 /** A file that cannot be read (EACCES, EIO, …) ends verify: what it could not look at it cannot vouch for. */
-export function failed(message: string, { code, stack }: { code?: string | undefined; stack?: string | undefined }): RealmliftError {
+export function failed(failure: TaskFailure): RealmliftError {
+  const { message, code, stack, path } = failure;
+  if (path !== undefined) return asRealmliftError(failure, 'verify');
   return new RealmliftError(code !== undefined && /^E[A-Z0-9]+$/.test(code) ? 'VERIFY_READ' : 'VERIFY_FAILED', 'verify', message, {
     cause: stack, hint: code === 'ENOSPC' ? 'ids are sorted in temporary files: set TMPDIR to a directory with more room' : undefined,
   });
@@ -54,12 +56,12 @@ export class VerifyThreads implements TaskRunner {
 }
 
 function resultOf<Name extends TaskName>(reply: TaskReply): Tasks[Name]['result'] {
-  if ('failure' in reply) throw failed(reply.failure.message, reply.failure);
+  if ('failure' in reply) throw failed(reply.failure);
   return reply.result as Tasks[Name]['result'];
 }
 
 function refuse(error: unknown): never {
   if (!(error instanceof ThreadEnded)) throw error;
   const { cause } = error;
-  throw cause instanceof Error ? failed(cause.message, { stack: cause.stack }) : failed('a worker ended before its work', {});
+  throw failed(cause instanceof Error ? cause : { message: 'a worker ended before its work' });
 }

@@ -13,8 +13,8 @@ parentPort?.on('message', ({ name, arguments: given }: TaskMessage) => {
   try {
     reply = { result: perform(name, given) };
   } catch (error) {
-    const { message, code, stack } = error as NodeJS.ErrnoException;
-    reply = { failure: { message, code, stack } };
+    const { message, code, stack, path, syscall } = error as NodeJS.ErrnoException;
+    reply = { failure: { message, code, stack, path, syscall } };
   }
   parentPort?.postMessage(reply);
 });

@@ -46,8 +46,11 @@ export interface TaskMessage {
   arguments: Tasks[TaskName]['arguments'];
 }
 
+/** What a thread may send of an error. */
+export type TaskFailure = Pick<Error, 'message'> & { readonly [Name in 'code' | 'stack' | 'path' | 'syscall']?: string | undefined };
+
 /** A failure of the system (`EACCES`, `EIO`, …) has its code; any other is a mistake of ours. */
-export type TaskReply = { result: unknown } | { failure: { message: string; code: string | undefined; stack: string | undefined } };
+export type TaskReply = { result: unknown } | { failure: TaskFailure };
 
 /** References to messages that are checked over all files, by `table.key`. */
 export const MESSAGE_REFERENCES = Object.entries(REFERENCES)
