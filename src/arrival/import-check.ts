@@ -27,6 +27,8 @@ export interface ImportCheckOptions {
   readonly allowReserved?: boolean;
   /** The new server's LOCAL_UPLOADS_DIR, whose room counts; undefined looks at the room where the export lies. */
   readonly uploadsDir: string | undefined;
+  /** Cuts the session on the new server soon after it has aborted. */
+  readonly stop?: AbortSignal;
 }
 
 export type ImportCheck = Check<'manifest' | 'rows' | 'files' | 'kind' | 'disk' | ArrivalName>;
@@ -55,12 +57,12 @@ export async function checkImport(directory: string, options: ImportCheckOptions
   add('kind', kindFailure(source), `one realm${source.header.mode === undefined ? '' : `, ${source.header.mode} export`}`);
   checks.push(await disk(source, options.uploadsDir));
   if (checks.some(({ name, outcome }) => name === 'kind' && outcome === 'failed')) return checks;
-  const { subdomain = source.header.realm, allowReserved = false, target: settings } = options;
+  const { subdomain = source.header.realm, allowReserved = false, target: settings, stop } = options;
   try {
     await withTableFiles(async (open) => {
       const arrival = { source, files: open(source), subdomain, allowReserved };
       const registry = loadRegistry();
-      checks.push(...settings === undefined ? await checkArrival(arrival, undefined) : await withTarget(settings, registry, (client, target) => checkArrival(arrival, { client, target, registry })));
+      checks.push(...settings === undefined ? await checkArrival(arrival, undefined) : await withTarget(settings, registry, (client, target) => checkArrival(arrival, { client, target, registry }), stop));
     });
   } catch (error) {
     // Files of the right size and another content, or of no rows.

@@ -49,7 +49,7 @@ export async function prove(contents: Contents, settings: ConnectionSettings, jo
   const sequences: SessionTask = async (client) => void differences.push(...differentSequences(contents.sequences, await sequenceValues(client)));
 
   tellPhase(COMPARISON, 'bytes', bytesOf([...contents.tables.flatMap((table) => table.parts), ...contents.largeObjects]));
-  await runTasks([...tables, ...pages, sequences], jobs, () => reader(settings), stop);
+  await runTasks([...tables, ...pages, sequences], jobs, () => reader(settings, stop), stop);
   if (differences.length > 0) {
     const shown = differences.sort().slice(0, 5).join('; ');
     throw new RealmliftError('PROOF_FAILED', 'restore', `the restored database differs from its source: ${shown}${differences.length > 5 ? `; and ${differences.length - 5} more` : ''}`, { hint: 'keep the backup before this one, and report this' });
@@ -58,8 +58,8 @@ export async function prove(contents: Contents, settings: ConnectionSettings, jo
 }
 
 /** A session that can read every table, also those whose indexes name functions as they please. */
-async function reader(settings: ConnectionSettings): Promise<pg.Client> {
-  const client = await connect(settings, 'proof');
+async function reader(settings: ConnectionSettings, stop: AbortSignal): Promise<pg.Client> {
+  const client = await connect(settings, 'proof', stop);
   await client.query(BEGIN);
   await addSchemas(client, await schemasForPlanning(client));
   return client;

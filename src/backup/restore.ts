@@ -64,7 +64,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
   if (problems.length > 0) throw damaged(problems);
 
   const connected = async (): Promise<pg.Client> => {
-    const client = await connect(request.settings, 'restore');
+    const client = await connect(request.settings, 'restore', stop);
     await client.query(SESSION);
     return client;
   };

@@ -1,6 +1,6 @@
 /** `realmlift load`: checks first, and then all that load/load-run.ts tells. */
 import type pg from 'pg';
-import { targetFault } from '../copy/target-fault.js';
+import { stoppedFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { checkExport } from '../load/check-load.js';
 import { LoadJournal, lockLoad } from '../load/server/load-journal.js';
@@ -23,13 +23,13 @@ import { aboutTarget } from '../remap/target-server.js';
  * @throws RealmliftError LOAD_REFUSED, LOAD_UNFINISHED, LOAD_OF_ANOTHER, RIGHT_MISSING, TARGET_*, ROWS_REFUSED, CONNECTION_LOST, …
  */
 export async function loadExport(directory: string, request: LoadRequest, stop: AbortSignal): Promise<LoadResult> {
-  const client = await targetSession(request.target, undefined);
+  const client = await targetSession(request.target, undefined, stop);
   try {
     const schemaName = await findSchema(client).catch(aboutTarget);
     await useTarget(client, schemaName);
     const found = await unfinished(client, request);
     tellLoadAhead(request.dryRun);
-    await checkExport(directory, request, found !== undefined);
+    await checkExport(directory, request, found !== undefined, stop);
     const source = await openLoadable(directory);
     return await withTableFiles(async (open) => {
       const files = open(source);
@@ -37,7 +37,7 @@ export async function loadExport(directory: string, request: LoadRequest, stop: 
       return runLoad({ client, source: await readLoadSource(source, files), schema, request, stop }, found);
     });
   } catch (error) {
-    throw targetFault(error, 'load', 'load');
+    throw stoppedFault(error, stop, 'load');
   } finally {
     await client.end().catch(() => undefined);
   }

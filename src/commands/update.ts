@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type pg from 'pg';
-import { targetFault } from '../copy/target-fault.js';
+import { stoppedFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { checkBots, checkExport, checkRights, checkSalt, writtenTables } from '../load/check-load.js';
 import type { FileTarget } from '../load/files/file-target.js';
@@ -44,8 +44,8 @@ export interface UpdateResult extends Omit<Updated, 'fileSide' | 'deactivated'> 
   readonly deactivated: boolean;
 }
 
-/** Milliseconds within which an update that was stopped removes the files that came for it: their place may be what does not answer. */
-const GRACE = 10_000;
+/** Milliseconds within which an update that was stopped removes the files that came for it: their place, or the server, may be what does not answer. */
+const GRACE = 5_000;
 
 const NOTHING = { added: 0, changed: 0, removed: 0, renumbered: 0, files: 0, filesRemoved: 0, used: false };
 
@@ -55,7 +55,7 @@ const NOTHING = { added: 0, changed: 0, removed: 0, renumbered: 0, files: 0, fil
  * @throws RealmliftError UPDATE_UNKNOWN, UPDATE_BASE, UPDATE_OF_ANOTHER, UPDATE_REFUSED, LOAD_UNFINISHED, TARGET_MIGRATED, those of a load
  */
 export async function updateLoad(directory: string, request: UpdateRequest, stop: AbortSignal): Promise<UpdateResult> {
-  const client = await targetSession(request.target, undefined);
+  const client = await targetSession(request.target, undefined, stop);
   try {
     const schemaName = await findSchema(client).catch(aboutTarget);
     await useTarget(client, schemaName);
@@ -69,7 +69,7 @@ export async function updateLoad(directory: string, request: UpdateRequest, stop
       target.close();
     }
   } catch (error) {
-    throw targetFault(error, 'update', 'load');
+    throw stoppedFault(error, stop, 'update');
   } finally {
     await client.end().catch(() => undefined);
   }
@@ -102,7 +102,7 @@ async function update(work: Update, stop: AbortSignal): Promise<UpdateResult> {
   const isSettled = (await record.files(client, 'replaced')).length === 0;
   if (isSettled && (isThere || await holdSame(earlier, later))) return asItIs(work, later.digest, stop);
   tellUpdateAhead(request.dryRun);
-  await checkExport(directory, request, true);
+  await checkExport(directory, request, true, stop);
   for (const each of [earlier, later]) checkSalt(each, request.salt);
   return updateFrom(work, { earlier, later, isThere }, stop);
 }
@@ -123,12 +123,13 @@ async function updateFrom({ client, schemaName, record, deactivated, migrations,
       await refuseUsed(client, schema.tables, record);
       return { ...NOTHING, ...named(record), differed: true, deactivated };
     }
-    const server = await readTarget(request.target, schema.registry);
+    const server = await readTarget(request.target, schema.registry, stop);
     checkBots(server);
     const [was, is] = [await readLoadSource(earlier, open(earlier)), await readLoadSource(later, open(later))];
     await checkRights(client, schema.tables, writtenTables([was, is], schema));
     const clients = await makeClients(client, is.files);
-    const noting = await targetSession(request.target, schemaName);
+    const tidying = graceAfter(stop);
+    const noting = await targetSession(request.target, schemaName, tidying);
     const setup: UpdateSetup = {
       context: { client, schema, server, clients, taken: await record.ids(client), salt: request.salt, realmName: request.realmName ?? record.identity.realmName, subdomain: record.identity.subdomain },
       record, earlier: was, later: is, target, place: request.files.kind, fileJobs: request.fileJobs, noting, migrations,
@@ -140,7 +141,7 @@ async function updateFrom({ client, schemaName, record, deactivated, migrations,
         await settleLeft(setup, stop);
         return { ...NOTHING, ...named(record), differed: false, used: await isUsed(client, schema.tables, record), deactivated };
       }
-      const { fileSide, ...counts } = await changeAll(setup, request, stop);
+      const { fileSide, ...counts } = await changeAll(setup, request, stop, tidying);
       await settleFiles(client, record, fileSide, target, stop);
       return { ...NOTHING, ...counts, ...named(record), differed: true };
     } finally {
@@ -153,7 +154,14 @@ function named({ identity: { realmId, subdomain } }: LoadRecord): Pick<UpdateRes
   return { realmId, subdomain };
 }
 
-async function changeAll(setup: UpdateSetup, request: UpdateRequest, stop: AbortSignal): Promise<Updated> {
+/** Aborts some time after `stop` has. */
+function graceAfter(stop: AbortSignal): AbortSignal {
+  const over = new AbortController();
+  stop.addEventListener('abort', () => setTimeout(() => over.abort(stop.reason), GRACE).unref(), { once: true });
+  return over.signal;
+}
+
+async function changeAll(setup: UpdateSetup, request: UpdateRequest, stop: AbortSignal, tidying: AbortSignal): Promise<Updated> {
   const { context: { client }, record, target, noting } = setup;
   try {
     return await patientTransaction(request.target, client, async () => {
@@ -162,7 +170,7 @@ async function changeAll(setup: UpdateSetup, request: UpdateRequest, stop: Abort
     });
   } catch (error) {
     // If this fails too, the next update does it.
-    await removeFiles(noting, record, 'coming', target, stop.aborted ? AbortSignal.timeout(GRACE) : stop).catch(() => undefined);
+    await removeFiles(noting, record, 'coming', target, tidying).catch(() => undefined);
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { lossOf } from '../snapshot/driver-client.js';
-import { cutConnection } from '../snapshot/snapshot.js';
+import { cutConnection } from '../snapshot/cut-connection.js';
 import { copyOptions, copyRows } from './copy-rows.js';
 
 /**

@@ -28,3 +28,8 @@ export function targetFault(error: unknown, where: string, stage: keyof typeof R
       return new RealmliftError('ROWS_REFUSED', stage, `the new server refuses ${table === undefined ? `the step "${where}"` : 'the rows'} (${reason})`, { table, cause: error });
   }
 }
+
+/** The same of a load whose sessions may have been cut because it was stopped: then that is what it ended by. */
+export function stoppedFault(error: unknown, stop: AbortSignal, where: string): unknown {
+  return stop.aborted && isLoss(error) ? stop.reason : targetFault(error, where, 'load');
+}

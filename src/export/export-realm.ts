@@ -13,7 +13,7 @@ import type pg from 'pg';
 import type { FilesResult } from '../files/file-events.js';
 import { PARTS_DIRECTORY, partPath } from '../package/part-paths.js';
 import { fewReceivers } from '../plan/receivers.js';
-import { cutConnection } from '../snapshot/snapshot.js';
+import { cutConnection } from '../snapshot/cut-connection.js';
 import type { CatchUpPart } from './base/catch-up-file.js';
 import { readOrigin, type Origin } from './base/origin.js';
 import { LaterRun } from './catch-up/later-run.js';

@@ -22,10 +22,10 @@ const OWN_ROWS: ReadonlySet<ImportCheck['name']> = new Set(['subdomain', 'realm'
 const TOLD_ALONE: ReadonlySet<ImportCheck['name']> = new Set(['history', 'reactions']);
 
 /** @throws RealmliftError LOAD_REFUSED naming all that speaks against it */
-export async function checkExport(directory: string, { target, subdomain, allowReserved, files }: LoadRequest, resumed: boolean): Promise<void> {
+export async function checkExport(directory: string, { target, subdomain, allowReserved, files }: LoadRequest, resumed: boolean, stop: AbortSignal): Promise<void> {
   // The name that the realm has was allowed once, and its users know it by that.
   const own = await openReadableExport(directory).then(({ header }) => header.realm === subdomain, () => false);
-  const checks = await checkImport(directory, { target, subdomain, allowReserved: allowReserved || own, uploadsDir: files.kind === 'directory' ? files.directory : undefined });
+  const checks = await checkImport(directory, { target, subdomain, allowReserved: allowReserved || own, uploadsDir: files.kind === 'directory' ? files.directory : undefined, stop });
   const failed = checks.filter(({ name, outcome }) => outcome === 'failed' && !(resumed && OWN_ROWS.has(name)));
   for (const { what } of failed.filter(({ name }) => TOLD_ALONE.has(name))) tellWarning(`${what}; it is loaded as it is`);
   refuse(failed.filter(({ name }) => !TOLD_ALONE.has(name)).map(({ name, what }) => `${name}: ${what}`), 'realmlift import-check shows all checks');

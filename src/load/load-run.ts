@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import type pg from 'pg';
 import { runTasks, type SessionTask } from '../snapshot/session-pool.js';
-import { targetFault } from '../copy/target-fault.js';
+import { stoppedFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { isNarrated, tellPhase, tellProgress, tellWarning } from '../narration.js';
 import { areaFileCount } from '../pipe/finished-export.js';
@@ -61,7 +61,7 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
   const order = orderOf(source, schema);
   await checkRights(client, schema.tables, writtenTables([source], schema));
   checkColumns(source, schema);
-  const server = await readTarget(request.target, schema.registry);
+  const server = await readTarget(request.target, schema.registry, setup.stop);
   checkBots(server);
   if (server.version.major !== PROVED) {
     tellWarning(`what Zulip's import sets beside the rows was proved for Zulip ${PROVED}; on this server of Zulip ${server.version.release} a load does the same in the tables and columns that it has`);
@@ -74,7 +74,7 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
     if (request.dryRun) return { ...told, realmId: NaN, deactivated: realmRow(source.files)['deactivated'] === true };
     if (found !== undefined) refuseAnother(found.identity, identity);
     const journal = found ?? await LoadJournal.create(client, identity);
-    return { ...told, ...await load(setup, order, journal, server, target).catch((error: unknown) => { throw unfinishedBy(targetFault(error, 'load', 'load')); }) };
+    return { ...told, ...await load(setup, order, journal, server, target).catch((error: unknown) => { throw unfinishedBy(stoppedFault(error, setup.stop, 'load')); }) };
   } finally {
     target.close();
   }
@@ -129,7 +129,7 @@ async function loadTables({ client, source, schema, request: { target, subdomain
     for (const table of order.core) await loader.table(client, table, stop);
   });
   tellPhase(STEPS.rows, 'bytes', source.messages.reduce((sum, { listed }) => sum + listed.size, 0));
-  const session = (): Promise<pg.Client> => stepSession(target, schema.tables.schema, subdomain);
+  const session = (): Promise<pg.Client> => stepSession(target, schema.tables.schema, subdomain, stop);
   for (const step of order.steps) {
     const tasks = function* (): Generator<SessionTask> {
       for (const table of step) {
@@ -155,7 +155,7 @@ async function analyze({ client, request: { target, subdomain, jobs }, schema: {
   await runTasks(loaded.map((table) => async (session) => {
     await session.query(`ANALYZE ${qualify(client, tables.schema, table)}`);
     tellProgress(1);
-  }), jobs, () => stepSession(target, tables.schema, subdomain), stop);
+  }), jobs, () => stepSession(target, tables.schema, subdomain, stop), stop);
 }
 
 async function firstOwner(client: pg.Client, realm: number): Promise<number | undefined> {

@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import { runTasks } from '../snapshot/session-pool.js';
 import { inTransaction } from '../copy/copy-in-journal.js';
-import { targetFault } from '../copy/target-fault.js';
+import { stoppedFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { findSchema } from '../plan/views/catalog.js';
 import { aboutTarget } from '../remap/target-server.js';
@@ -32,7 +32,7 @@ const KEYS: Readonly<Record<string, { readonly owner: string; readonly column: s
 
 /** @throws RealmliftError LOAD_UNKNOWN, LOAD_OF_ANOTHER, UNDO_REFUSED, those of the connection and the files */
 export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise<UndoResult> {
-  const client = await targetSession(request.target, undefined);
+  const client = await targetSession(request.target, undefined, stop);
   try {
     const schema = await findSchema(client).catch(aboutTarget);
     await useTarget(client, schema);
@@ -47,14 +47,14 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
     const files = journal.isDone('files begin') ? await filesToRemove(client, journal, request, ranges) : undefined;
     // Rows are found by the indexes that the load took away.
     const { indexes, keys } = await makeAgain(client, journal);
-    const session = (): Promise<pg.Client> => stepSession(request.target, schema, request.subdomain);
+    const session = (): Promise<pg.Client> => stepSession(request.target, schema, request.subdomain, stop);
     await runTasks(indexes, request.jobs, session, stop);
     await runTasks(keys, 1, session, stop);
     await client.query('SET synchronous_commit = on');
     await journal.forgetFiles(client);
     return await removeAll(client, journal, tables, ranges, async () => (files === undefined ? 0 : removeFiles(request, files, stop)));
   } catch (error) {
-    throw targetFault(error, 'undo', 'load');
+    throw stoppedFault(error, stop, 'undo');
   } finally {
     await client.end().catch(() => undefined);
   }

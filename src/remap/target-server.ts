@@ -52,16 +52,18 @@ const UNLISTED = ['zerver_attachment_messages', 'zerver_attachment_scheduled_mes
 const TYPE_IDS = ['zerver_userprofile', 'zerver_stream', 'zerver_huddle'];
 
 /** @throws RealmliftError as {@link withTarget} */
-export async function readTarget(settings: ConnectionSettings, registry: Registry): Promise<TargetServer> {
-  return withTarget(settings, registry, (_, target) => Promise.resolve(target));
+export async function readTarget(settings: ConnectionSettings, registry: Registry, stop?: AbortSignal): Promise<TargetServer> {
+  return withTarget(settings, registry, (_, target) => Promise.resolve(target), stop);
 }
 
 /**
  * Runs `use` inside the read-only transaction in which the new server was looked at; its tables are found without a schema.
+ *
+ * @param stop cuts the session soon after it has aborted
  * @throws what `use` throws; RealmliftError NOT_ZULIP, RIGHT_MISSING, those of the connection, each saying that it is about the new server
  */
-export async function withTarget<T>(settings: ConnectionSettings, registry: Registry, use: (client: pg.Client, target: TargetServer) => Promise<T>): Promise<T> {
-  const client = await connect(settings, 'target').catch(aboutTarget);
+export async function withTarget<T>(settings: ConnectionSettings, registry: Registry, use: (client: pg.Client, target: TargetServer) => Promise<T>, stop?: AbortSignal): Promise<T> {
+  const client = await connect(settings, 'target', stop).catch(aboutTarget);
   try {
     const target = await readTargetWith(client, settings.description, registry).catch(aboutTarget);
     return await use(client, target);
@@ -72,6 +74,7 @@ export async function withTarget<T>(settings: ConnectionSettings, registry: Regi
 
 /** An error that speaks of a database, of the new server's. */
 export function aboutTarget(cause: unknown): never {
+  if (cause instanceof RealmliftError && cause.code === 'STOPPED') throw cause;
   if (cause instanceof RealmliftError) {
     const { code, message, table, hint, exit } = cause;
     throw new RealmliftError(code, 'remap', `the new server: ${message}`, { table, exit, hint: code === 'RIGHT_MISSING' ? hint : 'check --target-url', cause });

@@ -7,6 +7,7 @@ import { EXIT, RealmliftError, type Stage } from '../errors.js';
 import type { ConnectionSettings, TargetServer } from './connection-settings.js';
 import { atOnce } from './at-once.js';
 import { markUnwatched } from './cancel-request.js';
+import { cutWhenStopped } from './cut-connection.js';
 import { connectionOf, driverClient } from './driver-client.js';
 import { readLastWord } from './last-word.js';
 import { guardProtocol } from './protocol-guard.js';
@@ -66,17 +67,18 @@ interface Server {
  * ends it. With row_security off, a policy that would hide rows from this role is an error and not a silent gap.
  *
  * @param role what the session is for, shown in pg_stat_activity as `realmlift ROLE`
+ * @param stop cuts the session soon after it has aborted, also at its login
  * @throws RealmliftError SERVER_UNREACHABLE, LOGIN_REFUSED, DATABASE_UNKNOWN, SERVER_TOO_OLD, SERVER_KIND; of this and of all that is asked later
- *   CONNECTION_STALLED, PROTOCOL_BROKEN
+ *   CONNECTION_STALLED, PROTOCOL_BROKEN; the reason of `stop`
  */
-export async function connect(settings: ConnectionSettings, role: string): Promise<pg.Client> {
+export async function connect(settings: ConnectionSettings, role: string, stop?: AbortSignal): Promise<pg.Client> {
   const tries = [settings, ...(settings.alternatives ?? [])];
   const target = settings.target ?? 'any';
-  if (target !== 'prefer-standby') return connectToOne(tries, role, target);
+  if (target !== 'prefer-standby') return connectToOne(tries, role, target, stop);
   try {
-    return await connectToOne(tries, role, 'standby');
+    return await connectToOne(tries, role, 'standby', stop);
   } catch {
-    return connectToOne(tries, role, 'any');
+    return connectToOne(tries, role, 'any', stop);
   }
 }
 
@@ -89,14 +91,15 @@ export function settingsOf(client: pg.Client, settings: ConnectionSettings): Con
   return { config, description, ...(serverName === undefined ? {} : { serverName }), ...(silence === undefined ? {} : { silence }) };
 }
 
-async function connectToOne(tries: readonly ConnectionSettings[], role: string, target: TargetServer): Promise<pg.Client> {
+async function connectToOne(tries: readonly ConnectionSettings[], role: string, target: TargetServer, stop: AbortSignal | undefined): Promise<pg.Client> {
   const failures: Failure[] = [];
   let skipped: string | undefined;
   for (const settings of tries) {
     if (settings.description === skipped) continue;
     try {
-      return await open(settings, role, target);
+      return await open(settings, role, target, stop);
     } catch (error) {
+      stop?.throwIfAborted();
       failures.push({ settings, error });
       if (error instanceof RealmliftError && !NEXT.has(error.code)) throw error;
       // Of the same server only the other way of connecting is worth a try, and only when the way was what failed. When it
@@ -109,8 +112,9 @@ async function connectToOne(tries: readonly ConnectionSettings[], role: string, 
   throw connectionError(failures);
 }
 
-async function open(settings: ConnectionSettings, role: string, target: TargetServer): Promise<pg.Client> {
+async function open(settings: ConnectionSettings, role: string, target: TargetServer, stop: AbortSignal | undefined): Promise<pg.Client> {
   const client = driverClient(settings, role);
+  if (stop !== undefined) cutWhenStopped(client, stop);
   const reported = reportedVersion(client);
   try {
     await client.connect();

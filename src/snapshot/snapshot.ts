@@ -11,10 +11,10 @@ import type pg from 'pg';
 import { RealmliftError, recoveryConflict } from '../errors.js';
 import { isLoss } from '../lost-connection.js';
 import { atOnce } from './at-once.js';
-import { cancelled } from './cancel-request.js';
 import { connect, settingsOf } from './connect.js';
 import type { ConnectionSettings } from './connection-settings.js';
-import { connectionOf, lossOf } from './driver-client.js';
+import { cutConnection } from './cut-connection.js';
+import { lossOf } from './driver-client.js';
 import { holdAgain } from './table-locks.js';
 import { ageOf, BEGIN, notJoined, takeSnapshot, type SnapshotChoice, type TakenSnapshot } from './take-snapshot.js';
 
@@ -212,14 +212,6 @@ export async function withLoan<T>(snapshot: Lender, role: string, onBack: () => 
     giveBack(false);
     await back;
   }
-}
-
-/** Ends a session at once, also in the midst of a query, which then fails. */
-export function cutConnection(client: pg.Client): void {
-  const { stream } = connectionOf(client);
-  const cancelling = cancelled(client);
-  if (cancelling === undefined) stream.destroy();
-  else void cancelling.then(() => stream.destroy());
 }
 
 /** What the connection itself knows of its end. */

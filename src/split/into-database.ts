@@ -35,7 +35,7 @@ const SESSION = "SET synchronous_commit = off; SET client_min_messages = warning
 export async function intoDatabase(split: PreparedSplit, { settings, restart }: DatabaseTarget, jobs: number, steps: SplitSteps): Promise<SplitOutcome> {
   const { snapshot, source, encoding } = split;
   const connected = async (): Promise<pg.Client> => {
-    const client = await connect(settings, 'split');
+    const client = await connect(settings, 'split', snapshot.lost);
     await client.query(SESSION);
     return client;
   };

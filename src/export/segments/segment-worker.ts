@@ -9,7 +9,8 @@ import { sendable, type SentError } from './sent-error.js';
 import type { FinishedPart } from './finished-part.js';
 import { exportSegment, type Segment } from './segment.js';
 import { forCopying } from '../../copy/copy-socket.js';
-import { cutConnection, joinSnapshot, type JoinedSnapshot } from '../../snapshot/snapshot.js';
+import { cutConnection } from '../../snapshot/cut-connection.js';
+import { joinSnapshot, type JoinedSnapshot } from '../../snapshot/snapshot.js';
 
 /** To the worker, before all else: the threads load their code while the snapshot is still being taken. */
 export interface Joining {

@@ -9,23 +9,24 @@ import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
  * Zulip's triggers name their tables without a schema, so the search path is Zulip's own. Until the last step, whose commit is waited
  * for, a crash of the server costs a repeated step at worst.
  *
+ * @param stop cuts it soon after it has aborted
  * @throws those of the connection, each saying that it is about the new server
  */
-export async function targetSession(settings: ConnectionSettings, schema: string | undefined): Promise<pg.Client> {
+export async function targetSession(settings: ConnectionSettings, schema: string | undefined, stop: AbortSignal): Promise<pg.Client> {
   try {
-    const client = await connect(settings, 'load');
+    const client = await connect(settings, 'load', stop);
     if (schema !== undefined) await useTarget(client, schema);
     return client;
   } catch (cause) {
-    if (!(cause instanceof RealmliftError)) throw cause;
+    if (!(cause instanceof RealmliftError) || cause.code === 'STOPPED') throw cause;
     const { code, message, exit } = cause;
     throw new RealmliftError(code, 'load', `the new server: ${message}`, { exit, hint: 'check --target-url', cause });
   }
 }
 
 /** A further session of a run, which works off its steps. */
-export async function stepSession(settings: ConnectionSettings, schema: string, subdomain: string): Promise<pg.Client> {
-  const client = await targetSession(settings, schema);
+export async function stepSession(settings: ConnectionSettings, schema: string, subdomain: string, stop: AbortSignal): Promise<pg.Client> {
+  const client = await targetSession(settings, schema, stop);
   await joinRun(client, subdomain);
   return client;
 }
