@@ -86,7 +86,10 @@ Exit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a bac
 }
 
 /** Of an unfinished backup all parts are removed; of one that is whole the run says so itself. */
-const STOPPED: StopWords = { stage: 'backup', left: () => 'nothing is left of the unfinished backup, and older ones are as they were', hint: () => 'run it again from the start' };
+const STOPPED: StopWords = {
+  stage: 'backup', left: () => 'nothing is left of the unfinished backup, and older ones are as they were', hint: () => 'run it again from the start',
+  leftUntidied: () => 'what is left of the unfinished backup does not count, and the next one removes it; older ones are as they were',
+};
 
 /** Lost files told by name; the sealed list of the backup has more. */
 const SHOWN = 20;

@@ -5,9 +5,14 @@ import { asRealmliftError, type Stage } from '../errors.js';
 import { narrate, type NarrationOptions } from './story/narrate.js';
 import { leftBehind, withStopSignals, type StopWords } from './stop-signals.js';
 
+/** Milliseconds that work which was stopped has to tidy up: what it waits for may not answer any more. */
+const TIDYING = 10_000;
+
 /** Runs `work`, which listens to the signal. */
 export function longCommand<T>(options: NarrationOptions, words: StopWords, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
-  return withStopSignals(words, (stop) => narrate(options, () => work(stop)));
+  const { left, leftUntidied = left } = words;
+  let untidied = false;
+  return withStopSignals({ ...words, left: () => (untidied ? leftUntidied() : left()) }, (stop) => narrate(options, () => leftBehind(work(stop), stop, TIDYING, () => { untidied = true; })));
 }
 
 /** Runs `work`, which notices at its next step that it was stopped. */

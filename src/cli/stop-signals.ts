@@ -9,6 +9,8 @@ export interface StopWords {
   readonly stage: Stage;
   /** What is left of it, looked up when it has stopped. */
   readonly left: () => string;
+  /** The same where it did not come to its end in the time that it has to tidy up; default: the same. */
+  readonly leftUntidied?: () => string;
   /** How to go on. */
   readonly hint: () => string;
 }
@@ -43,10 +45,17 @@ export async function withStopSignals<T>(words: StopWords, work: (signal: AbortS
 /** Milliseconds that work which is not told of a signal has to notice it at its next step, and to tidy up. */
 const PATIENCE = 3000;
 
-/** For work that does not listen to the signal: it is left behind when it takes too long. @throws the signal's reason */
-export async function leftBehind<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/**
+ * Leaves work behind that has not ended so many milliseconds after the signal.
+ *
+ * @throws the signal's reason, after `onLeft` was told
+ */
+export async function leftBehind<T>(work: Promise<T>, signal: AbortSignal, patience = PATIENCE, onLeft?: () => void): Promise<T> {
   const stopped = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => void sleep(PATIENCE).then(() => reject(signal.reason as Error)), { once: true });
+    signal.addEventListener('abort', () => void sleep(patience).then(() => {
+      onLeft?.();
+      reject(signal.reason as Error);
+    }), { once: true });
   });
   return Promise.race([work, stopped]);
 }

@@ -8,7 +8,7 @@ import { isBackupName } from '../../src/backup/contents/part-names.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { withClient } from '../testbed/database-client.js';
-import { startS3 } from '../testbed/s3-server.js';
+import { BUCKETS, startS3 } from '../testbed/s3-server.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { realmlift, start } from './command-line.js';
 import { NEEDS_PG_DUMP, backUp, dump, failure, query, restore, withPlace } from './test-backup.js';
@@ -143,6 +143,35 @@ t.test('a backup that was taken for dead, or that lost a part, does not become o
       });
     }
   });
+});
+
+t.test('stopped while the store of backups does not answer', NEEDS_PG_DUMP, async (t) => {
+  const server = await startS3();
+  let hangs = false;
+  try {
+    await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace((place) => withFaultyProxy(server.endpoint, () => (hangs ? new Promise<never>(() => undefined) : undefined), async ({ endpoint, seen }) => {
+      await query(source, 'CREATE TABLE a (n integer)');
+      const env = { DATABASE_URL: source, ...server.environment, S3_ENDPOINT: endpoint };
+      const to = `s3://${BUCKETS.uploads}/backups`;
+      const backup = ['backup', '--to', to, '--recipient', place.recipient];
+      const restoring = ['restore', to, '--identity', place.identityFile, '--database-url', target];
+      t.match(await realmlift(backup, env), { code: 0 });
+      for (const [words, left] of [[backup, /what is left of the unfinished backup does not count, and the next one removes it/], [restoring, /the database is unfinished and says so/]] as const) {
+        hangs = true;
+        const before = seen.length;
+        const running = start([...words], env);
+        while (seen.length === before) await sleep(20);
+        running.process.kill('SIGINT');
+        t.match(await Promise.race([running.finished, sleep(20_000, 'it waits')]), { code: 130, stderr: left });
+        running.process.kill('SIGKILL');
+        await running.finished;
+        hangs = false;
+        t.match(await realmlift([...words], env), { code: 0 }, 'and again');
+      }
+    }))));
+  } finally {
+    await server.stop();
+  }
 });
 
 t.test('a backup that waits for a store of files is stopped at once', NEEDS_PG_DUMP, async (t) => {
