@@ -20,7 +20,6 @@ export type Write = (bytes: Buffer) => Promise<void>;
 const HEADER = `-- Realms of a Zulip server, as realmlift split them off. Load it into an empty database:
 --   psql --no-psqlrc --dbname=NAME --file=THIS
 \\set ON_ERROR_STOP on
-BEGIN;
 `;
 
 /** References that are cut are counted where the script is loaded, by a NOTICE each. */
@@ -29,9 +28,11 @@ export async function intoScript(split: PreparedSplit, write: Write, steps: Spli
   const text = (sql: string): Promise<void> => write(Buffer.from(sql, 'utf8'));
   /** Scripts have one character a byte. */
   const script = (sql: string): Promise<void> => write(Buffer.from(sql, 'latin1'));
-  const { preData, postData, last, warnings } = await splitSchema(split, undefined);
+  const { preData, postData, last, restrictKey, warnings } = await splitSchema(split, undefined);
+  // Around all of it: rows too are what the source's server sends, which could hide commands for the psql that loads them.
+  const [restrict, unrestrict] = restrictKey === undefined ? ['', ''] : [`\\restrict ${restrictKey}\n`, `\n\\unrestrict ${restrictKey}\n`];
   steps.begun();
-  await text(HEADER);
+  await text(`${HEADER}${restrict}BEGIN;\n`);
   await script(preData.settings);
   for (const { sql } of preData.entries) await script(sql);
   const counts = new Map<string, number>();
@@ -74,6 +75,6 @@ export async function intoScript(split: PreparedSplit, write: Write, steps: Spli
   }
   steps.read();
   for (const { sql } of [...postData.entries, ...last]) await script(sql);
-  await text('\nCOMMIT;\n');
+  await text(`\nCOMMIT;\n${unrestrict}`);
   return { tables: counts.size, rows: sum(counts.values()), cut: [], warnings };
 }

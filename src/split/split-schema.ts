@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type pg from 'pg';
 import { withSchema, type Section } from '../backup/schema/pg-dump.js';
-import { leaveOut, parseSchemaScript, withoutPsqlCommands, withoutUnknownSettings, withoutUnknownTablespaces, type SchemaEntry, type SchemaScript } from '../backup/schema/schema-script.js';
+import { leaveOut, parseSchemaScript, restrictKeyOf, withoutUnknownSettings, withoutUnknownTablespaces, type SchemaEntry, type SchemaScript } from '../backup/schema/schema-script.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
 
 export interface SchemaSource {
@@ -21,6 +21,8 @@ export interface SplitSchema {
   readonly postData: SchemaScript;
   /** Event triggers, which would see all that is made after them. */
   readonly last: readonly SchemaEntry[];
+  /** Of pg_dump, where it protects whoever gives its scripts to psql: see restrictKeyOf. */
+  readonly restrictKey: string | undefined;
   /** What was left out, in words. */
   readonly warnings: readonly string[];
 }
@@ -28,19 +30,19 @@ export interface SplitSchema {
 /** @param target the server that will execute it; undefined for psql, which can pass over what its server does not know */
 export async function splitSchema(source: SchemaSource, target: pg.Client | undefined): Promise<SplitSchema> {
   const known = target === undefined ? undefined : new Set((await target.query<{ name: string }>('SELECT name FROM pg_catalog.pg_settings')).rows.map(({ name }) => name));
-  const [preData, all] = await Promise.all([scriptFor(source, 'pre-data', known), scriptFor(source, 'post-data', known)]);
+  const [{ restrictKey, script: preData }, { script: all }] = await Promise.all([scriptFor(source, 'pre-data', known), scriptFor(source, 'post-data', known)]);
   const last = all.entries.filter(({ type }) => type === 'EVENT TRIGGER');
   const staying = [...preData.entries, ...all.entries].filter(({ type }) => STAYS.test(type));
   const kinds = [...new Set(staying.map(({ type }) => type))].map((type) => `${staying.filter((entry) => entry.type === type).length} of ${type}`);
   const only = ({ settings, entries }: SchemaScript, without: readonly SchemaEntry[]): SchemaScript => ({ settings, entries: entries.filter((entry) => !staying.includes(entry) && !without.includes(entry)) });
   return {
-    preData: only(preData, []), postData: only(all, last), last,
+    preData: only(preData, []), postData: only(all, last), last, restrictKey,
     warnings: kinds.length === 0 ? [] : [`of the schema stayed, since they belong to the old server and its roles: ${kinds.join(', ')}`],
   };
 }
 
-async function scriptFor({ pgDump, snapshot, encoding }: SchemaSource, section: Section, known: ReadonlySet<string> | undefined): Promise<SchemaScript> {
+async function scriptFor({ pgDump, snapshot, encoding }: SchemaSource, section: Section, known: ReadonlySet<string> | undefined): Promise<Pick<SplitSchema, 'restrictKey'> & { readonly script: SchemaScript }> {
   const dumped = await withSchema(pgDump, snapshot, section, encoding, async (sql: Readable) => (await buffer(sql)).toString('latin1'));
   const { script } = withoutUnknownTablespaces(leaveOut(dumped, { owners: true, privileges: true }), () => false);
-  return parseSchemaScript(known === undefined ? withoutPsqlCommands(script) : withoutUnknownSettings(script, known));
+  return { restrictKey: restrictKeyOf(dumped), script: parseSchemaScript(known === undefined ? script : withoutUnknownSettings(script, known)) };
 }

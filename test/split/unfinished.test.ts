@@ -1,7 +1,7 @@
 /** Splits that were killed, stopped or refused: what they leave, and how it goes on. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -146,6 +146,21 @@ t.test('a script has its name when it is whole, and a part of it leaves nothing'
         await promisify(execFile)('psql', ['--no-psqlrc', '--quiet', `--dbname=${target}`, `--file=${cut}`]).catch(() => undefined);
         t.strictSame(await query(target, `SELECT FROM pg_namespace WHERE nspname = 'zulip'`), [], `cut after ${end} bytes`);
       }
+    });
+
+    const { stdout: dumped } = await promisify(execFile)('pg_dump', ['--schema-only', `--dbname=${source}`], { maxBuffer: 1e9 });
+    if (!/^\\restrict \w+$/m.test(dumped)) t.comment("this pg_dump protects no script");
+    else await withEmptyDatabase(async (target) => {
+      const made = join(place, 'made');
+      // As a server could send them: behind the end of rows, and among the statements of the schema.
+      for (const before of ['\nCOPY "zulip"."zerver_realm" ', '\nCOMMIT;\n']) {
+        const at = content.indexOf(before);
+        writeFileSync(cut, `${content.slice(0, at)}\n\\! touch ${made}\n${content.slice(at)}`, 'latin1');
+        await t.rejects(promisify(execFile)('psql', ['--no-psqlrc', '--quiet', `--dbname=${target}`, `--file=${cut}`]), /backslash commands are restricted/);
+        t.strictSame([existsSync(made), await query(target, `SELECT FROM pg_namespace WHERE nspname = 'zulip'`)], [false, []], 'no command is executed, and nothing is left');
+      }
+      await promisify(execFile)('psql', ['--no-psqlrc', '--quiet', `--dbname=${target}`, `--file=${script}`], { maxBuffer: 1e9 });
+      t.strictSame(await query(target, 'SELECT count(*)::int AS realms FROM zulip.zerver_realm'), [{ realms: 2 }]);
     });
 
     const full = join(place, 'full.sql');

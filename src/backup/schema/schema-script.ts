@@ -25,9 +25,17 @@ const ANNOUNCEMENT = /^-- Name: .*; Type: (.*?); Schema: /;
 /** Ends the entry that it stands in, and holds until the next of its kind. */
 const SETTING = /^SET (default_tablespace|default_table_access_method) = [^\n]*;$/gm;
 
+/** What newer versions of pg_dump begin a script with: up to the same key psql takes no command of its own from it (CVE-2025-8714). */
+const RESTRICTED = /^(?:--[^\n]*\n|\n)*\\restrict (\w+)\n/;
+
+/** The key of a script that is so protected; undefined of one that is not. */
+export function restrictKeyOf(script: string): string | undefined {
+  return RESTRICTED.exec(script)?.[1];
+}
+
 /** Removes the commands for psql that newer versions of pg_dump put around a script. */
 export function withoutPsqlCommands(script: string): string {
-  const [start = '', key = ''] = /^(?:--[^\n]*\n|\n)*\\restrict (\w+)\n/.exec(script) ?? [];
+  const [start = '', key = ''] = RESTRICTED.exec(script) ?? [];
   if (start === '') return script;
   const end = script.lastIndexOf(`\n\\unrestrict ${key}`);
   return script.slice(start.length, end === -1 ? undefined : end);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { executeEntries } from '../../../src/backup/schema/schema-order.js';
-import { parseSchemaScript, withoutPsqlCommands, withoutUnknownSettings } from '../../../src/backup/schema/schema-script.js';
+import { parseSchemaScript, restrictKeyOf, withoutPsqlCommands, withoutUnknownSettings } from '../../../src/backup/schema/schema-script.js';
 import type { SchemaEntry } from '../../../src/backup/schema/schema-script.js';
 import { rangeConditions } from '../../../src/backup/source/table-ranges.js';
 
@@ -37,6 +37,8 @@ t.test("psql's own commands are left out, and only they", (t) => {
   const body = `CREATE FUNCTION f() AS '\n\\restrict other\n\\unrestrict key1\n';\n`;
   t.equal(withoutPsqlCommands(`--\n-- dump\n--\n\n\\restrict key1\n\n${body}--\n\n\\unrestrict key1\n\n`), `\n${body}--\n`);
   t.equal(withoutPsqlCommands(body), body);
+  t.equal(restrictKeyOf(`--\n-- dump\n--\n\n\\restrict key1\n\n${body}`), 'key1');
+  t.equal(restrictKeyOf(body), undefined, 'text of a function is none');
   t.end();
 });
 
