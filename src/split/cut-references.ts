@@ -23,6 +23,7 @@ export interface CutReference {
 
 /** The tables have neither indexes nor statistics yet: row by row the larger ones would take hours. */
 const HASHED = 'SET enable_nestloop = off';
+const AS_EVER = 'RESET enable_nestloop';
 
 /** Nothing of a split makes sense without these rows. */
 const NEEDED = 'zerver_realm';
@@ -45,6 +46,7 @@ interface Cut {
  */
 export async function cutReferences(client: pg.Client, { schema, catalog }: Pick<Source, 'schema' | 'catalog'>, all: readonly Reference[], jobs: number, connect: () => Promise<pg.Client>, stop: AbortSignal): Promise<CutReference[]> {
   const done: CutReference[] = [];
+  await client.query(HASHED);
   for (let suspects = [...all]; suspects.length > 0;) {
     const found: Reference[] = [];
     await runTasks(suspects.map((reference) => async (session: pg.Client) => {
@@ -64,6 +66,7 @@ export async function cutReferences(client: pg.Client, { schema, catalog }: Pick
     }
     suspects = all.filter(({ referenced }) => shrunk.has(referenced));
   }
+  await client.query(AS_EVER);
   return added(done);
 }
 
@@ -108,5 +111,5 @@ export function cutScript({ schema, catalog }: Pick<Source, 'schema' | 'catalog'
   IF cut > 0 THEN RAISE NOTICE '% rows of %: % refers to rows of % that stayed: %', cut, ${literals};${how === 'left out' ? ' again := true;' : ''} END IF;`;
   });
   return `${HASHED};
-DO $cut$ DECLARE cut bigint; again boolean; BEGIN LOOP again := false;\n${steps.join('\n')}\n  EXIT WHEN NOT again; END LOOP; END $cut$;\nRESET enable_nestloop;`;
+DO $cut$ DECLARE cut bigint; again boolean; BEGIN LOOP again := false;\n${steps.join('\n')}\n  EXIT WHEN NOT again; END LOOP; END $cut$;\n${AS_EVER};`;
 }
