@@ -89,17 +89,20 @@ function statusFault(source: ReadableExport, { version }: TargetServer): string 
   return hasMigrationStatus(version) && readTop(source, 'migration_status.json') === undefined ? 'there is no migration_status.json' : undefined;
 }
 
-function takenSubdomain(subdomain: string, { realms, bare }: TargetServer): string | undefined {
-  if (bare.includes(subdomain)) return unfinishedLoad(subdomain);
+function takenSubdomain(subdomain: string, target: TargetServer): string | undefined {
+  const { realms, unfinished } = target;
+  if (unfinished.includes(subdomain)) return unfinishedLoad(subdomain, target);
   if (!realms.some((realm) => realm.subdomain === subdomain)) return undefined;
   return subdomain === '' ? 'the root domain is taken on the new server: give the import a subdomain' : `"${subdomain}" is taken on the new server: give the import another`;
 }
 
 /** zerver_realm.uuid is unique: the same realm cannot be on a server twice. An import that died leaves it there, deactivated. */
-function knownRealm(files: readonly TableFile[], { realms }: TargetServer): string | undefined {
+function knownRealm(files: readonly TableFile[], target: TargetServer): string | undefined {
+  const { realms, unfinished } = target;
   for (const fields of eachRow(files, 'zerver_realm')) {
     const uuid = fields.textOf('uuid')?.toLowerCase();
     const there = uuid === undefined ? undefined : realms.find((realm) => realm.uuid === uuid);
+    if (there !== undefined && unfinished.includes(there.subdomain)) return unfinishedLoad(there.subdomain, target);
     if (there !== undefined) return `this realm is on the new server already, as "${there.subdomain}" (the same zerver_realm.uuid): delete it there first`;
   }
   return undefined;
@@ -120,13 +123,13 @@ function sequencesFault({ behind }: TargetServer): string | undefined {
 }
 
 /** Whoever came now would write rows that no foreign key looks at, and would be there before the indexes are. */
-function indexesFault(subdomain: string, { bare }: TargetServer): string | undefined {
-  const other = bare.find((each) => each !== subdomain);
-  return other === undefined ? undefined : unfinishedLoad(other);
+function indexesFault(subdomain: string, target: TargetServer): string | undefined {
+  const other = target.bare.find((each) => each !== subdomain);
+  return other === undefined ? undefined : unfinishedLoad(other, target);
 }
 
-function unfinishedLoad(subdomain: string): string {
-  return `the load of ${subdomain} is unfinished and has left the tables of messages without indexes and foreign keys: go on with it by realmlift load --resume, or remove it by --undo`;
+function unfinishedLoad(subdomain: string, { bare }: TargetServer): string {
+  return `the load of ${subdomain} is unfinished${bare.includes(subdomain) ? ' and has left the tables of messages without indexes and foreign keys' : ''}: go on with it by realmlift load --resume, or remove it by --undo`;
 }
 
 interface MessageFacts {

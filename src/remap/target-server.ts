@@ -27,7 +27,9 @@ export interface TargetServer {
   readonly realms: readonly TargetRealm[];
   /** Tables whose sequence would give out an id that is taken: whatever inserts into them fails. */
   readonly behind: readonly string[];
-  /** Unfinished loads, by subdomain, that have taken away indexes and foreign keys and not made them again. */
+  /** Unfinished loads, by subdomain. */
+  readonly unfinished: readonly string[];
+  /** Those of them that have taken away indexes and foreign keys and not made them again. */
   readonly bare: readonly string[];
   /** Above all that is taken, and no higher than the columns hold. */
   readonly ids: NewIds;
@@ -111,16 +113,17 @@ async function readTargetWith(client: pg.Client, description: string, registry: 
     clients: new Map((await client.query<{ id: number; name: string }>('SELECT id::float8 AS id, name FROM zerver_client')).rows.map(({ id, name }) => [name, id])),
     realms: (await client.query<TargetRealm>(`SELECT string_id AS subdomain, ${catalog.get('zerver_realm')?.columns.has('uuid') === true ? 'uuid::text' : 'NULL AS uuid'} FROM zerver_realm`)).rows,
     behind: [...taken].filter(([table, id]) => (sequences.get(table)?.next ?? Infinity) <= id).map(([table]) => table).sort(),
-    bare: await readBare(client),
+    ...await readUnfinished(client),
     ids: { base: (table) => highest.get(table) ?? 0, nth: (table, n) => (highest.get(table) ?? 0) + n, limit: (table) => limit.get(table) ?? INTEGER },
   };
 }
 
 /** The catalog alone is asked, which every role may read. */
-async function readBare(client: pg.Client): Promise<string[]> {
-  const { rows } = await client.query<{ subdomain: string }>(`
-    SELECT substr(n.nspname, length($1) + 1) AS subdomain FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid WHERE starts_with(n.nspname, $1) AND c.relname = $2 ORDER BY 1`, [LOAD_SCHEMA, TO_MAKE_AGAIN]);
-  return rows.map(({ subdomain }) => subdomain);
+async function readUnfinished(client: pg.Client): Promise<Pick<TargetServer, 'unfinished' | 'bare'>> {
+  const { rows } = await client.query<{ subdomain: string; bare: boolean }>(`
+    SELECT substr(n.nspname, length($1) + 1) AS subdomain, EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = $2) AS bare
+    FROM pg_namespace n WHERE starts_with(n.nspname, $1) ORDER BY 1`, [LOAD_SCHEMA, TO_MAKE_AGAIN]);
+  return { unfinished: rows.map(({ subdomain }) => subdomain), bare: rows.filter(({ bare }) => bare).map(({ subdomain }) => subdomain) };
 }
 
 interface Sequence {

@@ -143,6 +143,15 @@ t.test('a database that is not Zulip\'s', async (t) => withEmptyDatabase(async (
   await t.rejects(load(tiny, url, emptyUploads()), { code: 'NOT_ZULIP', message: /^the new server: this database has no table zerver_realm/, hint: 'check --target-url' });
 }));
 
+t.test('a load that was not finished', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+  await t.rejects(stoppedIn('all other rows', (stop) => loadExport(acme, request(url, emptyUploads()), stop)));
+  const told = /^the load of acme is unfinished: go on with it by realmlift load --resume, or remove it by --undo$/;
+  for (const [subdomain, ...names] of [['acme', 'subdomain', 'realm'], ['other', 'realm']] as const) {
+    const checks = await checkImport(acme, { target: connectionSettings(url, {}), subdomain, allowReserved: true, uploadsDir: undefined });
+    for (const name of names) t.match(checks.find((check) => check.name === name), { outcome: 'failed', what: told }, `${subdomain}: ${name}`);
+  }
+}));
+
 t.test('another load has left the tables bare', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
   const uploads = emptyUploads();
   const before = await digests(url);
