@@ -301,6 +301,8 @@ t.test('files of buckets', async (t) => {
         t.same(differingPaths(fresh.directory, join(root, 'of-bucket', 'acme')), []);
         t.match(baseOf(join(root, 'of-bucket', 'acme')), { rows: 'by their versions', taken_over: { messages_files: 1, files: 0 } });
         t.match(await run(join(root, 'none'), '--base', `s3://${BUCKETS.avatars}/exports/globex`), { code: 3, stderr: /BASE_UNFIT.*s3:\/\/zulip-avatars\/exports\/globex has no manifest\.json/ });
+        t.match(await run(join(root, 'none'), '--base', `s3://${BUCKETS.avatars}/exports`), { code: 3, stderr: /exports has no manifest\.json \(name the finished export of one realm that --upload or --output stored, such as s3:\/\/zulip-avatars\/exports\/acme; for several realms/ });
+        t.match(await run(join(root, 'none'), '--realm', 'tiny', '--base', `s3://${BUCKETS.avatars}/exports/acme`), { code: 3, stderr: /exports\/acme is the export of one realm, and 2 are to be exported \(export that realm alone; or fetch/ });
       });
     });
   }));

@@ -10,8 +10,13 @@ import type { OriginServer } from '../base/origin.js';
 import { wroteNothing } from '../base/trust-base.js';
 
 /** @throws RealmliftError BASE_UNFIT when a run of several targets is to catch up with a directory that has an export of none of them */
-export function refuseBaseOfNone({ directory, shownAs }: BasePlace, targets: readonly Target[]): void {
+export function refuseBaseOfNone({ directory, shownAs, hasFiles }: BasePlace, targets: readonly Target[]): void {
   if (targets.length < 2 || targets.some((target) => existsSync(join(directory, target.directory, MANIFEST)))) return;
+  if (!hasFiles) {
+    throw new RealmliftError('BASE_UNFIT', 'package', `${shownAs} is the export of one realm, and ${targets.length} are to be exported`, {
+      hint: 'export that realm alone; or fetch what an earlier run of many realms stored into a directory, and name that', exit: EXIT.nothingExported,
+    });
+  }
   throw new RealmliftError('BASE_UNFIT', 'package', `${shownAs} has no directory with an export of any of these realms`, {
     hint: 'name the directory that an earlier run of many realms wrote to; or export one realm with the directory of its own export', exit: EXIT.nothingExported,
   });

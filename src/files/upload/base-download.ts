@@ -39,7 +39,7 @@ export async function downloadBase(connection: S3Connection, url: string, direct
     };
     for await (const done of inOrder(wanted(), AT_ONCE, AT_ONCE, fetch)) void done;
     const missing = [MANIFEST, CATCH_UP].find((name) => !names.includes(name));
-    if (missing !== undefined) throw new RealmliftError('BASE_UNFIT', 'package', `${url} has no ${missing}`, { hint: 'name where --upload or --output stored a finished export, such as s3://BUCKET/PREFIX/acme', exit: EXIT.nothingExported });
+    if (missing !== undefined) throw new RealmliftError('BASE_UNFIT', 'package', `${url} has no ${missing}`, { hint: `name the finished export of one realm that --upload or --output stored, such as ${url}/acme; for several realms fetch what an earlier run of them stored into a directory, and name that`, exit: EXIT.nothingExported });
   } catch (error) {
     if (!(error instanceof Lost)) throw error;
     signal.throwIfAborted();
