@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { realmliftCommand } from './cli/commands.js';
 import { errorJson } from './cli/story/error-json.js';
 import { requireOpenFiles } from './cli/open-files.js';
-import { usageError } from './cli/usage-error.js';
+import { refuseWords, usageError } from './cli/usage-error.js';
 import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
 import { streamError } from './package/stream-error.js';
 import { removeAbandoned } from './temporary-directory.js';
@@ -39,10 +39,13 @@ run().then(async () => {
 async function run(): Promise<void> {
   requireOpenFiles();
   program = await realmliftCommand(named);
+  program.hook('preAction', (_, command) => { refuseWords(command); });
   program.hook('preAction', removeAbandoned);
   // The one line that says what is wrong comes from report().
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ outputError: () => undefined });
-  await program.parseAsync().catch((error: unknown) => {
+  // The help of what is no command would be that of all, as if it had been asked for.
+  const asked = words[0] === 'help' && named !== '' && program.commands.length > 1 ? [named] : process.argv.slice(2);
+  await program.parseAsync(asked, { from: 'user' }).catch((error: unknown) => {
     // The help and the version are an output like any other.
     if (!(error instanceof CommanderError && error.exitCode === 0)) throw error;
   });

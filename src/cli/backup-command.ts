@@ -9,6 +9,7 @@ import { readSignKey } from '../backup/contents/signature.js';
 import { uploadPlace } from '../files/upload/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
+import { refuseIdle } from './options/contradictions.js';
 import { collect } from './options/collect.js';
 import { etagsOf, opaqueEtags } from './options/files-options.js';
 import { duration } from './options/duration.js';
@@ -71,6 +72,8 @@ Examples:
 Exit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a backup; 2 wrong usage;
             4 done, but for uploaded files that could not be read.`)
     .action(async (options: BackupArguments) => {
+      refuseIdle(command, options.queue === undefined, ['workerTimeout'], 'is for the workers of a queue', 'add --queue, or leave it out');
+      refuseIdle(command, options.uploads !== true || options.uploadsDir !== undefined, ['opaqueEtags'], 'is for files that lie in buckets, and none are asked for', 'add --uploads, or leave it out');
       const started = performance.now();
       const result = await longCommand(options, STOPPED, async (stop) => runBackup({
         to: options.to, env: process.env, settings: connectionSettings(options.databaseUrl ?? process.env.DATABASE_URL, process.env),

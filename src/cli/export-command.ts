@@ -11,7 +11,6 @@ import { addRemapOptions, asksForRemap, remapRequest, type RemapArguments } from
 
 interface ExportArguments extends RunArguments, RemapArguments, RealmArguments, PeopleOptions {
   readonly remap?: true;
-  readonly base?: string;
 }
 
 export function exportCommand(): Command {
@@ -40,7 +39,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
       { when: options.base !== undefined && options.output === '-', message: '--base takes over files of a directory, and --output - makes none', hint: 'give a directory with --output, or leave out --base' },
     ]);
     const { approved, allowUnknown, ...people } = peopleOf(command, options, 'export');
-    const shared = sharedOptions(options);
+    const shared = sharedOptions(command, options);
     const request = remapRequest(options, options.remap === true, shared.salt);
     refuseContradictions([
       { when: options.queue !== undefined && options.output.startsWith('s3://') && asksForRemap(request), message: 'workers store the files of the export with the ids of the old server', hint: 'leave out --remap; or give a directory that all machines share with --output' },

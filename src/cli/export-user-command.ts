@@ -31,7 +31,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported; 4 losses under 
     const users = [...(options.user ?? []).map((user) => ({ user, realm: undefined })), ...(options.users === undefined ? [] : readUserList(options.users))];
     if (users.length === 0) throw new RealmliftError('USER_MISSING', 'usage', 'it is not said whom to export', { hint: '--user EMAIL or --users FILE', exit: EXIT.usage });
     await runAndConclude(options, (under) => runExport({
-      ...sharedOptions(options), ...under,
+      ...sharedOptions(command, options), ...under,
       targets: { realms: options.realm ?? 'all', exclude: [], users, approved: undefined, allowUnknown: options.allowUnknown === true },
       mode: 'user', approvedFilesOnly: false, consentMessage: undefined, force: false,
     }));

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { remapDirectory, type RemappedExport } from '../commands/remap.js';
+import { refuseIdle } from './options/contradictions.js';
 import { addRemapOptions, remapRequest, type RemapArguments } from './options/remap-options.js';
 import { outsideText } from '../report/words.js';
 import { sum, thousands } from '../numbers.js';
@@ -33,6 +34,7 @@ Examples:
 id_maps.json of the result tells the new id of every row.
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the new server is of another version.`);
   return command.action(async (directory: string, options: RemapCommandArguments) => {
+    refuseIdle(command, options.botsOnly === true, ['idBase'], 'says where the new ids of all rows begin, and --bots-only gives none', 'leave out one of them');
     const started = performance.now();
     const salt = avatarSalt({ secretsFile: options.zulipSecrets, env: process.env });
     const result = await longSteps(options, directoryLeft('remap', options.output), () => remapDirectory(directory, options.output, remapRequest(options, options.botsOnly !== true, salt), options.verify));

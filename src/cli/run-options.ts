@@ -3,16 +3,17 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { ExportOptions } from '../commands/export.js';
+import type { OrphanChoice } from '../files/pull-files.js';
 import { directoryOf, type Outcome } from '../export/outcome.js';
 import { tellPhase, tellProgress } from '../narration.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import type { Target } from '../plan/targets.js';
 import { inStream } from '../report/place.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
+import { addFilesOptions, filesStore, refuseIdleFilesOptions, type FilesOptions } from './options/files-options.js';
 import { conclude, resultOf } from './story/conclude.js';
 import { NO_FILES } from '../files/no-files.js';
-import { refuseContradictions } from './options/contradictions.js';
+import { refuseContradictions, refuseIdle } from './options/contradictions.js';
 import { duration } from './options/duration.js';
 import { addLockOptions, type LockOptions } from './options/lock-options.js';
 import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
@@ -32,6 +33,8 @@ export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, 
   readonly jobs: number;
   readonly resume?: true;
   readonly snapshot?: string;
+  /** Of `export` alone. */
+  readonly base?: string;
   readonly maxSnapshotAge?: number;
   readonly strict?: true;
   readonly verify: boolean;
@@ -42,6 +45,7 @@ export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, 
   readonly zulipSecrets?: string;
   readonly migrationStatus?: string;
   readonly randomSeed?: string;
+  readonly orphans?: OrphanChoice;
 }
 
 export function addRunOptions(command: Command): Command {
@@ -71,19 +75,25 @@ export function addRunOptions(command: Command): Command {
     .optionsGroup('Running:')
     .addOption(new Option('--random-seed <text>', 'make random colours and addresses repeatable'));
   addNarrationOptions(command);
-  return addUploadOptions(addFilesOptions(command));
+  addFilesOptions(command)
+    .addOption(new Option('--orphans <what>', 'files of the realm that no row claims: name them in report.json, copy them to orphans/ (full exports), or do not look (default: report)').choices(['report', 'copy', 'ignore']));
+  return addUploadOptions(command);
 }
 
 type SharedOptions = Omit<ExportOptions, 'targets' | 'mode' | 'approvedFilesOnly' | 'consentMessage' | 'force' | 'signal' | 'onEvent' | 'archive' | keyof Destination>;
 
-/** @throws RealmliftError CONNECTION_STRING, FILES_UNKNOWN, SECRETS_FILE */
-export function sharedOptions(options: RunArguments): SharedOptions {
+/** @throws RealmliftError USAGE, CONNECTION_STRING, FILES_UNKNOWN, SECRETS_FILE */
+export function sharedOptions(command: Command, options: RunArguments): SharedOptions {
   const { env } = process;
   const files = options.files !== false;
   refuseContradictions([
     { when: !files && options.orphans === 'copy', message: '--no-files exports no files, and --orphans copy would', hint: 'leave out one of them' },
     { when: !files && options.queue !== undefined, message: 'workers of a queue fetch files, and --no-files exports none', hint: 'leave out one of them' },
   ]);
+  refuseIdle(command, !files, ['uploadsDir', 'copyMode', 'fileJobs', 'partSize', 'opaqueEtags', 'orphans', 'avatars', 'filesDir'], 'is about uploaded files, and --no-files exports none', 'leave out one of them');
+  refuseIdle(command, options.queue === undefined, ['workerTimeout'], 'is for the workers of a queue', 'add --queue, or leave it out');
+  refuseIdle(command, options.migrationStatus !== undefined, ['zulipDir'], 'is where migration_status.json is looked for, and --migration-status names one', 'leave out one of them');
+  if (files) refuseIdleFilesOptions(command, options, options.upload !== undefined || options.output.startsWith('s3://') || options.base?.startsWith('s3://') === true);
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
     queue: queueOf(options, env),

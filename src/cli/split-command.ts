@@ -12,8 +12,8 @@ import { withScriptFile, writerOf } from '../split/script-file.js';
 import { leftBy, splitRealms, type Reached, type SplitRequest, type SplitResult } from '../commands/split.js';
 import type { Left } from '../split/unfinished-split.js';
 import { collect } from './options/collect.js';
-import { refuseContradictions } from './options/contradictions.js';
-import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
+import { refuseContradictions, refuseIdle } from './options/contradictions.js';
+import { addFilesOptions, filesStore, refuseIdleFilesOptions, type FilesOptions } from './options/files-options.js';
 import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
@@ -105,6 +105,9 @@ function requestOf(command: Command, options: SplitArguments): Omit<SplitRequest
     { when: filesDir !== undefined && uploads !== undefined, message: 'files go either into a directory or into buckets', hint: 'leave out --files-dir, or the buckets' },
     { when: targetZulipSecrets !== undefined && !files, message: '--target-zulip-secrets is for the names of avatars', hint: 'add --files-dir DIR or the buckets, or leave it out' },
   ]);
+  refuseIdle(command, !files, ['uploadsDir', 'copyMode', 'fileJobs', 'partSize', 'fileTimeout', 'caFile', 'opaqueEtags', 'zulipSecrets', 'avatars', 'files'], 'is about uploaded files, and none are asked for', 'add --files-dir DIR or the buckets of the new server, or leave it out');
+  if (files) refuseIdleFilesOptions(command, options, uploads !== undefined);
+  refuseIdle(command, output === '-', ['restart'], 'removes what an earlier split left, and --output - leaves nothing', 'leave it out');
   if (output === '-') refuseTerminal('a script', 'pipe it on: --output - | psql --dbname NAME');
   const { approved, allowUnknown, ...people } = peopleOf(command, options, 'split');
   return {

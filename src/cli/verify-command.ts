@@ -1,4 +1,5 @@
 /** `realmlift verify DIR`. */
+import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { isBackup } from '../backup/contents/find-backup.js';
@@ -9,6 +10,7 @@ import { refusePacked } from '../package/packed-export.js';
 import type { Finding } from '../verify/findings.js';
 import { verifyExport, type VerifyReport } from '../verify/verify-export.js';
 import { originText, verifyKeyOf } from './restore-command.js';
+import { refuseIdle } from './options/contradictions.js';
 import { jobCount } from './options/whole-number.js';
 import { longSteps, nothingLeft } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
@@ -23,7 +25,8 @@ interface VerifyArguments extends NarrationOptions {
 
 /** The command sets the exit code: 1 when an error was found, 0 otherwise. RealmliftErrors are left to the caller. */
 export function verifyCommand(): Command {
-  return addNarrationOptions(new Command('verify')
+  const command = new Command('verify');
+  return addNarrationOptions(command
     .argument('<directory>', 'an export, unpacked (also one that Zulip wrote); or a backup, or the place where backups are kept')
     .optionsGroup('What:')
     .option('--identity <file>', 'of a backup: the secret key, to decrypt it, count its rows and compare their digests')
@@ -40,11 +43,13 @@ Exit codes: 0 good (there may be notes); 1 an error was found, or a file cannot 
     .action(async (directory: string, given: VerifyArguments) => {
       refusePacked(directory);
       // An export is not signed.
-      if (given.verifyKey !== undefined || await isBackup(directory, process.env)) {
+      const isFile = statSync(directory, { throwIfNoEntry: false })?.isFile() === true;
+      if (given.verifyKey !== undefined || (!isFile && await isBackup(directory, process.env))) {
         const verified = await longSteps(given, nothingLeft('verify'), async () => verifyBackup(directory, process.env, { identityFile: given.identity, passphraseFile: given.passphraseFile, verifyKey: await verifyKeyOf(given.verifyKey) }, given.jobs ?? availableParallelism()));
         if (given.quiet !== true) process.stdout.write(given.json === true ? `${JSON.stringify(verified, null, 2)}\n` : backupSummary(verified));
         return;
       }
+      refuseIdle(command, true, ['identity', 'passphraseFile'], `opens backups, and ${directory} is none`, 'name a backup, or leave it out');
       const report = await longSteps(given, nothingLeft('verify'), () => verifyExport(directory, given.jobs === undefined ? {} : { jobs: given.jobs }));
       if (given.quiet !== true || report.totals.errors > 0) process.stdout.write(given.json === true ? `${JSON.stringify(report, null, 2)}\n` : summary(report));
       if (report.totals.errors > 0) process.exitCode = EXIT.failed;

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, statSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { refuseParent } from '../package/exports-below.js';
 import { refusePacked } from '../package/packed-export.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { ORPHANS_DIRECTORY } from '../files/orphans.js';
@@ -57,6 +58,7 @@ export const MESSAGES = /^messages-(\d{6,})\.json$/;
  */
 export async function openFinishedExport(directory: string): Promise<FinishedExport> {
   refusePacked(directory);
+  refuseParent(directory);
   const manifest = join(directory, MANIFEST);
   // Of a file it is asked in vain.
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true || lstatSync(manifest, { throwIfNoEntry: false })?.isFile() !== true) {

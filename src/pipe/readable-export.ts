@@ -5,6 +5,7 @@ import { RealmliftError } from '../errors.js';
 import { recordsOf } from '../files/records.js';
 import { walk } from '../package/directory-walk.js';
 import { MANIFEST } from '../package/manifest.js';
+import { refuseParent } from '../package/exports-below.js';
 import { refusePacked } from '../package/packed-export.js';
 import { SIDE_FILES } from '../package/side-files.js';
 import { areaOf, MESSAGES, openFinishedExport, readTop, TABLE_FILES, type ReadableExport } from './finished-export.js';
@@ -15,6 +16,7 @@ import { type Expected } from './table-file.js';
 /** @throws RealmliftError NOT_AN_EXPORT, MANIFEST_DAMAGED, EXPORT_CHANGED, EXPORT_PACKED, JSON_DAMAGED */
 export async function openReadableExport(directory: string): Promise<ReadableExport> {
   refusePacked(directory);
+  refuseParent(directory);
   return existsSync(join(directory, MANIFEST)) ? openFinishedExport(directory) : openUnlisted(directory);
 }
 

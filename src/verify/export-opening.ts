@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { CONSENT_FILES } from '../package/consent-files.js';
 import { MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
+import { exportAround, refuseParent } from '../package/exports-below.js';
 import { refusePacked } from '../package/packed-export.js';
 import type { FindingList } from './findings.js';
 import { allOrdinary } from './ordinary-files.js';
@@ -36,9 +37,11 @@ export interface OpenedExport {
  */
 export async function openExport(directory: string, findings: FindingList): Promise<OpenedExport> {
   refusePacked(directory);
+  refuseParent(directory);
   if (await kindOf(directory) !== 'directory') {
+    const within = exportAround(directory);
     throw new RealmliftError('EXPORT_MISSING', 'verify', `${directory} is not a directory`, {
-      hint: 'give the directory of an export, unpacked', exit: EXIT.usage,
+      hint: within === undefined ? 'give the directory of an export, unpacked' : `name the export that it is a file of: ${within}`, exit: EXIT.usage,
     });
   }
   if (!allOrdinary(directory, findings)) {

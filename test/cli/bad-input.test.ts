@@ -1,4 +1,5 @@
 // What people get wrong: each ends with one clear line, the exit code that the help documents, and nothing at the final path.
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -6,6 +7,7 @@ import { change } from '../testbed/database-client.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { freePort } from '../../src/demo/postgres-server.js';
 import { startS3 } from '../testbed/s3-server.js';
+import { CLI } from '../testbed/tested-cli.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { realmlift, type Ended } from './command-line.js';
@@ -44,10 +46,11 @@ const ACME = ['export', '--realm', 'acme'];
 
 t.test('words that mean nothing', async (t) => {
   const nowhere = { env: { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none' } };
-  const directory = t.testdir({ empty: '', columns: 'name,team\nAnn,red\n', broken: '{', secrets: '[secrets]\nother = 1\n', link: {} });
+  const directory = t.testdir({ empty: '', columns: 'name,team\nAnn,red\n', broken: '{', secrets: '[secrets]\nother = 1\n', link: {}, out: { acme: { 'realm.json': '{}' }, tiny: { 'realm.json': '{}' }, 'lost.partial': {} } });
   const at = (name: string): string => join(directory, name);
   const cases: readonly (readonly [words: readonly string[], line: RegExp, env?: Record<string, string>])[] = [
     [['exprot'], /^realmlift: USAGE \[usage\]: unknown command 'exprot'.*export.*--help/],
+    [['help', 'exprot'], /^realmlift: USAGE \[usage\]: unknown command 'exprot'.*export.*--help/],
     [['export', '--relm', 'acme'], /^realmlift: USAGE \[usage\]: unknown option '--relm'.*--realm/],
     [['export', '--realm'], /^realmlift: USAGE \[usage\]: option '--realm <name>' argument missing/],
     [['export', 'acme'], /^realmlift: USAGE \[usage\]: too many arguments/],
@@ -83,6 +86,31 @@ t.test('words that mean nothing', async (t) => {
     [[...ACME, '--zulip-secrets', at('none'), '--uploads-dir', directory], /^realmlift: SECRETS_FILE \[usage\]: .*none/],
     [[...ACME, '--zulip-secrets', at('secrets'), '--uploads-dir', directory], /^realmlift: SECRETS_FILE \[usage\]: .*avatar_salt/],
     [['export-user', '--realm', 'acme', '--uploads-dir', directory], /^realmlift: USER_MISSING \[usage\]: it is not said whom to export/],
+    [[...ACME, '--exclude', 'tiny', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --exclude leaves realms out of many/],
+    [[...ACME, '--allow-unknown', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --allow-unknown is about the users that --users names/],
+    [[...ACME, '--worker-timeout', '5s', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --worker-timeout is for the workers of a queue/],
+    [[...ACME, '--part-size', '16MiB', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --part-size is for files that lie in buckets/],
+    [[...ACME, '--ca-file', at('empty'), '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --ca-file is for the connection to an S3 server/],
+    [[...ACME, '--copy-mode', 'link'], /^realmlift: USAGE \[usage\]: --copy-mode says how files of a directory are copied/],
+    [[...ACME, '--no-files', '--no-avatars'], /^realmlift: USAGE \[usage\]: --no-avatars is about uploaded files, and --no-files exports none/],
+    [[...ACME, '--migration-status', at('broken'), '--zulip-dir', directory, '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --zulip-dir is where/],
+    [[...ACME, '--output', '', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --output is empty \(is a variable of the shell not set\?/],
+    [['export', '--realms', '', '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --realms is empty/],
+    [['report', ''], /^realmlift: USAGE \[usage\]: the directory is empty/],
+    [['merge', directory, '', '--output', at('merged')], /^realmlift: USAGE \[usage\]: the directory is empty/],
+    [['merge', directory, directory, '--output', at('merged'), '--zulip-secrets', at('secrets')], /^realmlift: USAGE \[usage\]: --zulip-secrets is for the new names of avatars/],
+    [['remap', directory, '--output', at('moved'), '--bots-only', '--id-base', '5'], /^realmlift: USAGE \[usage\]: --id-base says where the new ids of all rows begin, and --bots-only gives none/],
+    [['split', '--realm', 'acme', '--output', at('script'), '--uploads-dir', directory], /^realmlift: USAGE \[usage\]: --uploads-dir is about uploaded files, and none are asked for/],
+    [['split', '--realm', 'acme', '--output', '-', '--restart'], /^realmlift: USAGE \[usage\]: --restart removes/],
+    [['backup', '--to', at('kept'), '--recipient', 'age1', '--worker-timeout', '5s'], /^realmlift: USAGE \[usage\]: --worker-timeout is for/],
+    [['backup', '--to', at('kept'), '--recipient', 'age1', '--opaque-etags'], /^realmlift: USAGE \[usage\]: --opaque-etags is for files that lie in buckets/],
+    [['restore', at('kept'), '--uploads-dir', directory, '--no-owner'], /^realmlift: USAGE \[usage\]: --no-owner is about the database/],
+    [['load', directory, '--target-url', 'postgresql://x/y', '--subdomain', 'a', '--uploads-dir', directory, '--undo', '--realm-name', 'A'], /^realmlift: USAGE \[usage\]: --realm-name is for a load/],
+    [['verify', directory, '--identity', at('secrets')], /^realmlift: USAGE \[usage\]: --identity opens backups, and .* is none/],
+    [['verify', at('secrets')], /^realmlift: EXPORT_MISSING \[verify\]: .*secrets is not a directory \(give the directory of an export, unpacked\)/],
+    [['verify', join(directory, 'out', 'acme', 'realm.json')], /^realmlift: EXPORT_MISSING \[verify\]: .*realm\.json is not a directory \(name the export that it is a file of: .*\/out\/acme\)/],
+    ...[['verify'], ['report'], ['pipe'], ['import-check'], ['remap', '--output', at('moved'), '--id-base', '5'], ['merge', '--output', at('merged')]].map(([command = '', ...more]): [string[], RegExp] => (
+      [[command, join(directory, 'out'), ...more], /^realmlift: NOT_AN_EXPORT \[usage\]: .*\/out is no export, but holds 2 \(name one: .*\/out\/acme, .*\/out\/tiny\)/])),
     [['verify'], /^realmlift: USAGE \[usage\]: missing required argument 'directory'/],
     [['verify', at('none')], /^realmlift: EXPORT_MISSING \[verify\]: .*none/],
     [[...ACME, '--uploads-dir', directory], /^realmlift: CONNECTION_STRING \[(usage|snapshot)\]/, { DATABASE_URL: 'mysql://x' }],
@@ -94,6 +122,12 @@ t.test('words that mean nothing', async (t) => {
       ended(t, await realmlift(words, { env: { ...nowhere.env, ...env } }), { exit: 2, line });
     });
   }
+});
+
+t.test('a name that is not UTF-8', (t) => {
+  const { stderr, status } = spawnSync('sh', ['-c', 'exec "$0" "$1" export --realm acme --output "$(printf "x\\377")"', process.execPath, CLI], { encoding: 'utf8', cwd: t.testdir() });
+  t.match({ status, stderr }, { status: 2, stderr: /^realmlift: USAGE \[usage\]: --output is no valid UTF-8, and would become another name/ });
+  t.end();
 });
 
 t.test('servers that are not there, or not ours', async (t) => {
