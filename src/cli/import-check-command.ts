@@ -28,11 +28,12 @@ export function importCheckCommand(): Command {
     .option('--uploads-dir <dir>', "the new server's LOCAL_UPLOADS_DIR: is there room? (default: where the export lies)"))
     .addHelpText('after', `
 Examples:
-  realmlift import-check out/acme
-  realmlift import-check out/acme --target-url postgresql://zulip@new.example/zulip && manage.py import acme out/acme
+  realmlift import-check out/acme --subdomain acme-chat
+  realmlift import-check out/acme --subdomain acme-chat --target-url postgresql://zulip@new.example/zulip && manage.py import acme-chat out/acme
 
 The last line is the verdict. Nothing is written, neither there nor here.
-Exit codes: 0 nothing speaks against it; 1 a check failed; 2 wrong usage, or no such export.`)
+Exit codes: 0 nothing speaks against it; 1 a check failed; 2 wrong usage, or no such export;
+            3 the new server has no Zulip database, or not a whole one.`)
     .action(async (directory: string, { targetUrl, subdomain, allowReservedSubdomain, uploadsDir, json, quiet }: ImportCheckArguments) => {
       const target = targetUrl === undefined ? undefined : connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE });
       const checks = await longSteps({ ...(json && { json }), ...(quiet && { quiet }) }, nothingLeft('verify'), () => {

@@ -23,7 +23,7 @@ Examples:
 Run it again after each Zulip upgrade. The role can log in once it has a password (\\password realmlift) or an entry in pg_hba.conf.
 Everything is undone by: DROP SCHEMA realmlift CASCADE; DROP ROLE realmlift;
 
-Exit codes: 0 done; 1 failed; 2 wrong usage.`)
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the database is none of Zulip's, or of a release that is not known.`)
     .action(async (options: ColumnOptions & { role: string; dryRun?: true; quiet?: true }) => {
       const sql = await install({
         settings: connectionSettings(process.env.DATABASE_URL, process.env), role: options.role,

@@ -37,7 +37,7 @@ Examples:
   realmlift merge monday/acme tuesday/acme --output acme
   realmlift merge east/acme west/globex --output both --remap
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 these exports cannot be joined.`);
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 these exports cannot be joined, or do not fit the new server.`);
   return command.action(async (directories: string[], options: MergeArguments) => {
     refuseIdle(command, options.remap !== true, ['zulipSecrets'], 'is for the new names of avatars, which --remap gives', 'add --remap, or leave it out');
     const started = performance.now();

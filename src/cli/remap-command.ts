@@ -32,7 +32,7 @@ Examples:
   realmlift remap out/acme --output new/acme --id-map ids.json --id-base 100000 --subdomain acme2
 
 id_maps.json of the result tells the new id of every row.
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the new server is of another version.`);
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the new server does not fit: it is of another version, lacks the system bots, or is no Zulip server.`);
   return command.action(async (directory: string, options: RemapCommandArguments) => {
     refuseIdle(command, options.botsOnly === true, ['idBase'], 'says where the new ids of all rows begin, and --bots-only gives none', 'leave out one of them');
     const started = performance.now();

@@ -24,7 +24,8 @@ the same rows, and one that was stopped goes on in it with --resume. The server 
 wants to change a table that exports read (ALTER TABLE, TRUNCATE, DROP) waits.
 Ending it with ^C or SIGTERM is its normal end.
 
-Exit codes: 0 ended by a signal; 1 the snapshot was lost, or older than --max-snapshot-age; 2 wrong usage.`)
+Exit codes: 0 ended by a signal; 1 the snapshot was lost, or older than --max-snapshot-age; 2 wrong usage;
+            3 the database is none of Zulip's, or not a whole one.`)
     .action(async ({ maxSnapshotAge, ...locks }: { maxSnapshotAge?: number } & LockOptions) => {
       await withStopSignals(STOPPED, (signal) => withSnapshot(connectionSettings(process.env.DATABASE_URL, process.env), async (snapshot) => {
         const { id, lost } = snapshot;
