@@ -1,6 +1,6 @@
--- Messages of the realm that fit no rule: their sender or their recipient is not in the export.
+-- Messages of the realm that fit no rule.
 -- @class message
--- @reason the sender or the recipient is not in the export
+-- @reason the sender or the recipient is not in the export, or a mirror dummy or system bot wrote to another
 
 -- Asked of the pairs of sender and recipient, which an index has: only the messages of a pair that fits no rule are looked up.
 -- @select mode full, release >= 8

@@ -22,7 +22,7 @@ export const STAY_WORDS: Readonly<Record<string, readonly [string, string]>> = {
   protected_message: ['message', 'its channel protects its history, and nobody who agreed received it'],
   scheduled_message: ['scheduled message', 'its author did not agree, or whom it is for stays'],
   scrubbed_user: ['user', 'did not agree, and is shown without settings of their own'],
-  stray_message: ['message', 'its sender, or where it was sent, is not in the export'],
+  stray_message: ['message', 'its sender, or where it was sent, is not in the export, or a placeholder or system bot wrote to another'],
   unbound_audit_log: ['entry of the audit log', 'about no account, which Zulip before 5 does not export'],
   unnamed_attachment: ['attachment', 'no message that travels names it'],
   unsafe_group: ['group of direct messages', 'somebody in it is of another realm'],
