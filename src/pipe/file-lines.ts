@@ -7,6 +7,7 @@ import { RealmliftError } from '../errors.js';
 import { recordsOf } from '../files/records.js';
 import { AREAS } from '../files/wanted-files.js';
 import { BARE } from '../json/each-table.js';
+import { RowFields } from '../json/row-fields.js';
 import { comparePaths } from '../package/manifest.js';
 import { areaOf, type ListedExport } from './finished-export.js';
 import { placeFile } from './place-file.js';
@@ -51,11 +52,31 @@ export async function* fileLines(source: ListedExport, filesDirectory: string | 
   }
 }
 
-function* recordRows(records: TableFile | undefined): Generator<{ path: string }, void> {
+interface FileRecord {
+  readonly path: string;
+}
+
+/** By path. Those of an export of Zulip 4 itself are in no order, and are sorted in memory. */
+function* recordRows(records: TableFile | undefined): Generator<FileRecord, void> {
   if (records === undefined) return;
+  yield* isSorted(records) ? parsedRecords(records) : [...parsedRecords(records)].sort((a, b) => comparePaths(a.path, b.path));
+}
+
+function isSorted(records: TableFile): boolean {
+  const fields = new RowFields();
+  let last = '';
+  for (const row of records.rows(BARE)) {
+    const path = fields.split(row).textOf('path') ?? '';
+    if (comparePaths(last, path) > 0) return false;
+    last = path;
+  }
+  return true;
+}
+
+function* parsedRecords(records: TableFile): Generator<FileRecord, void> {
   for (const row of records.rows(BARE)) {
     const record = JSON.parse(row.toString('utf8')) as { path?: unknown };
     if (typeof record.path !== 'string') throw new RealmliftError('JSON_DAMAGED', 'verify', 'a record of records.json has no path');
-    yield record as { path: string };
+    yield record as FileRecord;
   }
 }

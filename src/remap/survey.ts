@@ -159,21 +159,22 @@ class Surveyor {
     }
     const ids = new IdSpool(spool);
     const messageIds = new Numbering(messages, MESSAGES, this.#assignment);
+    const usermessageIds = new Numbering(usermessages, USERMESSAGES, this.#assignment);
+    const asTheyCome = this.#assignment.usermessagesAsTheyCome === true;
     for (const file of eachTableFile(this.#source, this.#source.messages)) {
       // Reading is synchronous: between two files the program hears signals and its other connections.
       await setImmediate();
-      for (const row of file.rows(MESSAGES)) messageIds.add(this.#fields.split(row).integerOf('id'));
-      for (const row of this.#assignment.usermessagesAsTheyCome === true ? [] : file.rows(USERMESSAGES)) {
+      for (const row of file.rows(MESSAGES)) (asTheyCome ? ids : messageIds).add(this.#fields.split(row).integerOf('id'));
+      for (const row of asTheyCome ? [] : file.rows(USERMESSAGES)) {
         const id = this.#fields.split(row).integerOf('id');
         // Those that were made of single users' flags have none.
         if (!Number.isNaN(id)) ids.add(id);
       }
     }
-    this.#spaces.set(MESSAGES, messageIds.finish());
-    const usermessageIds = new Numbering(usermessages, USERMESSAGES, this.#assignment);
-    // Sorted in each file, but a message may be received long after it was sent.
+    // Sorted in each file, but a message may be received long after it was sent; and in exports of Zulip 4 itself the messages begin again.
     const sorted = mergeRuns(ids.finish(), new IdSpool(scratch));
-    for (let id = sorted.next(); id !== Infinity; id = sorted.next()) usermessageIds.add(id);
+    for (let id = sorted.next(); id !== Infinity; id = sorted.next()) (asTheyCome ? messageIds : usermessageIds).add(id);
+    this.#spaces.set(MESSAGES, messageIds.finish());
     this.#spaces.set(USERMESSAGES, usermessageIds.finish());
   }
 

@@ -7,12 +7,14 @@ import t from 'tap';
 import { loadExport } from '../../src/commands/load.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withClient } from '../testbed/database-client.js';
-import { expectedExport } from '../testbed/expected-export.js';
+import { exportFrom, only } from '../export/test-source.js';
+import { openLocalStore } from '../../src/files/local-store.js';
+import { expectedExport, uploadsDirectory } from '../testbed/expected-export.js';
 import { readArchive } from '../testbed/tar-archive.js';
 import { testData } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { compareDatabases } from './compare-databases.js';
-import { digests, emptyUploads, hearing, load, request, stoppedIn, undo } from './new-server.js';
+import { digests, emptyUploads, filesBelow, hearing, load, request, stoppedIn, undo } from './new-server.js';
 
 const output = t.testdir();
 const { acme, globex, closed, consent } = await withTestDatabase('zulip-11/local', async (url) => {
@@ -123,4 +125,19 @@ t.test('and removed, such a load leaves everything as it was', async (t) => with
   await t.rejects(stoppedIn('all other rows', (stop) => loadExport(acme, request(url, uploads, { indexesLaterFrom: 0 }), stop)));
   await undo(url, uploads);
   t.same(await digests(url), before);
+}));
+
+t.test("Zulip 4's own export, whose messages begin again and whose records are in no order", async (t) => withTestDatabase('zulip-4/local', async (url) => {
+  const exports = {
+    ours: only(await exportFrom({ dataset: 'zulip-4/local', url, openStore: async () => openLocalStore({ uploadsDir: await uploadsDirectory('zulip-4/local') }) }, join(output, 'ours-4'), ['acme'], { verify: false, force: true })).directory,
+    theirs: await expectedExport('zulip-4/local', 'acme-full'),
+  };
+  const arrived = async (subdomain: keyof typeof exports): Promise<unknown> => {
+    const uploads = emptyUploads();
+    const { realmId } = await load(exports[subdomain], url, uploads, { subdomain });
+    const { rows } = await withClient(url, (client) => client.query<{ content: string }>('SELECT m.content, (SELECT count(*) FROM zulip.zerver_usermessage WHERE message_id = m.id) AS received FROM zulip.zerver_message m JOIN zulip.zerver_userprofile u ON u.id = m.sender_id WHERE u.realm_id = $1 ORDER BY m.id', [realmId]));
+    const withoutIds = ({ content, ...more }: { content: string }): object => ({ ...more, content: content.replace(/(\/user_uploads\/|\|)\d+/g, '$1') });
+    return { messages: rows.map(withoutIds), files: filesBelow(uploads).map((file) => file.replace(/\/\d+\//, '/')).sort() };
+  };
+  t.same(await arrived('theirs'), await arrived('ours'));
 }));
