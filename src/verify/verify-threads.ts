@@ -20,9 +20,8 @@ export interface VerifyThreadData {
 export function failed(failure: TaskFailure): RealmliftError {
   const { message, code, stack, path } = failure;
   if (path !== undefined) return asRealmliftError(failure, 'verify');
-  return new RealmliftError(code !== undefined && /^E[A-Z0-9]+$/.test(code) ? 'VERIFY_READ' : 'VERIFY_FAILED', 'verify', message, {
-    cause: stack, hint: code === 'ENOSPC' ? 'ids are sorted in temporary files: set TMPDIR to a directory with more room' : undefined,
-  });
+  if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) return new RealmliftError('VERIFY_FAILED', 'verify', message, { cause: stack });
+  return new RealmliftError('VERIFY_READ', 'verify', message, { cause: stack, hint: code === 'ENOSPC' ? 'ids are sorted in temporary files: set TMPDIR to a directory with more room' : undefined });
 }
 
 export class VerifyThreads implements TaskRunner {
