@@ -58,6 +58,8 @@ export async function withSchema<T>(program: string, snapshot: Snapshot, section
       env: { ...env, PGAPPNAME: application }, stdio: ['ignore', 'pipe', 'pipe'], signal: ends, killSignal: 'SIGKILL',
     });
     const watch = new DumpWatch(snapshot, application, child.stdout as Socket, (error) => stalled.abort(error));
+    // What it wrote may take its time to where it goes.
+    child.once('exit', () => watch.stop());
     try {
       const exited = once(child, 'close') as Promise<[number | null]>;
       const [result, complaint, [code]] = await Promise.all([consume(child.stdout), text(child.stderr), exited]);
