@@ -73,7 +73,6 @@ Exit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a bac
             4 done, but for uploaded files that could not be read.`)
     .action(async (options: BackupArguments) => {
       refuseIdle(command, options.queue === undefined, ['workerTimeout'], 'is for the workers of a queue', 'add --queue, or leave it out');
-      refuseIdle(command, options.uploads !== true || options.uploadsDir !== undefined, ['opaqueEtags'], 'is for files that lie in buckets, and none are asked for', 'add --uploads, or leave it out');
       const started = performance.now();
       const result = await longCommand(options, STOPPED, async (stop) => runBackup({
         to: options.to, env: process.env, settings: connectionSettings(options.databaseUrl ?? process.env.DATABASE_URL, process.env),

@@ -12,7 +12,6 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 import { updateLoad, type UpdateResult } from '../commands/update.js';
-import { refuseIdle } from './options/contradictions.js';
 import type { StopWords } from './stop-signals.js';
 import { outsideText } from '../report/words.js';
 import { sum, thousands } from '../numbers.js';
@@ -76,8 +75,6 @@ Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume 
       const started = performance.now();
       // What is written below --uploads-dir is the new server's own, and as its own uploads are. All else lies in temporary directories that are private by themselves.
       process.umask(0o022);
-      refuseIdle(command, options.undo === true, ['realmName', 'allowReservedSubdomain', 'fromUploadsBucket', 'fromAvatarsBucket'], 'is for a load, and --undo removes one', 'leave it out');
-      refuseIdle(command, options.uploadsDir !== undefined, ['fromUploadsBucket', 'fromAvatarsBucket'], "copies objects to the new server's buckets, and --uploads-dir names a directory", 'leave out one of them');
       const request = requestOf(options);
       if (options.base !== undefined && options.update !== true) throw new RealmliftError('USAGE', 'usage', '--base names the export that a realm was loaded from, for --update', { hint: 'add --update, or leave out --base', exit: EXIT.usage });
       const tell = (result: Readonly<Record<string, unknown>>, text: (seconds: string) => string): void => {

@@ -6,7 +6,6 @@ import { giveIdsOfTheirOwn } from '../merge/give-own-ids.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { prepareRemap } from '../remap/remap-request.js';
 import { addIdOptions, asksForRemap, remapRequest, type RemapArguments } from './options/remap-options.js';
-import { refuseIdle } from './options/contradictions.js';
 import { counted, sum } from '../numbers.js';
 import { directoryLeft, longSteps } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
@@ -39,7 +38,6 @@ Examples:
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 these exports cannot be joined, or do not fit the new server.`);
   return command.action(async (directories: string[], options: MergeArguments) => {
-    refuseIdle(command, options.remap !== true, ['zulipSecrets'], 'is for the new names of avatars, which --remap gives', 'add --remap, or leave it out');
     const started = performance.now();
     const result = await longSteps(options, directoryLeft('merge', options.output), async () => mergeExports(directories, { ...options, disjoin: await disjoin(options) }));
     const seconds = (performance.now() - started) / 1000;

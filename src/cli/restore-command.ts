@@ -16,7 +16,6 @@ import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { counted } from '../numbers.js';
-import { refuseIdle } from './options/contradictions.js';
 import { jobCount } from './options/whole-number.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
@@ -63,7 +62,6 @@ Examples:
 Exit codes: 0 done; 1 failed: the database is unfinished and says so until the restore is run again to its end; 2 wrong usage;
             4 restored, but for what stderr names.`)
     .action(async (location: string, options: RestoreArguments) => {
-      refuseIdle(command, options.databaseUrl === undefined && options.prove !== true, ['createRoles', 'owner', 'privileges'], 'is about the database, and none is to be restored', 'add --database-url URL, or leave it out');
       const started = performance.now();
       const settings = options.databaseUrl === undefined ? undefined : connectionSettings(options.databaseUrl, process.env);
       const files = options.uploads === true || options.uploadsDir !== undefined ? await uploadTarget(uploadPlace(options.uploadsDir, process.env)) : undefined;

@@ -10,7 +10,7 @@ import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import type { Target } from '../plan/targets.js';
 import { inStream } from '../report/place.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { addFilesOptions, filesStore, refuseIdleFilesOptions, type FilesOptions } from './options/files-options.js';
+import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
 import { conclude, resultOf } from './story/conclude.js';
 import { NO_FILES } from '../files/no-files.js';
 import { refuseContradictions, refuseIdle } from './options/contradictions.js';
@@ -90,10 +90,7 @@ export function sharedOptions(command: Command, options: RunArguments): SharedOp
     { when: !files && options.orphans === 'copy', message: '--no-files exports no files, and --orphans copy would', hint: 'leave out one of them' },
     { when: !files && options.queue !== undefined, message: 'workers of a queue fetch files, and --no-files exports none', hint: 'leave out one of them' },
   ]);
-  refuseIdle(command, !files, ['uploadsDir', 'copyMode', 'fileJobs', 'partSize', 'opaqueEtags', 'orphans', 'avatars', 'filesDir'], 'is about uploaded files, and --no-files exports none', 'leave out one of them');
   refuseIdle(command, options.queue === undefined, ['workerTimeout'], 'is for the workers of a queue', 'add --queue, or leave it out');
-  refuseIdle(command, options.migrationStatus !== undefined, ['zulipDir'], 'is where migration_status.json is looked for, and --migration-status names one', 'leave out one of them');
-  if (files) refuseIdleFilesOptions(command, options, options.upload !== undefined || options.output.startsWith('s3://') || options.base?.startsWith('s3://') === true);
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
     queue: queueOf(options, env),

@@ -13,7 +13,7 @@ import { leftBy, splitRealms, type Reached, type SplitRequest, type SplitResult 
 import type { Left } from '../split/unfinished-split.js';
 import { collect } from './options/collect.js';
 import { refuseContradictions, refuseIdle } from './options/contradictions.js';
-import { addFilesOptions, filesStore, refuseIdleFilesOptions, type FilesOptions } from './options/files-options.js';
+import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
 import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
@@ -106,8 +106,6 @@ function requestOf(command: Command, options: SplitArguments): Omit<SplitRequest
     { when: targetZulipSecrets !== undefined && !files, message: '--target-zulip-secrets is for the names of avatars', hint: 'add --files-dir DIR or the buckets, or leave it out' },
   ]);
   refuseIdle(command, !files, ['uploadsDir', 'copyMode', 'fileJobs', 'partSize', 'fileTimeout', 'caFile', 'opaqueEtags', 'zulipSecrets', 'avatars', 'files'], 'is about uploaded files, and none are asked for', 'add --files-dir DIR or the buckets of the new server, or leave it out');
-  if (files) refuseIdleFilesOptions(command, options, uploads !== undefined);
-  refuseIdle(command, output === '-', ['restart'], 'removes what an earlier split left, and --output - leaves nothing', 'leave it out');
   if (output === '-') refuseTerminal('a script', 'pipe it on: --output - | psql --dbname NAME');
   const { approved, allowUnknown, ...people } = peopleOf(command, options, 'split');
   return {

@@ -16,7 +16,7 @@ export function refuseContradictions(contradictions: readonly Contradiction[]): 
 }
 
 /**
- * Options that would do nothing beside the others, and that somebody may rely on.
+ * Options that would do nothing beside the others, where who gives them must think that more is done than is. What speeds or places something that is not asked for does no harm.
  *
  * @param idle whether they are that here @param names as commander has them @param what they are for, behind the option: `is for …`
  * @throws RealmliftError USAGE for the first that was given

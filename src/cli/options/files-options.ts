@@ -6,7 +6,6 @@ import { openLocalStore, type CopyMode } from '../../files/local-store.js';
 import type { Etags } from '../../files/s3/object-checksum.js';
 import { s3Settings } from '../../files/s3/s3-settings.js';
 import { byteSize } from './byte-size.js';
-import { refuseIdle } from './contradictions.js';
 import { wholeNumber } from './whole-number.js';
 
 export interface FilesOptions {
@@ -29,13 +28,6 @@ export function addFilesOptions(command: Command): Command {
     .option('--file-timeout <seconds>', 'cut an S3 connection on which nothing has come for this long (default: 60)', wholeNumber(1))
     .option('--ca-file <file>', 'certificate authority of the S3 server, PEM')
     .addOption(opaqueEtags());
-}
-
-/** Of whatever pulls files. @param stores whether an S3 server is also where something goes @throws RealmliftError USAGE for options that the place of the files makes nothing of */
-export function refuseIdleFilesOptions(command: Command, { uploadsDir }: FilesOptions, stores: boolean): void {
-  refuseIdle(command, uploadsDir === undefined, ['copyMode'], 'says how files of a directory are copied', 'add --uploads-dir DIR, or leave it out');
-  refuseIdle(command, uploadsDir !== undefined, ['partSize', 'opaqueEtags'], 'is for files that lie in buckets, and --uploads-dir names a directory', 'leave out one of them');
-  refuseIdle(command, uploadsDir !== undefined && !stores, ['fileTimeout', 'caFile'], 'is for the connection to an S3 server, and none is asked for', 'leave it out');
 }
 
 export function opaqueEtags(): Option {

@@ -2,7 +2,7 @@
 import { Option, type Command } from 'commander';
 import type { Mode } from '../../plan/views/condition.js';
 import { readUserList, type UserEntry } from '../../plan/user-list.js';
-import { isGiven, refuseContradictions, refuseIdle } from './contradictions.js';
+import { isGiven, refuseContradictions } from './contradictions.js';
 import { wholeNumber } from './whole-number.js';
 
 export interface PeopleOptions {
@@ -43,7 +43,6 @@ export function peopleOf(command: Command, options: PeopleOptions, work: string)
     { when: users === undefined && files !== false && isGiven(command, 'files'), message: '--files says whose files travel beside those of --users', hint: 'add --users FILE, or leave out --files' },
     { when: consentMessage !== undefined && (users !== undefined || mode !== 'consent'), message: '--consent-message says who consented, which only --mode consent asks', hint: 'add --mode consent, or leave out --consent-message' },
   ]);
-  refuseIdle(command, users === undefined, ['allowUnknown'], 'is about the users that --users names', 'add --users FILE, or leave it out');
   const approved = users === undefined ? undefined : readUserList(users);
   // Approved users take the place of those who consented.
   return { mode: approved === undefined ? mode : 'consent', approved, allowUnknown: allowUnknown === true, approvedFilesOnly: files === 'approved', consentMessage, force: force === true };

@@ -24,10 +24,7 @@ export function addRealmOptions(command: Command): Command {
 
 /** @returns undefined when nothing is named @throws RealmliftError USAGE, REALMS_FILE, REALM_MISSING */
 export function realmsOf({ realm = [], realms, allRealms, exclude = [] }: RealmArguments): readonly string[] | 'all' | undefined {
-  refuseContradictions([
-    { when: exclude.some((name) => realm.includes(name)), message: '--exclude leaves out a realm that --realm names', hint: 'leave out one of them' },
-    { when: exclude.length > 0 && realm.length > 0 && realms === undefined, message: '--exclude leaves realms out of many, and --realm names those that are meant', hint: 'leave out --exclude, or take --all-realms' },
-  ]);
+  refuseContradictions([{ when: exclude.some((name) => realm.includes(name)), message: '--exclude leaves out a realm that --realm names', hint: 'leave out one of them' }]);
   if (allRealms === true) return 'all';
   const listed = realms === undefined ? [] : realmsFile(realms).split(/\r?\n/).map((line) => line.replace(/#.*$/, '').trim()).filter((line) => line !== '');
   const named = [...realm, ...listed];
