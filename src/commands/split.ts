@@ -32,7 +32,7 @@ import { intoScript, type Write } from '../split/into-script.js';
 import type { PreparedSplit, SplitOutcome, SplitSteps } from '../split/prepared-split.js';
 import { references, tableShapes } from '../split/split-columns.js';
 import { approvedOwners, openPlaces, refusedAttachments, splitFiles, type FilesRequest, type SplitFiles } from '../split/split-files.js';
-import { SPLIT_FILES, SPLIT_ROWS, tellRowsAhead } from '../split/split-progress.js';
+import { SPLIT_FILES, SPLIT_ROWS, expectMessages, tellRows } from '../split/split-progress.js';
 import { messageQueries, MESSAGES, splitRows, USERMESSAGES, type MessageQueries, type SplitRows } from '../split/split-rows.js';
 import { goingOn, type Left } from '../split/unfinished-split.js';
 
@@ -107,11 +107,16 @@ async function split(request: SplitRequest, reach: (now: Reached) => void): Prom
       }
       for (const warning of unclassified(plans)) tellWarning(warning);
       const prepared = to === undefined ? undefined : { ...(await prepare(session, snapshot.client, source, plans)), snapshot, source, realms, pgDump: request.pgDump };
-      if (prepared !== undefined) await tellRowsAhead(prepared, session);
+      if (prepared !== undefined) await expectMessages(prepared, session);
       const files = await startFiles(snapshot, session, source, plans, request.files);
       if (prepared === undefined) files.tell();
-      const steps: SplitSteps = { begun: () => reach('begun'), read: () => void files.done.then(snapshot.letGo) };
-      const database = prepared === undefined || to === undefined ? undefined : await into(prepared, to, jobs, steps).catch(async (error: unknown) => {
+      const database = prepared === undefined || to === undefined ? undefined : await into(prepared, to, jobs, {
+        begun: () => {
+          reach('begun');
+          tellRows(prepared);
+        },
+        read: () => void files.done.then(snapshot.letGo),
+      }).catch(async (error: unknown) => {
         await files.stop(error);
         throw error;
       });

@@ -26,11 +26,14 @@ export function sizeOfMessages(split: Sizes, count: number): number {
 }
 
 /** @param client counts the messages, where somebody wants to know */
-export async function tellRowsAhead(split: PreparedSplit, client: pg.Client): Promise<void> {
+export async function expectMessages(split: PreparedSplit, client: pg.Client): Promise<void> {
   if (!isNarrated()) return;
   for (const { ids } of split.messages) {
     const { rows: [row] } = await client.query<{ n: number }>(`SELECT count(*)::float8 AS n FROM (${ids}) AS every`);
     split.expected.messages += row?.n ?? 0;
   }
+}
+
+export function tellRows(split: PreparedSplit): void {
   tellPhase(SPLIT_ROWS, 'bytes', split.rows.reduce((sum, { table }) => sum + sizeOf(split, table), sizeOfMessages(split, split.expected.messages)));
 }
