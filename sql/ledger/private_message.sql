@@ -2,24 +2,7 @@
 -- @class message
 -- @reason nobody who agreed could read it
 
--- @select mode consent, release >= 8
--- @select mode public, release >= 8
-SELECT m.id
-FROM zerver_message m
-LEFT JOIN addressee a ON a.id = m.recipient_id
-LEFT JOIN group_recipient g ON g.id = m.recipient_id
-LEFT JOIN possible_sender s ON s.id = m.sender_id
-WHERE m.realm_id = :realm_id AND (COALESCE(g.safe, true) OR s.id IS NULL)
-  AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR a.is_protected OR (a.is_contact AND s.agrees)), false)
-
--- Until Zulip 7 messages do not say which realm they are of.
 -- @select mode consent
 -- @select mode public
 SELECT m.id
-FROM realm_message r
-JOIN zerver_message m ON m.id = r.id
-LEFT JOIN addressee a ON a.id = m.recipient_id
-LEFT JOIN group_recipient g ON g.id = m.recipient_id
-LEFT JOIN possible_sender s ON s.id = m.sender_id
-WHERE (COALESCE(g.safe, true) OR s.id IS NULL)
-  AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR a.is_protected OR (a.is_contact AND s.agrees)), false)
+FROM staying_message m

@@ -18,13 +18,6 @@ FROM (
 JOIN zerver_message m ON m.sender_id = stray.sender_id AND m.recipient_id = stray.recipient_id
 WHERE m.realm_id = :realm_id
 
--- Until Zulip 7 messages do not say which realm they are of.
 -- @select mode full
 SELECT m.id
-FROM realm_message r
-JOIN zerver_message m ON m.id = r.id
-LEFT JOIN addressee a ON a.id = m.recipient_id
-LEFT JOIN group_recipient g ON g.id = m.recipient_id
-LEFT JOIN possible_sender s ON s.id = m.sender_id
-WHERE (COALESCE(g.safe, true) OR s.id IS NULL)
-  AND NOT COALESCE(s.id IS NOT NULL AND (a.is_open OR (a.is_contact AND s.agrees)), false)
+FROM staying_message m
