@@ -8,7 +8,7 @@ import { Readable } from 'node:stream';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { Lost } from '../../files/file-store.js';
 import { S3Access, newS3Client, type S3Connection } from '../../files/s3/s3-client.js';
-import { credentialsRefused, meaningOf, ObjectChanged, particulars, s3Reason } from '../../files/s3/s3-fault.js';
+import { credentialsRefused, meaningOf, particulars, s3Reason } from '../../files/s3/s3-fault.js';
 import { PART } from '../../files/s3/s3-limits.js';
 import { ListingTrail, listObjects } from '../../files/s3/s3-listing.js';
 import { getRange, type Range } from '../../files/s3/s3-range.js';
@@ -154,11 +154,7 @@ export class BucketStore implements BackupStore {
   }
 
   #range(name: string, at: number, first: Range | undefined, signal: AbortSignal): Promise<Range> {
-    return this.#request(`cannot read ${this.description}/${name}`, async (client, watch, alive) => {
-      const range = await getRange(client, { bucket: this.#bucket, key: this.#prefix + name, etag: first?.answer.ETag }, at, watch, alive);
-      if (first !== undefined && range.size !== first.size) throw new ObjectChanged('its size changed while it was read');
-      return range;
-    }, signal);
+    return this.#request(`cannot read ${this.description}/${name}`, (client, watch, alive) => getRange(client, { bucket: this.#bucket, key: this.#prefix + name, first }, at, watch, alive), signal);
   }
 
   async #delete(keys: readonly string[]): Promise<void> {

@@ -3,7 +3,7 @@ import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { Lost } from '../../files/file-store.js';
 import type { S3Access } from '../../files/s3/s3-client.js';
 import { contentCheck } from '../../files/s3/object-checksum.js';
-import { Corrupt, meaningOf, ObjectChanged } from '../../files/s3/s3-fault.js';
+import { Corrupt, meaningOf } from '../../files/s3/s3-fault.js';
 import { listObjects } from '../../files/s3/s3-listing.js';
 import { getRange, type Range } from '../../files/s3/s3-range.js';
 import { asListed, type ListedFile, type ObjectAttributes, type OnLostUpload, type UploadContent, type UploadSource, type UploadedFile } from './upload-source.js';
@@ -51,7 +51,8 @@ export class BucketUploads implements UploadSource {
     }
   }
 
-  async *#whole(bucket: string, key: string, { answer: { ETag, ServerSideEncryption, SSECustomerAlgorithm }, body, size }: Range): AsyncGenerator<Buffer> {
+  async *#whole(bucket: string, key: string, first: Range): AsyncGenerator<Buffer> {
+    const { answer: { ETag, ServerSideEncryption, SSECustomerAlgorithm }, body, size } = first;
     yield body;
     if (body.length === size) return;
     // A checksum that is stored may be one of the range.
@@ -59,8 +60,7 @@ export class BucketUploads implements UploadSource {
     check.update(body);
     try {
       for (let at = body.length; at < size;) {
-        const next = await this.#get(bucket, key, at, ETag);
-        if (next.size !== size) throw new ObjectChanged('its size changed while it was read');
+        const next = await this.#get(bucket, key, at, first);
         check.update(next.body);
         yield next.body;
         at += next.body.length;
@@ -71,9 +71,9 @@ export class BucketUploads implements UploadSource {
     }
   }
 
-  #get(bucket: string, key: string, at: number | undefined, etag?: string): Promise<Range> {
+  #get(bucket: string, key: string, at: number | undefined, first?: Range): Promise<Range> {
     return this.#access.request(this.#signal, async (client, watch, alive) => {
-      const range = await getRange(client, { bucket, key, etag }, at, watch, alive);
+      const range = await getRange(client, { bucket, key, first }, at, watch, alive);
       if (range.body.length === range.size) {
         const check = contentCheck(range.answer, this.#etagsAreMd5);
         check.update(range.body);

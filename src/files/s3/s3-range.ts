@@ -2,7 +2,7 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
-import { BadResponse, particulars } from './s3-fault.js';
+import { BadResponse, ObjectChanged, particulars } from './s3-fault.js';
 
 /** Bytes asked for at a time. */
 const RANGE = 8 * 1024 * 1024;
@@ -10,8 +10,8 @@ const RANGE = 8 * 1024 * 1024;
 export interface ObjectPlace {
   readonly bucket: string;
   readonly key: string;
-  /** Of the object's first range, to which all others are bound. */
-  readonly etag?: string | undefined;
+  /** The object's first range, to which all others are bound. */
+  readonly first?: Range | undefined;
 }
 
 export interface Range {
@@ -25,11 +25,11 @@ export interface Range {
  * For S3Access.request.
  *
  * @param at of the first byte; undefined for the whole of an object that is known to be empty
- * @throws BadResponse when something else came than was asked for
+ * @throws BadResponse when something else came than was asked for; ObjectChanged when it is no range of the same object
  */
-export async function getRange(client: S3Client, { bucket, key, etag }: ObjectPlace, at: number | undefined, signal: AbortSignal, alive: () => void): Promise<Range> {
+export async function getRange(client: S3Client, { bucket, key, first }: ObjectPlace, at: number | undefined, signal: AbortSignal, alive: () => void): Promise<Range> {
   const get = (from: number | undefined): Promise<GetObjectCommandOutput> => client.send(new GetObjectCommand({
-    Bucket: bucket, Key: key, ...(from === undefined ? {} : { Range: `bytes=${from}-${from + RANGE - 1}` }), ...(etag === undefined ? {} : { IfMatch: etag }),
+    Bucket: bucket, Key: key, ...(from === undefined ? {} : { Range: `bytes=${from}-${from + RANGE - 1}` }), ...(first?.answer.ETag === undefined ? {} : { IfMatch: first.answer.ETag }),
   }), { abortSignal: signal });
   const answer = await get(at).catch((error: unknown) => {
     // Of an empty object no range can be had.
@@ -43,7 +43,9 @@ export async function getRange(client: S3Client, { bucket, key, etag }: ObjectPl
   }
   const body = Buffer.concat(chunks);
   if (answer.ContentLength !== undefined && body.length !== answer.ContentLength) throw new BadResponse(`${body.length} of ${answer.ContentLength} bytes came`);
-  return { answer, body, size: sizeOf(answer, at ?? 0, body.length) };
+  const size = sizeOf(answer, at ?? 0, body.length);
+  if (first !== undefined && size !== first.size) throw new ObjectChanged('its size changed while it was read');
+  return { answer, body, size };
 }
 
 /**
