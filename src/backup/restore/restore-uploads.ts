@@ -6,6 +6,7 @@
  */
 import { RealmliftError } from '../../errors.js';
 import { inParallel } from '../../in-parallel.js';
+import { Mutex } from '../../mutex.js';
 import { tellPhase, tellProgress } from '../../narration.js';
 import { partNamed, totalFiles } from '../contents/backup-contents.js';
 import type { OpenBackup } from '../contents/find-backup.js';
@@ -37,16 +38,15 @@ export async function restoreUploads({ contents, store, open }: OpenBackup, targ
   const done = await begin(target, contents.id);
   tellPhase(RESTORED_FILES, 'files', totalFiles(contents));
   const note = (): Promise<void> => target.writeNote(noteOf(contents.id, done));
-  let noted = Promise.resolve();
+  const notes = new Mutex();
   await inParallel(files.parts.filter(({ part }) => !done.has(part)), jobs, async (saved, signal) => {
     await openPart(store, partNamed(contents, saved.part), open, signal, (plain) => visitArchive(plain, saved, async (file, content) => {
       await target.put(file, content);
       tellProgress(1, file.size);
     }));
     done.add(saved.part);
-    // One after the other: each note holds what those before it held.
-    noted = noted.then(note);
-    await noted;
+    // Each note holds what those before it held.
+    await notes.run(note);
   }, stop);
   await target.writeNote(undefined);
   return { files: totalFiles(contents) };

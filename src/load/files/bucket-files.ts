@@ -13,6 +13,7 @@ import { isSilence, particulars, s3Reason } from '../../files/s3/s3-fault.js';
 import { ONE_COPY, ONE_REQUEST, partSizeFor } from '../../files/s3/s3-limits.js';
 import { listObjects } from '../../files/s3/s3-listing.js';
 import { putObject } from '../../files/s3/s3-put.js';
+import { Mutex } from '../../mutex.js';
 import { contentOf } from './file-content.js';
 import type { FileTarget, SourceBuckets } from './file-target.js';
 import type { FileAttributes, PlannedFile } from './file-plan.js';
@@ -30,7 +31,7 @@ export class BucketFiles implements FileTarget {
   /** Repeats by itself, and sees each byte of a connection: for uploads in parts, and for copies, of which a provider tells by single bytes that they go on. */
   readonly #client: S3Client;
   /** Large files at once: each holds several parts. */
-  #large: Promise<unknown> = Promise.resolve();
+  readonly #large = new Mutex();
 
   constructor({ connection, uploads, avatars }: Extract<UploadPlace, { kind: 'buckets' }>, jobs: number, from: SourceBuckets | undefined) {
     this.description = `s3://${uploads} and s3://${avatars}`;
@@ -54,10 +55,7 @@ export class BucketFiles implements FileTarget {
     if (await this.#copied(file, from, signal)) return;
     const { area, key, size, attributes } = file;
     if (size <= ONE_REQUEST) return this.write(area, key, await buffer(contentOf(file, from)), attributes, signal);
-    // One after the other.
-    const stored = this.#large.then(() => this.#parts(file, from, signal));
-    this.#large = stored.catch(() => undefined);
-    await stored;
+    await this.#large.run(() => this.#parts(file, from, signal));
   }
 
   async write(area: Area, key: string, content: Buffer, attributes: FileAttributes, signal: AbortSignal): Promise<void> {
