@@ -15,9 +15,10 @@ import { type Expected } from './table-file.js';
 
 /** @throws RealmliftError NOT_AN_EXPORT, MANIFEST_DAMAGED, EXPORT_CHANGED, EXPORT_PACKED, JSON_DAMAGED */
 export async function openReadableExport(directory: string): Promise<ReadableExport> {
+  if (existsSync(join(directory, MANIFEST))) return openFinishedExport(directory);
   refusePacked(directory);
   refuseParent(directory);
-  return existsSync(join(directory, MANIFEST)) ? openFinishedExport(directory) : openUnlisted(directory);
+  return openUnlisted(directory);
 }
 
 function openUnlisted(directory: string): ReadableExport {
