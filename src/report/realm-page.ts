@@ -35,7 +35,7 @@ function called({ realm, mode, verified, report: { state } }: RealmFacts): strin
 }
 
 function essentials({ realm, mode, version, takenAt, times, census, areas }: RealmFacts): [string, string][] {
-  const bytes = sum(Object.values(census?.bytes ?? {})) + [...areas.values()].reduce((sum, each) => sum + each.bytes, 0);
+  const bytes = sum(Object.values(census?.bytes ?? {})) + sum([...areas.values()].map((each) => each.bytes));
   const known: [string, string | undefined][] = [
     ['Realm', realm], ['What travels', mode === undefined ? undefined : MODE_NAMES[mode] ?? mode], ['Zulip', version], ['As of', takenAt === undefined ? undefined : moment(takenAt)],
     ['Took', times === undefined ? undefined : `${time(times.seconds)}${times.verify_seconds === null ? '' : ` (${time(times.verify_seconds)} to read it again)`}`],
