@@ -1,7 +1,7 @@
 /**
  * An export that catches up with its base, against a fresh one of the same moment: the same bytes, whatever has happened to the realm.
  *
- *   CATCH_UP_HISTORIES=1000   how many histories of each server and mode (see below)
+ *   CATCH_UP_HISTORIES=1000   how many histories of each server and mode (see below; of make test-kill 60)
  *   CATCH_UP_SEED=12345       repeats a run; a failure names its seed and what happened
  */
 import { cpSync, rmSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openLocalStore } from '../../src/files/local-store.js';
 import type { Mode } from '../../src/plan/views/condition.js';
+import { LONG } from '../testbed/long-tests.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { leaveSharedServer, withTestDatabase } from '../testbed/test-database.js';
 import { baseOf } from './base-runs.js';
@@ -17,7 +18,6 @@ import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, one, randomFrom } from './realm
 import { differingChecks, differingPaths } from './same-tree.js';
 import { exportRealm, type TestSource } from './test-source.js';
 
-t.setTimeout(540_000);
 leaveSharedServer();
 
 const SEED = Number(process.env.CATCH_UP_SEED ?? Math.floor(Math.random() * 1e9));
@@ -37,14 +37,14 @@ async function withGrown<T>(t: Test, dataset: LocalDataset, work: (source: TestS
 
 /** Histories of each server and mode; modes share the server, which goes on from one to the next. */
 const HISTORIES: readonly [LocalDataset, Readonly<Partial<Record<Mode, number>>>][] = [
-  ['zulip-11/local', { full: 8, consent: 6 }], ['zulip-12/local', { full: 4 }], ['zulip-4/local', { full: 4, public: 4 }],
+  ['zulip-11/local', { full: 5, consent: 4 }], ['zulip-12/local', { full: 3 }], ['zulip-4/local', { full: 3, public: 3 }],
 ];
 
 for (const [dataset, modes] of HISTORIES) {
   t.test(`histories of ${dataset}`, async (t) => {
     await withGrown(t, dataset, async (source, uploadsDir) => {
       for (const [mode, usual] of Object.entries(modes) as [Mode, number][]) {
-        const histories = Number(process.env.CATCH_UP_HISTORIES ?? usual);
+        const histories = Number(process.env.CATCH_UP_HISTORIES ?? (LONG ? 60 : usual));
         await t.test(`${histories} of ${mode}`, async (t) => compare(t, source, join(uploadsDir, '..', mode), mode, histories));
       }
     });

@@ -2,8 +2,8 @@
 import pg from 'pg';
 import { withTestDatabase } from '../testbed/test-database.js';
 
-/** How often each message of the sample is there afterwards: acme then has 5,502 of them, in six files. */
-const COPIES = 6;
+/** How often each message of the sample is there afterwards: acme then has 3,668 of them, in four files. */
+const COPIES = 4;
 
 /** Each message again with its usermessages, the copies interleaved as if all realms went on writing. */
 export const GROW = `

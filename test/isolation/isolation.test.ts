@@ -2,16 +2,17 @@
  * Random small servers, exported in every mode, against an oracle written from Zulip's rules: no row of another realm, no private
  * row of somebody who did not agree, and every row that should be there.
  *
- *   ISOLATION_SERVERS=5000   how many servers of each release (default 120)
+ *   ISOLATION_SERVERS=5000   how many servers of each release (default 60, of make test-kill 1000)
  *   ISOLATION_SEED=12345     repeats a run; a failure prints its seed
  */
 import fc from 'fast-check';
 import t from 'tap';
+import { LONG } from '../testbed/long-tests.js';
 import { faults } from './faults.js';
 import { withIsolationDatabase } from './isolation-database.js';
 import { servers } from './server-arbitrary.js';
 
-const SERVERS = Number(process.env.ISOLATION_SERVERS ?? 120);
+const SERVERS = Number(process.env.ISOLATION_SERVERS ?? (LONG ? 1000 : 60));
 const SEED = process.env.ISOLATION_SEED === undefined ? {} : { seed: Number(process.env.ISOLATION_SEED) };
 
 for (const release of [4, 11, 12] as const) {

@@ -1,12 +1,13 @@
 /**
  * Some random servers exported from end to end, in every mode: the same oracle, with workers, transform, files and verify between.
  *
- *   ISOLATION_EXPORTS=100   how many servers, half of them of Zulip 12 (default 8)
+ *   ISOLATION_EXPORTS=100   how many servers, half of them of Zulip 12 (default 4, of make test-kill 40)
  */
 import fc from 'fast-check';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { LONG } from '../testbed/long-tests.js';
 import { differences } from './differences.js';
 import { withIsolationDatabase } from './isolation-database.js';
 import { oracle } from './oracle.js';
@@ -15,10 +16,10 @@ import { rowsOf, type Row } from './server-rows.js';
 import { runExport } from '../../src/commands/export.js';
 import { directoryOf, exportOne, exportOptions, readTables, withEpochTimestamps, writeUploads } from './whole-export.js';
 
-const SERVERS = Number(process.env.ISOLATION_EXPORTS ?? 8);
-const SEED = process.env.ISOLATION_SEED === undefined ? 20250331 : Number(process.env.ISOLATION_SEED);
+const SERVERS = Number(process.env.ISOLATION_EXPORTS ?? (LONG ? 40 : 4));
+const SEED = Number(process.env.ISOLATION_SEED ?? (LONG ? Math.floor(Math.random() * 2 ** 31) : 20250331));
 
-for (const [half, release] of ([11, 12] as const).entries()) t.test(`random servers of Zulip ${release} from end to end`, async (t) => {
+for (const [half, release] of ([11, 12] as const).entries()) t.test(`random servers of Zulip ${release} from end to end, ISOLATION_SEED=${SEED}`, async (t) => {
   const directory = t.testdir({});
   await withIsolationDatabase(release, async (database) => {
     for (const [index, spec] of [...fc.sample(servers, { numRuns: SERVERS, seed: SEED }).entries()].filter(([number]) => (number >> 1) % 2 === half)) {

@@ -7,6 +7,7 @@ import { exportFrom, only } from '../export/test-source.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { withClient } from '../testbed/database-client.js';
+import { LONG } from '../testbed/long-tests.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { emptyUploads, filesBelow, load, update } from './new-server.js';
 import { differingLoads } from './same-realm.js';
@@ -25,7 +26,7 @@ async function strangersAddresses(url: string): Promise<unknown[]> {
   });
 }
 
-for (const dataset of ['zulip-12/local', 'zulip-8/local', 'zulip-4/local'] as const) {
+for (const dataset of ['zulip-12/local', 'zulip-4/local', ...(LONG ? ['zulip-8/local'] as const : [])] as const) {
   t.test(dataset, async (t) => withTestDatabase(dataset, async (source) => withTestDatabase(dataset, async (url) => withTestDatabase(dataset, async (fresh) => {
     const uploadsDir = await uploadsDirectory(dataset);
     const exported = async (name: string): Promise<string> => only(await exportFrom({ dataset, url: source, openStore: () => openLocalStore({ uploadsDir }) }, join(output, dataset, name), ['acme'], { verify: false, force: true })).directory;

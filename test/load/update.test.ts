@@ -6,15 +6,16 @@ import { CONSENT, HAPPENINGS, HISTORY_FUNCTIONS, one, randomFrom } from '../expo
 import { GROW, query } from '../export/grown-database.js';
 import type { Mode } from '../../src/plan/views/condition.js';
 import { sampleExport } from '../pipe/sample-export.js';
+import { LONG } from '../testbed/long-tests.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { emptyUploads, filesBelow, load, update } from './new-server.js';
 import { differingLoads } from './same-realm.js';
 
 /** UPDATE_HISTORIES of them, for more than the usual. */
-const HISTORIES = Number(process.env.UPDATE_HISTORIES ?? 3);
-const SEED = Number(process.env.SEED ?? 77);
+const HISTORIES = Number(process.env.UPDATE_HISTORIES ?? (LONG ? 10 : 3));
+const SEED = Number(process.env.SEED ?? (LONG ? Math.floor(Math.random() * 2 ** 31) : 77));
 /** Where consent decides, rows come and go among those that were there. */
-const MODES = (process.env.UPDATE_MODES ?? 'full,consent').split(',') as Mode[];
+const MODES = (process.env.UPDATE_MODES ?? (LONG ? 'full,consent,public' : 'full,consent')).split(',') as Mode[];
 
 const output = t.testdir();
 

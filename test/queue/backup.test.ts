@@ -10,14 +10,13 @@ import { withBlocked, type BlockedExport } from '../export/blocked-export.js';
 import type { Ended } from '../export/export-process.js';
 import { query as ask, withGrownDatabase } from '../export/grown-database.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
+import { LONG } from '../testbed/long-tests.js';
 import { withS3 } from '../testbed/s3-server.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { realmlift, start, type Finished } from '../backup/command-line.js';
 import { NEEDS_PG_DUMP, backUp, dump, restore, withPlace, type Place } from '../backup/test-backup.js';
 import { watchQueue } from './seen-in-queue.js';
 import { startWorker, untilSaid, withWorkers, type WorkerProcess } from './worker-process.js';
-
-t.setTimeout(300_000);
 
 /** Seconds. */
 const TIMEOUT = 3;
@@ -151,7 +150,7 @@ t.test('a backup by workers', NEEDS_PG_DUMP, async (t) => {
       }));
     });
 
-    await t.test('of which one is frozen and wakes up when another has its part: what it made does not count', async (t) => {
+    if (LONG) await t.test('of which one is frozen and wakes up when another has its part: what it made does not count', async (t) => {
       const to = join(place.directory, 'frozen');
       let woken: WorkerProcess | undefined;
       await same(t, to, await withFirst(to, async ({ first, others, run }) => {

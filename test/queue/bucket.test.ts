@@ -10,13 +10,12 @@ import { query, withGrownDatabase } from '../export/grown-database.js';
 import { differingPaths } from '../export/same-tree.js';
 import { s3Error, withFaultyProxy } from '../files/faulty-proxy.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
+import { LONG } from '../testbed/long-tests.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { withS3, type S3Server } from '../testbed/s3-server.js';
 import { watchQueue } from './seen-in-queue.js';
 import { EXPORTS, fetched, keysBelow, makeExportsBucket } from './stored.js';
 import { startWorker, untilSaid, withWorkers, type WorkerProcess } from './worker-process.js';
-
-t.setTimeout(300_000);
 
 /** What is below the prefix is what was stored by one machine, and all there is. */
 async function whole(t: Test, s3: S3Server, alone: string, prefix: string, { code, stderr }: Pick<Ended, 'code' | 'stderr'>): Promise<void> {
@@ -110,7 +109,7 @@ t.test('of which machines are lost', async (t) => {
         }
       });
 
-    await t.test('a worker is killed', async (t) => {
+    if (LONG) await t.test('a worker is killed', async (t) => {
       await withThree('killed', async ({ first, others, run, open }) => {
         await others();
         await first.kill();

@@ -9,35 +9,20 @@ import t from 'tap';
 import { NEEDS_PG_DUMP, dump, query } from '../backup/test-backup.js';
 import { realmlift } from '../cli/command-line.js';
 import { Canaries, travellingTables } from '../export/canaries.js';
-import type { Choices, TestSource } from '../export/test-source.js';
-import { readUserList } from '../../src/plan/user-list.js';
-import { openLocalStore } from '../../src/files/local-store.js';
 import { compareExports } from '../testbed/compare-export.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
-import { AVATAR_SALT, testData } from '../testbed/test-data.js';
+import { LONG } from '../testbed/long-tests.js';
+import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { digests } from './digests.js';
-import { exported } from './exported.js';
-
-t.setTimeout(600_000);
-
-const DATASETS = ['zulip-4/local', 'zulip-8/local', 'zulip-11/local', 'zulip-12/local'] as const;
-type Dataset = (typeof DATASETS)[number];
-
-function sourceAt(dataset: Dataset, url: string, uploads?: string): TestSource {
-  return { dataset, url, openStore: async () => openLocalStore({ uploadsDir: uploads ?? (await uploadsDirectory(dataset)) }) };
-}
+import { differences, exported, sourceAt } from './exported.js';
+import { EVERY_REALM_AND_MODE, splitAndCompared } from './realms-and-modes.js';
 
 async function split(source: string, target: string, ...words: string[]): Promise<{ code: number | null; stderr: string }> {
   return realmlift(['split', '--realm', 'acme', '--target-url', target, ...words], { env: { DATABASE_URL: source, PATH: process.env.PATH ?? '' } });
 }
 
-/** Differences of two exports, without those that are drawn at random. */
-function differences(expected: string, actual: string): string[] {
-  return compareExports(expected, actual).filter((each) => !/zerver_subscription\.color|exported-user-|^consented_user_ids/.test(each));
-}
-
-for (const dataset of DATASETS) {
+for (const dataset of ['zulip-4/local', 'zulip-11/local', 'zulip-12/local'] as const) {
   t.test(`${dataset}: the export of the split is that of the source, files included`, NEEDS_PG_DUMP, async (t) => {
     await withTestDatabase(dataset, (source) => withEmptyDatabase(async (target) => {
       const place = t.testdir();
@@ -67,7 +52,7 @@ const OF_THE_SERVER = /^(zerver_realm|zerver_userprofile|zerver_subscription|zer
 const NOBODYS = /^(django_content_type|auth_permission|analytics_fillstate)\./;
 
 // What the canaries ask for the realm of a reaction, Zulip 4 does not have.
-for (const dataset of DATASETS.filter((each) => each !== 'zulip-4/local')) {
+for (const dataset of ['zulip-8/local', 'zulip-11/local', 'zulip-12/local'] as const) {
   t.test(`${dataset}: no canary of a secret or of another realm, and nobody of the system realm but its bots`, NEEDS_PG_DUMP, async (t) => {
     await withTestDatabase(dataset, (source) => withEmptyDatabase(async (target) => {
       await query(source, `SET search_path = zulip; SET session_replication_role = replica; INSERT INTO zerver_userprofile SELECT (jsonb_populate_record(u, '{"id": 987654, "is_bot": false, "email": "staff@zulip.com", "delivery_email": "staff@zulip.com", "api_key": "12345678901234567890123456789012", "uuid": "6b0b4e5c-3f2e-4c47-9d2e-0a51c1b2a3d4", "recipient_id": null}')).* FROM zerver_userprofile u WHERE u.delivery_email = 'welcome-bot@zulip.com'`);
@@ -103,29 +88,9 @@ for (const mode of ['consent', 'public']) {
   });
 }
 
-t.test('every realm and mode, with files, is exported as from the source', NEEDS_PG_DUMP, async (t) => {
-  const cases: readonly (readonly [Dataset, realm: string, words: readonly string[], choices: Choices])[] = [
-    ['zulip-11/local', 'globex', [], {}], ['zulip-11/local', 'closed', [], {}], ['zulip-12/local', 'tiny', [], {}], ['zulip-4/local', 'globex', [], {}],
-    ['zulip-12/local', 'acme', ['--mode', 'consent'], { mode: 'consent' }], ['zulip-8/local', 'acme', ['--mode', 'public'], { mode: 'public' }], ['zulip-4/local', 'acme', ['--mode', 'public'], { mode: 'public' }],
-    ...(['approved', 'all'] as const).map((files) => ['zulip-11/local', 'acme', ['--users', testData('zulip-11/local', 'acme-approved.txt'), '--files', files], {
-      mode: 'consent', approvedFilesOnly: files === 'approved', targets: { approved: readUserList(testData('zulip-11/local', 'acme-approved.txt')) },
-    }] as const),
-  ];
-  const place = t.testdir();
-  for (const [n, [dataset, realm, words, choices]] of cases.entries()) {
-    await withTestDatabase(dataset, (source) => withEmptyDatabase(async (target) => {
-      const [uploads, files] = [await uploadsDirectory(dataset), join(place, `files-${n}`)];
-      const env = { DATABASE_URL: source, ZULIP_AVATAR_SALT: AVATAR_SALT[dataset], PATH: process.env.PATH ?? '' };
-      const done = await realmlift(['split', '--realm', realm, '--force', ...words, '--target-url', target, '--uploads-dir', uploads, '--files-dir', files], { env });
-      t.ok(done.code === 0 || done.code === 4, done.stderr);
-      const expected = await exported(sourceAt(dataset, source), join(place, `source-${n}`), realm, { ...choices, force: true });
-      const found = await exported(sourceAt(dataset, target, files), join(place, `split-${n}`), realm, { force: true });
-      // Zulip 4's exports hold the files of all uploads, also where their rows stay.
-      const stays = dataset === 'zulip-4/local' && words.length > 0 ? /^uploads\// : /^$/;
-      t.strictSame(differences(expected, found).filter((each) => !stays.test(each)), [], `${dataset} ${realm} ${words.join(' ')}`);
-    }));
-  }
-});
+for (const each of EVERY_REALM_AND_MODE.filter(({ usual }) => usual || LONG)) {
+  t.test(`with files, exported as from the source: ${each.name}`, NEEDS_PG_DUMP, (t) => splitAndCompared(t, each));
+}
 
 t.test('into a database of a role that is no superuser, and as a script, is the same', NEEDS_PG_DUMP, async (t) => {
   await withTestDatabase('zulip-11/local', (source) => withEmptyDatabase((target) => withEmptyDatabase(async (scripted) => {
@@ -161,24 +126,19 @@ t.test('into a database of a role that is no superuser, and as a script, is the 
 
 t.test('a script that psql loads, under consent, and public', NEEDS_PG_DUMP, async (t) => {
   const psql = (url: string, file: string): Promise<{ stderr: string }> => promisify(execFile)('psql', ['--no-psqlrc', '--quiet', `--dbname=${url}`, `--file=${file}`], { maxBuffer: 1e9 });
-  for (const dataset of ['zulip-11/local', 'zulip-12/local'] as const) {
-    await withTestDatabase(dataset, async (source) => {
-      const env = { DATABASE_URL: source, PATH: process.env.PATH ?? '' };
-      for (const mode of dataset === 'zulip-12/local' ? ['public'] as const : ['consent', 'public'] as const) {
-        await withEmptyDatabase(async (target) => {
-          const place = t.testdir();
-          const script = join(place, 'acme.sql');
-          const done = await realmlift(['split', '--realm', 'acme', '--mode', mode, '--force', '--output', script], { env });
-          t.equal(done.code, 0, done.stderr);
-          t.strictSame(readdirSync(place), ['acme.sql']);
-          await psql(target, script);
-          const expected = await exported(sourceAt(dataset, source), join(place, 'source'), 'acme', { mode, force: true });
-          // Whoever did not agree is a placeholder there, and nobody has to be asked again.
-          t.strictSame(differences(expected, await exported(sourceAt(dataset, target), join(place, 'split'), 'acme')), [], `${dataset} ${mode}`);
-          await t.rejects(psql(target, script), /already exists/);
-        });
-      }
-    });
+  for (const [dataset, mode] of [['zulip-11/local', 'consent'], ['zulip-12/local', 'public']] as const) {
+    await withTestDatabase(dataset, (source) => withEmptyDatabase(async (target) => {
+      const place = t.testdir();
+      const script = join(place, 'acme.sql');
+      const done = await realmlift(['split', '--realm', 'acme', '--mode', mode, '--force', '--output', script], { env: { DATABASE_URL: source, PATH: process.env.PATH ?? '' } });
+      t.equal(done.code, 0, done.stderr);
+      t.strictSame(readdirSync(place), ['acme.sql']);
+      await psql(target, script);
+      const expected = await exported(sourceAt(dataset, source), join(place, 'source'), 'acme', { mode, force: true });
+      // Whoever did not agree is a placeholder there, and nobody has to be asked again.
+      t.strictSame(differences(expected, await exported(sourceAt(dataset, target), join(place, 'split'), 'acme')), [], `${dataset} ${mode}`);
+      await t.rejects(psql(target, script), /already exists/);
+    }));
   }
 });
 

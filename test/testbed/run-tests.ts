@@ -28,12 +28,13 @@ interface Task {
 
 /** What takes longest goes first, lest one of them run alone in the end while a processor has nothing to do. */
 const LONGEST = [
-  'split/split', 'export/base-cases', 'queue/backup', 'queue/bucket', 'load/update', 'queue/lost-workers', 'queue/joining', 'export/base', 'split/unfinished', 'versions/servers',
-  'versions/schema-alterations', 'export/set', 'export/set-faults', 'load/update-rare', 'export/faults', 'load/update-cases', 'export/identical', 'export/canaries', 'isolation/whole-export',
-  'versions/releases', 'load/unfinished', 'isolation/isolation', 'export/every-reference', 'export/resume-after-changes', 'cli/bad-input', 'export/base-followers', 'load/update-versions',
-  'export/table-changes', 'export/resume', 'load/buckets', 'load/load', 'split/files', 'load/refused', 'sample/with-sample-server', 'split/other-releases', 'export/hot-standby',
-  'versions/old-releases', 'cli/terminal', 'testbed/run-test-file', 'load/used', 'export/unusual-realms', 'cli/stopped', 'snapshot/broken-connection', 'cli/install', 'report/other-pages',
-  'verify/import-check', 'export/outside-references', 'plan/plan-report',
+  'split/split', 'versions/servers', 'load/update', 'export/base-followers', 'export/base-cases', 'queue/bucket', 'queue/backup', 'split/unfinished', 'export/base',
+  'queue/joining', 'queue/lost-workers', 'export/set-faults', 'export/set', 'load/update-rare', 'export/canaries', 'cli/bad-input', 'export/base-unchanged',
+  'export/resume-after-changes', 'split/files', 'load/refused', 'load/update-cases', 'load/load', 'load/buckets', 'export/faults', 'versions/schema-alterations',
+  'export/every-reference', 'sample/with-sample-server', 'backup/uploads', 'export/table-changes', 'cli/upload', 'load/unfinished', 'versions/releases', 'load/update-versions',
+  'export/identical', 'backup/interruption', 'export/resume-refused', 'cli/packed', 'export/resume', 'report/other-pages', 'cli/terminal', 'isolation/isolation',
+  'versions/old-releases', 'load/used', 'split/other-releases', 'isolation/whole-export', 'cli/install', 'export/hot-standby', 'export/unusual-realms', 'verify/import-check',
+  'load/hanging', 'cli/stopped', 'backup/schema/pg-dump', 'plan/plan-report', 'testbed/run-test-file', 'snapshot/broken-connection',
 ].map((name) => join('test', `${name}.test.ts`));
 
 /** Compiled test files whose source exists: what a removed or renamed source leaves in dist is not run. */

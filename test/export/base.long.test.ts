@@ -1,0 +1,2 @@
+/** Hundreds of histories. */
+import './base.test.js';

@@ -1,0 +1,3 @@
+/** Many more random servers. */
+import './isolation.test.js';
+import './whole-export.test.js';

@@ -1,0 +1,2 @@
+/** Many more alterations, others each time. */
+import './schema-alterations.test.js';
