@@ -33,8 +33,8 @@ const ofUsers = (files: 'approved' | 'all', usual = false): SplitCase => aCase('
 });
 
 export const EVERY_REALM_AND_MODE: readonly SplitCase[] = [
-  aCase('zulip-4/local', 'globex'), inMode('zulip-4/local', 'consent'), inMode('zulip-4/local', 'public', true),
-  aCase('zulip-8/local', 'acme'), aCase('zulip-8/local', 'globex'), inMode('zulip-8/local', 'consent'), inMode('zulip-8/local', 'public'),
+  aCase('zulip-4/local', 'globex'), inMode('zulip-4/local', 'public', true),
+  aCase('zulip-8/local', 'acme'), aCase('zulip-8/local', 'globex'), inMode('zulip-8/local', 'public'),
   aCase('zulip-11/local', 'globex'), aCase('zulip-11/local', 'closed', true), inMode('zulip-11/local', 'consent'), inMode('zulip-11/local', 'public'), ofUsers('approved', true), ofUsers('all'),
   aCase('zulip-12/local', 'tiny'), aCase('zulip-12/local', 'globex'), inMode('zulip-12/local', 'consent', true), inMode('zulip-12/local', 'public'),
 ];
