@@ -42,9 +42,35 @@ const CLAUSES = new Set(['type', 'columns', 'from', 'where', 'groupby', 'limit',
  * @throws RealmliftError VIEW_REFUSED saying which rule the view breaks; COLUMN_NEEDED when it needs what the operator strips
  */
 export function checkView(name: string, sql: string, rules: ViewRules, shared: boolean, standIns: ReadonlyMap<string, string> = new Map()): void {
-  const refuse = (why: string): never => {
+  const refuse: Refuse = (why) => {
     throw new RealmliftError('VIEW_REFUSED', 'plan', `the view ${name} ${why}`, { table: name, hint: 'see sql/README.md for what a view may do' });
   };
+  const statement = onlySelect(name, sql, refuse);
+  const starred = starsOfFirstList(statement);
+  if (starred.size > 1) refuse('has more than one *');
+  const { tables, aliases } = checkSources(statement, refuse);
+  for (const table of tables) if (!rules.tables.has(table) && !rules.selections.has(table)) refuse(`reads ${table}, which does not travel`);
+  const secrets = new Map([...tables].flatMap((table) => [...(rules.secrets.get(table) ?? [])].map((column) => [column, table] as const)));
+  walk(statement, (node) => {
+    if (node.type === 'function' || node.type === 'aggr_func') checkFunction(node, refuse);
+    if (node.type !== 'column_ref') return;
+    const written = columnName(node);
+    const column = standIns.get(written) ?? written;
+    if (column === '*' && !starred.has(node)) refuse('has a * outside of its first select list, which nothing expands');
+    const secret = secrets.has(column) ? `${secrets.get(column) ?? ''}.${column}` : undefined;
+    if (secret !== undefined && rules.stripped.has(secret)) throw columnNeeded(secret);
+    if (secret !== undefined) refuse(`reads the secret column ${secret}`);
+    if (qualifierOf(node) === undefined && aliases.has(column)) refuse(`takes whole rows of ${column}`);
+  });
+  const unbound = unboundSource(statement, (table) => rules.selections.has(table) || (shared && table === name));
+  if (unbound !== undefined) refuse(`has no tenant predicate for ${unbound}`);
+  if (!shared && branches(statement).some((branch) => sources(branch).length === 0)) refuse('has no tenant predicate: it reads no table');
+}
+
+type Refuse = (why: string) => never;
+
+/** The tree of the one SELECT that the text is. */
+function onlySelect(name: string, sql: string, refuse: Refuse): Node {
   let statements: Node[];
   try {
     statements = parseSelect(sql);
@@ -52,10 +78,11 @@ export function checkView(name: string, sql: string, rules: ViewRules, shared: b
     throw new RealmliftError('VIEW_REFUSED', 'plan', `the view ${name} cannot be parsed`, { table: name, cause });
   }
   const [statement] = statements;
-  if (statements.length !== 1 || statement?.type !== 'select') return refuse('is not one SELECT');
+  return statements.length === 1 && statement?.type === 'select' ? statement : refuse('is not one SELECT');
+}
 
-  const starred = starsOfFirstList(statement);
-  if (starred.size > 1) refuse('has more than one *');
+/** Refuses what this check does not know, and sources that are no plain tables. @returns the tables that are read, and what they are called */
+function checkSources(statement: Node, refuse: Refuse): { readonly tables: ReadonlySet<string>; readonly aliases: ReadonlySet<string> } {
   const tables = new Set<string>();
   const aliases = new Set<string>();
   walk(statement, (node) => {
@@ -70,25 +97,12 @@ export function checkView(name: string, sql: string, rules: ViewRules, shared: b
       aliases.add(aliasOf(source));
     }
   });
-  for (const table of tables) if (!rules.tables.has(table) && !rules.selections.has(table)) refuse(`reads ${table}, which does not travel`);
-  const secrets = new Map([...tables].flatMap((table) => [...(rules.secrets.get(table) ?? [])].map((column) => [column, table] as const)));
-  walk(statement, (node) => {
-    if (node.type === 'function' || node.type === 'aggr_func') {
-      const called = functionName(node);
-      if (!FUNCTIONS.has(called)) refuse(`calls ${called}()`);
-    }
-    if (node.type !== 'column_ref') return;
-    const written = columnName(node);
-    const column = standIns.get(written) ?? written;
-    if (column === '*' && !starred.has(node)) refuse('has a * outside of its first select list, which nothing expands');
-    const secret = secrets.has(column) ? `${secrets.get(column) ?? ''}.${column}` : undefined;
-    if (secret !== undefined && rules.stripped.has(secret)) throw columnNeeded(secret);
-    if (secret !== undefined) refuse(`reads the secret column ${secret}`);
-    if (qualifierOf(node) === undefined && aliases.has(column)) refuse(`takes whole rows of ${column}`);
-  });
-  const unbound = unboundSource(statement, (table) => rules.selections.has(table) || (shared && table === name));
-  if (unbound !== undefined) refuse(`has no tenant predicate for ${unbound}`);
-  if (!shared && branches(statement).some((branch) => sources(branch).length === 0)) refuse('has no tenant predicate: it reads no table');
+  return { tables, aliases };
+}
+
+function checkFunction(node: Node, refuse: Refuse): void {
+  const called = functionName(node);
+  if (!FUNCTIONS.has(called)) refuse(`calls ${called}()`);
 }
 
 /** What decides which rows travel, or in which order, cannot be left out. */
