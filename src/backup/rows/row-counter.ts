@@ -63,24 +63,7 @@ class BinaryRowCounter implements RowCounter {
     let from = 0;
     for (;;) {
       if (this.#state === 'row') {
-        // The hot loop: whole rows. Everything that a chunk's edge cuts goes the slow way below.
-        let row = at;
-        while (row + 2 <= end) {
-          let fields = view.getInt16(row);
-          if (fields < 0) break;
-          let next = row + 2;
-          while (fields > 0 && next + 4 <= end) {
-            const length = view.getInt32(next);
-            next += length > 0 ? 4 + length : 4;
-            fields--;
-          }
-          if (fields > 0 || next > end) break;
-          this.#hash.update(view, row, next);
-          this.#hash.endRow();
-          this.#rows++;
-          row = next;
-        }
-        at = from = row;
+        at = from = this.#wholeRows(view, at);
         if (at + 2 > end) return at;
         this.#fields = view.getInt16(at);
         if (this.#fields < 0) {
@@ -92,9 +75,7 @@ class BinaryRowCounter implements RowCounter {
       }
       if (this.#state === 'field') {
         if (this.#fields === 0) {
-          this.#hash.update(view, from, at);
-          this.#hash.endRow();
-          this.#rows++;
+          this.#endRow(view, from, at);
           this.#state = 'row';
           continue;
         }
@@ -120,9 +101,7 @@ class BinaryRowCounter implements RowCounter {
       }
       if (this.#state === 'header') {
         if (end < HEADER) return 0;
-        if (data.compare(SIGNATURE, 0, SIGNATURE.length, 0, SIGNATURE.length) !== 0) throw new Error('no binary COPY stream');
-        if ((view.getUint32(SIGNATURE.length) & CRITICAL_FLAGS) !== 0) throw new Error('a binary COPY stream of an unknown kind');
-        this.#missing = view.getUint32(SIGNATURE.length + 4);
+        this.#missing = extensionLength(data, view);
         at = HEADER;
         this.#state = 'extension';
       }
@@ -138,6 +117,40 @@ class BinaryRowCounter implements RowCounter {
       return at;
     }
   }
+
+  /** The hot loop: rows that lie whole in the chunk. What its edge cuts goes the slow way. @returns where the first that is none of them begins */
+  #wholeRows(view: DataView, from: number): number {
+    const end = view.byteLength;
+    let row = from;
+    while (row + 2 <= end) {
+      let fields = view.getInt16(row);
+      if (fields < 0) break;
+      let next = row + 2;
+      while (fields > 0 && next + 4 <= end) {
+        const length = view.getInt32(next);
+        next += length > 0 ? 4 + length : 4;
+        fields--;
+      }
+      if (fields > 0 || next > end) break;
+      this.#endRow(view, row, next);
+      row = next;
+    }
+    return row;
+  }
+
+  /** @param from where its part begins that is not hashed yet */
+  #endRow(view: DataView, from: number, to: number): void {
+    this.#hash.update(view, from, to);
+    this.#hash.endRow();
+    this.#rows++;
+  }
+}
+
+/** Bytes of the extension behind the header of a binary stream. @throws Error for a stream of another kind */
+function extensionLength(data: Buffer, view: DataView): number {
+  if (data.compare(SIGNATURE, 0, SIGNATURE.length, 0, SIGNATURE.length) !== 0) throw new Error('no binary COPY stream');
+  if ((view.getUint32(SIGNATURE.length) & CRITICAL_FLAGS) !== 0) throw new Error('a binary COPY stream of an unknown kind');
+  return view.getUint32(SIGNATURE.length + 4);
 }
 
 const NEWLINE = 0x0a;
