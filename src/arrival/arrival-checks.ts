@@ -3,6 +3,7 @@
  * export and from the new server's database, which is only read, before a row is written.
  */
 import type pg from 'pg';
+import { MIGRATION_STATUS } from '../package/export-files.js';
 import { hasMigrationStatus } from '../package/migration-status.js';
 import { readTop, type ReadableExport } from '../pipe/finished-export.js';
 import { eachRow } from '../pipe/each-row.js';
@@ -86,7 +87,7 @@ export async function checkArrival(arrival: Arrival, server: NewServer | undefin
 
 /** From the version on that writes it, the import stops without it. */
 function statusFault(source: ReadableExport, { version }: TargetServer): string | undefined {
-  return hasMigrationStatus(version) && readTop(source, 'migration_status.json') === undefined ? 'there is no migration_status.json' : undefined;
+  return hasMigrationStatus(version) && readTop(source, MIGRATION_STATUS) === undefined ? 'there is no migration_status.json' : undefined;
 }
 
 function takenSubdomain(subdomain: string, target: TargetServer): string | undefined {

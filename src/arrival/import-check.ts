@@ -7,9 +7,9 @@ import { sum } from '../numbers.js';
 import { checkArrival, type ArrivalName, type Check } from './arrival-checks.js';
 import { RealmliftError } from '../errors.js';
 import { freeSpace } from '../free-space.js';
-import { AREAS } from '../files/wanted-files.js';
+import { areaOf, AREAS, USER_FILE } from '../package/export-files.js';
 import { isWithoutFiles, MANIFEST } from '../package/manifest.js';
-import { areaOf, type ReadableExport } from '../pipe/finished-export.js';
+import type { ReadableExport } from '../pipe/finished-export.js';
 import { withTableFiles } from '../pipe/opened-tables.js';
 import { openReadableExport } from '../pipe/readable-export.js';
 import { tellPhase } from '../narration.js';
@@ -97,7 +97,7 @@ function found({ findings }: VerifyReport, where: typeof MANIFEST | 'rows' | 'fi
 }
 
 function kindFailure({ header, top }: ReadableExport): string | undefined {
-  if (top.has('user.json')) return "a single user's export, which the import does not take";
+  if (top.has(USER_FILE)) return "a single user's export, which the import does not take";
   return header.options['realms'] === undefined ? undefined : 'several realms joined to one export, which the import does not take';
 }
 

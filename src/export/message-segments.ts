@@ -8,7 +8,7 @@ import type { RunBase } from './catch-up/run-base.js';
 import type { SegmentBase } from './segments/base-files.js';
 import { basePart, digestOfQueries, earlierPart } from './earlier-parts.js';
 import type { MessageFile, MessageQueries } from './segments/message-segment.js';
-import { messagesPath } from '../package/part-paths.js';
+import { messagesPath } from '../package/export-files.js';
 import type { PlannedFiles } from './planned-files.js';
 import { rowQuery } from './segments/row-query.js';
 import type { MessageSegment } from './segments/segment.js';

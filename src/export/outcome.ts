@@ -1,7 +1,7 @@
 /** What becomes of the targets of a run. */
 import type { RealmliftError } from '../errors.js';
 import type { AreaTally } from '../files/file-events.js';
-import { AREAS, type Area } from '../files/wanted-files.js';
+import { AREAS, type Area } from '../package/export-files.js';
 import { sum } from '../numbers.js';
 import type { Target } from '../plan/targets.js';
 import type { Remapped } from '../package/remapped.js';

@@ -4,6 +4,7 @@ import type { FilesResult } from '../files/file-events.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { JournalPart } from '../package/journal.js';
 import { OUR_CONSENT, ZULIP_CONSENT } from '../package/consent-files.js';
+import { MIGRATION_STATUS } from '../package/export-files.js';
 import { MANIFEST, writeManifest } from '../package/manifest.js';
 import { hasMigrationStatus } from '../package/migration-status.js';
 import { diskErrorOf, PartFile } from '../package/part-file.js';
@@ -43,7 +44,7 @@ async function writeFiles(given: Package): Promise<JournalPart[]> {
     const counts = countsOf(written, given.parts);
     if (hasMigrationStatus(source.version)) await write('stats.json', statsJson(counts, records(files)));
     else await write('stats.txt', statsText(counts, records(files)));
-    if (status !== undefined) await write('migration_status.json', JSON.stringify(status.content, null, 2));
+    if (status !== undefined) await write(MIGRATION_STATUS, JSON.stringify(status.content, null, 2));
     const consent = followsRule('no consented_user_ids.json', source.version.zerverMigration) ? OUR_CONSENT : ZULIP_CONSENT;
     if (mode === 'consent') await write(consent, JSON.stringify(plan.parameters.consenting_user_ids));
   }

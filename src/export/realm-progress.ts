@@ -7,7 +7,7 @@ import type { TargetEvent } from './events.js';
 import type { RunBase } from './catch-up/run-base.js';
 import { LossList } from './loss-list.js';
 import type { ArchiveOutlet } from './outlet.js';
-import { isMessagesPath, messagesPath } from '../package/part-paths.js';
+import { isMessagesPath, messagesPath } from '../package/export-files.js';
 import type { Parts } from './parts.js';
 import type { Told } from './realm-files.js';
 import type { RealmRun, RunContext } from './realm-run.js';

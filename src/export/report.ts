@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { AREAS } from '../files/wanted-files.js';
+import { AREAS, REPORT } from '../package/export-files.js';
 import type { FilesResult } from '../files/file-events.js';
 import { assemble, type Member } from '../package/assemble.js';
 import type { MigrationStatusResult } from '../package/migration-status.js';
@@ -87,7 +87,7 @@ export async function writeReport(report: Report): Promise<void> {
     existsSync(join(directory, ORPHANS_PATH)) ? { key: 'orphans', part: ORPHANS_PATH, rows: 0 } : { key: 'orphans', value: [] },
     { key: 'rows_left_out', copy: (file) => writeLedger(file, report), rows: 0 },
   ];
-  await assemble(directory, 'report.json', members, 'indented', false);
+  await assemble(directory, REPORT, members, 'indented', false);
 }
 
 const NOTHING_WRITTEN = 'nothing was written on the server since';

@@ -1,7 +1,8 @@
 /** Rows and bytes of a realm's export, added up as the parts are finished. */
 import type { JournalPart } from '../package/journal.js';
 import type { ExportPlan } from '../plan/plan-export.js';
-import { isMessagesPath, partPath } from '../package/part-paths.js';
+import { isMessagesPath } from '../package/export-files.js';
+import { partPath } from '../package/part-paths.js';
 
 /** Class of what the ledger reads. */
 const LEDGER = 'ledger';

@@ -2,7 +2,7 @@
  * What the files stage tells while it works: one event for each file that is whole and for each thing that the ledger
  * must name. Events carry keys, ids and sizes, never contents.
  */
-import type { Area } from './wanted-files.js';
+import type { Area } from '../package/export-files.js';
 import type { FileRecord } from './records.js';
 
 /** Why a wanted file is not in the export. */

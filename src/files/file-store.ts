@@ -4,7 +4,8 @@
  */
 import type { LossReason, MetadataProblem, OwnerSource } from './file-events.js';
 import type { FileRecord } from './records.js';
-import type { Area, WantedFiles } from './wanted-files.js';
+import type { Area } from '../package/export-files.js';
+import type { WantedFiles } from './wanted-files.js';
 
 /** What a store knows of an object before its first byte is read. */
 export interface ObjectInfo {

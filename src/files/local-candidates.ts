@@ -7,7 +7,8 @@ import type { Candidate } from './file-store.js';
 import { byBytes, ownerRecord } from './records.js';
 import { unreadable } from './uploads-tree.js';
 import type { UploadsTree } from './uploads-tree.js';
-import type { Area, WantedAvatar, WantedFiles } from './wanted-files.js';
+import type { Area } from '../package/export-files.js';
+import type { WantedAvatar, WantedFiles } from './wanted-files.js';
 
 export function localCandidates(area: Area, wanted: WantedFiles, tree: UploadsTree): AsyncIterable<Candidate> {
   switch (area) {

@@ -20,7 +20,8 @@ import { localCandidates } from './local-candidates.js';
 import type { FileRecord } from './records.js';
 import { sortedWalk } from './sorted-walk.js';
 import { UploadsTree, contentOf, unreadable } from './uploads-tree.js';
-import type { Area, WantedFiles } from './wanted-files.js';
+import type { Area } from '../package/export-files.js';
+import type { WantedFiles } from './wanted-files.js';
 
 /** How often a file that changes while it is read is read again. */
 const ATTEMPTS = 3;

@@ -10,7 +10,8 @@ import { NameTaken } from './export-directory.js';
 import { inOrder } from './ordered-pool.js';
 import { byBytes } from './records.js';
 import { unsafe } from './safe-path.js';
-import type { Area, WantedFiles } from './wanted-files.js';
+import type { Area } from '../package/export-files.js';
+import type { WantedFiles } from './wanted-files.js';
 
 /** Where orphans are copied to, in the export's directory: the import does not look there. */
 export const ORPHANS_DIRECTORY = 'orphans';

@@ -14,8 +14,8 @@ import { inOrder } from './ordered-pool.js';
 import type { FileRecord } from './records.js';
 import { writeRecords } from './records.js';
 import { unsafe } from './safe-path.js';
-import type { Area, WantedFiles } from './wanted-files.js';
-import { AREAS } from './wanted-files.js';
+import { AREAS, type Area } from '../package/export-files.js';
+import type { WantedFiles } from './wanted-files.js';
 
 /** Records that wait for a slower file before them: some 500 bytes each, so 10 MB. */
 const WINDOW = 20_000;

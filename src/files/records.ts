@@ -5,7 +5,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PartFile } from '../package/part-file.js';
-import { AREAS, type Area, type WantedFiles } from './wanted-files.js';
+import { AREAS, recordsOf, type Area } from '../package/export-files.js';
+import type { WantedFiles } from './wanted-files.js';
 
 export type FileRecord = Readonly<Record<string, string | number | boolean | null>>;
 
@@ -17,11 +18,6 @@ export function byBytes(a: string, b: string): number {
 /** The fields of a record that say whose file it is. */
 export function ownerRecord({ rules, emailOf }: WantedFiles, userId: number): FileRecord {
   return { user_profile_id: userId, ...(rules.ownerAddresses ? { user_profile_email: emailOf(userId) ?? null } : {}) };
-}
-
-/** Relative to the export's directory. */
-export function recordsOf(area: Area): string {
-  return `${area}/records.json`;
 }
 
 /** Those of all areas, which the files stage writes at the end of each. */

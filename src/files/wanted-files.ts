@@ -2,11 +2,7 @@
  * What the database says may travel, given by the caller out of the snapshot. The store is asked for exactly these
  * objects; what else lies in the directory or bucket is only ever counted (see orphans.ts).
  */
-
-/** The four directories of files of an export, in the order in which Zulip writes them. */
-export const AREAS = ['uploads', 'avatars', 'emoji', 'realm_icons'] as const;
-
-export type Area = (typeof AREAS)[number];
+import type { Area } from '../package/export-files.js';
 
 /** One exported row of zerver_attachment. */
 export interface WantedUpload {

@@ -4,11 +4,10 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RecordsFile, recordsOf } from '../files/records.js';
-import { AREAS, type Area } from '../files/wanted-files.js';
+import { RecordsFile } from '../files/records.js';
+import { areaOf, AREAS, recordsOf, type Area } from '../package/export-files.js';
 import { tellProgress } from '../narration.js';
 import { comparePaths, type ManifestFile } from '../package/manifest.js';
-import { areaOf } from '../pipe/finished-export.js';
 import { placeFile } from '../pipe/place-file.js';
 import { RowFields } from '../json/row-fields.js';
 import { BARE } from '../json/each-table.js';

@@ -7,6 +7,7 @@ import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
 import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { IdTable } from '../ids/id-table.js';
+import { MIGRATION_STATUS, USER_FILE } from '../package/export-files.js';
 
 /** Whose private data an export holds. */
 export type Consent = { readonly kind: 'everybody' } | { readonly kind: 'nobody' } | { readonly kind: 'some'; readonly users: IdTable };
@@ -38,7 +39,7 @@ export async function withInputs<T>(directories: readonly string[], realmsMayDif
   return withTableFiles(async (open) => {
     const inputs = sources.map((source, index): MergeInput => {
       const files = open(source);
-      return { index, source, files, consent: consentOf(source), users: source.top.has('user.json') ? idsOf(files, 'zerver_userprofile') : undefined };
+      return { index, source, files, consent: consentOf(source), users: source.top.has(USER_FILE) ? idsOf(files, 'zerver_userprofile') : undefined };
     });
     refuseKinds(inputs);
     if (realmsMayDiffer) refuseSameRealm(inputs);
@@ -116,7 +117,7 @@ function refuseVersions(inputs: readonly MergeInput[]): void {
   for (const other of others) {
     const [a, b] = [first, other].map((input) => input.source.header.zulip_version ?? 'unknown');
     if (a !== b) refuse('MERGE_VERSIONS', `the exports are of Zulip ${a} and ${b}`, 'upgrade the older server and export it again');
-    const [one, two] = [first, other].map((input) => input.source.top.get('migration_status.json')?.sha256);
+    const [one, two] = [first, other].map((input) => input.source.top.get(MIGRATION_STATUS)?.sha256);
     if (one !== two) refuse('MERGE_VERSIONS', 'the exports are of different states of the database: their migration_status.json differ', 'export again from a server of one version');
     const columns = columnsOf(first);
     for (const [table, keys] of columnsOf(other)) {

@@ -8,6 +8,7 @@
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { PartFile } from '../package/part-file.js';
+import { messagesPath } from '../package/export-files.js';
 import type { JournalPart } from '../package/journal.js';
 import { MESSAGES_PER_FILE } from '../plan/message-files.js';
 import type { RowFields } from '../json/row-fields.js';
@@ -112,7 +113,7 @@ class MessagesFile {
   constructor(context: MergeContext, streams: readonly MessageStream[], number: number) {
     this.#context = context;
     this.#streams = streams;
-    this.#name = `messages-${String(number).padStart(6, '0')}.json`;
+    this.#name = messagesPath(number);
     this.#file = new PartFile(join(context.directory, this.#name));
     this.#file.writeText(`{"${MESSAGES}":[`);
   }

@@ -4,7 +4,7 @@ import { assemble, type Member } from '../package/assemble.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import type { JournalPart } from '../package/journal.js';
 import { RowArray } from '../package/row-array.js';
-import { TABLE_FILES } from '../pipe/finished-export.js';
+import { TABLE_FILES } from '../package/export-files.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { withTemporaryFiles } from '../ids/temporary-files.js';
 import { RealmliftError } from '../errors.js';

@@ -10,6 +10,7 @@ import { hasOtherIds } from '../package/remapped.js';
 import { CLOSE_ARRAY, CLOSE_OBJECT, COLON, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/json-bytes.js';
 import { JsonScanner } from '../json/json-scanner.js';
 import { another } from '../json/json-walk.js';
+import { REPORT } from '../package/export-files.js';
 import type { LISTS } from './choose-row.js';
 import type { MergeInput } from './merge-input.js';
 
@@ -32,7 +33,7 @@ export class StayedAttachments {
   static async of(inputs: readonly MergeInput[]): Promise<StayedAttachments> {
     const stayed = new StayedAttachments();
     for (const { source: { directory, top, header } } of inputs) {
-      const listed = top.get('report.json');
+      const listed = top.get(REPORT);
       // With other ids than its rows a report says nothing of them.
       if (listed === undefined || hasOtherIds(header)) continue;
       const path = join(directory, listed.path);

@@ -3,6 +3,7 @@ import { copyFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { assemble, type Member } from '../package/assemble.js';
 import { OUR_CONSENT, ZULIP_CONSENT } from '../package/consent-files.js';
+import { MIGRATION_STATUS, REPORT } from '../package/export-files.js';
 import type { JournalPart } from '../package/journal.js';
 import { isWithoutFiles, NONE, MANIFEST, readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
@@ -34,7 +35,7 @@ export async function writePackage(context: MergeContext, parts: Map<string, Jou
   await writeManifest(list, header, files);
   const write = (name: string, content: string | Iterable<string>): Promise<void> => writeFile(join(directory, name), content, { mode: 0o600 });
   const has = (name: string): boolean => latest.source.top.has(name);
-  if (has('migration_status.json')) await copyFile(join(latest.source.directory, 'migration_status.json'), join(directory, 'migration_status.json'));
+  if (has(MIGRATION_STATUS)) await copyFile(join(latest.source.directory, MIGRATION_STATUS), join(directory, MIGRATION_STATUS));
   const consent = inputs.some(({ source }) => source.top.has(OUR_CONSENT)) ? OUR_CONSENT : ZULIP_CONSENT;
   if (header.mode === 'consent') await write(consent, JSON.stringify(consenting(inputs)));
   const counts: FileCounts[] = [...parts.values()].map(({ path, rows }) => ({ file: path.replace('.json', ''), tables: rows ?? {} })).sort((a, b) => (a.file < b.file ? -1 : 1));
@@ -69,9 +70,9 @@ async function writeReport({ directory, inputs, differences, stayed }: MergeCont
   await differences.finish();
   const reports = new Map<MergeInput, string>();
   for (const input of inputs) {
-    if (!input.source.top.has('report.json')) continue;
+    if (!input.source.top.has(REPORT)) continue;
     reports.set(input, reportOf(input.index));
-    await copyFile(join(input.source.directory, 'report.json'), join(directory, reportOf(input.index)));
+    await copyFile(join(input.source.directory, REPORT), join(directory, reportOf(input.index)));
   }
   const members: Member[] = [
     { key: 'realmlift', value: VERSION },
@@ -80,7 +81,7 @@ async function writeReport({ directory, inputs, differences, stayed }: MergeCont
     { key: 'differences', part: join(RUN_DIRECTORY, 'differences.json'), rows: differences.total },
     { key: 'rows_left_out', value: stayed.length === 0 ? [] : [{ class: 'file', what: STAYED_ATTACHMENTS, reason: 'named by a message, and in none of the exports', count: stayed.length, rows: stayed }] },
   ];
-  await assemble(directory, 'report.json', members, 'indented');
+  await assemble(directory, REPORT, members, 'indented');
 }
 
 function describe({ source: { header } }: MergeInput): object {

@@ -2,12 +2,13 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
+import { REALM_FILE, USER_FILE } from './export-files.js';
 
 /** So many are named. */
 const NAMED = 5;
 
 /** One of which every export of a realm or a user has. */
-const TABLES = ['realm.json', 'user.json'];
+const TABLES = [REALM_FILE, USER_FILE];
 
 /** @throws RealmliftError NOT_AN_EXPORT when `path` is no export, but has some in it, as the output directory of `realmlift export` */
 export function refuseParent(path: string): void {

@@ -8,7 +8,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { diskError } from './part-file.js';
-import { isMessagesPath } from './part-paths.js';
+import { isMessagesPath } from './export-files.js';
 
 /** @param root a directory of the file system that holds them @throws RealmliftError as diskError */
 export async function flushTogether(root: string, directories: readonly string[]): Promise<void> {

@@ -8,15 +8,6 @@ export function partPath(table: string): string {
   return `${PARTS_DIRECTORY}/${table}.json`;
 }
 
-/** A messages file, written where it stays. */
-export function messagesPath(number: number): string {
-  return `messages-${String(number).padStart(6, '0')}.json`;
-}
-
-export function isMessagesPath(path: string): boolean {
-  return path.startsWith('messages-');
-}
-
 const LEDGER_PREFIX = `${PARTS_DIRECTORY}/ledger-`;
 
 export function isLedgerPath(path: string): boolean {

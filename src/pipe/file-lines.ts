@@ -4,12 +4,11 @@
  */
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
-import { recordsOf } from '../files/records.js';
-import { AREAS } from '../files/wanted-files.js';
+import { areaOf, AREAS, recordsOf } from '../package/export-files.js';
 import { BARE } from '../json/each-table.js';
 import { RowFields } from '../json/row-fields.js';
 import { comparePaths } from '../package/manifest.js';
-import { areaOf, type ListedExport } from './finished-export.js';
+import type { ListedExport } from './finished-export.js';
 import { placeFile } from './place-file.js';
 import { TableFile, changed } from './table-file.js';
 

@@ -1,4 +1,4 @@
-/** A finished export directory, held to its manifest: what pipe, remap, merge and import-check read. */
+/** A finished export directory, held to its manifest. */
 import { createHash } from 'node:crypto';
 import { lstatSync, statSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,10 +6,10 @@ import { refuseParent } from '../package/exports-below.js';
 import { refusePacked } from '../package/packed-export.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { ORPHANS_DIRECTORY } from '../files/orphans.js';
-import { recordsOf } from '../files/records.js';
-import { AREAS, type Area } from '../files/wanted-files.js';
-import { comparePaths, MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
+import { areaOf, MESSAGES_FILE, recordsOf, TABLE_FILES, type Area } from '../package/export-files.js';
+import { MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
+import { compareWithManifest } from '../package/manifest-comparison.js';
 import { SIDE_FILES } from '../package/side-files.js';
 import { changed, type Expected } from './table-file.js';
 
@@ -41,14 +41,8 @@ export interface FinishedExport extends ReadableExport {
   readonly areaFiles: () => AsyncGenerator<ManifestFile>;
 }
 
-/** Top-level files that hold tables of rows, in the order in which Zulip names them. */
-export const TABLE_FILES = ['realm.json', 'user.json', 'analytics.json', 'attachment.json'] as const;
-
 /** Old and new ids by table, of an export whose ids were rewritten. */
 export const ID_MAPS = 'id_maps.json';
-
-/** The number of a messages file. */
-export const MESSAGES = /^messages-(\d{6,})\.json$/;
 
 /**
  * Opens an export: its manifest is read, and every file must be there with its size, and no other. Contents are compared when
@@ -69,39 +63,22 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
   const { header, files } = await readManifest(manifest);
   const top = new Map<string, ManifestFile>();
   const records = new Map<Area, ManifestFile>();
+  const numbered: ManifestFile[] = [];
   let orphans = 0;
-  const numbered: { number: number; file: ManifestFile }[] = [];
-  const found = filesOf(directory);
-  let present = found.next();
-  const passBy = (before: string | undefined): void => {
-    while (present.done !== true && SIDE_FILES.has(present.value.path) && present.value.path !== before) present = found.next();
-  };
-  for await (const file of files) {
-    passBy(file.path);
-    const order = present.done === true ? 1 : comparePaths(present.value.path, file.path);
-    if (present.done !== true && order < 0) throw changed(present.value.path, 'it is not listed there');
-    if (present.done === true || order > 0) throw changed(file.path, 'it is missing');
-    if (!present.value.isFile) throw changed(file.path, 'it is no ordinary file');
-    if (lstatSync(join(directory, file.path)).size !== file.size) throw changed(file.path, 'it has another size');
+  for await (const file of presentFiles(directory, files)) {
     const area = areaOf(file.path);
     if (file.path.startsWith(`${ORPHANS_DIRECTORY}/`)) orphans++;
     else if (area !== undefined) {
       if (file.path === recordsOf(area)) records.set(area, file);
-    } else {
-      const number = MESSAGES.exec(file.path)?.[1];
-      if (number === undefined) top.set(file.path, file);
-      else numbered.push({ number: Number(number), file });
-    }
-    present = found.next();
+    } else if (MESSAGES_FILE.test(file.path)) numbered.push(file);
+    else top.set(file.path, file);
   }
-  passBy(undefined);
-  if (present.done !== true) throw changed(present.value.path, 'it is not listed there');
-  numbered.sort((a, b) => a.number - b.number);
-  numbered.forEach(({ number, file }, index) => {
-    if (number !== index + 1) throw changed(file.path, 'the import reads messages files by number, and there is a gap before it');
+  const messages = byNumber(numbered);
+  messages.forEach(({ path }, index) => {
+    if (numberOf(path) !== index + 1) throw changed(path, 'the import reads messages files by number, and there is a gap before it');
   });
   return {
-    directory, header, orphans, top, messages: numbered.map(({ file }) => file), records,
+    directory, header, orphans, top, messages, records,
     areaFiles: async function* () {
       for await (const file of (await readManifest(manifest)).files) {
         const area = areaOf(file.path);
@@ -111,6 +88,29 @@ export async function openFinishedExport(directory: string): Promise<FinishedExp
   };
 }
 
+/** The files that a manifest lists, held to what is there. @throws RealmliftError EXPORT_CHANGED */
+async function* presentFiles(directory: string, files: AsyncGenerator<ManifestFile>): AsyncGenerator<ManifestFile> {
+  for await (const { path, found, listed } of compareWithManifest(filesOf(directory), files)) {
+    if (listed === undefined) {
+      if (SIDE_FILES.has(path)) continue;
+      throw changed(path, 'it is not listed there');
+    }
+    if (found === undefined) throw changed(path, 'it is missing');
+    if (!found.isFile) throw changed(path, 'it is no ordinary file');
+    if (lstatSync(join(directory, path)).size !== listed.size) throw changed(path, 'it has another size');
+    yield listed;
+  }
+}
+
+/** Messages files in the order in which the import reads them, which is not that of their paths once their numbers are longer than six digits. */
+export function byNumber<File extends Expected>(files: readonly File[]): File[] {
+  return [...files].sort((a, b) => numberOf(a.path) - numberOf(b.path));
+}
+
+function numberOf(path: string): number {
+  return Number(MESSAGES_FILE.exec(path)?.[1]);
+}
+
 /** Opens an export of which everything is to go on: files that no row names could not. @throws RealmliftError ORPHANS_STAY, and as {@link openFinishedExport} */
 export async function openWithoutOrphans(directory: string): Promise<FinishedExport> {
   const source = await openFinishedExport(directory);
@@ -118,11 +118,6 @@ export async function openWithoutOrphans(directory: string): Promise<FinishedExp
   throw new RealmliftError('ORPHANS_STAY', 'usage', `${directory} holds ${source.orphans} files in ${ORPHANS_DIRECTORY}/ that no row names: nothing says what would become of them`, {
     hint: 'export again with --orphans report', exit: EXIT.usage,
   });
-}
-
-/** The area of a path such as `uploads/2/ab/x.png`; undefined for a file at the top level. */
-export function areaOf(path: string): Area | undefined {
-  return AREAS.find((area) => path.startsWith(`${area}/`));
 }
 
 /** How many uploaded files it has, for progress. */

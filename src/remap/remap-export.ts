@@ -36,6 +36,7 @@ import { rewriteContext, RowRewriter } from './rewrite-row.js';
 import { withScratchFiles } from './scratch-files.js';
 import { surveyExport, type Survey } from './survey.js';
 import { isNarrated, tellPhase, tellProgress } from '../narration.js';
+import { REPORT } from '../package/export-files.js';
 
 export interface RemapOptions {
   readonly assignment: Assignment;
@@ -260,7 +261,7 @@ class Remapping {
     const from = (name: string): string => join(this.#source.directory, name);
     const to = (name: string): string => join(this.#directory, name);
     for (const [name, entry] of this.#source.top) {
-      if (this.#parts.has(name) || name === ID_MAPS || name === 'report.json') continue;
+      if (this.#parts.has(name) || name === ID_MAPS || name === REPORT) continue;
       await placeFile(from(name), this.#directory, name, entry, 'copy');
       if (!CONSENT_FILES.some((each) => each === name)) continue;
       const users = this.#context.space('zerver_userprofile');
@@ -269,7 +270,7 @@ class Remapping {
     }
     const { ambiguous, total } = this.#outside;
     const remaps = header.options[REMAPS] as object[];
-    await appendToReport(this.#source.top.has('report.json') ? from('report.json') : undefined, to('report.json'), `remapped${remaps.length === 1 ? '' : `_${remaps.length}`}`, {
+    await appendToReport(this.#source.top.has(REPORT) ? from(REPORT) : undefined, to(REPORT), `remapped${remaps.length === 1 ? '' : `_${remaps.length}`}`, {
       ...remaps.at(-1), points_outside: total, ambiguous, outside: this.#outside,
     });
   }

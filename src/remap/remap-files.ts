@@ -7,12 +7,12 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RecordsFile, recordsOf } from '../files/records.js';
-import { AREAS, type Area } from '../files/wanted-files.js';
+import { RecordsFile } from '../files/records.js';
+import { areaOf, AREAS, recordsOf, type Area } from '../package/export-files.js';
 import { comparePaths, type ManifestFile } from '../package/manifest.js';
 import { avatarHash } from '../plan/avatar-hash.js';
 import { tellProgress } from '../narration.js';
-import { areaOf, type FinishedExport } from '../pipe/finished-export.js';
+import type { FinishedExport } from '../pipe/finished-export.js';
 import { placeFile } from '../pipe/place-file.js';
 import { recordedAvatars } from '../pipe/recorded-avatars.js';
 import { RowFields } from '../json/row-fields.js';

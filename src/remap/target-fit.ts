@@ -8,6 +8,7 @@ import type { Registry } from '../plan/views/registry.js';
 import { readTop, type ReadableExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../json/row-fields.js';
+import { MIGRATION_STATUS, REPORT } from '../package/export-files.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { ADDED } from './reference-catalog.js';
 import type { TargetServer } from './target-server.js';
@@ -37,7 +38,7 @@ export function versionMisfit({ header: { zulip_version: version } }: ReadableEx
  * names its newest migration in the report.
  */
 export function migrationsMisfit(source: ReadableExport, { version }: TargetServer): string | undefined {
-  const status = readTop(source, 'migration_status.json');
+  const status = readTop(source, MIGRATION_STATUS);
   if (status === undefined) {
     const newest = newestMigration(source);
     return newest === undefined || newest === version.newestMigrationName ? undefined : `the export's newest migration is ${newest}, the new server's is ${version.newestMigrationName}`;
@@ -50,8 +51,8 @@ export function migrationsMisfit(source: ReadableExport, { version }: TargetServ
 }
 
 function newestMigration({ directory, top }: ReadableExport): string | undefined {
-  if (!top.has('report.json')) return undefined;
-  const fd = openSync(join(directory, 'report.json'), 'r');
+  if (!top.has(REPORT)) return undefined;
+  const fd = openSync(join(directory, REPORT), 'r');
   try {
     const head = Buffer.alloc(REPORT_HEAD);
     return /"newest_migration":\s*"(\w+)"/.exec(head.toString('utf8', 0, readSync(fd, head, 0, head.length, 0)))?.[1];

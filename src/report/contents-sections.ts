@@ -1,7 +1,7 @@
 /** The parts of a page that show what is in the export: messages by month, people, files, secrets, tables. */
 import { counted, size, thousands } from '../numbers.js';
 import { extname } from 'node:path';
-import { AREAS } from '../files/wanted-files.js';
+import { AREAS } from '../package/export-files.js';
 import { shellWord } from '../shell-word.js';
 import { barChart, monthsChart, type Bar, type Series } from './charts.js';
 import { fileType } from './file-types.js';

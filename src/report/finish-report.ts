@@ -5,6 +5,7 @@
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendToReport } from '../package/append-member.js';
+import { REPORT } from '../package/export-files.js';
 import { amendManifest, MANIFEST } from '../package/manifest.js';
 import { writeOwn } from '../package/own-path.js';
 import { diskError } from '../package/part-file.js';
@@ -49,12 +50,12 @@ export async function writePage(directory: string, request: FactsRequest): Promi
 
 /** report.json with what an owner counts; the manifest's entry follows. */
 async function addContents(directory: string, { totals, census }: VerifyReport, flushed = true): Promise<void> {
-  const path = join(directory, 'report.json');
+  const path = join(directory, REPORT);
   if (!existsSync(path)) return;
   const { errors, notes, files, bytes } = totals;
   const finished = await appendToReport(path, `${path}.partial`, 'contents', { verified: { files, bytes, errors, notes }, ...sorted(census ?? emptyCensus()) }, flushed);
   renameSync(`${path}.partial`, path);
-  await amendManifest(join(directory, MANIFEST), { path: 'report.json', ...finished }, flushed);
+  await amendManifest(join(directory, MANIFEST), { path: REPORT, ...finished }, flushed);
 }
 
 /** In an order that does not depend on which worker was first. */

@@ -2,6 +2,7 @@
 import type { ReadableExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
 import { RowFields } from '../json/row-fields.js';
+import { REALM_FILE } from '../package/export-files.js';
 
 export interface Names {
   readonly realm: string;
@@ -12,7 +13,7 @@ export function readNames(source: Pick<ReadableExport, 'directory' | 'top'> & { 
   let realm = source.header.realm;
   const channels = new Map<string, string>();
   const fields = new RowFields();
-  const listed = source.top.get('realm.json');
+  const listed = source.top.get(REALM_FILE);
   for (const file of eachTableFile(source, listed === undefined ? [] : [listed])) {
     for (const row of file.rows('zerver_realm')) realm = fields.split(row).textOf('name') ?? realm;
     for (const row of file.rows('zerver_stream')) channels.set(String(fields.split(row).integerOf('id')), fields.textOf('name') ?? '');

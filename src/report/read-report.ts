@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AreaTally } from '../files/file-events.js';
-import type { Area } from '../files/wanted-files.js';
+import { REPORT, type Area } from '../package/export-files.js';
 import { RowFields } from '../json/row-fields.js';
 import type { Remapped } from '../package/remapped.js';
 import type { Census } from '../verify/census.js';
@@ -65,7 +65,7 @@ export interface ReadReport {
 
 /** @param census lets messages that stayed be dated */
 export function readReport(directory: string, census: Census | undefined): ReadReport {
-  const report = readOne(join(directory, 'report.json'), census);
+  const report = readOne(join(directory, REPORT), census);
   const { merged } = report.written;
   return merged === undefined ? report : { ...report, written: { ...report.written, ...secretsOf(directory, merged) } };
 }

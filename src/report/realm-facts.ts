@@ -2,12 +2,11 @@
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
-import { recordsOf } from '../files/records.js';
-import { AREAS, type Area } from '../files/wanted-files.js';
+import { areaOf, AREAS, REALM_FILE, recordsOf, USER_FILE, type Area } from '../package/export-files.js';
 import { walk } from '../package/directory-walk.js';
 import { MANIFEST, readManifest } from '../package/manifest.js';
 import { TIMES } from '../package/side-files.js';
-import { areaOf, type ReadableExport } from '../pipe/finished-export.js';
+import type { ReadableExport } from '../pipe/finished-export.js';
 import { openReadableExport } from '../pipe/readable-export.js';
 import type { Expected } from '../pipe/table-file.js';
 import type { Census } from '../verify/census.js';
@@ -81,15 +80,15 @@ async function open(directory: string, verified: VerifyReport | undefined): Prom
   } catch (error) {
     if (verified === undefined || verified.totals.errors === 0 || !(error instanceof RealmliftError)) throw error;
     requireTraces(directory);
-    const rows = lstatSync(join(directory, 'realm.json'), { throwIfNoEntry: false });
-    const top = new Map(rows?.isFile() === true ? [['realm.json', { path: 'realm.json', size: rows.size }]] : []);
+    const rows = lstatSync(join(directory, REALM_FILE), { throwIfNoEntry: false });
+    const top = new Map(rows?.isFile() === true ? [[REALM_FILE, { path: REALM_FILE, size: rows.size }]] : []);
     return { directory, top, header: await manifestHeader(directory), areaFiles: () => asFound(directory) };
   }
 }
 
 /** @throws RealmliftError NOT_AN_EXPORT */
 function requireTraces(directory: string): void {
-  if ([MANIFEST, 'realm.json', 'user.json'].some((name) => existsSync(join(directory, name)))) return;
+  if ([MANIFEST, REALM_FILE, USER_FILE].some((name) => existsSync(join(directory, name)))) return;
   throw new RealmliftError('NOT_AN_EXPORT', 'usage', `${directory} has none of manifest.json, realm.json and user.json`, { hint: 'name the directory of an export, unpacked', exit: EXIT.usage });
 }
 

@@ -1,9 +1,8 @@
 /** The first thing to know of an export. */
 import { counted } from '../numbers.js';
-import { recordsOf } from '../files/records.js';
+import { areaOf, recordsOf } from '../package/export-files.js';
 import { MANIFEST } from '../package/manifest.js';
 import { remappedBy } from '../package/remapped.js';
-import { areaOf } from '../pipe/finished-export.js';
 import type { Finding } from '../verify/findings.js';
 import type { RealmFacts } from './realm-facts.js';
 import { idsText } from './words.js';

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { openLoadable, type LoadableExport } from '../load/source/loadable-export.js';
 import type { LoadedIdentity } from '../load/server/load-journal.js';
+import { REPORT } from '../package/export-files.js';
 import { MANIFEST, readManifest, type ManifestHeader } from '../package/manifest.js';
 
 /** What both must be the same in. */
@@ -53,7 +54,7 @@ export async function holdSame(earlier: LoadableExport, later: LoadableExport): 
   }
 }
 
-const OF_THE_RUN: ReadonlySet<string> = new Set(['report.json']);
+const OF_THE_RUN: ReadonlySet<string> = new Set([REPORT]);
 
 function base(message: string, hint: string): RealmliftError {
   return new RealmliftError('UPDATE_BASE', 'load', message, { hint, exit: EXIT.nothingExported });

@@ -1,6 +1,7 @@
 /** Checks `AREA/records.json`: each record must have its file, or the import dies with half a realm. */
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
+import { recordsOf, type Area } from '../package/export-files.js';
 import type { Context } from './export-context.js';
 import { readFile } from '../json/file-input.js';
 import { FindingList, type Finding } from './findings.js';
@@ -8,10 +9,6 @@ import { IdTable, pathId, type SharedIds } from '../ids/id-table.js';
 import type { JsonScanner } from '../json/json-scanner.js';
 import { secretSeverity } from './secret-keys.js';
 import { NULL, scanTables, type Reading, type TablePlan } from './table-scanner.js';
-
-/** The folders of files beside the tables. */
-export const AREAS = ['uploads', 'avatars', 'emoji', 'realm_icons'] as const;
-export type Area = (typeof AREAS)[number];
 
 export interface RecordsResult {
   area: Area;
@@ -38,7 +35,7 @@ const USER_SLOT = 2;
 const FIRST_SECRET_SLOT = 3;
 
 export function checkRecords(area: Area, scanner: JsonScanner, context: Context): RecordsResult {
-  const file = `${area}/records.json`;
+  const file = recordsOf(area);
   const findings = new FindingList();
   const paths = new IdTable();
   const keys = new IdTable();

@@ -1,5 +1,6 @@
 /** Checks one file of tables: realm.json, user.json, analytics.json, attachment.json or one of messages-NNNNNN.json. */
 import { join } from 'node:path';
+import { MESSAGES_FILE } from '../package/export-files.js';
 import { FileCensus, type Census } from './census.js';
 import type { Context } from './export-context.js';
 import { readFile } from '../json/file-input.js';
@@ -25,13 +26,10 @@ export interface TableFileResult {
   census: Census;
 }
 
-/** The names that the import reads, in the order of their numbers. */
-export const MESSAGE_FILE = /^messages-(\d{6,})\.json$/;
-
 /** `file` is relative to the export directory. @param direct see readFile */
 export function checkTableFile(file: string, scanner: JsonScanner, context: Context, spools: Spools, direct: boolean): TableFileResult {
   const findings = new FindingList();
-  const messages = MESSAGE_FILE.test(file) ? new MessageRows(spools) : undefined;
+  const messages = MESSAGES_FILE.test(file) ? new MessageRows(spools) : undefined;
   const path = join(context.directory, file);
   const checks = new Map<string, RowCheck>();
   const census = new FileCensus();

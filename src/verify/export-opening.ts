@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { CONSENT_FILES } from '../package/consent-files.js';
+import { MIGRATION_STATUS, REALM_FILE, USER_FILE } from '../package/export-files.js';
 import { MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { exportAround, refuseParent } from '../package/exports-below.js';
 import { refusePacked } from '../package/packed-export.js';
@@ -48,9 +49,9 @@ export async function openExport(directory: string, findings: FindingList): Prom
     return { directory, oneUser: false, empty: true, ours: false, listed: undefined, header: undefined, statistics: undefined, statisticsFile: undefined, consented: undefined, zulipVersion: undefined };
   }
   const has = async (name: string): Promise<boolean> => await kindOf(join(directory, name)) === 'file';
-  const oneUser = !(await has('realm.json')) && await has('user.json');
-  const empty = !oneUser && !(await has('realm.json'));
-  if (empty) findings.add('error', 'realm.json', undefined, 'the file is missing, and there is no user.json');
+  const oneUser = !(await has(REALM_FILE)) && await has(USER_FILE);
+  const empty = !oneUser && !(await has(REALM_FILE));
+  if (empty) findings.add('error', REALM_FILE, undefined, 'the file is missing, and there is no user.json');
   const ours = await has(MANIFEST);
   const opened: OpenedExport = {
     directory, oneUser, empty, ours, listed: undefined, header: undefined, statistics: undefined, statisticsFile: undefined,
@@ -110,7 +111,7 @@ async function readStatistics(opened: OpenedExport, has: Has, findings: FindingL
 
 /** Zulip writes stats.json since it writes migration_status.json, and its import stops without the latter. */
 async function readMigrationStatus(opened: OpenedExport, has: Has, findings: FindingList): Promise<string | undefined> {
-  const file = 'migration_status.json';
+  const file = MIGRATION_STATUS;
   if (!(await has(file))) {
     if (opened.statisticsFile === 'stats.json') findings.add('error', file, undefined, 'the file is missing: the import refuses to begin');
     return undefined;

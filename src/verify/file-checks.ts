@@ -5,13 +5,13 @@ import { MANIFEST, type ManifestFile } from '../package/manifest.js';
 import { readReplacedRows } from '../package/replaced-rows.js';
 import { SIDE_FILES } from '../package/side-files.js';
 import type { DigestsAhead } from './digests-ahead.js';
-import type { ComparedFile } from './manifest-comparison.js';
+import type { ComparedFile } from '../package/manifest-comparison.js';
 import type { OpenedExport } from './export-opening.js';
 import { UNREAD } from '../json/file-input.js';
 import type { FindingList } from './findings.js';
 import { pathId, type IdTable } from '../ids/id-table.js';
-import { AREAS, type Area } from './check-records.js';
-import { MESSAGE_FILE, type TableFileResult } from './check-table-file.js';
+import { areaOf, MESSAGES_FILE, recordsOf, type Area } from '../package/export-files.js';
+import type { TableFileResult } from './check-table-file.js';
 import type { RowCounts } from './table-scanner.js';
 import type { HashedFile, TaskRunner } from './worker-tasks.js';
 import { tellProgress } from '../narration.js';
@@ -87,9 +87,9 @@ export class FileChecks {
     }
     if (listed === undefined && complete) this.#error(path, 'the manifest does not list the file');
     if (UNFINISHED.test(path)) this.#error(path, 'left over from an export that was not finished: these messages are missing');
-    const area = AREAS.find((name) => path.startsWith(`${name}/`));
-    if (area !== undefined && path !== `${area}/records.json` && this.#records.get(area)?.has(pathId(path.slice(area.length + 1))) !== true) {
-      this.#error(path, `no record in ${area}/records.json`);
+    const area = areaOf(path);
+    if (area !== undefined && path !== recordsOf(area) && this.#records.get(area)?.has(pathId(path.slice(area.length + 1))) !== true) {
+      this.#error(path, `no record in ${recordsOf(area)}`);
     }
     if (TABLE_FILE.test(path)) await this.#checkTables(path, listed);
     else if (listed !== undefined) await this.#checkBytes(listed);
@@ -116,7 +116,7 @@ export class FileChecks {
   }
 
   async #checkTables(path: string, listed: ManifestFile | undefined): Promise<void> {
-    const number = MESSAGE_FILE.exec(path)?.[1];
+    const number = MESSAGES_FILE.exec(path)?.[1];
     if (number !== undefined) {
       // After a gap the count goes on from there: one finding for one gap.
       const expected = this.#lastNumber + 1;

@@ -6,11 +6,12 @@ import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { walk } from '../package/directory-walk.js';
 import { CONSENT_FILES } from '../package/consent-files.js';
+import { MIGRATION_STATUS } from '../package/export-files.js';
 import { MANIFEST } from '../package/manifest.js';
 import type { FindingList } from './findings.js';
 
 /** Files that are read whole. */
-const SMALL: ReadonlySet<string> = new Set(['stats.json', 'stats.txt', 'migration_status.json', ...CONSENT_FILES]);
+const SMALL: ReadonlySet<string> = new Set(['stats.json', 'stats.txt', MIGRATION_STATUS, ...CONSENT_FILES]);
 
 /** Bytes of such a file: the statistics of a hundred million messages take 10 MB. */
 const LARGEST = 128 * 1024 * 1024;

@@ -6,20 +6,18 @@ import { join } from 'node:path';
 import { walk } from '../package/directory-walk.js';
 import { MANIFEST, readManifest, type ManifestFile } from '../package/manifest.js';
 import { SIDE_FILES } from '../package/side-files.js';
-import { compareWithManifest } from './manifest-comparison.js';
+import { compareWithManifest } from '../package/manifest-comparison.js';
 import { AT_ONCE, isIntact, newBuffer } from './digests.js';
 import type { DigestsAhead } from './digests-ahead.js';
 import type { VerifyReport } from './verify-export.js';
 import { tellPhase, tellProgress, VERIFICATION } from '../narration.js';
+import { REPORT } from '../package/export-files.js';
 
 /** An earlier export, and what verify said of it. */
 export interface VerifiedBefore {
   readonly directory: string;
   readonly report: Pick<VerifyReport, 'kind' | 'manifest' | 'findings' | 'totals' | 'census'>;
 }
-
-/** Verify has nothing to say of it but its SHA-256, and it tells of the run. */
-const REPORT = 'report.json';
 
 /**
  * @param ahead digests of its files that were taken while the others were made
@@ -49,6 +47,7 @@ async function sameList(directory: string, earlier: string): Promise<{ files: nu
       continue;
     }
     const before = (await then.next() as { value: ManifestFile | undefined }).value;
+    // Of report.json verify has nothing to say but its SHA-256, and it tells of the run.
     if (before?.path !== path || (path !== REPORT && (before.size !== listed.size || before.sha256 !== listed.sha256))) return undefined;
     files += 1;
     bytes += listed.size;

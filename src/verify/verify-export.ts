@@ -19,8 +19,8 @@ import { FindingList, type Finding } from './findings.js';
 import { IdSpool } from '../ids/id-spool.js';
 import { IdTable } from '../ids/id-table.js';
 import { checkedBy, stillHolds, type CheckedBefore, type CheckedBy, type CheckedFile } from './checked-files.js';
-import { compareWithManifest } from './manifest-comparison.js';
-import { AREAS, type Area } from './check-records.js';
+import { compareWithManifest } from '../package/manifest-comparison.js';
+import { AREAS, REALM_FILE, recordsOf, USER_FILE, type Area } from '../package/export-files.js';
 import { withTemporaryFiles } from '../ids/temporary-files.js';
 import { checkIdsOverFiles, contextOf } from './whole-export.js';
 import { TasksHere } from './tasks-here.js';
@@ -105,8 +105,8 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
     const { records, counts } = await checkAllRecords(opened, context, pool, findings);
     const files = new FileChecks(pool, opened, findings, records, checked, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
     for (const [area, count] of counts) files.compareRecords(area, count);
-    // Of many exports at once nobody wants to see each.
     if (opened.header !== undefined && isWithoutFiles(opened.header)) findings.add('note', 'attachment.json', undefined, 'exported with --no-files: no uploaded files, avatars, emoji and icons, and no rows of attachments');
+    // Of many exports at once nobody wants to see each.
     if (options.workers === undefined) tellPhase(VERIFICATION, 'bytes', await listedBytes(opened));
     await checkAllFiles(opened, files, findings);
     checkIdsOverFiles(await pool.runOnAll('finish', undefined), context.kind, new IdSpool(scratch), findings);
@@ -151,7 +151,7 @@ export function withVerifyThreads<T>(jobs: number, work: (workers: VerifyWorkers
 
 /** Undefined when realm.json or user.json cannot be read: nothing can be checked against it then. */
 async function indexExport(opened: OpenedExport, pool: TaskRunner, findings: FindingList): Promise<SharedContext | undefined> {
-  const file = opened.oneUser ? 'user.json' : 'realm.json';
+  const file = opened.oneUser ? USER_FILE : REALM_FILE;
   const { index, damage } = await pool.run('index', { path: join(opened.directory, file), oneUser: opened.oneUser });
   if (damage !== undefined) findings.add('error', file, undefined, damage);
   if (index === undefined) {
@@ -186,9 +186,9 @@ async function checkAllRecords(opened: OpenedExport, context: SharedContext, poo
 
 /** The import opens the records of uploads and avatars in any case, those of the others if the folder is there. Zulip 4 exports no files of single users. */
 async function hasRecords(directory: string, area: Area, kind: ExportKind, findings: FindingList): Promise<boolean> {
-  if (await kindOf(join(directory, area, 'records.json')) === 'file') return true;
+  if (await kindOf(join(directory, recordsOf(area))) === 'file') return true;
   const needed = ((area === 'uploads' || area === 'avatars') && !(kind.oneUser && kind.untilZulip4)) || await kindOf(join(directory, area)) === 'directory';
-  if (needed) findings.add('error', `${area}/records.json`, undefined, 'the file is missing: the import stops without it');
+  if (needed) findings.add('error', recordsOf(area), undefined, 'the file is missing: the import stops without it');
   return false;
 }
 

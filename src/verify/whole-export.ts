@@ -4,6 +4,7 @@ import { openSeverity, type ExportKind, type SharedContext } from './export-cont
 import type { FindingList } from './findings.js';
 import { IdTable } from '../ids/id-table.js';
 import { findMissing, findRepeated, mergeRuns, type IdRun, type IdSpool } from '../ids/id-spool.js';
+import { REALM_FILE, USER_FILE } from '../package/export-files.js';
 import type { RealmIndex } from './realm-index.js';
 import { MESSAGE_REFERENCES, type CollectedIds } from './worker-tasks.js';
 
@@ -24,7 +25,7 @@ const USER_TABLES = ['zerver_recipient', 'zerver_subscription', 'zerver_userprof
 /** Checks the tables of realm.json or user.json, and makes what the workers need to know for everything else. */
 export function contextOf(opened: OpenedExport, index: RealmIndex, findings: FindingList): SharedContext {
   const { oneUser, ours } = opened;
-  const file = oneUser ? 'user.json' : 'realm.json';
+  const file = oneUser ? USER_FILE : REALM_FILE;
   for (const table of oneUser ? USER_TABLES : REALM_TABLES) {
     if (!index.tables.has(table)) findings.add('error', file, table, 'the table is missing');
   }
@@ -92,7 +93,7 @@ export function checkIdsOverFiles(collected: readonly CollectedIds[], kind: Expo
     const [table, key] = reference.split('.') as [string, string];
     const open = openSeverity(kind, table, key, 'message');
     if (runs.length === 0 || open === undefined) continue;
-    const file = table === 'zerver_attachment' ? 'attachment.json' : 'realm.json';
+    const file = table === 'zerver_attachment' ? 'attachment.json' : REALM_FILE;
     const message = `${key} points outside the export${open.reason === undefined ? '' : `: ${open.reason}`}`;
     findMissing(mergeRuns(messages, scratch), mergeRuns(runs, scratch), (id) => {
       findings.add(open.severity, file, table, message, `message ${id}`);

@@ -2,7 +2,8 @@
 import type { SharedContext } from './export-context.js';
 import type { IdRun } from '../ids/id-spool.js';
 import type { RealmIndex } from './realm-index.js';
-import type { Area, RecordsResult } from './check-records.js';
+import type { Area } from '../package/export-files.js';
+import type { RecordsResult } from './check-records.js';
 import { REFERENCES } from './references.js';
 import type { TableFileResult } from './check-table-file.js';
 import type { CheckedFile } from './checked-files.js';

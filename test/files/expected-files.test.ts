@@ -8,7 +8,7 @@ import type { FileEvent } from '../../src/files/file-events.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { pullFiles } from '../../src/files/pull-files.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
-import { AREAS } from '../../src/files/wanted-files.js';
+import { AREAS } from '../../src/package/export-files.js';
 import { compareArea } from '../testbed/compare-files.js';
 import { expectedExport, uploadsDirectory } from '../testbed/expected-export.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';

@@ -9,7 +9,7 @@ import type { Candidate, Verdict } from '../../src/files/file-store.js';
 import { Lost } from '../../src/files/file-store.js';
 import { openLocalStore, type CopyMode } from '../../src/files/local-store.js';
 import { pullFiles } from '../../src/files/pull-files.js';
-import { AREAS } from '../../src/files/wanted-files.js';
+import { AREAS } from '../../src/package/export-files.js';
 import type { FileEvent, FilesResult, LossReason } from '../../src/files/file-events.js';
 import { OWNER, filesBelow, lostAttachments, wantedUploads } from './pull-fixture.js';
 import { each } from './wanted-rows.js';

@@ -10,7 +10,8 @@ import { pullFiles } from '../../src/files/pull-files.js';
 import type { PullOptions } from '../../src/files/pull-files.js';
 import type { S3StoreSettings } from '../../src/files/s3/s3-store.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
-import { AREAS, type WantedFiles, type WantedUpload } from '../../src/files/wanted-files.js';
+import type { WantedFiles, WantedUpload } from '../../src/files/wanted-files.js';
+import { AREAS } from '../../src/package/export-files.js';
 import { BUCKETS } from '../testbed/s3-server.js';
 import { each } from './wanted-rows.js';
 

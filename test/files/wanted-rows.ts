@@ -7,7 +7,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { byBytes } from '../../src/files/records.js';
-import { AREAS, type WantedAvatar, type WantedEmoji, type WantedFiles, type WantedUpload } from '../../src/files/wanted-files.js';
+import type { WantedAvatar, WantedEmoji, WantedFiles, WantedUpload } from '../../src/files/wanted-files.js';
+import { AREAS } from '../../src/package/export-files.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import type { Dataset } from '../testbed/test-data.js';
 

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { EarlierExport, ExportResult } from '../../export/outcome.js';
 import type { AreaTally } from '../../files/file-events.js';
-import { AREAS } from '../../files/wanted-files.js';
+import { AREAS } from '../../package/export-files.js';
 import { counted, size, sum, thousands, time } from '../../numbers.js';
 import { painter } from './colour.js';
 import { DATA_CLASSES } from '../../plan/views/registry.js';

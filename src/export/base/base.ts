@@ -14,7 +14,7 @@ import type { CheckedBefore, CheckedFile } from '../../verify/checked-files.js';
 import { readCatchUp, type CatchUp, type CatchUpPart } from './catch-up-file.js';
 import type { VerifiedBefore } from '../../verify/same-files.js';
 import type { Origin } from './origin.js';
-import { isMessagesPath, messagesPath } from '../../package/part-paths.js';
+import { isMessagesPath, messagesPath } from '../../package/export-files.js';
 import { differences, type RunIdentity } from './run-identity.js';
 
 /** What manifest and report say of the base. */

@@ -14,7 +14,8 @@ import type { CheckedBy, CheckedFile } from '../../verify/checked-files.js';
 import type { VerifiedBefore } from '../../verify/same-files.js';
 import type { VerifyOptions, VerifyReport } from '../../verify/verify-export.js';
 import type { Origin } from './origin.js';
-import { isLedgerPath, isMessagesPath } from '../../package/part-paths.js';
+import { isMessagesPath } from '../../package/export-files.js';
+import { isLedgerPath } from '../../package/part-paths.js';
 
 /** A finished file, or rows that lie in a file of several tables by then. */
 export interface CatchUpPart extends JournalPart {

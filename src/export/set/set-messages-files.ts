@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { MESSAGES_PER_FILE } from '../../plan/message-files.js';
 import { PartFile } from '../../package/part-file.js';
 import { indexedRows } from '../spools/message-index.js';
-import { messagesPath } from '../../package/part-paths.js';
+import { messagesPath } from '../../package/export-files.js';
 import type { JournalPart } from '../../package/journal.js';
 import type { FinishedPart } from '../segments/finished-part.js';
 import { digestOfList } from '../segments/id-list.js';

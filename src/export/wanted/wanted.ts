@@ -1,7 +1,8 @@
 /** What the files stage is told: the files that the exported rows name. */
 import type pg from 'pg';
 import type { FileSkipped } from '../../files/file-events.js';
-import { AREAS, type Area, type WantedAvatar, type WantedFiles } from '../../files/wanted-files.js';
+import type { WantedAvatar, WantedFiles } from '../../files/wanted-files.js';
+import { AREAS, type Area } from '../../package/export-files.js';
 import { avatarHash } from '../../plan/avatar-hash.js';
 import { followsRule, type FileRule } from '../../plan/release/file-rules.js';
 import type { ExportPlan } from '../../plan/plan-export.js';

@@ -8,7 +8,8 @@ import { Lost } from '../file-store.js';
 import type { Candidate, ObjectInfo, StoredFile, Verdict } from '../file-store.js';
 import { byBytes, ownerRecord } from '../records.js';
 import type { FileRecord } from '../records.js';
-import type { Area, WantedAvatar, WantedFiles } from '../wanted-files.js';
+import type { Area } from '../../package/export-files.js';
+import type { WantedAvatar, WantedFiles } from '../wanted-files.js';
 
 /** Lists the avatars bucket below a prefix; `directOnly` without what lies below a further `/`. */
 export type ListAvatarsBucket = (prefix: string, directOnly: boolean) => AsyncIterable<StoredFile>;

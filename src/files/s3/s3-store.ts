@@ -10,7 +10,8 @@ import { S3Access, describeServer } from './s3-client.js';
 import type { Etags } from './object-checksum.js';
 import { download, lookAt } from './s3-download.js';
 import { listObjects, withListing } from './s3-listing.js';
-import type { Area, WantedFiles } from '../wanted-files.js';
+import type { Area } from '../../package/export-files.js';
+import type { WantedFiles } from '../wanted-files.js';
 
 export interface S3StoreSettings extends S3Connection {
   /** Zulip's S3_AUTH_UPLOADS_BUCKET. */

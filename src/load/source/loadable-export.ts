@@ -2,8 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { recordsOf } from '../../files/records.js';
-import { AREAS, type Area } from '../../files/wanted-files.js';
+import { AREAS, recordsOf, type Area } from '../../package/export-files.js';
 import { comparePaths, MANIFEST, type ManifestFile } from '../../package/manifest.js';
 import { digestOf } from '../../package/part-file.js';
 import { openWithoutOrphans, type ListedExport } from '../../pipe/finished-export.js';

@@ -7,7 +7,7 @@ import { endOf, type Spool } from '../../export/spools/spool-format.js';
 import type { FinishedPart } from '../../export/segments/finished-part.js';
 import type { Segment } from '../../export/segments/segment.js';
 import { RUN_DIRECTORY } from '../../package/output-directory.js';
-import { isMessagesPath } from '../../package/part-paths.js';
+import { isMessagesPath } from '../../package/export-files.js';
 import { diskError, isIntact } from '../../package/part-file.js';
 import type { Expected } from '../runs/expected.js';
 import { LIGHT } from '../runs/job-board.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { ManifestFile } from '../../src/package/manifest.js';
-import { compareWithManifest } from '../../src/verify/manifest-comparison.js';
+import { compareWithManifest } from '../../src/package/manifest-comparison.js';
 
 async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
   for (const item of items) {

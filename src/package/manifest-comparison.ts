@@ -1,6 +1,6 @@
 /** The files that are there beside the files that the manifest lists. */
-import type { FoundFile } from '../package/directory-walk.js';
-import { comparePaths, type ManifestFile } from '../package/manifest.js';
+import type { FoundFile } from './directory-walk.js';
+import { comparePaths, type ManifestFile } from './manifest.js';
 
 /** A file that is there, or that the manifest lists, or both. */
 export interface ComparedFile {
