@@ -37,64 +37,85 @@ const FIRST_SECRET_SLOT = 3;
 export function checkRecords(area: Area, scanner: JsonScanner, context: Context): RecordsResult {
   const file = recordsOf(area);
   const findings = new FindingList();
-  const paths = new IdTable();
-  const keys = new IdTable();
-  const secrets: string[] = [];
-  const problem = (message: string, example?: string): void => { findings.add('error', file, undefined, message, example); };
-
-  const plan: TablePlan = {
-    values: new Float64Array(FIRST_SECRET_SLOT),
-    texts: [undefined, undefined],
-    read(key) {
-      if (Object.hasOwn(SLOTS, key)) return SLOTS[key]!;
-      if (key === USER_KEYS[area]) return { reading: 'number', slot: USER_SLOT };
-      if (secretSeverity(file, key, context.kind.ours, context.kind.keptSecrets) === undefined) return { reading: 'skip', slot: 0 };
-      secrets.push(key);
-      const longer = new Float64Array(FIRST_SECRET_SLOT + secrets.length);
-      longer.set(plan.values);
-      plan.values = longer;
-      return { reading: 'filled', slot: FIRST_SECRET_SLOT + secrets.length - 1 };
-    },
-    row() {
-      const [path, key] = plan.texts;
-      const [size, realm, user] = plan.values as unknown as [number, number, number];
-      if (path === undefined || key === undefined) {
-        problem('a record without path or s3_path');
-        return;
-      }
-      if (paths.has(pathId(path))) problem('a path comes more than once', path);
-      paths.add(pathId(path));
-      keys.add(pathId(key));
-      checkFile(path, size);
-      if (Number.isFinite(realm) && !context.targets.realm.has(realm)) problem('realm_id points outside the export', `${path} -> ${realm}`);
-      // An emoji's author may be unknown.
-      secrets.forEach((secret, i) => {
-        if (plan.values[FIRST_SECRET_SLOT + i] === 1) problem(`the secret ${secret} has a value`, path);
-      });
-      if (context.kind.systemRealm) return;
-      if (Number.isFinite(user) ? !context.targets.user.has(user) : area !== 'emoji' && USER_KEYS[area] !== undefined) {
-        problem(`${USER_KEYS[area]} points outside the export`, `${path} -> ${Number.isFinite(user) ? user : '?'}`);
-      }
-    },
-  };
-
-  function checkFile(path: string, size: number): void {
-    // The import joins the path to the area's folder: one that leads out of it would copy a file of the new server.
-    if (path.startsWith('/') || path.split('/').includes('..')) {
-      problem('the path leads out of the export', path);
-      return;
-    }
-    const stat = lstatSync(join(context.directory, area, path), { throwIfNoEntry: false });
-    if (stat === undefined) problem('the file is missing', path);
-    else if (!stat.isFile()) problem('not a file', path);
-    else if (size !== NULL && Number.isFinite(size) && stat.size !== size) problem('the file has another size', `${path}: ${stat.size} bytes, recorded ${size}`);
-  }
-
-  const read = readFile(join(context.directory, file), (source) => {
+  const plan = new RecordCheck(area, context, findings);
+  const { value: records, damage } = readFile(join(context.directory, file), (source) => {
     scanner.open(source);
     return scanTables(scanner, (table) => (table === '' ? plan : undefined)).get('');
   });
-  if (read.damage !== undefined) problem(read.damage);
-  else if (read.value === undefined) problem('not a list of records');
-  return { area, records: read.value, paths: paths.share(), keys: keys.share(), findings: findings.list() };
+  if (damage !== undefined) findings.add('error', file, undefined, damage);
+  else if (records === undefined) findings.add('error', file, undefined, 'not a list of records');
+  return { area, records, paths: plan.paths.share(), keys: plan.keys.share(), findings: findings.list() };
+}
+
+/** Checks the records of one area as they pass. */
+class RecordCheck implements TablePlan {
+  values = new Float64Array(FIRST_SECRET_SLOT);
+  readonly texts: (string | undefined)[] = [undefined, undefined];
+  readonly paths = new IdTable();
+  readonly keys = new IdTable();
+  readonly #area: Area;
+  readonly #context: Context;
+  readonly #findings: FindingList;
+  /** Keys of secrets, the first in FIRST_SECRET_SLOT. */
+  readonly #secrets: string[] = [];
+
+  constructor(area: Area, context: Context, findings: FindingList) {
+    [this.#area, this.#context, this.#findings] = [area, context, findings];
+  }
+
+  read(key: string): { reading: Reading; slot: number } {
+    const { ours, keptSecrets } = this.#context.kind;
+    if (Object.hasOwn(SLOTS, key)) return SLOTS[key]!;
+    if (key === USER_KEYS[this.#area]) return { reading: 'number', slot: USER_SLOT };
+    if (secretSeverity(recordsOf(this.#area), key, ours, keptSecrets) === undefined) return { reading: 'skip', slot: 0 };
+    const slot = FIRST_SECRET_SLOT + this.#secrets.length;
+    this.#secrets.push(key);
+    const longer = new Float64Array(slot + 1);
+    longer.set(this.values);
+    this.values = longer;
+    return { reading: 'filled', slot };
+  }
+
+  row(): void {
+    const [path, key] = this.texts;
+    const [size, realm, user] = this.values as unknown as [number, number, number];
+    if (path === undefined || key === undefined) {
+      this.#error('a record without path or s3_path');
+      return;
+    }
+    if (this.paths.has(pathId(path))) this.#error('a path comes more than once', path);
+    this.paths.add(pathId(path));
+    this.keys.add(pathId(key));
+    this.#checkFile(path, size);
+    if (Number.isFinite(realm) && !this.#context.targets.realm.has(realm)) this.#error('realm_id points outside the export', `${path} -> ${realm}`);
+    this.#secrets.forEach((secret, i) => {
+      if (this.values[FIRST_SECRET_SLOT + i] === 1) this.#error(`the secret ${secret} has a value`, path);
+    });
+    this.#checkUser(path, user);
+  }
+
+  #checkFile(path: string, size: number): void {
+    // The import joins the path to the area's folder: one that leads out of it would copy a file of the new server.
+    if (path.startsWith('/') || path.split('/').includes('..')) {
+      this.#error('the path leads out of the export', path);
+      return;
+    }
+    const stat = lstatSync(join(this.#context.directory, this.#area, path), { throwIfNoEntry: false });
+    if (stat === undefined) this.#error('the file is missing', path);
+    else if (!stat.isFile()) this.#error('not a file', path);
+    else if (size !== NULL && Number.isFinite(size) && stat.size !== size) this.#error('the file has another size', `${path}: ${stat.size} bytes, recorded ${size}`);
+  }
+
+  #checkUser(path: string, user: number): void {
+    const key = USER_KEYS[this.#area];
+    const { kind, targets } = this.#context;
+    if (kind.systemRealm) return;
+    // An emoji's author may be unknown.
+    const points = Number.isFinite(user) ? targets.user.has(user) : this.#area === 'emoji' || key === undefined;
+    if (!points) this.#error(`${key} points outside the export`, `${path} -> ${Number.isFinite(user) ? user : '?'}`);
+  }
+
+  #error(message: string, example?: string): void {
+    this.#findings.add('error', recordsOf(this.#area), undefined, message, example);
+  }
 }

@@ -24,46 +24,55 @@ const USER_TABLES = ['zerver_recipient', 'zerver_subscription', 'zerver_userprof
 
 /** Checks the tables of realm.json or user.json, and makes what the workers need to know for everything else. */
 export function contextOf(opened: OpenedExport, index: RealmIndex, findings: FindingList): SharedContext {
-  const { oneUser, ours } = opened;
+  checkTables(opened, index, findings);
+  const context: SharedContext = {
+    directory: opened.directory, kind: kindOf(opened, index), targets: index.targets, consented: undefined, consentCoversAccounts: false, consentCoversPrivateTables: false, uploads: undefined,
+  };
+  const { consented } = opened;
+  return consented === undefined ? context : { ...context, ...consentOf(opened, consented, index, findings) };
+}
+
+/** Without some of them the import stops, and with other numbers of realms or users it is another export. */
+function checkTables(opened: OpenedExport, { tables }: RealmIndex, findings: FindingList): void {
+  const { oneUser } = opened;
   const file = oneUser ? USER_FILE : REALM_FILE;
-  for (const table of oneUser ? USER_TABLES : REALM_TABLES) {
-    if (!index.tables.has(table)) findings.add('error', file, table, 'the table is missing');
-  }
+  for (const table of oneUser ? USER_TABLES : REALM_TABLES) if (!tables.has(table)) findings.add('error', file, table, 'the table is missing');
   const single = oneUser ? 'zerver_userprofile' : 'zerver_realm';
-  const count = index.tables.get(single);
+  const count = tables.get(single);
   const expected = oneUser ? 1 : joinedRealms(opened);
   if (count !== undefined && count !== expected) findings.add('error', file, single, `it has ${count} rows and should have ${expected === 1 ? 'one' : expected}`);
-  if (!oneUser && IMPORT_SOURCE_SINCE.some((table) => index.tables.has(table)) && !index.tables.has('import_source')) {
+  if (!oneUser && IMPORT_SOURCE_SINCE.some((table) => tables.has(table)) && !tables.has('import_source')) {
     findings.add('error', file, 'import_source', 'the key is missing: the import stops without it');
   }
+}
 
-  const kind: ExportKind = {
-    oneUser, ours, untilZulip6: !oneUser && !index.tables.has('zerver_scheduledmessage'),
-    untilZulip4: !index.tables.has(oneUser ? 'zerver_reaction' : 'zerver_realmuserdefault'), systemRealm: index.realmName === SYSTEM_REALM,
-    keptSecrets: keptSecrets(opened),
+function kindOf(opened: OpenedExport, { tables, realmName }: RealmIndex): ExportKind {
+  const { oneUser, ours } = opened;
+  return {
+    oneUser, ours, untilZulip6: !oneUser && !tables.has('zerver_scheduledmessage'), untilZulip4: !tables.has(oneUser ? 'zerver_reaction' : 'zerver_realmuserdefault'),
+    systemRealm: realmName === SYSTEM_REALM, keptSecrets: keptSecrets(opened),
   };
-  const context: SharedContext = {
-    directory: opened.directory, kind, targets: index.targets, consented: undefined, consentCoversAccounts: false, consentCoversPrivateTables: false, uploads: undefined,
-  };
-  if (opened.consented !== undefined) {
-    const consented = new IdTable();
-    const accounts = new IdTable();
-    const users = new IdTable(false, index.targets.user);
-    const allAccounts = new IdTable(false, index.targets.account);
-    for (const id of opened.consented.ids) {
-      const problem = consented.has(id) ? 'a user comes more than once' : users.has(id) ? undefined : 'a user is not in the export';
-      if (problem !== undefined) findings.add('error', opened.consented.file, undefined, problem, `user ${id}`);
-      if (id < 0) continue;
-      consented.add(id);
-      if (allAccounts.has(id)) accounts.add(id);
-    }
-    context.consented = consented.share();
-    context.targets = { ...index.targets, account: accounts.share() };
-    // Until Zulip 9, which has no stats.json, consent limits messages alone; that of a list of users accounts too.
-    context.consentCoversAccounts = opened.statisticsFile !== 'stats.txt' || opened.header?.options['approved_users'] !== undefined;
-    context.consentCoversPrivateTables = Number.parseInt(opened.zulipVersion ?? '0', 10) >= 11;
+}
+
+/** Who consented, and what of an export that covers. */
+function consentOf(opened: OpenedExport, { file, ids }: NonNullable<OpenedExport['consented']>, { targets }: RealmIndex, findings: FindingList): Pick<SharedContext, 'targets' | 'consented' | 'consentCoversAccounts' | 'consentCoversPrivateTables'> {
+  const consented = new IdTable();
+  const accounts = new IdTable();
+  const users = new IdTable(false, targets.user);
+  const allAccounts = new IdTable(false, targets.account);
+  for (const id of ids) {
+    const problem = consented.has(id) ? 'a user comes more than once' : users.has(id) ? undefined : 'a user is not in the export';
+    if (problem !== undefined) findings.add('error', file, undefined, problem, `user ${id}`);
+    if (id < 0) continue;
+    consented.add(id);
+    if (allAccounts.has(id)) accounts.add(id);
   }
-  return context;
+  return {
+    consented: consented.share(), targets: { ...targets, account: accounts.share() },
+    // Until Zulip 9, which has no stats.json, consent limits messages alone; that of a list of users accounts too.
+    consentCoversAccounts: opened.statisticsFile !== 'stats.txt' || opened.header?.options['approved_users'] !== undefined,
+    consentCoversPrivateTables: Number.parseInt(opened.zulipVersion ?? '0', 10) >= 11,
+  };
 }
 
 /** How many realms the manifest says that `merge --remap` joined. */
