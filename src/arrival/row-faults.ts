@@ -2,6 +2,7 @@
  * Rows over which zerver/lib/import_realm.py stumbles, whatever the new server: they need no database to be found. Each fault is
  * one line that names the rows by id and nothing that is in them.
  */
+import { parsed } from '../json/parsed.js';
 import type { RowFields } from '../json/row-fields.js';
 import { eachRow } from '../pipe/each-row.js';
 import type { TableFile } from '../pipe/table-file.js';
@@ -164,12 +165,4 @@ export function announcementLevel(files: readonly TableFile[]): number | undefin
 function isTrue(fields: RowFields, key: string): boolean {
   const field = fields.find(key);
   return field !== -1 && fields.bytes(field).toString('latin1') === 'true';
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -3,6 +3,7 @@ import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { areaOf, MESSAGES_FILE, MIGRATION_STATUS, REALM_FILE, recordsOf, TABLE_FILES } from '../package/export-files.js';
+import { parsed } from '../json/parsed.js';
 import { walk } from '../package/directory-walk.js';
 import { MANIFEST } from '../package/manifest.js';
 import { refuseParent } from '../package/exports-below.js';
@@ -48,12 +49,4 @@ function headerOf(source: Pick<ReadableExport, 'directory' | 'top'>): ReadableEx
   const status = readTop(source, MIGRATION_STATUS);
   const version = status === undefined ? undefined : (parsed(status) as { zulip_version?: unknown } | undefined)?.zulip_version;
   return { realm, zulip_version: typeof version === 'string' ? version : null, options: {} };
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
