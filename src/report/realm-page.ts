@@ -8,7 +8,7 @@ import { nextSteps } from './next-steps.js';
 import type { RealmFacts } from './realm-facts.js';
 import { rowsOf, travelSection } from './travel-section.js';
 import { verdictOf } from './verdict.js';
-import { MODE_NAMES } from './words.js';
+import { MODE_NAMES, ownerCounts } from './words.js';
 
 export function realmPage(facts: RealmFacts): string {
   const { names } = facts;
@@ -46,10 +46,6 @@ function essentials({ realm, mode, version, takenAt, times, census, areas }: Rea
 
 function tiles(facts: RealmFacts): Html {
   const rows = rowsOf(facts);
-  const users = (rows['zerver_userprofile'] ?? 0) + (rows['zerver_userprofile_mirrordummy'] ?? 0);
-  const counts: [number, string][] = [
-    [users, 'user'], [rows['zerver_stream'] ?? 0, 'channel'], [rows['zerver_message'] ?? 0, 'message'],
-    [rows['zerver_reaction'] ?? 0, 'reaction'], [[...facts.areas.values()].reduce((sum, each) => sum + each.files, 0), 'file'],
-  ];
+  const counts = ownerCounts((table) => rows[table] ?? 0, sum([...facts.areas.values()].map(({ files }) => files)));
   return html`<ul class="tiles">${counts.map(([count, what]) => html`<li><b>${thousands(count)}</b><span>${what}${count === 1 ? '' : 's'}</span></li>`)}</ul>`;
 }

@@ -7,7 +7,7 @@ import { moment } from './moment.js';
 import type { LeftOut, LostFiles } from './read-report.js';
 import type { RealmFacts } from './realm-facts.js';
 import { stayWords } from './stay-words.js';
-import { AREA_NAMES, CLASS_NAMES, lossReason, MODE_NAMES, tableName } from './words.js';
+import { AREA_NAMES, CLASS_NAMES, lossReason, MODE_NAMES, ownerCounts, tableName } from './words.js';
 
 /** By table, as counted, or else as written down. */
 export function rowsOf({ verified, report: { written } }: Pick<RealmFacts, 'verified' | 'report'>): Readonly<Record<string, number>> {
@@ -32,12 +32,11 @@ function unknown({ report: { written, state } }: RealmFacts): string {
 
 function travelling(facts: RealmFacts): Html {
   const rows = rowsOf(facts);
-  const of = (...tables: string[]): number => tables.reduce((sum, name) => sum + (rows[name] ?? 0), 0);
-  const files = [...facts.areas.values()];
-  const [count, bytes] = [files.reduce((sum, each) => sum + each.files, 0), files.reduce((sum, each) => sum + each.bytes, 0)];
+  const areas = [...facts.areas.values()];
+  const [files, bytes] = [sum(areas.map((area) => area.files)), sum(areas.map((area) => area.bytes))];
   const lines = [
-    counted(of('zerver_userprofile', 'zerver_userprofile_mirrordummy'), 'user'), counted(of('zerver_stream'), 'channel'), counted(of('zerver_message'), 'message'), counted(of('zerver_reaction'), 'reaction'),
-    `${counted(count, 'file')}${count === 0 ? '' : `, ${size(bytes)}`}`, `${thousands(sum(Object.values(rows)))} rows of ${Object.values(rows).filter((each) => each > 0).length} tables in all`,
+    ...ownerCounts((table) => rows[table] ?? 0, files).map(([count, what]) => `${counted(count, what)}${what === 'file' && count > 0 ? `, ${size(bytes)}` : ''}`),
+    `${thousands(sum(Object.values(rows)))} rows of ${Object.values(rows).filter((each) => each > 0).length} tables in all`,
   ];
   return html`<ul>${lines.map((line) => html`<li>${line}</li>`)}</ul>`;
 }

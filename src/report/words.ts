@@ -35,6 +35,14 @@ export function tableName(table: string): string {
   return TABLE_NAMES[table] ?? table;
 }
 
+/** What an owner counts, in this order: how many there are, and what one is called. @param count rows of a table */
+export function ownerCounts(count: (table: string) => number, files: number): readonly (readonly [number, 'user' | 'channel' | 'message' | 'reaction' | 'file'])[] {
+  return [
+    [count('zerver_userprofile') + count('zerver_userprofile_mirrordummy'), 'user'], [count('zerver_stream'), 'channel'],
+    [count('zerver_message'), 'message'], [count('zerver_reaction'), 'reaction'], [files, 'file'],
+  ];
+}
+
 /** Whose ids there are: `ids are those of the new server; 2 references point outside the export and stayed as they are`. */
 export function idsText({ ids, bots, clients, points_outside: outside }: Remapped): string {
   const others = [...(bots ? ['system bots'] : []), ...(clients ? ['clients'] : [])].join(' and ');

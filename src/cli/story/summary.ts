@@ -7,7 +7,7 @@ import { counted, size, sum, thousands, time } from '../../numbers.js';
 import { painter } from './colour.js';
 import { DATA_CLASSES } from '../../plan/views/registry.js';
 import { moment } from '../../report/moment.js';
-import { AREA_NAMES, CLASS_NAMES, idsText } from '../../report/words.js';
+import { AREA_NAMES, CLASS_NAMES, idsText, ownerCounts } from '../../report/words.js';
 
 export function summary(result: ExportResult, seconds: number): string {
   const { plan, rows, bytes, files, directory, verified } = result;
@@ -50,14 +50,10 @@ function column(name: string): string {
 
 /** What an owner counts: `30 users, 10 channels, 278 messages (2016 to 2026), 120 reactions, 27 files`. */
 function owned({ rows, files, verified }: ExportResult): string {
-  const of = (...tables: string[]): number => tables.reduce((sum, table) => sum + (rows.get(table) ?? 0), 0);
   const years = Object.keys(verified?.census?.months ?? {}).sort().map((month) => month.slice(0, 4));
   const span = years.length === 0 ? '' : years[0] === years.at(-1) ? ` (${years[0]})` : ` (${years[0]} to ${years.at(-1)})`;
-  const found = AREAS.reduce((sum, area) => sum + files.areas[area].found, 0);
-  return [
-    counted(of('zerver_userprofile', 'zerver_userprofile_mirrordummy'), 'user'), counted(of('zerver_stream'), 'channel'),
-    `${counted(of('zerver_message'), 'message')}${span}`, counted(of('zerver_reaction'), 'reaction'), counted(found, 'file'),
-  ].join(', ');
+  const found = sum(AREAS.map((area) => files.areas[area].found));
+  return ownerCounts((table) => rows.get(table) ?? 0, found).map(([count, what]) => `${counted(count, what)}${what === 'message' ? span : ''}`).join(', ');
 }
 
 function nextStep({ plan, directory }: ExportResult): string[] {
