@@ -1,6 +1,6 @@
 /** `realmlift backup`: words of the command line -> one call. */
 import { availableParallelism } from 'node:os';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { Recipients, readPassphraseFile, readRecipientsFile } from '../backup/seal/age-keys.js';
 import { runBackup } from '../commands/backup.js';
 import type { BackupRunResult } from '../commands/backup.js';
@@ -9,14 +9,12 @@ import { readSignKey } from '../backup/contents/signature.js';
 import { uploadPlace } from '../files/upload/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
-import { refuseIdle } from './options/contradictions.js';
 import { collect } from './options/collect.js';
 import { etagsOf, opaqueEtags } from './options/files-options.js';
-import { duration } from './options/duration.js';
 import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { counted, size, thousands } from '../numbers.js';
 import type { StopWords } from './stop-signals.js';
-import { queueOf, type QueueOption } from './options/queue-option.js';
+import { addQueueOptions, queueOf, refuseIdleTimeout, type QueueOption } from './options/queue-option.js';
 import { jobCount, wholeNumber } from './options/whole-number.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
@@ -57,9 +55,8 @@ export function backupCommand(): Command {
     .option('--private-names', 'names of parts do not tell those of the tables')
     .option('--keep <n>', 'then remove all but the newest n backups, if the new one is good; never the last verified one', wholeNumber(1))
     .optionsGroup('Running:')
-    .option('--jobs <n>', 'sessions that copy at once', jobCount, availableParallelism())
-    .option('--queue [url]', 'have rows and uploaded files saved by the machines that run `realmlift worker` with this database, which is for nothing else; without a URL, that of QUEUE_URL')
-    .addOption(new Option('--worker-timeout <duration>', 'with --queue: give a machine\'s work to another when nothing was heard from it for this long').argParser(duration).default(30_000, '30s'))
+    .option('--jobs <n>', 'sessions that copy at once', jobCount, availableParallelism());
+  addQueueOptions(command, 'rows and uploaded files saved')
     .option('--compress <method>', 'gzip or zstd, with :LEVEL if not the usual one (6 of 0 to 9; 3 of 1 to 22); a number alone is a level of gzip (default: gzip:6)', compression)
     .option('--prove [url]', 'restore it into a server started for the purpose, or into the empty database of the URL, and compare every table')
     .option('--pg-dump <program>', 'the pg_dump that writes the schema', 'pg_dump');
@@ -72,7 +69,7 @@ Examples:
 Exit codes: 0 done; 1 failed, and nothing unfinished or untested counts as a backup; 2 wrong usage;
             4 done, but for uploaded files that could not be read.`)
     .action(async (options: BackupArguments) => {
-      refuseIdle(command, options.queue === undefined, ['workerTimeout'], 'is for the workers of a queue', 'add --queue, or leave it out');
+      refuseIdleTimeout(command, options);
       const started = performance.now();
       const result = await longCommand(options, STOPPED, async (stop) => runBackup({
         to: options.to, env: process.env, settings: connectionSettings(options.databaseUrl ?? process.env.DATABASE_URL, process.env),

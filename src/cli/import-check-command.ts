@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { EXIT } from '../errors.js';
 import { checkImport, verdict, type ImportCheck } from '../arrival/import-check.js';
-import { connectionSettings } from '../snapshot/connection-settings.js';
+import { newServerSettings } from './options/new-server.js';
 import { longSteps, nothingLeft } from './long-command.js';
 import { tellAhead, VERIFICATION } from '../narration.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
@@ -35,7 +35,7 @@ The last line is the verdict. Nothing is written, neither there nor here.
 Exit codes: 0 nothing speaks against it; 1 a check failed; 2 wrong usage, or no such export;
             3 the new server has no Zulip database, or not a whole one.`)
     .action(async (directory: string, { targetUrl, subdomain, allowReservedSubdomain, uploadsDir, json, quiet }: ImportCheckArguments) => {
-      const target = targetUrl === undefined ? undefined : connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE });
+      const target = targetUrl === undefined ? undefined : newServerSettings(targetUrl);
       const checks = await longSteps({ ...(json && { json }), ...(quiet && { quiet }) }, nothingLeft('verify'), () => {
         tellAhead([{ name: VERIFICATION, weight: 95 }, { name: 'checks', weight: 5 }]);
         return checkImport(directory, { target, subdomain, allowReserved: allowReservedSubdomain === true, uploadsDir });

@@ -8,13 +8,14 @@ import { WORTH_WHILE } from '../load/server/bare-tables.js';
 import type { LoadRequest, LoadResult } from '../load/load-request.js';
 import { undoLoad, type UndoResult } from '../load/undo-load.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
-import { connectionSettings } from '../snapshot/connection-settings.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 import { updateLoad, type UpdateResult } from '../commands/update.js';
 import type { StopWords } from './stop-signals.js';
 import { outsideText } from '../report/words.js';
 import { sum, thousands } from '../numbers.js';
+import { FILE_JOBS } from './options/files-options.js';
+import { newServerSettings } from './options/new-server.js';
 import { jobCount, wholeNumber } from './options/whole-number.js';
 
 interface LoadArguments extends NarrationOptions {
@@ -46,7 +47,7 @@ export function loadCommand(): Command {
     .optionsGroup('Files:')
     .option('--uploads-dir <dir>', "the new server's LOCAL_UPLOADS_DIR (with files/ and avatars/); else its buckets are used, by the S3 settings")
     .option('--zulip-secrets <file>', 'zulip-secrets.conf of the new server (else ZULIP_AVATAR_SALT), for the names of avatars')
-    .option('--file-jobs <n>', 'files copied at once', wholeNumber(1), 32)
+    .option('--file-jobs <n>', 'files copied at once', wholeNumber(1), FILE_JOBS)
     .option('--from-uploads-bucket <name>', "the old server's bucket at the same provider: objects that are the export's are copied there and not sent")
     .option('--from-avatars-bucket <name>', 'the same for avatars, emoji and icons')
     .optionsGroup('Running:')
@@ -104,8 +105,7 @@ function requestOf(options: LoadArguments): LoadRequest {
   const { targetUrl, subdomain, realmName, allowReservedSubdomain, jobs, dryRun, resume, uploadsDir, fromUploadsBucket: uploads, fromAvatarsBucket: avatars, zulipSecrets, fileJobs } = options;
   if ((uploads === undefined) !== (avatars === undefined)) throw new RealmliftError('USAGE', 'usage', '--from-uploads-bucket and --from-avatars-bucket go together', { hint: 'name both buckets of the old server', exit: EXIT.usage });
   return {
-    // The PG* variables of the environment are those of the server that is left.
-    target: connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE }), subdomain, allowReserved: allowReservedSubdomain === true, realmName, jobs, indexesLaterFrom: WORTH_WHILE, dryRun: dryRun === true, resume: resume === true,
+    target: newServerSettings(targetUrl), subdomain, allowReserved: allowReservedSubdomain === true, realmName, jobs, indexesLaterFrom: WORTH_WHILE, dryRun: dryRun === true, resume: resume === true,
     files: uploadPlace(uploadsDir, process.env), fromBuckets: uploads === undefined || avatars === undefined ? undefined : { uploads, avatars },
     fileJobs, salt: avatarSalt({ secretsFile: zulipSecrets, env: process.env }),
   };

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { counted, sum } from '../numbers.js';
 import { writeNdjson } from '../pipe/ndjson.js';
 import { longSteps } from './long-command.js';
-import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
+import { addNarrationOptions, tellResult, type NarrationOptions } from './story/narrate.js';
 import { refuseTerminal } from './refuse-terminal.js';
 import type { StopWords } from './stop-signals.js';
 
@@ -27,7 +27,7 @@ Exit codes: 0 done; 1 failed, or the reader went away; 2 wrong usage.`)
     .action(async (directory: string, { filesDir, ...options }: { filesDir?: string } & NarrationOptions) => {
       refuseTerminal('a stream of rows', `pipe it on: realmlift pipe ${directory} | less`);
       const { rows, files } = await longSteps(options, STOPPED, () => writeNdjson(directory, process.stdout, { filesDirectory: filesDir }));
-      if (options.json === true) process.stderr.write(`${jsonLine({ kind: 'result', rows, files })}\n`);
+      if (options.json === true) tellResult({ rows, files }, true);
       else if (options.quiet !== true) process.stderr.write(`${counted(sum(Object.values(rows)), 'row')}, ${counted(files, 'file')}\n`);
     });
 }

@@ -5,7 +5,6 @@ import { size } from '../numbers.js';
 import { writeNamed } from '../package/own-path.js';
 import { diskError } from '../package/part-file.js';
 import { planReport } from '../commands/plan.js';
-import { readUserList } from '../plan/user-list.js';
 import { planPage } from '../planning/plan-page.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { freeSpace } from '../free-space.js';
@@ -14,18 +13,13 @@ import { longSteps, nothingLeft } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
 import { planText } from './story/plan-details.js';
 import { isPlanned, planTable, planTotals } from './story/plan-table.js';
-import { peopleOf } from './options/people-options.js';
+import { peopleOf, type PeopleOptions } from './options/people-options.js';
 import { addRealmOptions, realmsOf, type RealmArguments } from './options/realm-options.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/schema-options.js';
 import { wholeNumber } from './options/whole-number.js';
 import { tellWarning } from '../narration.js';
 
-interface PlanArguments extends SchemaOptions, LockOptions, NarrationOptions, RealmArguments {
-  readonly mode: 'full' | 'consent' | 'public';
-  readonly users?: string;
-  readonly allowUnknown?: true;
-  readonly consentMessage?: number;
-  readonly force?: true;
+interface PlanArguments extends SchemaOptions, LockOptions, NarrationOptions, RealmArguments, Omit<PeopleOptions, 'files'> {
   readonly html?: string;
   readonly output: string;
   readonly verbose?: true;
@@ -56,17 +50,13 @@ Examples:
 Without the name of a realm all are meant. Rows are counted; bytes, time and disk are estimated.
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 an export would be refused.`)
     .action(async (options: PlanArguments) => {
-      peopleOf(command, { ...options, files: false }, 'export');
-      const approved = options.users === undefined ? undefined : readUserList(options.users);
+      const { mode, approved, allowUnknown, consentMessage, force } = peopleOf(command, { ...options, files: false }, 'export');
       const realms = realmsOf(options) ?? 'all';
       const plans = await longSteps(options, nothingLeft('plan'), () => planReport({
         settings: connectionSettings(process.env.DATABASE_URL, process.env), zulipVersion: options.zulipVersion,
         patience: lockPatience(options),
-        targets: { realms, exclude: options.exclude ?? [], users: undefined, approved, allowUnknown: options.allowUnknown === true },
-        request: {
-          mode: approved === undefined ? options.mode : 'consent', consentMessage: options.consentMessage, force: options.force === true,
-          decisions: decisionsOf(options),
-        },
+        targets: { realms, exclude: options.exclude ?? [], users: undefined, approved, allowUnknown },
+        request: { mode, consentMessage, force, decisions: decisionsOf(options) },
       }, tellWarning));
       const good = plans.filter(isPlanned);
       if (options.html !== undefined) await writeNamed(options.html, planPage(good)).catch((error: unknown) => { throw diskError(error, options.html as string); });

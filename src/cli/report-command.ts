@@ -9,7 +9,7 @@ import { realmPage } from '../report/realm-page.js';
 import { readFacts } from '../report/realm-facts.js';
 import { verifyExport } from '../verify/verify-export.js';
 import { longSteps, nothingLeft } from './long-command.js';
-import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
+import { addNarrationOptions, tellResult, type NarrationOptions } from './story/narrate.js';
 import { refuseTerminal } from './refuse-terminal.js';
 
 interface ReportArguments extends NarrationOptions {
@@ -43,7 +43,7 @@ Exit codes: 0 done; 1 the export is damaged, or the page cannot be written; 2 no
         else await writeNamed(output, text).catch((error: unknown) => { throw diskError(error, output); });
       }
       const result = { page, errors: verified.totals.errors };
-      if (told.json === true) (output === '-' ? process.stderr : process.stdout).write(output === '-' ? `${jsonLine({ kind: 'result', ...result })}\n` : `${JSON.stringify(result)}\n`);
+      if (told.json === true) tellResult(result, output === '-');
       else if (told.quiet !== true && output === undefined) process.stdout.write(`${page}\n`);
       if (verified.totals.errors === 0) return;
       process.exitCode = EXIT.failed;

@@ -1,5 +1,4 @@
 /** `realmlift restore`: words of the command line -> one call. */
-import type { KeyObject } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Command } from 'commander';
 import { findBackup, openBackup } from '../backup/contents/find-backup.js';
@@ -8,7 +7,6 @@ import { restoreDatabase } from '../backup/restore.js';
 import type { RestoreResult } from '../backup/restore.js';
 import { restoreAndProve, tellRestoreAhead } from '../commands/restore.js';
 import { restoreUploads } from '../backup/restore/restore-uploads.js';
-import { readVerifyKey } from '../backup/contents/signature.js';
 import { uploadTarget } from '../backup/uploads/open-uploads.js';
 import { uploadPlace } from '../files/upload/upload-place.js';
 import { mark } from '../backup/store/verified-marks.js';
@@ -16,6 +14,7 @@ import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { counted } from '../numbers.js';
+import { originText, verifyKeyOf } from './options/verify-key.js';
 import { jobCount } from './options/whole-number.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
@@ -117,15 +116,6 @@ function summary(result: { location: string; proved: boolean; originProved: bool
     `${seconds} s`, ...(resumed > 0 ? [`${counted(resumed, 'step')} done before`] : []), ...(proved ? ['equal to the source'] : []), originText(originProved),
   ];
   return `restored ${location}: ${counts.join(', ')}`;
-}
-
-/** What a summary says of the origin of a backup. */
-export function originText(proved: boolean): string {
-  return proved ? 'origin proved' : 'origin not proved (no --verify-key)';
-}
-
-export async function verifyKeyOf(file: string | undefined): Promise<KeyObject | undefined> {
-  return file === undefined ? undefined : readVerifyKey(file);
 }
 
 /** DATABASE_URL is not asked: it names the source on many a machine, and a restore writes. */

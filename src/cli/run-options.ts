@@ -13,10 +13,10 @@ import { connectionSettings } from '../snapshot/connection-settings.js';
 import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
 import { conclude, resultOf } from './story/conclude.js';
 import { NO_FILES } from '../files/no-files.js';
-import { refuseContradictions, refuseIdle } from './options/contradictions.js';
+import { refuseContradictions } from './options/contradictions.js';
 import { duration } from './options/duration.js';
 import { addLockOptions, type LockOptions } from './options/lock-options.js';
-import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
+import { addNarrationOptions, tellResult, type NarrationOptions } from './story/narrate.js';
 import { withProgress } from './story/progress.js';
 import { refuseTerminal } from './refuse-terminal.js';
 import { progressMode } from './story/show-story.js';
@@ -24,7 +24,7 @@ import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/sch
 import type { StreamFormat } from './standard-output.js';
 import { withStopSignals, type StopWords } from './stop-signals.js';
 import { addUploadOptions, withUpload, type Destination, type UploadOptions } from './upload.js';
-import { queueOf, type QueueOption } from './options/queue-option.js';
+import { addQueueOptions, queueOf, refuseIdleTimeout, type QueueOption } from './options/queue-option.js';
 import { jobCount } from './options/whole-number.js';
 
 export interface RunArguments extends FilesOptions, SchemaOptions, LockOptions, NarrationOptions, Omit<UploadOptions, 'caFile' | 'fileTimeout'>, QueueOption {
@@ -57,9 +57,8 @@ export function addRunOptions(command: Command): Command {
     .option('--jobs <n>', 'sessions that copy at once', jobCount, availableParallelism())
     .option('--resume', 'go on with a run that stopped half-way')
     .option('--snapshot <id>', 'export out of the snapshot that `realmlift snapshot` holds')
-    .option('--max-snapshot-age <duration>', 'stop, so that --resume can go on, when the snapshot is older than this (90s, 30m, 6h, 2d)', duration)
-    .option('--queue [url]', 'have it done by the machines that run `realmlift worker` with this database, which is for nothing else; without a URL, that of QUEUE_URL')
-    .addOption(new Option('--worker-timeout <duration>', 'with --queue: give a machine\'s work to another when nothing was heard from it for this long').argParser(duration).default(30_000, '30s'))
+    .option('--max-snapshot-age <duration>', 'stop, so that --resume can go on, when the snapshot is older than this (90s, 30m, 6h, 2d)', duration);
+  addQueueOptions(command, 'it done')
     .option('--strict', 'exit with 4 when something that should travel was lost')
     .option('--no-verify', 'do not read the finished export again to check it');
   addSchemaOptions(addLockOptions(command).optionsGroup('What the database does not say:'))
@@ -90,7 +89,7 @@ export function sharedOptions(command: Command, options: RunArguments): SharedOp
     { when: !files && options.orphans === 'copy', message: '--no-files exports no files, and --orphans copy would', hint: 'leave out one of them' },
     { when: !files && options.queue !== undefined, message: 'workers of a queue fetch files, and --no-files exports none', hint: 'leave out one of them' },
   ]);
-  refuseIdle(command, options.queue === undefined, ['workerTimeout'], 'is for the workers of a queue', 'add --queue, or leave it out');
+  refuseIdleTimeout(command, options);
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
     queue: queueOf(options, env),
@@ -119,8 +118,7 @@ export async function runAndConclude(options: RunArguments, run: Run): Promise<v
     return runIntoPlace(options, run, { signal, onEvent });
   }));
   const seconds = (performance.now() - started) / 1000;
-  if (options.json === true && !streams) process.stdout.write(`${JSON.stringify(resultOf(outcomes, seconds))}\n`);
-  else if (options.json === true) process.stderr.write(`${jsonLine({ kind: 'result', ...resultOf(outcomes, seconds) })}\n`);
+  if (options.json === true) tellResult(resultOf(outcomes, seconds), streams);
   conclude(outcomes, seconds, options.strict === true, options.json === true ? 'events' : options.quiet === true ? 'losses' : 'summary', words.hint());
 }
 

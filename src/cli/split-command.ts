@@ -13,11 +13,12 @@ import { leftBy, splitRealms, type Reached, type SplitRequest, type SplitResult 
 import type { Left } from '../split/unfinished-split.js';
 import { collect } from './options/collect.js';
 import { refuseContradictions, refuseIdle } from './options/contradictions.js';
-import { addFilesOptions, filesStore, type FilesOptions } from './options/files-options.js';
+import { addFilesOptions, FILE_JOBS, filesStore, type FilesOptions } from './options/files-options.js';
 import { addLockOptions, lockPatience, type LockOptions } from './options/lock-options.js';
 import { longCommand } from './long-command.js';
-import { addNarrationOptions, jsonLine, type NarrationOptions } from './story/narrate.js';
+import { addNarrationOptions, tellResult, type NarrationOptions } from './story/narrate.js';
 import { printable } from './story/printable.js';
+import { newServerSettings } from './options/new-server.js';
 import { addPeopleOptions, peopleOf, type People, type PeopleOptions } from './options/people-options.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/schema-options.js';
 import { refuseTerminal } from './refuse-terminal.js';
@@ -77,7 +78,7 @@ Exit codes: 0 done; 1 failed: a database that was begun says so, --restart begin
     const result = await longCommand(options, stopWords(options, () => reached), (signal) => withDestination(options, (to) => splitRealms({ ...request, to, signal, onReached })));
     const seconds = Math.round(performance.now() - started) / 1000;
     const lost = result.files?.lost ?? 0;
-    if (options.json === true) tellJson({ ...result, seconds }, options.output === '-');
+    if (options.json === true) tellResult({ ...result, seconds }, options.output === '-');
     else if (options.quiet !== true || lost > 0) process.stderr.write(summary(result, seconds));
     if (lost > 0) process.exitCode = EXIT.losses;
   });
@@ -86,12 +87,6 @@ Exit codes: 0 done; 1 failed: a database that was begun says so, --restart begin
 function stopWords({ targetUrl, output }: SplitArguments, reached: () => Reached): StopWords {
   const left = (): Left => leftBy(targetUrl !== undefined ? 'database' : output !== undefined ? 'script' : undefined, reached());
   return { stage: 'split', left: () => left().left, hint: () => left().hint };
-}
-
-/** What went to standard output is told beside it. */
-function tellJson(result: Readonly<Record<string, unknown>>, streamed: boolean): void {
-  if (streamed) process.stderr.write(`${jsonLine({ kind: 'result', ...result })}\n`);
-  else process.stdout.write(`${JSON.stringify(result)}\n`);
 }
 
 function requestOf(command: Command, options: SplitArguments): Omit<SplitRequest, 'to' | 'signal'> {
@@ -124,7 +119,7 @@ function filesRequest(options: SplitArguments, { approvedFilesOnly }: Pick<Peopl
     throw new RealmliftError('SALT_MISSING', 'usage', 'the names of avatars are salted hashes, and the salt is not known', { hint: 'give --zulip-secrets FILE or ZULIP_AVATAR_SALT, or leave avatars out with --no-avatars', exit: EXIT.usage });
   }
   return {
-    openStore: filesStore(options, env), place: placeOf(options, env), salt, approvedFilesOnly, jobs: options.fileJobs ?? 32,
+    openStore: filesStore(options, env), place: placeOf(options, env), salt, approvedFilesOnly, jobs: options.fileJobs ?? FILE_JOBS,
     newSalt: options.targetZulipSecrets === undefined ? undefined : avatarSalt({ secretsFile: options.targetZulipSecrets, env: {} }),
   };
 }
@@ -148,8 +143,7 @@ function placeOf({ uploadsDir, filesDir, targetUploadsBucket: uploads, targetAva
 }
 
 async function withDestination({ targetUrl, output, restart }: SplitArguments, work: (to: SplitRequest['to']) => Promise<SplitResult>): Promise<SplitResult> {
-  // The PG* variables of the environment are those of the server that is left.
-  if (targetUrl !== undefined) return work({ kind: 'database', settings: connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE }), restart: restart === true });
+  if (targetUrl !== undefined) return work({ kind: 'database', settings: newServerSettings(targetUrl), restart: restart === true });
   if (output === undefined) return work(undefined);
   if (output === '-') return work({ kind: 'script', write: writerOf(process.stdout, (error) => streamError(error) as Error) });
   return withScriptFile(output, restart === true, (write) => work({ kind: 'script', write }));

@@ -7,7 +7,7 @@ import { uploadPlace } from '../files/upload/upload-place.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
-import { addFilesOptions, etagsOf, filesStore, type FilesOptions } from './options/files-options.js';
+import { addFilesOptions, etagsOf, FILE_JOBS, filesStore, type FilesOptions } from './options/files-options.js';
 import { withStopSignals, type StopWords } from './stop-signals.js';
 import { queueSettings } from './options/queue-option.js';
 import { jobCount } from './options/whole-number.js';
@@ -21,9 +21,6 @@ interface WorkerArguments extends FilesOptions {
 }
 
 const STOPPED: StopWords = { stage: 'queue', left: () => 'what it had not finished is given to other workers', hint: () => 'run it again for more' };
-
-/** Files that a worker fetches at once, unless it is said otherwise. */
-const FILE_JOBS = 32;
 
 export function workerCommand(): Command {
   return addFilesOptions(new Command('worker')

@@ -18,12 +18,15 @@ export interface FilesOptions {
   readonly opaqueEtags?: true;
 }
 
+/** Files under way at once, unless it is said otherwise. */
+export const FILE_JOBS = 32;
+
 export function addFilesOptions(command: Command): Command {
   return command
     .optionsGroup('Files:')
     .option('--uploads-dir <dir>', "Zulip's LOCAL_UPLOADS_DIR (with files/ and avatars/); else S3 is used")
     .addOption(new Option('--copy-mode <how>', 'of local files: read and write, share blocks where the file system can, or hard links (default: copy)').choices(['copy', 'clone', 'link']))
-    .option('--file-jobs <n>', 'files pulled at once (default: 32)', wholeNumber(1))
+    .option('--file-jobs <n>', `files pulled at once (default: ${FILE_JOBS})`, wholeNumber(1))
     .option('--part-size <size>', 'larger S3 objects come in parallel ranges of this size (default: 16MiB)', byteSize(1 << 20))
     .option('--file-timeout <seconds>', 'cut an S3 connection on which nothing has come for this long (default: 60)', wholeNumber(1))
     .option('--ca-file <file>', 'certificate authority of the S3 server, PEM')

@@ -1,12 +1,27 @@
-/** The database through which other machines do the work. */
+/** Whether other machines do the work, by which database, and when one of them counts as gone. */
+import { Option, type Command } from 'commander';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { connectionSettings, type ConnectionSettings } from '../../snapshot/connection-settings.js';
+import { refuseIdle } from './contradictions.js';
+import { duration } from './duration.js';
 
 export interface QueueOption {
   /** True without a value, which stands in the environment then: who may see the list of processes sees the words of a command. */
   readonly queue?: string | true;
   /** Milliseconds. */
   readonly workerTimeout: number;
+}
+
+/** @param what they do, behind `have`: `it done` */
+export function addQueueOptions(command: Command, what: string): Command {
+  return command
+    .option('--queue [url]', `have ${what} by the machines that run \`realmlift worker\` with this database, which is for nothing else; without a URL, that of QUEUE_URL`)
+    .addOption(new Option('--worker-timeout <duration>', "with --queue: give a machine's work to another when nothing was heard from it for this long").argParser(duration).default(30_000, '30s'));
+}
+
+/** @throws RealmliftError USAGE for what is about workers where there are none */
+export function refuseIdleTimeout(command: Command, { queue }: QueueOption): void {
+  refuseIdle(command, queue === undefined, ['workerTimeout'], 'is for the workers of a queue', 'add --queue, or leave it out');
 }
 
 /** @throws RealmliftError USAGE, CONNECTION_STRING */

@@ -1,7 +1,7 @@
 /** Options that say how ids are rewritten for another server. */
 import type { Command } from 'commander';
 import type { RemapRequest } from '../../remap/remap-request.js';
-import { connectionSettings } from '../../snapshot/connection-settings.js';
+import { newServerSettings } from './new-server.js';
 import { wholeNumber } from './whole-number.js';
 
 export interface RemapArguments {
@@ -29,8 +29,7 @@ export function addIdOptions(command: Command): Command {
 
 /** @throws RealmliftError CONNECTION_STRING */
 export function remapRequest({ targetUrl, idMap, idBase, realmName, subdomain }: RemapArguments, all: boolean, salt: string | undefined): RemapRequest {
-  // The other PG* variables of the environment are those of the server that is left.
-  return { all, target: targetUrl === undefined ? undefined : connectionSettings(targetUrl, { PGPASSFILE: process.env.PGPASSFILE }), idMap, idBase, realmName, subdomain, salt };
+  return { all, target: targetUrl === undefined ? undefined : newServerSettings(targetUrl), idMap, idBase, realmName, subdomain, salt };
 }
 
 /** True when anything was asked for. */

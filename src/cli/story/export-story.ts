@@ -1,7 +1,7 @@
 /** The steps of an export, by what it tells: of one target how far each is, of many also how many are done. */
 import type { ExportEvent } from '../../export/events.js';
 import { VERIFICATION } from '../../narration.js';
-import { thousands, time } from '../../numbers.js';
+import { sum, thousands, time } from '../../numbers.js';
 import { Story } from './story.js';
 
 /** What is asked of an export beside rows and files. */
@@ -44,15 +44,9 @@ export class ExportStory extends Story {
       case 'let-go':
         this.#takenAt = undefined;
         break;
-      case 'started': {
-        const tables = Object.entries(event.tables).filter(([name]) => name !== 'message').reduce((sum, [, count]) => sum + count, 0);
-        if (tables === 0) break;
-        this.begin('tables', 'tables').expect(tables);
-        // Of a set, whose rows come first.
-        if (event.target === '') for (const [name, weight] of [['tables', 0.1], ['messages', 0.9]] as const) this.#set(name, weight);
-        else if (this.#targets === undefined) this.#addTo('tables', TABLES);
+      case 'started':
+        this.#started(event.target === '', sum(Object.entries(event.tables).filter(([name]) => name !== 'message').map(([, count]) => count)));
         break;
-      }
       case 'planned':
         this.begin('messages', 'messages').expect(event.messages);
         if (this.#targets === undefined) this.#addTo('messages', event.messages * MESSAGE);
@@ -62,39 +56,27 @@ export class ExportStory extends Story {
         this.begin('files', 'files').expect(event.files);
         if (this.#targets === undefined) this.#addTo('files', event.bytes + event.files * FILE);
         break;
-      case 'progress': {
-        const step = this.find(event.dataClass === 'message' ? 'messages' : 'tables');
-        if (step !== undefined) step.bytes += event.bytes;
+      case 'progress':
+        this.#bytes(event.dataClass === 'message' ? 'messages' : 'tables', event.bytes);
         break;
-      }
       case 'part':
         this.#part(event.dataClass, event.part.rows?.zerver_message ?? 0);
         break;
       case 'file':
-        if (event.event.kind === 'file') {
-          const step = this.begin('files', 'files');
-          step.done += 1;
-          step.bytes += event.event.size;
-        }
+        if (event.event.kind === 'file') this.#file(event.event.size);
         break;
       case 'packaging':
-        if (this.#targets !== undefined) break;
-        for (const name of ['tables', 'messages', 'files']) this.#end(name);
-        this.begin('package', 'steps');
+        if (this.#targets === undefined) this.#packaging();
         break;
       case 'verifying':
         this.#end('package');
         break;
       case 'finished': case 'finished-before':
-        this.#finished += 1;
-        if (this.#targets !== undefined) this.begin('realms', 'realms').done = this.#finished;
-        else for (const name of ['package', VERIFICATION]) this.#end(name);
+        this.#targetFinished();
         break;
-      case 'stored': {
-        const step = this.begin('upload', 'bytes');
-        step.done += event.bytes;
+      case 'stored':
+        this.begin('upload', 'bytes').done += event.bytes;
         break;
-      }
       case 'warning': case 'waiting':
         break;
     }
@@ -115,6 +97,36 @@ export class ExportStory extends Story {
     for (const step of this.steps) this.#set(step.name, 0);
     this.ahead([{ name: 'realms', weight: 1 }]);
     this.begin('realms', 'realms').expect(count);
+  }
+
+  /** @param ofSet of a set, whose rows come before its realms are put together */
+  #started(ofSet: boolean, tables: number): void {
+    if (tables === 0) return;
+    this.begin('tables', 'tables').expect(tables);
+    if (ofSet) for (const [name, weight] of [['tables', 0.1], ['messages', 0.9]] as const) this.#set(name, weight);
+    else if (this.#targets === undefined) this.#addTo('tables', TABLES);
+  }
+
+  #bytes(name: string, more: number): void {
+    const step = this.find(name);
+    if (step !== undefined) step.bytes += more;
+  }
+
+  #file(size: number): void {
+    const step = this.begin('files', 'files');
+    step.done += 1;
+    step.bytes += size;
+  }
+
+  #packaging(): void {
+    for (const name of ['tables', 'messages', 'files']) this.#end(name);
+    this.begin('package', 'steps');
+  }
+
+  #targetFinished(): void {
+    this.#finished += 1;
+    if (this.#targets !== undefined) this.begin('realms', 'realms').done = this.#finished;
+    else for (const name of ['package', VERIFICATION]) this.#end(name);
   }
 
   #part(dataClass: string, messages: number): void {

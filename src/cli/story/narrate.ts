@@ -62,6 +62,12 @@ export function jsonLine(object: Record<string, unknown>): string {
   return JSON.stringify({ time: new Date().toISOString(), ...object });
 }
 
+/** The result of a command, as --json tells it: one object on standard output, or beside it where that is taken. */
+export function tellResult(result: Readonly<Record<string, unknown>>, streamed: boolean): void {
+  if (streamed) process.stderr.write(`${jsonLine({ kind: 'result', ...result })}\n`);
+  else process.stdout.write(`${JSON.stringify(result)}\n`);
+}
+
 function progressOf(story: Story, step: Step): Record<string, unknown> {
   const { share, left } = story.overall();
   const { name, unit, done, total, bytes } = step;

@@ -11,14 +11,14 @@ export function planText(plan: PlannedExport): string {
     `  ${'uploaded files'.padEnd(34)} ${thousands(files.uploads).padStart(18)}       ${size(files.bytes)}`,
     `  ${counted(plan.messageFiles, 'messages file')}; about ${size(plan.disk)} of disk, about ${time(Math.ceil(plan.seconds)).replace('.0 ', ' ')} and the time of the files`,
     ...leftOut.map(({ reason, rows, what }) => `  stays: ${thousands(rows)} ${what}: ${reason}`),
-    ...common(plan).map((line) => `  ${line}`),
+    ...serverWide(plan).map((line) => `  ${line}`),
     ...Object.entries(plan.rules).filter(([, rule]) => rule !== 'otherwise').map(([name, rule]) => `  rule: ${name}: ${rule}`),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-/** What is the same for all realms of a server. */
-export function common({ stripped, unknownTables, unknownColumns }: PlannedExport): string[] {
+/** Lines about what is the same for all realms of a server. */
+export function serverWide({ stripped, unknownTables, unknownColumns }: PlannedExport): string[] {
   return [
     ...(stripped.length > 0 ? [`secrets left out: ${stripped.join(', ')}`] : []),
     ...(unknownTables.length > 0 ? [`tables that nothing classifies, not exported: ${unknownTables.join(', ')}`] : []),

@@ -2,7 +2,7 @@
 import { counted, size, thousands, time } from '../../numbers.js';
 import type { Planned, PlannedExport } from '../../planning/planned-export.js';
 import { painter } from './colour.js';
-import { common } from './plan-details.js';
+import { serverWide } from './plan-details.js';
 
 export interface PlanTotals {
   readonly realms: number;
@@ -44,7 +44,7 @@ export function planTable(plans: readonly Planned[], totals: PlanTotals, place: 
     paint('bold', line('realm', 'users', 'messages', 'files', 'disk', 'stays')),
     ...good.map((plan) => line(plan.target, thousands(plan.users), thousands(plan.messages), thousands(plan.files.uploads), size(plan.disk), thousands(stays(plan)))),
     paint('bold', line(`${thousands(totals.realms)} in all`, thousands(totals.users), thousands(totals.messages), thousands(totals.files), size(totals.disk), thousands(totals.stays))),
-    ...good.slice(0, 1).flatMap(common),
+    ...good.slice(0, 1).flatMap(serverWide),
     `disk: about ${size(totals.disk)} of ${size(totals.free)} that are free at ${place}; about ${time(totals.seconds)}, and the time of the files`,
     ...(totals.stays > 0 ? ['what stays, and why: --verbose, or name one realm'] : []),
     ...(totals.disk > totals.free ? [paint('red', `! there is no room for it at ${place}`)] : []),
