@@ -1,6 +1,5 @@
 /** `realmlift load`: checks first, and then all that load/load-run.ts tells. */
 import type pg from 'pg';
-import { stoppedFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { checkExport } from '../load/check-load.js';
 import { LoadJournal, lockLoad } from '../load/server/load-journal.js';
@@ -10,12 +9,11 @@ import { readLoadSource } from '../load/source/load-source.js';
 import { tellLoadAhead } from '../load/source/load-steps.js';
 import { openLoadable } from '../load/source/loadable-export.js';
 import type { Schema } from '../load/rows/table-layout.js';
-import { targetSession, useTarget } from '../load/server/target-session.js';
+import { withTargetSession } from '../load/server/target-session.js';
 import { readTargetTables } from '../load/server/target-tables.js';
 import { withTableFiles } from '../pipe/opened-tables.js';
-import { findSchema, readCatalog } from '../plan/views/catalog.js';
+import { readCatalog } from '../plan/views/catalog.js';
 import { loadRegistry } from '../plan/views/registry.js';
-import { aboutTarget } from '../remap/target-server.js';
 
 /**
  * Loads a finished export into a new server's database.
@@ -23,24 +21,17 @@ import { aboutTarget } from '../remap/target-server.js';
  * @throws RealmliftError LOAD_REFUSED, LOAD_UNFINISHED, LOAD_OF_ANOTHER, RIGHT_MISSING, TARGET_*, ROWS_REFUSED, CONNECTION_LOST, …
  */
 export async function loadExport(directory: string, request: LoadRequest, stop: AbortSignal): Promise<LoadResult> {
-  const client = await targetSession(request.target, undefined, stop);
-  try {
-    const schemaName = await findSchema(client).catch(aboutTarget);
-    await useTarget(client, schemaName);
+  return withTargetSession(request.target, 'load', stop, async (client, schemaName) => {
     const found = await unfinished(client, request);
     tellLoadAhead(request.dryRun);
     await checkExport(directory, request, found !== undefined, stop);
     const source = await openLoadable(directory);
-    return await withTableFiles(async (open) => {
+    return withTableFiles(async (open) => {
       const files = open(source);
       const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };
       return runLoad({ client, source: await readLoadSource(source, files), schema, request, stop }, found);
     });
-  } catch (error) {
-    throw stoppedFault(error, stop, 'load');
-  } finally {
-    await client.end().catch(() => undefined);
-  }
+  });
 }
 
 /** The journal of the load that is to be gone on with. @throws RealmliftError LOAD_UNFINISHED, LOAD_RUNNING */
@@ -53,5 +44,3 @@ async function unfinished(client: pg.Client, { subdomain, resume, dryRun }: Load
   // One that was stopped before it had written anything begins anew.
   return found;
 }
-
-

@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type pg from 'pg';
-import { stoppedFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { checkBots, checkExport, checkRights, checkSalt, writtenTables } from '../load/check-load.js';
 import type { FileTarget } from '../load/files/file-target.js';
@@ -16,14 +15,14 @@ import { makeClients } from '../load/server/new-clients.js';
 import { patientTransaction } from '../load/server/patient-transaction.js';
 import { tellUpdateAhead } from '../load/source/load-steps.js';
 import type { Schema } from '../load/rows/table-layout.js';
-import { targetSession, useTarget } from '../load/server/target-session.js';
+import { targetSession, withTargetSession } from '../load/server/target-session.js';
 import { readTargetTables } from '../load/server/target-tables.js';
 import { MANIFEST } from '../package/manifest.js';
 import { digestOf } from '../package/part-file.js';
 import { withTableFiles } from '../pipe/opened-tables.js';
-import { findSchema, readCatalog } from '../plan/views/catalog.js';
+import { readCatalog } from '../plan/views/catalog.js';
 import { loadRegistry } from '../plan/views/registry.js';
-import { aboutTarget, readTarget } from '../remap/target-server.js';
+import { readTarget } from '../remap/target-server.js';
 import { removeFiles, settleFiles } from '../update/file-changes.js';
 import { holdSame, openEarlier, openLater } from '../update/fitting-exports.js';
 import { runUpdate, settleLeft, type Updated, type UpdateSetup } from '../update/update-run.js';
@@ -55,10 +54,7 @@ const NOTHING = { added: 0, changed: 0, removed: 0, renumbered: 0, files: 0, fil
  * @throws RealmliftError UPDATE_UNKNOWN, UPDATE_BASE, UPDATE_OF_ANOTHER, UPDATE_REFUSED, LOAD_UNFINISHED, TARGET_MIGRATED, those of a load
  */
 export async function updateLoad(directory: string, request: UpdateRequest, stop: AbortSignal): Promise<UpdateResult> {
-  const client = await targetSession(request.target, undefined, stop);
-  try {
-    const schemaName = await findSchema(client).catch(aboutTarget);
-    await useTarget(client, schemaName);
+  return withTargetSession(request.target, 'update', stop, async (client, schemaName) => {
     await lockLoad(client, request.subdomain);
     const found = await recordOf(client, request);
     const migrations = await refuseMigrated(client, found.record);
@@ -68,11 +64,7 @@ export async function updateLoad(directory: string, request: UpdateRequest, stop
     } finally {
       target.close();
     }
-  } catch (error) {
-    throw stoppedFault(error, stop, 'update');
-  } finally {
-    await client.end().catch(() => undefined);
-  }
+  });
 }
 
 /** An update whose realm was found. */

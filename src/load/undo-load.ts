@@ -5,17 +5,14 @@
 import type pg from 'pg';
 import { runTasks } from '../snapshot/session-pool.js';
 import { inTransaction } from '../copy/copy-in-journal.js';
-import { stoppedFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
-import { findSchema } from '../plan/views/catalog.js';
-import { aboutTarget } from '../remap/target-server.js';
 import { makeAgain } from './server/bare-tables.js';
 import { openFileTarget } from './files/open-file-target.js';
 import { ownPrefixes } from './files/load-files.js';
 import { LoadJournal, lockLoad, type IdRange } from './server/load-journal.js';
 import { placeOf, type LoadRequest } from './load-request.js';
 import { LISTS } from './rows/table-loader.js';
-import { stepSession, targetSession, useTarget } from './server/target-session.js';
+import { stepSession, withTargetSession } from './server/target-session.js';
 import { qualify, readTargetTables, TO_INDEX, type TargetTables } from './server/target-tables.js';
 
 export type UndoRequest = Pick<LoadRequest, 'target' | 'subdomain' | 'files' | 'fileJobs' | 'jobs'>;
@@ -32,10 +29,7 @@ const KEYS: Readonly<Record<string, { readonly owner: string; readonly column: s
 
 /** @throws RealmliftError LOAD_UNKNOWN, LOAD_OF_ANOTHER, UNDO_REFUSED, those of the connection and the files */
 export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise<UndoResult> {
-  const client = await targetSession(request.target, undefined, stop);
-  try {
-    const schema = await findSchema(client).catch(aboutTarget);
-    await useTarget(client, schema);
+  return withTargetSession(request.target, 'undo', stop, async (client, schema) => {
     await lockLoad(client, request.subdomain);
     const journal = await LoadJournal.find(client, request.subdomain);
     if (journal === undefined) {
@@ -52,12 +46,8 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
     await runTasks(keys, 1, session, stop);
     await client.query('SET synchronous_commit = on');
     await journal.forgetFiles(client);
-    return await removeAll(client, journal, tables, ranges, async () => (files === undefined ? 0 : removeFiles(request, files, stop)));
-  } catch (error) {
-    throw stoppedFault(error, stop, 'undo');
-  } finally {
-    await client.end().catch(() => undefined);
-  }
+    return removeAll(client, journal, tables, ranges, async () => (files === undefined ? 0 : removeFiles(request, files, stop)));
+  });
 }
 
 interface FilesToRemove {
