@@ -22,7 +22,7 @@ import type { MigrationStatusOptions } from '../package/migration-status.js';
 import { tryRunFiles, writeRunManifest, type RunEntry } from '../package/run-manifest.js';
 import { holdExportedTables } from '../plan/hold-tables.js';
 import { canJoinSet } from '../plan/plan-set.js';
-import { readSource } from '../plan/source.js';
+import { readSource, type Source } from '../plan/source.js';
 import { loadRegistry } from '../plan/views/registry.js';
 import { findTargets, sharedDirectories, type Target, type TargetRequest } from '../plan/targets.js';
 import { writeIndex } from '../report/write-index.js';
@@ -30,7 +30,7 @@ import type { Coordinator } from '../queue/exports/coordinator.js';
 import type { QueueOptions } from '../queue/runs/queued-run.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { databaseIdentity } from '../snapshot/database-identity.js';
-import { prepareSessions, withSnapshot } from '../snapshot/snapshot.js';
+import { prepareSessions, withSnapshot, type Snapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
 import { ageOf } from '../snapshot/take-snapshot.js';
 import { tryTemporaryDirectory } from '../temporary-directory.js';
@@ -99,40 +99,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const onlyQueue = options.queue !== undefined && options.stored === undefined;
   // Where workers do the rest, a realm's small tables are left; those of many would have one session busy for long.
   const jobs = onlyQueue ? Number(namesOne(options.targets)) : options.jobs;
-  const running = withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, async (snapshot) => {
-    const { id, takenAt, joined } = snapshot;
-    options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
-    const server = await readServer(snapshot.client);
-    const nothingNew = options.base !== undefined && await expectsNothingNew(options.base, nameOfOne(options.targets) ?? '', server);
-    // One session of the plan at least comes of the tables.
-    const [, { bytes, session: prepared }] = await Promise.all([queue?.open(snapshot), holdExportedTables(snapshot, patience)]);
-    threads.join({ settings: snapshot.settings, id, held: snapshot.held }, namesOne(options.targets) && (onlyQueue || bytes < SMALL_SERVER), nothingNew);
-    const pool = queue ?? threads;
-    // Workers join while the plan is made; what is wrong with it is told when it is needed.
-    const announced = queue?.announce(snapshot, options.openStore);
-    announced?.catch(() => undefined);
-    try {
-      const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
-      const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
-      if (options.remap !== undefined) (await import('../export/target/remap-finished.js')).refuseRemap(options.remap, source, targets.length);
-      if (options.base !== undefined) refuseBaseOfNone(options.base, targets);
-      if (targets.length > 1) tryRunFiles(options.output);
-      await options.checkTargets?.(targets);
-      await queue?.begin(targets.map(({ directory }) => directory), options.resume);
-      const database = await databaseIdentity(snapshot.client, snapshot.settings);
-      const store = await (announced ?? options.openStore());
-      try {
-        // The queue keeps a realm's segments until somebody comes; how a set is dealt out depends on how many have come.
-        const opened = onlyQueue && targets.length === 1 ? undefined : pool.opened;
-        await Promise.all([opened, prepared, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE) - 1)]);
-        return await exportTargets(options, targets, { snapshot, server, database, source, pool, store, fileJobs: options.fileJobs, ...(queue && ofQueue(queue)) });
-      } finally {
-        store.close();
-      }
-    } finally {
-      await Promise.allSettled([pool.close(), prepared]);
-    }
-  }, {
+  const running = withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, (snapshot) => exportSnapshot(options, snapshot, { threads, queue, onlyQueue }, patience), {
     join: options.snapshot, maxAge: options.maxSnapshotAge, signal: signalOf(options.signal, queue?.lost),
     held: options.resume ? (client) => snapshotsOfUnfinished(client, options.settings, patience, options.output, options.targets) : undefined,
   })));
@@ -141,6 +108,57 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
     loadRegistry();
   } catch { /* See above. */ }
   return running;
+}
+
+/** Who copies rows and fetches files. */
+interface Workers {
+  readonly threads: WorkerPool;
+  readonly queue: Coordinator | undefined;
+  /** Those of the queue do all but what is not worth the way to them. */
+  readonly onlyQueue: boolean;
+}
+
+/** Workers join the snapshot while the plan is made, and are gone when all targets are done. */
+async function exportSnapshot(options: ExportOptions, snapshot: Snapshot, workers: Workers, patience: LockPatience): Promise<Outcome[]> {
+  const { threads, queue, onlyQueue } = workers;
+  const { id, takenAt, joined } = snapshot;
+  options.onEvent({ kind: 'snapshot', id, takenAt, age: ageOf(snapshot) / 1000, joined });
+  const server = await readServer(snapshot.client);
+  const nothingNew = options.base !== undefined && await expectsNothingNew(options.base, nameOfOne(options.targets) ?? '', server);
+  // One session of the plan at least comes of the tables.
+  const [, { bytes, session: prepared }] = await Promise.all([queue?.open(snapshot), holdExportedTables(snapshot, patience)]);
+  threads.join({ settings: snapshot.settings, id, held: snapshot.held }, namesOne(options.targets) && (onlyQueue || bytes < SMALL_SERVER), nothingNew);
+  const pool = queue ?? threads;
+  // What is wrong with it is told when it is needed.
+  const announced = queue?.announce(snapshot, options.openStore);
+  announced?.catch(() => undefined);
+  try {
+    const source = await readSource(snapshot.client, options.zulipVersion, options.decisions.strip);
+    const targets = await targetsOf(options, snapshot, source);
+    await queue?.begin(targets.map(({ directory }) => directory), options.resume);
+    const database = await databaseIdentity(snapshot.client, snapshot.settings);
+    const store = await (announced ?? options.openStore());
+    try {
+      // The queue keeps a realm's segments until somebody comes; how a set is dealt out depends on how many have come.
+      const opened = onlyQueue && targets.length === 1 ? undefined : pool.opened;
+      await Promise.all([opened, prepared, prepareSessions(snapshot, 'plan', Math.min(targets.length, TARGETS_AT_ONCE) - 1)]);
+      return await exportTargets(options, targets, { snapshot, server, database, source, pool, store, fileJobs: options.fileJobs, ...(queue && ofQueue(queue)) });
+    } finally {
+      store.close();
+    }
+  } finally {
+    await Promise.allSettled([pool.close(), prepared]);
+  }
+}
+
+/** What is to be exported, once nothing speaks against it. */
+async function targetsOf(options: ExportOptions, snapshot: Snapshot, source: Source): Promise<Target[]> {
+  const targets = await findTargets(snapshot.client, options.targets, (text) => options.onEvent({ target: '', kind: 'warning', text }));
+  if (options.remap !== undefined) (await import('../export/target/remap-finished.js')).refuseRemap(options.remap, source, targets.length);
+  if (options.base !== undefined) refuseBaseOfNone(options.base, targets);
+  if (targets.length > 1) tryRunFiles(options.output);
+  await options.checkTargets?.(targets);
+  return targets;
 }
 
 async function withThreads<T>(jobs: number, work: (threads: WorkerPool) => Promise<T>): Promise<T> {
@@ -176,14 +194,7 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
   const { jobs, orphans = 'report', salt, avatars, migrationStatus, onEvent } = options;
   const context: RunContext = { ...source, jobs, orphans, salt, avatars, migrationStatus, onEvent };
   if (targets.length > 1) onEvent({ kind: 'targets', count: targets.length });
-  const refused = sharedDirectories(targets);
-  const outcomeOf = new Map<Target, Outcome>([...refused].map(([target, error]) => [target, { target, error }]));
-  for (const target of targets) {
-    const earlier = refused.has(target) ? undefined : await finishedBefore(options, target, source.database);
-    if (earlier === undefined) continue;
-    outcomeOf.set(target, { target, earlier });
-    onEvent({ target: target.name, kind: 'finished-before', directory: earlier.directory, takenAt: earlier.snapshot.takenAt });
-  }
+  const outcomeOf = await settledBefore(options, targets, source.database);
   const left = targets.filter((target) => !outcomeOf.has(target));
   const together = targetsOfSet(left, options);
   if (options.stored !== undefined && options.mode === 'full' && targets.length > 1) onEvent({ target: '', kind: 'warning', text: ONE_BY_ONE });
@@ -202,13 +213,29 @@ async function exportTargets(options: ExportOptions, targets: readonly Target[],
     }
   });
   const outcomes = targets.map((target) => outcomeOf.get(target) as Outcome);
-  const listed = outcomes.length > 1 ? await exportsThere(options.output, outcomes) : undefined;
-  if (listed !== undefined) {
-    const manifest = writeRunManifest(options.output, context.snapshot, VERSION, listed.map(runEntry));
-    const index = writeIndex(options.output, listed);
-    for (const path of [index, manifest]) await options.archive?.add(basename(path), path);
-  }
+  await bindTogether(options, context.snapshot, outcomes);
   return outcomes;
+}
+
+/** Targets that share a directory with another, and those that an earlier run finished. */
+async function settledBefore(options: ExportOptions, targets: readonly Target[], database: string): Promise<Map<Target, Outcome>> {
+  const outcomeOf = new Map<Target, Outcome>([...sharedDirectories(targets)].map(([target, error]) => [target, { target, error }]));
+  for (const target of targets) {
+    const earlier = outcomeOf.has(target) ? undefined : await finishedBefore(options, target, database);
+    if (earlier === undefined) continue;
+    outcomeOf.set(target, { target, earlier });
+    options.onEvent({ target: target.name, kind: 'finished-before', directory: earlier.directory, takenAt: earlier.snapshot.takenAt });
+  }
+  return outcomeOf;
+}
+
+/** The manifest and the page of a run of several, which name what lies beside them. */
+async function bindTogether({ output, archive }: ExportOptions, snapshot: Snapshot, outcomes: readonly Outcome[]): Promise<void> {
+  const listed = outcomes.length > 1 ? await exportsThere(output, outcomes) : undefined;
+  if (listed === undefined) return;
+  const manifest = writeRunManifest(output, snapshot, VERSION, listed.map(runEntry));
+  const index = writeIndex(output, listed);
+  for (const path of [index, manifest]) await archive?.add(basename(path), path);
 }
 
 /** Several full exports are one set, but for the realm of the system bots, and where a stream of files, new ids, a bucket into which workers store or a base take one at a time. */
