@@ -5,7 +5,7 @@ import { assemble, type Member } from '../package/assemble.js';
 import { OUR_CONSENT, ZULIP_CONSENT } from '../package/consent-files.js';
 import { MIGRATION_STATUS, REPORT } from '../package/export-files.js';
 import type { JournalPart } from '../package/journal.js';
-import { isWithoutFiles, NONE, MANIFEST, readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
+import { isWithoutFiles, MANIFEST, readManifest, WITHOUT_FILES, writeManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { RUN_DIRECTORY } from '../package/output-directory.js';
 import { statsJson, statsText, type FileCounts } from '../package/stats.js';
 import { treeEntries } from '../package/tree-entries.js';
@@ -57,7 +57,7 @@ function headerOf(inputs: readonly MergeInput[]): ManifestHeader {
   return {
     ...latest.source.header, realmlift: VERSION, mode, realm: [...new Set(inputs.map(({ source }) => source.header.realm))].join('+'),
     // How many rows zerver_realm has: verify asks for it.
-    options: { ...(realms === 1 ? {} : { realms }), ...(inputs.every(({ source: { header } }) => isWithoutFiles(header)) ? { files: NONE } : {}), merged: inputs.map(({ source: { header } }) => ({ realm: header.realm, mode: header.mode, snapshot: header.snapshot, options: header.options })) },
+    options: { ...(realms === 1 ? {} : { realms }), ...(inputs.every(({ source: { header } }) => isWithoutFiles(header)) ? { files: WITHOUT_FILES } : {}), merged: inputs.map(({ source: { header } }) => ({ realm: header.realm, mode: header.mode, snapshot: header.snapshot, options: header.options })) },
   };
 }
 

@@ -32,15 +32,15 @@ export interface ManifestFile {
   rows?: Record<string, number>;
 }
 
-/** Everything in a manifest but the list of files. */
 /** What `options.files` says of an export of rows alone. */
-export const NONE = 'none';
+export const WITHOUT_FILES = 'none';
 
 /** Was it made with --no-files? */
 export function isWithoutFiles({ options }: Pick<ManifestHeader, 'options'>): boolean {
-  return options['files'] === NONE;
+  return options['files'] === WITHOUT_FILES;
 }
 
+/** Everything in a manifest but the list of files. */
 export interface ManifestHeader {
   format: 1;
   /** The version of realmlift that wrote the export. */
@@ -146,7 +146,7 @@ async function* manifestText(
  *
  * @throws RealmliftError `MANIFEST_DAMAGED`, from the call or from the iteration, when it is not such a file or is cut short.
  */
-// eslint-disable-next-line @typescript-eslint/require-await -- the same
+// eslint-disable-next-line @typescript-eslint/require-await -- what comes from the disk needs no waiting
 export async function readManifest(path: string): Promise<{ header: ManifestHeader; files: AsyncGenerator<ManifestFile> }> {
   let text = '';
   for (const line of lines(path, lineTooLong)) {
@@ -158,7 +158,7 @@ export async function readManifest(path: string): Promise<{ header: ManifestHead
   throw damaged('it has no list of files');
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await -- what comes from the disk needs no waiting
+// eslint-disable-next-line @typescript-eslint/require-await -- as above
 async function* manifestFiles(path: string): AsyncGenerator<ManifestFile> {
   let place: 'head' | 'files' | 'end' | 'behind' = 'head';
   let last: string | undefined;

@@ -307,4 +307,3 @@ export function quoted(value: string | undefined): string | undefined {
 export function latin1(bytes: Buffer): string {
   return bytes.toString('latin1');
 }
-

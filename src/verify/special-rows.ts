@@ -87,4 +87,3 @@ export function specialCheck(table: string, context: Context): SpecialCheck | un
   const owner = PRIVATE_TABLES[table];
   return owner !== undefined && context.consentCoversPrivateTables ? privateTo(owner) : SPECIAL[table];
 }
-

@@ -259,4 +259,3 @@ t.test('--debug adds where, and still no secret', async (t) => {
   t.match(stderr, /\n +at .*connect/);
   t.notMatch(stderr, SECRET);
 });
-

@@ -1,6 +1,6 @@
 /** How the targets of a run are exported, one like the other. */
 import type { OrphanChoice } from '../../files/pull-files.js';
-import { NONE } from '../../package/manifest.js';
+import { WITHOUT_FILES } from '../../package/manifest.js';
 import type { TarArchive } from '../../package/tarball.js';
 import type { Decisions } from '../../plan/views/compile-view.js';
 import type { Mode } from '../../plan/views/condition.js';
@@ -59,6 +59,6 @@ export function choices(options: TargetOptions, target: Pick<Target, 'userId' | 
     ...(options.consentMessage === undefined ? {} : { consent_message: options.consentMessage }),
     ...(options.zulipVersion === undefined ? {} : { zulip_version: options.zulipVersion }),
     strip: [...options.decisions.strip], keep: [...options.decisions.keep], avatars: options.avatars,
-    ...(options.withoutFiles === true ? { files: NONE } : options.orphans === undefined || options.orphans === 'report' ? {} : { orphans: options.orphans }),
+    ...(options.withoutFiles === true ? { files: WITHOUT_FILES } : options.orphans === undefined || options.orphans === 'report' ? {} : { orphans: options.orphans }),
   };
 }

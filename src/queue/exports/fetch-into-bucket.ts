@@ -3,6 +3,7 @@
  * which the manifest needs, no byte of the file comes here; else the file is read, and stored unless the server copies it all the same.
  */
 import { rm } from 'node:fs/promises';
+import { ONE_COPY } from '../../files/s3/s3-limits.js';
 import type { ExportBucket, PendingObject } from '../../files/upload/export-bucket.js';
 import type { CopySource, FileStore } from '../../files/file-store.js';
 import { fetchFrom, type FetchOne } from './fetch-batch.js';
@@ -54,7 +55,7 @@ async function copied(bucket: ExportBucket, name: string, store: FileStore, name
 
 /** One request copies the whole, of which the server then tells one digest. */
 function isOneCopy({ size }: CopySource): boolean {
-  return size > 0 && size <= 5 * 2 ** 30;
+  return size > 0 && size <= ONE_COPY;
 }
 
 /** What the server refuses it is not asked for again; the file is then stored from here. */
