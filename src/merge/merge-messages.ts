@@ -13,11 +13,10 @@ import type { JournalPart } from '../package/journal.js';
 import { MESSAGES_PER_FILE } from '../plan/message-files.js';
 import type { RowFields } from '../json/row-fields.js';
 import { TableFile } from '../pipe/table-file.js';
-import { withTemporaryFiles } from '../ids/temporary-files.js';
 import { choose, differentKeys } from './choose-row.js';
 import { severalUsers, USER_FLAGS, type MergeInput } from './merge-input.js';
 import type { MergeContext } from './merge-tables.js';
-import { NaturalKeyWatch, Superseded } from './natural-keys.js';
+import { supersededIn } from './natural-keys.js';
 import { grouped, SortedRows, type Candidate } from './sorted-rows.js';
 
 const MESSAGES = 'zerver_message';
@@ -158,21 +157,8 @@ class MessagesFile {
     this.#file.abandon();
   }
 
-  /** One pass to see whether something comes twice under two ids, and one to write. */
   #usermessages(): number {
-    let superseded: ReadonlySet<number> | undefined;
-    if (this.#sources.size > 1) {
-      const suspicious = withTemporaryFiles((open) => {
-        const watch = new NaturalKeyWatch(open(2) as [number, number]);
-        for (const versions of grouped(this.#streamsOfUsermessages())) watch.add(choose(versions).chosen);
-        return watch.suspicious();
-      });
-      if (suspicious.size > 0) {
-        const found = new Superseded(suspicious);
-        for (const versions of grouped(this.#streamsOfUsermessages())) found.look(choose(versions).chosen);
-        superseded = found.ids;
-      }
-    }
+    const superseded = this.#sources.size > 1 ? supersededIn(() => this.#streamsOfUsermessages()) : undefined;
     const { differences, formerAccounts } = this.#context;
     let count = 0;
     this.#file.writeText(`,"${USERMESSAGES}":[`);

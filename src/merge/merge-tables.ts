@@ -6,12 +6,11 @@ import type { JournalPart } from '../package/journal.js';
 import { RowArray } from '../package/row-array.js';
 import { TABLE_FILES } from '../package/export-files.js';
 import type { TableFile } from '../pipe/table-file.js';
-import { withTemporaryFiles } from '../ids/temporary-files.js';
 import { RealmliftError } from '../errors.js';
 import { choose, isList, USER_TABLES } from './choose-row.js';
 import type { Differences } from './differences.js';
 import type { MergeInput } from './merge-input.js';
-import { hasNaturalKey, NaturalKeyWatch, Superseded } from './natural-keys.js';
+import { hasNaturalKey, supersededIn } from './natural-keys.js';
 import { grouped, SortedRows, type Candidate } from './sorted-rows.js';
 import { StayedAttachments, united, type StayedAttachment } from './stayed-attachments.js';
 
@@ -102,19 +101,6 @@ function namedBesides(stayed: StayedAttachments, id: number, others: StayedAttac
     others.push(each);
   }
   return undefined;
-}
-
-/** Two passes over the rows where the exports may hold one thing under two ids; none keeps more than what collides. */
-function supersededIn(streams: () => SortedRows[]): ReadonlySet<number> | undefined {
-  const suspicious = withTemporaryFiles((open) => {
-    const watch = new NaturalKeyWatch(open(2) as [number, number]);
-    for (const versions of grouped(streams())) watch.add(choose(versions).chosen);
-    return watch.suspicious();
-  });
-  if (suspicious.size === 0) return undefined;
-  const superseded = new Superseded(suspicious);
-  for (const versions of grouped(streams())) superseded.look(choose(versions).chosen);
-  return superseded.ids;
 }
 
 /** What an address stands for never changes on a server: one id with two meanings is of two servers. */

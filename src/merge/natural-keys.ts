@@ -8,7 +8,9 @@
  */
 import { pathId } from '../ids/id-table.js';
 import { findRepeated, mergeRuns, IdSpool } from '../ids/id-spool.js';
-import type { Candidate } from './sorted-rows.js';
+import { withTemporaryFiles } from '../ids/temporary-files.js';
+import { choose } from './choose-row.js';
+import { grouped, type Candidate, type SortedRows } from './sorted-rows.js';
 
 /**
  * The unique constraints of Zulip's tables, under the keys of exports. Those of 4.11, 8.4, 11.0-dev and 12.0-beta1 are held to real
@@ -62,8 +64,26 @@ function naturalKey({ table, fields }: Candidate): string {
   }).join('\u0000');
 }
 
+/**
+ * Ids of the rows of one table that give way. Two passes over them where the exports may hold one thing under two ids; none keeps more than
+ * what collides.
+ *
+ * @param streams the rows of all exports, anew with each call
+ */
+export function supersededIn(streams: () => SortedRows[]): ReadonlySet<number> | undefined {
+  const suspicious = withTemporaryFiles((open) => {
+    const watch = new NaturalKeyWatch(open(2) as [number, number]);
+    for (const versions of grouped(streams())) watch.add(choose(versions).chosen);
+    return watch.suspicious();
+  });
+  if (suspicious.size === 0) return undefined;
+  const superseded = new Superseded(suspicious);
+  for (const versions of grouped(streams())) superseded.look(choose(versions).chosen);
+  return superseded.ids;
+}
+
 /** Watches the rows of one table go by and tells afterwards which natural keys may have come twice. */
-export class NaturalKeyWatch {
+class NaturalKeyWatch {
   readonly #spool: IdSpool;
   readonly #scratch: IdSpool;
   #first: number | undefined;
@@ -92,7 +112,7 @@ export class NaturalKeyWatch {
 }
 
 /** Ids of the rows that give way to another of the same natural key from a later snapshot. */
-export class Superseded {
+class Superseded {
   readonly ids = new Set<number>();
   readonly #suspicious: ReadonlySet<number>;
   readonly #best = new Map<string, { readonly id: number; readonly index: number }>();
