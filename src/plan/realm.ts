@@ -32,12 +32,15 @@ export async function findRealm(client: pg.Client, name: string): Promise<Realm>
       hint: others.length === 0 ? 'the server has no realms' : close.length === 0 ? `realmlift plan lists the ${others.length} that there are` : `close names: ${close.join(', ')}`, exit: EXIT.nothingExported,
     });
   }
-  if (rows.length > 1) {
-    throw new RealmliftError('REALM_AMBIGUOUS', 'plan', `${rows.length} realms have the subdomain "${name}" (ids ${rows.map(({ id }) => id).join(', ')})`, {
-      table: 'zerver_realm', hint: 'give each a subdomain of its own in the database; Zulip allows no two of one name', exit: EXIT.nothingExported,
-    });
-  }
+  if (rows.length > 1) throw ambiguousRealm(name, rows.map(({ id }) => id));
   return { id: row.id, stringId: row.string_id, name: row.name, deactivated: row.deactivated };
+}
+
+/** @param ids of the realms that have the subdomain `name` */
+export function ambiguousRealm(name: string, ids: readonly number[]): RealmliftError {
+  return new RealmliftError('REALM_AMBIGUOUS', 'plan', `${ids.length} realms have the subdomain "${name}" (ids ${ids.join(', ')})`, {
+    table: 'zerver_realm', hint: 'give each a subdomain of its own in the database; Zulip allows no two of one name', exit: EXIT.nothingExported,
+  });
 }
 
 /** All realms but the system's, by subdomain. */

@@ -1,8 +1,8 @@
 /** What a run exports: realms by name, or single users of realms. */
 import type pg from 'pg';
-import { EXIT, RealmliftError } from '../errors.js';
+import type { RealmliftError } from '../errors.js';
 import { findUsers, type UserEntry } from './user-list.js';
-import { findRealm, listRealms, type Realm } from './realm.js';
+import { ambiguousRealm, findRealm, listRealms, type Realm } from './realm.js';
 
 export interface TargetRequest {
   /** Subdomains, or all realms but the system's. */
@@ -69,6 +69,5 @@ function directoryName(name: string): string {
 export function sharedDirectories(targets: readonly Target[]): Map<Target, RealmliftError> {
   const byDirectory = new Map<string, Target[]>();
   for (const target of targets) byDirectory.set(target.directory, [...byDirectory.get(target.directory) ?? [], target]);
-  return new Map([...byDirectory.values()].filter((same) => same.length > 1).flatMap((same) => same.map((target) => [target, new RealmliftError('REALM_AMBIGUOUS', 'plan',
-    `${same.length} realms have the subdomain "${target.realm.stringId}" (ids ${same.map(({ realm }) => realm.id).join(', ')})`, { table: 'zerver_realm', hint: 'give each a subdomain of its own in the database; Zulip allows no two of one name', exit: EXIT.nothingExported })] as const)));
+  return new Map([...byDirectory.values()].filter((same) => same.length > 1).flatMap((same) => same.map((target) => [target, ambiguousRealm(target.realm.stringId, same.map(({ realm }) => realm.id))] as const)));
 }
