@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { wholeProgram } from '../../src/cli/commands.js';
 import { generatedPages } from '../../src/docs/generated-pages.js';
-import { packageRoot } from '../../src/plan/views/registry.js';
+import { packageRoot } from '../../src/package-root.js';
 import { errorsPage } from './error-codes.js';
 
 const docs = join(packageRoot(), 'docs');

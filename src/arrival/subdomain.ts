@@ -1,7 +1,7 @@
 /** Which subdomains Zulip's import takes: zerver/forms.py, check_subdomain_available. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { packageRoot } from '../plan/views/registry.js';
+import { packageRoot } from '../package-root.js';
 
 /** zerver_realm.string_id is varchar(40): a longer one is refused by the database, half-way. */
 const LONGEST = 40;

@@ -14,7 +14,7 @@ import { createGunzip } from 'node:zlib';
 import pg from 'pg';
 import { extract } from 'tar-stream';
 import { RealmliftError } from '../errors.js';
-import { packageRoot } from '../plan/views/registry.js';
+import { packageRoot } from '../package-root.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 import { loadDump } from './dump-loader.js';
 import { DEMO_PACKAGES } from './postgres-binaries.js';

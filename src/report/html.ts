@@ -1,7 +1,7 @@
 /** The frame of every page: one file that stands alone, needs no script, prints on A4, and is light or dark as the reader likes. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { packageRoot } from '../plan/views/registry.js';
+import { packageRoot } from '../package-root.js';
 
 /** HTML that is meant as such; everything else is escaped. */
 export class Html {

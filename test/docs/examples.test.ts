@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { realmliftCommand } from '../../src/cli/commands.js';
-import { packageRoot } from '../../src/plan/views/registry.js';
+import { packageRoot } from '../../src/package-root.js';
 import { realmlift } from '../cli/command-line.js';
 import { withS3 } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';

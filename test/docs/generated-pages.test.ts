@@ -10,7 +10,7 @@ import { realmliftCommand, wholeProgram } from '../../src/cli/commands.js';
 import { describe } from '../../src/docs/described.js';
 import { completion } from '../../src/docs/completion.js';
 import { generatedPages } from '../../src/docs/generated-pages.js';
-import { packageRoot } from '../../src/plan/views/registry.js';
+import { packageRoot } from '../../src/package-root.js';
 
 const run = promisify(execFile);
 const root = packageRoot();

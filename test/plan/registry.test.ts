@@ -9,7 +9,8 @@ import { compileRegistry, withSelections, type CompiledRegistry, type CompiledVi
 import { hold, MODES, type Mode } from '../../src/plan/views/condition.js';
 import { inline, type Parameters } from '../../src/plan/parameters.js';
 import { planTables } from '../../src/plan/plan-tables.js';
-import { DATA_CLASSES, loadRegistry, packageRoot, reasonNotExported } from '../../src/plan/views/registry.js';
+import { packageRoot } from '../../src/package-root.js';
+import { DATA_CLASSES, loadRegistry, reasonNotExported } from '../../src/plan/views/registry.js';
 import { parseViewFile } from '../../src/plan/views/view-file.js';
 import { withClient } from '../testbed/database-client.js';
 import { testData, type Dataset } from '../testbed/test-data.js';

@@ -2,9 +2,9 @@
  * The registry of what travels is the directory sql/: one file a table, in one folder a data class.
  */
 import { readFileSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { RealmliftError } from '../../errors.js';
+import { packageRoot } from '../../package-root.js';
 import { hold, type Circumstances, type Condition } from './condition.js';
 import { migrationOf } from '../release/zulip-releases.js';
 import { parseViewFile, type NamedSelect, type ViewFile } from './view-file.js';
@@ -33,17 +33,6 @@ type Columns = ReadonlyMap<string, ReadonlyMap<string, string | undefined>>;
 interface KnownRelease {
   readonly zerverMigration: number;
   readonly columns: Columns;
-}
-
-/** The package's root: the nearest directory above this file that holds sql/. */
-export function packageRoot(): string {
-  let directory = dirname(fileURLToPath(import.meta.url));
-  for (;;) {
-    if (readdirSync(directory).includes('package.json')) return directory;
-    const parent = dirname(directory);
-    if (parent === directory) throw new RealmliftError('INSTALLATION', 'plan', 'the directory sql/ of the package is missing', { hint: 'install realmlift again' });
-    directory = parent;
-  }
 }
 
 /** Reads all of sql/. @throws RealmliftError VIEW_FILE when a file cannot be read */
