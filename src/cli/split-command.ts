@@ -19,7 +19,7 @@ import { longCommand } from './long-command.js';
 import { addNarrationOptions, tellResult, type NarrationOptions } from './story/narrate.js';
 import { printable } from './story/printable.js';
 import { newServerSettings } from './options/new-server.js';
-import { addPeopleOptions, peopleOf, type People, type PeopleOptions } from './options/people-options.js';
+import { addPeopleOptions, peopleOf, type PeopleOptions } from './options/people-options.js';
 import { addSchemaOptions, decisionsOf, type SchemaOptions } from './options/schema-options.js';
 import { refuseTerminal } from './refuse-terminal.js';
 import type { StopWords } from './stop-signals.js';
@@ -108,18 +108,18 @@ function requestOf(command: Command, options: SplitArguments): Omit<SplitRequest
     targets: { realms: options.realm, exclude: [], users: undefined, approved, allowUnknown },
     ...people, avatars: options.avatars,
     decisions: decisionsOf(options), zulipVersion: options.zulipVersion, jobs: options.jobs, pgDump: options.pgDump, patience: lockPatience(options),
-    files: files ? filesRequest(options, people) : undefined,
+    files: files ? filesRequest(options) : undefined,
   };
 }
 
-function filesRequest(options: SplitArguments, { approvedFilesOnly }: Pick<People, 'approvedFilesOnly'>): SplitRequest['files'] {
+function filesRequest(options: SplitArguments): SplitRequest['files'] {
   const { env } = process;
   const salt = options.avatars ? avatarSalt({ secretsFile: options.zulipSecrets, env }) : undefined;
   if (options.avatars && salt === undefined) {
     throw new RealmliftError('SALT_MISSING', 'usage', 'the names of avatars are salted hashes, and the salt is not known', { hint: 'give --zulip-secrets FILE or ZULIP_AVATAR_SALT, or leave avatars out with --no-avatars', exit: EXIT.usage });
   }
   return {
-    openStore: filesStore(options, env), place: placeOf(options, env), salt, approvedFilesOnly, jobs: options.fileJobs ?? FILE_JOBS,
+    openStore: filesStore(options, env), place: placeOf(options, env), salt, jobs: options.fileJobs ?? FILE_JOBS,
     newSalt: options.targetZulipSecrets === undefined ? undefined : avatarSalt({ secretsFile: options.targetZulipSecrets, env: {} }),
   };
 }

@@ -5,7 +5,7 @@
 import type { LossReason, MetadataProblem, OwnerSource } from './file-events.js';
 import type { FileRecord } from './records.js';
 import type { Area } from '../package/export-files.js';
-import type { WantedFiles } from './wanted-files.js';
+import type { WantedFiles, WantedUpload } from './wanted-files.js';
 
 /** What a store knows of an object before its first byte is read. */
 export interface ObjectInfo {
@@ -33,9 +33,8 @@ export interface Candidate {
   readonly key: string;
   /** Where it goes, relative to the area's directory, and its `path` in records.json. */
   readonly path: string;
-  /** Bytes, where a row says so. */
-  readonly rowSize?: number | undefined;
-  readonly attachmentId?: string | undefined;
+  /** The row that names it, of an upload. */
+  readonly upload?: WantedUpload | undefined;
   /** Its absence is no loss. */
   readonly optional?: boolean | undefined;
   /** Decided without asking for it: its row's owner may not travel, or a listing showed that it is not there. */

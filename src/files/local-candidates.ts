@@ -21,11 +21,11 @@ export function localCandidates(area: Area, wanted: WantedFiles, tree: UploadsTr
 
 async function* uploads(wanted: WantedFiles): AsyncGenerator<Candidate> {
   const { realmId, uploads: rows, mayOwnUpload } = wanted;
-  for await (const { attachmentId, pathId, ownerId, size } of rows()) {
+  for await (const upload of rows()) {
+    const { pathId, ownerId } = upload;
     const owner = ownerRecord(wanted, ownerId);
     yield {
-      area: 'uploads', key: pathId, path: pathId, attachmentId,
-      ...(size === null ? {} : { rowSize: size }),
+      area: 'uploads', key: pathId, path: pathId, upload,
       ...(mayOwnUpload(ownerId) ? {} : { refused: 'owner' }),
       travels: true,
       judge: (info) => ({

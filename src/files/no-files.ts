@@ -3,7 +3,7 @@ import type { Candidate, FileStore } from './file-store.js';
 
 /** Rows of attachments stay too: the import stops on one without a record. */
 async function* uploads(wanted: Parameters<FileStore['candidates']>[1]): AsyncGenerator<Candidate> {
-  for await (const { attachmentId, pathId } of wanted.uploads()) yield { area: 'uploads', key: pathId, path: pathId, attachmentId, refused: 'owner', judge: () => ({ take: false }) };
+  for await (const upload of wanted.uploads()) yield { area: 'uploads', key: upload.pathId, path: upload.pathId, upload, refused: 'owner', judge: () => ({ take: false }) };
 }
 
 async function* nothing(): AsyncGenerator<never> {

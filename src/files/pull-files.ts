@@ -154,7 +154,7 @@ class Pull {
   }
 
   async #tell(candidate: Candidate, { size, sha256, record, oddMetadata, identity, etag, base = false }: EarlierFile, resumed: boolean): Promise<FileRecord> {
-    const { area, key, attachmentId, rowSize } = candidate;
+    const { area, key, upload } = candidate;
     const tally = this.#areas[area];
     tally.found += 1;
     tally.bytes += size;
@@ -163,23 +163,23 @@ class Pull {
       tally.metadata[oddMetadata.problem] += 1;
       await this.#onEvent({ kind: 'metadata', area, key, ...oddMetadata });
     }
-    if (rowSize !== undefined && rowSize !== size) {
+    if (upload !== undefined && upload.size !== null && upload.size !== size) {
       tally.otherSize += 1;
-      await this.#onEvent({ kind: 'other-size', area, key, row: rowSize, file: size, attachmentId });
+      await this.#onEvent({ kind: 'other-size', area, key, row: upload.size, file: size, attachmentId: upload.attachmentId });
     }
     await this.#onEvent({ kind: 'file', area, path: pathOf(candidate), size, sha256, record, oddMetadata, identity, etag, base, resumed });
     return record;
   }
 
-  async #skip({ area, key, attachmentId }: Candidate): Promise<undefined> {
+  async #skip({ area, key, upload }: Candidate): Promise<undefined> {
     this.#areas[area].skipped += 1;
-    await this.#onEvent({ kind: 'skipped', area, key, attachmentId });
+    await this.#onEvent({ kind: 'skipped', area, key, attachmentId: upload?.attachmentId });
     return undefined;
   }
 
-  async #lose({ area, key, attachmentId }: Candidate, reason: LossReason, detail: string): Promise<undefined> {
+  async #lose({ area, key, upload }: Candidate, reason: LossReason, detail: string): Promise<undefined> {
     this.#areas[area][reason === 'absent' ? 'missing' : 'failed'] += 1;
-    await this.#onEvent({ kind: 'lost', area, key, reason, attachmentId, detail });
+    await this.#onEvent({ kind: 'lost', area, key, reason, attachmentId: upload?.attachmentId, detail });
     return undefined;
   }
 }

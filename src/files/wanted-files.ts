@@ -11,6 +11,8 @@ export interface WantedUpload {
   readonly ownerId: number;
   /** Bytes, as the row has them. */
   readonly size: number | null;
+  /** What a server of buckets says of it to browsers; absent where nobody asks. */
+  readonly served?: { readonly fileName: string; readonly contentType: string | null; readonly owner: number } | undefined;
 }
 
 /** A user's avatar, or one of the three system bots'. */

@@ -1,19 +1,20 @@
 /** Where each file of a split goes, with which attributes, and which pictures that Zulip made of it lie beside it. */
-import type pg from 'pg';
 import type { UploadPlace } from '../files/upload/upload-place.js';
 import type { Candidate, FileStore } from '../files/file-store.js';
 import type { FileRecord } from '../files/records.js';
 import { infoOfRecord } from '../files/s3/s3-candidates.js';
 import type { FileRules } from '../files/wanted-files.js';
-import { planFile, uploadRows, type FilePlanContext, type PlannedFile } from '../load/files/file-plan.js';
-import { Mutex } from '../mutex.js';
-import type { Source } from '../plan/source.js';
+import { planFile, type FilePlanContext, type PlannedFile } from '../load/files/file-plan.js';
 
 export type PlacedFile = Pick<PlannedFile, 'area' | 'key' | 'attributes' | 'modified'>;
 
-interface Ways {
+export interface Ways {
   readonly from: FileStore['kind'];
   readonly to: UploadPlace['kind'];
+  readonly realm: number;
+  /** Whose the icons are in a bucket, where they belong to somebody: as at an import, the first owner's. */
+  readonly owner: number | undefined;
+  readonly zerverMigration: number;
   readonly rules: FileRules;
   /** Hashes of avatars, old to new. */
   readonly renamed: ReadonlyMap<string, string>;
@@ -25,22 +26,13 @@ const SAME: FilePlanContext['users'] = { get: (id) => id, partial: true, isNew: 
 const AVATAR = /^(\d+\/)([0-9a-f]{40})(.*)$/;
 
 export class FilePlaces {
-  readonly #client: pg.Client;
-  /** A session does one thing at a time. */
-  readonly #session = new Mutex();
   readonly #context: FilePlanContext;
   readonly #ways: Ways;
 
-  private constructor(client: pg.Client, context: FilePlanContext, ways: Ways) {
-    [this.#client, this.#context, this.#ways] = [client, context, ways];
-  }
-
-  /** @param client finds the source's tables, and is used for nothing else */
-  static async open(client: pg.Client, { catalog, version }: Source, realm: number, ways: Ways): Promise<FilePlaces> {
-    // Icons in a bucket belong to somebody: as at an import, to the first owner.
-    const owner = catalog.get('zerver_userprofile')?.columns.has('role') === true ? 'role = 100' : 'is_realm_admin';
-    const { rows: [first] } = await client.query<{ id: number | null }>(`SELECT min(id)::float8 AS id FROM zerver_userprofile WHERE realm_id = $1 AND is_active AND NOT is_bot AND ${owner}`, [realm]);
-    return new FilePlaces(client, { oldRealm: realm, newRealm: realm, users: SAME, salt: undefined, zerverMigration: version.zerverMigration, place: ways.to, owner: first?.id ?? undefined }, ways);
+  constructor(ways: Ways) {
+    const { realm, owner, zerverMigration, to } = ways;
+    this.#context = { oldRealm: realm, newRealm: realm, users: SAME, salt: undefined, zerverMigration, place: to, owner };
+    this.#ways = ways;
   }
 
   /** What Zulip made of a picture is no part of an export, since an import makes it anew, but nobody imports a split. */
@@ -61,12 +53,11 @@ export class FilePlaces {
   }
 
   /** @returns undefined for what has no place there */
-  async placed(candidate: Candidate, record: FileRecord): Promise<PlacedFile | undefined> {
-    const { area, key } = candidate;
+  placed({ area, key, path, upload }: Candidate, record: FileRecord): PlacedFile | undefined {
     const place = area === 'avatars' ? this.#avatarKey(key) : key;
     if (place === undefined) return undefined;
-    const rows = area === 'uploads' && this.#ways.to === 'buckets' ? await this.#session.run(() => uploadRows(this.#client, [key])) : new Map<string, never>();
-    const { attributes, modified } = planFile({ file: area, path: `${area}/${candidate.path}`, size: 0, sha256: '', record }, this.#context, rows);
+    const rows = new Map(upload?.served === undefined ? [] : [[key, upload.served]]);
+    const { attributes, modified } = planFile({ file: area, path: `${area}/${path}`, size: 0, sha256: '', record }, this.#context, rows);
     const own = this.#ways.from === 's3' ? { ...attributes, contentType: infoOfRecord(record).contentType ?? attributes.contentType, metadata: infoOfRecord(record).metadata } : attributes;
     return { area: area === 'uploads' ? 'files' : 'avatars', key: place, attributes: own, modified };
   }

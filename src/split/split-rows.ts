@@ -14,7 +14,7 @@ import type { Source } from '../plan/source.js';
 import { followsRelease } from '../plan/release/zulip-releases.js';
 import { freshValue, isSecret, neutralValue } from './fresh-values.js';
 import type { SplitColumn, SplitTableShape } from './split-columns.js';
-import { takesAllUploads } from './split-files.js';
+import { takesAllUploads } from './split-uploads.js';
 import { besideSelects, rawSelect, serverSelects } from './server-rows.js';
 
 export interface SplitRows {

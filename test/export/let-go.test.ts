@@ -2,27 +2,13 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import type { FileStore } from '../../src/files/file-store.js';
+import { gated } from '../files/gated-store.js';
 import { sessions } from './blocked-export.js';
 import { query } from './grown-database.js';
 import { differingPaths } from './same-tree.js';
 import { exportFrom, exportRealm, withSource } from './test-source.js';
 
 t.setTimeout(120_000);
-
-/** A store that gives no file until `gate` is open. */
-function gated(store: FileStore, gate: Promise<void>): FileStore {
-  return new Proxy(store, {
-    get(target, property) {
-      const value: unknown = Reflect.get(target, property, target);
-      if (property !== 'fetch') return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value;
-      return async (...given: Parameters<FileStore['fetch']>) => {
-        await gate;
-        return target.fetch(...given);
-      };
-    },
-  });
-}
 
 t.test('while files are still to come, the server has no session of ours', async (t) => {
   await withSource('zulip-11/local', async (source) => {
@@ -32,7 +18,7 @@ t.test('while files are still to come, the server has no session of ours', async
       let open: () => void = () => undefined;
       const gate = new Promise<void>((resolve) => { open = resolve; });
       const output = join(root, String(realms.length));
-      const running = exportFrom(source, output, realms, { randomSeed: 'x', openStore: async () => gated(await source.openStore(), gate) });
+      const running = exportFrom(source, output, realms, { randomSeed: 'x', openStore: async () => gated(await source.openStore(), () => gate) });
       let seen = 0;
       for (let quiet = 0; quiet < 20; await sleep(20)) {
         const now = await sessions(source.url);
@@ -54,7 +40,7 @@ t.test('^C still stops a run that has let go', async (t) => {
     const stop = new AbortController();
     const gate = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => { resolve(); }));
     const running = exportFrom(source, join(t.testdir({}), 'out'), ['acme'], {
-      signal: stop.signal, openStore: async () => gated(await source.openStore(), gate),
+      signal: stop.signal, openStore: async () => gated(await source.openStore(), () => gate),
       onEvent: (event) => { if (event.kind === 'let-go') stop.abort(new Error('stopped')); },
     });
     await t.rejects(running, { message: 'stopped' });

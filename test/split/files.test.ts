@@ -3,11 +3,15 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CreateBucketCommand, HeadObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
 import t from 'tap';
+import { splitRealms, type SplitRequest, type SplitResult } from '../../src/commands/split.js';
 import { openLocalStore } from '../../src/files/local-store.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
 import { NEEDS_PG_DUMP } from '../backup/test-backup.js';
 import { realmlift, type Ended } from '../cli/command-line.js';
-import type { TestSource } from '../export/test-source.js';
+import { sessionsLeft } from '../export/blocked-export.js';
+import { withSource, type TestSource } from '../export/test-source.js';
+import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { gated } from '../files/gated-store.js';
 import { s3Error, withFaultyProxy } from '../files/faulty-proxy.js';
 import { compareExports } from '../testbed/compare-export.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
@@ -112,4 +116,30 @@ t.test('a place that cannot be written is told before any row', NEEDS_PG_DUMP, a
     const full = await realmlift(['split', '--realm', 'acme', '--target-url', target, '--uploads-dir', uploads, '--files-dir', join(place, 'files')], { env: { DATABASE_URL: source, PATH: process.env.PATH ?? '' } });
     t.match(full, { code: 2, stderr: /SALT_MISSING/ });
   }));
+});
+
+t.test('while files are still to come, or indexes, the server has no session of ours', NEEDS_PG_DUMP, async (t) => {
+  await withSource('zulip-11/local', async (source) => {
+    const { signal: never } = new AbortController();
+    const run = async (name: string, to: SplitRequest['to'], signal: AbortSignal, gate: () => Promise<unknown>): Promise<SplitResult> => splitRealms({
+      settings: connectionSettings(source.url, {}), to, patience: { timeout: undefined, onWait: () => undefined }, signal,
+      files: { openStore: async () => gated(await source.openStore(), gate), place: { kind: 'directory', directory: join(t.testdirName, name) }, salt: AVATAR_SALT['zulip-11/local'], newSalt: '5'.repeat(64), jobs: 2 },
+      targets: { realms: ['acme', 'globex'], exclude: [], users: undefined, approved: undefined, allowUnknown: false }, mode: 'full', consentMessage: undefined, approvedFilesOnly: true, avatars: true, force: false,
+      decisions: { strip: new Set(), keep: new Set() }, zulipVersion: undefined, jobs: 2, pgDump: 'pg_dump',
+    });
+    t.testdir();
+    const left: number[] = [];
+    let looked: Promise<number> | undefined;
+    const look = async (): Promise<void> => void left.push(await (looked ??= sessionsLeft(source.url, 5)));
+    const { files: alone } = await run('alone', undefined, never, look);
+    t.ok(left.length > 30);
+    looked = undefined;
+    const write = async (bytes: Buffer): Promise<void> => { if (bytes.includes('ADD CONSTRAINT')) await look(); };
+    const { files: beside } = await run('beside', { kind: 'script', write }, never, look);
+    t.strictSame([...new Set(left)], [0]);
+    t.strictSame(beside, alone, 'the same files');
+
+    const stop = new AbortController();
+    await t.rejects(run('stopped', undefined, stop.signal, async () => { stop.abort(new Error('stopped')); await new Promise(() => undefined); }), /stopped/);
+  });
 });

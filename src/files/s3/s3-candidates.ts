@@ -31,10 +31,10 @@ export function s3Candidates(area: Area, wanted: WantedFiles, list: ListAvatarsB
 }
 
 async function* uploads(wanted: WantedFiles): AsyncGenerator<Candidate> {
-  for await (const { attachmentId, pathId, ownerId, size } of wanted.uploads()) {
+  for await (const upload of wanted.uploads()) {
+    const { pathId, ownerId } = upload;
     yield {
-      area: 'uploads', key: pathId, path: pathId, attachmentId,
-      ...(size === null ? {} : { rowSize: size }),
+      area: 'uploads', key: pathId, path: pathId, upload,
       ...(wanted.mayOwnUpload(ownerId) ? {} : { refused: 'owner' }),
       travels: true,
       judge: (info) => judge(wanted, pathId, info, ownerId, 'attachment row'),

@@ -91,7 +91,7 @@ export class QueuedStore implements FileStore {
       const directory = dirname(dirname(dirname(partial)));
       const batch = this.#batches.get(directory) ?? this.#open(directory, signal);
       batch.entries.push({ candidate, partial, resolve, reject });
-      batch.bytes += candidate.rowSize ?? USUAL_SIZE;
+      batch.bytes += candidate.upload?.size ?? USUAL_SIZE;
       if (batch.entries.length >= MOST_FILES || batch.bytes >= MOST_BYTES) this.#send(directory, batch);
     });
   }
