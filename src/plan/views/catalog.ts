@@ -63,17 +63,17 @@ export async function findSchema(client: pg.Client): Promise<string> {
   return schema;
 }
 
-/** Reads the catalog of all tables of `schema`. */
+/** Reads the catalog of all tables of `schema`, without the partitions of those that have some. */
 export async function readCatalog(client: pg.Client, schema: string): Promise<Catalog> {
   const [tables, columns] = await atOnce(client, () => [client.query<{ name: string; rows: number; bytes: string; policed: boolean }>(`
     SELECT c.relname AS name, c.reltuples::float8 AS rows, CASE WHEN c.oid IN (SELECT relation FROM pg_locks WHERE pid = pg_backend_pid() AND granted) THEN pg_table_size(c.oid) ELSE 0 END AS bytes,
            row_security_active(c.oid) AS policed
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY c.relname`, [schema]), client.query<{ table: string; name: string; type: number; references: string | null; enforced: boolean; nullable: boolean; readable: boolean }>(`
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY c.relname`, [schema]), client.query<{ table: string; name: string; type: number; references: string | null; enforced: boolean; nullable: boolean; readable: boolean }>(`
     WITH keys AS (
       SELECT k.conrelid, k.conkey[1] AS attnum, (array_agg(f.relname ORDER BY k.conname))[1] AS references, bool_or(k.convalidated) AS enforced
       FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
-      WHERE k.contype = 'f' AND cardinality(k.conkey) = 1 GROUP BY k.conrelid, k.conkey[1])
+      WHERE k.contype = 'f' AND k.conparentid = 0 AND cardinality(k.conkey) = 1 GROUP BY k.conrelid, k.conkey[1])
     SELECT c.relname AS table, a.attname AS name, NOT a.attnotnull AS nullable,
            has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
            CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::int8::int4 AS type, keys.references, coalesce(keys.enforced, false) AS enforced
@@ -82,7 +82,7 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<Ca
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_type t ON t.oid = a.atttypid
     LEFT JOIN keys ON keys.conrelid = c.oid AND keys.attnum = a.attnum
-    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY c.relname, a.attnum`, [schema])]);
   const byTable = new Map<string, Map<string, CatalogColumn>>();
   for (const { table, name, type, references, enforced, nullable, readable } of columns.rows) {
