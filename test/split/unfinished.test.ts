@@ -87,7 +87,7 @@ t.test('a database that is not empty is refused, whatever it holds', NEEDS_PG_DU
 t.test('the target goes away', NEEDS_PG_DUMP, async (t) => {
   await withTestDatabase('zulip-11/local', async (source) => {
     await withEmptyDatabase(async (target) => {
-      const ended = await command(source, ['--target-url', target], async (child) => {
+      const ended = await command(source, ['--quiet', '--target-url', target], async (child) => {
         await reached(target, child, 1);
         const { pathname } = new URL(target);
         const maintenance = new URL(target);
