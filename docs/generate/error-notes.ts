@@ -1,5 +1,6 @@
 /** Cause and cure of the errors whose own words leave one of them open. A test asks that every code has both. */
 export const ERROR_NOTES: Readonly<Record<string, readonly [cause: string, cure: string]>> = {
+  BACKUP_AMBIGUOUS: ['Backups of several databases lie in one place: the newest may be of the wrong one.', 'name one, as PLACE/NAME; with the key the message tells which database each is of'],
   BACKUP_DAMAGED: ['Parts of the backup are missing, cut or changed since it was made.', 'take these parts from a copy, or use another backup'],
   BUCKET_FORBIDDEN: ['The credentials may not do with the bucket what is needed.', 'give them the rights that the message names'],
   BUCKET_MISSING: ['There is no bucket of that name on that server.', 'check the name, S3_ENDPOINT and S3_REGION'],

@@ -1,7 +1,7 @@
 /** Removes old backups of a collection, and what interrupted runs left behind. */
-import { CLEAR_LIST, type ClearList } from './contents/backup-contents.js';
-import { backupNames, isComplete } from './contents/find-backup.js';
-import { readWhole, type BackupStore } from './store/backup-store.js';
+import { CLEAR_LIST } from './contents/backup-contents.js';
+import { backupNames, databaseOf, isComplete } from './contents/find-backup.js';
+import type { BackupStore } from './store/backup-store.js';
 import { LEVELS, markOf, removeMark } from './store/verified-marks.js';
 import type { Level } from './store/verified-marks.js';
 
@@ -34,16 +34,6 @@ export async function rotate(collection: BackupStore, keep: number, taken: strin
     await store.clear();
   }
   return removed;
-}
-
-/** Undefined also where the list is damaged. */
-async function databaseOf(store: BackupStore): Promise<string | undefined> {
-  try {
-    return (JSON.parse((await readWhole(store, CLEAR_LIST)).toString('utf8')) as Partial<ClearList> | null)?.database;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 /**

@@ -36,14 +36,14 @@ export interface VerifiedBackup {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Verifies the backup at `location`, or the newest of those that are kept there.
+ * Verifies the backup at `location`, or the newest of those that are kept there, if they are of one database.
  *
  * @param keys `verifyKey` refuses what was not signed with its secret key; without any of the others, only what can be told without them is looked at
  * @param jobs parts that are read at once
- * @throws RealmliftError BACKUP_DAMAGED naming the parts, BACKUP_MISSING, KEY_WRONG
+ * @throws RealmliftError BACKUP_DAMAGED naming the parts, BACKUP_MISSING, BACKUP_AMBIGUOUS, KEY_WRONG
  */
 export async function verifyBackup(location: string, env: Environment, { verifyKey, ...keys }: Keys & { readonly verifyKey?: KeyObject | undefined }, jobs: number, stop?: AbortSignal): Promise<VerifiedBackup> {
-  const found = await findBackup(location, env, verifyKey);
+  const found = await findBackup(location, env, verifyKey, keys);
   const withKey = keys.identityFile !== undefined || keys.passphraseFile !== undefined;
   const level = withKey ? 'contents' : 'checksums';
   const signal = stop ?? new AbortController().signal;

@@ -36,7 +36,7 @@ interface RestoreArguments extends NarrationOptions {
 
 export function restoreCommand(): Command {
   const command = new Command('restore')
-    .argument('<backup>', 'a backup, or the place where backups are kept (the newest is taken): a directory or s3://bucket/prefix')
+    .argument('<backup>', 'a backup, or the place where backups are kept (the newest is taken, if all are of one database): a directory or s3://bucket/prefix')
     .optionsGroup('What:')
     .option('--identity <file>', 'the secret key, as age-keygen wrote it')
     .option('--passphrase-file <file>', 'the passphrase, where the backup is under one')
@@ -67,7 +67,8 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
       let complete = false;
       const words = stopWords(settings, files !== undefined, () => complete);
       const { backup, database, uploads } = await longCommand(options, words, async (signal) => {
-        const backup = await openBackup(await findBackup(location, process.env, await verifyKeyOf(options.verifyKey)), { identityFile: options.identity, passphraseFile: options.passphraseFile }, signal);
+        const keys = { identityFile: options.identity, passphraseFile: options.passphraseFile };
+        const backup = await openBackup(await findBackup(location, process.env, await verifyKeyOf(options.verifyKey), keys), keys, signal);
         const proof = options.prove === true;
         tellRestoreAhead(backup, { rows: settings !== undefined || proof, files: files !== undefined, proof });
         const database = await restoredDatabase(backup, settings, files !== undefined, options, signal);

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { clearListObjects, NEW_LIST } from '../../src/backup/contents/backup-contents.js';
+import { clearListObjects, NEW_LIST, type ClearList } from '../../src/backup/contents/backup-contents.js';
 import { removeUnfinished, rotate } from '../../src/backup/rotation.js';
 import { readWhole, writeWhole } from '../../src/backup/store/backup-store.js';
 import type { BackupStore } from '../../src/backup/store/backup-store.js';
@@ -10,6 +10,8 @@ import { withCollectionLock } from '../../src/backup/store/collection-lock.js';
 import { DirectoryStore } from '../../src/backup/store/directory-store.js';
 import { openStore } from '../../src/backup/store/open-store.js';
 import { mark, markOf } from '../../src/backup/store/verified-marks.js';
+import { verifyBackup } from '../../src/backup/verify-backup.js';
+import type { BackupRunResult } from '../../src/commands/backup.js';
 import type { RealmliftError } from '../../src/errors.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { NEEDS_PG_DUMP, backUp, failure, query, withPlace } from './test-backup.js';
@@ -79,13 +81,36 @@ t.test('the one that was just taken stays, though a clock that was fast has othe
   });
 });
 
-t.test('backups of another database stay', NEEDS_PG_DUMP, async (t) => {
+t.test('backups of another database stay, and the newest of a place is not taken where it could be of the wrong one', NEEDS_PG_DUMP, async (t) => {
   await withEmptyDatabase((one) => withEmptyDatabase((other) => withPlace(async (place) => {
     const first = await backUp(one, place);
     const theirs = [await backUp(other, place), await backUp(other, place)];
     const second = await backUp(one, place, { keep: 1 });
     t.strictSame(second.removed, [first.name]);
-    t.strictSame(await (await openStore(place.to, {})).directories(), [...theirs.map(({ name }) => name), second.name]);
+    const collection = await openStore(place.to, {});
+    t.strictSame(await collection.directories(), [...theirs.map(({ name }) => name), second.name]);
+
+    const [, their] = theirs as [BackupRunResult, BackupRunResult];
+    const refused = { code: 'BACKUP_AMBIGUOUS', exit: 2, hint: new RegExp(`${second.name}$`) };
+    t.match(await failure(verifyBackup(place.to, {}, {}, 1)), { ...refused, message: new RegExp(`2 databases, the newest of each: ${their.name}, ${second.name}$`) });
+    const nameOf = (url: string): string => new URL(url).pathname.slice(1);
+    const named = await failure(verifyBackup(place.to, {}, { identityFile: place.identityFile }, 1));
+    t.match(named, { ...refused, message: new RegExp(`${their.name} \\(${nameOf(other)}\\), ${second.name} \\(${nameOf(one)}\\)$`) });
+    t.match(await verifyBackup(their.location, {}, {}, 1), { location: their.location }, 'one that is named is taken');
+
+    // As earlier versions wrote them.
+    const unmark = async ({ location }: BackupRunResult): Promise<void> => {
+      const store = await openStore(location, {});
+      const { database, ...list } = JSON.parse((await readWhole(store, 'backup.json')).toString()) as ClearList;
+      t.ok(database);
+      for (const [name, text] of clearListObjects(list)) await writeWhole(store, name, text);
+    };
+    await unmark(second);
+    t.match(await failure(verifyBackup(place.to, {}, {}, 1)), refused, 'the newest does not say of which it is');
+    for (const each of theirs) await unmark(each);
+    t.match(await verifyBackup(place.to, {}, {}, 1), { location: second.location }, 'none says it');
+    const third = await backUp(one, place);
+    t.match(await verifyBackup(place.to, {}, {}, 1), { location: third.location }, 'only the newest says it');
   })));
 });
 

@@ -2,6 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import { resolve } from 'node:path';
 import { EXIT, RealmliftError } from '../../errors.js';
+import { inParallel } from '../../in-parallel.js';
 import { headerOpener, openIdentityFile, readIdentityFile, readPassphraseFile } from '../seal/age-keys.js';
 import type { OpenHeader } from '../seal/age-payload.js';
 import { readWhole } from '../store/backup-store.js';
@@ -46,27 +47,31 @@ export async function isBackup(location: string, env: Environment): Promise<bool
 }
 
 /**
- * The backup at `location`, or the newest complete one of those that are kept there.
+ * The backup at `location`, or the newest complete one of those that are kept there, if they are of one database.
  *
  * @param verifyKey refuses any other than what was signed with the secret key that belongs to it
- * @throws RealmliftError BACKUP_MISSING, BACKUP_DAMAGED, BACKUP_FORMAT, ORIGIN_UNPROVED
+ * @param keys open the lists of backups that are refused because they are of several databases, to tell which these are
+ * @throws RealmliftError BACKUP_MISSING, BACKUP_AMBIGUOUS, BACKUP_DAMAGED, BACKUP_FORMAT, ORIGIN_UNPROVED
  */
-export async function findBackup(location: string, env: Environment, verifyKey?: KeyObject): Promise<FoundBackup> {
-  const found = await findComplete(location, env, verifyKey);
+export async function findBackup(location: string, env: Environment, verifyKey?: KeyObject, keys: Keys = {}): Promise<FoundBackup> {
+  const found = await findComplete(location, env, verifyKey, keys);
   const { kept, list } = found;
   // The newest is taken by the name of its directory, which is not signed: an old backup may not pass for a new one.
   if (verifyKey !== undefined && kept !== undefined && kept.name !== backupName(list.takenAt, list.id)) throw unproved(`the directory ${kept.name} holds the backup of ${list.takenAt}`);
   return found;
 }
 
-async function findComplete(location: string, env: Environment, verifyKey: KeyObject | undefined): Promise<FoundBackup> {
+async function findComplete(location: string, env: Environment, verifyKey: KeyObject | undefined, keys: Keys): Promise<FoundBackup> {
   const originProved = verifyKey !== undefined;
   const place = await openStore(location, env);
   if (await isComplete(place)) return { store: place, kept: await keptAt(location, env), list: await clearList(place, verifyKey), originProved };
   const names = await backupNames(place);
   for (const name of names.toReversed()) {
     const store = place.within(name);
-    if (await isComplete(store)) return { store, kept: { collection: place, name }, list: await clearList(store, verifyKey), originProved };
+    if (await isComplete(store)) {
+      await refuseSeveralDatabases(place, name, names, keys);
+      return { store, kept: { collection: place, name }, list: await clearList(store, verifyKey), originProved };
+    }
     // Without a list because it was never finished, if nobody has found it good.
     if ((await markOf(place, name)) !== undefined) throw damaged([`${name}/${CLEAR_LIST}: it is missing`]);
   }
@@ -78,6 +83,45 @@ async function findComplete(location: string, env: Environment, verifyKey: KeyOb
     throw damaged([`${CLEAR_LIST}: it is missing from ${place.description}; either it was lost, or the backup was never completed`]);
   }
   throw new RealmliftError('BACKUP_MISSING', 'backup', `there is no backup in ${place.description}`, { hint: 'give the directory or s3:// URL that realmlift backup --to was given' });
+}
+
+/**
+ * The newest would be that of whichever database was saved last. A backup of an earlier version does not say of which it is: it is taken for one
+ * of the newest's, unless it is the newest itself, and others say it.
+ *
+ * @throws RealmliftError BACKUP_AMBIGUOUS naming the newest of each database
+ */
+async function refuseSeveralDatabases(place: BackupStore, newest: string, names: readonly string[], keys: Keys): Promise<void> {
+  const databases = new Map<string, string | undefined>();
+  await inParallel(names, LISTS_AT_ONCE, async (name) => { databases.set(name, await databaseOf(place.within(name))); });
+  const newestOf = new Map(names.flatMap((name) => (databases.get(name) === undefined ? [] : [[databases.get(name), name]])));
+  newestOf.set(databases.get(newest), newest);
+  if (newestOf.size === 1) return;
+  const found = await Promise.all([...newestOf.values()].map(async (name) => `${name}${await databaseName(place.within(name), keys)}`));
+  throw new RealmliftError('BACKUP_AMBIGUOUS', 'backup', `${place.description} has backups of ${newestOf.size} databases, the newest of each: ${found.sort().join(', ')}`, { hint: `name one: ${place.description}/${newest}`, exit: EXIT.usage });
+}
+
+/** Lists that are read at once. */
+const LISTS_AT_ONCE = 8;
+
+/** In brackets; nothing where the keys do not open it, or it is damaged. */
+async function databaseName(store: BackupStore, keys: Keys): Promise<string> {
+  try {
+    const found = { store, kept: undefined, list: await clearList(store, undefined), originProved: false };
+    return ` (${(await openBackup(found, keys, new AbortController().signal)).contents.source.database})`;
+  } catch {
+    return '';
+  }
+}
+
+/** Tells a database from others; undefined where there is no list, or it is damaged, or of an earlier version. */
+export async function databaseOf(store: BackupStore): Promise<string | undefined> {
+  try {
+    return (JSON.parse((await readWhole(store, CLEAR_LIST)).toString('utf8')) as Partial<ClearList> | null)?.database;
+  } catch (error) {
+    if (error instanceof SyntaxError || (error as RealmliftError).code === 'PART_MISSING') return undefined;
+    throw error;
+  }
 }
 
 async function keptAt(location: string, env: Environment): Promise<FoundBackup['kept']> {
