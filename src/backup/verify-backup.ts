@@ -3,6 +3,7 @@
  * the rows that were counted at the source.
  */
 import type { KeyObject } from 'node:crypto';
+import { inParallel } from '../in-parallel.js';
 import { tellPhase, tellProgress } from '../narration.js';
 import { damaged, totalFiles, totalRows } from './contents/backup-contents.js';
 import type { Part } from './contents/backup-contents.js';
@@ -50,7 +51,7 @@ export async function verifyBackup(location: string, env: Environment, { verifyK
   // With the key, the sealed list must agree with the clear one before either is believed.
   const open = withKey ? await openBackup(found, keys, signal) : undefined;
   await checkList(found);
-  await checkParts(found.list.parts, jobs, open === undefined ? (part) => partProblem(found.store, part) : partChecker(open, signal), signal);
+  await checkParts(found.list.parts, jobs, open === undefined ? (part, signal) => partProblem(found.store, part, signal) : partChecker(open), signal);
   // The mark is a convenience for rotation; a backup that can only be read is as good without it.
   if (found.kept !== undefined) await mark(found.kept.collection, found.kept.name, level).catch(() => undefined);
   return {
@@ -69,17 +70,13 @@ async function checkList({ store, list }: FoundBackup): Promise<void> {
  * @param problemOf tells what is wrong with a part
  * @throws RealmliftError BACKUP_DAMAGED naming the parts
  */
-export async function checkParts(parts: readonly Part[], jobs: number, problemOf: (part: Part) => Promise<string | undefined>, stop?: AbortSignal): Promise<void> {
+export async function checkParts(parts: readonly Part[], jobs: number, problemOf: (part: Part, signal: AbortSignal) => Promise<string | undefined>, stop?: AbortSignal): Promise<void> {
   tellPhase(PARTS, 'bytes', parts.reduce((sum, { bytes }) => sum + bytes, 0));
   const problems: string[] = [];
-  const queue = parts.values();
-  await Promise.all(Array.from({ length: jobs }, async () => {
-    for (const part of queue) {
-      stop?.throwIfAborted();
-      const problem = await problemOf(part);
-      tellProgress(part.bytes);
-      if (problem !== undefined) problems.push(`${part.name}: ${problem}`);
-    }
-  }));
+  await inParallel(parts, jobs, async (part, signal) => {
+    const problem = await problemOf(part, signal);
+    tellProgress(part.bytes);
+    if (problem !== undefined) problems.push(`${part.name}: ${problem}`);
+  }, stop);
   if (problems.length > 0) throw damaged(problems.sort());
 }

@@ -53,5 +53,5 @@ export async function restoreAndProve(request: ProveRequest, stop: AbortSignal):
 
 async function checkUploads(backup: OpenBackup, jobs: number, stop: AbortSignal): Promise<void> {
   const parts = backup.contents.files?.parts.map(({ part }) => partNamed(backup.contents, part)) ?? [];
-  if (parts.length > 0) await checkParts(parts, jobs, partChecker(backup, stop));
+  if (parts.length > 0) await checkParts(parts, jobs, partChecker(backup), stop);
 }

@@ -2,9 +2,13 @@
 import { createHash } from 'node:crypto';
 import { cp, readFile, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { findBackup } from '../../src/backup/contents/find-backup.js';
-import { verifyBackup } from '../../src/backup/verify-backup.js';
+import { partProblem } from '../../src/backup/contents/sealing.js';
+import { DirectoryStore } from '../../src/backup/store/directory-store.js';
+import { checkParts, verifyBackup } from '../../src/backup/verify-backup.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { NEEDS_PG_DUMP, backUp, failure, query, restore, withPlace } from './test-backup.js';
 import type { Place } from './test-backup.js';
@@ -201,6 +205,19 @@ t.test('the wrong key, no key, and a place without a backup', NEEDS_PG_DUMP, asy
       t.match(await failure(verifyBackup(location, process.env, { identityFile: join(location, 'backup.json') }, 1)), { code: 'IDENTITY_INVALID', exit: 2 });
     });
   });
+});
+
+t.test('a check that is stopped ends in the midst of a part', async (t) => {
+  const stop = new AbortController();
+  class Endless extends DirectoryStore {
+    override read<T>(_: string, consume: (content: Readable) => Promise<T>): Promise<T> {
+      return consume(Readable.from((async function* () {
+        for (;;) yield await sleep(1, Buffer.alloc(1));
+      })()));
+    }
+  }
+  setTimeout(() => stop.abort(new Error('stopped')), 10);
+  await t.rejects(checkParts([{ name: 'rows/1', bytes: 1, sha256: '' }], 1, (part, signal) => partProblem(new Endless(''), part, signal), stop.signal), { message: 'stopped' });
 });
 
 t.test('the list of a verified backup that is lost, beside an older backup', NEEDS_PG_DUMP, async (t) => {

@@ -10,11 +10,11 @@ import { openPart, partProblem } from './sealing.js';
 type Check = (plain: AsyncIterable<Buffer>) => Promise<void>;
 
 /** Gives what is wrong with a part, or undefined. */
-export function partChecker({ store, contents, open }: OpenBackup, signal: AbortSignal): (part: Part) => Promise<string | undefined> {
+export function partChecker({ store, contents, open }: OpenBackup): (part: Part, signal: AbortSignal) => Promise<string | undefined> {
   const checks = new Map([...rowChecks(contents), ...archiveChecks(contents)]);
-  return async (part) => {
+  return async (part, signal) => {
     // The key itself lies under the passphrase, which has opened it already.
-    if (part.name === IDENTITY) return partProblem(store, part);
+    if (part.name === IDENTITY) return partProblem(store, part, signal);
     try {
       await openPart(store, part, open, signal, checks.get(part.name) ?? drain);
       return undefined;

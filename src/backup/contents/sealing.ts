@@ -72,7 +72,7 @@ export async function openPart(store: BackupStore, part: Part, open: OpenHeader,
     // A damaged header may look like one for another key; and what another part holds may be refused by the database. Both happen before
     // the end of the part, where its checksum is known.
     const suspect = refused || (error as RealmliftError).code === 'KEY_WRONG';
-    const problem = isDamage(error) ? (error as Error).message : suspect ? await partProblem(store, part) : undefined;
+    const problem = isDamage(error) ? (error as Error).message : suspect ? await partProblem(store, part, signal) : undefined;
     throw problem === undefined ? error : damaged([`${part.name}: ${problem}`], error);
   }
 }
@@ -115,10 +115,10 @@ export async function readPart(store: BackupStore, part: Part, open: OpenHeader,
 }
 
 /** What is wrong with a stored object, told without the key. */
-export async function partProblem(store: BackupStore, part: Part): Promise<string | undefined> {
+export async function partProblem(store: BackupStore, part: Part, signal: AbortSignal): Promise<string | undefined> {
   return store.read(part.name, async (content) => {
     const tally = new Tally();
-    for await (const chunk of tally.pass(content)) void chunk;
+    await pipeline(content, async (chunks: AsyncIterable<Buffer>) => { for await (const chunk of tally.pass(chunks)) void chunk; }, { signal });
     return tallyProblem(tally, part);
   });
 }
