@@ -11,12 +11,13 @@ import type { KeyObject } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { RealmliftError, asRealmliftError } from '../errors.js';
 import type { UploadPlace } from '../files/upload/upload-place.js';
+import { tellWarning } from '../narration.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { databaseIdentity } from '../snapshot/database-identity.js';
 import { withSnapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
 import { VERSION } from '../version.js';
-import { IDENTITY, NEW_LIST, clearListObjects, totalFiles, totalRows } from './contents/backup-contents.js';
+import { IDENTITY, NEW_LIST, clearListObjects, totalFiles, totalRows, unloggedText } from './contents/backup-contents.js';
 import type { Contents, Part } from './contents/backup-contents.js';
 import { PartNames, backupName } from './contents/part-names.js';
 import { sealPart } from './contents/sealing.js';
@@ -24,6 +25,7 @@ import type { BackupWorkers } from './save/backup-workers.js';
 import { saveDatabase } from './save/save-database.js';
 import type { Recipients } from './seal/age-keys.js';
 import { SUFFIXES, type Compression } from './seal/compression.js';
+import type { QualifiedName } from './source/source-catalog.js';
 import { writeWhole } from './store/backup-store.js';
 import type { BackupStore } from './store/backup-store.js';
 import { withUploadSource } from './uploads/open-uploads.js';
@@ -62,6 +64,8 @@ export interface BackupResult {
   readonly takenAt: string;
   readonly tables: number;
   readonly rows: number;
+  /** Unlogged tables and sequences whose rows and values a standby did not have, where there are any. */
+  readonly unlogged?: readonly QualifiedName[];
   /** Uploaded files, where they were asked for. */
   readonly files?: number;
   /** Files that were deleted between their listing and their reading. */
@@ -121,6 +125,8 @@ async function takeOnce(request: BackupRequest, workers: BackupWorkers | undefin
     await request.beforeComplete?.();
     await requireParts(store, [...parts, sealed]);
     for (const [object, text] of clearListObjects({ ...common, database: mark, contents: contentsName, parts: [...parts, sealed] }, request.signKey)) await writeWhole(store, object, text);
+    const lacking = unloggedText(contents);
+    if (lacking !== undefined) tellWarning(lacking);
     return resultOf(name, store, contents, [...parts, sealed]);
   } catch (error) {
     await begun?.clear().catch(() => undefined);
@@ -148,7 +154,7 @@ function badName(cause: unknown): RealmliftError {
 function resultOf(name: string, store: BackupStore, contents: Contents, parts: readonly Part[]): BackupResult {
   const { files } = contents;
   return {
-    name, location: store.description, takenAt: contents.takenAt, tables: contents.tables.length, rows: totalRows(contents),
+    name, location: store.description, takenAt: contents.takenAt, tables: contents.tables.length, rows: totalRows(contents), ...(contents.unlogged === undefined ? {} : { unlogged: contents.unlogged }),
     ...(files === undefined ? {} : { files: totalFiles(contents), vanishedFiles: files.vanished, ...(files.lost === undefined ? {} : { lostFiles: files.lost, lost: files.lostFiles }) }),
     parts: parts.length, bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
   };

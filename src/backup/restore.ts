@@ -15,7 +15,7 @@ import { tellPhase } from '../narration.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { asPath } from '../snapshot/unqualified-names.js';
-import { damaged, totalRows } from './contents/backup-contents.js';
+import { damaged, totalRows, unloggedText } from './contents/backup-contents.js';
 import type { Contents } from './contents/backup-contents.js';
 import type { OpenBackup } from './contents/find-backup.js';
 import { listProblems } from './contents/part-list.js';
@@ -82,7 +82,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
     const journal = await RestoreJournal.open(holder, contents.id);
     const resumed = journal.steps;
     const path = asPath(holder, contents.source.searchPath ?? []);
-    const warnings = [...schema.warnings, ...await restorePreData(schema, path, session, journal)];
+    const warnings = [...schema.warnings, ...toldBy(unloggedText(contents)), ...await restorePreData(schema, path, session, journal)];
     await restoreRows(backup, { jobs, connect: session, path }, journal, stop);
     await journal.step(holder, 'sequences', () => setSequences(holder, contents));
     warnings.push(...(await restorePostData(schema.postData, { work: 'restore', path, sizes: storedSizes(contents), jobs, connect: session }, journal, stop)));

@@ -11,9 +11,12 @@ import { rowQuery } from '../../src/backup/source/row-query.js';
 import { sourceTables } from '../../src/backup/source/source-catalog.js';
 import { rangeConditions } from '../../src/backup/source/table-ranges.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
+import { startPostgres } from '../../src/demo/postgres-server.js';
+import { withNarrator, type Narrator } from '../../src/narration.js';
 import { connect } from '../../src/snapshot/connect.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { withClient } from '../testbed/database-client.js';
+import { PRIMARY, startStandby } from '../testbed/standby-server.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { NEEDS_PG_DUMP, backUp, failure, query, restore, withPlace } from './test-backup.js';
 
@@ -121,6 +124,27 @@ async function gatedDump(directory: string, commands: string): Promise<string> {
 function until(file: string): string {
   return `while [ ! -e '${file}' ]; do sleep 0.05; done`;
 }
+
+t.test('a hot standby has no rows of unlogged tables: these stay behind, as with pg_dump, and that is told', { ...NEEDS_PG_DUMP, buffered: true }, async (t) => {
+  const primary = await startPostgres(PRIMARY);
+  t.teardown(() => primary.stop());
+  await query(primary.url('postgres'), `CREATE TABLE kept (n integer); INSERT INTO kept VALUES (1), (2);
+    CREATE UNLOGGED TABLE fleeting (n integer GENERATED ALWAYS AS IDENTITY); INSERT INTO fleeting DEFAULT VALUES`);
+  const standby = await startStandby(primary, {});
+  t.teardown(() => standby.stop());
+  await withEmptyDatabase((target) => withPlace(async (place) => {
+    const warnings: string[] = [];
+    const narrator: Narrator = { ahead: () => undefined, phase: () => undefined, total: () => undefined, advance: () => undefined, waiting: () => undefined, warning: (text) => warnings.push(text) };
+    const backup = await withNarrator(narrator, () => backUp(standby.url('postgres'), place));
+    const unlogged = [{ schema: 'public', name: 'fleeting' }, { schema: 'public', name: 'fleeting_n_seq' }];
+    t.match(backup, { tables: 1, rows: 2, unlogged });
+    t.match(warnings, [/public\.fleeting, public\.fleeting_n_seq$/]);
+    t.match(await restore(place.to, place, target), { tables: 1, rows: 2, warnings: [/public\.fleeting, public\.fleeting_n_seq$/] });
+    t.strictSame(await query(target, 'INSERT INTO fleeting DEFAULT VALUES RETURNING n'), [{ n: 1 }], 'the table is there, empty');
+    const { unlogged: none, rows } = await backUp(primary.url('postgres'), place);
+    t.strictSame([none, rows], [undefined, 3], 'a primary has its rows');
+  }));
+});
 
 t.test('before PostgreSQL 14 a large table is cut by its key', async (t) => {
   await withEmptyDatabase(async (source) => {

@@ -17,7 +17,7 @@ import { createHash } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { RealmliftError } from '../../errors.js';
 import type { RowCount } from '../rows/row-counter.js';
-import type { SequenceValue, TableRows } from '../source/source-catalog.js';
+import type { QualifiedName, SequenceValue, TableRows } from '../source/source-catalog.js';
 import type { LostUpload } from '../uploads/upload-source.js';
 import { SIGNATURE, signatureOf } from './signature.js';
 
@@ -88,6 +88,8 @@ export interface Contents {
   readonly schema: { readonly preData: string; readonly largeObjects?: string; readonly postData: string };
   readonly tables: readonly SavedTable[];
   readonly sequences: readonly SequenceValue[];
+  /** Unlogged tables and sequences without their rows and values, which the hot standby did not have; absent where there are none. */
+  readonly unlogged?: readonly QualifiedName[];
   /** Pages of large objects: object, page number, bytes. */
   readonly largeObjects: readonly TablePart[];
   /**
@@ -170,6 +172,13 @@ export function partNamed(contents: Contents, name: string): Part {
 /** Rows of all parts of all tables. */
 export function totalRows(contents: Contents): number {
   return contents.tables.flatMap(({ parts }) => parts).reduce((sum, { rows }) => sum + rows, 0);
+}
+
+/** What a backup from a standby lacks, in words; undefined where it lacks nothing. */
+export function unloggedText({ unlogged = [] }: Pick<Contents, 'unlogged'>): string | undefined {
+  if (unlogged.length === 0) return undefined;
+  const names = unlogged.slice(0, 5).map(({ schema, name }) => `${schema}.${name}`).join(', ');
+  return `a standby has no rows of unlogged tables and no values of unlogged sequences, and the backup has their definition alone: ${names}${unlogged.length > 5 ? `, and ${unlogged.length - 5} more` : ''}`;
 }
 
 /** Uploaded files in all archives. */

@@ -17,7 +17,7 @@ import { largeObjectSchema } from '../schema/large-object-schema.js';
 import { checkPgDump, withSchema } from '../schema/pg-dump.js';
 import type { Section } from '../schema/pg-dump.js';
 import { portableTypes } from '../source/portable-types.js';
-import { sequenceValues, sourceTables, tablesToHold } from '../source/source-catalog.js';
+import { sequenceValues, sourceTables, tablesToHold, unloggedOnStandby } from '../source/source-catalog.js';
 import type { SourceTable } from '../source/source-catalog.js';
 import type { BackupWorkers } from './backup-workers.js';
 import { RowTasks, type PartPlace } from './row-tasks.js';
@@ -33,7 +33,7 @@ export interface DatabaseSaving extends PartPlace {
   readonly workers: BackupWorkers | undefined;
 }
 
-export type SavedDatabase = Pick<Contents, 'source' | 'schema' | 'tables' | 'sequences' | 'largeObjects'> & { readonly parts: readonly Part[] };
+export type SavedDatabase = Pick<Contents, 'source' | 'schema' | 'tables' | 'sequences' | 'unlogged' | 'largeObjects'> & { readonly parts: readonly Part[] };
 
 /** @throws RealmliftError PG_DUMP_MISSING, PG_DUMP_OLD, LOCK_TIMEOUT; TABLES_LOCKED and TABLE_CHANGED when it is worth to begin anew; whatever a table, pg_dump or the store has to say */
 export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, stop: AbortSignal): Promise<SavedDatabase> {
@@ -66,8 +66,9 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
     saveSchema(snapshot, saving, 'post-data', source.encoding, schema.postData, signal).then((part) => parts.push(part)),
     saving.workers === undefined ? runTasks(rows.forSessions(), saving.jobs, () => joinForRows(snapshot, schemas), signal) : rows.byWorkers(saving.workers, signal),
   ]);
+  const unlogged = await unloggedOnStandby(client);
   return {
-    source, schema, tables: savedTables, largeObjects, sequences: await sequenceValues(client), parts,
+    source, schema, tables: savedTables, largeObjects, sequences: await sequenceValues(client), ...(unlogged.length === 0 ? {} : { unlogged }), parts,
   };
 }
 

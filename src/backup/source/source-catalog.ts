@@ -4,6 +4,7 @@
  * As pg_dump has it: rows of ordinary and unlogged tables and of partitions (a partitioned table itself has none), each of them
  * ONLY; of an extension's tables only those that it declares as configuration, under the condition that it gives; no rows
  * of foreign tables and materialized views. https://www.postgresql.org/docs/current/extend-extensions.html
+ * On a hot standby unlogged tables and sequences have no rows and values, and cannot be read: pg_dump leaves them out there as well.
  */
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
@@ -65,8 +66,12 @@ const EXTENSION_TABLES = `
     WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
   )`;
 
-const SAVED = `
-  c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND (e.objid IS NULL OR c.oid = ANY (e.extconfig))`;
+/** Of a class, whether it is in a schema of users. */
+const OF_USERS = `c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`;
+
+const UNREADABLE = `(c.relpersistence = 'u' AND pg_is_in_recovery())`;
+
+const SAVED = `c.relkind = 'r' AND ${OF_USERS} AND NOT ${UNREADABLE} AND (e.objid IS NULL OR c.oid = ANY (e.extconfig))`;
 
 /** Without their sizes, for which the server would wait for somebody who changes one. */
 const TABLES_TO_HOLD = `${EXTENSION_TABLES}
@@ -96,8 +101,13 @@ const SEQUENCES = `
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
        LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
        LEFT JOIN pg_extension e ON e.oid = d.refobjid
-  WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    AND (e.oid IS NULL OR c.oid = ANY (e.extconfig))
+  WHERE c.relkind = 'S' AND ${OF_USERS} AND NOT ${UNREADABLE} AND (e.oid IS NULL OR c.oid = ANY (e.extconfig))
+  ORDER BY n.nspname, c.relname`;
+
+const UNLOGGED = `${EXTENSION_TABLES}
+  SELECT n.nspname AS schema, c.relname AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN extension e ON e.objid = c.oid
+  WHERE c.relkind IN ('r', 'S') AND ${OF_USERS} AND ${UNREADABLE} AND (e.objid IS NULL OR c.oid = ANY (e.extconfig))
   ORDER BY n.nspname, c.relname`;
 
 interface TableRow {
@@ -145,6 +155,11 @@ export async function tablesToHold(client: pg.Client): Promise<number[]> {
   const { rows } = await client.query<QualifiedName & { oid: number; readable: boolean }>(TABLES_TO_HOLD);
   refuseUnreadable(rows, 'tables');
   return rows.map(({ oid }) => oid);
+}
+
+/** Unlogged tables and sequences of which a hot standby has nothing but the definition; none on a primary. */
+export async function unloggedOnStandby(client: pg.Client): Promise<QualifiedName[]> {
+  return (await client.query<QualifiedName & pg.QueryResultRow>(UNLOGGED)).rows;
 }
 
 /** Where each sequence stands. Sequences know no snapshots: as with pg_dump, a value may be later than the rows, never earlier. */
