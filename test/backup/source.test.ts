@@ -8,7 +8,7 @@ import t from 'tap';
 import { isBackupName } from '../../src/backup/contents/part-names.js';
 import { portableTypes } from '../../src/backup/source/portable-types.js';
 import { rowQuery } from '../../src/backup/source/row-query.js';
-import { sourceTables } from '../../src/backup/source/source-catalog.js';
+import { sequenceValues, sourceTables, tablesToHold } from '../../src/backup/source/source-catalog.js';
 import { rangeConditions } from '../../src/backup/source/table-ranges.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { startPostgres } from '../../src/demo/postgres-server.js';
@@ -124,6 +124,19 @@ async function gatedDump(directory: string, commands: string): Promise<string> {
 function until(file: string): string {
   return `while [ ! -e '${file}' ]; do sleep 0.05; done`;
 }
+
+t.test('what was dropped since the snapshot is no want of a right: the backup begins anew', async (t) => {
+  await withEmptyDatabase((source) => withClient(source, async (client) => {
+    await query(source, 'CREATE SEQUENCE dropped; CREATE SEQUENCE renamed; CREATE TABLE gone (n integer)');
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; SAVEPOINT looked');
+    await query(source, 'DROP TABLE gone; ALTER SEQUENCE renamed RENAME TO other');
+    t.equal((await tablesToHold(client)).length, 1, 'whoever holds them tells that it is gone');
+    t.match(await failure(sequenceValues(client)), { code: 'TABLE_CHANGED', message: /renamed was dropped or renamed/ });
+    await client.query('ROLLBACK TO SAVEPOINT looked');
+    await query(source, 'DROP SEQUENCE dropped');
+    t.match(await failure(sequenceValues(client)), { code: 'TABLE_CHANGED', message: /public\.dropped was dropped/ });
+  }));
+});
 
 t.test('a hot standby has no rows of unlogged tables: these stay behind, as with pg_dump, and that is told', { ...NEEDS_PG_DUMP, buffered: true }, async (t) => {
   const primary = await startPostgres(PRIMARY);

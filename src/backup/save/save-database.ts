@@ -49,6 +49,8 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
   // Meanwhile, for to ask pg_dump its version takes as long: Debian puts a Perl script before it.
   const [tables] = await Promise.all([lockedTables(), checkPgDump(saving.pgDump, snapshot.serverVersion)]);
   const source = await sourceProperties(client, snapshot.serverVersion);
+  const sequences = await sequenceValues(client);
+  const unlogged = await unloggedOnStandby(client);
   const rows = new RowTasks(client, saving);
   const savedTables = tables.map((table, number) => rows.ofTable(table, number, source.rowsIn));
   const largeObjects = await rows.ofLargeObjects();
@@ -66,9 +68,8 @@ export async function saveDatabase(snapshot: Snapshot, saving: DatabaseSaving, s
     saveSchema(snapshot, saving, 'post-data', source.encoding, schema.postData, signal).then((part) => parts.push(part)),
     saving.workers === undefined ? runTasks(rows.forSessions(), saving.jobs, () => joinForRows(snapshot, schemas), signal) : rows.byWorkers(saving.workers, signal),
   ]);
-  const unlogged = await unloggedOnStandby(client);
   return {
-    source, schema, tables: savedTables, largeObjects, sequences: await sequenceValues(client), ...(unlogged.length === 0 ? {} : { unlogged }), parts,
+    source, schema, tables: savedTables, largeObjects, sequences, ...(unlogged.length === 0 ? {} : { unlogged }), parts,
   };
 }
 

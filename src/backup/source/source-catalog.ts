@@ -8,6 +8,8 @@
  */
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
+import { tableChanged } from '../../snapshot/table-facts.js';
+import { isNameUnknown } from '../../snapshot/unqualified-names.js';
 import type { CopyFormat } from '../rows/row-counter.js';
 
 /** The rows of a table, as they are saved and found again. */
@@ -73,9 +75,9 @@ const UNREADABLE = `(c.relpersistence = 'u' AND pg_is_in_recovery())`;
 
 const SAVED = `c.relkind = 'r' AND ${OF_USERS} AND NOT ${UNREADABLE} AND (e.objid IS NULL OR c.oid = ANY (e.extconfig))`;
 
-/** Without their sizes, for which the server would wait for somebody who changes one. */
+/** Without their sizes, for which the server would wait for somebody who changes one. Rights are not those of the snapshot: of what was dropped since, null. */
 const TABLES_TO_HOLD = `${EXTENSION_TABLES}
-  SELECT c.oid::int8::float8 AS oid, n.nspname AS schema, c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS readable
+  SELECT c.oid::int8::float8 AS oid, n.nspname AS schema, c.relname AS name, coalesce(has_table_privilege(c.oid, 'SELECT'), true) AS readable
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN extension e ON e.objid = c.oid
   WHERE ${SAVED} ORDER BY n.nspname, c.relname`;
 
@@ -162,15 +164,24 @@ export async function unloggedOnStandby(client: pg.Client): Promise<QualifiedNam
   return (await client.query<QualifiedName & pg.QueryResultRow>(UNLOGGED)).rows;
 }
 
-/** Where each sequence stands. Sequences know no snapshots: as with pg_dump, a value may be later than the rows, never earlier. */
+/**
+ * Where each sequence stands. Sequences know no snapshots: as with pg_dump, a value may be later than the rows, never earlier. They know no
+ * locks either that would keep others from dropping one: the sooner after the snapshot, the better.
+ *
+ * @throws RealmliftError RIGHT_MISSING; TABLE_CHANGED of one that was dropped or renamed since the snapshot
+ */
 export async function sequenceValues(client: pg.Client): Promise<SequenceValue[]> {
-  const { rows } = await client.query<{ schema: string; name: string; readable: boolean }>(SEQUENCES);
+  const { rows } = await client.query<{ schema: string; name: string; readable: boolean | null }>(SEQUENCES);
+  const gone = rows.find(({ readable }) => readable === null);
+  if (gone !== undefined) throw tableChanged(`${gone.schema}.${gone.name}`, 'was dropped', false);
   refuseUnreadable(rows, 'sequences');
   const out: SequenceValue[] = [];
   for (let at = 0; at < rows.length; at += SEQUENCES_AT_ONCE) {
     const batch = rows.slice(at, at + SEQUENCES_AT_ONCE);
     const select = batch.map((sequence, n) => `SELECT ${n} AS n, last_value::text AS value, is_called AS called FROM ${qualified(client, sequence)}`).join(' UNION ALL ');
-    const { rows: values } = await client.query<{ n: number; value: string; called: boolean }>(`${select} ORDER BY n`);
+    const { rows: values } = await client.query<{ n: number; value: string; called: boolean }>(`${select} ORDER BY n`).catch((error: unknown) => {
+      throw isNameUnknown(error) ? tableChanged(/"([^"]+)"/.exec((error as Error).message)?.[1] ?? 'a sequence', 'was dropped or renamed', false) : error;
+    });
     for (const { n, value, called } of values) out.push({ schema: batch[n]?.schema as string, name: batch[n]?.name as string, value, called });
   }
   return out;
@@ -183,7 +194,7 @@ export function qualified(client: pg.Client, { schema, name }: QualifiedName): s
   return `${client.escapeIdentifier(schema)}.${client.escapeIdentifier(name)}`;
 }
 
-function refuseUnreadable(rows: readonly (QualifiedName & { readonly readable: boolean })[], what: string): void {
+function refuseUnreadable(rows: readonly (QualifiedName & { readonly readable: boolean | null })[], what: string): void {
   const refused = rows.filter(({ readable }) => !readable).map(({ schema, name }) => `${schema}.${name}`);
   if (refused.length === 0) return;
   throw new RealmliftError('RIGHT_MISSING', 'backup', `the role may not read ${refused.length} ${what}, the first of them ${refused.slice(0, 3).join(', ')}`, {
