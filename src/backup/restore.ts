@@ -5,7 +5,7 @@
  * 2. The schema without indexes and constraints, in one transaction.
  * 3. The rows, part by part: a part's transaction ends when its checksum, its seal and its rows' digest are right.
  * 4. Sequences, then indexes and constraints, several at a time.
- * 5. In one transaction all that would interfere with the others: event triggers, and the settings of the database.
+ * 5. In one transaction all that would interfere with the others: event triggers, and the settings of the database, with rights on it and its comment.
  *
  * Every step is noted in the database itself (copy/copy-in-journal.ts), so that a restore that was killed goes on where it was.
  */
@@ -22,6 +22,7 @@ import { listProblems } from './contents/part-list.js';
 import { RestoreJournal } from './restore/restore-journal.js';
 import { restorePostData } from './restore/restore-post-data.js';
 import { prepareRoles } from './restore/restore-roles.js';
+import { restoreProperties, rolesOfProperties } from './restore/restore-properties.js';
 import { restoreRows, storedSizes } from './restore/restore-rows.js';
 import { executeEntry, executeSettings, readSchema } from './restore/restore-schema.js';
 import type { Schema } from './restore/restore-schema.js';
@@ -78,7 +79,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
     await refuseOtherEncoding(holder, contents);
     tellPhase('schema', 'steps');
     const schema = await readSchema(backup, request.leftOut, holder, stop);
-    await prepareRoles(holder, schema.roles, request.createRoles);
+    await prepareRoles(holder, request.createRoles ? [...new Set([...schema.roles, ...rolesOfProperties(contents, request.leftOut)])] : schema.roles, request.createRoles);
     const journal = await RestoreJournal.open(holder, contents.id);
     const resumed = journal.steps;
     const path = asPath(holder, contents.source.searchPath ?? []);
@@ -87,7 +88,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
     await journal.step(holder, 'sequences', () => setSequences(holder, contents));
     warnings.push(...(await restorePostData(schema.postData, { work: 'restore', path, sizes: storedSizes(contents), jobs, connect: session }, journal, stop)));
     await journal.finish(holder, async () => {
-      warnings.push(...(await restoreSettings(holder, contents)));
+      warnings.push(...(await restoreProperties(holder, contents, request.leftOut)));
     }, async () => {
       for (const entry of schema.last) warnings.push(...toldBy(await executeEntry(holder, entry, path, 'restore')));
     });
@@ -136,23 +137,4 @@ async function setSequences(client: pg.Client, { sequences }: Contents): Promise
   for (const sequence of sequences) {
     await client.query('SELECT pg_catalog.setval($1::regclass, $2, $3)', [qualified(client, sequence), sequence.value, sequence.called]);
   }
-}
-
-/** ALTER DATABASE … SET, which belongs to the server's catalog and not to the schema. In the caller's transaction. */
-async function restoreSettings(client: pg.Client, { source }: Contents): Promise<string[]> {
-  const warnings: string[] = [];
-  for (const setting of source.settings) {
-    const [, name = '', value = ''] = /^([^=]+)=([^]*)$/.exec(setting) ?? [];
-    const quoted = name.split('.').map((word) => client.escapeIdentifier(word)).join('.');
-    await client.query('SAVEPOINT setting');
-    try {
-      // FROM CURRENT spares the quoting of the value, which differs between lists and single ones.
-      await client.query('SELECT pg_catalog.set_config($1, $2, true)', [name, value]);
-      await client.query(`ALTER DATABASE ${client.escapeIdentifier(client.database ?? '')} SET ${quoted} FROM CURRENT`);
-    } catch (error) {
-      await client.query('ROLLBACK TO SAVEPOINT setting');
-      warnings.push(`the setting ${name} of the database was not restored: ${(error as Error).message}`);
-    }
-  }
-  return warnings;
 }

@@ -44,10 +44,13 @@ t.test('a schema with every trap', NEEDS_PG_DUMP, async (t) => {
       REVOKE UPDATE ON LARGE OBJECT 4200000002 FROM postgres;
       CREATE POLICY theirs ON zulip.secret TO "${role}" USING (true);
       ALTER DATABASE "${database}" SET search_path = zulip, "Odd ""schema"".name";
-      ALTER DATABASE "${database}" SET statement_timeout = '5min'`);
+      ALTER DATABASE "${database}" SET statement_timeout = '5min';
+      ALTER ROLE "${role}" IN DATABASE "${database}" SET search_path = "$user", zulip;
+      REVOKE ALL ON DATABASE "${database}" FROM PUBLIC; GRANT CONNECT ON DATABASE "${database}" TO "${role}" WITH GRANT OPTION; GRANT TEMPORARY ON DATABASE "${database}" TO PUBLIC;
+      COMMENT ON DATABASE "${database}" IS 'It''s "the" database'`);
 
     const backup = await backUp(source, place, { pgDump: await laterPgDump(place.directory) });
-    t.equal((await restore(place.to, place, target)).rows, backup.rows);
+    t.match(await restore(place.to, place, target), { rows: backup.rows, warnings: [] });
 
     t.equal(await dump(target, '--schema-only'), await dump(source, '--schema-only'), 'schema');
     const data = ['--data-only', '--exclude-table-data=zulip.by_enum*'];
@@ -57,8 +60,11 @@ t.test('a schema with every trap', NEEDS_PG_DUMP, async (t) => {
     for (const select of ['SELECT m::text, n, note FROM zulip.by_enum ORDER BY m, n', 'SELECT * FROM zulip.second_copy', largeObjects]) {
       t.strictSame(await query(target, select), await query(source, select), select);
     }
-    const [found] = await query(target, `SELECT setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = current_database()`);
-    t.strictSame(found, { setconfig: ['search_path=zulip, "Odd ""schema"".name"', 'statement_timeout=5min'] }, 'settings of the database');
+    const properties = `SELECT datacl::text AS rights, shobj_description(d.oid, 'pg_database') AS comment,
+      (SELECT json_agg(setconfig ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid) AS settings FROM pg_database d WHERE datname = current_database()`;
+    const [found] = await query(source, properties);
+    t.match(found, { rights: /=c\*[^]*,=T\//, comment: 'It\'s "the" database', settings: [['search_path=zulip, "Odd ""schema"".name"', 'statement_timeout=5min'], ['search_path="$user", zulip']] });
+    t.strictSame(await query(target, properties), [found], 'settings of the database, rights on it and its comment');
 
     await withEmptyDatabase(async (other) => {
       await query(source, `DROP OWNED BY "${role}" CASCADE`);

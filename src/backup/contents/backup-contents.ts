@@ -79,6 +79,12 @@ export interface Contents {
     readonly roles: readonly string[];
     /** Settings of the database (ALTER DATABASE … SET), each as `name=value`. */
     readonly settings: readonly string[];
+    /** Settings of roles in this database alone (ALTER ROLE … IN DATABASE … SET); absent where there are none, and in earlier backups, as the two that follow. */
+    readonly roleSettings?: readonly { readonly role: string; readonly settings: readonly string[] }[];
+    /** Rights on the database, where they are not those of a new one, but for its owner's; `role` is null of PUBLIC. */
+    readonly rights?: readonly { readonly role: string | null; readonly right: string; readonly grantable: boolean }[];
+    /** COMMENT ON DATABASE */
+    readonly comment?: string;
     /** Schemas in which the database's functions look for what they name without one. Earlier backups lack it. */
     readonly searchPath?: readonly string[];
     /** Encoding of rows that were copied as text, where it is that of the database and not UTF8. */
