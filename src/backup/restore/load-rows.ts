@@ -5,6 +5,7 @@ import { from as copyFrom } from 'pg-copy-streams';
 import { untilIdle } from '../../copy/copy-in.js';
 import { copyOptions } from '../../copy/copy-rows.js';
 import { RealmliftError } from '../../errors.js';
+import { isNameUnknown } from '../../snapshot/unqualified-names.js';
 import type { Part, TablePart } from '../contents/backup-contents.js';
 import type { OpenBackup } from '../contents/find-backup.js';
 import { openPart } from '../contents/sealing.js';
@@ -50,5 +51,10 @@ export async function loadRows(client: pg.Client, { store, open }: OpenBackup, p
 /** The server's message speaks of the constraint or the file; its detail would quote the row. */
 function refusedRows(cause: unknown, table: string): RealmliftError {
   const { code, message } = cause as { code?: string; message: string };
-  return new RealmliftError('ROWS_REFUSED', 'restore', `the server refuses the rows (${code ?? 'connection lost'}): ${code?.startsWith('22') === true ? 'a value' : message}`, { table, cause });
+  const hint = isNameUnknown(cause) ? 'if a function names it without a schema: ALTER FUNCTION … SET search_path = … in the unfinished database; then run the restore again'
+    : code === CHECK_VIOLATION ? 'drop the constraint in the unfinished database, then run the restore again; added anew as NOT VALID it holds for later rows' : undefined;
+  return new RealmliftError('ROWS_REFUSED', 'restore', `the server refuses the rows (${code ?? 'connection lost'}): ${code?.startsWith('22') === true ? 'a value' : message}`, { table, hint, cause });
 }
+
+/** SQLSTATE. Of a CHECK whose function was changed since, or reads what others have changed, the source has rows that it refuses. */
+const CHECK_VIOLATION = '23514';
