@@ -124,6 +124,21 @@ t.test('what the server refuses stops nothing else, and is named', NEEDS_PG_DUMP
   })));
 });
 
+t.test('a disk of the server that is full', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    const functions = (body: string): string => ['row', 'key'].map((name) => `CREATE OR REPLACE FUNCTION public.${name}_room(n integer) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN ${body} RETURN true; END';`).join('\n');
+    await query(source, `${functions('')} CREATE TABLE numbers (n integer CHECK (public.row_room(n))); INSERT INTO numbers VALUES (1); CREATE INDEX by_room ON numbers (public.key_room(n));
+      ${functions("RAISE disk_full USING MESSAGE = ''No space left'';")}`);
+    await backUp(source, place);
+    const hint = 'make room on the disk of the database server, then run the restore again';
+    t.match(await failure(restore(place.to, place, target)), { code: 'ROWS_REFUSED', hint });
+    await query(target, `ALTER TABLE numbers DROP CONSTRAINT numbers_n_check`);
+    t.match(await failure(restore(place.to, place, target)), { code: 'SCHEMA_REFUSED', message: /INDEX by_room/, hint });
+    await query(target, functions(''));
+    t.match(await restore(place.to, place, target), { rows: 1, warnings: [] }, 'then it goes on');
+  })));
+});
+
 t.test('an index that needs a filled view, and a view that cannot be filled', NEEDS_PG_DUMP, async (t) => {
   await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
     await query(source, `

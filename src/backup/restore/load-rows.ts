@@ -52,9 +52,11 @@ export async function loadRows(client: pg.Client, { store, open }: OpenBackup, p
 function refusedRows(cause: unknown, table: string): RealmliftError {
   const { code, message } = cause as { code?: string; message: string };
   const hint = isNameUnknown(cause) ? 'if a function names it without a schema: ALTER FUNCTION … SET search_path = … in the unfinished database; then run the restore again'
-    : code === CHECK_VIOLATION ? 'drop the constraint in the unfinished database, then run the restore again; added anew as NOT VALID it holds for later rows' : undefined;
+    : code === CHECK_VIOLATION ? 'drop the constraint in the unfinished database, then run the restore again; added anew as NOT VALID it holds for later rows'
+      : code === DISK_FULL ? 'make room on the disk of the database server, then run the restore again' : undefined;
   return new RealmliftError('ROWS_REFUSED', 'restore', `the server refuses the rows (${code ?? 'connection lost'}): ${code?.startsWith('22') === true ? 'a value' : message}`, { table, hint, cause });
 }
 
 /** SQLSTATE. Of a CHECK whose function was changed since, or reads what others have changed, the source has rows that it refuses. */
 const CHECK_VIOLATION = '23514';
+const DISK_FULL = '53100';

@@ -114,6 +114,7 @@ function hintFor({ type }: SchemaEntry, code: string | undefined, message: strin
   if (isNameUnknown({ code })) return 'if a function names it without a schema: ALTER FUNCTION … SET search_path = … in the unfinished database';
   switch (code) {
     case '0A000': case '58P01': return "install the extension's package, or the dictionary's files, on this server";
+    case '53100': return `make room on the disk of the database server, then run the ${work} again`;
     case '42501':
       if (type === 'EXTENSION') return `let a superuser CREATE EXTENSION in the empty database, then run the ${work} again`;
       if (work === 'split') return 'split as a superuser, or as the owner of the database';
