@@ -10,7 +10,16 @@
  * caller's back (`work` should watch a signal to make that quick).
  */
 export async function* inOrder<I, O>(inputs: AsyncIterable<I>, jobs: number, window: number, work: (input: I) => Promise<O>): AsyncGenerator<O, void, void> {
-  const results: Promise<O>[] = [];
+  // By the number of their input: to take the first out of a long array would move all the others.
+  const results = new Map<number, Promise<O>>();
+  let started = 0;
+  let taken = 0;
+  const take = (): Promise<O> => {
+    const result = results.get(taken) as Promise<O>;
+    results.delete(taken);
+    taken += 1;
+    return result;
+  };
   let running = 0;
   let failed = false;
   // Not Promise.race over the jobs: each call would leave a reaction on a job that is slow, and there are a million calls.
@@ -22,7 +31,8 @@ export async function* inOrder<I, O>(inputs: AsyncIterable<I>, jobs: number, win
   const start = (input: I): void => {
     running += 1;
     const result = work(input);
-    results.push(result);
+    results.set(started, result);
+    started += 1;
     result.then(settled, () => {
       failed = true;
       settled();
@@ -32,8 +42,8 @@ export async function* inOrder<I, O>(inputs: AsyncIterable<I>, jobs: number, win
   try {
     let next = await iterator.next();
     while (next.done !== true && !failed) {
-      if (results.length >= window) {
-        yield await (results.shift() as Promise<O>);
+      if (results.size >= window) {
+        yield await take();
       } else if (running >= jobs) {
         await new Promise<void>((resolve) => (wake = resolve));
       } else {
@@ -41,9 +51,9 @@ export async function* inOrder<I, O>(inputs: AsyncIterable<I>, jobs: number, win
         next = await iterator.next();
       }
     }
-    while (results.length > 0) yield await (results.shift() as Promise<O>);
+    while (results.size > 0) yield await take();
   } finally {
-    await Promise.allSettled(results);
+    await Promise.allSettled(results.values());
     await iterator.return?.();
   }
 }

@@ -37,6 +37,19 @@ t.test('a slow job holds back results, not the work', async (t) => {
   t.strictSame(await results, [0, 1, 2, 3, 4, 5]);
 });
 
+t.test('what waits for its turn costs nothing', async (t) => {
+  const seconds = async (window: number): Promise<number> => {
+    const began = performance.now();
+    let count = 0;
+    for await (const result of inOrder(each(Array.from({ length: 60_000 }, (_, index) => index)), 8, window, async (index) => Promise.resolve(index))) count += Number(result === count);
+    t.equal(count, 60_000);
+    return (performance.now() - began) / 1000;
+  };
+  const few = await seconds(8);
+  const many = await seconds(20_000);
+  t.ok(many < 5 * few, `${few.toFixed(3)} s where 8 results wait, ${many.toFixed(3)} s where 20,000 do`);
+});
+
 t.test('the first error ends it, when nothing is under way any more', async (t) => {
   const started: number[] = [];
   let finished = 0;
