@@ -6,22 +6,25 @@
  */
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { constants } from 'node:fs';
-import { chmod, copyFile, link, rm, stat, utimes } from 'node:fs/promises';
+import { closeSync, constants, createWriteStream, futimesSync, writeFileSync } from 'node:fs';
+import { chmod, copyFile, link, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { RealmliftError } from '../errors.js';
-import { digestOf } from '../package/part-file.js';
+import { digestOf, openAnew } from '../package/part-file.js';
 import type { Candidate, Fetched, FetchedOnce, FileStore, ObjectInfo, StoredFile, Taken } from './file-store.js';
 import { Lost } from './file-store.js';
 import { localCandidates } from './local-candidates.js';
 import type { FileRecord } from './records.js';
+import { outputDisk } from './short-calls.js';
 import { sortedWalk } from './sorted-walk.js';
-import { UploadsTree, contentOf, unreadable } from './uploads-tree.js';
+import { UploadsTree, contentOf, unreadable, type SmallFile } from './uploads-tree.js';
 import type { Area } from '../package/export-files.js';
 import type { WantedFiles } from './wanted-files.js';
+
+/** Bytes up to which a file is read and written at once, which costs a tenth of a stream; 8 MiB for 32 jobs. */
+const SMALL = 256 * 1024;
 
 /** How often a file that changes while it is read is read again. */
 const ATTEMPTS = 3;
@@ -70,6 +73,8 @@ class LocalStore implements FileStore {
   }
 
   async fetch(candidate: Candidate, partial: string, signal: AbortSignal): Promise<Fetched> {
+    const small = this.#copyMode === 'copy' ? await this.#tree.readSmall(placeOf(candidate), SMALL) : undefined;
+    if (small !== undefined && small.content.length === Number(small.before.size) && sameVersion(small.before, small.after)) return saveSmall(candidate, partial, small);
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
       const handle = await this.#tree.openFile(placeOf(candidate));
@@ -159,6 +164,27 @@ function cannotLink(cause: unknown): never {
   const { code } = cause as NodeJS.ErrnoException;
   const why = code === 'EXDEV' ? 'the export is on another file system than the uploads' : code === 'EPERM' ? 'the system lets only the owner of a file link it' : undefined;
   throw why === undefined ? cause : new RealmliftError('CANNOT_LINK', 'files', why, { hint: 'leave out --copy-mode link', cause });
+}
+
+/** The hot path: most uploads are small. */
+async function saveSmall(candidate: Candidate, partial: string, { content, after }: SmallFile): Promise<Fetched> {
+  const verdict = candidate.judge(infoOf(after));
+  if (!verdict.take) return { taken: false };
+  const { atime, mtime } = after;
+  await outputDisk.run(() => {
+    const file = openAnew(partial);
+    try {
+      writeFileSync(file, content);
+      futimesSync(file, atime, mtime);
+    } finally {
+      closeSync(file);
+    }
+  }, async () => {
+    await rm(partial, { force: true });
+    await writeFile(partial, content, { flag: 'wx', mode: 0o600 });
+    await utimes(partial, atime, mtime);
+  });
+  return { taken: true, verdict, size: content.length, sha256: createHash('sha256').update(content).digest('hex'), identity: identityOf(after) };
 }
 
 async function copyBytes(handle: FileHandle, partial: string, signal: AbortSignal): Promise<{ size: number; sha256: string }> {

@@ -135,8 +135,8 @@ export async function writeWhole(path: string, bytes: Buffer): Promise<FinishedF
   return { size: bytes.length, sha256 };
 }
 
-/** Never into what has the name already: another export may have the same file (a hard link, see take-over.ts). */
-function openAnew(path: string): number {
+/** Opens a file for writing, and never what has the name already: another export may have the same file (a hard link, see take-over.ts). @throws the file system's own error */
+export function openAnew(path: string): number {
   try {
     return openSync(path, 'wx', 0o600);
   } catch (error) {

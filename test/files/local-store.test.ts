@@ -1,4 +1,5 @@
 // A directory in which strangers choose names and other programs write.
+import { createHook } from 'node:async_hooks';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
@@ -15,6 +16,8 @@ import { OWNER, filesBelow, lostAttachments, wantedUploads } from './pull-fixtur
 import { each } from './wanted-rows.js';
 
 const never = new AbortController().signal;
+/** Too large to be read at once. */
+const LARGE = 'x'.repeat(256 * 1024 + 1);
 const take: Verdict = { take: true, record: {} };
 const lossOf = async (fetched: Promise<unknown>): Promise<LossReason | undefined> => fetched.then(() => undefined, (error: unknown) => (error instanceof Lost ? error.reason : Promise.reject(error as Error)));
 const candidate = (key: string, judge: Candidate['judge'] = () => take): Candidate => ({ area: 'uploads', key, path: key, judge });
@@ -141,7 +144,7 @@ t.test('a directory without the right to enter it is not an empty one', { skip: 
 });
 
 t.test('a file that changes while it is copied is copied again, or lost', async (t) => {
-  const root = t.testdir({ uploads: { files: { 2: { once: 'x', always: 'x', vanishing: 'x' } }, avatars: {} } });
+  const root = t.testdir({ uploads: { files: { 2: { once: LARGE, always: LARGE, vanishing: LARGE } }, avatars: {} } });
   const file = (name: string): string => join(root, 'uploads', 'files', '2', name);
   const store = await openLocalStore({ uploadsDir: join(root, 'uploads') });
   const partial = join(root, 'partial');
@@ -150,8 +153,8 @@ t.test('a file that changes while it is copied is copied again, or lost', async 
     if (changes++ < times) appendFileSync(file(name), 'y');
     return take;
   });
-  t.match(await store.fetch(growing('once', 1), partial, never), { taken: true, size: 2 });
-  t.equal(readFileSync(partial, 'utf8'), 'xy');
+  t.match(await store.fetch(growing('once', 1), partial, never), { taken: true, size: LARGE.length + 1 });
+  t.equal(readFileSync(partial, 'utf8'), `${LARGE}y`);
   changes = 0;
   t.equal(await lossOf(store.fetch(growing('always', 99), partial, never)), 'changed');
   t.equal(changes, 3);
@@ -164,6 +167,22 @@ t.test('a file that changes while it is copied is copied again, or lost', async 
   });
   t.equal(await lossOf(store.fetch(vanishing, partial, never)), 'absent');
   t.equal(judged, 1);
+});
+
+t.test('small files are copied without the thread pool, whose turns would be most of what they cost', async (t) => {
+  const root = t.testdir({ uploads: { files: { 2: { small: 'x' } }, avatars: {} } });
+  const store = await openLocalStore({ uploadsDir: join(root, 'uploads') });
+  let requests = 0;
+  const hook = createHook({ init: (_, type) => { requests += Number(type.startsWith('FSREQ')); } }).enable();
+  let fewest = Infinity;
+  // Where the disk, or the machine, keeps the process waiting they go by the pool for a while.
+  for (let round = 0; round < 200 && fewest > 0; round += 1) {
+    requests = 0;
+    for (let copy = 0; copy < 4; copy += 1) await store.fetch(candidate('2/small'), join(root, 'partial'), never);
+    fewest = Math.min(fewest, requests);
+  }
+  hook.disable();
+  t.equal(fewest, 0);
 });
 
 t.test('a file that is not as it was listed for a backup is not kept open', { skip: process.platform === 'linux' ? false : 'open files are found by /proc' }, async (t) => {
