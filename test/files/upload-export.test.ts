@@ -4,8 +4,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
+import { newS3Client } from '../../src/files/s3/s3-client.js';
+import { uploadParts } from '../../src/files/s3/s3-upload.js';
 import { checkUpload, uploadDirectory, uploadStream } from '../../src/files/upload/upload-export.js';
 import { comparePaths } from '../../src/package/manifest.js';
 import { parseS3Url, type UploadTarget } from '../../src/files/upload/upload-target.js';
@@ -132,17 +135,42 @@ t.test('upload', async (t) => {
     }
   });
 
-  t.test('an upload that is cut leaves no manifest and no parts', async (t) => {
-    const stop = new AbortController();
+  t.test('an upload that is cut leaves no manifest and no parts, also where the server does not answer', async (t) => {
     const cut = new Error('cut by the test');
+    for (const hangs of [false, true]) {
+      const stop = new AbortController();
+      await withFaultyProxy(server.endpoint, ({ path }) => {
+        if (!path.includes('partNumber=')) return undefined;
+        if (path.includes('partNumber=1')) stop.abort(cut);
+        return hangs ? new Promise<never>(() => undefined) : undefined;
+      }, async ({ endpoint, seen }) => {
+        const stored = store(`cut-${hangs}`, target('exports', endpoint), stop.signal);
+        await t.rejects(Promise.race([stored, sleep(10_000, undefined, { ref: false }).then(() => { throw new Error('it waits'); })]), cut);
+        t.equal(seen.filter(({ method, path }) => method === 'DELETE' && path.includes('uploadId=')).length, 1, 'the parts are removed');
+      });
+      t.strictSame((await keys(`exports/cut-${hangs}`)).filter((key) => /manifest|large/.test(key)), []);
+    }
+  });
+
+  t.test('a body that breaks cuts what is under way, and its error is told', async (t) => {
+    const broken = new Error('broken');
+    let breaks = (): void => undefined;
+    const breaking = new Promise<never>((_, reject) => { breaks = () => reject(broken); });
     await withFaultyProxy(server.endpoint, ({ path }) => {
-      if (path.includes('partNumber=1')) stop.abort(cut);
-      return undefined;
+      if (!path.includes('partNumber=')) return undefined;
+      breaks();
+      return new Promise<never>(() => undefined);
     }, async ({ endpoint, seen }) => {
-      await t.rejects(store('cut', target('exports', endpoint), stop.signal), cut);
+      const client = newS3Client(target('x', endpoint).connection);
+      const body = Readable.from((async function* () {
+        yield Buffer.alloc(6 << 20);
+        await breaking;
+      })(), { objectMode: false });
+      const stored = uploadParts(client, { params: { Bucket: BUCKETS.uploads, Key: 'broken', Body: body } });
+      await t.rejects(Promise.race([stored, sleep(10_000, undefined, { ref: false }).then(() => { throw new Error('it waits'); })]), broken);
       t.equal(seen.filter(({ method, path }) => method === 'DELETE' && path.includes('uploadId=')).length, 1, 'the parts are removed');
+      client.destroy();
     });
-    t.strictSame((await keys('exports/cut')).filter((key) => /manifest|large/.test(key)), []);
   });
 
   t.test('a stream is one object, and none when it breaks', async (t) => {

@@ -197,4 +197,20 @@ t.test('what goes on is not cut for its length, and what does not is told', asyn
       target.close();
     }
   });
+
+  const stop = new AbortController();
+  const cut = new Error('cut by the test');
+  await withFaultyProxy(endpoint, ({ path }) => {
+    if (!path.includes('partNumber=')) return undefined;
+    stop.abort(cut);
+    return new Promise<never>(() => undefined);
+  }, async (proxy) => {
+    const target = new BucketFiles({ ...files, connection: { ...connection, endpoint: proxy.endpoint } }, 8, undefined);
+    const content = Buffer.alloc(9 << 20);
+    writeFileSync(join(place, 'parts'), content);
+    const parts = { ...file, path: 'parts', size: content.length, sha256: createHash('sha256').update(content).digest('hex') };
+    await t.rejects(Promise.race([target.put(parts, join(place, 'parts'), stop.signal), sleep(10_000, undefined, { ref: false }).then(() => { throw new Error('it waits'); })]), cut, 'cut');
+    t.equal(proxy.seen.filter(({ method, path }) => method === 'DELETE' && path.includes('uploadId=')).length, 1, 'the parts are removed');
+    target.close();
+  });
 }));

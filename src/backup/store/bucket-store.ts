@@ -3,7 +3,6 @@
  */
 import { DeleteObjectsCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { Upload } from '@aws-sdk/lib-storage';
 import { Readable } from 'node:stream';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { Lost } from '../../files/file-store.js';
@@ -12,6 +11,7 @@ import { credentialsRefused, meaningOf, particulars, s3Reason } from '../../file
 import { PART } from '../../files/s3/s3-limits.js';
 import { ListingTrail, listObjects } from '../../files/s3/s3-listing.js';
 import { getRange, type Range } from '../../files/s3/s3-range.js';
+import { uploadParts } from '../../files/s3/s3-upload.js';
 import type { BackupStore } from './backup-store.js';
 import { BucketStaging, UPLOAD_QUEUE } from './bucket-staging.js';
 import type { Staging } from './staging.js';
@@ -96,9 +96,8 @@ export class BucketStore implements BackupStore {
         throw error;
       }
     })(), { objectMode: false });
-    const upload = new Upload({ client: this.#uploads, params: { Bucket: this.#bucket, Key: this.#prefix + name, Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: PART, queueSize: UPLOAD_QUEUE });
     try {
-      await upload.done();
+      await uploadParts(this.#uploads, { params: { Bucket: this.#bucket, Key: this.#prefix + name, Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: PART, queueSize: UPLOAD_QUEUE });
     } catch (error) {
       throw failed === undefined ? this.#error(error, `cannot write ${this.description}/${name}`) : failed.error;
     }

@@ -1,13 +1,13 @@
 /** Two buckets that files are restored into, each object with the attributes that it had. */
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { Upload } from '@aws-sdk/lib-storage';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { RealmliftError } from '../../errors.js';
 import { newS3Client } from '../../files/s3/s3-client.js';
 import type { S3Connection } from '../../files/s3/s3-client.js';
 import { credentialsRefused, meaningOf, particulars, s3Reason } from '../../files/s3/s3-fault.js';
+import { uploadParts } from '../../files/s3/s3-upload.js';
 import type { ArchivedFile } from './upload-archive.js';
 import type { UploadTarget } from './upload-target.js';
 
@@ -46,13 +46,12 @@ export class BucketTarget implements UploadTarget {
     // What is wrong with the content is its reader's to tell.
     let unreadable: unknown;
     content.once('error', (error) => { unreadable = error; });
-    await this.#do(() => new Upload({
-      client: this.#client,
+    await this.#do(() => uploadParts(this.#client, {
       params: {
         Bucket: bucket, Key: name.slice(at + 1), Body: content, ChecksumAlgorithm: 'SHA256', ContentType: contentType, ContentDisposition: contentDisposition, ContentEncoding: contentEncoding,
         ContentLanguage: contentLanguage, CacheControl: cacheControl, Metadata: metadata === undefined ? undefined : { ...metadata },
       },
-    }).done()).catch((error: unknown) => { throw unreadable ?? error; });
+    })).catch((error: unknown) => { throw unreadable ?? error; });
   }
 
   async readNote(): Promise<string | undefined> {

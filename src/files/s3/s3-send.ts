@@ -22,7 +22,8 @@ export function discard({ Body: body }: GetObjectCommandOutput): void {
   (body as Readable | undefined)?.on('error', () => undefined).destroy();
 }
 
-async function unlessCut<T>(answer: Promise<T>, signal: AbortSignal, tooLate: (answer: T) => void): Promise<T> {
+/** The answer, or the signal's reason as soon as it is cut. @param tooLate is given an answer that comes after that */
+export async function unlessCut<T>(answer: Promise<T>, signal: AbortSignal, tooLate: (answer: T) => void): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const cut = (): void => reject(signal.reason as Error);
     signal.addEventListener('abort', cut, { once: true });

@@ -11,7 +11,6 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
-import { Upload } from '@aws-sdk/lib-storage';
 import { RealmliftError } from '../../errors.js';
 import { ioReason } from '../../io-reason.js';
 import { comparePaths, readManifest } from '../../package/manifest.js';
@@ -24,6 +23,7 @@ import { S3Access, describeServer, newS3Client } from '../s3/s3-client.js';
 import { particulars } from '../s3/s3-fault.js';
 import { ONE_REQUEST, partSizeFor } from '../s3/s3-limits.js';
 import { listObjects } from '../s3/s3-listing.js';
+import { uploadParts } from '../s3/s3-upload.js';
 import { sortedWalk } from '../sorted-walk.js';
 import { common, encryptionOf, failed, keyOf, taken, USE, type UploadTarget } from './upload-target.js';
 
@@ -218,27 +218,18 @@ async function storeFile(client: S3Client, target: UploadTarget, path: string, f
 }
 
 async function storeStream(client: S3Client, target: UploadTarget, path: string, body: Readable, partSize: number, signal: AbortSignal, onStored: OnStored): Promise<void> {
-  const upload = new Upload({ client, params: { ...common(target, path), Body: body }, partSize, queueSize: PARTS_AT_ONCE, leavePartsOnError: false });
   let bodyError: unknown;
   body.on('error', (error) => (bodyError = error));
   let told = 0;
-  upload.on('httpUploadProgress', ({ loaded = told }) => {
-    onStored({ objects: 0, bytes: loaded - told });
-    told = loaded;
-  });
-  // Not Upload.abort(): it rejects at once and removes the parts behind the caller's back, by a client that is closed then.
-  const cut = (): void => void body.destroy(new Error('cut'));
-  signal.addEventListener('abort', cut, { once: true });
   try {
-    signal.throwIfAborted();
-    await upload.done();
+    await uploadParts(client, { params: { ...common(target, path), Body: body }, partSize, queueSize: PARTS_AT_ONCE }, signal, (bytes) => {
+      onStored({ objects: 0, bytes: bytes - told });
+      told = bytes;
+    });
     onStored({ objects: 1, bytes: 0 });
   } catch (error) {
     signal.throwIfAborted();
     throw bodyError ?? failed(target, path, error, signal);
-  } finally {
-    signal.removeEventListener('abort', cut);
-    body.destroy();
   }
 }
 

@@ -1,9 +1,8 @@
 /** The new server's two buckets. What lies in a bucket of the same provider is copied there, without coming here. */
 import { createHash } from 'node:crypto';
-import { addAbortSignal, Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { CopyObjectCommand, DeleteObjectCommand, type PutObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
-import { Upload } from '@aws-sdk/lib-storage';
 import type { UploadPlace } from '../../files/upload/upload-place.js';
 import { RealmliftError } from '../../errors.js';
 import { Lost } from '../../files/file-store.js';
@@ -13,6 +12,7 @@ import { isSilence, particulars, s3Reason } from '../../files/s3/s3-fault.js';
 import { ONE_COPY, ONE_REQUEST, partSizeFor } from '../../files/s3/s3-limits.js';
 import { listObjects } from '../../files/s3/s3-listing.js';
 import { putObject } from '../../files/s3/s3-put.js';
+import { uploadParts } from '../../files/s3/s3-upload.js';
 import { Mutex } from '../../mutex.js';
 import { contentOf } from './file-content.js';
 import type { FileTarget, SourceBuckets } from './file-target.js';
@@ -102,15 +102,12 @@ export class BucketFiles implements FileTarget {
   async #parts(file: PlannedFile, from: string, signal: AbortSignal): Promise<void> {
     const { area, key, size, attributes } = file;
     // Its content is held to the manifest before the last part is finished, so that nothing of another is ever seen.
-    const body = addAbortSignal(signal, Readable.from(contentOf(file, from)));
-    const upload = new Upload({ client: this.#client, params: { ...this.#object(area, key, attributes), Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: partSizeFor(size), leavePartsOnError: false });
+    const body = Readable.from(contentOf(file, from));
     try {
-      await upload.done();
+      await uploadParts(this.#client, { params: { ...this.#object(area, key, attributes), Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: partSizeFor(size) }, signal);
     } catch (error) {
       signal.throwIfAborted();
       throw error instanceof RealmliftError ? error : this.#failed('store', area, key, error);
-    } finally {
-      body.destroy();
     }
   }
 
