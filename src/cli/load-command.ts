@@ -5,7 +5,7 @@ import { uploadPlace } from '../files/upload/upload-place.js';
 import { EXIT, RealmliftError } from '../errors.js';
 import { loadExport } from '../commands/load.js';
 import { WORTH_WHILE } from '../load/server/bare-tables.js';
-import type { LoadRequest, LoadResult } from '../load/load-request.js';
+import { UNFINISHED, type LoadRequest, type LoadResult } from '../load/load-request.js';
 import { undoLoad, type UndoResult } from '../load/undo-load.js';
 import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { longCommand } from './long-command.js';
@@ -90,16 +90,21 @@ Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume 
         const result = await longCommand(options, UPDATE_STOPPED, (stop) => updateLoad(directory, { ...request, base: options.base }, stop));
         tell({ ...result, dryRun: request.dryRun }, (seconds) => updated(request, result, seconds));
       } else {
-        const result = await longCommand(options, LOAD_STOPPED, (stop) => loadExport(directory, request, stop));
+        let begun = false;
+        const words: StopWords = { stage: 'load', left: () => 'nobody sees anything of the realm', hint: () => loadAgain(request, begun) };
+        const result = await longCommand(options, words, (stop) => loadExport(directory, request, stop, () => { begun = true; }));
         tell({ ...result, rows: Object.fromEntries(result.rows), realmId: request.dryRun ? null : result.realmId, dryRun: request.dryRun }, (seconds) => summary(request, result, seconds));
       }
     });
 }
 
-/** Its hint is for what has not written a row yet; after that the load says itself how to go on. */
-const LOAD_STOPPED: StopWords = { stage: 'load', left: () => 'nobody sees anything of the realm', hint: () => 'run it again from the start' };
 const UPDATE_STOPPED: StopWords = { stage: 'load', left: () => 'the realm is as it was, or as it is to be', hint: () => 'run it again, which finishes what is left to do' };
 const UNDO_STOPPED: StopWords = { stage: 'load', left: () => 'what is left of the load is deactivated, and nobody sees it', hint: () => 'run --undo again, which goes on' };
+
+function loadAgain({ resume, dryRun }: LoadRequest, begun: boolean): string {
+  if (begun) return UNFINISHED;
+  return resume && !dryRun ? 'run the same command again' : 'run it again from the start';
+}
 
 function requestOf(options: LoadArguments): LoadRequest {
   const { targetUrl, subdomain, realmName, allowReservedSubdomain, jobs, dryRun, resume, uploadsDir, fromUploadsBucket: uploads, fromAvatarsBucket: avatars, zulipSecrets, fileJobs } = options;

@@ -18,9 +18,10 @@ import { loadRegistry } from '../plan/views/registry.js';
 /**
  * Loads a finished export into a new server's database.
  *
+ * @param onBegin told once, from when on only --resume or --undo deal with a load that does not come to its end
  * @throws RealmliftError LOAD_REFUSED, LOAD_UNFINISHED, LOAD_OF_ANOTHER, RIGHT_MISSING, TARGET_*, ROWS_REFUSED, CONNECTION_LOST, …
  */
-export async function loadExport(directory: string, request: LoadRequest, stop: AbortSignal): Promise<LoadResult> {
+export async function loadExport(directory: string, request: LoadRequest, stop: AbortSignal, onBegin: () => void = () => undefined): Promise<LoadResult> {
   return withTargetSession(request.target, 'load', stop, async (client, schemaName) => {
     const found = await unfinished(client, request);
     tellLoadAhead(request.dryRun);
@@ -29,7 +30,7 @@ export async function loadExport(directory: string, request: LoadRequest, stop: 
     return withTableFiles(async (open) => {
       const files = open(source);
       const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };
-      return runLoad({ client, source: await readLoadSource(source, files), schema, request, stop }, found);
+      return runLoad({ client, source: await readLoadSource(source, files), schema, request, stop, onBegin }, found);
     });
   });
 }

@@ -30,6 +30,9 @@ export interface LoadRequest {
   readonly salt: string | undefined;
 }
 
+/** What deals with a load that has begun to write and has not come to its end. */
+export const UNFINISHED = 'the realm is incomplete and deactivated: --resume goes on, --undo removes what was loaded';
+
 export interface LoadResult {
   readonly realmId: number;
   readonly subdomain: string;

@@ -28,7 +28,7 @@ import { loadFiles } from './files/load-files.js';
 import { LoadJournal, migrationsDigest, type LoadIdentity } from './server/load-journal.js';
 import { loadOrder, type LoadOrder } from './load-order.js';
 import { recordLoad } from './server/load-record.js';
-import { placeOf, type LoadRequest, type LoadResult } from './load-request.js';
+import { placeOf, UNFINISHED, type LoadRequest, type LoadResult } from './load-request.js';
 import { MESSAGES, NOT_LOADED, USERMESSAGES, type LoadSource } from './source/load-source.js';
 import { messageTasks, tableTask } from './load-tasks.js';
 import { newClients } from './server/new-clients.js';
@@ -53,6 +53,8 @@ export interface LoadSetup {
   readonly schema: Schema;
   readonly request: LoadRequest;
   readonly stop: AbortSignal;
+  /** Told before anything is written. */
+  readonly onBegin: () => void;
 }
 
 /** @param found the journal of the run that is gone on with */
@@ -73,6 +75,7 @@ export async function runLoad(setup: LoadSetup, found: LoadJournal | undefined):
   try {
     if (request.dryRun) return { ...told, realmId: NaN, deactivated: realmRow(source.files)['deactivated'] === true };
     if (found !== undefined) refuseAnother(found.identity, identity);
+    setup.onBegin();
     const journal = found ?? await LoadJournal.create(client, identity);
     return { ...told, ...await load(setup, order, journal, server, target).catch((error: unknown) => { throw unfinishedBy(stoppedFault(error, setup.stop, 'load')); }) };
   } finally {
@@ -188,11 +191,10 @@ function refuseAnother(earlier: LoadIdentity, present: LoadIdentity): void {
 
 /** Whatever ended the run: what it left is not seen by anybody, and one of two commands deals with it. */
 function unfinishedBy(error: unknown): unknown {
-  const how = 'the realm is incomplete and deactivated: --resume goes on, --undo removes what was loaded';
-  if (!(error instanceof RealmliftError)) return new RealmliftError('UNEXPECTED', 'load', (error as Error).message.split('\n')[0] ?? '', { hint: how, cause: error });
+  if (!(error instanceof RealmliftError)) return new RealmliftError('UNEXPECTED', 'load', (error as Error).message.split('\n')[0] ?? '', { hint: UNFINISHED, cause: error });
   const { code, hint = '' } = error;
   // Its hint is that of a load of which nothing was written.
-  if (code === 'STOPPED') return error.advising(how);
+  if (code === 'STOPPED') return error.advising(UNFINISHED);
   const exit = error.exit === EXIT.nothingExported ? EXIT.failed : error.exit;
-  return hint.includes('--undo') ? error.advising(hint, exit) : error.ending(how, exit);
+  return hint.includes('--undo') ? error.advising(hint, exit) : error.ending(UNFINISHED, exit);
 }

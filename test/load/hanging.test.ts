@@ -38,12 +38,16 @@ t.test('stopped while nothing comes over the connection', async (t) => withTestD
       proxy.close();
     }
   };
-  const loading = (url: string, stop: AbortSignal): Promise<unknown> => loadExport(acme, request(url, uploads), stop);
+  let begun = false;
+  const loading = (url: string, stop: AbortSignal): Promise<unknown> => loadExport(acme, request(url, uploads), stop, () => { begun = true; });
 
   await stopped(250, /--resume goes on, --undo removes/, loading);
+  t.ok(begun, 'whoever leaves it behind knows that it has begun');
   await stopped(20, undefined, (url, stop) => undoLoad(request(url, uploads), stop));
   await undo(database, uploads);
+  begun = false;
   for (const pieces of [1, 50, 70]) await stopped(pieces, undefined, loading);
+  t.notOk(begun);
   await load(acme, database, uploads);
   await stopped(20, undefined, (url, stop) => updateLoad(acme, { ...request(url, uploads), base: undefined }, stop));
   t.match(await update(acme, database, uploads), { differed: false, used: false });
