@@ -36,6 +36,7 @@ import { STEPS } from './source/load-steps.js';
 import { realmRow, realmState } from './source/realm-state.js';
 import { ReservedIds, reserveIds } from './server/reserved-ids.js';
 import { sharedGroups } from './server/shared-groups.js';
+import { NOT_TAKEN } from './rows/import-rules.js';
 import type { Schema } from './rows/table-layout.js';
 import { LISTS, TableLoader } from './rows/table-loader.js';
 import { stepSession } from './server/target-session.js';
@@ -100,7 +101,7 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
     const users = survey.spaces.get('zerver_userprofile') ?? UNCHANGED;
     const { zerverMigration } = server.version;
     const avatarNames = avatarRenames(source.source, { salt, users, zerverMigration });
-    const rewrite = rewriteContext({ survey, references: new ReferenceCatalog(schema.registry, schema.catalog), outside: new Outside(), avatarNames, realmName, subdomain });
+    const rewrite = rewriteContext({ survey, references: new ReferenceCatalog(schema.registry, schema.catalog), outside: new Outside(NOT_TAKEN), avatarNames, realmName, subdomain });
     const loader = new TableLoader({ source, schema, rewrite, ids, bots: server.bots, known });
     const realm = realmState(source.files, ids.nth('zerver_realm', 1));
     await loadTables(setup, order, journal, loader);
