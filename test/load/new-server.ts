@@ -101,8 +101,8 @@ export async function digests(url: string, except: Readonly<Record<string, strin
       found[name] = row?.digest ?? 'empty';
     }
     const { rows: [schema] } = await client.query<{ text: string }>(`
-      SELECT (SELECT string_agg(concat(pg_get_indexdef(indexrelid), obj_description(indexrelid, 'pg_class'), c.reltablespace), E'\\n' ORDER BY indexrelid::regclass::text) FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE c.relnamespace = 'zulip'::regnamespace)
-        || (SELECT string_agg(concat(conrelid::regclass, ' ', conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint')), E'\\n' ORDER BY conrelid::regclass::text, conname) FROM pg_constraint WHERE connamespace = 'zulip'::regnamespace)
+      SELECT (SELECT string_agg(concat(pg_get_indexdef(indexrelid), obj_description(indexrelid, 'pg_class'), c.reltablespace, indisvalid, (SELECT max(attstattarget) FROM pg_attribute WHERE attrelid = indexrelid)), E'\\n' ORDER BY indexrelid::regclass::text) FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE c.relnamespace = 'zulip'::regnamespace)
+        || (SELECT string_agg(concat(conrelid::regclass, ' ', conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'), (SELECT string_agg(tgenabled::text, '' ORDER BY tgenabled) FROM pg_trigger WHERE tgconstraint = pg_constraint.oid)), E'\\n' ORDER BY conrelid::regclass::text, conname) FROM pg_constraint WHERE connamespace = 'zulip'::regnamespace)
         || coalesce((SELECT string_agg(nspname, ',') FROM pg_namespace WHERE nspname LIKE 'realmlift\\_load\\_%'), '') AS text`);
     return { ...found, schema: createHash('md5').update(schema?.text ?? '').digest('hex') };
   });
