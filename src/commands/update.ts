@@ -103,7 +103,7 @@ async function update(work: Update, stop: AbortSignal): Promise<UpdateResult> {
 async function asItIs({ client, schemaName, record, deactivated, directory, request, target }: Update, exportDigest: string, stop: AbortSignal): Promise<UpdateResult> {
   if (!request.dryRun) {
     await record.rename(client, { directory: resolve(directory), exportDigest });
-    await removeFiles(client, record, 'going', target, stop);
+    await removeLeft(client, record, target, stop);
   }
   return { ...NOTHING, ...named(record), differed: false, used: await isUsed(client, await readTargetTables(client, schemaName), record), deactivated };
 }
@@ -122,24 +122,30 @@ async function updateFrom({ client, schemaName, record, deactivated, migrations,
     const clients = await makeClients(client, is.files);
     const tidying = graceAfter(stop);
     const noting = await targetSession(request.target, schemaName, tidying);
+    // A transaction of ours that was cut off may be open for as long as the server believes in its client.
+    await noting.query(`SET lock_timeout = ${GRACE}`);
     const setup: UpdateSetup = {
       context: { client, schema, server, clients, taken: await record.ids(client), salt: request.salt, realmName: request.realmName ?? record.identity.realmName, subdomain: record.identity.subdomain },
       record, earlier: was, later: is, target, place: request.files.kind, fileJobs: request.fileJobs, noting, migrations,
     };
     try {
-      // Of a run that was killed before its transaction was over.
-      await removeFiles(client, record, 'coming', target, stop);
+      await removeLeft(client, record, target, stop);
       if (isThere) {
         await settleLeft(setup, stop);
         return { ...NOTHING, ...named(record), differed: false, used: await isUsed(client, schema.tables, record), deactivated };
       }
       const { fileSide, ...counts } = await changeAll(setup, request, stop, tidying);
-      await settleFiles(client, record, fileSide, target, stop);
+      await settleFiles(client, record, fileSide, target, stop).catch((error: unknown) => { throw settled(error, stop); });
       return { ...NOTHING, ...counts, ...named(record), differed: true };
     } finally {
       await noting.end().catch(() => undefined);
     }
   });
+}
+
+/** Files of a run that was killed, before its transaction was over or behind it: what they were is another's now, who may bring such a file again. */
+async function removeLeft(client: pg.Client, record: LoadRecord, target: FileTarget, stop: AbortSignal): Promise<void> {
+  for (const state of ['coming', 'going'] as const) await removeFiles(client, record, state, target, stop);
 }
 
 function named({ identity: { realmId, subdomain } }: LoadRecord): Pick<UpdateResult, 'realmId' | 'subdomain'> {
@@ -151,6 +157,13 @@ function graceAfter(stop: AbortSignal): AbortSignal {
   const over = new AbortController();
   stop.addEventListener('abort', () => setTimeout(() => over.abort(stop.reason), GRACE).unref(), { once: true });
   return over.signal;
+}
+
+/** The rows are those of the later export by now, and its files are not yet. */
+function settled(error: unknown, stop: AbortSignal): unknown {
+  const fault = stoppedFault(error, stop, 'update');
+  if (!(fault instanceof RealmliftError) || fault.code === 'STOPPED') return fault;
+  return fault.ending('the rows are updated, and some files are not: run the same command again, which sees to them');
 }
 
 async function changeAll(setup: UpdateSetup, request: UpdateRequest, stop: AbortSignal, tidying: AbortSignal): Promise<Updated> {

@@ -89,7 +89,8 @@ export async function settleFiles(client: pg.Client, record: LoadRecord, side: F
 
 /** Files that came for an update that did not come about, or that nothing needs any more. */
 export async function removeFiles(client: pg.Client, record: LoadRecord, state: 'coming' | 'going', target: FileTarget, signal: AbortSignal): Promise<number> {
-  const files = await record.files(client, state);
+  // What ended the run may have been that it did not hear of its commit, which makes what came the realm's own.
+  const files = await record.files(client, state, true);
   let removed = 0;
   for (const area of ['files', 'avatars'] as const) removed += await target.remove(area, [], files.filter((file) => file.area === area).map(({ key }) => key), signal);
   await record.forgetFiles(client, state);

@@ -98,8 +98,9 @@ export class LoadRecord {
     await client.query(`INSERT INTO ${this.schema}.file SELECT $1, * FROM unnest($2::text[], $3::text[]) ON CONFLICT DO NOTHING`, [state, files.map(({ area }) => area), files.map(({ key }) => key)]);
   }
 
-  async files(client: pg.Client, state: FileState): Promise<RecordedFile[]> {
-    return (await client.query<RecordedFile>(`SELECT area, key FROM ${this.schema}.file WHERE kind = $1 ORDER BY area, key`, [state])).rows;
+  /** @param lock waits for a transaction that is about to take them off the list */
+  async files(client: pg.Client, state: FileState, lock = false): Promise<RecordedFile[]> {
+    return (await client.query<RecordedFile>(`SELECT area, key FROM ${this.schema}.file WHERE kind = $1 ORDER BY area, key${lock ? ' FOR UPDATE' : ''}`, [state])).rows;
   }
 
   async forgetFiles(client: pg.Client, state: FileState): Promise<void> {
