@@ -118,7 +118,7 @@ const SPECIAL: Readonly<Record<string, Readonly<Record<string, Rewrite>>>> = {
   zerver_attachment: { messages: list('zerver_message'), scheduled_messages: list('zerver_scheduledmessage'), path_id: uploadPath },
   zerver_customprofilefieldvalue: { value: profileValue },
   zerver_huddle: { huddle_hash: huddleHash },
-  zerver_message: { edit_history: editHistory, display_recipient: displayRecipient },
+  zerver_message: { edit_history: editHistory, display_recipient: displayRecipient, realm: ownRealm },
   zerver_reaction: { emoji_code: emojiCode },
   zerver_realm: { name: realmName, string_id: subdomain },
   zerver_analytics: { name: realmName, string_id: subdomain },
@@ -149,6 +149,12 @@ function reference(row: RowRewriter, fields: RowFields, field: number, table: st
   const id = fields.integer(field);
   // The number of no message, as first_visible_message_id has it, is 0.
   return Number.isNaN(id) || id === 0 ? undefined : row.replace(table, id, fields.key(field));
+}
+
+/** As Zulip's import sets it: until Zulip 7 a message of the realm may name another. */
+function ownRealm(row: RowRewriter, fields: RowFields, field: number): number | undefined {
+  const { space, survey } = row.context;
+  return space('zerver_realm').get(survey.realmId) ?? reference(row, fields, field, 'zerver_realm');
 }
 
 function list(table: string): Rewrite {

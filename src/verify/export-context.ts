@@ -12,6 +12,8 @@ export interface ExportKind {
   oneUser: boolean;
   /** It has our manifest. What Zulip's own exports leave open or leave in is an error then. */
   ours: boolean;
+  /** Without onboarding steps, thus of Zulip 7 or older. */
+  untilZulip7: boolean;
   /** Without scheduled messages, thus of Zulip 6 or older. */
   untilZulip6: boolean;
   /** Without default settings of users (of one user: without reactions), thus of Zulip 4 or older. */
@@ -69,7 +71,7 @@ export function openSeverity(kind: ExportKind, table: string, key: string, targe
   }
   const open = OPEN_REFERENCES.find((exception) => exception.table === table && exception.key === key);
   const applies = open !== undefined && {
-    'always': true, 'written by Zulip': !kind.ours, 'until Zulip 6': kind.untilZulip6, 'until Zulip 4': kind.untilZulip4,
+    'always': true, 'written by Zulip': !kind.ours, 'until Zulip 7': kind.untilZulip7, 'until Zulip 6': kind.untilZulip6, 'until Zulip 4': kind.untilZulip4,
   }[open.when];
   return applies ? { severity: 'note', reason: open.reason } : { severity: 'error', reason: undefined };
 }

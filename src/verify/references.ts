@@ -147,8 +147,8 @@ export const REQUIRED: Readonly<Record<string, readonly string[]>> = {
 export interface OpenReference {
   table: string;
   key: string;
-  /** `always`; `written by Zulip`: only without our manifest; `until Zulip 6`, `until Zulip 4`: only in exports of these versions. */
-  when: 'always' | 'written by Zulip' | 'until Zulip 6' | 'until Zulip 4';
+  /** `always`; `written by Zulip`: only without our manifest; `until Zulip 7` and the like: only in exports of these versions. */
+  when: 'always' | 'written by Zulip' | 'until Zulip 7' | 'until Zulip 6' | 'until Zulip 4';
   reason: string;
 }
 
@@ -170,8 +170,8 @@ export const OPEN_REFERENCES: readonly OpenReference[] = [
     reason: "Zulip's own export keeps scheduled messages to recipients that it leaves out",
   },
   {
-    table: 'zerver_message', key: 'realm', when: 'written by Zulip',
-    reason: 'Zulip 6 and 7 select messages by sender and recipient only; the import sets this key anew',
+    table: 'zerver_message', key: 'realm', when: 'until Zulip 7',
+    reason: 'Zulip 7 selects messages by sender and recipient only, whichever realm the row names; the import sets this key anew',
   },
   { table: 'zerver_realmauditlog', key: 'acting_user', when: 'until Zulip 6', reason: 'Zulip 6 and older keep actors of other realms' },
   { table: 'zerver_realmauditlog', key: 'realm', when: 'until Zulip 4', reason: "Zulip 4 and older export what happened to the realm's users, in whichever realm" },

@@ -49,8 +49,8 @@ function checkTables(opened: OpenedExport, { tables }: RealmIndex, findings: Fin
 function kindOf(opened: OpenedExport, { tables, realmName }: RealmIndex): ExportKind {
   const { oneUser, ours } = opened;
   return {
-    oneUser, ours, untilZulip6: !oneUser && !tables.has('zerver_scheduledmessage'), untilZulip4: !tables.has(oneUser ? 'zerver_reaction' : 'zerver_realmuserdefault'),
-    systemRealm: realmName === SYSTEM_REALM, keptSecrets: keptSecrets(opened),
+    oneUser, ours, untilZulip7: !tables.has('zerver_onboardingstep'), untilZulip6: !oneUser && !tables.has('zerver_scheduledmessage'),
+    untilZulip4: !tables.has(oneUser ? 'zerver_reaction' : 'zerver_realmuserdefault'), systemRealm: realmName === SYSTEM_REALM, keptSecrets: keptSecrets(opened),
   };
 }
 

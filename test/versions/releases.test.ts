@@ -3,7 +3,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
+import { remapDirectory } from '../../src/commands/remap.js';
 import type { Row, Tables } from '../isolation/server-rows.js';
+import { readTables } from '../isolation/whole-export.js';
 import { ids, without, withServer, type Server } from './altered-server.js';
 import { ZULIP_11_2, ZULIP_11_6, ZULIP_12_AT_0768, ZULIP_12_DEV, ZULIP_6_2, ZULIP_7_5, ZULIP_9_DEV } from './other-schemas.js';
 
@@ -76,6 +78,16 @@ t.test('Zulip 7.5', async (t) => {
     t.notOk(tables.zerver_realm?.some((row) => 'authentication_methods' in row));
     t.equal(tables.zerver_realmauditlog?.find((row) => row.id === 870)?.acting_user, null, 'an actor of another realm is nobody');
     t.same(ids(tables.zerver_userhotspot), await server.ids(`SELECT id FROM zerver_userhotspot WHERE user_id IN (${ACCOUNTS})`));
+
+    const [astray] = ids(tables.zerver_message) as [number];
+    await server.client.query('UPDATE zerver_message SET realm_id = 3 WHERE id = $1', [astray]);
+    const full = await server.run('full');
+    t.same(ids(full.tables.zerver_message), ids(tables.zerver_message), 'a message is of the realm of its sender and recipient');
+    t.equal(full.tables.zerver_message?.find(({ id }) => id === astray)?.realm, 3);
+    const remapped = join(full.directory, '..', 'remapped');
+    await remapDirectory(full.directory, remapped, { all: true, target: undefined, idMap: undefined, idBase: 5000, realmName: undefined, subdomain: undefined, salt: undefined }, true);
+    const there = readTables(remapped);
+    t.ok(there.zerver_message?.every(({ realm }) => realm === there.zerver_realm?.[0]?.id), 'on a new server of the realm that it came with');
   });
 });
 

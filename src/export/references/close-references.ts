@@ -56,7 +56,7 @@ export async function closeSet(client: pg.Client, plan: SetPlan, source: Source)
 /** As verify tells them apart by what the export holds. */
 export function kindOf({ tables }: CompiledRegistry, oneUser = false, systemRealm = false): ExportKind {
   return {
-    oneUser, systemRealm, ours: true, untilZulip6: !oneUser && !tables.has('zerver_scheduledmessage'),
+    oneUser, systemRealm, ours: true, untilZulip7: !tables.has('zerver_onboardingstep'), untilZulip6: !oneUser && !tables.has('zerver_scheduledmessage'),
     untilZulip4: !tables.has(oneUser ? 'zerver_reaction' : 'zerver_realmuserdefault'), keptSecrets: [],
   };
 }
