@@ -5,7 +5,8 @@ import pg from 'pg';
 import type { Test } from 'tap';
 import type { Mode } from '../../src/plan/views/condition.js';
 import type { Row, Tables } from '../isolation/server-rows.js';
-import { exportOne, exportOptions, readTables } from '../isolation/whole-export.js';
+import { runExport } from '../../src/commands/export.js';
+import { directoryOf, exportOne, exportOptions, readTables } from '../isolation/whole-export.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT, type Dataset } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
@@ -22,6 +23,8 @@ export interface Server {
   readonly client: pg.Client;
   readonly ids: (sql: string) => Promise<number[]>;
   readonly run: (mode: Mode, choices?: Choices) => Promise<Export>;
+  /** The tables of several realms, exported at once. */
+  readonly set: (realms: readonly string[]) => Promise<Tables[]>;
 }
 
 export interface Export {
@@ -53,6 +56,9 @@ export async function withServer(t: Test, dataset: Exclude<Dataset, 'zulip-11/s3
           const text = (name: string): string => readFileSync(join(directory, name), 'utf8');
           return { directory, tables: readTables(directory), text, report: JSON.parse(text('report.json')) as Export['report'] };
         },
+        set: async (realms) => (await runExport({
+          ...exportOptions(url, uploads, join(output, String(++runs))), salt: AVATAR_SALT[dataset], mode: 'full', targets: { realms, exclude: [], users: undefined, approved: undefined, allowUnknown: false },
+        })).map((outcome) => readTables(directoryOf(outcome))),
       });
     } finally {
       await client.end();

@@ -84,6 +84,8 @@ t.test('Zulip 7.5', async (t) => {
     const full = await server.run('full');
     t.same(ids(full.tables.zerver_message), ids(tables.zerver_message), 'a message is of the realm of its sender and recipient');
     t.equal(full.tables.zerver_message?.find(({ id }) => id === astray)?.realm, 3);
+    const set = await server.set(['acme', 'tiny']);
+    t.same(set[0]?.zerver_message, full.tables.zerver_message, 'beside another realm too');
     const remapped = join(full.directory, '..', 'remapped');
     await remapDirectory(full.directory, remapped, { all: true, target: undefined, idMap: undefined, idBase: 5000, realmName: undefined, subdomain: undefined, salt: undefined }, true);
     const there = readTables(remapped);

@@ -104,8 +104,12 @@ export class SetRows {
   /** @param written how the rows of the view are written */
   #view(key: string, view: CompiledView, written: { keys: readonly string[]; stripped: readonly string[] }, found?: FoundParameters): Promise<void> {
     const columns = view.columns.filter((column) => column !== TENANT);
-    const anyRealm = openSeverity(kindOf(this.#plan.compiled), view.name, 'realm', 'realm')?.severity === 'note';
-    return this.#table(key, (ids) => ({ table: view.name, anyRealm, columns, keys: written.keys, stripped: written.stripped, select: `${setQuery(view, this.#of(ids), found)} ORDER BY t.id` }));
+    return this.#table(key, (ids) => ({ table: view.name, anyRealm: this.#anyRealm(view.name), columns, keys: written.keys, stripped: written.stripped, select: `${setQuery(view, this.#of(ids), found)} ORDER BY t.id` }));
+  }
+
+  /** Do Zulip's rules take rows of this table whichever realm they name? */
+  #anyRealm(table: string): boolean {
+    return openSeverity(kindOf(this.#plan.compiled), table, 'realm', 'realm')?.severity === 'note';
   }
 
   #ledger(view: CompiledView, found?: FoundParameters): Promise<void> {
@@ -126,7 +130,7 @@ export class SetRows {
     const { tables, compiled } = this.#plan;
     const query = (name: string, end: string): ((ids: readonly number[]) => DealtQuery) => {
       const { columns, keys, stripped } = tables.find((table) => table.name === name) as (typeof tables)[number];
-      return (ids) => ({ table: name, columns, keys, stripped, select: `${setQuery(compiled.tables.get(name) as CompiledView, this.#of(ids))} ${end}` });
+      return (ids) => ({ table: name, anyRealm: this.#anyRealm(name), columns, keys, stripped, select: `${setQuery(compiled.tables.get(name) as CompiledView, this.#of(ids))} ${end}` });
     };
     const most = this.#most;
     const dealt = await Promise.all(ranges.map(({ after, until }) => {
