@@ -11,6 +11,7 @@ import { asRealmliftError } from '../errors.js';
 import { walk, type FoundFile } from '../package/directory-walk.js';
 import { comparePaths, isWithoutFiles, MANIFEST, readManifest, type ManifestFile } from '../package/manifest.js';
 import type { Census } from './census.js';
+import { checkHeader } from './check-header.js';
 import type { DigestsAhead } from './digests-ahead.js';
 import type { ExportKind, SharedContext } from './export-context.js';
 import { kindOf, manifestDamage, openExport, type OpenedExport } from './export-opening.js';
@@ -158,6 +159,7 @@ async function indexExport(opened: OpenedExport, pool: TaskRunner, findings: Fin
     findings.add('note', file, undefined, 'nothing else can be checked without it');
     return undefined;
   }
+  await checkHeader(opened, index, findings);
   return contextOf(opened, index, findings);
 }
 

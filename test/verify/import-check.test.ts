@@ -14,7 +14,7 @@ import { change } from '../testbed/database-client.js';
 import { expectedExport } from '../testbed/expected-export.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { edit, first, HEADER, ourExport, sign, type Row, type Tables } from './our-export.js';
+import { edit, first, ourExport, sign, type Row, type Tables } from './our-export.js';
 
 const output = t.testdir();
 const [acme, user] = await withTestDatabase('zulip-11/local', async (url) => [
@@ -175,7 +175,7 @@ t.test('edits by unknown users, as each version has them', async (t) => {
     ['4.11', { prev_subject: 'a', timestamp: 1 }, undefined], ['8.4', { user_id: null, prev_topic: 'a', timestamp: 1 }, undefined], ['9.4', { user_id: null, prev_topic: 'a', timestamp: 1 }, /whom the export does not have$/],
   ] as const) {
     const directory = await ourExport(t, 'zulip-4/local', 'acme-full', (copy) => edit(copy, 'messages-000001.json', (tables) => { first(tables, 'zerver_message')['edit_history'] = JSON.stringify([edits]); }));
-    await sign(directory, { ...HEADER, zulip_version: version });
+    await sign(directory, { zulip_version: version });
     t.match((await checks(directory)).history, fault === undefined ? /^good/ : fault, `${version} ${JSON.stringify(edits)}`);
   }
 });

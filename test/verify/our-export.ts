@@ -1,9 +1,10 @@
 /** Exports as realmlift writes them, made from the expected ones, to be damaged. */
 import { createHash } from 'node:crypto';
-import { cpSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { Test } from 'tap';
-import { comparePaths, writeManifest, type ManifestFile, type ManifestHeader } from '../../src/package/manifest.js';
+import { CONSENT_FILES } from '../../src/package/consent-files.js';
+import { comparePaths, readManifest, writeManifest, type ManifestFile, type ManifestHeader } from '../../src/package/manifest.js';
 import { RUN_DIRECTORY } from '../../src/package/output-directory.js';
 import type { CheckedBefore, CheckedBy, CheckedFile } from '../../src/verify/checked-files.js';
 import { verifyExport } from '../../src/verify/verify-export.js';
@@ -48,18 +49,28 @@ export async function ourExport(t: Test, dataset: Dataset, name: string, change:
       for (const row of tables[table] ?? []) for (const key of keys) delete row[key];
     }
   });
+  await sign(directory);
   change(directory);
   await sign(directory);
   return directory;
 }
 
-export const HEADER: ManifestHeader = {
-  format: 1, realmlift: '0.1.0', realm: 'acme', realm_id: 2, mode: 'full', zulip_version: null,
-  snapshot: { taken_at: '2026-01-01T00:00:00.000Z', id: '00000003-0000001B-1', server: '15.4' }, options: {},
-};
+/** What a manifest of realmlift would say of it. */
+function headerOf(directory: string): ManifestHeader {
+  const has = (file: string): boolean => existsSync(join(directory, file));
+  const tables = JSON.parse(readFileSync(join(directory, has('user.json') ? 'user.json' : 'realm.json'), 'utf8')) as Tables;
+  const [realm, user] = [tables['zerver_realm']?.[0], tables['zerver_userprofile']?.[0]];
+  return {
+    format: 1, realmlift: '0.1.0', realm: realm === undefined ? 'acme' : (realm['string_id'] as string), realm_id: Number(realm?.['id'] ?? user?.['realm']),
+    mode: realm === undefined ? 'user' : CONSENT_FILES.some(has) ? 'consent' : 'full', zulip_version: null,
+    snapshot: { taken_at: '2026-01-01T00:00:00.000Z', id: '00000003-0000001B-1', server: '15.4' }, options: {},
+  };
+}
 
-/** Writes a manifest of what is there. */
-export async function sign(directory: string, header: ManifestHeader = HEADER): Promise<void> {
+/** Writes a manifest of what is there, whose head is that of the one before. */
+export async function sign(directory: string, changed: Partial<ManifestHeader> = {}): Promise<void> {
+  const before = join(directory, 'manifest.json');
+  const header = { ...(existsSync(before) ? (await readManifest(before)).header : headerOf(directory)), ...changed };
   await writeManifest(join(directory, 'manifest.json'), header, filesOf(directory).map((path) => describe(directory, path)));
 }
 
