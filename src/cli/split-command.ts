@@ -145,8 +145,8 @@ function placeOf({ uploadsDir, filesDir, targetUploadsBucket: uploads, targetAva
 async function withDestination({ targetUrl, output, restart }: SplitArguments, work: (to: SplitRequest['to']) => Promise<SplitResult>): Promise<SplitResult> {
   if (targetUrl !== undefined) return work({ kind: 'database', settings: newServerSettings(targetUrl), restart: restart === true });
   if (output === undefined) return work(undefined);
-  if (output === '-') return work({ kind: 'script', write: writerOf(process.stdout, (error) => streamError(error) as Error) });
-  return withScriptFile(output, restart === true, (write) => work({ kind: 'script', write }));
+  if (output === '-') return work({ kind: 'script', write: writerOf(process.stdout, (error) => streamError(error) as Error), finish: () => Promise.resolve() });
+  return withScriptFile(output, restart === true, (write, finish) => work({ kind: 'script', write, finish }));
 }
 
 function summary({ realms, database, files }: SplitResult, seconds: number): string {

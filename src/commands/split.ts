@@ -22,7 +22,7 @@ import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { withSession, withSnapshot, type Snapshot } from '../snapshot/snapshot.js';
 import type { LockPatience } from '../snapshot/table-locks.js';
 import { intoDatabase, type DatabaseTarget } from '../split/into-database.js';
-import { intoScript, type Write } from '../split/into-script.js';
+import { intoScript, type ScriptTarget } from '../split/into-script.js';
 import { PLAN, planSplit, type SplitChoices } from '../split/plan-split.js';
 import { prepareSplit, type PreparedSplit, type SplitOutcome, type SplitSteps } from '../split/prepared-split.js';
 import { startFiles, type FilesRequest, type SplitFiles } from '../split/split-files.js';
@@ -32,7 +32,7 @@ import { goingOn, type Left } from '../split/unfinished-split.js';
 export interface SplitRequest extends SplitChoices {
   readonly settings: ConnectionSettings;
   /** The empty database, or what takes a script for one; undefined for the files alone. */
-  readonly to: DatabaseTarget | { readonly kind: 'script'; readonly write: Write } | undefined;
+  readonly to: DatabaseTarget | ScriptTarget | undefined;
   readonly files: FilesRequest | undefined;
   readonly patience: LockPatience;
   readonly signal: AbortSignal | undefined;
@@ -119,7 +119,7 @@ function tellSteps({ to, files }: SplitRequest): void {
 }
 
 async function into(to: NonNullable<SplitRequest['to']>, prepared: PreparedSplit, jobs: number, steps: SplitSteps): Promise<SplitOutcome> {
-  return to.kind === 'database' ? intoDatabase(prepared, to, jobs, steps) : intoScript(prepared, to.write, steps);
+  return to.kind === 'database' ? intoDatabase(prepared, to, jobs, steps) : intoScript(prepared, to, steps);
 }
 
 /** What a run that ends early leaves, and how to go on. */

@@ -16,6 +16,13 @@ import { splitSchema } from './split-schema.js';
 /** Takes the next bytes; resolves when they are no longer needed and there is room for more. */
 export type Write = (bytes: Buffer) => Promise<void>;
 
+export interface ScriptTarget {
+  readonly kind: 'script';
+  readonly write: Write;
+  /** Called behind the last byte: the script is whole, whatever becomes of the files. */
+  readonly finish: () => Promise<void>;
+}
+
 /** Its last line alone makes any of it last: a part of it that is loaded leaves nothing. */
 const HEADER = `-- Realms of a Zulip server, as realmlift split them off. Load it into an empty database:
 --   psql --no-psqlrc --dbname=NAME --file=THIS
@@ -23,7 +30,7 @@ const HEADER = `-- Realms of a Zulip server, as realmlift split them off. Load i
 `;
 
 /** References that are cut are counted where the script is loaded, by a NOTICE each. */
-export async function intoScript(split: PreparedSplit, write: Write, steps: SplitSteps): Promise<SplitOutcome> {
+export async function intoScript(split: PreparedSplit, { write, finish }: ScriptTarget, steps: SplitSteps): Promise<SplitOutcome> {
   const { snapshot, source, encoding } = split;
   const text = (sql: string): Promise<void> => write(Buffer.from(sql, 'utf8'));
   /** Scripts have one character a byte. */
@@ -76,5 +83,6 @@ export async function intoScript(split: PreparedSplit, write: Write, steps: Spli
   steps.read();
   for (const { sql } of [...postData.entries, ...last]) await script(sql);
   await text(`\nCOMMIT;\n${unrestrict}`);
+  await finish();
   return { tables: counts.size, rows: sum(counts.values()), cut: [], warnings };
 }

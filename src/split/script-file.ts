@@ -10,23 +10,23 @@ import type { Write } from './into-script.js';
 
 /**
  * @param restart remove what a run left that was killed
- * @throws RealmliftError OUTPUT_UNUSABLE, DISK_FULL, DISK_FAILED, what `work` throws; then nothing is left
+ * @param work calls `finish` behind the last byte: from then on the script has its name, whatever becomes of the work
+ * @throws RealmliftError OUTPUT_UNUSABLE, DISK_FULL, DISK_FAILED, what `work` throws; nothing is left unless it was finished
  */
-export async function withScriptFile<T>(path: string, restart: boolean, work: (write: Write) => Promise<T>): Promise<T> {
+export async function withScriptFile<T>(path: string, restart: boolean, work: (write: Write, finish: () => Promise<void>) => Promise<T>): Promise<T> {
   const partial = `${path}.partial`;
   if (await isThere(path)) throw unusable(path, 'it is there already', 'choose another name, or remove it');
   if (restart) await rm(partial, { force: true });
   else if (await isThere(partial)) throw unusable(partial, 'it is there already', 'a run makes it, or one that was killed has left it: then --restart removes it');
   const file = await opened(partial);
   try {
-    const result = await work(writerOf(file, (error) => diskError(error, path)));
-    await closed(file);
-    await published(partial, path);
-    return result;
-  } catch (error) {
+    return await work(writerOf(file, (error) => diskError(error, path)), async () => {
+      await closed(file);
+      await published(partial, path);
+    });
+  } finally {
     file.destroy();
     await rm(partial, { force: true });
-    throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 /** Splits that were killed, stopped or refused: what they leave, and how it goes on. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,6 +14,7 @@ import { NEEDS_PG_DUMP, query } from '../backup/test-backup.js';
 import { realmlift, type Ended } from '../cli/command-line.js';
 import { FaultyConnection } from '../snapshot/faulty-connection.js';
 import { withClient } from '../testbed/database-client.js';
+import { uploadsDirectory } from '../testbed/expected-export.js';
 import { LONG } from '../testbed/long-tests.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
 import { digests } from './digests.js';
@@ -161,6 +162,17 @@ t.test('a script has its name when it is whole, and a part of it leaves nothing'
       await promisify(execFile)('psql', ['--no-psqlrc', '--quiet', `--dbname=${target}`, `--file=${script}`], { maxBuffer: 1e9 });
       t.strictSame(await query(target, 'SELECT count(*)::int AS realms FROM zulip.zerver_realm'), [{ realms: 2 }]);
     });
+
+    // Their place is there, and takes no file.
+    const files = join(place, 'files');
+    mkdirSync(files);
+    for (const area of ['files', 'avatars']) mkdirSync(join(files, area));
+    writeFileSync(join(files, 'files', '2'), 'in the way');
+    const rowsAlone = join(place, 'files-fail.sql');
+    const without = await realmlift(['split', '--realm', 'acme', '--output', rowsAlone, '--uploads-dir', await uploadsDirectory('zulip-11/local'), '--no-avatars', '--files-dir', files], { env: { DATABASE_URL: source, PATH: process.env.PATH ?? '' } });
+    t.match(without, { code: 1, stderr: /the rows are complete, the files are not: run again without --target-url and --output/ });
+    t.match(readFileSync(rowsAlone, 'latin1').trimEnd().split('\n').slice(-3).join('\n'), /^COMMIT;$/m, 'and so it is');
+    t.notOk(readdirSync(place).some((name) => name.endsWith('.partial')));
 
     const full = join(place, 'full.sql');
     const child = spawn('/bin/sh', ['-c', `ulimit -f 400; exec "$0" "$@"`, process.execPath, CLI, 'split', '--realm', 'acme', '--output', full], { env: { DATABASE_URL: source, PATH: process.env.PATH ?? '' }, stdio: ['ignore', 'ignore', 'pipe'] });
