@@ -6,11 +6,12 @@
  * https://www.postgresql.org/docs/current/libpq-connect.html
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { homedir, userInfo } from 'node:os';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { ClientConfig } from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
 import { notUnderstood, obeyed, parseConnectionString, type Keyword, type Keywords } from './connection-string.js';
+import { homeFile } from './home-file.js';
 import { passwordFromFile } from './password-file.js';
 import { tlsTries } from './tls.js';
 
@@ -79,8 +80,8 @@ export function connectionSettings(connectionString: string | undefined, env: En
     ...(merged.channel_binding === 'require' ? { enableChannelBinding: true } : {}),
   };
   const tries = servers(merged).flatMap(({ address, name, port }) => {
-    const passwordFile = merged.passfile ?? join(homedir(), '.pgpass');
-    const password = merged.password ?? passwordFromFile(passwordFile, { host: name, port, database, user });
+    const passwordFile = merged.passfile ?? homeFile('.pgpass');
+    const password = merged.password ?? (passwordFile === undefined ? undefined : passwordFromFile(passwordFile, { host: name, port, database, user }));
     return tlsTries(merged, name).map(({ ssl, ...tls }): ConnectionSettings => ({
       ...tls,
       // Both ssl settings are always given: the driver would else read PGSSLMODE and PGSSLNEGOTIATION by rules of its own.
@@ -147,7 +148,7 @@ function systemUser(): string {
 }
 
 function serviceFile(service: string, env: Environment): Keywords {
-  const files = [env.PGSERVICEFILE ?? join(homedir(), '.pg_service.conf'), join(env.PGSYSCONFDIR ?? '/etc/postgresql-common', 'pg_service.conf')];
+  const files = [env.PGSERVICEFILE ?? homeFile('.pg_service.conf') ?? [], join(env.PGSYSCONFDIR ?? '/etc/postgresql-common', 'pg_service.conf')].flat();
   for (const file of files) {
     if (!existsSync(file)) continue;
     let inside = false;

@@ -16,21 +16,30 @@ export interface PasswordFileEntry {
 }
 
 /**
- * The password for a connection; undefined when the file is absent, has no line for it, or may be read by others than its owner
- * (libpq ignores such a file).
+ * The password for a connection; undefined when the file is absent, has no line for it, may not be read (another user's HOME, as after sudo), or
+ * may be read by others than its owner: libpq ignores such files.
  */
 export function passwordFromFile(file: string, wanted: PasswordFileEntry): string | undefined {
-  const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat?.isFile() !== true || (process.platform !== 'win32' && (stat.mode & 0o077) !== 0)) return undefined;
+  const content = contentOf(file);
+  if (content === undefined) return undefined;
   const host = DEFAULT_SOCKET_DIRECTORIES.includes(wanted.host) ? 'localhost' : wanted.host;
   const fields = [host, String(wanted.port), wanted.database, wanted.user];
-  for (const line of readFileSync(file, 'utf8').split(/\r?\n/)) {
+  for (const line of content.split(/\r?\n/)) {
     if (line.startsWith('#')) continue;
     const entry = /^((?:[^:\\]|\\.)*):((?:[^:\\]|\\.)*):((?:[^:\\]|\\.)*):((?:[^:\\]|\\.)*):((?:[^:\\]|\\.)*)/.exec(line)?.slice(1);
     if (entry === undefined) continue;
     if (fields.every((field, index) => entry[index] === '*' || unescape(entry[index]) === field)) return unescape(entry[4]);
   }
   return undefined;
+}
+
+function contentOf(file: string): string | undefined {
+  try {
+    const stat = statSync(file);
+    return stat.isFile() && (process.platform === 'win32' || (stat.mode & 0o077) === 0) ? readFileSync(file, 'utf8') : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function unescape(text = ''): string {

@@ -4,12 +4,11 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import type { ConnectionOptions, SecureVersion } from 'node:tls';
 import { EXIT, RealmliftError } from '../errors.js';
 import { ioReason } from '../io-reason.js';
 import { notUnderstood, type Keywords } from './connection-string.js';
+import { homeFile } from './home-file.js';
 
 /** One way to try. Plain data: settings travel to worker threads, which a function cannot. */
 export interface Tls {
@@ -64,8 +63,8 @@ function fileName(settings: Keywords, keyword: keyof typeof DEFAULT_FILES): stri
   const named = settings[keyword];
   if (named === 'system') return undefined;
   if (named !== undefined) return named;
-  const standard = join(homedir(), '.postgresql', DEFAULT_FILES[keyword]);
-  return existsSync(standard) ? standard : undefined;
+  const standard = homeFile('.postgresql', DEFAULT_FILES[keyword]);
+  return standard !== undefined && existsSync(standard) ? standard : undefined;
 }
 
 function contents(settings: Keywords, keyword: keyof typeof DEFAULT_FILES): string | undefined {

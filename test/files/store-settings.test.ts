@@ -1,9 +1,11 @@
 // What is wrong with the settings is one error, before the work starts, with a code, a hint and no secret.
+import { execFile } from 'node:child_process';
 import { createServer } from 'node:https';
 import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import t from 'tap';
 import { RealmliftError } from '../../src/errors.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
@@ -18,11 +20,12 @@ const CERTIFICATES = join(import.meta.dirname, '..', '..', '..', 'test', 'snapsh
 t.test('settings', async (t) => {
   const server = await startS3();
   t.teardown(async () => server.stop());
+  const known: S3StoreSettings = {
+    endpoint: server.endpoint, region: 'us-east-1', uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars, timeout: 5, backoff: 10,
+    credentials: { accessKeyId: 'S3RVER', secretAccessKey: SECRET },
+  };
   const open = async (more: Partial<S3StoreSettings>): Promise<unknown> => {
-    const store = await openS3Store({
-      endpoint: server.endpoint, region: 'us-east-1', uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars, timeout: 5, backoff: 10,
-      credentials: { accessKeyId: 'S3RVER', secretAccessKey: SECRET }, ...more,
-    });
+    const store = await openS3Store({ ...known, ...more });
     store.close();
     return store;
   };
@@ -66,6 +69,12 @@ t.test('settings', async (t) => {
   await refuses('no such file', { endpoint, caFile: join(CERTIFICATES, 'none.crt') }, 'CA_FILE');
   await refuses('a file without a certificate', { endpoint, caFile: join(CERTIFICATES, 'server.key') }, 'CA_FILE');
   t.equal(await open({ endpoint, caFile: join(CERTIFICATES, 'ca.crt') }).then(() => 'opened'), 'opened', 'with its authority');
+
+  // In a process of its own, for what the SDK has read of a home is kept.
+  const homeless = `import os from 'node:os'; import { syncBuiltinESMExports } from 'node:module'; os.homedir = () => { throw new Error('ENOENT'); }; syncBuiltinESMExports();
+    const { openS3Store } = await import(${JSON.stringify(new URL('../../src/files/s3/s3-store.js', import.meta.url))});
+    await openS3Store(${JSON.stringify(known)}).then((store) => { store.close(); console.log('opened'); }, ({ line }) => console.log(line));`;
+  t.equal((await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', homeless], { env: {} })).stdout, 'opened\n', 'for a user without a home');
 });
 
 t.test('settings out of the environment', (t) => {

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
+import { syncBuiltinESMExports } from 'node:module';
+import os, { userInfo } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { connectionSettings, databaseIsConfigured, type ConnectionSettings } from '../../src/snapshot/connection-settings.js';
@@ -24,6 +25,19 @@ t.test('the connection string wins over the service, the service over the enviro
   t.equal(connectionSettings('postgresql://me@given.example/db?service=lift', env).description, 'me@given.example:6000/db', 'nor is the address of another host kept');
   t.equal(connectionSettings('service=empty', { ...env, PGHOSTADDR: '' }).description, 'from_env@env.example:7000/from_env');
   t.throws(() => connectionSettings('service=none', env), { code: 'CONNECTION_SERVICE', exit: 2 });
+  t.end();
+});
+
+t.test('a user without a home has no files there', (t) => {
+  const { homedir } = os;
+  os.homedir = () => { throw new Error('uv_os_homedir returned ENOENT'); };
+  syncBuiltinESMExports();
+  t.teardown(() => {
+    os.homedir = homedir;
+    syncBuiltinESMExports();
+  });
+  t.equal(connectionSettings('postgresql://u@db/x?sslmode=require', {}).description, 'u@db:5432/x');
+  t.throws(() => connectionSettings('service=none', {}), { code: 'CONNECTION_SERVICE' });
   t.end();
 });
 

@@ -22,9 +22,10 @@ t.test('the first line that matches counts', (t) => {
   t.end();
 });
 
-t.test('a file that is absent or open to others is ignored, as libpq does', (t) => {
-  const directory = t.testdir({ pgpass: '*:*:*:*:secret' });
+t.test('a file that is absent, cannot be read or is open to others is ignored, as libpq does', (t) => {
+  const directory = t.testdir({ pgpass: '*:*:*:*:secret', round: t.fixture('symlink', 'round') });
   const wanted = { host: 'h', port: 1, database: 'd', user: 'u' };
+  t.equal(passwordFromFile(join(directory, 'round'), wanted), undefined);
   chmodSync(join(directory, 'pgpass'), 0o640);
   t.equal(passwordFromFile(join(directory, 'pgpass'), wanted), undefined);
   chmodSync(join(directory, 'pgpass'), 0o600);

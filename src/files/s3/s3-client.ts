@@ -12,6 +12,7 @@ import { HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import type { CompleteMultipartUploadCommandInput, HeadObjectCommandOutput, S3ClientConfig } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { EXIT, RealmliftError } from '../../errors.js';
+import { homeFile } from '../../snapshot/home-file.js';
 import { Lost } from '../file-store.js';
 import { RequestLimiter } from './request-limiter.js';
 import { keepTemplates } from './s3-object-request.js';
@@ -160,6 +161,8 @@ export class S3Access {
  */
 export function newS3Client(connection: S3Connection, agents = newAgents(connection), silence = (connection.timeout ?? TIMEOUT) * 1000): S3Client {
   const { endpoint, region, credentials, forcePathStyle = endpoint !== undefined, timeout = TIMEOUT } = connection;
+  // The SDK looks for ~/.aws and ends where there is no home; Docker too gives such a user this one.
+  if (homeFile() === undefined) process.env.HOME = '/';
   const client = new S3Client({
     region: region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1',
     forcePathStyle,
