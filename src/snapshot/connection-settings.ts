@@ -73,6 +73,10 @@ export function connectionSettings(connectionString: string | undefined, env: En
   const merged = mergedKeywords(connectionString, env);
   const user = merged.user ?? systemUser();
   const database = merged.dbname ?? user;
+  // They are shown in messages: a whole connection string in one of them, with its password, must not be.
+  for (const [name, value] of [['PGHOST', merged.host], ['PGUSER', user], ['PGDATABASE', database]] as const) {
+    if (value?.includes('://') === true) throw notUnderstood(`${name} is one name, and a whole URL was given for it: give that as DATABASE_URL`);
+  }
   const options = {
     user, database, keepAlive: true, keepAliveInitialDelayMillis: KEEP_ALIVE,
     connectionTimeoutMillis: whole(merged.connect_timeout ?? String(CONNECT_TIMEOUT), 'connect_timeout') * 1000,

@@ -66,6 +66,13 @@ t.test('a password comes from the string, the environment or the password file',
   t.end();
 });
 
+t.test('a whole URL in the place of a name is refused, since names are shown and it has a password', (t) => {
+  for (const name of ['PGHOST', 'PGDATABASE', 'PGUSER']) {
+    t.throws(() => connectionSettings(undefined, { PGHOST: 'db', [name]: 'postgresql://u:hunter2@db/x' }), { code: 'CONNECTION_STRING', exit: 2, message: new RegExp(`: ${name} is one name, and a whole URL was given for it: give that as DATABASE_URL$`) });
+  }
+  t.end();
+});
+
 t.test('sslmode decides which ways are tried', (t) => {
   const ways = (mode: string): string[] => tries(connectionSettings(`host=db${mode === '' ? '' : ` sslmode=${mode}`}`, {})).map((each) => each.slice('db:5432 '.length));
   t.strictSame(ways('disable'), ['plain']);
