@@ -221,11 +221,17 @@ function connectionError(failures: readonly Failure[]): RealmliftError {
       // That a server has no TLS explains nothing when it was then asked without.
       const telling = failures.filter(({ error }, index) => index === failures.length - 1 || !dependsOnTls(error));
       const reasons = [...new Set(telling.map((each) => reason(each.error)))].join('; ');
-      return new RealmliftError('SERVER_UNREACHABLE', 'snapshot', `cannot connect to ${places}: ${reasons}`, {
-        hint: 'check DATABASE_URL or PGHOST and PGPORT, and that the server accepts connections', cause,
-      });
+      return new RealmliftError('SERVER_UNREACHABLE', 'snapshot', `cannot connect to ${places}: ${reasons}`, { hint: reachHint(cause), cause });
     }
   }
+}
+
+/** A server that answered is not looked for elsewhere. */
+function reachHint(cause: unknown): string {
+  const { message = '', severity } = cause as { message?: string; severity?: string };
+  if (message.includes('does not support SSL')) return 'sslmode asks for TLS, which this server does not speak: set it up there (ssl = on), or choose sslmode=prefer where the way to it is trusted';
+  if (severity !== undefined) return 'the server answered and gave this reason: check PGOPTIONS and the state of the server';
+  return 'check DATABASE_URL or PGHOST and PGPORT, and that the server accepts connections';
 }
 
 function reason(error: unknown): string {
