@@ -42,7 +42,7 @@ t.test('settings', async (t) => {
   await refuses('no such bucket', { avatarsBucket: 'nowhere' }, 'BUCKET_MISSING');
   await refuses('a wrong key', { credentials: { accessKeyId: 'WRONG', secretAccessKey: SECRET } }, 'S3_CREDENTIALS_REFUSED');
   await refuses('no credentials', { credentials: () => Promise.reject(Object.assign(new Error('none found'), { name: 'CredentialsProviderError' })) }, 'S3_CREDENTIALS_MISSING');
-  await t.rejects(open({ endpoint: 'no address' }), { code: 'S3_ENDPOINT', stage: 'usage', exit: 2 });
+  for (const endpoint of ['no address', 'ftp://s3.example']) await t.rejects(open({ endpoint }), { code: 'S3_ENDPOINT', stage: 'usage', exit: 2 }, endpoint);
   await refuses('nobody listens', { endpoint: 'http://127.0.0.1:1' }, 'S3_UNREACHABLE');
   for (const [status, name, code] of [
     [403, 'AccessDenied', 'BUCKET_FORBIDDEN'], [403, 'SignatureDoesNotMatch', 'S3_CREDENTIALS_REFUSED'], [400, 'ExpiredToken', 'S3_CREDENTIALS_REFUSED'], [503, 'SlowDown', 'S3_UNREACHABLE'], [404, 'NoSuchBucket', 'BUCKET_MISSING'],

@@ -21,7 +21,7 @@ import { Corrupt, Hung, credentialsRefused, meaningOf, Unconfirmed } from './s3-
 export interface S3Connection {
   /** URL of a server other than AWS. */
   readonly endpoint?: string | undefined;
-  /** Else the SDK's own sources (AWS_REGION, the profile), else us-east-1. */
+  /** Else AWS_REGION or AWS_DEFAULT_REGION, else us-east-1. */
   readonly region?: string | undefined;
   /** `https://host/bucket/key` instead of `https://bucket.host/key`. Default: with an endpoint. */
   readonly forcePathStyle?: boolean | undefined;
@@ -226,11 +226,11 @@ function newAgents({ jobs = JOBS, caFile }: S3Connection): Agents {
 /** The server's host, fit for a log. @throws RealmliftError S3_ENDPOINT */
 export function describeServer({ endpoint }: S3Connection): string {
   if (endpoint === undefined) return 'AWS';
-  try {
-    return new URL(endpoint).host;
-  } catch (cause) {
-    throw new RealmliftError('S3_ENDPOINT', 'usage', 'the S3 endpoint is not a URL', { hint: 'for example S3_ENDPOINT=https://s3.example.com', exit: EXIT.usage, cause });
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol)) {
+    throw new RealmliftError('S3_ENDPOINT', 'usage', 'the S3 endpoint is not an http or https URL', { hint: 'for example S3_ENDPOINT=https://s3.example.com', exit: EXIT.usage });
   }
+  return url.host;
 }
 
 function authorities(file: string): string[] {

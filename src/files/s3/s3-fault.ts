@@ -93,7 +93,7 @@ export function isSilence(error: unknown): boolean {
 
 export function credentialsRefused(name: string, cause: unknown): RealmliftError {
   return name === 'CredentialsProviderError'
-    ? new RealmliftError('S3_CREDENTIALS_MISSING', 'files', 'no credentials for S3', { hint: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or use an instance role', cause })
+    ? new RealmliftError('S3_CREDENTIALS_MISSING', 'files', 'no credentials for S3', { hint: 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile that ~/.aws has with keys, or use an instance role', cause })
     : new RealmliftError('S3_CREDENTIALS_REFUSED', 'files', `S3 refuses the credentials (${name})`, { hint: 'check the access key, its secret and S3_REGION', cause });
 }
 
