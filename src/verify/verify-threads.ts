@@ -1,6 +1,7 @@
 /** The threads of verify. They are started as there is work; one that comes later begins with the context that the others were told. */
 import { Worker } from 'node:worker_threads';
 import { asRealmliftError, RealmliftError } from '../errors.js';
+import { isDiskFull } from '../io-reason.js';
 import { TaskThreads, ThreadEnded } from '../threads/task-threads.js';
 import { THREAD_LIMITS } from '../threads/thread-limits.js';
 import type { SharedContext } from './export-context.js';
@@ -20,8 +21,9 @@ export interface VerifyThreadData {
 export function failed(failure: TaskFailure): RealmliftError {
   const { message, code, stack, path } = failure;
   if (path !== undefined) return asRealmliftError(failure, 'verify');
+  if (isDiskFull(failure)) return new RealmliftError('DISK_FULL', 'verify', 'no space left for temporary files', { cause: stack, hint: 'ids are sorted in them: set TMPDIR to a directory with more room' });
   if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) return new RealmliftError('VERIFY_FAILED', 'verify', message, { cause: stack });
-  return new RealmliftError('VERIFY_READ', 'verify', message, { cause: stack, hint: code === 'ENOSPC' ? 'ids are sorted in temporary files: set TMPDIR to a directory with more room' : undefined });
+  return new RealmliftError('VERIFY_READ', 'verify', message, { cause: stack });
 }
 
 export class VerifyThreads implements TaskRunner {

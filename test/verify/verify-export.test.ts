@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { verifyExport, withVerifyThreads, type VerifyProgress } from '../../src/verify/verify-export.js';
+import { failed } from '../../src/verify/verify-threads.js';
 import { expectedExport } from '../testbed/expected-export.js';
 import type { Dataset } from '../testbed/test-data.js';
 import { edit, first, ourExport, sign } from './our-export.js';
@@ -53,6 +54,11 @@ t.test('the number of workers changes nothing', async (t) => {
   const strip = ({ findings, totals }: typeof here): unknown => ({ findings, totals: { ...totals, seconds: 0 } });
   t.equal(here.totals.errors, 2);
   for (const threads of [1, 3]) t.same(strip(await withVerifyThreads(threads, (workers) => verifyExport(directory, { workers }))), strip(here), `${threads} threads`);
+});
+
+t.test('a disk that is full is said to be, and which', (t) => {
+  t.match(failed({ message: 'ENOSPC: no space left on device, write', code: 'ENOSPC', syscall: 'write' }), { code: 'DISK_FULL', hint: /set TMPDIR/ });
+  t.end();
 });
 
 t.test('what is no directory is refused', async (t) => {
