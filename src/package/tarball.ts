@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { pack, type Pack } from 'tar-stream';
 import { Mutex } from '../mutex.js';
+import { shellWord } from '../shell-word.js';
 import { walk } from './directory-walk.js';
 import { inTheWay } from './output-directory.js';
 import { createOwn, requireOwn, writeOwn } from './own-path.js';
@@ -117,6 +118,6 @@ export async function writeTarball(directory: string, onBytes?: (bytes: number) 
     return { path, sha256 };
   } catch (error) {
     await rm(partial, { force: true });
-    throw diskError(error, path).advising(`the export itself is whole; make room and pack it by tar -czf ${path} -C ${dirname(directory)} ${basename(directory)}`);
+    throw diskError(error, path).advising(`the export itself is whole; make room and pack it by tar -czf ${shellWord(path)} -C ${shellWord(dirname(directory))} ${shellWord(basename(directory))}`);
   }
 }

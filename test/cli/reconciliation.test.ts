@@ -68,9 +68,9 @@ t.test('database and buckets disagree', async (t) => {
     const report = (name: string): Report => read(directory, name, 'acme', 'report.json');
 
     await t.test('all of it is told, and the export goes on', async (t) => {
-      const { code, stderr } = await run('report');
+      const { code, stderr } = await run('its report');
       t.equal(code, 0, stderr);
-      const { files, files_left_out: told, orphans } = report('report');
+      const { files, files_left_out: told, orphans } = report('its report');
       t.match(files.uploads, { missing: 1, failed: 0, otherSize: 1, metadata: { absent: 1, foreign: 1, contradictory: 1 }, orphans: 2, orphanBytes: 12, orphansCopied: 0, orphansListed: 'all' });
       t.equal(files.uploads?.found, files.uploads?.records);
       t.match(files.avatars, { missing: 0, orphans: 1 });
@@ -86,13 +86,13 @@ t.test('database and buckets disagree', async (t) => {
       t.equal(told.length, 6, JSON.stringify(told));
       t.strictSame(orphans, ORPHANS);
       t.match(stderr, /\n {2}uploads +5 files +\S+ \S+ {2}\(1 of another size than their row says; 1 without metadata; 1 with foreign metadata; 1 with contradictory metadata; 1 not to travel; 2 that no row claims, 12 B\)\n/);
-      t.match(stderr, /\n {2}next: .*\n! uploads: 1 missing\n$/, 'what is lost comes last, and marked');
+      t.match(stderr, /\n {2}next: realmlift import-check '[^']+its report\/acme' .*\n! uploads: 1 missing\n$/, 'as a shell takes it; what is lost comes last, and marked');
 
-      const ids = new Set(read<{ zerver_attachment: { id: number }[] }>(directory, 'report', 'acme', 'attachment.json').zerver_attachment.map(({ id }) => String(id)));
+      const ids = new Set(read<{ zerver_attachment: { id: number }[] }>(directory, 'its report', 'acme', 'attachment.json').zerver_attachment.map(({ id }) => String(id)));
       t.strictSame([MISSING, RESIZED, OF_GLOBEX].map((id) => ids.has(id)), [false, true, false], 'a row without a file would stop the import');
-      const records = new Map(read<{ path: string; user_profile_id: number; realm_id: number }[]>(directory, 'report', 'acme', 'uploads', 'records.json').map((each) => [each.path, each]));
+      const records = new Map(read<{ path: string; user_profile_id: number; realm_id: number }[]>(directory, 'its report', 'acme', 'uploads', 'records.json').map((each) => [each.path, each]));
       for (const [id, owner] of [[ABSENT, 13], [FOREIGN, 13], [CONTRADICTORY, 29]] as const) t.match(records.get(paths.get(id) as string), { user_profile_id: owner, realm_id: 2 });
-      t.equal(records.has(paths.get(OF_GLOBEX) as string) || existsSync(join(directory, 'report', 'acme', 'uploads', paths.get(OF_GLOBEX) as string)), false, "another realm's user's file stays");
+      t.equal(records.has(paths.get(OF_GLOBEX) as string) || existsSync(join(directory, 'its report', 'acme', 'uploads', paths.get(OF_GLOBEX) as string)), false, "another realm's user's file stays");
     });
 
     await t.test('a wrong avatar salt stops the run before a row leaves', async (t) => {

@@ -8,6 +8,7 @@ import { painter } from './colour.js';
 import { DATA_CLASSES } from '../../plan/views/registry.js';
 import { moment } from '../../report/moment.js';
 import { AREA_NAMES, CLASS_NAMES, idsText, ownerCounts } from '../../report/words.js';
+import { shellWord } from '../../shell-word.js';
 
 export function summary(result: ExportResult, seconds: number): string {
   const { plan, rows, bytes, files, directory, verified } = result;
@@ -59,7 +60,7 @@ function owned({ rows, files, verified }: ExportResult): string {
 function nextStep({ plan, directory }: ExportResult): string[] {
   // What went to a stream or a bucket is looked at where it was unpacked.
   if (plan.request.mode === 'user' || !existsSync(directory)) return [];
-  return [`  next: realmlift import-check ${directory} --target-url URL --subdomain NAME`];
+  return [`  next: realmlift import-check ${shellWord(directory)} --target-url URL --subdomain NAME`];
 }
 
 /** Files that should have travelled: the last lines, which nobody must overlook. */
