@@ -39,13 +39,13 @@ export: build
 	@$(SERVER) $(CLI) export $(foreach realm,$(REALM),--realm '$(realm)') --output '$(OUT)' $(if $(UPLOADS),--uploads-dir '$(UPLOADS)') \
 	  $(if $(SECRETS),--zulip-secrets '$(SECRETS)') $(if $(JOBS),--jobs '$(JOBS)') $(if $(MODE),--mode $(MODE)) $(ARGS)
 
-#: make load DIR=out/acme TARGET=url SUBDOMAIN=name   load an export into a new server; JOBS= ARGS=
+#: make load DIR=out/acme TARGET=url SUBDOMAIN=name   load an export into a new server; its UPLOADS= SECRETS=, or S3_…; JOBS= ARGS=
 load: build
-	@$(CLI) load '$(DIR)' --target-url '$(TARGET)' --subdomain '$(SUBDOMAIN)' $(if $(JOBS),--jobs '$(JOBS)') $(ARGS)
+	@$(CLI) load '$(DIR)' --target-url '$(TARGET)' --subdomain '$(SUBDOMAIN)' $(if $(UPLOADS),--uploads-dir '$(UPLOADS)') $(if $(SECRETS),--zulip-secrets '$(SECRETS)') $(if $(JOBS),--jobs '$(JOBS)') $(ARGS)
 
-#: make backup TO=directory RECIPIENT=age1…           save the whole database, encrypted; or RECIPIENTS=file
+#: make backup TO=directory RECIPIENT=age1…           save the whole database, encrypted; or RECIPIENTS=file; UPLOADS=directory: with its files
 backup: build
-	@$(SERVER) $(CLI) backup --to '$(TO)' $(if $(RECIPIENTS),--recipients '$(RECIPIENTS)',--recipient '$(RECIPIENT)') $(if $(JOBS),--jobs '$(JOBS)') $(ARGS)
+	@$(SERVER) $(CLI) backup --to '$(TO)' $(if $(UPLOADS),--uploads-dir '$(UPLOADS)') $(if $(RECIPIENTS),--recipients '$(RECIPIENTS)',--recipient '$(RECIPIENT)') $(if $(JOBS),--jobs '$(JOBS)') $(ARGS)
 
 #: make sample      a shell with the sample server: DATABASE_URL and the rest are set, exit ends it
 sample: build
@@ -63,7 +63,7 @@ test test-kill: node_modules/.package-lock.json
 	@npm run --silent build-unchecked && npm run --silent bundle || { echo '0 passed, 1 failed'; exit 1; }
 	@$(if $(filter test-kill,$@),LONG_TESTS=1) node dist/test/testbed/run-tests.js
 
-#: make bench       measure an export; bench-files, bench-split, bench-backup, bench-load, bench-server, bench-queue the rest
+#: make bench       measure an export; bench-files, bench-split, bench-backup, bench-load, bench-server, bench-queue, bench-catch-up the rest
 bench: build
 	@node dist/bench/bench.js
 
