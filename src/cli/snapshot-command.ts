@@ -17,6 +17,7 @@ export function snapshotCommand(): Command {
     .addHelpText('after', `
 Examples:
   realmlift snapshot --max-snapshot-age 6h > snapshot-id &
+  until [ -s snapshot-id ] || ! kill -0 $!; do sleep 1; done
   realmlift export --realm acme --snapshot "$(head -1 snapshot-id)"
 
 Prints the snapshot's id as one line on standard output. As long as this command runs, every export with --snapshot ID holds

@@ -39,7 +39,7 @@ export function describe(command: Command): DescribedCommand {
     const title = (option.helpGroupHeading ?? 'Options:').replace(/:$/, '');
     const machine = BY_MACHINE[option.long ?? ''];
     const value: unknown = option.defaultValue;
-    const shown = value === undefined || typeof value === 'boolean' || (Array.isArray(value) && value.length === 0) ? undefined : machine ?? (Array.isArray(value) ? value.join(', ') : JSON.stringify(value).replaceAll('"', ''));
+    const shown = value === undefined || typeof value === 'boolean' || (Array.isArray(value) && value.length === 0) ? undefined : machine ?? option.defaultValueDescription ?? (Array.isArray(value) ? value.join(', ') : JSON.stringify(value).replaceAll('"', ''));
     const extras = [...(option.argChoices === undefined ? [] : [`one of ${option.argChoices.join(', ')}`]), ...(shown === undefined ? [] : [`default: ${shown}`])];
     groups.set(title, [...groups.get(title) ?? [], {
       flags: option.flags, long: option.long ?? option.flags, short: option.short, takesValue: option.required || option.optional, choices: option.argChoices ?? [], takesPath: PATHS.test(option.flags),
