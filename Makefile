@@ -15,6 +15,8 @@ asked = $(filter $(1),$(MAKECMDGOALS))
 ifneq ($(call asked,export),)
   $(call need,REALM,export REALM=name)
   $(if $(filter-out full consent public,$(MODE)),$(error MODE= is full, consent or public, and not $(MODE)))
+endif
+ifneq ($(call asked,export backup),)
   $(if $(UPLOADS)$(SECRETS),$(if $(REAL),,$(error UPLOADS= and SECRETS= are of your own server: say where its database is, DATABASE_URL=postgresql://…)))
 endif
 ifneq ($(call asked,load),)

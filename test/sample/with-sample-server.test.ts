@@ -80,6 +80,7 @@ t.test('make says what is wrong before it builds or starts anything', async (t) 
   for (const [words, problem] of [
     [['export'], /REALM= is missing: make export REALM=name/], [['export', 'REALM=acme', 'MODE=all'], /MODE= is full, consent or public, and not all/],
     [['export', 'REALM=acme', 'UPLOADS=/srv'], /are of your own server/], [['load', 'DIR=x'], /TARGET= is missing/], [['backup', 'TO=x'], /RECIPIENT= is missing/],
+    [['backup', 'TO=x', 'RECIPIENT=age1', 'UPLOADS=/srv'], /are of your own server/],
   ] as const) t.match(await make(...words), { code: 2, errors: problem }, words.join(' '));
   // Built it is, as tests run.
   for (const [words, problem] of [
