@@ -135,7 +135,7 @@ async function updateFrom({ client, schemaName, record, deactivated, migrations,
         return { ...NOTHING, ...named(record), differed: false, used: await isUsed(client, schema.tables, record), deactivated };
       }
       const { fileSide, ...counts } = await changeAll(setup, request, stop, tidying);
-      await settleFiles(client, record, fileSide, target, stop).catch((error: unknown) => { throw settled(error, stop); });
+      await settleFiles(client, record, fileSide, target, stop);
       return { ...NOTHING, ...counts, ...named(record), differed: true };
     } finally {
       await noting.end().catch(() => undefined);
@@ -157,13 +157,6 @@ function graceAfter(stop: AbortSignal): AbortSignal {
   const over = new AbortController();
   stop.addEventListener('abort', () => setTimeout(() => over.abort(stop.reason), GRACE).unref(), { once: true });
   return over.signal;
-}
-
-/** The rows are those of the later export by now, and its files are not yet. */
-function settled(error: unknown, stop: AbortSignal): unknown {
-  const fault = stoppedFault(error, stop, 'update');
-  if (!(fault instanceof RealmliftError) || fault.code === 'STOPPED') return fault;
-  return fault.ending('the rows are updated, and some files are not: run the same command again, which sees to them');
 }
 
 async function changeAll(setup: UpdateSetup, request: UpdateRequest, stop: AbortSignal, tidying: AbortSignal): Promise<Updated> {

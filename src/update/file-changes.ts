@@ -3,6 +3,8 @@
  * file that takes another's name - a realm's icon - comes after that too, and until then is in the record.
  */
 import type pg from 'pg';
+import { stoppedFault } from '../copy/target-fault.js';
+import { RealmliftError } from '../errors.js';
 import type { FileTarget } from '../load/files/file-target.js';
 import { planFile, planFiles, type FilePlanContext, type PlannedFile } from '../load/files/file-plan.js';
 import { copyFile, keysOf, madeKeys, noteFound, type Found } from '../load/files/load-files.js';
@@ -70,8 +72,15 @@ export async function changeFiles(difference: FileDifference, signal: AbortSigna
   return counts;
 }
 
-/** Once the transaction is over, or when a run was stopped there. @returns how many files went */
+/** Once the transaction is over, or when a run was stopped there. @returns how many files went @throws RealmliftError saying that the rows are those of the later export by now */
 export async function settleFiles(client: pg.Client, record: LoadRecord, side: FileSide, target: FileTarget, signal: AbortSignal): Promise<number> {
+  return settle(client, record, side, target, signal).catch((error: unknown) => {
+    const fault = stoppedFault(error, signal, 'update');
+    throw fault instanceof RealmliftError && fault.code !== 'STOPPED' ? fault.ending('the rows are updated, and some files are not: run the same command again, which sees to them') : fault;
+  });
+}
+
+async function settle(client: pg.Client, record: LoadRecord, side: FileSide, target: FileTarget, signal: AbortSignal): Promise<number> {
   const replaced = new Set((await record.files(client, 'replaced')).map(({ key }) => key));
   if (replaced.size > 0) {
     for await (const line of fileLines(side.source, undefined)) {

@@ -135,7 +135,7 @@ t.test('while files are still to come, or indexes, the server has no session of 
     t.ok(left.length > 30);
     looked = undefined;
     const write = async (bytes: Buffer): Promise<void> => { if (bytes.includes('ADD CONSTRAINT')) await look(); };
-    const { files: beside } = await run('beside', { kind: 'script', write }, never, look);
+    const { files: beside } = await run('beside', { kind: 'script', write, finish: () => Promise.resolve() }, never, look);
     t.strictSame([...new Set(left)], [0]);
     t.strictSame(beside, alone, 'the same files');
 
