@@ -5,7 +5,7 @@ import { executeEntry, executeSettings } from '../backup/restore/restore-schema.
 import type { SchemaEntry } from '../backup/schema/schema-script.js';
 import { sum } from '../numbers.js';
 import { runTasks } from '../snapshot/session-pool.js';
-import { qualified, sequenceValues } from '../backup/source/source-catalog.js';
+import { qualified } from '../backup/source/source-catalog.js';
 import { targetFault } from '../copy/target-fault.js';
 import { RealmliftError } from '../errors.js';
 import { useSchema } from '../plan/search-path.js';
@@ -65,7 +65,7 @@ export async function intoDatabase(split: PreparedSplit, { settings, restart }: 
       await execute(maker, schema.preData.entries);
     }).finally(() => maker.end());
     const rows = await copyAll(split, jobs, session);
-    for (const sequence of await sequenceValues(snapshot.client)) {
+    for (const sequence of split.sequences) {
       await holder.query('SELECT pg_catalog.setval($1::regclass, $2, $3)', [qualified(holder, sequence), sequence.value, sequence.called]);
     }
     steps.read();

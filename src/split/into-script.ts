@@ -1,5 +1,5 @@
 /** A split as a script that psql loads into an empty database: all of it, or nothing. */
-import { sequenceValues, qualified } from '../backup/source/source-catalog.js';
+import { qualified } from '../backup/source/source-catalog.js';
 import { copyRows } from '../copy/copy-rows.js';
 import { forCopying } from '../copy/copy-socket.js';
 import { tellPiece, tellProgress } from '../narration.js';
@@ -74,7 +74,7 @@ export async function intoScript(split: PreparedSplit, { write, finish }: Script
       }
     });
     await text(`\n${cutScript(source, split.references)}\n`);
-    for (const sequence of await sequenceValues(snapshot.client)) {
+    for (const sequence of split.sequences) {
       await text(`SELECT pg_catalog.setval(${reader.escapeLiteral(qualified(reader, sequence))}, ${sequence.value}, ${sequence.called});\n`);
     }
   } finally {

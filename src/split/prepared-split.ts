@@ -1,5 +1,6 @@
 /** A split between its plan and its place. */
 import type pg from 'pg';
+import { sequenceValues, type SequenceValue } from '../backup/source/source-catalog.js';
 import type { ExportPlan } from '../plan/plan-export.js';
 import type { Source } from '../plan/source.js';
 import type { Snapshot } from '../snapshot/snapshot.js';
@@ -21,6 +22,8 @@ export interface PreparedSplit extends SchemaSource {
   /** Rows of the clients, once all messages have come. @param ids of theirs */
   readonly clients: (ids: readonly number[]) => Promise<SplitRows[]>;
   readonly references: readonly Reference[];
+  /** Where they stand, which is not before the rows. */
+  readonly sequences: readonly SequenceValue[];
   /** Counted for those who want to know how far it is. */
   readonly expectedMessages: number;
 }
@@ -45,7 +48,7 @@ export interface SplitSteps {
 
 const CLIENTS = 'zerver_client';
 
-/** @param session finds the source's tables */
+/** @param session finds the source's tables @throws RealmliftError RIGHT_MISSING, SECRET_UNFILLED */
 export async function prepareSplit(session: pg.Client, snapshot: Snapshot, source: Source, plans: readonly ExportPlan[], pgDump: string): Promise<PreparedSplit> {
   const shapes = await tableShapes(session, source.schema);
   const rows: SplitRows[] = [];
@@ -60,6 +63,6 @@ export async function prepareSplit(session: pg.Client, snapshot: Snapshot, sourc
   const { rows: [server] } = await session.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
   return {
     snapshot, source, pgDump, realms: plans.map(({ request: { realm } }) => realm.stringId), encoding: server?.encoding ?? 'UTF8', path: await usersSchemas(session),
-    rows, messages, clients, expectedMessages: await countMessages(session, messages), references: await references(session, source.schema),
+    rows, messages, clients, expectedMessages: await countMessages(session, messages), references: await references(session, source.schema), sequences: await sequenceValues(session),
   };
 }

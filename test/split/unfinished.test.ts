@@ -1,5 +1,6 @@
 /** Splits that were killed, stopped or refused: what they leave, and how it goes on. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -83,6 +84,21 @@ t.test('a database that is not empty is refused, whatever it holds', NEEDS_PG_DU
     }
     await withEmptyDatabase(async (target) => t.match(await command(source, ['--target-url', target]), { code: 1, stderr: /ENCODING \[split\].*LATIN1.*createdb --template=template0 --encoding=UTF8/ }), 'LATIN1');
   });
+});
+
+t.test('a role that may not read all is refused before anything is written', NEEDS_PG_DUMP, async (t) => {
+  await withTestDatabase('zulip-11/local', (source) => withEmptyDatabase(async (target) => {
+    const role = `reader_${randomBytes(4).toString('hex')}`;
+    await query(source, `CREATE ROLE ${role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA zulip TO ${role}; GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO ${role}`);
+    try {
+      const as = new URL(source);
+      [as.username, as.password] = [role, 'x'];
+      await t.rejects(splitRealms(request(as.href, connectionSettings(target, {}))), { code: 'RIGHT_MISSING', message: /may not read \d+ sequences/ });
+      t.strictSame(await query(target, UNFINISHED), []);
+    } finally {
+      await query(source, `DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    }
+  }));
 });
 
 t.test('the target goes away', NEEDS_PG_DUMP, async (t) => {
