@@ -8,7 +8,7 @@ import { byBytes } from './records.js';
 
 /**
  * Regular files and symbolic links, by the bytes of their path; directories are not followed through links. Nothing when there is no
- * such directory. Files that vanish meanwhile are left out.
+ * such directory. Files that vanish meanwhile are left out. What has a name that is no UTF-8 is listed with 0 bytes.
  *
  * @throws Lost when a directory cannot be read
  * @param prefix the directory below `root` to walk, and the beginning of each key; empty for all of `root`
@@ -25,7 +25,9 @@ export async function* sortedWalk(root: string, prefix: string): AsyncGenerator<
   }
   for (const name of names.sort(byBytes)) {
     const key = posix.join(prefix, name.replace(/\/$/, ''));
-    if (name.endsWith('/')) yield* sortedWalk(root, key);
+    // A name that is no UTF-8 cannot be asked for. What has it, a directory too, is listed as its name is spelt here, and not passed over.
+    if (name.includes('\ufffd') && await lstat(join(root, key)).then(() => false, () => true)) yield { key, size: 0 };
+    else if (name.endsWith('/')) yield* sortedWalk(root, key);
     else {
       const found = await lstat(join(root, key)).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return undefined;

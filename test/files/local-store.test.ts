@@ -169,6 +169,16 @@ t.test('a file that changes while it is copied is copied again, or lost', async 
   t.equal(judged, 1);
 });
 
+t.test('what has a name that is no UTF-8 is listed, for no row can claim it', async (t) => {
+  const root = t.testdir({ uploads: { files: { 2: { a: { ok: 'x' } } }, avatars: {} } });
+  const named = (path: string, byte: number): Buffer => Buffer.concat([Buffer.from(join(root, 'uploads', 'files', '2', path)), Buffer.from([byte])]);
+  writeFileSync(named('a/file', 0xff), 'x');
+  mkdirSync(named('directory', 0xfe));
+  const listed: string[] = [];
+  for await (const { key, size } of (await openLocalStore({ uploadsDir: join(root, 'uploads') })).list('uploads', 2, never)) listed.push(`${key} ${size}`);
+  t.strictSame(listed, ['2/a/file\ufffd 0', '2/a/ok 1', '2/directory\ufffd 0']);
+});
+
 t.test('small files are copied without the thread pool, whose turns would be most of what they cost', async (t) => {
   const root = t.testdir({ uploads: { files: { 2: { small: 'x' } }, avatars: {} } });
   const store = await openLocalStore({ uploadsDir: join(root, 'uploads') });
