@@ -61,6 +61,7 @@ export const ERROR_NOTES: Readonly<Record<string, readonly [cause: string, cure:
   SECRET_UNFILLED: ['A secret must not be empty in the new database, and nothing is known to put in its place.', 'use a version of realmlift that knows this Zulip'],
   SEGMENT_COLUMN: ['A view does not give the column by which rows are told apart.', 'correct the view: sql/README.md'],
   SERVER_REFUSED: ['The database server refused a query for the reason in brackets.', 'mend the reason; --debug shows the query\'s place'],
+  SERVER_UNREACHABLE: ['Nobody answers at that address, or the server that answers does not take the connection as it was asked for; the message has the reason.', 'check DATABASE_URL or PGHOST and PGPORT, that the server accepts connections, sslmode where the reason is TLS, and PGOPTIONS where the server itself refuses'],
   SIGN_KEY: ['The key that signs a backup cannot be read or is of another kind.', 'make one: openssl genpkey -algorithm ed25519 -out FILE'],
   STOPPED: ['The run was stopped, by ^C or a signal.', 'run the same command with --resume, where it has that; else run it again'],
   SPLIT_RUNNING: ['Another split writes into the same database.', 'wait for it, or name another database'],

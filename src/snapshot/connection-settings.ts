@@ -10,8 +10,8 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { ClientConfig } from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
+import { homeFile } from '../home-file.js';
 import { notUnderstood, obeyed, parseConnectionString, type Keyword, type Keywords } from './connection-string.js';
-import { homeFile } from './home-file.js';
 import { passwordFromFile } from './password-file.js';
 import { tlsTries } from './tls.js';
 

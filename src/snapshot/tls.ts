@@ -6,9 +6,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { ConnectionOptions, SecureVersion } from 'node:tls';
 import { EXIT, RealmliftError } from '../errors.js';
+import { homeFile } from '../home-file.js';
 import { ioReason } from '../io-reason.js';
 import { notUnderstood, type Keywords } from './connection-string.js';
-import { homeFile } from './home-file.js';
 
 /** One way to try. Plain data: settings travel to worker threads, which a function cannot. */
 export interface Tls {

@@ -12,7 +12,7 @@ import { HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import type { CompleteMultipartUploadCommandInput, HeadObjectCommandOutput, S3ClientConfig } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { EXIT, RealmliftError } from '../../errors.js';
-import { homeFile } from '../../snapshot/home-file.js';
+import { homeFile } from '../../home-file.js';
 import { Lost } from '../file-store.js';
 import { RequestLimiter } from './request-limiter.js';
 import { keepTemplates } from './s3-object-request.js';
