@@ -45,7 +45,7 @@ t.test('a schema with every trap', NEEDS_PG_DUMP, async (t) => {
       CREATE POLICY theirs ON zulip.secret TO "${role}" USING (true);
       ALTER DATABASE "${database}" SET search_path = zulip, "Odd ""schema"".name";
       ALTER DATABASE "${database}" SET statement_timeout = '5min';
-      ALTER ROLE "${role}" IN DATABASE "${database}" SET search_path = "$user", zulip;
+      ALTER ROLE "${role}" IN DATABASE "${database}" SET role = 'pg_monitor'; ALTER ROLE "${role}" IN DATABASE "${database}" SET search_path = "$user", zulip;
       REVOKE ALL ON DATABASE "${database}" FROM PUBLIC; GRANT CONNECT ON DATABASE "${database}" TO "${role}" WITH GRANT OPTION; GRANT TEMPORARY ON DATABASE "${database}" TO PUBLIC;
       COMMENT ON DATABASE "${database}" IS 'It''s "the" database'`);
 
@@ -63,7 +63,7 @@ t.test('a schema with every trap', NEEDS_PG_DUMP, async (t) => {
     const properties = `SELECT datacl::text AS rights, shobj_description(d.oid, 'pg_database') AS comment,
       (SELECT json_agg(setconfig ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid) AS settings FROM pg_database d WHERE datname = current_database()`;
     const [found] = await query(source, properties);
-    t.match(found, { rights: /=c\*[^]*,=T\//, comment: 'It\'s "the" database', settings: [['search_path=zulip, "Odd ""schema"".name"', 'statement_timeout=5min'], ['search_path="$user", zulip']] });
+    t.match(found, { rights: /=c\*[^]*,=T\//, comment: 'It\'s "the" database', settings: [['search_path=zulip, "Odd ""schema"".name"', 'statement_timeout=5min'], ['role=pg_monitor', 'search_path="$user", zulip']] });
     t.strictSame(await query(target, properties), [found], 'settings of the database, rights on it and its comment');
 
     await withEmptyDatabase(async (other) => {

@@ -6,6 +6,9 @@ import type pg from 'pg';
 import type { Contents } from '../contents/backup-contents.js';
 import type { LeftOut } from '../schema/schema-script.js';
 
+/** Lists of names: as pg_dump's variable_is_guc_list_quote has them. */
+const LISTS: ReadonlySet<string> = new Set(['local_preload_libraries', 'search_path', 'session_preload_libraries', 'shared_preload_libraries', 'temp_tablespaces', 'unix_socket_directories']);
+
 /** In the caller's transaction. @returns what the server refused, in words */
 export async function restoreProperties(client: pg.Client, { source }: Contents, leftOut: LeftOut): Promise<string[]> {
   const { settings, roleSettings = [], rights = [], comment } = source;
@@ -22,10 +25,12 @@ export async function restoreProperties(client: pg.Client, { source }: Contents,
   };
   const set = (setting: string, whose: string, target: string): Promise<void> => {
     const [, name = '', value = ''] = /^([^=]+)=([^]*)$/.exec(setting) ?? [];
+    const named = `ALTER ${target} SET ${name.split('.').map((word) => client.escapeIdentifier(word)).join('.')}`;
     return attempt(`the setting ${name} of ${whose}`, async () => {
-      // FROM CURRENT spares the quoting of the value, which differs between lists and single ones.
+      if (!LISTS.has(name)) return void await client.query(`${named} TO ${client.escapeLiteral(value)}`);
+      // The value is quoted already, name by name.
       await client.query('SELECT pg_catalog.set_config($1, $2, true)', [name, value]);
-      await client.query(`ALTER ${target} SET ${name.split('.').map((word) => client.escapeIdentifier(word)).join('.')} FROM CURRENT`);
+      await client.query(`${named} FROM CURRENT`);
     });
   };
 
