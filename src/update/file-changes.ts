@@ -48,9 +48,10 @@ export async function changeFiles(difference: FileDifference, signal: AbortSigna
   const { client, record, earlier, later } = difference;
   const counts = { copied: 0, removed: 0 };
   const going = new Map<string, RecordedFile>();
+  const [lostAvatars, newAvatars] = [new Set<number>(), new Set<number>()];
   let batch: { readonly is: FileLine; readonly was: FileLine | undefined }[] = [];
   const finish = async (): Promise<void> => {
-    await copyBatch(difference, batch, going, signal);
+    for (const user of await copyBatch(difference, batch, going, signal)) newAvatars.add(user);
     counts.copied += batch.length;
     batch = [];
   };
@@ -59,6 +60,8 @@ export async function changeFiles(difference: FileDifference, signal: AbortSigna
     if (was !== undefined) for (const file of filesOf(was, earlier.plan)) going.set(`${file.area}/${file.key}`, file);
     if (is === undefined) {
       counts.removed++;
+      const image = was === undefined ? undefined : planFile(was, earlier.plan, new Map()).image;
+      if (image?.kind === 'avatar') lostAvatars.add(image.user);
       continue;
     }
     batch.push({ was, is });
@@ -67,6 +70,8 @@ export async function changeFiles(difference: FileDifference, signal: AbortSigna
   if (batch.length > 0) await finish();
   // A picture may be made of either of two files.
   if (going.size > 0) for await (const line of fileLines(later.source, undefined)) for (const { area, key } of filesOf(line, later.plan)) going.delete(`${area}/${key}`);
+  // Theirs is no more that is no image; what another of them is, is noted by now.
+  await record.forget(client, 'broken avatar', [...lostAvatars].filter((user) => !newAvatars.has(user)));
   await record.addFiles(client, 'going', [...going.values()]);
   await record.forgetFiles(client, 'coming');
   return counts;
@@ -106,7 +111,8 @@ export async function removeFiles(client: pg.Client, record: LoadRecord, state: 
   return removed;
 }
 
-async function copyBatch(difference: FileDifference, batch: readonly { readonly is: FileLine; readonly was: FileLine | undefined }[], going: ReadonlyMap<string, RecordedFile>, signal: AbortSignal): Promise<void> {
+/** @returns the users whose avatars came */
+async function copyBatch(difference: FileDifference, batch: readonly { readonly is: FileLine; readonly was: FileLine | undefined }[], going: ReadonlyMap<string, RecordedFile>, signal: AbortSignal): Promise<readonly number[]> {
   const { client, noting, record, later, target } = difference;
   const found: Found = { animated: new Set(), brokenAvatars: new Set() };
   const planned = await planFiles(client, batch.map(({ is }) => is), later.plan);
@@ -123,6 +129,7 @@ async function copyBatch(difference: FileDifference, batch: readonly { readonly 
   }, signal);
   for (const file of replacing) await copyFile({ source: later.source, target: NOWHERE, plan: later.plan }, file, found, signal);
   await noteFound(client, record, later.plan, found);
+  return users;
 }
 
 function filesOf(line: FileLine, plan: FilePlanContext): RecordedFile[] {

@@ -35,8 +35,8 @@ function avatarFile(end: string): string {
   return join(uploadsDir, 'avatars/2', avatarHash({ userId: AVATAR.user, avatarVersion: AVATAR.version, email: '' }, AVATAR_SALT['zulip-11/local'], 697)) + end;
 }
 
-/** The states of one realm: an avatar that is no image, and then is one; a message, and a file, more each time. */
-const [tiny, broken, still, mended, again] = await withTestDatabase('zulip-11/local', async (url) => {
+/** The states of one realm: an avatar that is no image, and then is one, and then is none at all; a message, and a file, more each time. */
+const [tiny, broken, still, mended, again, gone] = await withTestDatabase('zulip-11/local', async (url) => {
   const exported = async (name: string, realm = 'acme'): Promise<string> => only(await exportFrom({ dataset: 'zulip-11/local', url, openStore: () => openLocalStore({ uploadsDir }) }, join(output, name), [realm], { verify: false, force: true })).directory;
   const more = async (n: number): Promise<void> => {
     await change(url, `
@@ -63,7 +63,9 @@ const [tiny, broken, still, mended, again] = await withTestDatabase('zulip-11/lo
   const mended = await exported('mended');
   await more(3);
   writeFileSync(avatarFile('.original'), 'no image either');
-  return [tiny, broken, still, mended, await exported('again')] as const;
+  const again = await exported('again');
+  await change(url, `UPDATE zerver_userprofile SET avatar_source = 'G' WHERE id = ${AVATAR.user}`);
+  return [tiny, broken, still, mended, again, await exported('gone')] as const;
 });
 
 /** Stops an update while the server commits, which does not notice that nobody waits for it any more. */
@@ -89,10 +91,10 @@ async function stoppedAtCommit(next: string, url: string, uploads: string): Prom
   });
 }
 
-t.test('an avatar that is no image, stays none, is one, and is none again', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+t.test('an avatar that is no image, stays none, is one, is none again, and then is gone', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
   const uploads = emptyUploads();
   await load(broken, url, uploads);
-  for (const next of [still, mended, again]) {
+  for (const next of [still, mended, again, gone]) {
     if (next === still) await stoppedAtCommit(next, url, uploads);
     // As an update leaves it that is killed behind its transaction, in which this file was none of the realm's.
     if (next === mended) await change(url, "INSERT INTO realmlift_loaded_acme.file VALUES ('going', 'files', '2/a2/new/2.txt')");
