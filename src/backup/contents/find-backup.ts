@@ -69,8 +69,9 @@ async function findComplete(location: string, env: Environment, verifyKey: KeyOb
   for (const name of names.toReversed()) {
     const store = place.within(name);
     if (await isComplete(store)) {
+      const list = await clearList(store, verifyKey);
       await refuseSeveralDatabases(place, name, names, keys);
-      return { store, kept: { collection: place, name }, list: await clearList(store, verifyKey), originProved };
+      return { store, kept: { collection: place, name }, list, originProved };
     }
     // Without a list because it was never finished, if nobody has found it good.
     if ((await markOf(place, name)) !== undefined) throw damaged([`${name}/${CLEAR_LIST}: it is missing`]);
