@@ -22,7 +22,7 @@ async function split(source: string, target: string, ...words: string[]): Promis
   return realmlift(['split', '--realm', 'acme', '--target-url', target, ...words], { env: { DATABASE_URL: source, PATH: process.env.PATH ?? '' } });
 }
 
-for (const dataset of ['zulip-4/local', 'zulip-11/local', 'zulip-12/local'] as const) {
+for (const dataset of ['zulip-4/local', 'zulip-12/local', ...(LONG ? ['zulip-8/local', 'zulip-11/local'] as const : [])] as const) {
   t.test(`${dataset}: the export of the split is that of the source, files included`, NEEDS_PG_DUMP, async (t) => {
     await withTestDatabase(dataset, (source) => withEmptyDatabase(async (target) => {
       const place = t.testdir();

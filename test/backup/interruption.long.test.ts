@@ -1,0 +1,2 @@
+/** More moments of a kill. */
+import './interruption.test.js';
