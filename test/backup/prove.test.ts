@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, readdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -12,24 +11,34 @@ import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { testData } from '../testbed/test-data.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { realmlift, start } from './command-line.js';
-import { NEEDS_PG_DUMP, backUp, failure, query, restore, withPlace } from './test-backup.js';
+import { NEEDS_PG_DUMP, backUp, failure, query, restore, withPlace, type Place } from './test-backup.js';
 
 t.setTimeout(180_000);
 
 const AWKWARD = join(testData(), '..', 'backup', 'awkward-schema.sql');
+
+/** Nobody else's: other tests prove backups meanwhile. */
+async function temporaryDirectory({ directory }: Place): Promise<string> {
+  const temporary = join(directory, 'temporary');
+  await mkdir(temporary);
+  await chmod(temporary, 0o1777);
+  // For the user that the server runs as.
+  await chmod(directory, 0o711);
+  return temporary;
+}
 
 t.test('a backup proves itself on a server of its own, without the private key', NEEDS_PG_DUMP, async (t) => {
   const role = `owner ${randomBytes(4).toString('hex')}`;
   await withEmptyDatabase((source) => withPlace(async (place) => {
     await query(source, await readFile(AWKWARD, 'utf8'));
     await query(source, `CREATE ROLE "${role}"; ALTER TABLE zulip.large OWNER TO "${role}"`);
-    const before = new Set(await readdir(tmpdir()));
-    const result = await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--prove', '--json'], { DATABASE_URL: source, PATH: process.env.PATH ?? '' });
+    const temporary = await temporaryDirectory(place);
+    const result = await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--prove', '--json'], { DATABASE_URL: source, PATH: process.env.PATH ?? '', TMPDIR: temporary });
     t.match(result, { code: 0 }, result.stderr);
     const { name, proved } = JSON.parse(result.stdout) as { name: string; proved: boolean };
     t.equal(proved, true);
     t.match(await markOf(await openStore(place.to, {}), name), { level: 'restored' });
-    t.strictSame((await readdir(tmpdir())).filter((entry) => entry.startsWith('realmlift-proof-') && !before.has(entry)), [], 'the server and its data are gone');
+    t.strictSame(await readdir(temporary), [], 'the server and its data are gone');
 
     const again = await realmlift(['restore', place.to, '--identity', place.identityFile, '--prove'], { PATH: process.env.PATH ?? '' });
     t.match(again, { code: 0, stdout: /equal to the source/ }, again.stderr);
@@ -50,11 +59,7 @@ t.test('what lies in the clear goes at the next start when all was killed at onc
   await withEmptyDatabase((source) => withPlace(async (place) => {
     await query(source, 'CREATE TABLE a AS SELECT 1 AS n');
     const { location } = await backUp(source, place);
-    const temporary = join(place.directory, 'temporary');
-    await mkdir(temporary);
-    await chmod(temporary, 0o1777);
-    // For the user that the server runs as.
-    await chmod(place.directory, 0o711);
+    const temporary = await temporaryDirectory(place);
     const env = { PATH: process.env.PATH ?? '', TMPDIR: temporary };
     const running = start(['restore', location, '--identity', place.identityFile, '--prove'], env);
     const ended = running.finished;
