@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, readdir } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -11,28 +12,29 @@ import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { testData } from '../testbed/test-data.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import { realmlift, start } from './command-line.js';
-import { NEEDS_PG_DUMP, backUp, failure, query, restore, withPlace, type Place } from './test-backup.js';
+import { NEEDS_PG_DUMP, backUp, failure, query, restore, withPlace } from './test-backup.js';
 
 t.setTimeout(180_000);
 
 const AWKWARD = join(testData(), '..', 'backup', 'awkward-schema.sql');
 
-/** Nobody else's: other tests prove backups meanwhile. */
-async function temporaryDirectory({ directory }: Place): Promise<string> {
-  const temporary = join(directory, 'temporary');
-  await mkdir(temporary);
-  await chmod(temporary, 0o1777);
-  // For the user that the server runs as.
-  await chmod(directory, 0o711);
-  return temporary;
+/** Nobody else's, for other tests prove backups meanwhile. Its path is short: a server's socket lies below it. */
+async function withTemporaryDirectory(work: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'p-'));
+  try {
+    // For the user that the server runs as.
+    await chmod(directory, 0o1777);
+    await work(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 t.test('a backup proves itself on a server of its own, without the private key', NEEDS_PG_DUMP, async (t) => {
   const role = `owner ${randomBytes(4).toString('hex')}`;
-  await withEmptyDatabase((source) => withPlace(async (place) => {
+  await withEmptyDatabase((source) => withPlace((place) => withTemporaryDirectory(async (temporary) => {
     await query(source, await readFile(AWKWARD, 'utf8'));
     await query(source, `CREATE ROLE "${role}"; ALTER TABLE zulip.large OWNER TO "${role}"`);
-    const temporary = await temporaryDirectory(place);
     const result = await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--prove', '--json'], { DATABASE_URL: source, PATH: process.env.PATH ?? '', TMPDIR: temporary });
     t.match(result, { code: 0 }, result.stderr);
     const { name, proved } = JSON.parse(result.stdout) as { name: string; proved: boolean };
@@ -43,7 +45,7 @@ t.test('a backup proves itself on a server of its own, without the private key',
     const again = await realmlift(['restore', place.to, '--identity', place.identityFile, '--prove'], { PATH: process.env.PATH ?? '' });
     t.match(again, { code: 0, stdout: /equal to the source/ }, again.stderr);
     await query(source, `DROP OWNED BY "${role}" CASCADE; DROP ROLE "${role}"`);
-  }));
+  })));
 });
 
 /** Processes whose command line has the word in it. */
@@ -56,10 +58,9 @@ async function processesOf(word: string): Promise<number[]> {
 }
 
 t.test('what lies in the clear goes at the next start when all was killed at once', { ...NEEDS_PG_DUMP, ...(process.platform === 'linux' ? {} : { skip: 'processes are found by /proc' }) }, async (t) => {
-  await withEmptyDatabase((source) => withPlace(async (place) => {
+  await withEmptyDatabase((source) => withPlace((place) => withTemporaryDirectory(async (temporary) => {
     await query(source, 'CREATE TABLE a AS SELECT 1 AS n');
     const { location } = await backUp(source, place);
-    const temporary = await temporaryDirectory(place);
     const env = { PATH: process.env.PATH ?? '', TMPDIR: temporary };
     const running = start(['restore', location, '--identity', place.identityFile, '--prove'], env);
     const ended = running.finished;
@@ -76,7 +77,7 @@ t.test('what lies in the clear goes at the next start when all was killed at onc
     t.strictSame(await readdir(temporary), [directory]);
     t.match(await realmlift(['verify', location], env), { code: 0 });
     t.strictSame(await readdir(temporary), []);
-  }));
+  })));
 });
 
 t.test('into a database that is named', NEEDS_PG_DUMP, async (t) => {
