@@ -5,13 +5,12 @@
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { lines } from '../package/lines.js';
+import { REPORT } from '../package/export-files.js';
 import { MANIFEST } from '../package/manifest.js';
 import { IdTable } from '../ids/id-table.js';
 import { kindOf, type OpenedExport } from './export-opening.js';
 import type { FindingList } from './findings.js';
 import type { RealmIndex } from './realm-index.js';
-
-const REPORT = 'report.json';
 
 /** What report.json says first. */
 interface ReportHead {
