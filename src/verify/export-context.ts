@@ -24,6 +24,14 @@ export interface ExportKind {
   keptSecrets: readonly string[];
 }
 
+/** Which release wrote an export, by the tables that it has: what is made and what verify demands of it follow the same rules. */
+export function releaseByTables(tables: { has(table: string): boolean }, oneUser: boolean): Pick<ExportKind, 'untilZulip7' | 'untilZulip6' | 'untilZulip4'> {
+  return {
+    untilZulip7: !tables.has('zerver_onboardingstep'), untilZulip6: !oneUser && !tables.has('zerver_scheduledmessage'),
+    untilZulip4: !tables.has(oneUser ? 'zerver_reaction' : 'zerver_realmuserdefault'),
+  };
+}
+
 /** As it is sent to the workers. */
 export interface SharedContext {
   directory: string;

@@ -1,6 +1,6 @@
 /** Checks that concern the export as a whole: the index of its rows, the list of those who consented, ids over all files. */
 import type { OpenedExport } from './export-opening.js';
-import { openSeverity, type ExportKind, type SharedContext } from './export-context.js';
+import { openSeverity, releaseByTables, type ExportKind, type SharedContext } from './export-context.js';
 import type { FindingList } from './findings.js';
 import { IdTable } from '../ids/id-table.js';
 import { findMissing, findRepeated, mergeRuns, type IdRun, type IdSpool } from '../ids/id-spool.js';
@@ -48,10 +48,7 @@ function checkTables(opened: OpenedExport, { tables }: RealmIndex, findings: Fin
 
 function kindOf(opened: OpenedExport, { tables, realmName }: RealmIndex): ExportKind {
   const { oneUser, ours } = opened;
-  return {
-    oneUser, ours, untilZulip7: !tables.has('zerver_onboardingstep'), untilZulip6: !oneUser && !tables.has('zerver_scheduledmessage'),
-    untilZulip4: !tables.has(oneUser ? 'zerver_reaction' : 'zerver_realmuserdefault'), systemRealm: realmName === SYSTEM_REALM, keptSecrets: keptSecrets(opened),
-  };
+  return { oneUser, ours, ...releaseByTables(tables, oneUser), systemRealm: realmName === SYSTEM_REALM, keptSecrets: keptSecrets(opened) };
 }
 
 /** Who consented, and what of an export that covers. */

@@ -13,7 +13,7 @@ import { SYSTEM_REALM } from '../../plan/realm.js';
 import { TENANT } from '../../plan/views/set-form.js';
 import type { Source } from '../../plan/source.js';
 import type { ViewFile } from '../../plan/views/view-file.js';
-import type { ExportKind } from '../../verify/export-context.js';
+import { releaseByTables, type ExportKind } from '../../verify/export-context.js';
 import { REQUIRED, TARGET_TABLES } from '../../verify/references.js';
 import { administratorsOf } from './administrators.js';
 import { withAstrayRows } from './astray-rows.js';
@@ -55,10 +55,7 @@ export async function closeSet(client: pg.Client, plan: SetPlan, source: Source)
 
 /** As verify tells them apart by what the export holds. */
 export function kindOf({ tables }: CompiledRegistry, oneUser = false, systemRealm = false): ExportKind {
-  return {
-    oneUser, systemRealm, ours: true, untilZulip7: !tables.has('zerver_onboardingstep'), untilZulip6: !oneUser && !tables.has('zerver_scheduledmessage'),
-    untilZulip4: !tables.has(oneUser ? 'zerver_reaction' : 'zerver_realmuserdefault'), keptSecrets: [],
-  };
+  return { oneUser, systemRealm, ours: true, ...releaseByTables(tables, oneUser), keptSecrets: [] };
 }
 
 async function closingOf(client: pg.Client, found: readonly Dangling[], source: Source, set: boolean): Promise<Closing> {
