@@ -70,7 +70,7 @@ async function findComplete(location: string, env: Environment, verifyKey: KeyOb
     const store = place.within(name);
     if (await isComplete(store)) {
       const list = await clearList(store, verifyKey);
-      await refuseSeveralDatabases(place, name, names, keys);
+      await refuseSeveralDatabases(place, { name, database: list.database }, names, keys);
       return { store, kept: { collection: place, name }, list, originProved };
     }
     // Without a list because it was never finished, if nobody has found it good.
@@ -92,14 +92,14 @@ async function findComplete(location: string, env: Environment, verifyKey: KeyOb
  *
  * @throws RealmliftError BACKUP_AMBIGUOUS naming the newest of each database
  */
-async function refuseSeveralDatabases(place: BackupStore, newest: string, names: readonly string[], keys: Keys): Promise<void> {
+async function refuseSeveralDatabases(place: BackupStore, newest: { readonly name: string; readonly database: string | undefined }, names: readonly string[], keys: Keys): Promise<void> {
   const databases = new Map<string, string | undefined>();
-  await inParallel(names, LISTS_AT_ONCE, async (name) => { databases.set(name, await databaseOf(place.within(name))); });
+  await inParallel(names.filter((name) => name !== newest.name), LISTS_AT_ONCE, async (name) => { databases.set(name, await databaseOf(place.within(name))); });
   const newestOf = new Map(names.flatMap((name) => (databases.get(name) === undefined ? [] : [[databases.get(name), name]])));
-  newestOf.set(databases.get(newest), newest);
+  newestOf.set(newest.database, newest.name);
   if (newestOf.size === 1) return;
   const found = await Promise.all([...newestOf.values()].map(async (name) => `${name}${await databaseName(place.within(name), keys)}`));
-  throw new RealmliftError('BACKUP_AMBIGUOUS', 'backup', `${place.description} has backups of ${newestOf.size} databases, the newest of each: ${found.sort().join(', ')}`, { hint: `name one: ${place.description}/${newest}`, exit: EXIT.usage });
+  throw new RealmliftError('BACKUP_AMBIGUOUS', 'backup', `${place.description} has backups of ${newestOf.size} databases, the newest of each: ${found.sort().join(', ')}`, { hint: `name one: ${place.description}/${newest.name}`, exit: EXIT.usage });
 }
 
 /** Lists that are read at once. */
