@@ -50,11 +50,14 @@ export async function tryTemporaryDirectory(): Promise<void> {
 /** Removes directories of this user whose process lives no more. */
 export function removeAbandoned(): void {
   const user = process.getuid?.();
-  for (const name of entriesOf(tmpdir())) {
-    const directory = join(tmpdir(), name);
+  // Asked once: Node looks at the environment and at the process's rights each time.
+  const parent = tmpdir();
+  for (const name of entriesOf(parent)) {
+    const directory = join(parent, name);
     try {
       const found = lstatSync(directory);
-      const owner = found.isDirectory() && found.uid === user ? readOwner(join(directory, OWNER)) : undefined;
+      const ours = found.isDirectory() && found.uid === user && lstatSync(join(directory, OWNER), { throwIfNoEntry: false }) !== undefined;
+      const owner = ours ? readOwner(join(directory, OWNER)) : undefined;
       if (owner !== undefined && !mayRun(owner)) rmSync(directory, { recursive: true, force: true });
     } catch {
       // Another start was as quick, or it cannot be removed: that is no trouble of this run's.

@@ -1,5 +1,5 @@
 /** Loads into databases of freshly installed servers, as the command line would. */
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -52,9 +52,15 @@ export const SERVER_JOBS: readonly string[] = [
   "UPDATE zerver_realm SET deactivated = true WHERE id = 2; INSERT INTO zerver_realmauditlog (realm_id, event_type, event_time, backfilled, extra_data) VALUES (2, 201, now(), false, '{}')",
 ];
 
-/** An empty directory that stands for LOCAL_UPLOADS_DIR. */
+let uploadsRoot: string | undefined;
+
+/** An empty directory that stands for LOCAL_UPLOADS_DIR, until this process ends. */
 export function emptyUploads(): string {
-  const directory = join(mkdtempSync(join(tmpdir(), 'realmlift-load-test-')), 'uploads');
+  if (uploadsRoot === undefined) {
+    const root = uploadsRoot = mkdtempSync(join(tmpdir(), 'realmlift-load-test-'));
+    process.once('exit', () => rmSync(root, { recursive: true, force: true }));
+  }
+  const directory = join(mkdtempSync(join(uploadsRoot, 'server-')), 'uploads');
   mkdirSync(directory);
   return directory;
 }
