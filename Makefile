@@ -7,7 +7,7 @@ CLI := node dist/bundle/realmlift.cjs
 SAMPLE := node dist/sample/with-sample-server.js
 REAL := $(DATABASE_URL)$(PGHOST)$(PGHOSTADDR)$(PGDATABASE)$(PGSERVICE)
 SERVER := $(if $(REAL),,$(SAMPLE))
-SOURCES := $(shell find src test bench sample examples docs -name '*.ts' 2>/dev/null)
+SOURCES := $(shell find assembly src test bench sample examples docs -name '*.ts' 2>/dev/null)
 
 # What is wrong with the words is told before anything is built or started.
 need = $(if $($(1)),,$(error $(1)= is missing: make $(2)))
@@ -78,7 +78,7 @@ lint: node_modules/.package-lock.json
 
 build: dist/.built
 
-dist/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES) $(wildcard sql/*/*.sql bundle/*)
+dist/.built: node_modules/.package-lock.json tsconfig.json assembly/asconfig.json $(SOURCES) $(wildcard sql/*/*.sql bundle/*)
 	@echo 'Building realmlift …' >&2
 	@npm run --silent build && npm run --silent bundle && ln -sf ../../dist/bundle/realmlift.cjs $(BIN)/realmlift && touch $@
 

@@ -97,6 +97,13 @@ t.test('a run that is hit in its midst ends by name and can be resumed', async (
       await goesOn(t, output);
     });
 
+    await t.test('by a limited address space, which WebAssembly sets much of aside', async (t) => {
+      const output = join(root, 'address-space');
+      const limit = 'ulimit -v 4000000';
+      endedWell(t, await runLimited(limit, url, output), output, /^realmlift: ADDRESS_SPACE \[transform\]: .*NODE_OPTIONS=--disable-wasm-trap-handler/);
+      t.match(await runLimited(`${limit}; export NODE_OPTIONS=--disable-wasm-trap-handler`, url, output, '--resume'), { code: 0, stderr: '' });
+    });
+
     await t.test('by another run in the same directory, which is refused', async (t) => {
       const output = join(root, 'lock');
       const ended = await withBlockedExport(url, output, [], async ({ process: child, ...blocked }) => {

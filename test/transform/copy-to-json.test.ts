@@ -252,6 +252,22 @@ t.test('what the server does not send is refused by name, without the content', 
   t.end();
 });
 
+t.test('whatever comes in place of a COPY is refused as one that is malformed, in any chunks', (t) => {
+  const columns = kinds.map((kind): OutputColumn => ({ key: kind, kind }));
+  const copy = copied(columns, [['1', '-1.5e+20', 't', '2026-11-22 17:09:00.123456+00', 'text', '{}', '{1}'], [null, null, null, null, null, null, null]]);
+  const changes = fc.array(fc.tuple(fc.nat(copy.length - 1), fc.constantFrom(0x00, 0x01, 0x7f, 0x80, 0xff)), { minLength: 1, maxLength: 6 });
+  fc.assert(fc.property(changes, fc.array(fc.nat(copy.length)), (changed, cuts) => {
+    const bytes = Buffer.from(copy);
+    for (const [at, byte] of changed) bytes[at] = byte;
+    try {
+      transform(columns, cut(bytes, ...cuts));
+    } catch (error) {
+      assert.match((error as RealmliftError).code, /^(COPY_MALFORMED|COLUMN_NOT_JSON|TIMESTAMP_NOT_JSON)$/);
+    }
+  }), { numRuns: 3000 });
+  t.end();
+});
+
 t.test('a row of another shape, half a row, or what is no COPY is refused', (t) => {
   const columns: OutputColumn[] = [{ key: 'a', kind: 'integer' }, { key: 'b', kind: 'text' }];
   const row = rowOf([bigint(1n, 4), Buffer.from('x')]);
