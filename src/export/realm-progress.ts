@@ -72,7 +72,11 @@ export class RealmProgress implements Told {
       // It comes out of a thread's message, which nobody awaits.
       this.#onFailure(error);
     }
-    if (isMessagesPath(part.path)) this.#leaving.push(this.whole(part.path));
+    if (isMessagesPath(part.path)) {
+      // Of an earlier run too, which may have been killed before. What a base has was on the disk when it was published.
+      if (part.base !== true) this.#run.flushing?.add(join(this.#run.output.partial, part.path));
+      this.#leaving.push(this.whole(part.path));
+    }
     this.tell({ kind: 'part', part, dataClass: this.totals.classOfPart(part.path), kept });
   }
 

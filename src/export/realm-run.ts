@@ -4,6 +4,7 @@ import type { FileStore } from '../files/file-store.js';
 import type { FilesTarget } from '../files/files-target.js';
 import type { OrphanChoice } from '../files/pull-files.js';
 import { RECORDS } from '../files/records.js';
+import type { FlushBeside } from '../package/flush-together.js';
 import type { Journal, JournalPart } from '../package/journal.js';
 import type { MigrationStatusOptions, MigrationStatusResult } from '../package/migration-status.js';
 import type { OutputDirectory } from '../package/output-directory.js';
@@ -62,8 +63,10 @@ export interface RealmRun {
   readonly owners: ReadonlySet<number> | undefined;
   /** The choices that shaped the export, for the manifest. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** Messages files and pulled ones are flushed to the disk when they are finished, and the others before the export is published; else many exports are flushed at once. */
+  /** It is flushed to the disk by itself; else many exports are at once. */
   readonly flushed: boolean;
+  /** Flushes messages files beside the rows, where they stay. */
+  readonly flushing?: FlushBeside | undefined;
   /** An earlier export, whose files are taken over as far as they still hold. */
   readonly base?: Base | undefined;
   /** Told of files that were taken over from the base, once nothing else will be done with them. */

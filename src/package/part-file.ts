@@ -113,7 +113,7 @@ export class PartFile {
 }
 
 /**
- * Writes a file that is whole in memory, as {@link PartFile} does, and flushes it. The disk works while the caller goes on: the bytes must stay
+ * Writes a file that is whole in memory, as {@link PartFile} does, and does not flush it. The disk works while the caller goes on: the bytes must stay
  * as they are until then.
  *
  * @param bytes of a buffer of whole pages they go past the page cache, see direct-io.ts
@@ -125,7 +125,6 @@ export async function writeWhole(path: string, bytes: Buffer): Promise<FinishedF
     const handle = openAnew(path);
     try {
       await writeDirectly(handle, bytes);
-      await flush(handle);
     } finally {
       closeSync(handle);
     }

@@ -33,9 +33,9 @@ export interface MessageQueries {
 
 type OnProgress = (progress: Progress) => void;
 
-/** Writes the files, which are consecutive, and tells each once it is on disk. */
+/** Writes the files, which are consecutive, and tells each once it is finished. @param flushed and on the disk */
 export async function exportMessages(
-  client: pg.Client, queries: MessageQueries, files: readonly MessageFile[], directory: string, onPart: (part: FinishedPart) => void, onProgress: OnProgress,
+  client: pg.Client, queries: MessageQueries, files: readonly MessageFile[], directory: string, flushed: boolean, onPart: (part: FinishedPart) => void, onProgress: OnProgress,
 ): Promise<void> {
   const flushing: Promise<void>[] = [];
   const opened: PartFile[] = [];
@@ -51,7 +51,7 @@ export async function exportMessages(
       const rows = await endFile(client, queries, fields, file, onProgress);
       const { planned, out, ids } = file;
       // The flush runs beside the next file's rows: it waits for the disk, not for us.
-      flushing.push(out.finish().then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, ids: digestOfList(ids.join()), clients: clientsOf(file) })));
+      flushing.push(out.finish(flushed).then((finished: FinishedFile) => onPart({ path: planned.path, ...finished, rows, ids: digestOfList(ids.join()), clients: clientsOf(file) })));
     }
     await Promise.all(flushing);
   } catch (error) {

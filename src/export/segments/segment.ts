@@ -49,7 +49,7 @@ export type Segment = TableSegment | MessageSegment | IdsSegment | AnySetSegment
 export interface SegmentPlaces {
   /** Where those lie that an earlier run finished; undefined where whoever gave the segment has looked at them. */
   readonly finished: string | undefined;
-  /** Where those are written that are made now. */
+  /** Where those are written that are made now: elsewhere for another machine, which sees what has been flushed to the disk. In the same place they are flushed by whoever publishes them. */
   readonly fresh: string;
 }
 
@@ -81,7 +81,6 @@ async function tableSegment(client: pg.Client, { path, query, earlier, grown }: 
   const file = new PartFile(join(fresh, path));
   try {
     const rows = await writeTable(client, query, file, onProgress);
-    // It goes into a file of the export that is flushed itself, and is read again before a later run believes it; other machines see what is on the disk.
     onPart({ path, ...(await file.finish(finished !== fresh)), rows: { [query.table]: rows } }, false);
   } catch (error) {
     file.abandon();
@@ -148,5 +147,5 @@ async function messageSegment(client: pg.Client, segment: MessageSegment, { fini
     for (const file of await takeFromBase(client, segment.base, segment, segment.files, wanted, finished, events)) kept.add(file);
   }
   for (const run of consecutive(segment.files, (file) => doubtful.has(file))) await confirmMessages(client, segment, run, (file) => file.earlier?.sha256, keep, onProgress);
-  for (const run of consecutive(segment.files, (file) => !kept.has(file))) await exportMessages(client, segment, run, fresh, (part) => onPart(part, false), onProgress);
+  for (const run of consecutive(segment.files, (file) => !kept.has(file))) await exportMessages(client, segment, run, fresh, finished !== fresh, (part) => onPart(part, false), onProgress);
 }

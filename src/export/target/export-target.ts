@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { RECORDS } from '../../files/records.js';
-import { flushTop } from '../../package/flush-together.js';
+import { FlushBeside, flushTop } from '../../package/flush-together.js';
 import { Journal } from '../../package/journal.js';
 import { takeOutputDirectory, type OutputDirectory } from '../../package/output-directory.js';
 import { planExport, type ExportPlan } from '../../plan/plan-export.js';
@@ -43,6 +43,8 @@ interface Work {
   readonly base: Base | undefined;
   /** Takes finished files at once, where the export is a stream; ids are rewritten in an export that is whole, such a one leaves after that. */
   readonly outlet: ArchiveOutlet | undefined;
+  /** Of messages files that are published as they are. */
+  readonly flushing: FlushBeside | undefined;
   /** Of files whose bytes verify will only compare. */
   readonly ahead: DigestsAhead | undefined;
 }
@@ -55,10 +57,11 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
   const output = takeOutputDirectory(options.output, target.directory, options.resume ? 'resume' : 'refuse');
   try {
     const earlier = options.base && baseOfTarget(options.base, target, run.oneNamed, (text) => options.onEvent({ target: target.name, kind: 'warning', text }));
+    const stays = options.archive === undefined && options.remap === undefined && !run.stored;
     const outlet = options.archive === undefined || options.remap !== undefined ? undefined : new ArchiveOutlet(options.archive, target.directory, output.partial);
     const { result, directory, verified, stored, remapped } = await Journal.with(output.run, (journal) => Base.with(earlier, output.run, async (base) => {
       const work = async (ahead?: DigestsAhead): Promise<{ result: RealmResult } & Awaited<ReturnType<typeof finish>>> => {
-        const there: Work = { output, journal, base, outlet, ahead };
+        const there: Work = { output, journal, base, outlet, flushing: stays ? new FlushBeside() : undefined, ahead };
         const result = await exportRows(run, there);
         return { result, ...await finish(run, there, began) };
       };
@@ -75,14 +78,14 @@ export async function exportTarget(run: TargetRun): Promise<ExportResult> {
 }
 
 /** Everything that is asked of the server, and the files: the export is whole then, in the directory of the run. */
-async function exportRows({ context, target, options, turns }: TargetRun, { output, journal, base, outlet, ahead }: Work): Promise<RealmResult> {
+async function exportRows({ context, target, options, turns }: TargetRun, { output, journal, base, outlet, flushing, ahead }: Work): Promise<RealmResult> {
   const same = base !== undefined && wroteNothing(base.origin.server, context.server);
   // While the plan is made, disk and processor have little to do.
   if (same) await ahead?.addLinked(base.directory, base.messagesFiles(), output.run);
   const { result, origin, taken } = await withLoan(context.snapshot, 'plan', turns.copied, async (session, copied) => {
     const plan = await planTarget(session, context, target, options, journal.head?.seed, same ? base.origin.outside : undefined);
     const owners = approvedFilesOnly(options, target) ? new Set(plan.parameters.consenting_user_ids) : undefined;
-    return exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, outlet, turnOfFiles: turns.files, base, onTaken: (file) => ahead?.add(file) }, copied);
+    return exportRealm(context, { target: target.name, plan, output, journal, session, owners, options: choices(options, target), flushed: true, flushing, outlet, turnOfFiles: turns.files, base, onTaken: (file) => ahead?.add(file) }, copied);
   });
   if (origin !== undefined && options.archive === undefined && options.remap === undefined) await writeCatchUp(output.partial, origin, (async function* () { yield* taken; yield* journal.finished(); })(), result.tableFiles);
   return result;
@@ -106,7 +109,7 @@ function verifies({ options, stored }: TargetRun, outlet: ArchiveOutlet | undefi
 }
 
 /** @returns the directory to publish */
-async function finish(run: TargetRun, { output, journal, base, outlet, ahead }: Work, began: number): Promise<{ directory: string } & Pick<ExportResult, 'verified' | 'stored' | 'remapped'>> {
+async function finish(run: TargetRun, { output, journal, base, outlet, flushing, ahead }: Work, began: number): Promise<{ directory: string } & Pick<ExportResult, 'verified' | 'stored' | 'remapped'>> {
   const { context, target, options, stored } = run;
   const { remap, archive, jobs } = options;
   // Loaded when it is needed: the first row waits for none of it.
@@ -120,7 +123,7 @@ async function finish(run: TargetRun, { output, journal, base, outlet, ahead }: 
   const verified = await concludeExport(directory, {
     hint: verify ? `realmlift verify ${directory} lists them; nothing was published` : undefined, began, jobs, place: options.placeOf?.(target.directory) ?? { directory: output.final },
   }, { check: { jobs, before: base?.checked, ...known }, same: remap === undefined ? base?.verified : undefined, gone });
-  if (archive === undefined) await flushTop(directory, [...RECORDS].filter((path) => existsSync(join(directory, path))));
+  if (archive === undefined) await Promise.all([flushing?.all(), flushTop(directory, [...RECORDS].filter((path) => existsSync(join(directory, path))))]);
   await outlet?.sendRest((path) => journal.get(path) !== undefined);
   if (archive !== undefined && outlet === undefined) await new ArchiveOutlet(archive, target.directory, directory).sendRest(() => false);
   return { directory, verified, stored: objects, remapped };
