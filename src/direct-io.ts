@@ -6,17 +6,12 @@
 import { closeSync, constants, openSync, write } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { newMemory } from './webassembly.js';
 
 /** What memory, place in the file, and length must be multiples of: no disk has larger blocks. */
 export const PAGE = 4096;
 
-/** Of WebAssembly's memory. */
-const WASM_PAGE = 64 * 1024;
-
 const writeAt = promisify(write);
-
-/** Not among the types of a language without a browser. */
-declare const WebAssembly: { readonly Memory: new (size: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer } };
 
 /** What the system answers where it has the flag and the file system has not. */
 const CANNOT = new Set(['EINVAL', 'EOPNOTSUPP', 'ENOTSUP', 'ENOENT', 'EACCES', 'ENOTDIR']);
@@ -30,13 +25,9 @@ const { O_DIRECT } = constants as { readonly O_DIRECT?: number };
  * @param bytes that it has room for
  */
 export function pageAligned(bytes: number): Buffer {
-  const pages = Math.ceil(bytes / WASM_PAGE);
-  try {
-    return Buffer.from(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
-  } catch {
-    // A limited address space: then the file system refuses, and the page cache serves.
-    return Buffer.allocUnsafeSlow(pages * WASM_PAGE);
-  }
+  const memory = newMemory(bytes);
+  // A limited address space: then the file system refuses, and the page cache serves.
+  return memory === undefined ? Buffer.allocUnsafeSlow(Math.ceil(bytes / PAGE) * PAGE) : Buffer.from(memory.buffer);
 }
 
 /** Whether a read or write failed because the file system, or the disk, does not take it this way. */

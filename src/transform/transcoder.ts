@@ -1,23 +1,10 @@
 /** The row path's WebAssembly (assembly/), as this thread has it: an instance for each COPY under way, which is used again for the next one. */
-import { readFileSync } from 'node:fs';
 import { RealmliftError } from '../errors.js';
+import { instance, MEMORY_PAGE, newMemory, type Memory } from '../webassembly.js';
 import { COLUMNS, DESCRIPTOR_SIZE, EXCESS, GOOD, INPUT, INPUT_SIZE, OUTPUT, PREFIX, PREFIX_LENGTH, SHOWN, SHOWN_AT } from './layout.js';
 
-/** Bytes of a page of WebAssembly's memory, and the pages that an instance begins with: see assembly/asconfig.json. */
-const PAGE = 64 * 1024;
-const PAGES = 4;
-
-/** Node has it, its types have not. */
-declare const WebAssembly: {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Memory: new (size: { readonly initial: number }) => Memory;
-  readonly Instance: new (module: object, imports: Record<string, Record<string, unknown>>) => { readonly exports: unknown };
-};
-
-interface Memory {
-  readonly buffer: ArrayBuffer;
-  grow(pages: number): void;
-}
+/** Bytes that an instance begins with. */
+const MEMORY = 4 * MEMORY_PAGE;
 
 interface Global {
   readonly value: number;
@@ -53,12 +40,7 @@ export interface Descriptor {
   readonly shown: number;
 }
 
-let compiled: object | undefined;
-
-/** Compiled once for all threads: V8 finds what it has made of the same bytes. */
-function compiledModule(): object {
-  return compiled ??= new WebAssembly.Module(readFileSync(new URL('./transcoder.wasm', import.meta.url)));
-}
+const MODULE = new URL('./transcoder.wasm', import.meta.url);
 
 export class Transcoder {
   static readonly #free: Transcoder[] = [];
@@ -70,18 +52,17 @@ export class Transcoder {
   #receiver: Receiver | undefined;
 
   private constructor() {
-    this.#memory = newMemory();
+    this.#memory = memoryOfRows();
     this.#bytes = new Uint8Array(this.#memory.buffer);
     const receiver = (): Receiver => this.#receiver as Receiver;
-    this.#exports = new WebAssembly.Instance(compiledModule(), {
-      env: { memory: this.#memory },
+    this.#exports = instance(MODULE, this.#memory, {
       output: { write: (length: number) => receiver().write(this.#bytes.subarray(OUTPUT, OUTPUT + length)) },
       transcoder: {
         startFile: (id: number) => receiver().startFile(id),
         see: (id: number, watched: number) => receiver().see(id, watched),
         endRow: () => receiver().endRow(),
       },
-    }).exports as Exports;
+    }) as Exports;
   }
 
   /**
@@ -140,7 +121,7 @@ export class Transcoder {
     const room = (bytes: number): number => Math.ceil(bytes / 8) * 8;
     const needed = COLUMNS + columns.length * DESCRIPTOR_SIZE + prefixes.reduce((sum, { length }) => sum + room(length), EXCESS);
     if (needed > this.#bytes.length) {
-      this.#memory.grow(Math.ceil((needed - this.#bytes.length) / PAGE));
+      this.#memory.grow(Math.ceil((needed - this.#bytes.length) / MEMORY_PAGE));
       this.#bytes = new Uint8Array(this.#memory.buffer);
     }
     const view = new DataView(this.#memory.buffer);
@@ -158,12 +139,10 @@ export class Transcoder {
   }
 }
 
-function newMemory(): Memory {
-  try {
-    return new WebAssembly.Memory({ initial: PAGES });
-  } catch (cause) {
-    throw new RealmliftError('ADDRESS_SPACE', 'transform', 'there is not enough address space for the rows', {
-      hint: 'raise its limit (ulimit -v, LimitAS= of systemd): 10 GiB for each job are set aside, of which next to nothing is used; or set NODE_OPTIONS=--disable-wasm-trap-handler, with which they are not', cause,
-    });
-  }
+function memoryOfRows(): Memory {
+  const memory = newMemory(MEMORY);
+  if (memory !== undefined) return memory;
+  throw new RealmliftError('ADDRESS_SPACE', 'transform', 'there is not enough address space for the rows', {
+    hint: 'raise its limit (ulimit -v, LimitAS= of systemd): 10 GiB for each job are set aside, of which next to nothing is used; or set NODE_OPTIONS=--disable-wasm-trap-handler, with which they are not',
+  });
 }
