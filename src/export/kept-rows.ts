@@ -2,12 +2,12 @@
  * Which rows of a realm its base has, table by table: of tables that nobody touched, of what follows messages, and of what stays. The
  * messages files are looked at by themselves, see segments/changed-files.ts.
  */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import { Mutex } from '../mutex.js';
 import type { JournalPart } from '../package/journal.js';
 import { ledgerPath, partPath } from '../package/part-paths.js';
+import { inodeOf } from '../package/take-over.js';
 import { takeRows } from '../package/take-rows.js';
 import type { PlannedMessageFile } from '../plan/message-files.js';
 import { messageIdsQuery, rowsOf, type PlannedTable } from '../plan/plan-tables.js';
@@ -99,7 +99,7 @@ export class KeptRows {
     const part = this.#base.rows(partPath(table.name));
     const from = join(this.#base.directory, table.file);
     // A base that was fetched from a bucket has its messages files alone.
-    const mayHold = found !== undefined && part?.query === digestOfQueries(query) && existsSync(from);
+    const mayHold = found !== undefined && part?.query === digestOfQueries(query) && inodeOf(from) !== undefined;
     if (!mayHold || !isKept(found, part, this.#base, await this.#base.sharedMessages(countedMessages(files)))) return undefined;
     await messages;
     const shared = await this.#base.sharedMessages(this.#progress.parts().messages());
@@ -132,7 +132,7 @@ export class KeptRows {
   async #takeTable(query: RowQuery, file: string): Promise<boolean> {
     const part = this.#base.rows(partPath(query.table));
     const from = join(this.#base.directory, file);
-    return part?.query === digestOfQueries(query) && existsSync(from) && this.#take(part, from, query.table);
+    return part?.query === digestOfQueries(query) && inodeOf(from) !== undefined && this.#take(part, from, query.table);
   }
 
   async #take(part: JournalPart, from: string, table: string): Promise<boolean> {

@@ -37,6 +37,12 @@ function onGrown(name: string, work: Case): void {
   CASES.push([name, work]);
 }
 
+/** Of which no end comes to whoever reads it. */
+function becomesFifo(path: string): void {
+  rmSync(path);
+  spawnSync('mkfifo', [path]);
+}
+
 onGrown('a transaction under way when the base was taken', async (t, url, root) => {
   const client = new pg.Client({ connectionString: url, options: '-c search_path=zulip,pg_catalog' });
   await client.connect();
@@ -113,6 +119,7 @@ onGrown('a base of which a part is damaged', async (t, url, root) => {
   flip(join(base, 'messages-000002.json'));
   rmSync(join(base, 'messages-000003.json'));
   flip(join(base, 'uploads', upload?.path ?? ''));
+  becomesFifo(join(base, 'realm.json'));
   const fresh = await exported(t, url, join(root, 'fresh'));
   const { code, stderr } = await runExport(url, join(root, 'out'), '--base', base, '--json');
   t.equal(code, 0, stderr);
@@ -136,6 +143,8 @@ onGrown('a base of which a part is damaged', async (t, url, root) => {
   const journal = readFileSync(join(copy, 'catch-up.journal'));
   writeFileSync(join(copy, 'catch-up.journal'), journal.subarray(0, -90));
   await refused('a cut journal', 'BASE_DAMAGED', /damaged or cut/);
+  becomesFifo(join(copy, 'catch-up.journal'));
+  await refused('no end of the journal', 'BASE_UNFIT', /has no catch-up\.journal/);
   rmSync(join(copy, 'catch-up.journal'));
   await refused('no journal', 'BASE_UNFIT', /has no catch-up\.journal/);
   renameSync(join(copy, 'manifest.json'), join(copy, 'other.json'));

@@ -1,5 +1,5 @@
 /** The base of an export (`--base`): an earlier, finished one of the same realm, whose files are taken over as far as they still hold. */
-import { accessSync, closeSync, constants, existsSync, openSync, readSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { parseLine } from '../../package/journal-lines.js';
@@ -183,8 +183,9 @@ function messagesKey(until: number): string {
 }
 
 function refuseUnfinished(directory: string): void {
-  const has = (name: string): boolean => existsSync(join(directory, name));
-  if (has(RUN_DIRECTORY)) throw new RealmliftError('BASE_UNFIT', 'package', `${directory} is an export that stopped half-way`, { hint: 'finish it with --resume first, or leave out --base', exit: EXIT.nothingExported });
+  // Of a FIFO the end never comes, and a directory has no bytes.
+  const has = (name: string): boolean => statSync(join(directory, name), { throwIfNoEntry: false })?.isFile() === true;
+  if (existsSync(join(directory, RUN_DIRECTORY))) throw new RealmliftError('BASE_UNFIT', 'package', `${directory} is an export that stopped half-way`, { hint: 'finish it with --resume first, or leave out --base', exit: EXIT.nothingExported });
   // Of what nobody may look into it is not known.
   if (!has(MANIFEST) && existsSync(directory)) accessSync(directory, constants.X_OK);
   if (!has(MANIFEST)) throw new RealmliftError('BASE_UNFIT', 'package', `${directory} is no finished export: it has no ${MANIFEST}`, { hint: 'name the directory of one, such as out/acme', exit: EXIT.nothingExported });

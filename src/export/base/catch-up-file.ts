@@ -1,5 +1,5 @@
 /** `catch-up.journal` beside an export: its origin, the files that a later export can take over, and which manifest they belong to. */
-import { closeSync, constants, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { journalLine, journalLines, parseLine } from '../../package/journal-lines.js';
@@ -108,7 +108,7 @@ export async function sealCatchUp(directory: string): Promise<void> {
 /** What the export in a directory says of where it came from; undefined where it says nothing. */
 export async function originOf(directory: string): Promise<Origin | undefined> {
   const path = join(directory, CATCH_UP);
-  if (!existsSync(path)) return undefined;
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
   for await (const { text } of journalLines(path)) {
     const line = parseLine<Line>(text);
     return line?.kind === 'origin' ? line : undefined;
