@@ -7,6 +7,7 @@ import { keyOf } from '../plan/plan-tables.js';
 import type { Registry } from '../plan/views/registry.js';
 import { readTop, type ReadableExport } from '../pipe/finished-export.js';
 import { eachTableFile } from '../pipe/opened-tables.js';
+import { parsed } from '../json/parsed.js';
 import { RowFields } from '../json/row-fields.js';
 import { MIGRATION_STATUS, REPORT } from '../package/export-files.js';
 import type { TableFile } from '../pipe/table-file.js';
@@ -45,8 +46,9 @@ export function migrationsMisfit(source: ReadableExport, { version }: TargetServ
   }
   const applied = new Map<string, Set<string>>();
   for (const { app, name } of version.applied) applied.set(app, (applied.get(app) ?? new Set()).add(name));
-  const { migrations_by_app: apps } = JSON.parse(status) as { migrations_by_app: Record<string, string[]> };
-  const differing = Object.entries(apps).filter(([app, lines]) => applied.has(app) && !linesFit(lines, applied.get(app) as Set<string>)).map(([app]) => app);
+  const apps = Object.entries(Object((parsed(status) as { migrations_by_app?: unknown } | null | undefined)?.migrations_by_app) as Record<string, unknown>);
+  if (apps.length === 0 || !apps.every((entry): entry is [string, string[]] => Array.isArray(entry[1]) && entry[1].every((line) => typeof line === 'string'))) return `${MIGRATION_STATUS} is not the status of migrations`;
+  const differing = apps.filter(([app, lines]) => applied.has(app) && !linesFit(lines, applied.get(app) as Set<string>)).map(([app]) => app);
   return differing.length === 0 ? undefined : `other migrations are applied to the new server than to that of the export: of ${differing.join(', ')}`;
 }
 
