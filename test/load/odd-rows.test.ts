@@ -9,6 +9,7 @@ import { openLocalStore } from '../../src/files/local-store.js';
 import { change, withClient } from '../testbed/database-client.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
+import { timestamp } from '../../src/timestamp.js';
 import { emptyUploads, hearing, load } from './new-server.js';
 
 const output = t.testdir();
@@ -77,3 +78,9 @@ t.test('set or computed as by an import', async (t) => withTestDatabase('zulip-1
     t.match(still, { format: 'png', width: 64, height: 64 });
   });
 }));
+
+t.test('moments that are none', (t) => {
+  for (const seconds of [NaN, Infinity, -1e20]) t.throws(() => timestamp(seconds), { code: 'VALUE_REFUSED' });
+  t.equal(timestamp(-62_135_596_800), '0001-01-01T00:00:00.000000+00');
+  t.end();
+});
