@@ -1,5 +1,5 @@
 /** Checks `AREA/records.json`: each record must have its file, or the import dies with half a realm. */
-import { lstatSync } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { recordsOf, type Area } from '../package/export-files.js';
 import type { Context } from './export-context.js';
@@ -32,6 +32,8 @@ const SLOTS: Readonly<Record<string, { reading: Reading; slot: number }>> = {
   realm_id: { reading: 'number', slot: 1 },
 };
 const USER_SLOT = 2;
+/** What Node and the system say of a path with U+0000, and of one that is too long. */
+const IMPOSSIBLE = new Set(['ERR_INVALID_ARG_VALUE', 'ENAMETOOLONG']);
 const FIRST_SECRET_SLOT = 3;
 
 export function checkRecords(area: Area, scanner: JsonScanner, context: Context): RecordsResult {
@@ -100,7 +102,7 @@ class RecordCheck implements TablePlan {
       this.#error('the path leads out of the export', path);
       return;
     }
-    const stat = lstatSync(join(this.#context.directory, this.#area, path), { throwIfNoEntry: false });
+    const stat = statOf(join(this.#context.directory, this.#area, path));
     if (stat === undefined) this.#error('the file is missing', path);
     else if (!stat.isFile()) this.#error('not a file', path);
     else if (size !== NULL && Number.isFinite(size) && stat.size !== size) this.#error('the file has another size', `${path}: ${stat.size} bytes, recorded ${size}`);
@@ -117,5 +119,15 @@ class RecordCheck implements TablePlan {
 
   #error(message: string, example?: string): void {
     this.#findings.add('error', recordsOf(this.#area), undefined, message, example);
+  }
+}
+
+/** Undefined where nothing is, and for a path that nothing can have. */
+function statOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (IMPOSSIBLE.has((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
   }
 }

@@ -213,6 +213,11 @@ plant('a path that leads out', (d) => {
   edit<Row[]>(d, 'emoji/records.json', (x) => { x.push({ ...x[0], path: '../realm.json' }); });
   edit<Record<string, number>>(d, 'stats.json', (x) => { x.emoji_records!++; });
 }, [['emoji/records.json', undefined, 'the path leads out of the export (../realm.json)']]);
+damage('paths that no file can have', (d) => {
+  mkdirSync(join(d, 'emoji', '2'), { recursive: true });
+  edit<Row[]>(d, 'emoji/records.json', (x) => { x.push({ ...x[0], path: '2/\0' }, { ...x[0], path: `2/${'n'.repeat(256)}` }); });
+  edit<Record<string, number>>(d, 'stats.json', (x) => { x.emoji_records! += 2; });
+}, [['emoji/records.json', undefined, /^the file is missing \(.*, 2\/n+\)$/]]);
 plant('a file beside the records', (d) => { writeFileSync(join(d, 'realm_icons', 'extra.png'), ''); }, [['realm_icons/extra.png', undefined, 'no record in realm_icons/records.json']]);
 damage('lost records', (d) => {
   rmSync(join(d, 'avatars'), { recursive: true });
