@@ -16,6 +16,8 @@ export const LIGHT = 256 << 10;
 interface Pending {
   readonly resolve: (output: unknown) => void;
   readonly reject: (error: unknown) => void;
+  /** It is in the queue. */
+  sent: boolean;
 }
 
 interface Job {
@@ -57,7 +59,7 @@ export class JobBoard {
     // Each job that waits or is under way listens.
     setMaxListeners(0, signal);
     const [id, queue] = [randomUUID(), queueName(kind === 'rows' && weight < LIGHT ? 'light' : kind, this.#run)];
-    const done = new Promise<unknown>((resolve, reject) => this.#pending.set(id, { resolve, reject }));
+    const done = new Promise<unknown>((resolve, reject) => this.#pending.set(id, { resolve, reject, sent: false }));
     const drop = (): void => {
       this.#take(id)?.reject(signal.reason);
       this.#unsent.remove((each) => each.id === id);
@@ -96,6 +98,16 @@ export class JobBoard {
     await this.#boss.expire();
   }
 
+  /** Whether a job that was sent is in the queue no more, without a word of its end: nobody would ever do it. */
+  async misses(): Promise<boolean> {
+    const sent = [...this.#pending].flatMap(([id, job]) => (job.sent ? [id] : []));
+    if (sent.length === 0) return false;
+    const { rows } = await this.#session.executeSql<{ id: string }>(`
+      SELECT mine.id FROM unnest($2::uuid[]) AS mine (id) WHERE NOT EXISTS (SELECT FROM ${JOBS}.job WHERE job.name = ANY ($1) AND job.id = mine.id)`, [queuesOf(this.#run), sent]);
+    // Those whose end was heard of meanwhile are pending no more.
+    return rows.some(({ id }) => this.#pending.has(id));
+  }
+
   #ended({ id, state, output }: Ended): void {
     const job = this.#take(id);
     if (state === 'completed') job?.resolve(output);
@@ -119,6 +131,10 @@ export class JobBoard {
   async #sendAll(jobs: readonly Job[]): Promise<void> {
     try {
       await this.#boss.insert([...jobs]);
+      for (const { id } of jobs) {
+        const job = this.#pending.get(id);
+        if (job !== undefined) job.sent = true;
+      }
       await this.#session.executeSql(`SELECT pg_notify('${WORK_CHANNEL}', name) FROM unnest($1::text[]) AS name`, [[...new Set(jobs.map(({ name }) => name))]]);
     } catch (error) {
       for (const { id } of jobs) this.#take(id)?.reject(error);

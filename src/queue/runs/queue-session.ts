@@ -12,6 +12,9 @@ import { sourceMarks, type SourceMarks } from './expected.js';
 const DEADLOCK_DETECTED = '40P01';
 const DEADLOCK_TRIES = 5;
 
+/** SQLSTATE of tables and schemas that are not there: undefined_table, invalid_schema_name. */
+const NOT_THERE = new Set(['42P01', '3F000']);
+
 /** How long a transaction may wait for its own machine: one that is frozen in the midst would hold its job's row, and with it all who look after jobs. */
 const IDLE_TIMEOUT = '10s';
 
@@ -110,9 +113,16 @@ function queueLost(cause: unknown): RealmliftError {
   });
 }
 
+/** Somebody has removed the queue's tables, or what a run has in them. */
+export function queueCleared(cause?: unknown): RealmliftError {
+  return new RealmliftError('QUEUE_LOST', 'queue', "what the run had in the queue's database is there no more", { hint: 'did somebody clear it while a run was under way? Nothing was published', again: true, cause });
+}
+
 /** An error of the server names objects of the queue, never what is in it. */
 function queueError(cause: unknown): unknown {
   if (isLoss(cause)) return queueLost(cause);
-  if ((cause as { code?: string }).code !== '42501') return cause;
+  const { code = '' } = cause as { code?: string };
+  if (NOT_THERE.has(code)) return queueCleared(cause);
+  if (code !== '42501') return cause;
   return new RealmliftError('QUEUE_FORBIDDEN', 'queue', `the role may not use the queue's database (${(cause as Error).message})`, { hint: 'give it a database that it owns', cause });
 }

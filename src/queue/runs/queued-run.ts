@@ -4,14 +4,15 @@
  */
 import { randomUUID } from 'node:crypto';
 import type PgBoss from 'pg-boss';
+import { asRealmliftError } from '../../errors.js';
 import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 import type { Snapshot } from '../../snapshot/snapshot.js';
 import { VERSION } from '../../version.js';
 import { refuseSource, sourceMarks, type Expected, type SourceMarks } from './expected.js';
 import { JobBoard } from './job-board.js';
 import { DONE_CHANNEL, openQueue, WORK_CHANNEL } from './queue-schema.js';
-import { QueueSession } from './queue-session.js';
-import { announceRun, endRun, makeQueues, removeDeadRuns, workersOf } from './runs.js';
+import { queueCleared, QueueSession } from './queue-session.js';
+import { announceRun, endRun, isAnnounced, makeQueues, removeDeadRuns, workersOf } from './runs.js';
 
 /** How often a job that failed is tried again. */
 const RETRY = 3;
@@ -54,6 +55,8 @@ export class QueuedRun {
   #isJoined = false;
   #beat: NodeJS.Timeout | undefined;
   #announced = false;
+  /** The last look did. */
+  #failed = false;
   /** Why some take no part. */
   readonly #told = new Set<string>();
   /** When somebody was last seen at work. */
@@ -147,27 +150,27 @@ export class QueuedRun {
     return this.#opened;
   }
 
-  /** Somebody says that work is done, or that he is there. */
+  /** Somebody says that work is done, or that he is there. What goes wrong is found out at the next look. */
   async #hear(): Promise<void> {
-    await this.#unlessLost(async () => {
-      await this.board.gather();
-      if (!this.#isJoined) await this.#watch();
-    });
+    if (this.#beat === undefined) return;
+    await this.board.gather().then(() => (this.#isJoined ? undefined : this.#watch())).catch(() => undefined);
   }
 
-  /** Now and then, whether anybody says something or not. */
+  /** Now and then, whether anybody says something or not. What goes wrong twice in a row ends the run: it would wait for ever. */
   async #look(onLook: () => Promise<void>): Promise<void> {
-    await this.#unlessLost(async () => {
+    if (this.#beat === undefined) return;
+    try {
       await this.board.expire();
       await this.board.gather();
+      if (!(await isAnnounced(this.#queue.session, this.id)) || await this.board.misses()) throw queueCleared();
       await this.#watch();
-      await onLook();
-    });
-  }
-
-  async #unlessLost(work: () => Promise<void>): Promise<void> {
-    // What is wrong with the queue ends its session, and so the run.
-    if (this.#beat !== undefined) await work().catch(() => undefined);
+      this.#failed = false;
+    } catch (error) {
+      // Unless the run is over by now.
+      if (this.#failed && this.#beat as unknown !== undefined) this.#lost.abort(asRealmliftError(error, 'queue'));
+      this.#failed = true;
+    }
+    await onLook().catch(() => undefined);
   }
 
   async #watch(): Promise<void> {

@@ -57,6 +57,11 @@ export async function announcedRuns(session: QueueSession): Promise<AnnouncedRun
   return rows.map(({ id, expected, let_go: letGo, alive }) => ({ id, expected, letGo, alive }));
 }
 
+/** Whether the run is still in the queue. */
+export async function isAnnounced(session: QueueSession, id: string): Promise<boolean> {
+  return (await session.executeSql('SELECT FROM realmlift_queue.run WHERE id = $1', [id])).rows.length > 0;
+}
+
 /** Removes runs whose coordinators are gone, with their jobs. @returns their ids */
 export async function removeDeadRuns(session: QueueSession): Promise<string[]> {
   const { rows } = await session.executeSql<{ id: string }>(`DELETE FROM realmlift_queue.run r WHERE NOT ${ALIVE} RETURNING r.id`);
