@@ -101,17 +101,18 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
     const users = survey.spaces.get('zerver_userprofile') ?? UNCHANGED;
     const { zerverMigration } = server.version;
     const avatarNames = avatarRenames(source.source, { salt, users, zerverMigration });
-    const rewrite = rewriteContext({ survey, references: new ReferenceCatalog(schema.registry, schema.catalog), outside: new Outside(NOT_TAKEN), avatarNames, realmName, subdomain });
+    const rewrite = rewriteContext({ survey, references: new ReferenceCatalog(schema.registry, schema.catalog), outside: new Outside(NOT_TAKEN), avatarNames, strays: 'moved', realmName, subdomain });
     const loader = new TableLoader({ source, schema, rewrite, ids, bots: server.bots, known });
     const realm = realmState(source.files, ids.nth('zerver_realm', 1));
     await loadTables(setup, order, journal, loader);
     tellPhase(STEPS.files, 'files', isNarrated() ? await areaFileCount(source.source) : undefined);
-    const plan: FilePlanContext = { oldRealm: survey.realmId, newRealm: realm.id, users, salt, zerverMigration, place: request.files.kind, owner: await firstOwner(client, realm.id) };
+    const realms = { old: survey.realmId, new: realm.id };
+    const plan: FilePlanContext = { realms, users, salt, zerverMigration, place: request.files.kind, owner: await firstOwner(client, realm.id) };
     const files = await loadFiles({ client, journal, source: source.source, target, plan, jobs: request.fileJobs }, stop);
     tellPhase(STEPS.images, 'files');
     if (has('zerver_imageattachment', 'realm_id')) {
       await journal.step(client, 'images', async () => {
-        await addImageAttachments(client, source.source, { old: survey.realmId, new: realm.id }, has('zerver_imageattachment', 'content_type'), stop);
+        await addImageAttachments(client, source.source, realms, survey.strays, has('zerver_imageattachment', 'content_type'), stop);
       });
     }
     await analyze(setup, order);

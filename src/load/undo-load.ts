@@ -38,7 +38,7 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
     }
     const tables = await readTargetTables(client, schema);
     const ranges = await journal.ids(client);
-    const files = journal.isDone('files begin') ? await filesToRemove(client, journal, request, ranges) : undefined;
+    const files = journal.isDone('files begin') ? realmOfFiles(journal, request, ranges) : undefined;
     // Rows are found by the indexes that the load took away.
     const { indexes, keys } = await makeAgain(client, journal);
     const session = (): Promise<pg.Client> => stepSession(request.target, schema, request.subdomain, stop);
@@ -50,28 +50,19 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
   });
 }
 
-interface FilesToRemove {
-  readonly realm: number;
-  /** Keys of uploads that lie elsewhere than below the realm's id. */
-  readonly elsewhere: readonly string[];
-}
-
-async function filesToRemove(client: pg.Client, journal: LoadJournal, { files }: UndoRequest, ranges: readonly IdRange[]): Promise<FilesToRemove | undefined> {
+/** The realm below whose number all files of the load lie. */
+function realmOfFiles(journal: LoadJournal, { files }: UndoRequest, ranges: readonly IdRange[]): number | undefined {
   const { identity } = journal;
   if (placeOf(files) !== identity.files) {
     throw new RealmliftError('LOAD_OF_ANOTHER', 'load', `the files of this load went to ${identity.files}`, { hint: 'name that place, so that they are removed there', exit: EXIT.nothingExported });
   }
-  const [realm] = ranges.filter(({ table }) => table === 'zerver_realm');
-  if (realm === undefined) return undefined;
-  // Attachments that came by e-mail may lie under the realm of the system bots.
-  const { rows } = await client.query<{ path: string }>('SELECT path_id AS path FROM zerver_attachment WHERE realm_id = $1 AND NOT starts_with(path_id, $2)', [realm.first, `${realm.first}/`]);
-  return { realm: realm.first, elsewhere: rows.map(({ path }) => path) };
+  return ranges.find(({ table }) => table === 'zerver_realm')?.first;
 }
 
-async function removeFiles({ files, fileJobs }: UndoRequest, { realm, elsewhere }: FilesToRemove, stop: AbortSignal): Promise<number> {
+async function removeFiles({ files, fileJobs }: UndoRequest, realm: number, stop: AbortSignal): Promise<number> {
   const target = await openFileTarget(files, fileJobs, undefined, stop);
   try {
-    let removed = await target.remove('files', [], elsewhere, stop);
+    let removed = 0;
     for (const [area, prefix] of ownPrefixes(realm)) removed += await target.remove(area, [prefix], [], stop);
     return removed;
   } finally {

@@ -119,7 +119,7 @@ class Remapping {
     [this.#source, this.#files, this.#directory, this.#scratch, this.#options] = [source, files, directory, scratch, options];
     const names = avatarNames(source, survey.spaces.get('zerver_userprofile') ?? UNCHANGED, options.salt);
     const { realmName, subdomain, files: how } = options;
-    this.#context = { ...rewriteContext({ survey, references, outside: this.#outside, avatarNames: names, realmName, subdomain }), source, directory, avatarNames: names, how };
+    this.#context = { ...rewriteContext({ survey, references, outside: this.#outside, avatarNames: names, strays: 'kept', realmName, subdomain }), source, directory, avatarNames: names, how };
     this.#maps = new IdMapsWriter(join(directory, ID_MAPS));
   }
 

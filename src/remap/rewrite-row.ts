@@ -7,10 +7,11 @@ import type { Outside } from './outside.js';
 import type { OwnIds } from './own-ids.js';
 import type { ReferenceCatalog } from './reference-catalog.js';
 import { rewriteAuditData } from './rewrite-audit-data.js';
-import { TextRewriter } from './rewrite-text.js';
+import { TextRewriter, type TextContext } from './rewrite-text.js';
 import { RowBuilder } from './row-builder.js';
 import { shownAddresses } from './shown-addresses.js';
 import type { Survey } from './survey.js';
+import { newUploadPath } from './upload-path.js';
 
 export interface RewriteContext {
   readonly survey: Survey;
@@ -20,6 +21,7 @@ export interface RewriteContext {
   readonly references: ReferenceCatalog;
   readonly text: TextRewriter;
   readonly outside: Outside;
+  readonly strays: TextContext['strays'];
   /** --realm-name */
   readonly realmName: string | undefined;
   /** --subdomain */
@@ -28,9 +30,9 @@ export interface RewriteContext {
 
 /** @param chosen avatarNames: old names of avatars to new ones, in texts */
 export function rewriteContext(chosen: Omit<RewriteContext, 'space' | 'shown' | 'text'> & { readonly avatarNames: ReadonlyMap<string, string> }): RewriteContext {
-  const { survey, outside, avatarNames } = chosen;
+  const { survey, outside, avatarNames, strays } = chosen;
   const space = (table: string): IdSpace => survey.spaces.get(table) ?? UNCHANGED;
-  return { ...chosen, space, shown: shownAddresses(survey.addresses, space('zerver_userprofile')), text: new TextRewriter({ space, realmId: survey.realmId, uploads: survey.uploads, avatarNames, outside }) };
+  return { ...chosen, space, shown: shownAddresses(survey.addresses, space('zerver_userprofile')), text: new TextRewriter({ space, realmId: survey.realmId, uploads: survey.uploads, strays, avatarNames, outside }) };
 }
 
 /** What takes the place of a value, text being latin1; undefined leaves it. */
@@ -281,8 +283,10 @@ function isJson(text: string): boolean {
   }
 }
 
-function uploadPath({ context: { survey, space } }: RowRewriter, fields: RowFields, field: number): string | undefined {
-  return movedPath(latin1(fields.bytes(field)), survey.realmId, space('zerver_realm'));
+function uploadPath({ context: { survey: { realmId }, space, strays } }: RowRewriter, fields: RowFields, field: number): string | undefined {
+  const realms = space('zerver_realm');
+  if (strays === 'kept') return movedPath(latin1(fields.bytes(field)), realmId, realms);
+  return quoted(newUploadPath(fields.textOf('path_id') ?? '', { old: realmId, new: realms.get(realmId) ?? realmId }));
 }
 
 /** `"2/ab/x.png"` under the realm's new id; undefined when it does not begin with the old one, or nothing changes. */

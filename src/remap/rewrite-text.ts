@@ -12,6 +12,7 @@
 import { pathId, type IdTable } from '../ids/id-table.js';
 import type { IdSpace } from './id-space.js';
 import type { Outside } from './outside.js';
+import { newUploadDirectory } from './upload-path.js';
 
 export interface TextContext {
   /** By the table that owns the ids. */
@@ -20,6 +21,8 @@ export interface TextContext {
   readonly realmId: number;
   /** Directories of the exported attachments, such as `2/ab/X9…`, as {@link pathId}. */
   readonly uploads: IdTable;
+  /** Uploads under another number than the realm's: a load moves them, since that may be anybody's on the new server; of a remapped export they stay, so that it can be mapped back. */
+  readonly strays: 'moved' | 'kept';
   /** Old names of avatars to new ones; empty when they keep their names. */
   readonly avatarNames: ReadonlyMap<string, string>;
   readonly outside: Outside;
@@ -36,7 +39,8 @@ const NUMBER = /(\d+)(?!\w|\.\w)/y;
 /** No \s: it would take a byte of a multi-byte character for a space. */
 const NARROW = /[^\x00-\x20"'<>)\\]*/y;
 const LINK = /[^\x00-\x20"'<>)\\&]*/y;
-const UPLOAD = /(?:thumbnail\/)?(\d+)\/((?:[\w-]+\/){1,2})/y;
+/** Old servers put under `unk` what was nobody's. */
+const UPLOAD = /(?:thumbnail\/)?(\d+|unk)\/((?:[\w-]+\/){0,2})/y;
 const AVATAR = /(\d+)\/(?:emoji\/|realm\/|([0-9a-f]{40}))/y;
 /** Ids of a group conversation: `5,6-group`, the comma also in the two ways in which URLs escape it. */
 const IDS = /^\d+(?:(?:,|%2C|\.2C)\d+)*(?!\w|%|\.\w)/i;
@@ -158,10 +162,14 @@ export class TextRewriter {
   #upload(match: RegExpExecArray): void {
     const [whole, realm, directories] = match as unknown as [string, string, string];
     const segments = directories.split('/').filter((each) => each !== '');
-    const known = segments.some((_, count) => this.#context.uploads.has(pathId([realm, ...segments.slice(0, count + 1)].join('/'))));
+    const { uploads, strays, realmId, outside } = this.#context;
+    const realms = this.#context.space('zerver_realm');
+    const directory = [realm, ...segments].map((_, count, path) => path.slice(0, count + 1).join('/')).findLast((each) => uploads.has(pathId(each)));
     const start = match.index + whole.length - directories.length - realm.length - 1;
-    if (known) this.#replace(start, realm, 'zerver_realm');
-    else if (!this.#context.space('zerver_realm').partial) this.#context.outside.add(this.#where, 'upload', false);
+    if (directory === undefined) {
+      if (!realms.partial) outside.add(this.#where, 'upload', false);
+    } else if (strays === 'kept') this.#replace(start, realm, 'zerver_realm');
+    else this.#edits.push({ start, end: start + directory.length, text: newUploadDirectory(directory, { old: realmId, new: realms.get(realmId) ?? realmId }) });
   }
 
   #avatar(match: RegExpExecArray): void {

@@ -17,6 +17,7 @@ import { PairFileWriter } from './pair-file.js';
 import type { RecordedMaps } from './recorded-maps.js';
 import { spaceOf } from './reference-catalog.js';
 import { comparable, type Addresses } from './shown-addresses.js';
+import { isUnder } from './upload-path.js';
 
 /** Tables in memory, since something refers to them. */
 const REFERRED = [
@@ -44,6 +45,8 @@ export interface Survey {
   readonly groups: ReadonlyMap<number, readonly number[]>;
   /** Directories of attachments, as {@link pathId}. */
   readonly uploads: IdTable;
+  /** Paths of attachments under another number than the realm's. */
+  readonly strays: readonly string[];
   readonly addresses: Addresses;
 }
 
@@ -178,7 +181,7 @@ class Surveyor {
     this.#spaces.set(USERMESSAGES, usermessageIds.finish());
   }
 
-  #details(): Pick<Survey, 'userFields' | 'groups' | 'uploads' | 'addresses'> {
+  #details(): Pick<Survey, 'userFields' | 'groups' | 'uploads' | 'strays' | 'addresses'> {
     const userFields = new Set<number>();
     for (const fields of this.#rows('zerver_customprofilefield')) if (fields.integerOf('field_type') === USER_FIELD) userFields.add(fields.integerOf('id'));
     const groupOf = new Map<number, number>();
@@ -192,9 +195,14 @@ class Surveyor {
       else members.push(fields.integerOf('user_profile'));
     }
     const uploads = new IdTable();
-    for (const fields of this.#rows('zerver_attachment')) uploads.add(pathId((fields.textOf('path_id') ?? '').replace(/\/[^/]*$/, '')));
+    const strays: string[] = [];
+    for (const fields of this.#rows('zerver_attachment')) {
+      const path = fields.textOf('path_id') ?? '';
+      uploads.add(pathId(path.replace(/\/[^/]*$/, '')));
+      if (!isUnder(this.#source.header.realm_id, path)) strays.push(path);
+    }
     for (const path of this.#uploadPaths()) uploads.add(pathId(path.replace(/\/[^/]*$/, '')));
-    return { userFields, groups, uploads, addresses: this.#addresses() };
+    return { userFields, groups, uploads, strays, addresses: this.#addresses() };
   }
 
   /** One who really has an address like those that are shown has it as delivery_email too. */

@@ -31,7 +31,7 @@ export class FilePlaces {
 
   constructor(ways: Ways) {
     const { realm, owner, zerverMigration, to } = ways;
-    this.#context = { oldRealm: realm, newRealm: realm, users: SAME, salt: undefined, zerverMigration, place: to, owner };
+    this.#context = { realms: { old: realm, new: realm }, users: SAME, salt: undefined, zerverMigration, place: to, owner };
     this.#ways = ways;
   }
 
@@ -56,8 +56,7 @@ export class FilePlaces {
   placed({ area, key, path, upload }: Candidate, record: FileRecord): PlacedFile | undefined {
     const place = area === 'avatars' ? this.#avatarKey(key) : key;
     if (place === undefined) return undefined;
-    const rows = new Map(upload?.served === undefined ? [] : [[key, upload.served]]);
-    const { attributes, modified } = planFile({ file: area, path: `${area}/${path}`, size: 0, sha256: '', record }, this.#context, rows);
+    const { attributes, modified } = planFile({ file: area, path: `${area}/${path}`, size: 0, sha256: '', record }, this.#context, upload?.served);
     const own = this.#ways.from === 's3' ? { ...attributes, contentType: infoOfRecord(record).contentType ?? attributes.contentType, metadata: infoOfRecord(record).metadata } : attributes;
     return { area: area === 'uploads' ? 'files' : 'avatars', key: place, attributes: own, modified };
   }

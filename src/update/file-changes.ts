@@ -57,7 +57,7 @@ export async function changeFiles(difference: FileDifference, signal: AbortSigna
   };
   for await (const { was, is } of pairs(earlier.source, later.source)) {
     if (was !== undefined && is !== undefined && isSame(was, is)) continue;
-    const gone = was === undefined ? undefined : planFile(was, earlier.plan, new Map());
+    const gone = was === undefined ? undefined : planFile(was, earlier.plan);
     if (gone !== undefined) for (const file of filesOf(gone, earlier.plan)) going.set(`${file.area}/${file.key}`, file);
     if (is === undefined) {
       counts.removed++;
@@ -69,7 +69,7 @@ export async function changeFiles(difference: FileDifference, signal: AbortSigna
   }
   if (batch.length > 0) await finish();
   // A picture may be made of either of two files.
-  if (going.size > 0) for await (const line of fileLines(later.source, undefined)) for (const { area, key } of filesOf(planFile(line, later.plan, new Map()), later.plan)) going.delete(`${area}/${key}`);
+  if (going.size > 0) for await (const line of fileLines(later.source, undefined)) for (const { area, key } of filesOf(planFile(line, later.plan), later.plan)) going.delete(`${area}/${key}`);
   // Theirs is no more that is no image; what another of them is, is noted by now.
   await record.forget(client, 'broken avatar', [...lostAvatars].filter((user) => !newAvatars.has(user)));
   await record.addFiles(client, 'going', [...going.values()]);

@@ -56,7 +56,7 @@ export async function surveySide(source: LoadSource, { client, server, clients, 
 export function sideOf({ source, survey, there }: Surveyed, ids: ReservedIds, { schema, server, salt, realmName, subdomain }: SideContext): Side {
   const users = survey.spaces.get('zerver_userprofile') ?? UNCHANGED;
   const avatarNames = avatarRenames(source.source, { salt, users, zerverMigration: server.version.zerverMigration });
-  const rewrite = rewriteContext({ survey, references: new ReferenceCatalog(schema.registry, schema.catalog), outside: new Outside(), avatarNames, realmName, subdomain });
+  const rewrite = rewriteContext({ survey, references: new ReferenceCatalog(schema.registry, schema.catalog), outside: new Outside(), avatarNames, strays: 'moved', realmName, subdomain });
   return { source, ids, rewrite, rules: importRules(rewrite, source.files), there };
 }
 

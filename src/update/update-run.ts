@@ -124,7 +124,7 @@ async function files(setup: UpdateSetup, sides: { readonly earlier: Side; readon
     await client.query(`
       DELETE FROM zerver_imageattachment i WHERE realm_id = $1 AND NOT EXISTS (
         SELECT FROM zerver_attachment a WHERE a.path_id = i.path_id AND a.realm_id = $1 AND a.content_type = ANY ($2))`, [realmId, IMAGE_TYPES]);
-    await addImageAttachments(client, later.source, { old: sides.later.rewrite.survey.realmId, new: realmId }, columns.some(({ name }) => name === 'content_type'), signal);
+    await addImageAttachments(client, later.source, fileSide.plan.realms, sides.later.rewrite.survey.strays, columns.some(({ name }) => name === 'content_type'), signal);
   }
   return { counts, fileSide };
 }
@@ -132,7 +132,7 @@ async function files(setup: UpdateSetup, sides: { readonly earlier: Side; readon
 async function fileSideOf({ context: { client, salt, server }, record, place }: UpdateSetup, source: LoadSource, survey: Survey): Promise<FileSide> {
   const { realmId } = record.identity;
   const { rows: [first] } = await client.query<{ owner: number | null }>('SELECT min(id)::float8 AS owner FROM zerver_userprofile WHERE realm_id = $1 AND is_active AND role = 100', [realmId]);
-  return { source: source.source, plan: { oldRealm: survey.realmId, newRealm: realmId, users: survey.spaces.get('zerver_userprofile') ?? UNCHANGED, salt, zerverMigration: server.version.zerverMigration, place, owner: first?.owner ?? undefined } };
+  return { source: source.source, plan: { realms: { old: survey.realmId, new: realmId }, users: survey.spaces.get('zerver_userprofile') ?? UNCHANGED, salt, zerverMigration: server.version.zerverMigration, place, owner: first?.owner ?? undefined } };
 }
 
 /** Files of an update whose transaction is over, and which was stopped behind it. */

@@ -1,5 +1,5 @@
 /** Files that go to the new server's buckets, with the attributes that its own uploads would have. */
-import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
+import { CopyObjectCommand, CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, type HeadObjectCommandOutput, type S3Client } from '@aws-sdk/client-s3';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
@@ -37,8 +37,11 @@ t.test('from bucket to bucket', async (t) => withS3(async ({ endpoint, client })
   const { acme, later } = await withTestDatabase('zulip-11/s3', async (url) => {
     const source: TestSource = { dataset: 'zulip-11/s3', url, openStore: () => openS3Store({ ...connection, uploadsBucket: BUCKETS.uploads, avatarsBucket: BUCKETS.avatars }) };
     const exported = async (name: string): Promise<string> => only(await exportFrom(source, join(output, name), ['acme'], { verify: false, force: true })).directory;
+    // Under the number of another realm, as the uploads of a user who was moved.
+    const path = '4/Q4EO2T0gT-8QiSTBEd_8p-7D/a-b-1.png';
+    await client.send(new CopyObjectCommand({ Bucket: BUCKETS.uploads, Key: path, CopySource: `${BUCKETS.uploads}/${path.replace('4', '2')}` }));
+    await change(url, `UPDATE zerver_attachment SET path_id = '${path}' WHERE path_id = '${path.replace('4', '2')}'`);
     const acme = await exported('acme');
-    const [path = ''] = await withClient(url, async (database) => (await database.query<{ path: string }>("SELECT path_id AS path FROM zulip.zerver_attachment WHERE path_id LIKE '%/a-b-1.png' AND realm_id = (SELECT id FROM zulip.zerver_realm WHERE string_id = 'acme') ORDER BY id LIMIT 1")).rows.map((row) => row.path));
     const icon = [...(await objects(client, BUCKETS.avatars)).keys()].find((key) => key.endsWith('/realm/icon.png')) ?? '';
     const kept = await Promise.all(([[BUCKETS.uploads, path], [BUCKETS.avatars, icon]] as const).map(async ([Bucket, Key]) => {
       const { Body, ContentType } = await client.send(new GetObjectCommand({ Bucket, Key }));
@@ -101,6 +104,7 @@ t.test('from bucket to bucket', async (t) => withS3(async ({ endpoint, client })
       await withClient(url, async (database) => {
         const { rows: attachments } = await database.query<{ path: string; owner: number; type: string; size: number; name: string }>('SELECT path_id AS path, owner_id AS owner, content_type AS type, size, file_name AS name FROM zulip.zerver_attachment');
         t.same([...uploads.keys()].sort(), attachments.map(({ path }) => path).sort());
+        t.equal([...uploads.keys()].find((key) => !key.startsWith('3/')), undefined, 'all are below the number of their realm');
         for (const { path, owner, type, size, name } of attachments) {
           const head = uploads.get(path);
           t.match(head, { ContentType: type, ContentLength: size, Metadata: { user_profile_id: String(owner), realm_id: '3' } });

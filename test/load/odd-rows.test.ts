@@ -1,7 +1,7 @@
 /** Rows that an import does not take as they are. */
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import t from 'tap';
 import { exportFrom, only } from '../export/test-source.js';
@@ -20,6 +20,9 @@ const frame = (background: string): Promise<Buffer> => sharp({ create: { width: 
 const animated = await sharp(await Promise.all([frame('red'), frame('blue')]), { join: { animated: true } }).gif().toBuffer();
 const lying = await sharp({ create: { width: 30, height: 20, channels: 3, background: 'red' } }).withMetadata({ orientation: 6 }).jpeg().toBuffer();
 
+/** Images of acme under the number of another realm, as of a user who was moved, and under none, as on old servers: which attachment, its path, and the odd one. */
+const STRAYS = [[1, '2/97/12J-vQ6bFEK_pDVXVETxy82-/naïve-résumé.txt', '5/97/12J-vQ6bFEK_pDVXVETxy82-/naïve-résumé.txt'], [7, '2/13/6Bss41XkXo-H9ERTd2GQB4Kr/report.bin', 'unk/report.bin']] as const;
+
 const exported = await withTestDatabase('zulip-11/local', async (url) => {
   await change(url, `
     UPDATE zerver_subscription SET is_user_active = NOT is_user_active WHERE id % 5 = 0;
@@ -34,6 +37,9 @@ const exported = await withTestDatabase('zulip-11/local', async (url) => {
     UPDATE zerver_realm SET plan_type = 3, max_invites = 100, message_visibility_limit = 10000, first_visible_message_id = 5, push_notifications_enabled = true, deactivated = true,
       scheduled_deletion_date = '2026-01-02 03:04:05.678901+00' WHERE id = 2;
     UPDATE zerver_realmauditlog SET event_type = 214 WHERE realm_id = 2 AND event_type = 215;
+    ${STRAYS.map(([, path, odd]) => `
+      UPDATE zerver_attachment SET path_id = '${odd}' WHERE path_id = '${path}';
+      UPDATE zerver_message SET content = replace(content, '${path}', '${odd}'), rendered_content = replace(rendered_content, '${path}', '${odd}') WHERE realm_id = 2;`).join('')}
     INSERT INTO zerver_message (type, subject, content, date_sent, has_attachment, has_image, has_link, sender_id, sending_client_id, realm_id, recipient_id, is_channel_message)
       SELECT type, E'tab\\tand\\\\N', E'\\\\. line\\r\\nnext \\b\\f\\u2028 \\\\u0041 "quoted" \\x01', '1969-12-31 23:59:59.999999+00', false, false, false, sender_id, sending_client_id, realm_id, recipient_id, is_channel_message FROM zerver_message WHERE realm_id = 2 LIMIT 1`);
   await withClient(url, async (client) => {
@@ -43,12 +49,17 @@ const exported = await withTestDatabase('zulip-11/local', async (url) => {
     const { rows: [emoji] } = await client.query<{ name: string }>('SELECT file_name AS name FROM zulip.zerver_realmemoji WHERE realm_id = 2 ORDER BY id LIMIT 1');
     for (const suffix of ['', '.original']) writeFileSync(join(uploadsDir, `avatars/2/emoji/images/${emoji?.name ?? ''}${suffix}`), animated);
   });
+  for (const [, path, odd] of STRAYS) cpSync(join(uploadsDir, 'files', path), join(uploadsDir, 'files', odd));
   writeFileSync(join(uploadsDir, 'avatars/2/0a79abf8ad6f9d75b86712513ab7b20e716bb5db.original'), 'no image');
   return only(await exportFrom({ dataset: 'zulip-11/local', url, openStore: () => openLocalStore({ uploadsDir }) }, output, ['acme'])).directory;
 });
 
 t.test('set or computed as by an import', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
   const uploads = emptyUploads();
+  for (const [, , odd] of STRAYS) {
+    mkdirSync(dirname(join(uploads, 'files', odd)), { recursive: true });
+    writeFileSync(join(uploads, 'files', odd), "another realm's");
+  }
   const warnings: string[] = [];
   const result = await hearing({ warning: (text) => warnings.push(text) }, () => load(exported, url, uploads, { realmName: 'A\\b' }));
   t.match(warnings.join('\n'), /0a79abf8ad6f9d75b86712513ab7b20e716bb5db\.original is no image/);
@@ -73,6 +84,18 @@ t.test('set or computed as by an import', async (t) => withTestDatabase('zulip-1
     t.match((await client.query('SELECT event_type, backfilled FROM zerver_realmauditlog WHERE realm_id = 2 ORDER BY id DESC LIMIT 4')).rows, [{ event_type: 229 }, { event_type: 204 }, { event_type: 123 }, { event_type: 215, backfilled: true }]);
     t.equal(await one("SELECT count(*)::int AS v FROM zerver_userprofile WHERE avatar_source = 'G' AND avatar_version = 3"), 1);
     t.match((await client.query("SELECT subject, content, date_sent::text AS date FROM zerver_message ORDER BY id DESC LIMIT 1")).rows, [{ subject: 'tab\tand\\N', content: '\\. line\r\nnext \b\f\u2028 \\u0041 "quoted" \x01', date: '1969-12-31 23:59:59.999999+00' }]);
+    const { rows: attachments } = await client.query<{ path: string; named: number; image: boolean }>(`
+      SELECT path_id AS path, EXISTS (SELECT FROM zerver_imageattachment i WHERE i.path_id = a.path_id) AS image,
+        (SELECT count(*)::int FROM zerver_message WHERE strpos(content, '(/user_uploads/' || path_id) > 0 AND strpos(rendered_content, '/user_uploads/thumbnail/' || path_id || '/') > 0) AS named
+      FROM zerver_attachment a ORDER BY id`);
+    for (const [number, , odd] of STRAYS) {
+      const { path = '', ...facts } = attachments[number] ?? {};
+      t.match(path, /^2\/[\w-]{24}\/[^/]+$/, `${odd} comes under the number of its own realm`);
+      t.match(facts, { named: /[1-9]/, image: true }, 'and texts and thumbnails follow');
+      t.equal(await one(`SELECT count(*)::int AS v FROM zerver_message WHERE content || rendered_content LIKE '%${dirname(odd)}/%'`), 0);
+      t.same(readFileSync(join(uploads, 'files', path)), readFileSync(join(uploadsDir, 'files', odd)));
+      t.equal(readFileSync(join(uploads, 'files', odd), 'utf8'), "another realm's", 'what lies there is of another realm, and stays');
+    }
     const { rows: [emoji] } = await client.query<{ name: string }>('SELECT file_name AS name FROM zerver_realmemoji ORDER BY id LIMIT 1');
     const still = await sharp(readFileSync(join(uploads, `avatars/2/emoji/images/still/${(emoji?.name ?? '').replace(/\.\w+$/, '')}.png`))).metadata();
     t.match(still, { format: 'png', width: 64, height: 64 });

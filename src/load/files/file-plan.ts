@@ -6,6 +6,7 @@ import { recordedAvatars } from '../../pipe/recorded-avatars.js';
 import { avatarHash } from '../../plan/avatar-hash.js';
 import { followsRule } from '../../plan/release/file-rules.js';
 import type { IdSpace } from '../../remap/id-space.js';
+import { newUploadPath, type RealmNumbers } from '../../remap/upload-path.js';
 import { typeByName } from './image-types.js';
 
 /** A file on its way. */
@@ -34,8 +35,7 @@ export interface FileAttributes {
 }
 
 export interface FilePlanContext {
-  readonly oldRealm: number;
-  readonly newRealm: number;
+  readonly realms: RealmNumbers;
   readonly users: IdSpace;
   /** The new server's avatar_salt. */
   readonly salt: string | undefined;
@@ -67,43 +67,42 @@ const UNKNOWN_TYPE = 'application/octet-stream';
 
 /** @param client finds the rows of attachments, which are there already */
 export async function planFiles(client: pg.Client, lines: readonly FileLine[], context: FilePlanContext): Promise<PlannedFile[]> {
-  const uploads = await uploadRows(client, lines.filter(({ file }) => file === 'uploads').map(({ path }) => movedKey(below(path), context)));
-  return lines.map((line) => planFile(line, context, uploads));
+  const uploads = await uploadRows(client, lines.filter(({ file }) => file === 'uploads').map(({ path }) => newUploadPath(below(path), context.realms)));
+  return lines.map((line) => planFile(line, context, uploads.get(newUploadPath(below(line.path), context.realms))));
 }
 
-/** @param uploads rows of attachments by their path, on the new server */
-export function planFile(line: FileLine, context: FilePlanContext, uploads: ReadonlyMap<string, UploadRow>): PlannedFile {
+/** @param row of the attachment, on the new server */
+export function planFile(line: FileLine, context: FilePlanContext, row?: UploadRow): PlannedFile {
   const { path, size, sha256 } = line;
   const record = (line.record ?? {}) as FileRecord;
   const modified = modifiedOf(record);
   const common = { path, size, sha256, modified, oldKey: typeof record['s3_path'] === 'string' ? record['s3_path'] : undefined };
-  const key = movedKey(below(path), context);
+  const realm = context.realms.new;
+  const name = path.slice(path.lastIndexOf('/') + 1);
   const recorded = typeof record['content_type'] === 'string' ? record['content_type'] : undefined;
   const metadata = (user: number | undefined, more: Record<string, string> = {}): Record<string, string> => ({
-    ...(user === undefined ? {} : { user_profile_id: String(user) }), realm_id: String(context.newRealm), ...(modified === undefined ? {} : { orig_last_modified: String(modified) }), ...more,
+    ...(user === undefined ? {} : { user_profile_id: String(user) }), realm_id: String(realm), ...(modified === undefined ? {} : { orig_last_modified: String(modified) }), ...more,
   });
   switch (line.file) {
     case 'uploads': {
-      const row = uploads.get(key);
       const contentType = row?.contentType ?? recorded ?? typeByName(path) ?? UNKNOWN_TYPE;
       const attributes = { contentType, metadata: metadata(row?.owner ?? userOf(record['user_profile_id'], context)), ...(row === undefined ? {} : { contentDisposition: disposition(contentType, row.fileName) }) };
-      return { ...common, area: 'files', key, attributes, image: undefined };
+      return { ...common, area: 'files', key: newUploadPath(below(path), context.realms), attributes, image: undefined };
     }
     case 'avatars': {
       const user = userOf(record['user_profile_id'], context);
       const version = typeof record['avatar_version'] === 'number' ? record['avatar_version'] : 1;
       const contentType = path.endsWith('.original') ? recorded ?? UNKNOWN_TYPE : 'image/png';
       const attributes = { contentType, cacheControl: FOR_EVER, metadata: metadata(user, { avatar_version: String(version) }) };
-      return { ...common, area: 'avatars', key: user === undefined ? key : avatarKey(user, version, path, context), attributes, image: user === undefined ? undefined : { kind: 'avatar', user } };
+      return { ...common, area: 'avatars', key: user === undefined ? `${realm}/${name}` : avatarKey(user, version, path, context), attributes, image: user === undefined ? undefined : { kind: 'avatar', user } };
     }
     case 'emoji': {
-      const fileName = (key.split('/').at(-1) as string).replace(/\.original$/, '');
+      const fileName = name.replace(/\.original$/, '');
       const attributes = { contentType: recorded ?? typeByName(fileName) ?? UNKNOWN_TYPE, cacheControl: FOR_EVER, metadata: metadata(userOf(record['author'], context) ?? context.owner) };
-      return { ...common, area: 'avatars', key, attributes, image: { kind: 'emoji', fileName } };
+      return { ...common, area: 'avatars', key: `${realm}/emoji/images/${name}`, attributes, image: { kind: 'emoji', fileName } };
     }
     default: {
-      const name = key.split('/').at(-1) as string;
-      return { ...common, area: 'avatars', key: `${context.newRealm}/realm/${name}`, attributes: { contentType: recorded ?? typeByName(name) ?? UNKNOWN_TYPE, metadata: metadata(context.owner) }, image: undefined };
+      return { ...common, area: 'avatars', key: `${realm}/realm/${name}`, attributes: { contentType: recorded ?? typeByName(name) ?? UNKNOWN_TYPE, metadata: metadata(context.owner) }, image: undefined };
     }
   }
 }
@@ -125,11 +124,6 @@ function below(path: string): string {
   return path.slice(path.indexOf('/') + 1);
 }
 
-/** Under the realm's new id; what stands under another realm's stays. */
-function movedKey(key: string, { oldRealm, newRealm }: Pick<FilePlanContext, 'oldRealm' | 'newRealm'>): string {
-  return key.startsWith(`${oldRealm}/`) ? `${newRealm}${key.slice(String(oldRealm).length)}` : key;
-}
-
 /** In the buckets of older servers the picture itself has no `.png`. */
 export function hasBareAvatars({ place, zerverMigration }: Pick<FilePlanContext, 'place' | 'zerverMigration'>): boolean {
   return place === 'buckets' && !followsRule('avatars named after user and version', zerverMigration);
@@ -137,8 +131,8 @@ export function hasBareAvatars({ place, zerverMigration }: Pick<FilePlanContext,
 
 /** `3/HASH.original` */
 function avatarKey(userId: number, avatarVersion: number, path: string, plan: FilePlanContext): string {
-  const { newRealm, salt, zerverMigration } = plan;
-  return `${newRealm}/${avatarHash({ userId, avatarVersion, email: '' }, salt ?? '', zerverMigration)}${path.endsWith('.original') ? '.original' : hasBareAvatars(plan) ? '' : '.png'}`;
+  const { realms, salt, zerverMigration } = plan;
+  return `${realms.new}/${avatarHash({ userId, avatarVersion, email: '' }, salt ?? '', zerverMigration)}${path.endsWith('.original') ? '.original' : hasBareAvatars(plan) ? '' : '.png'}`;
 }
 
 function userOf(id: unknown, { users }: FilePlanContext): number | undefined {

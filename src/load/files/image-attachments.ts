@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { inParallel } from '../../in-parallel.js';
 import { tellProgress, tellWarning } from '../../narration.js';
+import { newUploadPath, type RealmNumbers } from '../../remap/upload-path.js';
 import type { LoadableExport } from '../source/loadable-export.js';
 import { imageSize, type ImageSize } from './images.js';
 import { IMAGE_TYPES } from './image-types.js';
@@ -15,19 +16,16 @@ export const IMAGE_COLUMNS = ['realm_id', 'path_id', 'original_width_px', 'origi
 /** Headers read at once. */
 const AT_ONCE = 8;
 
-interface Realms {
-  readonly old: number;
-  readonly new: number;
-}
-
 /**
  * In the transaction of the caller, in the order of the attachments; those that have one already are passed over.
  *
+ * @param strays attachments of the export under another number than the realm's
  * @param typed whether the server's table has the type of the image
  *
  * @returns how many images there are
  */
-export async function addImageAttachments(client: pg.Client, { directory }: LoadableExport, realms: Realms, typed: boolean, signal: AbortSignal): Promise<number> {
+export async function addImageAttachments(client: pg.Client, { directory }: LoadableExport, realms: RealmNumbers, strays: readonly string[], typed: boolean, signal: AbortSignal): Promise<number> {
+  const before = new Map(strays.map((path) => [newUploadPath(path, realms), path]));
   let count = 0;
   for (let after = 0; ;) {
     const { rows } = await client.query<{ id: number; path: string; type: string }>(`
@@ -38,7 +36,7 @@ export async function addImageAttachments(client: pg.Client, { directory }: Load
     after = last.id;
     const sizes = new Map<string, ImageSize>();
     await inParallel(rows, AT_ONCE, async ({ path }) => {
-      const inExport = path.startsWith(`${realms.new}/`) ? `${realms.old}${path.slice(String(realms.new).length)}` : path;
+      const inExport = before.get(path) ?? newUploadPath(path, { old: realms.new, new: realms.old });
       const size = await imageSize(join(directory, 'uploads', inExport));
       if (size === undefined) tellWarning(`uploads/${inExport} is called an image and is none: it gets no thumbnail`);
       else sizes.set(path, size);

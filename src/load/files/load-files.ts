@@ -35,7 +35,7 @@ export interface Found {
 /** @returns how many there are @throws RealmliftError EXPORT_CHANGED, FILES_IN_THE_WAY, DISK_FULL, UPLOAD_FAILED, … */
 export async function loadFiles(load: FileLoad, signal: AbortSignal): Promise<number> {
   const { client, journal, source, target, plan } = load;
-  await journal.step(client, 'files begin', () => refuseOthers(target, plan.newRealm, signal));
+  await journal.step(client, 'files begin', () => refuseOthers(target, plan.realms.new, signal));
   let count = 0;
   let batch: FileLine[] = [];
   const finish = async (): Promise<void> => {
@@ -122,8 +122,8 @@ export function keysOf({ key, image, path }: PlannedFile, plan: FilePlanContext)
   return image?.kind === 'emoji' && !path.endsWith('.original') ? [key, stillKey(image.fileName, plan)] : [key];
 }
 
-function stillKey(fileName: string, { newRealm }: FilePlanContext): string {
-  return `${newRealm}/emoji/images/still/${fileName.replace(/\.[^.]*$/, '')}.png`;
+function stillKey(fileName: string, { realms }: FilePlanContext): string {
+  return `${realms.new}/emoji/images/still/${fileName.replace(/\.[^.]*$/, '')}.png`;
 }
 
 /** @param key of the original, or of the small picture */
@@ -135,7 +135,7 @@ function avatarKeyOf(key: string, size: AvatarSize, plan: FilePlanContext): stri
 /** In the transaction of the caller. */
 export async function noteFound(client: pg.Client, journal: Pick<LoadJournal, 'note'>, plan: FilePlanContext, { animated, brokenAvatars }: Found): Promise<void> {
   if (animated.size > 0) {
-    const { rows } = await client.query<{ id: number }>('SELECT id::float8 AS id FROM zerver_realmemoji WHERE realm_id = $1 AND file_name = ANY ($2)', [plan.newRealm, [...animated]]);
+    const { rows } = await client.query<{ id: number }>('SELECT id::float8 AS id FROM zerver_realmemoji WHERE realm_id = $1 AND file_name = ANY ($2)', [plan.realms.new, [...animated]]);
     await journal.note(client, 'animated', rows.map(({ id }) => id));
   }
   if (brokenAvatars.size > 0) await journal.note(client, 'broken avatar', [...brokenAvatars]);
