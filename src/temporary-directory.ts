@@ -13,6 +13,9 @@ import { RealmliftError } from './errors.js';
 import { ioReason, isDiskFull } from './io-reason.js';
 import { mayRun, readOwner, thisProcess } from './process-owner.js';
 
+/** Where the path of a file is short, as that of a unix socket must be; a TMPDIR may lie as deep as it likes. */
+export const SHORT = '/tmp';
+
 /** All names begin with it. */
 const PREFIX = 'realmlift-';
 
@@ -29,10 +32,11 @@ const GUARD = 'read -r _; rm -rf -- "$1" || { sleep 10; rm -rf -- "$1"; }';
  * Runs `work` with a directory of its own under TMPDIR, readable by its owner alone (0700), and removes it however `work` ends.
  *
  * @param purpose part of its name
+ * @param below where it is made instead: SHORT
  * @throws RealmliftError TMPDIR_UNUSABLE
  */
-export async function withTemporaryDirectory<T>(purpose: string, work: (directory: string) => Promise<T>): Promise<T> {
-  const directory = await newDirectory(purpose);
+export async function withTemporaryDirectory<T>(purpose: string, work: (directory: string) => Promise<T>, below = tmpdir()): Promise<T> {
+  const directory = await newDirectory(purpose, below);
   const release = guard(directory);
   try {
     return await work(directory);
@@ -44,16 +48,13 @@ export async function withTemporaryDirectory<T>(purpose: string, work: (director
 
 /** Finds out now what would else end a run in the end. @throws RealmliftError TMPDIR_UNUSABLE */
 export async function tryTemporaryDirectory(): Promise<void> {
-  await rm(await newDirectory('try'), { recursive: true, force: true });
+  await rm(await newDirectory('try', tmpdir()), { recursive: true, force: true });
 }
 
 /** Removes directories of this user whose process lives no more. */
 export function removeAbandoned(): void {
   const user = process.getuid?.();
-  // Asked once: Node looks at the environment and at the process's rights each time.
-  const parent = tmpdir();
-  for (const name of entriesOf(parent)) {
-    const directory = join(parent, name);
+  for (const directory of new Set([tmpdir(), SHORT].flatMap(entriesOf))) {
     try {
       const found = lstatSync(directory);
       const ours = found.isDirectory() && found.uid === user && lstatSync(join(directory, OWNER), { throwIfNoEntry: false }) !== undefined;
@@ -66,21 +67,21 @@ export function removeAbandoned(): void {
 }
 
 /** @throws RealmliftError where a temporary file cannot be made */
-export function temporaryError(cause: unknown): unknown {
+export function temporaryError(cause: unknown, below = tmpdir()): unknown {
   const { code } = cause as NodeJS.ErrnoException;
   if (cause instanceof RealmliftError || code === undefined) return cause;
-  return new RealmliftError('TMPDIR_UNUSABLE', 'usage', `temporary files cannot be written below ${tmpdir()}: ${ioReason(cause)}`, { hint: isDiskFull(cause) ? 'make room there, or name a directory with TMPDIR' : 'name a directory that can be written with TMPDIR', cause });
+  return new RealmliftError('TMPDIR_UNUSABLE', 'usage', `temporary files cannot be written below ${below}: ${ioReason(cause)}`, { hint: isDiskFull(cause) ? 'make room there, or name a directory with TMPDIR' : 'name a directory that can be written with TMPDIR', cause });
 }
 
-async function newDirectory(purpose: string): Promise<string> {
+async function newDirectory(purpose: string, below: string): Promise<string> {
   let directory: string | undefined;
   try {
-    directory = await mkdtemp(join(tmpdir(), `${PREFIX}${purpose}-`));
+    directory = await mkdtemp(join(below, `${PREFIX}${purpose}-`));
     await writeFile(join(directory, OWNER), JSON.stringify(thisProcess()), { mode: 0o600, flag: 'wx' });
     return directory;
   } catch (error) {
     if (directory !== undefined) await rm(directory, { recursive: true, force: true });
-    throw temporaryError(error);
+    throw temporaryError(error, below);
   }
 }
 
@@ -98,7 +99,7 @@ function guard(directory: string): () => void {
 
 function entriesOf(directory: string): string[] {
   try {
-    return readdirSync(directory).filter((name) => name.startsWith(PREFIX));
+    return readdirSync(directory).filter((name) => name.startsWith(PREFIX)).map((name) => join(directory, name));
   } catch {
     return [];
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,15 +18,18 @@ t.setTimeout(180_000);
 
 const AWKWARD = join(testData(), '..', 'backup', 'awkward-schema.sql');
 
-/** Nobody else's, for other tests prove backups meanwhile. Its path is short: a server's socket lies below it. */
+/** Nobody else's, for other tests prove backups meanwhile. Its path is too long for a server's socket to lie below it. */
 async function withTemporaryDirectory(work: (directory: string) => Promise<void>): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'p-'));
+  const outer = await mkdtemp(join(tmpdir(), 'p-'));
+  const directory = join(outer, 'long'.repeat(30));
   try {
+    await mkdir(directory);
     // For the user that the server runs as.
+    await chmod(outer, 0o711);
     await chmod(directory, 0o1777);
     await work(directory);
   } finally {
-    await rm(directory, { recursive: true, force: true });
+    await rm(outer, { recursive: true, force: true });
   }
 }
 

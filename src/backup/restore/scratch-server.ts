@@ -1,5 +1,6 @@
 /**
- * A PostgreSQL server for the length of a proof, in a private directory, reachable by a unix socket in it and by nothing else.
+ * A PostgreSQL server for the length of a proof, in a private directory, reachable by a unix socket in it and by nothing else. Where the
+ * path of that would be too long, the socket has a private directory of its own.
  *
  * The rows lie in the clear in that directory while the proof runs: it is made under TMPDIR, which can be a file system in memory, and
  * removed at the end. A shell stands between this process and the server. It waits for the end of its input, stops the server and
@@ -16,7 +17,7 @@ import { promisify } from 'node:util';
 import { RealmliftError } from '../../errors.js';
 import { connect } from '../../snapshot/connect.js';
 import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
-import { withTemporaryDirectory } from '../../temporary-directory.js';
+import { SHORT, withTemporaryDirectory } from '../../temporary-directory.js';
 
 const run = promisify(execFile);
 
@@ -36,9 +37,13 @@ rm -rf "$directory"
 const DEBIAN = '/usr/lib/postgresql';
 
 const USER = 'postgres';
+/** It is part of the socket's name, and nothing listens there. */
+const PORT = 5432;
 const SETTINGS: Readonly<Record<string, string>> = {
-  listen_addresses: '', fsync: 'off', full_page_writes: 'off', wal_level: 'minimal', max_wal_senders: '0', max_wal_size: '4GB', autovacuum: 'off', port: '5432',
+  listen_addresses: '', fsync: 'off', full_page_writes: 'off', wal_level: 'minimal', max_wal_senders: '0', max_wal_size: '4GB', autovacuum: 'off', port: String(PORT),
 };
+/** Bytes of the path of a unix socket: 107 on Linux, 103 on macOS. */
+const LONGEST_SOCKET = 103;
 /** Milliseconds until the server accepts connections. */
 const START_LIMIT = 60_000;
 
@@ -56,14 +61,13 @@ interface Identity {
 export async function withScratchServer<T>(serverVersion: number, encoding: string, work: (settings: ConnectionSettings) => Promise<T>): Promise<T> {
   const programs = await findPrograms(Math.floor(serverVersion / 10000));
   const identity = await unprivileged();
-  return withTemporaryDirectory('proof', async (temporary) => {
-    const directory = await directoryFor(identity, temporary);
+  return withDirectories(identity, async (directory, sockets) => {
     const data = join(directory, 'data');
     await run(join(programs, 'initdb'), [`--pgdata=${data}`, `--username=${USER}`, '--auth=trust', `--encoding=${encoding}`, '--no-locale', '--no-sync', '--no-instructions'], { ...identity, cwd: directory })
       .catch((cause: unknown) => { throw failed((cause as { stderr?: string }).stderr ?? 'initdb did not run', cause); });
-    const guard = spawnGuard(programs, identity, directory, data);
+    const guard = spawnGuard(programs, identity, directory, data, sockets);
     try {
-      const settings: ConnectionSettings = { config: { host: directory, port: 5432, user: USER, database: USER, ssl: false }, description: 'the scratch server' };
+      const settings: ConnectionSettings = { config: { host: sockets, port: PORT, user: USER, database: USER, ssl: false }, description: 'the scratch server' };
       await untilReady(settings, join(directory, 'log'));
       return await work(settings);
     } finally {
@@ -71,6 +75,15 @@ export async function withScratchServer<T>(serverVersion: number, encoding: stri
       guard.stdin?.end();
       await exited;
     }
+  });
+}
+
+/** Of the server's files, and of its socket. */
+async function withDirectories<T>(identity: Identity, work: (directory: string, sockets: string) => Promise<T>): Promise<T> {
+  return withTemporaryDirectory('proof', async (temporary) => {
+    const directory = await directoryFor(identity, temporary);
+    if (Buffer.byteLength(join(directory, `.s.PGSQL.${PORT}`)) <= LONGEST_SOCKET) return work(directory, directory);
+    return withTemporaryDirectory('proof', async (short) => work(directory, await directoryFor(identity, short)), SHORT);
   });
 }
 
@@ -84,8 +97,8 @@ async function directoryFor({ uid, gid }: Identity, temporary: string): Promise<
   return directory;
 }
 
-function spawnGuard(programs: string, identity: Identity, directory: string, data: string): ChildProcess {
-  const flags = Object.entries({ ...SETTINGS, unix_socket_directories: directory }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+function spawnGuard(programs: string, identity: Identity, directory: string, data: string, sockets: string): ChildProcess {
+  const flags = Object.entries({ ...SETTINGS, unix_socket_directories: sockets }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   // A session of its own: a ^C in the terminal reaches the owner alone.
   return spawn('/bin/sh', ['-c', GUARD, 'guard', directory, join(programs, 'postgres'), '-D', data, ...flags], { ...identity, cwd: directory, detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
 }
