@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { findBackup, openBackup } from '../../src/backup/contents/find-backup.js';
 import { prove } from '../../src/backup/prove.js';
+import { withScratchServer } from '../../src/backup/restore/scratch-server.js';
 import { openStore } from '../../src/backup/store/open-store.js';
 import { markOf } from '../../src/backup/store/verified-marks.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
@@ -81,6 +82,23 @@ t.test('what lies in the clear goes at the next start when all was killed at onc
     t.match(await realmlift(['verify', location], env), { code: 0 });
     t.strictSame(await readdir(temporary), []);
   })));
+});
+
+t.test('a server that does not start is told by what it said of that', async (t) => {
+  const directory = t.testdir({
+    initdb: '#!/bin/sh\n',
+    postgres: `#!/bin/sh
+      [ "$1" = --version ] && echo 'postgres (PostgreSQL) 99.0' && exit
+      echo '2030-01-01 00:00:00.000 UTC [7] FATAL:  could not map anonymous shared memory: Cannot allocate memory
+HINT:  Something else.
+2030-01-01 00:00:00.000 UTC [7] LOG:  database system is shut down'
+    `,
+  });
+  for (const name of ['initdb', 'postgres']) await chmod(join(directory, name), 0o755);
+  const path = process.env.PATH ?? '';
+  process.env.PATH = `${directory}:${path}`;
+  t.teardown(() => { process.env.PATH = path; });
+  t.match(await failure(withScratchServer(990000, 'UTF8', () => Promise.resolve())), { code: 'SCRATCH_SERVER', message: 'the server for the proof did not start: could not map anonymous shared memory: Cannot allocate memory' });
 });
 
 t.test('into a database that is named', NEEDS_PG_DUMP, async (t) => {

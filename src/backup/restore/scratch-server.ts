@@ -111,7 +111,8 @@ async function untilReady(settings: ConnectionSettings, log: string): Promise<vo
     } catch (cause) {
       const said = await readFile(log, 'utf8').catch(() => '');
       // Until the server is ready it refuses by a FATAL of its own, "the database system is starting up".
-      if (/FATAL: (?!.*starting up)/.test(said) || Date.now() > deadline) throw failed(said.trim().split('\n').at(-1) ?? '', cause);
+      const fatal = /FATAL: +(?!.*starting up)(.*)/.exec(said)?.[1];
+      if (fatal !== undefined || Date.now() > deadline) throw failed(fatal ?? said, cause);
       await sleep(50);
     }
   }
