@@ -4,6 +4,7 @@ import { CommanderError } from 'commander';
 import type { Command } from 'commander';
 import { realmliftCommand } from './cli/commands.js';
 import { errorJson } from './cli/story/error-json.js';
+import { endBeforeBegun } from './cli/stop-signals.js';
 import { requireOpenFiles } from './cli/open-files.js';
 import { refuseWords, usageError } from './cli/usage-error.js';
 import { asRealmliftError, EXIT, RealmliftError } from './errors.js';
@@ -21,6 +22,8 @@ let program: Command | undefined;
 let unwritten: Error | undefined;
 process.stdout.on('error', (error) => { unwritten ??= error; });
 process.stderr.on('error', () => undefined);
+
+endBeforeBegun((error) => process.exit(report(error)));
 
 // A process that has nothing to wait for any more ends, also in the midst of a command: that is no success.
 let ended = false;

@@ -38,6 +38,8 @@ export interface RestoreRequest {
   readonly createRoles: boolean;
   /** For a role that may not give objects, or rights on them, to others: all is its own. */
   readonly leftOut: LeftOut;
+  /** Told before anything is written. */
+  readonly onBegun?: (() => void) | undefined;
 }
 
 export interface RestoreResult {
@@ -79,6 +81,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
     await refuseOtherEncoding(holder, contents);
     tellPhase('schema', 'steps');
     const schema = await readSchema(backup, request.leftOut, holder, stop);
+    request.onBegun?.();
     await prepareRoles(holder, request.createRoles ? [...new Set([...schema.roles, ...rolesOfProperties(contents, request.leftOut)])] : schema.roles, request.createRoles);
     const journal = await RestoreJournal.open(holder, contents.id);
     const resumed = journal.steps;

@@ -46,7 +46,7 @@ const DEFINITIONS = ([
     'Save the whole database out of one snapshot, encrypted with age before it touches a disk.'],
   ['restore [options] <backup>', 'Whole databases', async () => (await import('./restore-command.js')).restoreCommand(),
     'Restore a backup into an empty database; run again, it goes on where it stopped. Uploaded files go into an empty place of theirs.'],
-  ['demo [options]', 'Help', async () => (await import('./demo-command.js')).demoCommand(),
+  ['demo [options]', 'Help', async () => (await import('./demo-command.js')).demoCommand(realmliftCommand),
     'Export a realm of a built-in sample server, to see what an export is. Needs no database.'],
   ['completion <shell>', 'Help', async () => (await import('./completion-command.js')).completionCommand(wholeProgram),
     'Print the completion of commands and options for a shell.'],

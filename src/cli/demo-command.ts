@@ -1,13 +1,15 @@
 /** `realmlift demo`. */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Command } from 'commander';
 import { RealmliftError } from '../errors.js';
 import { REPORT_PAGE } from '../package/side-files.js';
 
-export function demoCommand(): Command {
+/** @param realmlift the program with the command of that name */
+export function demoCommand(realmlift: (name: string) => Promise<Command>): Command {
   return new Command('demo')
     .optionsGroup('Where to:')
     .option('--output <dir>', 'directory under which acme is made', 'realmlift-demo')
@@ -23,12 +25,17 @@ Exit codes: 0 done; 1 failed; 2 wrong usage.`)
     .action(async ({ output, open }: { output: string; open: boolean }) => {
       const made = join(output, 'acme');
       if (existsSync(made)) throw new RealmliftError('OUTPUT_EXISTS', 'usage', `${made} is there already`, { hint: `look at ${join(made, REPORT_PAGE)}, or choose another --output` });
+      const unfinished = `${made}.partial`;
+      const isOurs = !existsSync(unfinished);
       const { runDemo } = await import('../demo/demo.js');
-      const code = await runDemo(output, (text) => { process.stderr.write(`demo: ${text}\n`); });
-      if (code !== 0) {
-        process.exitCode = code;
-        return;
-      }
+      await runDemo(output, (text) => { process.stderr.write(`demo: ${text}\n`); }, async (words) => {
+        await (await realmlift('export')).parseAsync(words, { from: 'user' });
+      }).catch(async (error: unknown) => {
+        // Its server is gone, so that nobody could go on with it.
+        if (isOurs) await rm(unfinished, { recursive: true, force: true });
+        throw error instanceof RealmliftError && error.code === 'STOPPED' ? error.advising('run it again') : error;
+      });
+      if ((process.exitCode ?? 0) !== 0) return;
       const { href } = pathToFileURL(resolve(made, REPORT_PAGE));
       process.stdout.write(`${href}\n`);
       if (open && process.stdout.isTTY) show(href);

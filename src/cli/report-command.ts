@@ -33,15 +33,15 @@ The page is one file that fetches nothing. Without --names no addresses, names o
 Exit codes: 0 done; 1 the export is damaged, or the page cannot be written; 2 no such export.`)
     .action(async (directory: string, { names, output, ...told }: ReportArguments) => {
       if (output === '-') refuseTerminal('a page', 'give a file with --output, or redirect it: > report.html');
-      const verified = await longSteps(told, nothingLeft('verify'), () => verifyExport(directory));
-      const request = { verified, names: names === true, place: { directory } };
-      let page = output;
-      if (output === undefined) page = await writePage(directory, request);
-      else {
+      const { verified, page } = await longSteps(told, nothingLeft('verify'), async () => {
+        const verified = await verifyExport(directory);
+        const request = { verified, names: names === true, place: { directory } };
+        if (output === undefined) return { verified, page: await writePage(directory, request) };
         const text = realmPage(await readFacts(directory, request));
         if (output === '-') process.stdout.write(text);
         else await writeNamed(output, text).catch((error: unknown) => { throw diskError(error, output); });
-      }
+        return { verified, page: output };
+      });
       const result = { page, errors: verified.totals.errors };
       if (told.json === true) tellResult(result, output === '-');
       else if (told.quiet !== true && output === undefined) process.stdout.write(`${page}\n`);

@@ -18,7 +18,7 @@ import { originText, verifyKeyOf } from './options/verify-key.js';
 import { jobCount } from './options/whole-number.js';
 import { longCommand } from './long-command.js';
 import { addNarrationOptions, type NarrationOptions } from './story/narrate.js';
-import type { StopWords } from './stop-signals.js';
+import { leftBehind, type StopWords } from './stop-signals.js';
 
 interface RestoreArguments extends NarrationOptions {
   readonly identity?: string;
@@ -64,17 +64,19 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
       const started = performance.now();
       const settings = options.databaseUrl === undefined ? undefined : connectionSettings(options.databaseUrl, process.env);
       const files = options.uploads === true || options.uploadsDir !== undefined ? await uploadTarget(uploadPlace(options.uploadsDir, process.env)) : undefined;
-      let complete = false;
-      const words = stopWords(settings, files !== undefined, () => complete);
+      let reached: Reached = 'nothing';
+      const words = stopWords(settings, files !== undefined, () => reached);
       const { backup, database, uploads } = await longCommand(options, words, async (signal) => {
         const keys = { identityFile: options.identity, passphraseFile: options.passphraseFile };
-        const backup = await openBackup(await findBackup(location, process.env, await verifyKeyOf(options.verifyKey), keys), keys, signal);
+        // There is nothing to tidy up yet.
+        const found = await leftBehind(verifyKeyOf(options.verifyKey).then((verifyKey) => findBackup(location, process.env, verifyKey, keys)), signal, 0);
+        const backup = await openBackup(found, keys, signal);
         const proof = options.prove === true;
         tellRestoreAhead(backup, { rows: settings !== undefined || proof, files: files !== undefined, proof });
-        const database = await restoredDatabase(backup, settings, files !== undefined, options, signal);
-        complete = settings !== undefined;
+        const database = await restoredDatabase(backup, settings, files !== undefined, options, signal, () => { reached = 'begun'; });
+        reached = settings === undefined ? 'begun' : 'database';
         const uploads = files === undefined ? undefined : await restoreUploads(backup, files, options.jobs, signal).catch((error: unknown) => {
-          throw signal.aborted || !complete ? error : asRealmliftError(error, 'restore').ending(`${words.left()}: ${words.hint()}`);
+          throw signal.aborted || settings === undefined ? error : asRealmliftError(error, 'restore').ending(`${words.left()}: ${words.hint()}`);
         });
         return { backup, database, uploads };
       });
@@ -89,17 +91,23 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
     });
 }
 
+/** What has been written. */
+type Reached = 'nothing' | 'begun' | 'database';
+
 /** Where a restore stops, it can be gone on with; a server that was started for a proof is gone, and a database that is complete would be refused as one that is not empty. */
-function stopWords(settings: ConnectionSettings | undefined, files: boolean, complete: () => boolean): StopWords {
+function stopWords(settings: ConnectionSettings | undefined, files: boolean, reached: () => Reached): StopWords {
   if (settings === undefined && !files) return { stage: 'restore', left: () => 'the server of the proof is removed', hint: () => 'run it again from the start' };
+  const left: Readonly<Record<Reached, string>> = {
+    nothing: 'nothing was written yet', begun: `${settings === undefined ? 'the place of the files' : 'the database'} is unfinished and says so`, database: 'the database is complete, the files are not',
+  };
   return {
-    stage: 'restore', left: () => (complete() ? 'the database is complete, the files are not' : `${settings === undefined ? 'the place of the files' : 'the database'} is unfinished and says so`),
-    hint: () => (complete() ? 'run again without --database-url, which restores the files alone' : 'run the same command again: it goes on where it stopped'),
+    stage: 'restore', left: () => left[reached()],
+    hint: () => (reached() === 'database' ? 'run again without --database-url, which restores the files alone' : 'run the same command again: it goes on where it stopped'),
   };
 }
 
-async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings | undefined, filesAlone: boolean, options: RestoreArguments, signal: AbortSignal): Promise<RestoreResult | undefined> {
-  const request = { backup, jobs: options.jobs, createRoles: options.createRoles === true, leftOut: { owners: !options.owner, privileges: !options.privileges } };
+async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings | undefined, filesAlone: boolean, options: RestoreArguments, signal: AbortSignal, onBegun: () => void): Promise<RestoreResult | undefined> {
+  const request = { backup, jobs: options.jobs, createRoles: options.createRoles === true, leftOut: { owners: !options.owner, privileges: !options.privileges }, onBegun };
   if (options.prove === true) {
     const result = await restoreAndProve({ ...request, settings }, signal);
     // A note for rotation; a backup that can only be read is as good without it.

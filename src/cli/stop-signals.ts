@@ -4,6 +4,18 @@ import { asRealmliftError, EXIT, RealmliftError, type Stage } from '../errors.js
 
 const EXITS = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 
+type Signal = keyof typeof EXITS;
+const SIGNALS = Object.keys(EXITS) as Signal[];
+
+/** Listens until a command does. */
+let early: ((name: NodeJS.Signals) => void) | undefined;
+
+/** A command that has not begun yet only looks at its words, and at what they name. @param end ends the process */
+export function endBeforeBegun(end: (error: RealmliftError) => void): void {
+  early = (name) => { end(stoppedBy(name as Signal, { stage: 'usage', left: () => 'nothing was begun', hint: () => 'run it again' })); };
+  for (const each of SIGNALS) process.on(each, early);
+}
+
 /** What a command says when it was stopped, or ended by what may pass. */
 export interface StopWords {
   readonly stage: Stage;
@@ -21,14 +33,16 @@ export interface StopWords {
  */
 export async function withStopSignals<T>(words: StopWords, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const stop = new AbortController();
-  const names = Object.keys(EXITS) as (keyof typeof EXITS)[];
-  let stopped: keyof typeof EXITS = 'SIGINT';
+  let stopped: Signal = 'SIGINT';
   const onSignal = (name: NodeJS.Signals): void => {
-    for (const each of names) process.off(each, onSignal);
-    stopped = name as keyof typeof EXITS;
+    for (const each of SIGNALS) process.off(each, onSignal);
+    stopped = name as Signal;
     stop.abort(stoppedBy(stopped, words));
   };
-  for (const each of names) process.on(each, onSignal);
+  for (const each of SIGNALS) {
+    process.on(each, onSignal);
+    if (early !== undefined) process.off(each, early);
+  }
   // SIGXFSZ (a file larger than `ulimit -f` allows) Node ignores, and write(2) answers EFBIG. It must not be listened to: once nobody
   // listens any more, the next write of a run that is failing ends the process without a word.
   try {
@@ -38,7 +52,7 @@ export async function withStopSignals<T>(words: StopWords, work: (signal: AbortS
     const known = asRealmliftError(error);
     throw known.again ? known.ending(words.hint()) : error;
   } finally {
-    for (const each of names) process.off(each, onSignal);
+    for (const each of SIGNALS) process.off(each, onSignal);
   }
 }
 
@@ -60,6 +74,6 @@ export async function leftBehind<T>(work: Promise<T>, signal: AbortSignal, patie
   return Promise.race([work, stopped]);
 }
 
-function stoppedBy(name: keyof typeof EXITS, { stage, left, hint }: StopWords): RealmliftError {
+function stoppedBy(name: Signal, { stage, left, hint }: StopWords): RealmliftError {
   return new RealmliftError('STOPPED', stage, `stopped by ${name}; ${left()}`, { hint: hint(), exit: EXITS[name] });
 }

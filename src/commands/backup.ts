@@ -96,11 +96,11 @@ async function run(request: BackupRun & Pick<BackupRequest, 'beforeComplete'> & 
 }
 
 /** Nothing of the queue is loaded where there is none. */
-function workersOf({ queue, to, uploads }: BackupRun, collection: BackupStore): BackupRequest['withWorkers'] {
+function workersOf({ queue, to, uploads, stop }: BackupRun, collection: BackupStore): BackupRequest['withWorkers'] {
   if (queue === undefined) return undefined;
   return async (work) => {
     const { BackupCoordinator } = await import('../queue/backups/backup-coordinator.js');
-    return BackupCoordinator.with({ ...queue, collection, location: to.startsWith('s3://') ? to : resolve(to), uploads, onWarning: tellWarning }, work);
+    return BackupCoordinator.with({ ...queue, collection, location: to.startsWith('s3://') ? to : resolve(to), uploads, onWarning: tellWarning, stop }, work);
   };
 }
 

@@ -171,10 +171,10 @@ async function withThreads<T>(jobs: number, work: (threads: WorkerPool) => Promi
 }
 
 /** Nothing of the queue is loaded where there is none. */
-async function withQueue<T>({ queue, output, stored, salt, avatars, onEvent }: ExportOptions, own: SegmentWorkers, work: (coordinator: Coordinator | undefined) => Promise<T>): Promise<T> {
+async function withQueue<T>({ queue, output, stored, salt, avatars, signal, onEvent }: ExportOptions, own: SegmentWorkers, work: (coordinator: Coordinator | undefined) => Promise<T>): Promise<T> {
   if (queue === undefined) return work(undefined);
   const { Coordinator } = await import('../queue/exports/coordinator.js');
-  return Coordinator.with({ ...queue, output, stored, own, salt: avatars ? salt : undefined, onWarning: (text) => onEvent({ target: '', kind: 'warning', text }) }, work);
+  return Coordinator.with({ ...queue, output, stored, own, salt: avatars ? salt : undefined, stop: signal, onWarning: (text) => onEvent({ target: '', kind: 'warning', text }) }, work);
 }
 
 function ofQueue(queue: Coordinator): Pick<RunContext, 'fileJobs' | 'filesTarget' | 'checkStored'> {

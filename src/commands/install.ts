@@ -15,14 +15,15 @@ export interface InstallOptions {
   readonly decisions: Decisions;
   /** Only return the statements. */
   readonly dryRun: boolean;
+  readonly stop: AbortSignal;
 }
 
 /**
  * @returns the SQL, as run or to be run
  * @throws RealmliftError COLUMN_UNKNOWN, COLUMN_NEEDED and COLUMN_SECRET of decisions that cannot be kept; INSTALL_REFUSED when the role may not create schemas or roles; then nothing was changed
  */
-export async function install({ settings, role, decisions, dryRun }: InstallOptions): Promise<string> {
-  const client = await connect(settings, 'install');
+export async function install({ settings, role, decisions, dryRun, stop }: InstallOptions): Promise<string> {
+  const client = await connect(settings, 'install', stop);
   try {
     const registry = loadRegistry();
     const schema = await findSchema(client);
@@ -35,6 +36,7 @@ export async function install({ settings, role, decisions, dryRun }: InstallOpti
     if (!dryRun) await client.query(sql);
     return sql;
   } catch (error) {
+    stop.throwIfAborted();
     const { code = '', message } = error as { code?: string; message: string };
     if (code !== '42501' && code !== '25006') throw error;
     throw new RealmliftError('INSTALL_REFUSED', 'plan', `the server refused: ${message}`, { hint: 'run as a superuser on the primary, or hand the output of --dry-run to somebody who is', cause: error });

@@ -26,16 +26,16 @@ const SAMPLE = join('test', 'data', 'zulip-11', 'local');
 
 /**
  * Exports the realm acme of the sample server below `output`.
- * @returns the exit code of the export
- * @throws RealmliftError DEMO_SERVER
+ * @param realmlift runs the command line in this process
+ * @throws RealmliftError DEMO_SERVER; what the export throws
  */
-export async function runDemo(output: string, tell: (text: string) => void): Promise<number> {
+export async function runDemo(output: string, tell: (text: string) => void, realmlift: (words: readonly string[]) => Promise<void>): Promise<void> {
   const sample = join(packageRoot(), SAMPLE);
-  // For root the server runs as another user, who reads what is written for it. The export has an umask of its own.
-  process.umask(0o022);
+  // For root the server runs as another user, who reads what is written for it.
+  const umask = process.umask(0o022);
   try {
     await findServer(tell);
-    return await withPostgres((postgres) => withTemporaryDirectory('demo', async (directory) => {
+    await withPostgres((postgres) => withTemporaryDirectory('demo', async (directory) => {
       tell('starting the sample server: realms acme, globex, tiny and closed');
       const uploads = join(directory, 'uploads');
       await unpack(join(sample, 'uploads.tar.gz'), uploads);
@@ -43,9 +43,9 @@ export async function runDemo(output: string, tell: (text: string) => void): Pro
       await loadDump(postgres.url('zulip'), join(sample, 'database.sql.gz'));
       const words = ['export', '--realm', 'acme', '--output', output, '--uploads-dir', uploads];
       tell(`realmlift ${words.join(' ')}`);
-      const child = spawn(process.execPath, [join(packageRoot(), 'dist', 'src', 'cli.js'), ...words], { stdio: 'inherit', env: { ...process.env, DATABASE_URL: postgres.url('zulip'), ZULIP_AVATAR_SALT: SALT } });
-      const [code] = await once(child, 'exit') as [number | null];
-      return code ?? 1;
+      Object.assign(process.env, { DATABASE_URL: postgres.url('zulip'), ZULIP_AVATAR_SALT: SALT });
+      process.umask(umask);
+      await realmlift(words);
     }));
   } catch (cause) {
     if (cause instanceof RealmliftError) throw cause;

@@ -66,7 +66,7 @@ class WorkerMachine {
   /** @returns true when the one run is over */
   async serve(): Promise<boolean> {
     const { queue, signal, oneRun, onEvent } = this.#options;
-    const session = await QueueSession.open(queue, WORK_CHANNEL, (payload) => this.#hear(payload));
+    const session = await QueueSession.open(queue, WORK_CHANNEL, (payload) => this.#hear(payload), signal);
     try {
       const boss = await openQueue(session, () => this.#refuseSource(session));
       this.#prepare();
@@ -110,8 +110,8 @@ class WorkerMachine {
 
   /** A source that cannot be reached is not where the queue is. */
   async #refuseSource(session: QueueSession): Promise<void> {
-    const { source, queue } = this.#options;
-    const client = await connect(source, 'worker').catch(() => undefined);
+    const { source, queue, signal } = this.#options;
+    const client = await connect(source, 'worker', signal).catch(() => undefined);
     try {
       if (client !== undefined) refuseSource(await session.marks(queue, this.#name), await sourceMarks(client, source, this.#name));
     } finally {

@@ -58,7 +58,7 @@ export interface SnapshotOptions extends SnapshotChoice {
  *   that must be joined is not there; SNAPSHOT_REFUSED when the server gives none; SNAPSHOT_TOO_OLD; the reason of `signal`
  */
 export async function withSnapshot<T>(settings: ConnectionSettings, work: (snapshot: Snapshot) => Promise<T>, options: SnapshotOptions = {}): Promise<T> {
-  const client = await connect(settings, 'snapshot');
+  const client = await connect(settings, 'snapshot', options.signal);
   const lost = new AbortController();
   let finished = false;
   const end = (reason: unknown): void => {

@@ -1,6 +1,9 @@
 /** ^C in long commands: what is left is told, and how to go on; the exit code is that of the signal. */
+import { on, once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import t from 'tap';
@@ -36,6 +39,51 @@ function told({ errors }: Ended): { code?: string; message?: string; hint?: stri
   return JSON.parse(errors.at(-1) ?? '{}') as { code?: string };
 }
 
+/** Interrupts the command when it has come to the server, which never answers. */
+async function interruptedAtServer(wordsFor: (url: string) => readonly string[]): Promise<Ended> {
+  const silent = createServer((socket) => { socket.on('error', () => undefined); }).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const url = `postgresql://somebody@127.0.0.1:${port}/zulip`;
+  const ended = await realmlift(wordsFor(url), {
+    env: { DATABASE_URL: url, S3_ENDPOINT: `http://127.0.0.1:${port}`, S3_REGION: 'here', AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret', ZULIP_AVATAR_SALT: 'x', S3_UPLOADS_BUCKET: 'uploads', S3_AVATARS_BUCKET: 'avatars' },
+    meanwhile: async (child) => {
+      await once(silent, 'connection');
+      child.kill('SIGINT');
+    },
+  });
+  silent.close();
+  return ended;
+}
+
+t.test('stopped while the first server is silent', async (t) => {
+  const output = join(root, 'never');
+  await Promise.all(([
+    [() => ['export', '--realm', 'acme', '--output', output], 'STOPPED [copy]: stopped by SIGINT; nothing half-written is at its final path'],
+    [(url) => ['export', '--realm', 'acme', '--output', output, '--queue', url.replace('zulip', 'queue')], 'STOPPED [copy]: stopped by SIGINT; nothing half-written is at its final path'],
+    [(url) => ['export', '--realm', 'acme', '--output', output, '--remap', '--target-url', url], 'STOPPED [usage]: stopped by SIGINT; nothing was begun'],
+    [(url) => ['worker', '--queue', url], 'STOPPED [queue]: stopped by SIGINT; what it had not finished is given to other workers'],
+    [() => ['install'], 'STOPPED [plan]: stopped by SIGINT; the views are as they were, or as they are to be'],
+    [() => ['verify', 's3://backups/zulip'], 'STOPPED [usage]: stopped by SIGINT; nothing was begun'],
+    [(url) => ['restore', 's3://backups/zulip', '--identity', '/dev/null', '--database-url', url], 'STOPPED [restore]: stopped by SIGINT; nothing was written yet'],
+  ] satisfies [(url: string) => readonly string[], string][]).map(async ([wordsFor, message]) => {
+    const ended = await interruptedAtServer(wordsFor);
+    t.match(ended, { code: 130, errors: { length: 1 } }, `${wordsFor('URL').join(' ')}: ${ended.stderr}`);
+    t.ok(ended.stderr.startsWith(`realmlift: ${message} (`), ended.stderr);
+  }));
+});
+
+t.test('a demo that is stopped leaves nothing in the way of the next', async (t) => {
+  const ended = await realmlift(['demo', '--output', join(root, 'demo'), '--no-open'], {
+    meanwhile: async (child) => {
+      for await (const [chunk] of on(child.stderr as Readable, 'data', { close: ['end'] }) as AsyncIterable<[Buffer]>) if (chunk.includes('realmlift export')) break;
+      child.kill('SIGINT');
+    },
+  });
+  t.match(ended, { code: 130, stderr: /^realmlift: STOPPED .*\(run it again\)$/m });
+  t.notOk(existsSync(join(root, 'demo', 'acme.partial')));
+});
+
 t.test('stopped half-way', NEEDS_PG_DUMP, async (t) => withTestDatabase('zulip-11/local', async (url) => withPlace(async ({ to, recipient, identityFile }) => {
   const acme = (await sampleExport(url, { realm: 'acme', output: join(root, 'out') }))[0] as string;
   const backup = ['backup', '--to', to, '--recipient', recipient];
@@ -57,7 +105,7 @@ t.test('stopped half-way', NEEDS_PG_DUMP, async (t) => withTestDatabase('zulip-1
     const words = ['restore', to, '--identity', identityFile, '--database-url', target];
     const ended = await interrupted(words, {}, 'schema');
     t.equal(ended.code, 130);
-    t.match(told(ended), { code: 'STOPPED', stage: 'restore', message: 'stopped by SIGINT; the database is unfinished and says so', hint: /run the same command again/ });
+    t.match(told(ended), { code: 'STOPPED', stage: 'restore', message: /^stopped by SIGINT; (nothing was written yet|the database is unfinished and says so)$/, hint: /run the same command again/ });
     t.match(await realmlift(words), { code: 0 });
   }));
 

@@ -38,10 +38,16 @@ export class QueueSession implements Statements {
 
   /**
    * @param channel whose notifications `onNotice` is given
+   * @param stop ends the login alone: the session is needed to tidy up
    * @throws RealmliftError QUEUE_UNREACHABLE
    */
-  static async open(settings: ConnectionSettings, channel: string, onNotice: (payload: string) => void): Promise<QueueSession> {
-    const client = await connect(settings, 'queue').catch((cause: unknown) => {
+  static async open(settings: ConnectionSettings, channel: string, onNotice: (payload: string) => void, stop?: AbortSignal): Promise<QueueSession> {
+    const login = new AbortController();
+    const cut = (): void => login.abort(stop?.reason);
+    stop?.addEventListener('abort', cut);
+    if (stop?.aborted === true) cut();
+    const client = await connect(settings, 'queue', login.signal).finally(() => stop?.removeEventListener('abort', cut)).catch((cause: unknown) => {
+      stop?.throwIfAborted();
       throw new RealmliftError('QUEUE_UNREACHABLE', 'queue', (cause as Error).message, { hint: 'check the URL of --queue: a database of its own, in which the queue is kept', cause });
     });
     const lost = new AbortController();

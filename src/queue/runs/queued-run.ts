@@ -29,6 +29,8 @@ export interface QueueOptions {
 
 export interface QueuedRunOptions extends QueueOptions {
   readonly onWarning: (text: string) => void;
+  /** Ends the wait for a queue that does not answer. */
+  readonly stop: AbortSignal | undefined;
 }
 
 /** What the run says of itself beside what can be seen of its snapshot. */
@@ -67,7 +69,7 @@ export class QueuedRun {
     this.joined = new Promise((resolve) => { this.#joined = resolve; });
     // What it needs is loaded while the servers answer.
     import('pg-boss').catch(() => undefined);
-    this.#connected = QueueSession.open(options.settings, DONE_CHANNEL, () => void this.#hear());
+    this.#connected = QueueSession.open(options.settings, DONE_CHANNEL, () => void this.#hear(), options.stop);
     this.#connected.then(({ lost }) => lost.addEventListener('abort', () => this.#lost.abort(lost.reason)), (error: unknown) => this.#lost.abort(error));
   }
 
