@@ -92,9 +92,9 @@ export class ExportDirectory implements FilesTarget {
   }
 }
 
-/** The error of a full or broken disk, which no other attempt or file would escape; undefined for any other error. */
-export function diskFault(error: unknown): RealmliftError | undefined {
-  return DISK_FAULTS.has((error as NodeJS.ErrnoException).code ?? '') ? diskError(error, 'a file of the export') : undefined;
+/** The error of a full or broken disk, which no other attempt or file would escape; undefined for any other error. @param what was written */
+export function diskFault(error: unknown, what = 'a file of the export'): RealmliftError | undefined {
+  return DISK_FAULTS.has((error as NodeJS.ErrnoException).code ?? '') ? diskError(error, what) : undefined;
 }
 
 async function linkNew(partial: string, final: string): Promise<void> {

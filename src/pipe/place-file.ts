@@ -35,7 +35,7 @@ export async function placeFile(from: string, directory: string, name: string, {
     if (error instanceof RealmliftError) throw error;
     const { code = 'unknown reason' } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'EACCES') throw changed(path, `it cannot be read: ${ioReason(error)}`, error);
-    throw diskFault(error) ?? new RealmliftError('FILE_IN_THE_WAY', 'files', `${path} cannot be put there: ${ioReason(error)}`, { hint: 'choose a new or empty directory', cause: error });
+    throw diskFault(error, to) ?? new RealmliftError('FILE_IN_THE_WAY', 'files', `${path} cannot be put there: ${ioReason(error)}`, { hint: 'choose a new or empty directory', cause: error });
   }
   if ((await digestOf(to)).sha256 !== sha256) throw changed(path, 'its content is another');
 }

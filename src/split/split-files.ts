@@ -9,6 +9,8 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import type { UploadPlace } from '../files/upload/upload-place.js';
 import { Lost, untilLost, type Candidate, type FileStore } from '../files/file-store.js';
+import { RealmliftError } from '../errors.js';
+import { diskFault } from '../files/export-directory.js';
 import { inOrder } from '../files/ordered-pool.js';
 import { unsafe } from '../files/safe-path.js';
 import { AREAS } from '../package/export-files.js';
@@ -171,7 +173,10 @@ class FilesCopy {
       if (refused === 'absent') throw new Lost('absent', 'there is no such file');
       const problem = unsafe(key);
       if (problem !== undefined) throw new Lost('unsafe-name', problem);
-      const fetched = await store.fetch(candidate, partial, this.#signal);
+      const fetched = await store.fetch(candidate, partial, this.#signal).catch((error: unknown) => {
+        // It is below TMPDIR, which its store does not know.
+        throw (error instanceof RealmliftError ? diskFault(error.cause ?? {}, partial) : undefined) ?? error;
+      });
       if (!fetched.taken) return undefined;
       const placed: PlacedFile | undefined = places.placed(candidate, fetched.verdict.record);
       if (placed === undefined) return undefined;

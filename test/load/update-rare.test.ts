@@ -158,7 +158,7 @@ t.test('beside others', async (t) => withTestDatabase('zulip-11/new-server', asy
     const words = ['load', '--update', still, '--target-url', url, '--subdomain', 'acme', '--uploads-dir', uploads];
     // It counts blocks of 512 bytes.
     const full = await limited(words, { ZULIP_AVATAR_SALT: NEW_SALT }, `-f ${Math.floor(CONTENT.length / 512) - 1}`);
-    t.match(full, { code: 1, stderr: /DISK_FULL/ });
+    t.match(full, { code: 1, stderr: /DISK_FULL \[package\]: \S+\/files\/\S+ is larger/ });
     t.same(await digests(url), before);
     t.same(filesBelow(uploads), files);
   });

@@ -108,7 +108,7 @@ export class DirectoryFiles implements FileTarget {
   #fault(error: unknown, what: string): unknown {
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (error instanceof RealmliftError || code === undefined || syscall === undefined) return error;
-    return diskFault(error) ?? new RealmliftError('UPLOADS_DIR_UNWRITABLE', 'load', `cannot write ${what} below ${this.description} (${code})`, { hint: 'run as the user zulip, who owns the uploads', cause: error });
+    return diskFault(error, join(this.description, what)) ?? new RealmliftError('UPLOADS_DIR_UNWRITABLE', 'load', `cannot write ${what} below ${this.description} (${code})`, { hint: 'run as the user zulip, who owns the uploads', cause: error });
   }
 }
 
