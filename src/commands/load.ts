@@ -25,7 +25,7 @@ export async function loadExport(directory: string, request: LoadRequest, stop: 
   return withTargetSession(request.target, 'load', stop, async (client, schemaName) => {
     const found = await unfinished(client, request);
     tellLoadAhead(request.dryRun);
-    await checkExport(directory, request, found !== undefined, stop);
+    await checkExport(client, directory, request, found !== undefined, stop);
     const source = await openLoadable(directory);
     return withTableFiles(async (open) => {
       const files = open(source);

@@ -94,7 +94,7 @@ async function update(work: Update, stop: AbortSignal): Promise<UpdateResult> {
   const isSettled = (await record.files(client, 'replaced')).length === 0;
   if (isSettled && (isThere || await holdSame(earlier, later))) return asItIs(work, later.digest, stop);
   tellUpdateAhead(request.dryRun);
-  await checkExport(directory, request, true, stop);
+  await checkExport(client, directory, request, true, stop);
   for (const each of [earlier, later]) checkSalt(each, request.salt);
   return updateFrom(work, { earlier, later, isThere }, stop);
 }

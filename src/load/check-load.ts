@@ -14,6 +14,7 @@ import { columnMissing, layoutOf, type Schema } from './rows/table-layout.js';
 import { LISTS } from './rows/table-loader.js';
 import { NOT_LOADED, type LoadSource } from './source/load-source.js';
 import type { LoadableExport } from './source/loadable-export.js';
+import { LoadRecord } from './server/load-record.js';
 import { TO_INDEX, type TargetTables } from './server/target-tables.js';
 
 /** Of a load that goes on, these would find the load's own rows. */
@@ -21,14 +22,23 @@ const OWN_ROWS: ReadonlySet<ImportCheck['name']> = new Set(['subdomain', 'realm'
 /** What stops Zulip's import and not a load: the number of an unknown user stays, a name that is not the emoji's is kept. */
 const TOLD_ALONE: ReadonlySet<ImportCheck['name']> = new Set(['history', 'reactions']);
 
-/** @throws RealmliftError LOAD_REFUSED naming all that speaks against it */
-export async function checkExport(directory: string, { target, subdomain, allowReserved, files }: LoadRequest, resumed: boolean, stop: AbortSignal): Promise<void> {
+/** @param client of the new server @throws RealmliftError LOAD_REFUSED naming all that speaks against it */
+export async function checkExport(client: pg.Client, directory: string, { target, subdomain, allowReserved, files }: LoadRequest, resumed: boolean, stop: AbortSignal): Promise<void> {
   // The name that the realm has was allowed once, and its users know it by that.
   const own = await openReadableExport(directory).then(({ header }) => header.realm === subdomain, () => false);
   const checks = await checkImport(directory, { target, subdomain, allowReserved: allowReserved || own, uploadsDir: files.kind === 'directory' ? files.directory : undefined, stop });
   const failed = checks.filter(({ name, outcome }) => outcome === 'failed' && !(resumed && OWN_ROWS.has(name)));
   for (const { what } of failed.filter(({ name }) => TOLD_ALONE.has(name))) tellWarning(`${what}; it is loaded as it is`);
-  refuse(failed.filter(({ name }) => !TOLD_ALONE.has(name)).map(({ name, what }) => `${name}: ${what}`), 'realmlift import-check shows all checks');
+  const reasons = failed.filter(({ name }) => !TOLD_ALONE.has(name));
+  if (reasons.length > 0) refuse(reasons.map(({ name, what }) => `${name}: ${what}`), `${await wayOut(client, subdomain, reasons)}realmlift import-check shows all checks`);
+}
+
+/** Beside mending what is wrong: of a realm, or a subdomain, that is there. */
+async function wayOut(client: pg.Client, subdomain: string, reasons: readonly ImportCheck[]): Promise<string> {
+  const of = (name: ImportCheck['name']): boolean => reasons.some((each) => each.name === name);
+  if (!of('subdomain') && !of('realm')) return '';
+  if (await LoadRecord.isThere(client, subdomain)) return `${subdomain} was loaded here before: --update brings it to the state of this export; `;
+  return of('realm') ? '' : '--subdomain gives it another name; ';
 }
 
 /**

@@ -55,6 +55,11 @@ export class LoadRecord {
     [this.schema, this.identity] = [schema, identity];
   }
 
+  /** Was a realm loaded under this subdomain? */
+  static async isThere(client: pg.Client, subdomain: string): Promise<boolean> {
+    return (await client.query('SELECT FROM pg_namespace WHERE nspname = $1', [recordOf(subdomain)])).rows.length > 0;
+  }
+
   /** @returns undefined when there is none @throws RealmliftError RIGHT_MISSING, UPDATE_UNKNOWN when it is damaged or of another version */
   static async find(client: pg.Client, subdomain: string): Promise<LoadRecord | undefined> {
     const schema = client.escapeIdentifier(recordOf(subdomain));
