@@ -1,7 +1,7 @@
 /** The steps of an export, by what it tells: of one target how far each is, of many also how many are done. */
 import type { ExportEvent } from '../../export/events.js';
 import { VERIFICATION } from '../../narration.js';
-import { sum, thousands, time } from '../../numbers.js';
+import { sum, time } from '../../numbers.js';
 import { Story } from './story.js';
 
 /** What is asked of an export beside rows and files. */
@@ -82,12 +82,9 @@ export class ExportStory extends Story {
     }
   }
 
-  /** `3 of 300 realms  snapshot 5 min old`. */
+  /** `snapshot 5 min old`. */
   note(): string {
-    return [
-      ...(this.#targets === undefined ? [] : [`${thousands(this.#finished)} of ${thousands(this.#targets)} realms`]),
-      ...(this.#takenAt === undefined ? [] : [`snapshot ${time((performance.now() - this.#takenAt) / 1000)} old`]),
-    ].join('  ');
+    return this.#takenAt === undefined ? '' : `snapshot ${time((performance.now() - this.#takenAt) / 1000)} old`;
   }
 
   /** Of many targets packages and verifications are too many, and too short, to be told. */
