@@ -91,7 +91,7 @@ Exit codes: 0 done; 1 failed: the realm is incomplete and deactivated, --resume 
         tell({ ...result, dryRun: request.dryRun }, (seconds) => updated(request, result, seconds));
       } else {
         let begun = false;
-        const words: StopWords = { stage: 'load', left: () => 'nobody sees anything of the realm', hint: () => loadAgain(request, begun) };
+        const words: StopWords = { stage: 'load', left: () => 'nobody sees anything of the realm', leftUntidied: () => 'nobody sees anything of the realm, unless the server was just committing the last step', hint: () => loadAgain(request, begun) };
         const result = await longCommand(options, words, (stop) => loadExport(directory, request, stop, () => { begun = true; }));
         tell({ ...result, rows: Object.fromEntries(result.rows), realmId: request.dryRun ? null : result.realmId, dryRun: request.dryRun }, (seconds) => summary(request, result, seconds));
       }

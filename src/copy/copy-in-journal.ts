@@ -114,17 +114,18 @@ export async function inTransaction<T>(client: pg.Client, work: () => Promise<T>
 const [RUN, SESSIONS] = [0, 1];
 
 /** A server may take so long to notice that a session's client was killed (client_connection_check_interval, and what it does meanwhile). */
-const LOCK_WAIT = '15s';
+const LOCK_WAIT = 15_000;
 
 /**
  * For the session that leads a run: two runs that fill the same would do each other's steps.
  *
  * @param name what is filled
+ * @param patience milliseconds for another run to end
  * @returns whether it leads; else another run does
  */
-export async function leadRun(client: pg.Client, name: string): Promise<boolean> {
+export async function leadRun(client: pg.Client, name: string, patience = LOCK_WAIT): Promise<boolean> {
   try {
-    await client.query(`SET lock_timeout = '${LOCK_WAIT}'`);
+    await client.query(`SET lock_timeout = ${patience}`);
     await client.query('SELECT pg_advisory_lock($1, hashtext($2))', [RUN, name]);
     // Of a run that was killed, a session may still be about to commit.
     await client.query('SELECT pg_advisory_lock($1, hashtext($2)), pg_advisory_unlock($1, hashtext($2))', [SESSIONS, name]);

@@ -7,6 +7,7 @@ import type pg from 'pg';
 import { runTasks, type SessionTask } from '../snapshot/session-pool.js';
 import { stoppedFault } from '../copy/target-fault.js';
 import { EXIT, RealmliftError } from '../errors.js';
+import { isLoss } from '../lost-connection.js';
 import { isNarrated, tellPhase, tellProgress, tellWarning } from '../narration.js';
 import { areaFileCount } from '../pipe/finished-export.js';
 import { Outside } from '../remap/outside.js';
@@ -25,6 +26,7 @@ import { bareTables, makeAgain } from './server/bare-tables.js';
 import { addImageAttachments } from './files/image-attachments.js';
 import { finishRealm } from './last-step.js';
 import { loadFiles } from './files/load-files.js';
+import { wasCommitted } from './server/commit-outcome.js';
 import { LoadJournal, migrationsDigest, type LoadIdentity } from './server/load-journal.js';
 import { loadOrder, type LoadOrder } from './load-order.js';
 import { recordLoad } from './server/load-record.js';
@@ -117,12 +119,15 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
     }
     await analyze(setup, order);
     tellPhase(STEPS.last, 'steps');
+    const images = has('zerver_imageattachment', 'realm_id') ? await countOf(client, 'SELECT count(*) AS n FROM zerver_imageattachment WHERE realm_id = $1', realm.id) : 0;
     await journal.finishLoad(client, async () => {
       for (const table of order.last) await loader.table(client, table, stop);
       await finishRealm(client, realm, journal, has);
       await recordLoad(client, journal, { directory: resolve(source.source.directory), realmId: realm.id, tables: schema.tables });
+    }).catch(async (error: unknown) => {
+      const committed = isLoss(error) ? await wasCommitted(request.target, schema.tables.schema, request.subdomain) : false;
+      if (committed !== true) throw committed === false ? error : undecided(stoppedFault(error, stop, 'load'));
     });
-    const images = has('zerver_imageattachment', 'realm_id') ? await countOf(client, 'SELECT count(*) AS n FROM zerver_imageattachment WHERE realm_id = $1', realm.id) : 0;
     return { realmId: realm.id, rows: source.rows, deactivated: realm.deactivated, outside: rewrite.outside.total, files, images };
   }));
 }
@@ -191,12 +196,21 @@ function refuseAnother(earlier: LoadIdentity, present: LoadIdentity): void {
   throw new RealmliftError('LOAD_OF_ANOTHER', 'load', `the unfinished load of ${present.subdomain} is one of ${what}`, { hint: 'go on with the same words, or remove it by --undo', exit: EXIT.nothingExported });
 }
 
+/** The server was about to commit, or has, when the session ended. */
+function undecided(error: unknown): unknown {
+  if (!(error instanceof RealmliftError)) return error;
+  const { code, message, exit, again } = error;
+  return new RealmliftError(code, 'load', `${message.replace(/;.*/, '')}; the server did not say whether the last step was committed, which shows the realm`, {
+    hint: 'if it was, the realm is loaded; if not, --resume goes on, --undo removes what was loaded', exit, again, cause: error,
+  });
+}
+
 /** Whatever ended the run: what it left is not seen by anybody, and one of two commands deals with it. */
 function unfinishedBy(error: unknown): unknown {
   if (!(error instanceof RealmliftError)) return new RealmliftError('UNEXPECTED', 'load', (error as Error).message.split('\n')[0] ?? '', { hint: UNFINISHED, cause: error });
   const { code, hint = '' } = error;
-  // Its hint is that of a load of which nothing was written.
-  if (code === 'STOPPED') return error.advising(UNFINISHED);
   const exit = error.exit === EXIT.nothingExported ? EXIT.failed : error.exit;
-  return hint.includes('--undo') ? error.advising(hint, exit) : error.ending(UNFINISHED, exit);
+  if (hint.includes('--undo')) return error.advising(hint, exit);
+  // Its hint is that of a load of which nothing was written.
+  return code === 'STOPPED' ? error.advising(UNFINISHED) : error.ending(UNFINISHED, exit);
 }

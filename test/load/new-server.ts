@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { loadExport } from '../../src/commands/load.js';
 import { updateLoad, type UpdateRequest, type UpdateResult } from '../../src/commands/update.js';
 import type { LoadRequest, LoadResult } from '../../src/load/load-request.js';
@@ -23,6 +24,33 @@ export async function stoppedIn(step: string, work: (stop: AbortSignal) => Promi
   const stop = new AbortController();
   let present = '';
   await hearing({ phase: (name) => { present = name; }, advance: () => { if (present === step) stop.abort(new Error('stopped')); } }, () => work(stop.signal));
+}
+
+/**
+ * Stops `work` while the server commits, which does not notice that nobody waits for it any more, and has it go on when somebody waits for that.
+ * @param event on zerver_realm in the transaction @param waiting of whom, by pg_stat_activity
+ */
+export async function stoppedAtCommit<T>(url: string, event: 'INSERT' | 'UPDATE', work: (stop: AbortSignal) => Promise<T>, waiting: string): Promise<T> {
+  const stop = new AbortController();
+  return withClient(url, async (client) => {
+    const until = async (condition: string): Promise<void> => {
+      while ((await client.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND ${condition}`)).rowCount === 0) await sleep(20);
+    };
+    await client.query(`
+      SELECT pg_advisory_lock(77);
+      SET search_path = zulip;
+      CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('client_connection_check_interval', '0', false), pg_advisory_xact_lock(77); RETURN NULL; END $$;
+      CREATE CONSTRAINT TRIGGER wait AFTER ${event} ON zerver_realm DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()`);
+    const working = work(stop.signal);
+    // It looks for its client once more.
+    await until("query = 'COMMIT' AND query_start < now() - interval '0.3 s'");
+    stop.abort(new Error('stopped'));
+    await until(waiting);
+    await client.query('SELECT pg_advisory_unlock(77)');
+    const result = await working;
+    await client.query('DROP TRIGGER wait ON zerver_realm; DROP FUNCTION wait');
+    return result;
+  });
 }
 
 const FULL_MEMBERS = "(SELECT usergroup_ptr_id FROM zerver_namedusergroup WHERE realm_id = 2 AND name = 'role:fullmembers')";

@@ -31,7 +31,7 @@ t.test('nothing is written', async (t) => withTestDatabase('zulip-11/new-server'
     t.same(await digests(url), before, `${what}: nothing is there`);
   };
   await refused('another version', { code: 'LOAD_REFUSED', message: /version: the export is of Zulip 8|migrations: / }, () => load(old, url, uploads));
-  for (const subdomain of ['www', 'zulipinternal', 'Acme', 'ab', '-acme', 'a'.repeat(41)]) await refused(subdomain, { code: 'LOAD_REFUSED', message: /subdomain: / }, () => load(tiny, url, uploads, { subdomain }));
+  for (const subdomain of ['www', 'zulipinternal', 'Acme', 'ab', '-acme', 'a'.repeat(41)]) await refused(subdomain, { code: 'LOAD_REFUSED', message: /subdomain: /, hint: /^--subdomain gives it another name; / }, () => load(tiny, url, uploads, { subdomain }));
   await refused('no such directory', { code: /LOAD_REFUSED|UPLOADS_DIR_MISSING/ }, () => load(tiny, url, join(uploads, 'none')));
   await t.rejects(load(acme, url, uploads, { salt: undefined }), { code: 'SALT_MISSING', exit: 2 });
   const damaged = join(output, 'damaged');

@@ -6,7 +6,7 @@ import { realmlift } from '../cli/command-line.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change, withClient } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { digests, emptyUploads, filesBelow, load, request, stoppedIn, undo } from './new-server.js';
+import { digests, emptyUploads, filesBelow, load, request, stoppedAtCommit, stoppedIn, undo } from './new-server.js';
 import { killedAndRemoved, killedAndResumed } from './unfinished-load.js';
 
 const MOMENTS = [1, 30, 46];
@@ -17,6 +17,13 @@ const acme = (await withTestDatabase('zulip-11/local', (url) => sampleExport(url
 t.test('killed, gone on with, and the same', (t) => killedAndResumed(t, acme, MOMENTS));
 
 t.test('killed, and removed', (t) => killedAndRemoved(t, acme, MOMENTS));
+
+t.test('stopped while the server commits the last step: it is finished when it is', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+  const uploads = emptyUploads();
+  const result = await stoppedAtCommit(url, 'UPDATE', (stop) => loadExport(acme, request(url, uploads), stop).catch((error: unknown) => error), "query LIKE '%pg_advisory_lock(%hashtext%'");
+  t.match(result, { subdomain: 'acme', deactivated: false, realmId: 2 });
+  await t.rejects(load(acme, url, uploads, { resume: true }), { code: 'LOAD_REFUSED', hint: /^acme was loaded here before: / });
+}));
 
 t.test('a removal that is refused takes no file, and one that is killed can be gone on with as a load', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
   const uploads = emptyUploads();

@@ -1,7 +1,6 @@
 /** What stands in the way of an update, what happens while it runs, and that nobody else on the new server notices. */
 import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { realmlift as limited } from '../backup/command-line.js';
 import { realmlift } from '../cli/command-line.js';
@@ -16,7 +15,7 @@ import { change, withClient } from '../testbed/database-client.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT, NEW_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { digests, emptyUploads, filesBelow, hearing, load, request, stoppedIn, update } from './new-server.js';
+import { digests, emptyUploads, filesBelow, hearing, load, request, stoppedAtCommit, stoppedIn, update } from './new-server.js';
 import { loadExport } from '../../src/commands/load.js';
 import { updateLoad } from '../../src/commands/update.js';
 import { differingLoads } from './same-realm.js';
@@ -68,34 +67,15 @@ const [tiny, broken, still, mended, again, gone] = await withTestDatabase('zulip
   return [tiny, broken, still, mended, again, await exported('gone')] as const;
 });
 
-/** Stops an update while the server commits, which does not notice that nobody waits for it any more. */
-async function stoppedAtCommit(next: string, url: string, uploads: string): Promise<void> {
-  const stop = new AbortController();
-  await withClient(url, async (client) => {
-    const until = async (condition: string): Promise<void> => {
-      while ((await client.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND ${condition}`)).rowCount === 0) await sleep(20);
-    };
-    await client.query(`
-      SELECT pg_advisory_lock(77);
-      SET search_path = zulip;
-      CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('client_connection_check_interval', '0', false), pg_advisory_xact_lock(77); RETURN NULL; END $$;
-      CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON zerver_realm DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()`);
-    const stopped = updateLoad(next, { ...request(url, uploads), base: undefined }, stop.signal).catch((error: unknown) => error);
-    // It looks for its client once more.
-    await until("query = 'COMMIT' AND query_start < now() - interval '0.3 s'");
-    stop.abort(new Error('stopped'));
-    await until("query LIKE '%realmlift_loaded_acme%file%'");
-    await client.query('SELECT pg_advisory_unlock(77)');
-    await stopped;
-    await client.query('DROP TRIGGER wait ON zerver_realm; DROP FUNCTION wait');
-  });
-}
+const stoppedAtUpdatesCommit = (next: string, url: string, uploads: string): Promise<unknown> => stoppedAtCommit(
+  url, 'INSERT', (stop) => updateLoad(next, { ...request(url, uploads), base: undefined }, stop).catch((error: unknown) => error), "query LIKE '%realmlift_loaded_acme%file%'",
+);
 
 t.test('an avatar that is no image, stays none, is one, is none again, and then is gone', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
   const uploads = emptyUploads();
   await load(broken, url, uploads);
   for (const next of [still, mended, again, gone]) {
-    if (next === still) await stoppedAtCommit(next, url, uploads);
+    if (next === still) await stoppedAtUpdatesCommit(next, url, uploads);
     // As an update leaves it that is killed behind its transaction, in which this file was none of the realm's.
     if (next === mended) await change(url, "INSERT INTO realmlift_loaded_acme.file VALUES ('going', 'files', '2/a2/new/2.txt')");
     t.match(await update(next, url, uploads), { differed: next !== still });
