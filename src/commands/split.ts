@@ -63,9 +63,15 @@ export async function splitRealms(request: SplitRequest): Promise<SplitResult> {
     request.onReached?.(now);
   };
   return split(request, reach).catch((error: unknown) => {
-    const known = asRealmliftError(error, 'split');
+    const known = ofSplit(asRealmliftError(error, 'split'));
     throw request.to !== undefined && reached === 'nothing' ? known : goingOn(known, leftBy(request.to?.kind, reached));
   });
+}
+
+/** It shares pg_dump and the reading of sequences with backups, which know of nothing else. */
+function ofSplit(error: RealmliftError): RealmliftError {
+  const { code, message, table, hint, again, exit } = error;
+  return error.stage === 'backup' ? new RealmliftError(code, 'split', message, { table, hint, again, exit, cause: error }) : error;
 }
 
 async function split(request: SplitRequest, reach: (now: Reached) => void): Promise<SplitResult> {

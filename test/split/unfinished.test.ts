@@ -115,6 +115,7 @@ t.test('the target goes away', NEEDS_PG_DUMP, async (t) => {
       t.match(ended, { code: 1, stderr: /(CONNECTION_LOST|SERVER_UNREACHABLE|DATABASE_UNKNOWN|SCHEMA_REFUSED|SERVER_REFUSED|ROWS_REFUSED) \[.*--restart/ });
       t.equal(ended.errors.length, 1);
     });
+    await t.rejects(splitRealms({ ...request(source, connectionSettings(source, {})), pgDump: '/bin/false' }), { code: 'PG_DUMP_MISSING', stage: 'split', hint: /--pg-dump/ });
     await withEmptyDatabase(async (target) => {
       const proxy = await FaultyConnection.open(target, '&connect_timeout=1');
       let seen = 0;

@@ -198,6 +198,6 @@ function refuseUnreadable(rows: readonly (QualifiedName & { readonly readable: b
   const refused = rows.filter(({ readable }) => !readable).map(({ schema, name }) => `${schema}.${name}`);
   if (refused.length === 0) return;
   throw new RealmliftError('RIGHT_MISSING', 'backup', `the role may not read ${refused.length} ${what}, the first of them ${refused.slice(0, 3).join(', ')}`, {
-    hint: 'a backup is of the whole database: use its owner, a superuser, or (PostgreSQL 14) GRANT pg_read_all_data TO the role',
+    hint: 'the whole database is asked for: use its owner, a superuser, or (PostgreSQL 14) GRANT pg_read_all_data TO the role',
   });
 }
