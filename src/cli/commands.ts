@@ -81,7 +81,7 @@ function programOf(commands: readonly Command[]): Command {
     .addHelpText('after', `
 Connection settings are those of psql: DATABASE_URL, or PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD (or ~/.pgpass), PGSSLMODE, PGSERVICE.
 Files: --uploads-dir DIR, or S3_ENDPOINT, S3_REGION, S3_UPLOADS_BUCKET, S3_AVATARS_BUCKET, S3_ADDRESSING_STYLE
-(path, virtual or auto) and the AWS SDK's own credentials. --upload s3://BUCKET/PREFIX goes by the same.
+(path, virtual or auto) and the AWS SDK's own credentials; endpoint and region too may be those of AWS_PROFILE. --upload s3://BUCKET/PREFIX goes by the same.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 nothing exported (unknown realm, or refused);
             4 finished, but with losses that the report names and --strict forbids;

@@ -6,9 +6,11 @@ import type { AddressInfo } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
 import { RealmliftError } from '../../src/errors.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
+import { newS3Client } from '../../src/files/s3/s3-client.js';
 import { s3Settings } from '../../src/files/s3/s3-settings.js';
 import type { S3StoreSettings } from '../../src/files/s3/s3-store.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
@@ -85,4 +87,40 @@ t.test('settings out of the environment', (t) => {
   t.match(s3Settings({ S3_ENDPOINT: 'https://s3.example', S3_ADDRESSING_STYLE: 'virtual' }), { forcePathStyle: false });
   t.throws(() => s3Settings({ S3_ADDRESSING_STYLE: 'dns' }), { code: 'S3_ADDRESSING', stage: 'usage', exit: 2 });
   t.end();
+});
+
+t.test("without settings of ours those of the AWS tools' profile", async (t) => {
+  const config = join(t.testdir({ config: `
+[profile there]
+region = eu-central-1
+endpoint_url = https://store.example
+[profile at-aws]
+region = eu-west-3
+[default]
+` }), 'config');
+  /** Where a request would go, and by which region it is signed. */
+  const asked = async (profile: string, env: Readonly<Record<string, string>> = {}): Promise<string> => {
+    const before = { ...process.env };
+    for (const name of ['AWS_REGION', 'AWS_DEFAULT_REGION', 'AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_S3']) delete process.env[name];
+    Object.assign(process.env, { AWS_CONFIG_FILE: config, AWS_PROFILE: profile, ...env });
+    const client = newS3Client({ ...s3Settings(env), credentials: { accessKeyId: 'k', secretAccessKey: 's' } });
+    try {
+      let to = '';
+      client.middlewareStack.add(() => (call) => {
+        const { hostname, path, headers } = call.request as { hostname: string; path: string; headers: Record<string, string> };
+        to = `${hostname}${path} ${/Credential=k\/\d+\/([^/]+)/.exec(headers['authorization'] ?? '')?.[1] ?? ''}`;
+        return Promise.reject(new Error('not sent'));
+      }, { step: 'finalizeRequest', priority: 'low' });
+      await t.rejects(client.send(new HeadObjectCommand({ Bucket: 'uploads', Key: 'a' })), { message: 'not sent' });
+      return to;
+    } finally {
+      client.destroy();
+      process.env = before;
+    }
+  };
+  t.equal(await asked('there'), 'store.example/uploads/a eu-central-1');
+  t.equal(await asked('at-aws'), 'uploads.s3.eu-west-3.amazonaws.com/a eu-west-3');
+  t.equal(await asked('default'), 'uploads.s3.us-east-1.amazonaws.com/a us-east-1');
+  t.equal(await asked('there', { AWS_DEFAULT_REGION: 'eu-north-1', S3_ADDRESSING_STYLE: 'virtual' }), 'uploads.store.example/a eu-north-1');
+  t.equal(await asked('there', { S3_ENDPOINT: 'https://own.example', S3_REGION: 'here' }), 'own.example/uploads/a here');
 });

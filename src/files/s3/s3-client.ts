@@ -19,9 +19,9 @@ import { keepTemplates } from './s3-object-request.js';
 import { Corrupt, Hung, credentialsRefused, meaningOf, Unconfirmed } from './s3-fault.js';
 
 export interface S3Connection {
-  /** URL of a server other than AWS. */
+  /** URL of a server other than AWS. Else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile's endpoint_url, as the SDK finds them. */
   readonly endpoint?: string | undefined;
-  /** Else AWS_REGION or AWS_DEFAULT_REGION, else us-east-1. */
+  /** Else AWS_REGION, AWS_DEFAULT_REGION or the profile's, else us-east-1. */
   readonly region?: string | undefined;
   /** `https://host/bucket/key` instead of `https://bucket.host/key`. Default: with an endpoint. */
   readonly forcePathStyle?: boolean | undefined;
@@ -153,6 +153,12 @@ export class S3Access {
   }
 }
 
+/** As the SDK finds it, which ends where there is none. */
+function regionOfProfile(): () => Promise<string> {
+  let found: Promise<string> | undefined;
+  return () => found ??= new S3Client({}).config.region().catch(() => 'us-east-1');
+}
+
 /**
  * A client with these settings.
  *
@@ -160,12 +166,12 @@ export class S3Access {
  * @param silence milliseconds without a byte in either direction after which a connection is cut; default as the connection says
  */
 export function newS3Client(connection: S3Connection, agents = newAgents(connection), silence = (connection.timeout ?? TIMEOUT) * 1000): S3Client {
-  const { endpoint, region, credentials, forcePathStyle = endpoint !== undefined, timeout = TIMEOUT } = connection;
+  const { endpoint, region, credentials, forcePathStyle, timeout = TIMEOUT } = connection;
   // The SDK looks for ~/.aws and ends where there is no home; Docker too gives such a user this one.
   if (homeFile() === undefined) process.env.HOME = '/';
   const client = new S3Client({
-    region: region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1',
-    forcePathStyle,
+    region: region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? regionOfProfile(),
+    ...(forcePathStyle === undefined ? {} : { forcePathStyle }),
     followRegionRedirects: endpoint === undefined,
     maxAttempts: connection.attempts ?? ATTEMPTS,
     cacheMiddleware: true,
@@ -175,6 +181,9 @@ export function newS3Client(connection: S3Connection, agents = newAgents(connect
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials }),
   });
+  const { endpointProvider } = client.config;
+  // Also with an endpoint that the SDK has found itself.
+  if (forcePathStyle === undefined) client.config.endpointProvider = (to, context) => endpointProvider({ ...to, ForcePathStyle: to.ForcePathStyle === true || to.Endpoint !== undefined }, context);
   // Asks for an object's stored checksums; the client itself would ask only to check them in a stream of its own.
   client.middlewareStack.add((next, { commandName }) => async (call) => {
     const { headers } = call.request as { headers: Record<string, string> };
