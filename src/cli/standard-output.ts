@@ -6,7 +6,7 @@
 import { pipeline } from 'node:stream/promises';
 import { EXIT, RealmliftError } from '../errors.js';
 import type { ExportOptions } from '../commands/export.js';
-import type { Outcome } from '../export/outcome.js';
+import { placedAt, type Outcome } from '../export/outcome.js';
 import { TarArchive } from '../package/tarball.js';
 import { streamError } from '../package/stream-error.js';
 import { writeNdjson } from '../pipe/ndjson.js';
@@ -23,7 +23,7 @@ export type RunInto = (into: Pick<ExportOptions, 'output' | 'archive'>) => Promi
  */
 export async function exportToStandardOutput(format: StreamFormat, filesDirectory: string | undefined, run: RunInto): Promise<Outcome[]> {
   const outcomes = await withTemporaryDirectory('stream', (output) => (format === 'ndjson' ? asNdjson(output, filesDirectory, run) : asTar(output, run)));
-  return outcomes.map((outcome) => ('result' in outcome ? { ...outcome, result: { ...outcome.result, directory: 'standard output' } } : outcome));
+  return outcomes.map((outcome) => ('error' in outcome ? outcome : placedAt(outcome, 'standard output', { directory: format === 'ndjson' ? '' : outcome.target.directory })));
 }
 
 async function asTar(output: string, run: RunInto): Promise<Outcome[]> {

@@ -143,7 +143,7 @@ class Storing {
     const place = this.placeOf(basename(directory));
     try {
       await this.#storeFiles(basename(directory), made);
-      return placedAt(made, upload === undefined ? place : `${directory} and ${place}`);
+      return upload === undefined ? placedAt(made, place, inBucket(place)) : placedAt(made, `${directory} and ${place}`, { directory });
     } catch (error) {
       const known = asRealmliftError(error);
       const whole = `${directory} is whole; what was stored of it has no manifest: run again with --resume to store it`;

@@ -8,8 +8,19 @@ import type { Remapped } from '../package/remapped.js';
 import type { VerifyReport } from '../verify/verify-export.js';
 import type { RealmResult } from './realm-run.js';
 
-export interface ExportResult extends RealmResult {
+/** Where an export is when somebody goes on with it, and how its commands name it. */
+export interface Place {
+  /** The directory, as commands name it. */
   readonly directory: string;
+  /** What brings the export there first, where it was stored or sent elsewhere. */
+  readonly fetch?: string | undefined;
+}
+
+export interface ExportResult extends RealmResult {
+  /** In words, where it went elsewhere than into a directory. */
+  readonly directory: string;
+  /** Default: the directory. */
+  readonly place?: Place;
   /** What verify found when it read the export again; undefined when it was not asked to. */
   readonly verified: VerifyReport | undefined;
   /** Objects that workers stored in a bucket, each of which was there in the end with its size and ETag; such an export is not read again. */
@@ -49,9 +60,9 @@ export function directoryOf(made: Made<unknown>): string {
   return 'earlier' in made ? made.earlier.directory : made.result.directory;
 }
 
-/** The same export at another place, to be told. */
-export function placedAt(made: Made, directory: string): Made {
-  return 'earlier' in made ? { ...made, earlier: { ...made.earlier, directory } } : { ...made, result: { ...made.result, directory } };
+/** The same export at another place, to be told. @param directory in words */
+export function placedAt(made: Made, directory: string, place: Place): Made {
+  return 'earlier' in made ? { ...made, earlier: { ...made.earlier, directory } } : { ...made, result: { ...made.result, directory, place } };
 }
 
 /** Rows of all its tables; none of one that failed. */

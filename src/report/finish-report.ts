@@ -12,7 +12,7 @@ import { diskError } from '../package/part-file.js';
 import { REPORT_PAGE, TIMES } from '../package/side-files.js';
 import { emptyCensus, MESSAGE_KINDS, type Census } from '../verify/census.js';
 import type { VerifyReport } from '../verify/verify-export.js';
-import type { Place } from './place.js';
+import type { Place } from '../export/outcome.js';
 import { readFacts, type FactsRequest, type Times } from './realm-facts.js';
 import { realmPage } from './realm-page.js';
 

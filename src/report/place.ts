@@ -1,13 +1,7 @@
-/** Where an export is when somebody reads its page, and how its commands name it. */
+/** Where an export is when somebody reads its page. */
 import { basename } from 'node:path';
+import type { Place } from '../export/outcome.js';
 import { shellWord } from '../shell-word.js';
-
-export interface Place {
-  /** The directory, as commands on the page name it. */
-  readonly directory: string;
-  /** What brings the export there first, where it was stored or sent elsewhere. */
-  readonly fetch?: string | undefined;
-}
 
 /** @param url of the directory below the bucket, or of the tarball */
 export function inBucket(url: string): Place {

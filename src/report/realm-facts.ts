@@ -12,7 +12,7 @@ import type { Expected } from '../pipe/table-file.js';
 import type { Census } from '../verify/census.js';
 import type { VerifyReport } from '../verify/verify-export.js';
 import { fileType, LargestFiles, type LargeFile } from './file-types.js';
-import type { Place } from './place.js';
+import type { Place } from '../export/outcome.js';
 import { readNames, type Names } from './read-names.js';
 import { readReport, type ReadReport } from './read-report.js';
 

@@ -71,6 +71,7 @@ t.test('exports in S3', async (t) => {
         run(['--output', out, '--tarball', '--upload', place('tar'), '--sse', 'AES256'], endpoint));
       t.equal(ended.code, 0, ended.stderr);
       t.match(ended.stderr, new RegExp(`^tiny: exported to ${join(out, 'tiny')} and s3://zulip-avatars/tar/tiny\\.tar\\.gz in `, 'm'));
+      t.match(ended.stderr, `\n  next: realmlift import-check ${join(out, 'tiny')} --target-url URL --subdomain NAME\n`);
       t.strictSame(puts, ['tiny.tar.gz', 'tiny.tar.gz.sha256'].map((name) => `/${BUCKETS.avatars}/tar/${name} AES256`));
       t.equal((await content('tar/tiny.tar.gz.sha256')).toString(), `${createHash('sha256').update(await content('tar/tiny.tar.gz')).digest('hex')}  tiny.tar.gz\n`);
     });
@@ -78,6 +79,7 @@ t.test('exports in S3', async (t) => {
     await t.test('several realms, and what binds them last', async (t) => {
       const { code, stderr } = await run(['--realm', 'closed', '--no-verify', '--output', place('several')]);
       t.equal(code, 0, stderr);
+      t.match(stderr, '\n  next: aws s3 sync s3://zulip-avatars/several/tiny tiny && realmlift import-check tiny --target-url URL --subdomain NAME\n');
       const stored = await keys('several/');
       for (const name of ['several/manifest.json', 'several/report.html', 'several/closed/manifest.json', 'several/tiny/manifest.json']) t.ok(stored.includes(name), name);
     });

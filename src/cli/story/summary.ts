@@ -1,5 +1,4 @@
 /** The short text at the end of an export: what travelled, what did not and why, where it is, how long it took. */
-import { existsSync } from 'node:fs';
 import type { EarlierExport, ExportResult } from '../../export/outcome.js';
 import type { AreaTally } from '../../files/file-events.js';
 import { AREAS } from '../../package/export-files.js';
@@ -57,10 +56,10 @@ function owned({ rows, files, verified }: ExportResult): string {
   return ownerCounts((table) => rows.get(table) ?? 0, found).map(([count, what]) => `${counted(count, what)}${what === 'message' ? span : ''}`).join(', ');
 }
 
-function nextStep({ plan, directory }: ExportResult): string[] {
-  // What went to a stream or a bucket is looked at where it was unpacked.
-  if (plan.request.mode === 'user' || !existsSync(directory)) return [];
-  return [`  next: realmlift import-check ${shellWord(directory)} --target-url URL --subdomain NAME`];
+/** Of rows in a stream, and of a user's, none. A tar in a stream is unpacked by who reads it. */
+function nextStep({ plan, directory, place = { directory } }: ExportResult): string[] {
+  if (plan.request.mode === 'user' || place.directory === '') return [];
+  return [`  next: ${place.fetch === undefined ? '' : `${place.fetch} && `}realmlift import-check ${shellWord(place.directory)} --target-url URL --subdomain NAME`];
 }
 
 /** Files that should have travelled: the last lines, which nobody must overlook. */

@@ -19,7 +19,7 @@ import type { Realm } from '../../plan/realm.js';
 import { useSchema } from '../../plan/search-path.js';
 import type { Target } from '../../plan/targets.js';
 import { withLoan } from '../../snapshot/snapshot.js';
-import type { Place } from '../../report/place.js';
+import type { Place } from '../outcome.js';
 import type { VerifyReport } from '../../verify/verify-export.js';
 import { checkBeforehand } from '../check-beforehand.js';
 import { writeCatchUp } from '../base/catch-up-file.js';

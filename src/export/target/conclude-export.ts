@@ -1,5 +1,5 @@
 /** The end of every export, once its rows, its files and its manifest are there: it is checked, its page is written, and what a later run will ask of it is sealed. */
-import type { Place } from '../../report/place.js';
+import type { Place } from '../outcome.js';
 import type { VerifiedBefore } from '../../verify/same-files.js';
 import type { VerifyReport, VerifyOptions } from '../../verify/verify-export.js';
 import { rememberChecked, sealCatchUp } from '../base/catch-up-file.js';

@@ -6,7 +6,7 @@ import type { Decisions } from '../../plan/views/compile-view.js';
 import type { Mode } from '../../plan/views/condition.js';
 import type { Target } from '../../plan/targets.js';
 import type { PreparedRemap } from '../../remap/remap-request.js';
-import type { Place } from '../../report/place.js';
+import type { Place } from '../outcome.js';
 import type { BasePlace } from '../base/base.js';
 import type { ExportEvent } from '../events.js';
 
