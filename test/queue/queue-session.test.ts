@@ -39,7 +39,7 @@ t.test('somebody removes what a run has in the queue: it ends, and does not wait
   const snapshot = { client, settings: connectionSettings(source, {}), id: 'none', held: [] as readonly string[] } as Snapshot;
   const announcement = { salt: null, files: '', output: '/', bucket: null, probe: { file: '', digest: '' } };
   for (const removed of ['DELETE FROM realmlift_jobs.job', 'DELETE FROM realmlift_queue.run', 'DROP SCHEMA realmlift_jobs, realmlift_queue CASCADE']) {
-    await QueuedRun.with({ settings: connectionSettings(queue, {}), silence: 1, onWarning: () => undefined }, async (run) => {
+    await QueuedRun.with({ settings: connectionSettings(queue, {}), silence: 1, onWarning: () => undefined, stop: undefined }, async (run) => {
       await run.open(snapshot);
       await run.announce(snapshot, announcement, () => Promise.resolve(), () => Promise.resolve());
       const done = run.board.send('rows', {}, 1, run.lost);
