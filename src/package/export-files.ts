@@ -6,9 +6,11 @@
 /** The tables of a realm, or of a single user: every export has one of the two. */
 export const REALM_FILE = 'realm.json';
 export const USER_FILE = 'user.json';
+/** Rows of attachments; every export of a realm has it. */
+export const ATTACHMENT_FILE = 'attachment.json';
 
 /** Files at the top level that hold tables of rows, in the order in which Zulip names them. */
-export const TABLE_FILES = [REALM_FILE, USER_FILE, 'analytics.json', 'attachment.json'] as const;
+export const TABLE_FILES = [REALM_FILE, USER_FILE, 'analytics.json', ATTACHMENT_FILE] as const;
 
 /** What a run left out and why, row by row; what was lost; and how the export was made. */
 export const REPORT = 'report.json';

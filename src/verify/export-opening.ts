@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { CONSENT_FILES } from '../package/consent-files.js';
-import { MIGRATION_STATUS, REALM_FILE, USER_FILE } from '../package/export-files.js';
+import { ATTACHMENT_FILE, MIGRATION_STATUS, REALM_FILE, USER_FILE } from '../package/export-files.js';
 import { MANIFEST, readManifest, type ManifestFile, type ManifestHeader } from '../package/manifest.js';
 import { exportAround, refuseParent } from '../package/exports-below.js';
 import { refusePacked } from '../package/packed-export.js';
@@ -68,6 +68,8 @@ export async function openExport(directory: string, findings: FindingList): Prom
     }
   }
   if (!oneUser && !empty) {
+    // That of analytics need not be there, nor any file of messages.
+    if (!(await has(ATTACHMENT_FILE))) findings.add('error', ATTACHMENT_FILE, undefined, 'the file is missing: the import stops without it');
     await readStatistics(opened, has, findings);
     opened.zulipVersion = await readMigrationStatus(opened, has, findings);
   }

@@ -21,7 +21,7 @@ import { IdSpool } from '../ids/id-spool.js';
 import { IdTable } from '../ids/id-table.js';
 import { checkedBy, stillHolds, type CheckedBefore, type CheckedBy, type CheckedFile } from './checked-files.js';
 import { compareWithManifest } from '../package/manifest-comparison.js';
-import { AREAS, REALM_FILE, recordsOf, USER_FILE, type Area } from '../package/export-files.js';
+import { AREAS, ATTACHMENT_FILE, REALM_FILE, recordsOf, USER_FILE, type Area } from '../package/export-files.js';
 import { withTemporaryFiles } from '../ids/temporary-files.js';
 import { checkIdsOverFiles, contextOf } from './whole-export.js';
 import { TasksHere } from './tasks-here.js';
@@ -106,7 +106,7 @@ export async function verifyExport(directory: string, options: VerifyOptions = {
     const { records, counts } = await checkAllRecords(opened, context, pool, findings);
     const files = new FileChecks(pool, opened, findings, records, checked, ({ files, bytes }) => options.onProgress?.({ files, bytes }));
     for (const [area, count] of counts) files.compareRecords(area, count);
-    if (opened.header !== undefined && isWithoutFiles(opened.header)) findings.add('note', 'attachment.json', undefined, 'exported with --no-files: no uploaded files, avatars, emoji and icons, and no rows of attachments');
+    if (opened.header !== undefined && isWithoutFiles(opened.header)) findings.add('note', ATTACHMENT_FILE, undefined, 'exported with --no-files: no uploaded files, avatars, emoji and icons, and no rows of attachments');
     // Of many exports at once nobody wants to see each.
     if (options.workers === undefined) tellPhase(VERIFICATION, 'bytes', await listedBytes(opened));
     await checkAllFiles(opened, files, findings);

@@ -4,7 +4,7 @@ import { openSeverity, releaseByTables, type ExportKind, type SharedContext } fr
 import type { FindingList } from './findings.js';
 import { IdTable } from '../ids/id-table.js';
 import { findMissing, findRepeated, mergeRuns, type IdRun, type IdSpool } from '../ids/id-spool.js';
-import { REALM_FILE, USER_FILE } from '../package/export-files.js';
+import { ATTACHMENT_FILE, REALM_FILE, USER_FILE } from '../package/export-files.js';
 import type { RealmIndex } from './realm-index.js';
 import { MESSAGE_REFERENCES, type CollectedIds } from './worker-tasks.js';
 
@@ -99,7 +99,7 @@ export function checkIdsOverFiles(collected: readonly CollectedIds[], kind: Expo
     const [table, key] = reference.split('.') as [string, string];
     const open = openSeverity(kind, table, key, 'message');
     if (runs.length === 0 || open === undefined) continue;
-    const file = table === 'zerver_attachment' ? 'attachment.json' : REALM_FILE;
+    const file = table === 'zerver_attachment' ? ATTACHMENT_FILE : REALM_FILE;
     const message = `${key} points outside the export${open.reason === undefined ? '' : `: ${open.reason}`}`;
     findMissing(mergeRuns(messages, scratch), mergeRuns(runs, scratch), (id) => {
       findings.add(open.severity, file, table, message, `message ${id}`);

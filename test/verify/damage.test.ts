@@ -223,6 +223,10 @@ damage('lost records', (d) => {
   rmSync(join(d, 'avatars'), { recursive: true });
   edit<Record<string, unknown>>(d, 'stats.json', (x) => ({ ...x, avatars_records: undefined }));
 }, [['avatars/records.json', undefined, /^the file is missing: the import stops/]]);
+damage('no attachment.json', (d) => {
+  rmSync(join(d, 'attachment.json'));
+  edit<Record<string, unknown>>(d, 'stats.json', (x) => ({ ...x, attachment: undefined }));
+}, [['attachment.json', undefined, 'the file is missing: the import stops without it']]);
 damage('records that are none', (d) => { writeFileSync(join(d, 'emoji', 'records.json'), '{}'); }, [
   ['emoji/records.json', undefined, 'not a list of records'],
   ...Array.from({ length: 4 }, () => ['emoji/', undefined, 'no record in emoji/records.json'] as const),
