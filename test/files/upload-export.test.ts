@@ -5,9 +5,10 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
+import { CreateMultipartUploadCommand, GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
 import { newS3Client } from '../../src/files/s3/s3-client.js';
+import { giveUpUploads } from '../../src/files/s3/s3-pending.js';
 import { uploadParts } from '../../src/files/s3/s3-upload.js';
 import { checkUpload, uploadDirectory, uploadStream } from '../../src/files/upload/upload-export.js';
 import { comparePaths } from '../../src/package/manifest.js';
@@ -150,6 +151,45 @@ t.test('upload', async (t) => {
       });
       t.strictSame((await keys(`exports/cut-${hangs}`)).filter((key) => /manifest|large/.test(key)), []);
     }
+  });
+
+  t.test('a server that does not answer what begins or ends an upload, or its last part, is not waited for when that is cut', async (t) => {
+    const cut = new Error('cut by the test');
+    await Promise.all([/^POST .*\?uploads/, /^DELETE .*uploadId=/, /^PUT .*partNumber=/].map(async (silent) => {
+      const stop = new AbortController();
+      await withFaultyProxy(server.endpoint, ({ method, path }) => {
+        if (path.includes('partNumber=1') || (method === 'POST' && silent.test(`${method} ${path}`))) stop.abort(cut);
+        return silent.test(`${method} ${path}`) ? new Promise<never>(() => undefined) : undefined;
+      }, async ({ endpoint }) => {
+        const client = newS3Client(target('x', endpoint).connection);
+        t.teardown(() => client.destroy());
+        const stored = uploadParts(client, { params: { Bucket: BUCKETS.uploads, Key: 'silent', Body: Readable.from([Buffer.alloc(6 << 20)]) } }, stop.signal);
+        await t.rejects(Promise.race([stored, sleep(8000, undefined, { ref: false }).then(() => { throw new Error('it waits'); })]), cut, silent.source);
+      });
+    }));
+  });
+
+  t.test('uploads that nobody completes are given up, by a server that does not answer later', async (t) => {
+    const { client } = server;
+    const begin = async (): Promise<void> => void await client.send(new CreateMultipartUploadCommand({ Bucket: BUCKETS.uploads, Key: 'pending/a' }));
+    const pending = async (): Promise<number> => (await client.send(new ListMultipartUploadsCommand({ Bucket: BUCKETS.uploads, Prefix: 'pending/' }))).Uploads?.length ?? 0;
+    await begin();
+    for (const silent of ['GET', 'DELETE']) {
+      await withFaultyProxy(server.endpoint, ({ method }) => (method === silent ? new Promise<never>(() => undefined) : undefined), async ({ endpoint }) => {
+        const through = newS3Client(target('x', endpoint).connection);
+        t.equal(await giveUpUploads(through, BUCKETS.uploads, 'pending/', 200), false);
+        through.destroy();
+      });
+      t.equal(await pending(), 1);
+    }
+    // Which says that there is more and knows no way to it.
+    await withFaultyProxy(server.endpoint, ({ method }) => (method === 'GET' ? { kind: 'body', change: (body) => body.replace('<IsTruncated>false', '<IsTruncated>true') } : undefined), async ({ endpoint, seen }) => {
+      const through = newS3Client(target('x', endpoint).connection);
+      t.equal(await giveUpUploads(through, BUCKETS.uploads, 'pending/'), true);
+      t.equal(seen.filter(({ method }) => method === 'GET').length, 1);
+      through.destroy();
+    });
+    t.equal(await pending(), 0);
   });
 
   t.test('a body that breaks cuts what is under way, and its error is told', async (t) => {

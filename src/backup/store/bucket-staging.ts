@@ -3,10 +3,11 @@
  * https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
  */
 import { createHash } from 'node:crypto';
-import { AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, ListMultipartUploadsCommand, UploadPartCommand, type ListMultipartUploadsCommandOutput, type S3Client } from '@aws-sdk/client-s3';
+import { CompleteMultipartUploadCommand, CreateMultipartUploadCommand, UploadPartCommand, type S3Client } from '@aws-sdk/client-s3';
 import { RealmliftError } from '../../errors.js';
 import { inOrder } from '../../files/ordered-pool.js';
 import { PART } from '../../files/s3/s3-limits.js';
+import { giveUpUpload, giveUpUploads } from '../../files/s3/s3-pending.js';
 import type { StagedObject, Staging } from './staging.js';
 
 /** Parts of one object that are under way at once; each is held in memory. */
@@ -62,17 +63,12 @@ export class BucketStaging implements Staging {
   }
 
   async giveUp({ name, upload }: StagedObject): Promise<void> {
-    if (upload !== undefined) await this.#client.send(new AbortMultipartUploadCommand({ ...this.#place(name), UploadId: upload.id })).catch(() => undefined);
+    if (upload !== undefined) await giveUpUpload(this.#client, { ...this.#place(name), UploadId: upload.id });
   }
 
   /** What cannot be seen is paid for. Not every server can list it; then the bucket's own rules end it. */
   async end(): Promise<void> {
-    let after: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined = {};
-    while (after !== undefined) {
-      const page: ListMultipartUploadsCommandOutput | undefined = await this.#client.send(new ListMultipartUploadsCommand({ Bucket: this.#bucket, Prefix: this.#prefix, ...after })).catch(() => undefined);
-      await Promise.all((page?.Uploads ?? []).map(({ Key, UploadId }) => this.#client.send(new AbortMultipartUploadCommand({ Bucket: this.#bucket, Key, UploadId })).catch(() => undefined)));
-      after = page?.IsTruncated === true ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker } : undefined;
-    }
+    await giveUpUploads(this.#client, this.#bucket, this.#prefix);
   }
 
   #place(name: string): { readonly Bucket: string; readonly Key: string } {

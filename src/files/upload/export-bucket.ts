@@ -5,10 +5,10 @@
  */
 import { open, stat } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
-import type { CompletedPart, ListMultipartUploadsCommandOutput } from '@aws-sdk/client-s3';
+import type { CompletedPart } from '@aws-sdk/client-s3';
 import {
-  AbortMultipartUploadCommand, CompleteMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, GetObjectCommand, HeadObjectCommand,
-  ListMultipartUploadsCommand, PutObjectCommand, UploadPartCommand, UploadPartCopyCommand, type S3Client,
+  CompleteMultipartUploadCommand, CreateMultipartUploadCommand, DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, PutObjectCommand, UploadPartCommand, UploadPartCopyCommand,
+  type S3Client,
 } from '@aws-sdk/client-s3';
 import { Lost, type CopySource, type StoredFile } from '../file-store.js';
 import { RequestLimiter } from '../s3/request-limiter.js';
@@ -16,6 +16,7 @@ import { newS3Client, S3Access } from '../s3/s3-client.js';
 import { particulars } from '../s3/s3-fault.js';
 import { ONE_COPY, partSizeFor } from '../s3/s3-limits.js';
 import { listObjects } from '../s3/s3-listing.js';
+import { giveUpUpload, giveUpUploads, tidily } from '../s3/s3-pending.js';
 import { common, encryptionOf, failed, keyOf, type UploadTarget } from './upload-target.js';
 
 /** An object that is stored and not yet there. Its name is that below the target's prefix. */
@@ -92,19 +93,12 @@ export class ExportBucket {
 
   /** Gives up what was stored. Never throws: what remains is removed with all that is left in the end. */
   async giveUp({ name, upload }: Pick<PendingObject, 'name' | 'upload'>): Promise<void> {
-    if (upload !== undefined) await this.#client.send(new AbortMultipartUploadCommand({ ...this.#place(name), UploadId: upload })).catch(() => undefined);
+    if (upload !== undefined) await giveUpUpload(this.#client, { ...this.#place(name), UploadId: upload });
   }
 
-  /** Gives up all that is pending below a name that ends in `/`, as far as the server lists it. */
-  async giveUpAll(below: string): Promise<void> {
-    const { bucket: Bucket } = this.target;
-    const Prefix = keyOf(this.target, below);
-    let after: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined = {};
-    while (after !== undefined) {
-      const page: ListMultipartUploadsCommandOutput | undefined = await this.#client.send(new ListMultipartUploadsCommand({ Bucket, Prefix, ...after })).catch(() => undefined);
-      await Promise.all((page?.Uploads ?? []).map(({ Key, UploadId }) => this.#client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch(() => undefined)));
-      after = page?.IsTruncated === true ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker } : undefined;
-    }
+  /** Gives up all that is pending below a name that ends in `/`, as far as the server lists it. @returns false where the server does not answer */
+  giveUpAll(below: string): Promise<boolean> {
+    return giveUpUploads(this.#client, this.target.bucket, keyOf(this.target, below));
   }
 
   /** Whether the object is there with this ETag and so many bytes. */
@@ -144,7 +138,7 @@ export class ExportBucket {
 
   /** Removes an object, if it is there and this machine may. */
   async remove(name: string): Promise<void> {
-    await this.#client.send(new DeleteObjectCommand(this.#place(name))).catch(() => undefined);
+    await tidily((signal) => this.#client.send(new DeleteObjectCommand(this.#place(name)), { abortSignal: signal }));
   }
 
   close(): void {

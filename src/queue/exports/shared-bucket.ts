@@ -160,7 +160,8 @@ export class SharedBucket implements RunOutput {
   }
 
   async close(): Promise<void> {
-    for (const name of this.#journals.keys()) await this.#bucket.giveUpAll(`${name}/`);
+    // Of a server that does not answer for one it is not asked for the others.
+    for (const name of this.#journals.keys()) if (!(await this.#bucket.giveUpAll(`${name}/`))) break;
     this.#bucket.close();
   }
 
