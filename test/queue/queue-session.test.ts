@@ -1,8 +1,13 @@
 /** A session in the queue's database, and a run whose work is there. */
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { RealmliftError } from '../../src/errors.js';
+import { filesDone, ROWS_DONE } from '../../src/queue/exports/export-jobs.js';
+import { DONE_CHANNEL } from '../../src/queue/runs/queue-schema.js';
 import { QueuedRun } from '../../src/queue/runs/queued-run.js';
 import { QueueSession } from '../../src/queue/runs/queue-session.js';
+import { workForQueue } from '../../src/queue/worker-machine.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import type { Snapshot } from '../../src/snapshot/snapshot.js';
 import { query } from '../export/grown-database.js';
@@ -35,17 +40,71 @@ t.test('a machine that is frozen in a transaction does not hold up the others', 
   await session.close();
 }));
 
-t.test('somebody removes what a run has in the queue: it ends, and does not wait for what nobody will do', async (t) => withEmptyDatabase((source) => withEmptyDatabase((queue) => withClient(source, async (client) => {
-  const snapshot = { client, settings: connectionSettings(source, {}), id: 'none', held: [] as readonly string[] } as Snapshot;
-  const announcement = { salt: null, files: '', output: '/', bucket: null, probe: { file: '', digest: '' } };
-  for (const removed of ['DELETE FROM realmlift_jobs.job', 'DELETE FROM realmlift_queue.run', 'DROP SCHEMA realmlift_jobs, realmlift_queue CASCADE']) {
+/** Runs `work` with a run that nobody takes part in, out of a source that is empty. */
+async function withRun(queue: string, work: (run: QueuedRun) => Promise<void>): Promise<void> {
+  await withEmptyDatabase((source) => withClient(source, async (client) => {
+    const snapshot = { client, settings: connectionSettings(source, {}), id: 'none', held: [] as readonly string[] } as Snapshot;
     await QueuedRun.with({ settings: connectionSettings(queue, {}), silence: 1, onWarning: () => undefined, stop: undefined }, async (run) => {
       await run.open(snapshot);
-      await run.announce(snapshot, announcement, () => Promise.resolve(), () => Promise.resolve());
-      const done = run.board.send('rows', {}, 1, run.lost);
-      for (let sent = 0; sent === 0;) sent = (await query(queue, 'SELECT FROM realmlift_jobs.job')).rowCount ?? 0;
+      await run.announce(snapshot, { salt: null, files: '', output: '/', bucket: null, probe: { file: '', digest: '' } }, () => Promise.resolve(), () => Promise.resolve());
+      await work(run);
+      await run.end(true);
+    });
+  }));
+}
+
+async function untilSent(queue: string): Promise<void> {
+  while ((await query(queue, 'SELECT FROM realmlift_jobs.job')).rowCount === 0) await sleep(5);
+}
+
+t.test('somebody removes what a run has in the queue: it ends, and does not wait for what nobody will do', async (t) => withEmptyDatabase(async (queue) => {
+  for (const removed of ['DELETE FROM realmlift_jobs.job', 'DELETE FROM realmlift_queue.run', 'DROP SCHEMA realmlift_jobs, realmlift_queue CASCADE']) {
+    await withRun(queue, async (run) => {
+      const done = run.board.send('rows', {}, 1, run.lost, () => true);
+      await untilSent(queue);
       await query(queue, removed);
       await t.rejects(done, { code: 'QUEUE_LOST', message: /is there no more/, hint: /did somebody clear it/ }, removed);
     });
   }
-}))));
+}));
+
+t.test('what the queue says of a job that no worker says is believed in nothing', async (t) => withEmptyDatabase((queue) => withRun(queue, async (run) => {
+  const told = async (state: string, output: unknown, shape = ROWS_DONE): Promise<unknown> => {
+    const done = run.board.send('rows', {}, 1, run.lost, shape).catch((error: unknown) => error);
+    await untilSent(queue);
+    await query(queue, `UPDATE realmlift_jobs.job SET state = '${state}', output = '${JSON.stringify(output)}'; NOTIFY ${DONE_CHANNEL}`);
+    return done;
+  };
+  const sha256 = 'a'.repeat(64);
+  const part = { path: 'messages-000001.json', size: 2, sha256, rows: { zerver_message: 1 }, clients: [1], ids: 'x', inode: 'y' };
+  const done = { attempt: 'z', parts: [{ part, kept: false }], damaged: [], progress: [{ table: 'zerver_message', rows: 1, bytes: 2 }] };
+  t.same(await told('completed', done), done);
+  const wrong = [
+    null, true, [], {}, { ...done, attempt: 1 }, { ...done, parts: {} }, { ...done, parts: [{}] }, { ...done, parts: [{ part: { ...part, rows: undefined }, kept: false }] }, { ...done, progress: null },
+    { ...done, parts: [{ part: { ...part, size: '2' }, kept: false }] }, { ...done, parts: [{ part: { ...part, sha256: 'a' }, kept: false }] }, { ...done, parts: [{ part: { ...part, clients: [null] }, kept: false }] },
+    { ...done, fault: {} }, { ...done, dealt: { spools: [{}], clients: [] } },
+  ];
+  for (const output of wrong) t.match(await told('completed', output), { code: 'QUEUE_DAMAGED', exit: 1 }, JSON.stringify(output));
+  const file = { info: { size: 1, lastModified: 1.5, contentType: null, metadata: {} }, size: 1, sha256 };
+  t.same(await told('completed', { attempt: 'z', files: [file, null] }, filesDone(2)), { attempt: 'z', files: [file, null] });
+  for (const files of [[file], [file, null, null], [file, { ...file, info: { ...file.info, size: '1' } }]]) t.match(await told('completed', { attempt: 'z', files }, filesDone(2)), { code: 'QUEUE_DAMAGED' }, JSON.stringify(files));
+  const error = { code: 'DISK_FULL', stage: 'package', message: 'no room', again: true, exit: 1 };
+  t.match(await told('failed', { error }), { code: 'DISK_FULL', message: 'no room', exit: 1, again: true });
+  for (const changed of [5, {}, { ...error, exit: 0 }, { ...error, code: 'no code' }, { ...error, hint: 5 }]) t.match(await told('failed', { error: changed }), { code: 'QUEUE_DAMAGED', exit: 1 }, JSON.stringify(changed));
+  for (const output of [null, 5, { value: {} }]) t.match(await told('failed', output), { code: 'WORKERS_VANISHED' }, JSON.stringify(output));
+})));
+
+t.test('two workers of one name and number are two, and each says what to do', async (t) => withEmptyDatabase((queue) => withRun(queue, async () => {
+  const stop = new AbortController();
+  const said: string[] = [];
+  const ended = [1, 2].map(() => workForQueue({
+    queue: connectionSettings(queue, {}), source: connectionSettings(queue, {}), jobs: 1, fileJobs: 1, openStore: () => Promise.reject(new RealmliftError('FILES_UNKNOWN', 'usage', 'no files', { hint: 'name them' })),
+    uploads: () => ({ kind: 'directory', directory: '/' }), output: undefined, env: {}, salt: undefined, s3: {}, temporary: '/', oneRun: false, signal: stop.signal, onEvent: (text) => said.push(text),
+  }));
+  const seen = async (): Promise<number> => (await query(queue, "SELECT FROM realmlift_queue.worker WHERE refused = 'no files'")).rowCount ?? 0;
+  while (said.filter((each) => /takes no part in the run \w+: no files \(name them\)$/.test(each)).length < 2) await sleep(10);
+  await sleep(100);
+  t.equal(await seen(), 2);
+  stop.abort(new Error('stopped'));
+  await Promise.all(ended.map((each) => t.rejects(each, /stopped/)));
+})));

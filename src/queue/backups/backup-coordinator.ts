@@ -13,7 +13,7 @@ import type { ListedFile } from '../../backup/uploads/upload-source.js';
 import { RealmliftError } from '../../errors.js';
 import { placeName, type UploadPlace } from '../../files/upload/upload-place.js';
 import type { Snapshot } from '../../snapshot/snapshot.js';
-import type { ArchiveDone, ArchiveJob, RowsPartDone, RowsPartJob } from './backup-jobs.js';
+import { ARCHIVE_DONE, ROWS_PART_DONE, type ArchiveDone, type ArchiveJob, type RowsPartDone, type RowsPartJob } from './backup-jobs.js';
 import { newProbe, probeName } from '../runs/probe.js';
 import { QueuedRun, type QueuedRunOptions } from '../runs/queued-run.js';
 
@@ -73,14 +73,14 @@ export class BackupCoordinator implements BackupWorkers {
 
   async rows(selection: RowSelection, part: string, weight: number, signal: AbortSignal): Promise<SavedRows> {
     const job: RowsPartJob = { selection, part };
-    const { saved, staged } = await this.#run.board.send<RowsPartDone>('rows', job, weight, signal);
+    const { saved, staged } = await this.#run.board.send<RowsPartDone>('rows', job, weight, signal, ROWS_PART_DONE);
     await this.#complete(staged, part, saved.part.bytes);
     return saved;
   }
 
   async archive(files: readonly ListedFile[], part: string, signal: AbortSignal): Promise<SavedPack | undefined> {
     const job: ArchiveJob = { files: files.map(({ name, size, modified }) => ({ name, size, modified })), part };
-    const { saved, staged } = await this.#run.board.send<ArchiveDone>('files', job, files.reduce((sum, { size }) => sum + size, 0), signal);
+    const { saved, staged } = await this.#run.board.send<ArchiveDone>('files', job, files.reduce((sum, { size }) => sum + size, 0), signal, ARCHIVE_DONE);
     // What a worker cannot read may be read here, and what nobody can read is told by who listed it.
     if (saved.lost.length > 0) {
       await this.#staging?.giveUp(staged);

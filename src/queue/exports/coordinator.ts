@@ -11,7 +11,7 @@ import type { UploadTarget } from '../../files/upload/upload-target.js';
 import type { Journal } from '../../package/journal.js';
 import type { Snapshot } from '../../snapshot/snapshot.js';
 import { keyed } from '../runs/expected.js';
-import { requireInside, type RowsDone, type RowsJob } from './export-jobs.js';
+import { requireInside, ROWS_DONE, type RowsDone, type RowsJob } from './export-jobs.js';
 import { QueuedRun, type QueuedRunOptions } from '../runs/queued-run.js';
 import { FILES_AT_ONCE, QueuedStore } from './queued-store.js';
 import type { RunOutput } from './run-output.js';
@@ -130,7 +130,7 @@ export class Coordinator implements SegmentWorkers {
     const places = await this.#output.places(directory);
     const segment = await this.#output.checked(assignment.segment, directory, (path) => onMessage({ kind: 'damaged', path }));
     const job: RowsJob = { segment: isOfSet(segment) ? sentSegment(segment, directory) : segment, schema, places };
-    const { attempt, parts, damaged, progress, dealt, fault } = await this.#run.board.send<RowsDone>('rows', job, weight, signal);
+    const { attempt, parts, damaged, progress, dealt, fault } = await this.#run.board.send<RowsDone>('rows', job, weight, signal, ROWS_DONE);
     requireInside(attempt, ...[...parts.map(({ part }) => part), ...dealt?.spools ?? []].map(({ path }) => path));
     const taken = [];
     for (const made of parts) taken.push({ part: made.kept && made.part.etag === undefined ? made.part : await this.#output.takePart(made, directory, attempt), kept: made.kept });

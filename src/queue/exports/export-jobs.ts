@@ -5,9 +5,12 @@ import type { FinishedPart } from '../../export/segments/finished-part.js';
 import type { Segment } from '../../export/segments/segment.js';
 import type { AnySetSegment, DealtRows } from '../../export/segments/set-segments.js';
 import type { SentError } from '../../export/segments/sent-error.js';
+import type { Spool } from '../../export/spools/spool-format.js';
 import type { PendingObject } from '../../files/upload/export-bucket.js';
 import type { Candidate, Fetched, ObjectInfo } from '../../files/file-store.js';
 import { unsafe } from '../../files/safe-path.js';
+import { SENT_ERROR } from '../runs/job-failed.js';
+import { count, digest, flag, listOf, nullable, objectOf, optional, recordOf, text, type Shape } from '../runs/shape.js';
 import type { SentSetSegment } from './set-jobs.js';
 
 /** Where a job's files go. */
@@ -62,6 +65,29 @@ export interface FilesDone {
   readonly attempt: string;
   /** In the order of the job; null for one that could not be had. */
   readonly files: readonly (FetchedFile | null)[];
+}
+
+const PENDING = objectOf<PendingObject>({ name: text, size: count, upload: optional(text), parts: listOf(objectOf<PendingObject['parts'][number]>({ etag: text, sha256: optional(text) })) });
+
+const PART = objectOf<FinishedPart>({
+  path: text, size: count, sha256: digest, rows: recordOf(count), clients: optional(listOf(count)), ids: optional(text), inode: optional(text), etag: optional(text), base: optional(flag), mended: optional(flag),
+});
+
+const SPOOL = objectOf<Spool>({ path: text, entriesAt: count, directoryAt: count, groups: count, rows: count, firstId: nullable(count), lastId: nullable(count) });
+
+export const ROWS_DONE = objectOf<RowsDone>({
+  attempt: text, parts: listOf(objectOf<MadePart>({ part: PART, kept: flag, stored: optional(PENDING) })), damaged: listOf(text), progress: listOf(objectOf<Progress>({ table: text, rows: count, bytes: count })),
+  dealt: optional(objectOf<DealtRows>({ spools: listOf(SPOOL), clients: listOf((pair) => Array.isArray(pair) && pair.length === 2 && pair.every(count)) })), fault: optional(SENT_ERROR),
+});
+
+const FETCHED = objectOf<FetchedFile>({
+  size: count, sha256: digest, identity: optional(text), stored: optional(PENDING),
+  info: objectOf<ObjectInfo>({ size: count, lastModified: (value) => typeof value === 'string' || Number.isFinite(value), contentType: nullable(text), etag: optional(text), bucket: optional(text), metadata: recordOf(text) }),
+});
+
+/** @param files how many the job names */
+export function filesDone(files: number): Shape {
+  return objectOf<FilesDone>({ attempt: text, files: (value) => listOf(nullable(FETCHED))(value) && (value as unknown[]).length === files });
 }
 
 /** What the queue says that a worker wrote is not to lead elsewhere: files are renamed and removed there. @throws RealmliftError PART_NOT_THERE */

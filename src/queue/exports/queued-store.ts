@@ -6,7 +6,7 @@ import type { FileRecord } from '../../files/records.js';
 import type { WantedFiles } from '../../files/wanted-files.js';
 import type { Area } from '../../package/export-files.js';
 import type { JobBoard } from '../runs/job-board.js';
-import { requireInside, type FetchedFile, type FilesDone, type FilesJob } from './export-jobs.js';
+import { filesDone, requireInside, type FetchedFile, type FilesDone, type FilesJob } from './export-jobs.js';
 import type { RunOutput } from './run-output.js';
 
 /** Files under way at once: some batches for each of many workers. */
@@ -114,7 +114,7 @@ export class QueuedStore implements FileStore {
   async #fetchAll(directory: string, { entries, signal, bytes }: Batch): Promise<void> {
     const places = await this.#output.places(directory);
     const job: FilesJob = { places, files: entries.map(({ candidate: { area, key, path } }) => ({ area, key, path })) };
-    const { attempt, files } = await this.#board.send<FilesDone>('files', job, bytes, signal);
+    const { attempt, files } = await this.#board.send<FilesDone>('files', job, bytes, signal, filesDone(entries.length));
     requireInside(attempt);
     await Promise.all(entries.map(async ({ partial, resolve, reject }, index) => {
       const file = files[index] ?? null;

@@ -5,10 +5,11 @@ import type PgBoss from 'pg-boss';
 import { RealmliftError } from '../../errors.js';
 import { received } from '../../export/segments/sent-error.js';
 import { Batches } from './batches.js';
-import type { JobFailed } from './job-failed.js';
+import { isJobFailed, type JobFailed } from './job-failed.js';
 import { JOBS, WORK_CHANNEL } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
 import { queueName, queuesOf, type JobKind } from './runs.js';
+import type { Shape } from './shape.js';
 
 /** Expected bytes below which a piece of rows is small. */
 export const LIGHT = 256 << 10;
@@ -51,10 +52,11 @@ export class JobBoard {
   /**
    * @param weight expected bytes: the largest goes first
    * @param signal drops the job
+   * @param shape of a T
    * @returns what the worker says that did it
-   * @throws RealmliftError what the last try failed with; WORKERS_VANISHED
+   * @throws RealmliftError what the last try failed with; WORKERS_VANISHED, QUEUE_DAMAGED
    */
-  async send<T>(kind: Exclude<JobKind, 'light'>, job: object, weight: number, signal: AbortSignal): Promise<T> {
+  async send<T>(kind: Exclude<JobKind, 'light'>, job: object, weight: number, signal: AbortSignal, shape: Shape): Promise<T> {
     signal.throwIfAborted();
     // Each job that waits or is under way listens.
     setMaxListeners(0, signal);
@@ -68,7 +70,9 @@ export class JobBoard {
     signal.addEventListener('abort', drop, { once: true });
     try {
       this.#unsent.add({ id, name: queue, data: job, priority: Math.min(2 ** 31 - 1, Math.round(weight / 1024)) });
-      return await done as T;
+      const output = await done;
+      if (!shape(output)) throw damaged();
+      return output as T;
     } finally {
       signal.removeEventListener('abort', drop);
     }
@@ -111,11 +115,12 @@ export class JobBoard {
   #ended({ id, state, output }: Ended): void {
     const job = this.#take(id);
     if (state === 'completed') job?.resolve(output);
-    else job?.reject(this.#failure(output as Partial<JobFailed> | null));
+    else job?.reject(this.#failure(output));
   }
 
-  #failure(output: Partial<JobFailed> | null): RealmliftError {
-    if (output?.error !== undefined) return received(output.error, '');
+  #failure(output: unknown): RealmliftError {
+    if (isJobFailed(output)) return received((output as JobFailed).error, '');
+    if ((output as Partial<JobFailed> | null)?.error !== undefined) return damaged();
     return new RealmliftError('WORKERS_VANISHED', 'queue', `none of the workers that had this piece of work was heard from for ${this.#silence} s`, {
       hint: 'do they run out of memory? Look at their own output', again: true,
     });
@@ -140,4 +145,10 @@ export class JobBoard {
       for (const { id } of jobs) this.#take(id)?.reject(error);
     }
   }
+}
+
+function damaged(): RealmliftError {
+  return new RealmliftError('QUEUE_DAMAGED', 'queue', 'what the queue says of a piece of work is not what a worker says', {
+    hint: "who else can write to the queue's database? Make one that only realmlift's role may use", again: true,
+  });
 }

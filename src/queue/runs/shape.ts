@@ -1,0 +1,42 @@
+/** What is read out of the queue is held to be anything, before it is believed: others may write there, and versions differ. */
+
+/** Whether a value of JSON is one of a kind. */
+export type Shape = (value: unknown) => boolean;
+
+export const text: Shape = (value) => typeof value === 'string';
+
+export const flag: Shape = (value) => typeof value === 'boolean';
+
+/** Of rows, of bytes, or an id. */
+export const count: Shape = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** A SHA-256 in hexadecimal. */
+export const digest: Shape = (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+
+export function nullable(shape: Shape): Shape {
+  return (value) => value === null || shape(value);
+}
+
+/** Of a field that may be left out. */
+export function optional(shape: Shape): Shape {
+  return (value) => value === undefined || shape(value);
+}
+
+export function listOf(shape: Shape): Shape {
+  return (value) => Array.isArray(value) && value.every(shape);
+}
+
+/** An object with any names. */
+export function recordOf(shape: Shape): Shape {
+  return (value) => isObject(value) && Object.values(value).every(shape);
+}
+
+/** An object with these fields, all of which are named here; others are no concern. */
+export function objectOf<T>(fields: Readonly<Record<keyof Required<T>, Shape>>): Shape {
+  const shapes = Object.entries<Shape>(fields);
+  return (value) => isObject(value) && shapes.every(([name, shape]) => shape(value[name]));
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
