@@ -8,6 +8,7 @@ import { avatarSalt } from '../plan/release/zulip-server-files.js';
 import { connectionSettings } from '../snapshot/connection-settings.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 import { addFilesOptions, etagsOf, FILE_JOBS, filesStore, type FilesOptions } from './options/files-options.js';
+import { refuseContradictions } from './options/contradictions.js';
 import { withStopSignals, type StopWords } from './stop-signals.js';
 import { queueSettings } from './options/queue-option.js';
 import { jobCount } from './options/whole-number.js';
@@ -42,6 +43,7 @@ for whom the backup is, by their public keys, and needs no other.
 Exit codes: 0 the one run is finished; 1 failed; 2 wrong usage; 130, 143 stopped by ^C or SIGTERM.`)
     .action(async (options: WorkerArguments) => {
       const { env } = process;
+      refuseContradictions([{ when: options.output?.startsWith('s3://') === true, message: 'the --output of a worker is a directory that all share', hint: 'leave it out for what goes into a bucket: the export or backup says which' }]);
       const queue = queueSettings(options.queue ?? true, env);
       const { workForQueue } = await import('../queue/worker-machine.js');
       await withStopSignals(STOPPED, (signal) => withTemporaryDirectory('worker', (temporary) => workForQueue({

@@ -1,4 +1,5 @@
 /** A machine that works for the runs of a queue: it finds them, joins those it may, and leaves them when they are over. */
+import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type PgBoss from 'pg-boss';
@@ -49,7 +50,8 @@ export async function workForQueue(options: MachineOptions): Promise<void> {
 
 class WorkerMachine {
   readonly #options: MachineOptions;
-  readonly #name = `${hostname()}-${process.pid}`;
+  /** Of containers that have the name of their host, each may be its first process. */
+  readonly #name = `${hostname()}-${process.pid}-${randomBytes(2).toString('hex')}`;
   readonly #parts = new Map<string, RunPart>();
   /** Runs that it is about to join, or has looked at not long ago. */
   readonly #looked = new Set<string>();
@@ -146,8 +148,8 @@ class WorkerMachine {
     this.#looked.add(run.id);
     this.#join(run, session, boss).catch(async (error: unknown) => {
       if (session.lost.aborted) return;
-      const { message } = asRealmliftError(error);
-      if (this.#told.get(run.id) !== message) this.#options.onEvent(`takes no part in the run ${short(run.id)}: ${message}`);
+      const { message, hint } = asRealmliftError(error);
+      if (this.#told.get(run.id) !== message) this.#options.onEvent(`takes no part in the run ${short(run.id)}: ${message}${hint === undefined ? '' : ` (${hint})`}`);
       this.#told.set(run.id, message);
       await tellWorker(session, run.id, { name: this.#name, threads: 0, refused: message });
       setTimeout(() => this.#looked.delete(run.id), run.expected.silence * 1000 / 3);

@@ -180,11 +180,13 @@ t.test('a queue that cannot be used', async (t) => {
       const { code, stderr } = await realmlift(['worker', '--queue', queue, '--uploads-dir', root], { env: { DATABASE_URL: url } });
       t.match({ code, stderr }, { code: 1, stderr: /^realmlift: QUEUE_VERSION/ });
     });
+    const bucket = await realmlift(['worker', '--queue', url, '--output', 's3://exports/x'], { env: { DATABASE_URL: url } });
+    t.match({ code: bucket.code, stderr: bucket.stderr }, { code: 2, stderr: /^realmlift: USAGE .*--output of a worker is a directory/ });
     const unsaid = await realmlift(['worker', '--uploads-dir', root], { env: { DATABASE_URL: url } });
     t.match({ code: unsaid.code, stderr: unsaid.stderr }, { code: 2, stderr: /^realmlift: USAGE .*--queue URL, or QUEUE_URL/ });
     for (const words of [['export', '--realm', 'acme', '--uploads-dir', root, '--output', join(root, 'out')], ['backup', '--to', join(root, 'backups'), '--recipient', await identityToRecipient(await generateX25519Identity())]]) {
       t.match(await realmlift([...words, '--queue'], { env: { DATABASE_URL: url } }), { code: 2, stderr: /^realmlift: USAGE .*--queue URL, or QUEUE_URL/ });
-      t.match(await realmlift([...words, '--queue'], { env: { DATABASE_URL: url, QUEUE_URL: 'nonsense://' } }), { code: 2, stderr: /CONNECTION_STRING/ });
+      t.match(await realmlift([...words, '--queue'], { env: { DATABASE_URL: url, QUEUE_URL: 'nonsense://' } }), { code: 2, stderr: /CONNECTION_STRING.*look at QUEUE_URL/ });
     }
   });
 });

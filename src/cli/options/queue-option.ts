@@ -33,5 +33,9 @@ export function queueOf({ queue, workerTimeout }: QueueOption, env: NodeJS.Proce
 export function queueSettings(given: string | true, env: NodeJS.ProcessEnv): ConnectionSettings {
   const url = given === true ? env.QUEUE_URL : given;
   if (url === undefined || url === '') throw new RealmliftError('USAGE', 'usage', 'it is not said where the queue is', { hint: '--queue URL, or QUEUE_URL in the environment', exit: EXIT.usage });
-  return connectionSettings(url, env);
+  try {
+    return connectionSettings(url, env);
+  } catch (error) {
+    throw error instanceof RealmliftError ? error.advising(`look at ${given === true ? 'QUEUE_URL' : '--queue'}; ${error.hint ?? ''}`) : error;
+  }
 }
