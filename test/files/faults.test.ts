@@ -16,6 +16,8 @@ const EMPTY = upload(2, 'empty.txt', 0);
 const LARGE = upload(3, 'large.bin', 5 * PART + 17);
 const OTHER = upload(4, 'other.txt', 2000);
 const ALL = [SMALL, EMPTY, LARGE, OTHER];
+/** What a proxy answers that wants a login. */
+const PAGE = '<html><body>Log in</body></html>';
 const ALL_IDS = ['1', '2', '3', '4'];
 
 let server: S3Server;
@@ -66,6 +68,7 @@ t.test('faults', async (t) => {
     ['429', s3Error(429, 'TooManyRequests')],
     ['an error page of another proxy', { kind: 'status', status: 502, body: '<html><body>Bad Gateway' }],
     ['an empty answer that says 200', { kind: 'status', status: 200, body: '' }],
+    ['a page of something between that says 200', { kind: 'status', status: 200, body: PAGE }],
   ] as const satisfies readonly (readonly [string, Fault])[]) {
     t.test(`once ${name}: asked again, and whole`, async (t) => {
       const { whole, lost } = await through(t, (seen) => once(of(SMALL), fault)(seen) ?? once(isRange, fault)(seen));

@@ -78,7 +78,7 @@ async function pass(endpoint: string, incoming: IncomingMessage, answer: ServerR
   const fault = await asked;
   if (fault?.kind === 'status') {
     incoming.resume();
-    answer.writeHead(fault.status, { 'content-type': 'application/xml' }).end(incoming.method === 'HEAD' ? undefined : fault.body);
+    answer.writeHead(fault.status, { 'content-type': 'application/xml', 'content-length': Buffer.byteLength(fault.body ?? '') }).end(incoming.method === 'HEAD' ? undefined : fault.body);
     return;
   }
   const upstream = await forward(endpoint, incoming, fault);

@@ -29,6 +29,22 @@ t.test('listing', async (t) => {
     t.strictSame(listed, [...keys].sort(byBytes), `pages of ${pageSize}`);
   }
 
+  await t.test('a page of something between is no empty listing', async (t) => {
+    for (const always of [false, true]) {
+      await withFaultyProxy(server.endpoint, ({ repeat }) => (always || repeat === 0 ? { kind: 'status', status: 200, body: '<html><body>Log in</body></html>' } : undefined), async ({ endpoint }) => {
+        const through = new S3Access({ endpoint, credentials: { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' }, attempts: 2, backoff: 1 });
+        const list = async (): Promise<number> => {
+          let count = 0;
+          for await (const each of listObjects({ access: through, bucket: BUCKETS.uploads, prefix: '3/', directOnly: false, signal: new AbortController().signal })) count += each.size > 0 ? 1 : 0;
+          return count;
+        };
+        if (always) await t.rejects(list(), { message: /something else than the store has answered/ });
+        else t.equal(await list(), keys.length);
+        through.close();
+      });
+    }
+  });
+
   await t.test('a server that sends the listing round ends it', async (t) => {
     const token = (body: string, to: string): string => body.replace(/<NextContinuationToken>[^<]*</, `<NextContinuationToken>${to}<`).replace('<IsTruncated>false', `<NextContinuationToken>${to}</NextContinuationToken><IsTruncated>true`);
     let pages = 0;

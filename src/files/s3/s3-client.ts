@@ -9,7 +9,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
 import { HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
-import type { CompleteMultipartUploadCommandInput, HeadObjectCommandOutput, S3ClientConfig } from '@aws-sdk/client-s3';
+import type { CompleteMultipartUploadCommandInput, HeadObjectCommandOutput, ListObjectsV2CommandOutput, S3ClientConfig } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { EXIT, RealmliftError } from '../../errors.js';
 import { homeFile } from '../../home-file.js';
@@ -193,8 +193,9 @@ export function newS3Client(connection: S3Connection, agents = newAgents(connect
   client.middlewareStack.add((next, { commandName }) => async (call) => {
     const answer = await next(call);
     if (STORING.has(commandName ?? '') && !hasETag(answer.output)) throw new Unconfirmed('the answer does not name what was stored');
+    if (commandName === 'ListObjectsV2Command' && !isListing(answer.output)) throw new Unconfirmed('something else than the store has answered');
     return answer;
-  }, { step: 'deserialize', priority: 'high', name: 'confirmStored' });
+  }, { step: 'deserialize', priority: 'high', name: 'confirmAnswer' });
   client.middlewareStack.add((next, { commandName }) => async (call) => {
     try {
       return await next(call);
@@ -222,6 +223,12 @@ function hasETag(output: object = {}): boolean {
   const { ETag, CopyObjectResult, CopyPartResult } = output as Record<'ETag' | 'CopyObjectResult' | 'CopyPartResult', unknown>;
   const result = (CopyObjectResult ?? CopyPartResult) as { ETag?: string } | undefined;
   return (result?.ETag ?? ETag) !== undefined;
+}
+
+/** Also one without objects says how it is: a page of something between us and the store would be taken for an empty bucket. */
+function isListing(output: object = {}): boolean {
+  const { Name, IsTruncated, KeyCount, MaxKeys, Contents } = output as Partial<ListObjectsV2CommandOutput>;
+  return [Name, IsTruncated, KeyCount, MaxKeys, Contents].some((each) => each !== undefined);
 }
 
 interface Agents { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent }

@@ -19,7 +19,7 @@ import { contentCheck } from './object-checksum.js';
 import type { PartedObject } from './part-ledger.js';
 import { PartCrc, PartLedger, rangeOf } from './part-ledger.js';
 import type { S3Access } from './s3-client.js';
-import { BadResponse, Corrupt, ObjectChanged, RangesIgnored } from './s3-fault.js';
+import { BadResponse, Corrupt, ObjectChanged, RangesIgnored, requireObject } from './s3-fault.js';
 import { discard, getObject } from './s3-send.js';
 import { outputDisk } from '../short-calls.js';
 
@@ -105,6 +105,7 @@ export async function lookAt(access: S3Access, bucket: string, key: string, sign
 
 function infoOf(answer: Pick<GetObjectCommandOutput, 'ContentLength' | 'LastModified' | 'ContentType' | 'ETag' | 'Metadata'>, bucket: string): ObjectInfo {
   if (answer.ContentLength === undefined) throw new BadResponse('the answer has no length');
+  requireObject(answer);
   return {
     size: answer.ContentLength,
     // As boto spells a Last-Modified header, which has whole seconds.

@@ -26,6 +26,11 @@ export class Unconfirmed extends BadResponse {
   readonly $retryable = { throttling: false };
 }
 
+/** Every object comes with its ETag and its time: what has neither is a page of something between us and the store. @throws BadResponse */
+export function requireObject({ ETag, LastModified }: { readonly ETag?: string | undefined; readonly LastModified?: Date | undefined }): void {
+  if (ETag === undefined && LastModified === undefined) throw new BadResponse('something else than the store has answered');
+}
+
 /** The store let a connection hang; asked for again. */
 export class Hung extends Error {}
 

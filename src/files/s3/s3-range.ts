@@ -2,7 +2,7 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
-import { BadResponse, ObjectChanged, particulars } from './s3-fault.js';
+import { BadResponse, ObjectChanged, particulars, requireObject } from './s3-fault.js';
 
 /** Bytes asked for at a time. */
 const RANGE = 8 * 1024 * 1024;
@@ -36,6 +36,7 @@ export async function getRange(client: S3Client, { bucket, key, first }: ObjectP
     if (at !== 0 || particulars(error).status !== 416) throw error;
     return get(undefined);
   });
+  requireObject(answer);
   const chunks: Buffer[] = [];
   for await (const chunk of answer.Body as Readable) {
     alive();
