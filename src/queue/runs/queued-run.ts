@@ -143,7 +143,7 @@ export class QueuedRun {
   /** @param finished else another run may go on with it, for which workers wait */
   async end(finished: boolean): Promise<void> {
     this.rest();
-    if (!this.#announced || this.lost.aborted) return;
+    if (!this.#announced || this.#queue.session.lost.aborted) return;
     await endRun(this.#queue.session, this.id, finished).catch(() => undefined);
   }
 
