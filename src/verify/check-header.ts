@@ -2,15 +2,18 @@
  * The head of manifest.json against what the files say. No checksum covers it, and merge, remap, load and later exports believe it: whose
  * realm the rows are, whose private data they hold, and of which moment they are.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
 import { lines } from '../package/lines.js';
-import { REPORT } from '../package/export-files.js';
+import { readFile } from '../json/file-input.js';
+import { JsonScanner } from '../json/json-scanner.js';
+import { REPORT, USER_FILE } from '../package/export-files.js';
 import { MANIFEST } from '../package/manifest.js';
 import { IdTable } from '../ids/id-table.js';
 import { kindOf, type OpenedExport } from './export-opening.js';
 import type { FindingList } from './findings.js';
-import type { RealmIndex } from './realm-index.js';
+import { indexRealm, type RealmIndex } from './realm-index.js';
 
 /** What report.json says first. */
 interface ReportHead {
@@ -37,6 +40,17 @@ export async function checkHeader({ directory, header, oneUser, consented }: Ope
     const said = head?.snapshot?.[key];
     if (typeof said === 'string') differs(`snapshot.${key}`, snapshot[key], said);
   }
+}
+
+/** Whether the rows are those of this user alone, whatever the manifest says. */
+export function isOfUser(directory: string, realmId: number, userId: number): boolean {
+  const path = join(directory, USER_FILE);
+  const index = existsSync(path) ? readFile(path, (source) => {
+    const scanner = new JsonScanner();
+    scanner.open(source);
+    return indexRealm(scanner, true);
+  }).value : undefined;
+  return index !== undefined && new IdTable(false, index.targets.account).has(userId) && new IdTable(false, index.targets.realm).has(realmId);
 }
 
 /** The report of a merge has neither, and one of damaged JSON has a finding of its own. */

@@ -95,6 +95,11 @@ t.test('a run of several realms goes on where an earlier one of the same command
     await refused('another mode', /2 of 2 exports failed/, '--mode', 'public');
     await refused('other columns', /2 of 2 exports failed/, '--strip', 'zerver_realm.description');
     await refused('what was not verified, where it is to be', /2 of 2 exports failed/, '--verify');
+    const manifest = join(output, 'tiny', 'manifest.json');
+    const written = readFileSync(manifest, 'utf8');
+    writeFileSync(manifest, written.replaceAll('"mode": "full"', '"mode": "public"'));
+    await refused('a full export whose manifest was edited', /2 of 2 exports failed/, '--mode', 'public');
+    writeFileSync(manifest, written);
     appendFileSync(join(output, 'acme', 'realm.json'), ' ');
     await refused('what is not whole', /1 of 2 exports failed: acme /);
     cpSync(join(output, 'tiny'), join(root, 'another', 'tiny'), { recursive: true });

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { isOfUser } from '../../src/verify/check-header.js';
 import { verifyExport } from '../../src/verify/verify-export.js';
 import { ourExport, sign } from './our-export.js';
 
@@ -30,4 +31,13 @@ t.test('another realm, another mode, another moment', async (t) => {
   t.strictSame(await errorsOf(directory), ['manifest.json: it says mode full, the files say public', 'manifest.json: it says snapshot.taken_at 2026-02-01T00:00:00.000Z, the files say 2026-01-01T00:00:00.000Z']);
   await sign(directory, { mode: 'public', snapshot: { taken_at: '2026-01-01T00:00:00.000Z', id: '00000003-0000001B-1', server: '15.4' } });
   t.strictSame(await errorsOf(directory), []);
+});
+
+t.test('whose rows an export of a single user has', (t) => {
+  const directory = t.testdir({ 'user.json': '{"zerver_userprofile":[{"id":7,"realm":2}],"zerver_recipient":[],"zerver_subscription":[]}' });
+  t.equal(isOfUser(directory, 2, 7), true);
+  t.equal(isOfUser(directory, 2, 8), false);
+  t.equal(isOfUser(directory, 3, 7), false);
+  t.equal(isOfUser(join(directory, 'none'), 2, 7), false);
+  t.end();
 });

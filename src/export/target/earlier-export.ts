@@ -6,11 +6,13 @@ import { MANIFEST, readManifest, type ManifestHeader } from '../../package/manif
 import { RUN_DIRECTORY } from '../../package/output-directory.js';
 import { digestOf } from '../../package/part-file.js';
 import { readRunManifest } from '../../package/run-manifest.js';
+import { CATCH_UP } from '../../package/side-files.js';
 import type { Target } from '../../plan/targets.js';
 import { readTimes } from '../../report/realm-facts.js';
 import { readReport } from '../../report/read-report.js';
+import { isOfUser } from '../../verify/check-header.js';
 import { VERSION } from '../../version.js';
-import { originOf } from '../base/catch-up-file.js';
+import { readCatchUp } from '../base/catch-up-file.js';
 import type { EarlierExport, ListedTarget, Outcome } from '../outcome.js';
 import { choices, type TargetOptions } from './target-options.js';
 
@@ -29,9 +31,16 @@ export async function finishedBefore(options: TargetOptions, target: Target, dat
   const asked = { realmlift: VERSION, realm: target.realm.stringId, realm_id: target.realm.id, mode: options.mode, options: JSON.parse(JSON.stringify(choices(options, target))) as unknown };
   const { realmlift, realm, realm_id, mode } = header;
   if (!isDeepStrictEqual({ realmlift, realm, realm_id, mode, options: header.options }, asked)) return undefined;
-  // An export of a single user does not say it.
-  if (options.mode !== 'user' && (await originOf(earlier.directory))?.run['database'] !== database) return undefined;
-  return earlier;
+  return await isVouchedFor(earlier.directory, target, options.mode, database) ? earlier : undefined;
+}
+
+/** No checksum covers the head of a manifest: what was sealed with it says whether it is still the one of then. An export of a single user has no such thing, and does not say out of which database it is; its rows say whose it is. */
+async function isVouchedFor(directory: string, { realm, userId }: Target, mode: TargetOptions['mode'], database: string): Promise<boolean> {
+  if (mode !== 'user') {
+    const sealed = existsSync(join(directory, CATCH_UP)) ? await readCatchUp(join(directory, CATCH_UP), () => undefined) : undefined;
+    return sealed?.origin.run['database'] === database && sealed.manifest === (await digestOf(join(directory, MANIFEST))).sha256;
+  }
+  return userId !== undefined && isOfUser(directory, realm.id, userId);
 }
 
 /**
