@@ -146,10 +146,10 @@ function modifiedOf({ last_modified: value }: FileRecord): number | undefined {
   return Number.isNaN(millis) ? undefined : millis / 1000;
 }
 
-/** As Django writes it (django/utils/http.py, content_disposition_header). */
+/** As Django writes it (django/utils/http.py, content_disposition_header), but for names that no header can hold, such as one with a newline. */
 function disposition(contentType: string, fileName: string): string {
   const how = INLINE.has(contentType) ? 'inline' : 'attachment';
-  if (/^[\x00-\x7f]*$/.test(fileName)) return `${how}; filename="${fileName.replace(/[\\"]/g, '\\$&')}"`;
+  if (/^[\x20-\x7e]*$/.test(fileName)) return `${how}; filename="${fileName.replace(/[\\"]/g, '\\$&')}"`;
   const quoted = encodeURIComponent(fileName).replace(/[!'()*]/g, (found) => `%${found.charCodeAt(0).toString(16).toUpperCase()}`).replaceAll('%2F', '/');
   return `${how}; filename*=utf-8''${quoted}`;
 }
