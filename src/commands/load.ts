@@ -14,14 +14,16 @@ import { readTargetTables } from '../load/server/target-tables.js';
 import { withTableFiles } from '../pipe/opened-tables.js';
 import { readCatalog } from '../plan/views/catalog.js';
 import { loadRegistry } from '../plan/views/registry.js';
+import { refuseRealmName } from '../remap/remap-request.js';
 
 /**
  * Loads a finished export into a new server's database.
  *
  * @param onBegin told once, from when on only --resume or --undo deal with a load that does not come to its end
- * @throws RealmliftError LOAD_REFUSED, LOAD_UNFINISHED, LOAD_OF_ANOTHER, RIGHT_MISSING, TARGET_*, ROWS_REFUSED, CONNECTION_LOST, …
+ * @throws RealmliftError USAGE, LOAD_REFUSED, LOAD_UNFINISHED, LOAD_OF_ANOTHER, RIGHT_MISSING, TARGET_*, ROWS_REFUSED, CONNECTION_LOST, …
  */
 export async function loadExport(directory: string, request: LoadRequest, stop: AbortSignal, onBegin: () => void = () => undefined): Promise<LoadResult> {
+  refuseRealmName(request.realmName);
   return withTargetSession(request.target, 'load', stop, async (client, schemaName) => {
     const found = await unfinished(client, request);
     tellLoadAhead(request.dryRun);

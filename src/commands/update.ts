@@ -22,6 +22,7 @@ import { digestOf } from '../package/part-file.js';
 import { withTableFiles } from '../pipe/opened-tables.js';
 import { readCatalog } from '../plan/views/catalog.js';
 import { loadRegistry } from '../plan/views/registry.js';
+import { refuseRealmName } from '../remap/remap-request.js';
 import { readTarget } from '../remap/target-server.js';
 import { removeFiles, settleFiles } from '../update/file-changes.js';
 import { holdSame, openEarlier, openLater } from '../update/fitting-exports.js';
@@ -51,9 +52,10 @@ const NOTHING = { added: 0, changed: 0, removed: 0, renumbered: 0, files: 0, fil
 /**
  * Brings a realm that was loaded to the state of a later export.
  *
- * @throws RealmliftError UPDATE_UNKNOWN, UPDATE_BASE, UPDATE_OF_ANOTHER, UPDATE_REFUSED, LOAD_UNFINISHED, TARGET_MIGRATED, those of a load
+ * @throws RealmliftError USAGE, UPDATE_UNKNOWN, UPDATE_BASE, UPDATE_OF_ANOTHER, UPDATE_REFUSED, LOAD_UNFINISHED, TARGET_MIGRATED, those of a load
  */
 export async function updateLoad(directory: string, request: UpdateRequest, stop: AbortSignal): Promise<UpdateResult> {
+  refuseRealmName(request.realmName);
   return withTargetSession(request.target, 'update', stop, async (client, schemaName) => {
     await lockLoad(client, request.subdomain);
     const found = await recordOf(client, request);

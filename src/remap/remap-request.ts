@@ -44,18 +44,24 @@ const LONGEST_NAME = 40;
 /** @throws RealmliftError USAGE for a request that makes no sense, ID_MAP, ID_RANGE, RIGHT_MISSING, NOT_ZULIP, those of the connection */
 export async function prepareRemap(request: RemapRequest): Promise<PreparedRemap> {
   const { target: settings, idMap, idBase, all, realmName, subdomain } = request;
-  const refuse = (message: string, hint: string): never => {
-    throw new RealmliftError('USAGE', 'usage', message, { hint, exit: EXIT.usage });
-  };
   if (settings !== undefined && idMap !== undefined) refuse('the ids of the new server are either read from it or given', 'leave out --target-url or --id-map');
   if (idBase !== undefined && !all) refuse('--id-base says where the new ids of all rows begin', 'add --remap');
   if (idBase !== undefined && idBase >= INTEGER) refuse(`--id-base ${idBase} leaves no room: most ids are integers up to ${INTEGER}`, 'choose a lower one');
-  if (realmName !== undefined && (realmName.trim() === '' || [...realmName].length > LONGEST_NAME)) refuse(`a realm's name has 1 to ${LONGEST_NAME} characters`, '--realm-name');
+  refuseRealmName(realmName);
   if (subdomain !== undefined && (!/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(subdomain) || subdomain.length > LONGEST_NAME)) refuse(`a subdomain is made of up to ${LONGEST_NAME} lower-case letters, digits and inner hyphens`, '--subdomain');
   const registry = loadRegistry();
   const map = idMap === undefined ? undefined : readIdMap(idMap);
   const target = settings === undefined ? undefined : await readTarget(settings, registry);
   return { request, registry, target, map, ids: idsOf(idBase, target) };
+}
+
+/** @throws RealmliftError USAGE for a name that no realm can have */
+export function refuseRealmName(realmName: string | undefined): void {
+  if (realmName !== undefined && (realmName.trim() === '' || [...realmName].length > LONGEST_NAME)) refuse(`a realm's name has 1 to ${LONGEST_NAME} characters`, '--realm-name');
+}
+
+function refuse(message: string, hint: string): never {
+  throw new RealmliftError('USAGE', 'usage', message, { hint, exit: EXIT.usage });
 }
 
 function idsOf(idBase: number | undefined, target: TargetServer | undefined): NewIds | undefined {

@@ -34,6 +34,7 @@ t.test('nothing is written', async (t) => withTestDatabase('zulip-11/new-server'
   for (const subdomain of ['www', 'zulipinternal', 'Acme', 'ab', '-acme', 'a'.repeat(41)]) await refused(subdomain, { code: 'LOAD_REFUSED', message: /subdomain: /, hint: /^--subdomain gives it another name; / }, () => load(tiny, url, uploads, { subdomain }));
   await refused('no such directory', { code: /LOAD_REFUSED|UPLOADS_DIR_MISSING/ }, () => load(tiny, url, join(uploads, 'none')));
   await t.rejects(load(acme, url, uploads, { salt: undefined }), { code: 'SALT_MISSING', exit: 2 });
+  for (const realmName of ['', 'ä'.repeat(41)]) await t.rejects(load(tiny, url, uploads, { subdomain: 'tiny', realmName }), { code: 'USAGE', message: "a realm's name has 1 to 40 characters", exit: 2 });
   const damaged = join(output, 'damaged');
   cpSync(tiny, damaged, { recursive: true });
   appendFileSync(join(damaged, 'realm.json'), ' ');
