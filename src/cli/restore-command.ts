@@ -86,7 +86,7 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
       const lost = files === undefined ? 0 : backup.contents.files?.lost ?? 0;
       if ((database?.warnings ?? []).length > 0 || lost > 0) process.exitCode = EXIT.losses;
       if (lost > 0) process.stderr.write(`realmlift: ${counted(lost, 'uploaded file')} not in the backup: unreadable when it was taken\n`);
-      if (files === undefined && backup.contents.files !== undefined) process.stderr.write('realmlift: the uploaded files in the backup were not restored (--uploads does that)\n');
+      if (settings !== undefined && files === undefined && backup.contents.files !== undefined) process.stderr.write('realmlift: the uploaded files in the backup were not restored (--uploads does that)\n');
       if (options.quiet !== true) process.stdout.write(`${options.json === true ? JSON.stringify({ ...result, seconds }) : summary(result, seconds)}\n`);
     });
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,7 +39,10 @@ t.test('a backup proves itself on a server of its own, without the private key',
   await withEmptyDatabase((source) => withPlace((place) => withTemporaryDirectory(async (temporary) => {
     await query(source, await readFile(AWKWARD, 'utf8'));
     await query(source, `CREATE ROLE "${role}"; ALTER TABLE zulip.large OWNER TO "${role}"`);
-    const result = await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--prove', '--json'], { DATABASE_URL: source, PATH: process.env.PATH ?? '', TMPDIR: temporary });
+    const uploads = join(place.directory, 'uploads');
+    await mkdir(join(uploads, 'files', '1'), { recursive: true });
+    await writeFile(join(uploads, 'files', '1', 'a.txt'), 'a');
+    const result = await realmlift(['backup', '--to', place.to, '--recipient', place.recipient, '--uploads-dir', uploads, '--prove', '--json'], { DATABASE_URL: source, PATH: process.env.PATH ?? '', TMPDIR: temporary });
     t.match(result, { code: 0 }, result.stderr);
     const { name, proved } = JSON.parse(result.stdout) as { name: string; proved: boolean };
     t.equal(proved, true);
@@ -48,6 +51,7 @@ t.test('a backup proves itself on a server of its own, without the private key',
 
     const again = await realmlift(['restore', place.to, '--identity', place.identityFile, '--prove'], { PATH: process.env.PATH ?? '' });
     t.match(again, { code: 0, stdout: /equal to the source/ }, again.stderr);
+    t.notMatch(again.stderr, /were not restored/, 'a proof restores nothing that stays');
     await query(source, `DROP OWNED BY "${role}" CASCADE; DROP ROLE "${role}"`);
   })));
 });
