@@ -69,7 +69,7 @@ Examples:
   realmlift split --realm acme --target-url postgresql://zulip@new.example/zulip --target-uploads-bucket new-uploads --target-avatars-bucket new-avatars
   realmlift split --realm acme --output - | ssh new psql --no-psqlrc --dbname zulip
 
-Exit codes: 0 done; 1 failed: a database that was begun says so, --restart begins anew; 2 wrong usage; 3 unknown realm, or refused before anything was written; 4 done, but for files that are named.`);
+Exit codes: 0 done; 1 failed, or the target is not empty: a database that was begun says so, --restart begins anew; 2 wrong usage; 3 unknown realm, or refused before anything was written; 4 done, but for files that are named.`);
   return command.action(async (options: SplitArguments) => {
     const started = performance.now();
     const request = requestOf(command, options);
