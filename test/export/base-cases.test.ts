@@ -18,7 +18,7 @@ import { leaveSharedServer, withTestDatabase } from '../testbed/test-database.js
 import { CHANGES } from './database-changes.js';
 import { runExport, runLimited } from './export-process.js';
 import { query, withGrownDatabase } from './grown-database.js';
-import { baseOf, both, CHOICES, exportHere, grownSource, place } from './base-runs.js';
+import { baseOf, becomesFifo, both, CHOICES, exportHere, grownSource, place } from './base-runs.js';
 import { exported, killedAt } from './killed-export.js';
 import { differingPaths } from './same-tree.js';
 import { exportFrom, exportRealm, tableFile, type Choices, type TestSource } from './test-source.js';
@@ -35,12 +35,6 @@ const CASES: (readonly [name: string, work: Case])[] = [];
 
 function onGrown(name: string, work: Case): void {
   CASES.push([name, work]);
-}
-
-/** Of which no end comes to whoever reads it. */
-function becomesFifo(path: string): void {
-  rmSync(path);
-  spawnSync('mkfifo', [path]);
 }
 
 onGrown('a transaction under way when the base was taken', async (t, url, root) => {

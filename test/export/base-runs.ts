@@ -1,5 +1,6 @@
 /** Exports of a grown database with a base, in this process, which is cheaper than one of its own. */
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BasePlace } from '../../src/export/base/base.js';
 import { openLocalStore } from '../../src/files/local-store.js';
@@ -30,4 +31,10 @@ export async function exportHere(url: string, output: string, base?: string, cho
 /** A fresh export, and one that catches up with the base. */
 export async function both(url: string, root: string, base: string, choices: Choices = {}): Promise<[fresh: string, caught: string]> {
   return Promise.all([exportHere(url, join(root, 'fresh'), undefined, choices), exportHere(url, join(root, 'caught'), base, choices)]);
+}
+
+/** Of which no end comes to whoever reads it. */
+export function becomesFifo(path: string): void {
+  rmSync(path);
+  spawnSync('mkfifo', [path]);
 }
