@@ -35,6 +35,7 @@ const FAULTS: ReadonlyMap<number, string> = new Map([
 export class CopyToJson {
   readonly #columns: readonly OutputColumn[];
   readonly #table: string;
+  readonly #dealt: DealtSink | undefined;
   /** Until the end. */
   #transcoder: Transcoder | undefined;
   #rows = 0;
@@ -48,6 +49,7 @@ export class CopyToJson {
   constructor(columns: readonly OutputColumn[], sink: RowSink | SegmentedSink | DealtSink, table: string, stripped: ReadonlySet<string> = new Set()) {
     this.#columns = columns;
     this.#table = table;
+    this.#dealt = 'endRow' in sink ? sink : undefined;
     const travels = columnsThatTravel(columns, stripped);
     const first = travels.indexOf(true);
     if (first === -1) throw new RealmliftError('TABLE_EMPTY', 'transform', 'no column of this table may travel', { table });
@@ -77,6 +79,8 @@ export class CopyToJson {
     const transcoder = this.#transcoder as Transcoder;
     const said = transcoder.push(chunk);
     if (said === GOOD) return;
+    // Whose row it is.
+    this.#dealt?.values.set(transcoder.shown);
     if (said === FIELD_MALFORMED || said === FIELD_NOT_JSON) throw this.#wrongField(said, transcoder);
     throw this.#malformed(FAULTS.get(said) as string);
   }
