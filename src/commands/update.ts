@@ -1,5 +1,4 @@
 /** `realmlift load --update`: checks first, and then all that update/update-run.ts tells, in one transaction. */
-import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
@@ -19,6 +18,7 @@ import { targetSession, withTargetSession } from '../load/server/target-session.
 import { readTargetTables } from '../load/server/target-tables.js';
 import { MANIFEST } from '../package/manifest.js';
 import { digestOf } from '../package/part-file.js';
+import { inodeOf } from '../package/take-over.js';
 import { withTableFiles } from '../pipe/opened-tables.js';
 import { readCatalog } from '../plan/views/catalog.js';
 import { loadRegistry } from '../plan/views/registry.js';
@@ -89,7 +89,7 @@ interface Exports {
 
 async function update(work: Update, stop: AbortSignal): Promise<UpdateResult> {
   const { client, record, directory, request } = work;
-  const isThere = existsSync(join(directory, MANIFEST)) && (await digestOf(join(directory, MANIFEST))).sha256 === record.identity.exportDigest;
+  const isThere = inodeOf(join(directory, MANIFEST)) !== undefined && (await digestOf(join(directory, MANIFEST))).sha256 === record.identity.exportDigest;
   const earlier = await openEarlier(isThere ? directory : request.base, record.identity);
   const later = await openLater(directory, earlier.directory);
   // An update that was killed behind its last transaction has files to see to.

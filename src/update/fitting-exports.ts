@@ -1,11 +1,11 @@
 /** Which two exports an update is between: the one that was loaded, and a later one of the same. */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { openLoadable, type LoadableExport } from '../load/source/loadable-export.js';
 import type { LoadedIdentity } from '../load/server/load-journal.js';
 import { REPORT } from '../package/export-files.js';
 import { MANIFEST, readManifest, type ManifestHeader } from '../package/manifest.js';
+import { inodeOf } from '../package/take-over.js';
 
 /** What both must be the same in. */
 const SAME: readonly (readonly [keyof ManifestHeader, string])[] = [['realm', 'realm'], ['realm_id', 'realm'], ['mode', 'mode'], ['zulip_version', 'version of Zulip'], ['options', 'choices']];
@@ -18,7 +18,7 @@ const SAME: readonly (readonly [keyof ManifestHeader, string])[] = [['realm', 'r
  */
 export async function openEarlier(named: string | undefined, { directory, exportDigest, subdomain }: LoadedIdentity): Promise<LoadableExport> {
   const from = named ?? directory;
-  if (!existsSync(join(from, MANIFEST))) throw base(`the export that ${subdomain} was loaded from is not in ${from}`, 'name its directory with --base');
+  if (inodeOf(join(from, MANIFEST)) === undefined) throw base(`the export that ${subdomain} was loaded from is not in ${from}`, 'name its directory with --base');
   const earlier = await openLoadable(from);
   if (earlier.digest !== exportDigest) throw base(`${from} is not the export that ${subdomain} was loaded from, or was changed since`, 'name the directory of that export with --base');
   return earlier;
@@ -26,7 +26,7 @@ export async function openEarlier(named: string | undefined, { directory, export
 
 /** @throws RealmliftError NOT_AN_EXPORT, UPDATE_OF_ANOTHER and as {@link openLoadable} */
 export async function openLater(directory: string, earlier: string): Promise<LoadableExport> {
-  if (!existsSync(join(directory, MANIFEST))) throw new RealmliftError('NOT_AN_EXPORT', 'usage', `${directory} has no manifest.json`, { hint: 'an update takes the directory of a finished export of realmlift', exit: EXIT.usage });
+  if (inodeOf(join(directory, MANIFEST)) === undefined) throw new RealmliftError('NOT_AN_EXPORT', 'usage', `${directory} has no manifest.json`, { hint: 'an update takes the directory of a finished export of realmlift', exit: EXIT.usage });
   const [was, is] = [(await readManifest(join(earlier, MANIFEST))).header, (await readManifest(join(directory, MANIFEST))).header];
   if (isRemapped(was) || isRemapped(is)) throw another(`${isRemapped(is) ? directory : earlier} has new ids for all rows, which are others each time`, 'a load gives new ids by itself: load and update with exports as they were made, or with realmlift remap --bots-only');
   const differs = SAME.find(([key]) => JSON.stringify(was[key]) !== JSON.stringify(is[key]));

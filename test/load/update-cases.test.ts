@@ -1,5 +1,5 @@
 /** Updates of a loaded realm: files, kills, what is refused, and what a server does of itself. */
-import { cpSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -87,6 +87,10 @@ t.test('files come, go and are replaced, killed at any moment', async (t) => wit
     await t.rejects(update(remapped, url, uploads), { code: 'UPDATE_OF_ANOTHER', exit: 3, message: /has new ids for all rows/, hint: /a load gives new ids by itself/ });
     await t.rejects(update(second, url, emptyUploads()), { code: 'LOAD_OF_ANOTHER', message: /the files of this load went to/ });
     await t.rejects(update(join(output, 'nowhere'), url, uploads), { code: 'NOT_AN_EXPORT' });
+    const noFile = join(output, 'no-file');
+    mkdirSync(join(noFile, 'manifest.json'), { recursive: true });
+    await t.rejects(update(noFile, url, uploads), { code: 'NOT_AN_EXPORT' });
+    await t.rejects(update(second, url, uploads, { base: noFile }), { code: 'UPDATE_BASE' });
     await change(url, "INSERT INTO django_migrations (app, name, applied) VALUES ('zerver', '9999_meanwhile', now())");
     await t.rejects(update(second, url, uploads), { code: 'TARGET_MIGRATED', exit: 3 });
     await change(url, "DELETE FROM django_migrations WHERE name = '9999_meanwhile'");

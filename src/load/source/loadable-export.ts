@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { AREAS, recordsOf, type Area } from '../../package/export-files.js';
 import { comparePaths, MANIFEST, type ManifestFile } from '../../package/manifest.js';
 import { digestOf } from '../../package/part-file.js';
+import { inodeOf } from '../../package/take-over.js';
 import { openWithoutOrphans, type ListedExport } from '../../pipe/finished-export.js';
 import { withTableFiles } from '../../pipe/opened-tables.js';
 import { openReadableExport } from '../../pipe/readable-export.js';
@@ -16,7 +17,7 @@ export type LoadableExport = ListedExport & { readonly digest: string };
 
 /** @throws RealmliftError NOT_AN_EXPORT, MANIFEST_DAMAGED, EXPORT_CHANGED, ORPHANS_STAY, NOT_ONE_REALM */
 export async function openLoadable(directory: string): Promise<LoadableExport> {
-  if (!existsSync(join(directory, MANIFEST))) return listed(directory);
+  if (inodeOf(join(directory, MANIFEST)) === undefined) return listed(directory);
   const { sha256 } = await digestOf(join(directory, MANIFEST));
   return { ...await openWithoutOrphans(directory), digest: sha256 };
 }
