@@ -32,8 +32,6 @@ const SLOTS: Readonly<Record<string, { reading: Reading; slot: number }>> = {
   realm_id: { reading: 'number', slot: 1 },
 };
 const USER_SLOT = 2;
-/** What Node and the system say of a path with U+0000, and of one that is too long. */
-const IMPOSSIBLE = new Set(['ERR_INVALID_ARG_VALUE', 'ENAMETOOLONG']);
 const FIRST_SECRET_SLOT = 3;
 
 export function checkRecords(area: Area, scanner: JsonScanner, context: Context): RecordsResult {
@@ -124,10 +122,11 @@ class RecordCheck implements TablePlan {
 
 /** Undefined where nothing is, and for a path that nothing can have. */
 function statOf(path: string): Stats | undefined {
+  if (path.includes('\0')) return undefined;
   try {
     return lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    if (IMPOSSIBLE.has((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    if ((error as NodeJS.ErrnoException).code === 'ENAMETOOLONG') return undefined;
     throw error;
   }
 }
