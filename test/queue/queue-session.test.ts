@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { RealmliftError } from '../../src/errors.js';
 import { filesDone, ROWS_DONE } from '../../src/queue/exports/export-jobs.js';
+import { requireAll } from '../../src/queue/exports/set-jobs.js';
 import { DONE_CHANNEL } from '../../src/queue/runs/queue-schema.js';
 import { QueuedRun } from '../../src/queue/runs/queued-run.js';
 import { QueueSession } from '../../src/queue/runs/queue-session.js';
@@ -94,6 +95,15 @@ t.test('what the queue says of a job that no worker says is believed in nothing'
   for (const changed of [5, {}, { ...error, exit: 0 }, { ...error, code: 'no code' }, { ...error, hint: 5 }]) t.match(await told('failed', { error: changed }), { code: 'QUEUE_DAMAGED', exit: 1 }, JSON.stringify(changed));
   for (const output of [null, 5, { value: {} }]) t.match(await told('failed', output), { code: 'WORKERS_VANISHED' }, JSON.stringify(output));
 })));
+
+t.test('of what a worker dealt out no spool may be missing', (t) => {
+  const spool = { path: 'rows-1', entriesAt: 0, directoryAt: 0, groups: 1, rows: 2, firstId: 1, lastId: 2 };
+  const progress = [{ table: 'zerver_message', rows: 4, bytes: 9 }];
+  requireAll('set-messages', { spools: [spool, spool], clients: [] }, progress);
+  requireAll('set-rows-of-messages', { spools: [spool], clients: [] }, progress);
+  for (const [kind, spools] of [['set-messages', [spool]], ['set-table', []], ['set-rows-of-messages', []]] as const) t.throws(() => requireAll(kind, { spools, clients: [] }, progress), { code: 'PART_NOT_THERE' }, kind);
+  t.end();
+});
 
 t.test('two workers of one name and number are two, and each says what to do', async (t) => withEmptyDatabase((queue) => withRun(queue, async () => {
   const stop = new AbortController();

@@ -15,7 +15,7 @@ import { requireInside, ROWS_DONE, type RowsDone, type RowsJob } from './export-
 import { QueuedRun, type QueuedRunOptions } from '../runs/queued-run.js';
 import { FILES_AT_ONCE, QueuedStore } from './queued-store.js';
 import type { RunOutput } from './run-output.js';
-import { isOfSet, sentSegment } from './set-jobs.js';
+import { isOfSet, requireAll, sentSegment } from './set-jobs.js';
 import { SharedDirectory } from './shared-directory.js';
 
 /** Segments that wait or are under way: enough for the threads of many machines. */
@@ -132,6 +132,7 @@ export class Coordinator implements SegmentWorkers {
     const job: RowsJob = { segment: isOfSet(segment) ? sentSegment(segment, directory) : segment, schema, places };
     const { attempt, parts, damaged, progress, dealt, fault } = await this.#run.board.send<RowsDone>('rows', job, weight, signal, ROWS_DONE);
     requireInside(attempt, ...[...parts.map(({ part }) => part), ...dealt?.spools ?? []].map(({ path }) => path));
+    if (dealt !== undefined && isOfSet(segment)) requireAll(segment.kind, dealt, progress);
     const taken = [];
     for (const made of parts) taken.push({ part: made.kept && made.part.etag === undefined ? made.part : await this.#output.takePart(made, directory, attempt), kept: made.kept });
     if (dealt === undefined) await this.#output.forget(attempt, places.attempts);

@@ -1,6 +1,8 @@
 /** Segments of a set on their way to a worker and back: without what JSON cannot hold, and with paths below directories that each machine has elsewhere. */
 import { join, relative } from 'node:path';
+import { RealmliftError } from '../../errors.js';
 import type { DealtQuery } from '../../export/segments/dealer.js';
+import type { Progress } from '../../export/segments/row-query.js';
 import type { Segment } from '../../export/segments/segment.js';
 import type { AnySetSegment, DealtRows } from '../../export/segments/set-segments.js';
 import type { Spool } from '../../export/spools/spool-format.js';
@@ -41,6 +43,16 @@ export function receivedSegment({ realmIds, messages, files, ...common }: SentSe
 /** @param directory where the worker wrote */
 export function sentRows({ spools, clients }: DealtRows, directory: string): DealtRows {
   return { clients, spools: spools.map((spool) => below(spool, directory)) };
+}
+
+/**
+ * A spool that is not named would be rows that nobody misses. Each row that was copied is in one, but for those of messages, of which there is one spool and some rows are nobody's.
+ * @throws RealmliftError PART_NOT_THERE
+ */
+export function requireAll(kind: AnySetSegment['kind'], { spools }: DealtRows, progress: readonly Progress[]): void {
+  const sum = (each: readonly { readonly rows: number }[]): number => each.reduce((all, { rows }) => all + rows, 0);
+  if (kind === 'set-rows-of-messages' ? spools.length === 1 : sum(spools) === sum(progress)) return;
+  throw new RealmliftError('PART_NOT_THERE', 'queue', 'the queue does not name all rows that a worker copied', { hint: "who else can write to the queue's database? Make one that only realmlift's role may use", again: true });
 }
 
 /** @param directory the same, as the coordinator sees it */
