@@ -207,7 +207,7 @@ t.test('a dealt sink gets row after row, and sees whose each is', (t) => {
   // Whose row it is that fails: not the last one's.
   const moments: OutputColumn[] = [{ key: 'tenant', kind: 'integer' }, { key: 'id', kind: 'integer' }, { key: 'date', kind: 'timestamp' }, { key: 'further', kind: 'integer' }];
   const faulty = new Dealt();
-  t.throws(() => new CopyToJson(moments, faulty, 'zerver_test', new Set(['tenant'])).push(copied(moments, [['7', '1', '2026-11-22 17:09:00+00', null], ['8', '2', 'infinity', null]])), { code: 'TIMESTAMP_NOT_JSON' });
+  t.throws(() => new CopyToJson(moments, faulty, 'zerver_test', new Set(['tenant'])).push(copyOf(rowOf([bigint(7n), bigint(1n), bigint(0n), null]), rowOf([bigint(8n), bigint(2n), bigint(2n ** 63n - 1n), null]))), { code: 'TIMESTAMP_NOT_JSON' });
   t.equal(faulty.values[0], 8);
   t.throws(() => new CopyToJson(columns, new Dealt(), 'zerver_test'), { code: 'SEGMENT_COLUMN' }, 'whose it is would be written');
   t.throws(() => new CopyToJson(columns, new Dealt(), 'zerver_test', new Set(['tenant', 'id'])), { code: 'SEGMENT_COLUMN' });
