@@ -7,11 +7,12 @@
  */
 import {
   BEHIND_END, BOOLEAN, COLUMNS, DEALT, DESCRIPTOR_SIZE, EXCESS, FIELD_MALFORMED, FIELD_NOT_JSON, FIELDS_MISCOUNTED, FIRST_NULL, GOOD, INPUT, INTEGER, INTEGER_ARRAY, JSON_TEXT,
-  NO_SIGNATURE, NUMBER, OUTPUT, PLAIN, PREFIX, PREFIX_LENGTH, SEGMENTED, SHOWN, SHOWN_AT, TEXT, TIMESTAMP,
+  NO_SIGNATURE, NUMBER, OUTPUT, PLAIN, PREFIX, PREFIX_LENGTH, SEGMENTED, SHOWN, SHOWN_AT, TEXT, TIMESTAMP, VECTOR,
 } from '../src/transform/layout';
 import { integerAt, writeBoolean, writeInteger, writeNull, writeTimestamp } from './fixed-fields';
 import { append, flush, Output, reserve } from './output';
 import { copyField, Field, isWholeArray, isWholeNumber, writeIntegerArray, writeNumber, writeText } from './text-fields';
+import { beginVector, isWholeVector, writeVector } from './vector-field';
 
 /** A row beyond the boundary begins a file. @returns the next boundary */
 declare function startFile(id: f64): f64;
@@ -170,8 +171,9 @@ function readField(descriptor: i32, kind: i32, at: i32, length: i32): i32 {
     if (to === 0) return FIELD_NOT_JSON;
   } else {
     if (length < 0) return FIELD_MALFORMED;
-    if (kind === TEXT) store<u8>(to++, QUOTE);
-    Field.state = 0;
+    if (kind === TEXT || kind === VECTOR) store<u8>(to++, QUOTE);
+    if (kind === VECTOR) beginVector();
+    else Field.state = 0;
     left = length;
   }
   Output.to = to;
@@ -184,6 +186,11 @@ function readBody(at: i32, until: i32): i32 {
   const last = until - at === left;
   if (kind === TEXT) {
     writeText(at, until);
+    if (last) append(QUOTE);
+  } else if (kind === VECTOR) {
+    const said = writeVector(at, until);
+    if (said !== GOOD) return said;
+    if (last && !isWholeVector()) return FIELD_MALFORMED;
     if (last) append(QUOTE);
   } else if (kind === NUMBER) {
     const said = writeNumber(at, until);

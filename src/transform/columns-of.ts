@@ -8,6 +8,7 @@ const KINDS: ReadonlyMap<number, ColumnKind> = new Map<number, ColumnKind>([
   [20, 'integer'], [21, 'integer'], [23, 'integer'],
   [700, 'number'], [701, 'number'], [1700, 'number'],
   [1184, 'timestamp'],
+  [3614, 'tsvector'],
   [114, 'json'], [3802, 'json'],
   [1005, 'integer-array'], [1007, 'integer-array'], [1016, 'integer-array'],
 ]);
@@ -15,8 +16,8 @@ const KINDS: ReadonlyMap<number, ColumnKind> = new Map<number, ColumnKind>([
 /** Arrays other than of integers, composite and range types have no text form that is JSON: OIDs from PostgreSQL's pg_type.dat. */
 const REFUSED = new Map([[1009, 'text[]'], [1015, 'varchar[]'], [1231, 'numeric[]'], [1000, 'boolean[]'], [1185, 'timestamptz[]'], [2951, 'uuid[]'], [17, 'bytea'], [2249, 'record']]);
 
-/** Types whose binary form the row path reads: bool, int8, int2, int4, text, json, varchar, timestamptz. */
-const READ = new Set([16, 20, 21, 23, 25, 114, 1043, 1184]);
+/** Types whose binary form the row path reads: bool, int8, int2, int4, text, json, varchar, timestamptz, tsvector. */
+const READ = new Set([16, 20, 21, 23, 25, 114, 1043, 1184, 3614]);
 
 /**
  * The query with all columns in a form that the row path reads: of other types the text that the server would print. Not by a cast,

@@ -12,7 +12,7 @@
 import { RealmliftError } from '../errors.js';
 import {
   BEHIND_END, BOOLEAN, DEALT, FIELD_MALFORMED, FIELD_NOT_JSON, FIELDS_MISCOUNTED, FIRST_NULL, GOOD, INTEGER, INTEGER_ARRAY, JSON_TEXT, NO_SIGNATURE, NUMBER, PLAIN, SEGMENTED, SKIPPED, TEXT,
-  TIMESTAMP,
+  TIMESTAMP, VECTOR,
 } from './layout.js';
 import type { ColumnKind, OutputColumn } from './output-column.js';
 import type { DealtSink, RowSink, SegmentedSink } from './row-sinks.js';
@@ -20,7 +20,7 @@ import { columnsThatTravel } from './strip-secrets.js';
 import { Transcoder, type Receiver } from './transcoder.js';
 
 const KINDS: Readonly<Record<ColumnKind, number>> = {
-  'integer': INTEGER, 'timestamp': TIMESTAMP, 'boolean': BOOLEAN, 'text': TEXT, 'json': JSON_TEXT, 'number': NUMBER, 'integer-array': INTEGER_ARRAY,
+  'integer': INTEGER, 'timestamp': TIMESTAMP, 'boolean': BOOLEAN, 'text': TEXT, 'tsvector': VECTOR, 'json': JSON_TEXT, 'number': NUMBER, 'integer-array': INTEGER_ARRAY,
 };
 
 /** What is wrong with a COPY as a whole; of a field, see #wrongField. */

@@ -35,6 +35,7 @@ export const TEXT = 4;
 export const JSON_TEXT = 5;
 export const NUMBER = 6;
 export const INTEGER_ARRAY = 7;
+export const VECTOR = 8;
 
 /** Kinds of sinks, see row-sinks.ts. */
 export const PLAIN = 0;

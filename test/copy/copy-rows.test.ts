@@ -52,6 +52,8 @@ t.test('every kind of column, as the server sends it', (t) => withEmptyDatabase(
     (104, 'x', 1, 1e-7, 1e20, true, '9999-12-31 23:59:59.999999+00', to_jsonb(repeat('long "text" ', 100000)), '1', '{7}', NULL, 'a')`);
   await client.query(`INSERT INTO public.every_kind (id, address, padded, letter, span, day, "a ""b""") VALUES (106, '192.168.1.5', 'ab', 'c', '1 year 2 days 03:04:05.6', '0044-03-15 BC', 'x')`);
   await client.query(`INSERT INTO public.every_kind (id, document) SELECT 105, (repeat('[', 3000) || repeat(']', 3000))::jsonb`);
+  await client.query("UPDATE public.every_kind SET words = array_to_tsvector(ARRAY[text, 'other']) || setweight(to_tsvector('simple', text || ' a b a'), 'B') || to_tsvector('simple', 'c d c') WHERE id < 100 AND text <> '' AND length(text) < 500");
+  await client.query("UPDATE public.every_kind SET words = to_tsvector('simple', (SELECT string_agg('w' || g, ' ') FROM generate_series(1, 30000) g)) WHERE id = 104");
   let written = '';
   let bytes = 0;
   const select = 'SELECT * FROM public.every_kind ORDER BY id';

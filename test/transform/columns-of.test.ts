@@ -5,7 +5,7 @@ import { withEmptyDatabase } from '../testbed/test-database.js';
 
 const WRITTEN = {
   'int2': 'integer', 'int4': 'integer', 'int8': 'integer', 'float4': 'number', 'float8': 'number', 'numeric(10,2)': 'number', 'boolean': 'boolean', 'timestamptz': 'timestamp',
-  'text': 'text', 'varchar(60)': 'text', 'uuid': 'text', 'tsvector': 'text', 'date': 'text', 'inet': 'text', 'citext_like': 'text', 'json': 'json', 'jsonb': 'json',
+  'text': 'text', 'varchar(60)': 'text', 'uuid': 'text', 'tsvector': 'tsvector', 'date': 'text', 'inet': 'text', 'citext_like': 'text', 'json': 'json', 'jsonb': 'json',
   'int2[]': 'integer-array', 'int4[]': 'integer-array', 'int8[]': 'integer-array',
 } as const;
 const REFUSED = ['text[]', 'varchar[]', 'numeric[]', 'boolean[]', 'timestamptz[]', 'uuid[]', 'bytea'];

@@ -49,6 +49,10 @@ const written: Record<ColumnKind, fc.Arbitrary<string>> = {
     fc.string({ unit: 'binary' }).map((text) => text.replaceAll('\0', '')),
     fc.array(fc.constantFrom('"', '""', ',', '\n', '\r\n', '\r', '\\', '\\.', '\t', '\b', '\f', '\u000b', '\u0001', '\u007f', '\u2028', 'é', '🎉', ' ', 'null', 'abcdefgh')).map((parts) => parts.join('')),
   ),
+  'tsvector': fc.array(fc.tuple(
+    fc.oneof(fc.string({ unit: 'binary', minLength: 1 }).map((text) => text.replaceAll('\0', '.')), fc.constantFrom("it's", 'C:\\temp', '"quoted"', '\n', '\u0001', 'é🎉', "''", '\\\\', ' ', ':1')),
+    fc.array(fc.tuple(fc.integer({ min: 1, max: 16_383 }), fc.constantFrom('', 'A', 'B', 'C')), { maxLength: 4 }),
+  ), { maxLength: 5 }).map((lexemes) => lexemes.map(([lexeme, positions]) => `'${lexeme.replaceAll('\\', '\\\\').replaceAll("'", "''")}'${positions.length > 0 ? `:${positions.map((each) => each.join('')).join()}` : ''}`).join(' ')),
   'json': fc.oneof(fc.json(), fc.constantFrom('12345678901234567890123', '{"a": "\\u0001\\n\\""}', '[[[[[]]]]]', '""')),
   'integer-array': fc.array(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), { maxLength: 4 }).map((values) => `{${values.join(',')}}`),
 };
@@ -86,10 +90,10 @@ t.test('rows of integers alone, of any size and length', (t) => {
 t.test('every single cut position, and one byte at a time', (t) => {
   const columns = kinds.map((kind): OutputColumn => ({ key: kind, kind }));
   const rows = [
-    ['1', '-1.5e+20', 't', '2026-11-22 17:09:00.123456+00', 'a "b"\r\n\\.,é🎉\u2028\u0007', '{"n": 12345678901234567890, "s": "\\""}', '{1,-2,0}'],
-    [null, null, null, null, null, null, null],
-    ['-9223372036854775808', '0', 'f', '1969-12-31 23:59:59.25+00', '', 'null', '{}'],
-    ['0', '0.10', 't', '0001-01-01 00:00:00+00', '"', '[]', '{7}'],
+    ['1', '-1.5e+20', 't', '2026-11-22 17:09:00.123456+00', 'a "b"\r\n\\.,é🎉\u2028\u0007', "'a':1,2B 'it''s' 'é\\\\':16383A", '{"n": 12345678901234567890, "s": "\\""}', '{1,-2,0}'],
+    [null, null, null, null, null, null, null, null],
+    ['-9223372036854775808', '0', 'f', '1969-12-31 23:59:59.25+00', '', '', 'null', '{}'],
+    ['0', '0.10', 't', '0001-01-01 00:00:00+00', '"', "'b':3C,4", '[]', '{7}'],
   ];
   const copy = copied(columns, rows);
   const expected = rowsByReference(columns, rows);
@@ -259,7 +263,7 @@ t.test('what the server does not send is refused by name, without the content', 
 
 t.test('whatever comes in place of a COPY is refused as one that is malformed, in any chunks', (t) => {
   const columns = kinds.map((kind): OutputColumn => ({ key: kind, kind }));
-  const copy = copied(columns, [['1', '-1.5e+20', 't', '2026-11-22 17:09:00.123456+00', 'text', '{}', '{1}'], [null, null, null, null, null, null, null]]);
+  const copy = copied(columns, [['1', '-1.5e+20', 't', '2026-11-22 17:09:00.123456+00', 'text', "'a':1", '{}', '{1}'], [null, null, null, null, null, null, null, null]]);
   const changes = fc.array(fc.tuple(fc.nat(copy.length - 1), fc.constantFrom(0x00, 0x01, 0x7f, 0x80, 0xff)), { minLength: 1, maxLength: 6 });
   fc.assert(fc.property(changes, fc.array(fc.nat(copy.length)), (changed, cuts) => {
     const bytes = Buffer.from(copy);

@@ -19,6 +19,15 @@ export function bigint(value: bigint, length: 2 | 4 | 8 = 8): Buffer {
   return bytes.subarray(8 - length);
 }
 
+/** `'lexeme':1,2B 'it''s'` as PostgreSQL's tsvectorsend has it. */
+function vector(text: string): Buffer {
+  const lexemes = [...text.matchAll(/'((?:[^']|'')*)'(?::([\dABC,]+))?(?: |$)/g)].map(([, lexeme = '', positions]) => {
+    const each = positions?.split(',').map((position) => bigint(BigInt((' CBA'.indexOf(position.replace(/\d+/, '') || ' ') << 14) + parseInt(position)), 2)) ?? [];
+    return Buffer.concat([Buffer.from(`${lexeme.replaceAll("''", "'").replaceAll('\\\\', '\\')}\0`), bigint(BigInt(each.length), 2), ...each]);
+  });
+  return Buffer.concat([bigint(BigInt(lexemes.length), 4), ...lexemes]);
+}
+
 /** Bytes of a field, in the shortest type that holds an integer. */
 function fieldBytes(kind: ColumnKind, text: string): Buffer {
   switch (kind) {
@@ -28,6 +37,7 @@ function fieldBytes(kind: ColumnKind, text: string): Buffer {
     }
     case 'boolean': return Buffer.from([text === 't' ? 1 : 0]);
     case 'timestamp': return bigint(microseconds(text) - 946_684_800_000_000n);
+    case 'tsvector': return vector(text);
     default: return Buffer.from(text);
   }
 }
@@ -60,7 +70,8 @@ function json(kind: ColumnKind, text: string): string {
     case 'integer': return String(BigInt(text));
     case 'number': return text;
     case 'boolean': return JSON.stringify(text === 't');
-    case 'text': return JSON.stringify(text);
+    case 'text':
+    case 'tsvector': return JSON.stringify(text);
     case 'json': return text;
     case 'integer-array': return `[${text.slice(1, -1)}]`;
     case 'timestamp': {

@@ -1,0 +1,138 @@
+/**
+ * tsvector in its binary form, which costs the server half of what its text does: how many lexemes, and of each its bytes, a 0, how many positions,
+ * and these, whose upper two bits are the weight. It is written as the server prints it: `'lexeme':1,2B 'other'`.
+ * https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/tsvector.c (tsvectorsend, tsvectorout)
+ */
+import { ESCAPES, FIELD_MALFORMED, GOOD } from '../src/transform/layout';
+import { writeInteger } from './fixed-fields';
+import { Output, OUTPUT_END, reserve } from './output';
+import { Field } from './text-fields';
+
+/** What comes next: a number of lexemes, bytes of one, a number of positions, one of these, or nothing. */
+const enum Next { lexemes, lexeme, positions, position, nothing }
+
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const APOSTROPHE = 0x27;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
+
+const LEXEMES_LENGTH = 4;
+const NUMBER_LENGTH = 2;
+/** Of a position: where it is, and behind these bits its weight, from D, which is not written, to A. */
+const POSITION = 0x3fff;
+const WEIGHT_BITS = 14;
+const BEFORE_A = 0x44;
+
+/** Bytes that one may become: \u00XX; and what is written at once behind it. */
+const LONGEST = 6;
+const ROOM = 64;
+
+/** Lexemes, and positions of the current one, that are still to come. */
+let lexemes: i32 = 0;
+let positions: i32 = 0;
+/** A number as far as it has come, and how many bytes of it are still to come. */
+let number: i32 = 0;
+let missing: i32 = 0;
+
+export function beginVector(): void {
+  Field.state = Next.lexemes;
+  number = 0;
+  missing = LEXEMES_LENGTH;
+}
+
+export function isWholeVector(): bool {
+  return Field.state === Next.nothing;
+}
+
+export function writeVector(from: i32, stop: i32): i32 {
+  let at = from;
+  while (at < stop) {
+    let to = reserve(ROOM * (LONGEST + 1));
+    // As far as the room suffices, whatever the bytes are.
+    const until = min(stop, at + (OUTPUT_END - to - ROOM) / LONGEST);
+    while (at < until) {
+      if (Field.state === Next.lexeme) {
+        // Most lexemes are shorter than sixteen bytes, and plain as far as their end.
+        while (at + 16 <= until) {
+          const bytes = v128.load(at);
+          v128.store(to, bytes);
+          const quotes = v128.or(i8x16.eq(bytes, i8x16.splat(QUOTE as i8)), v128.or(i8x16.eq(bytes, i8x16.splat(APOSTROPHE as i8)), i8x16.eq(bytes, i8x16.splat(BACKSLASH as i8))));
+          const marked = i8x16.bitmask(v128.or(i8x16.lt_u(bytes, i8x16.splat(SPACE as i8)), quotes));
+          const plain = marked === 0 ? 16 : ctz(marked);
+          at += plain;
+          to += plain;
+          if (marked !== 0) break;
+        }
+        if (at === until) continue;
+        const byte: i32 = load<u8>(at++);
+        if (byte === 0) {
+          store<u8>(to++, APOSTROPHE);
+          expect(Next.positions, NUMBER_LENGTH);
+          continue;
+        }
+        const escape = load<u64>(ESCAPES + byte * 8);
+        store<u64>(to, escape);
+        to += (escape >> 56) as i32;
+        if (byte !== APOSTROPHE && byte !== BACKSLASH) continue;
+        // Twice, in the server's own text.
+        store<u64>(to, escape);
+        to += (escape >> 56) as i32;
+        continue;
+      }
+      if (Field.state === Next.nothing) return FIELD_MALFORMED;
+      if (missing === NUMBER_LENGTH && at + NUMBER_LENGTH <= until) {
+        number = (number << 16) | (bswap<u16>(load<u16>(at)) as i32);
+        at += NUMBER_LENGTH;
+      } else {
+        number = (number << 8) | (load<u8>(at++) as i32);
+        if (--missing > 0) continue;
+      }
+      if (Field.state === Next.lexemes) {
+        lexemes = number;
+        to = beginLexeme(to);
+      } else if (Field.state === Next.positions) {
+        positions = number;
+        if (positions > 0) store<u8>(to++, COLON);
+        to = nextPosition(to);
+      } else {
+        to = writeInteger((number & POSITION) as i64, to);
+        const weight = number >> WEIGHT_BITS;
+        if (weight > 0) store<u8>(to++, BEFORE_A - weight);
+        positions--;
+        if (positions > 0) store<u8>(to++, COMMA);
+        to = nextPosition(to);
+      }
+    }
+    Output.to = to;
+  }
+  return GOOD;
+}
+
+function expect(next: i32, length: i32): void {
+  Field.state = next;
+  number = 0;
+  missing = length;
+}
+
+/** Behind a position, or the number of them. */
+function nextPosition(to: i32): i32 {
+  if (positions > 0) {
+    expect(Next.position, NUMBER_LENGTH);
+    return to;
+  }
+  lexemes--;
+  if (lexemes > 0) store<u8>(to, SPACE);
+  return beginLexeme(lexemes > 0 ? to + 1 : to);
+}
+
+function beginLexeme(to: i32): i32 {
+  if (lexemes <= 0) {
+    Field.state = Next.nothing;
+    return to;
+  }
+  Field.state = Next.lexeme;
+  store<u8>(to, APOSTROPHE);
+  return to + 1;
+}
