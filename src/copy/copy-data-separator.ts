@@ -46,6 +46,18 @@ export class CopyDataSeparator {
     let from = 0;
     let to = 0;
     while (at < end) {
+      // Nearly all are rows that are there as a whole: for them everything stays in local variables.
+      while (this.#left === 0 && this.#headerLength === 0 && end - at >= HEADER_LENGTH && chunk[at] === COPY_DATA) {
+        const body = at + HEADER_LENGTH;
+        const length = view.getInt32(at + 1) - LENGTH_LENGTH;
+        if (length <= 0 || length > end - body) break;
+        if (to === from) from = to = body;
+        else if (length < SHORT_MOVE) move(view, to, body, length);
+        else chunk.copyWithin(to, body, body + length);
+        to += length;
+        at = body + length;
+      }
+      if (at === end) break;
       if (this.#left === 0) {
         const headerAt = at;
         at = this.#readHeader(chunk, at);
