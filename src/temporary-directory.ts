@@ -54,7 +54,7 @@ export async function tryTemporaryDirectory(): Promise<void> {
 /** Removes directories of this user whose process lives no more. */
 export function removeAbandoned(): void {
   const user = process.getuid?.();
-  for (const directory of new Set([tmpdir(), SHORT].flatMap(entriesOf))) {
+  for (const directory of [...new Set([tmpdir(), SHORT])].flatMap(entriesOf)) {
     try {
       const found = lstatSync(directory);
       const ours = found.isDirectory() && found.uid === user && lstatSync(join(directory, OWNER), { throwIfNoEntry: false }) !== undefined;
