@@ -46,21 +46,9 @@ export class CopyDataSeparator {
     let from = 0;
     let to = 0;
     while (at < end) {
-      // Nearly all are rows that are there as a whole: for them everything stays in local variables.
-      while (this.#left === 0 && this.#headerLength === 0 && end - at >= HEADER_LENGTH && chunk[at] === COPY_DATA) {
-        const body = at + HEADER_LENGTH;
-        const length = view.getInt32(at + 1) - LENGTH_LENGTH;
-        if (length <= 0 || length > end - body) break;
-        if (to === from) from = to = body;
-        else if (length < SHORT_MOVE) move(view, to, body, length);
-        else chunk.copyWithin(to, body, body + length);
-        to += length;
-        at = body + length;
-      }
-      if (at === end) break;
       if (this.#left === 0) {
         const headerAt = at;
-        at = this.#readHeader(chunk, at);
+        at = this.#readHeader(chunk, view, at);
         if (this.#headerLength > 0) break;
         if (!this.#isPayload) {
           if (to > from) this.#to.payload(chunk.subarray(from, to));
@@ -88,9 +76,9 @@ export class CopyDataSeparator {
   }
 
   /** Reads a message's header, or as much of it as there is: then #headerLength is above 0. Returns where it ends. */
-  #readHeader(chunk: Buffer, start: number): number {
+  #readHeader(chunk: Buffer, view: DataView, start: number): number {
     if (this.#headerLength === 0 && start + HEADER_LENGTH <= chunk.length) {
-      this.#begin(chunk[start] as number, chunk.readUInt32BE(start + 1));
+      this.#begin(chunk[start] as number, view.getUint32(start + 1));
       return start + HEADER_LENGTH;
     }
     const header = this.#header;
