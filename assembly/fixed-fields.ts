@@ -3,6 +3,7 @@
  * first. Each writer is told where to write and says where it ended; its caller has made room for the longest.
  */
 import { PAIRS } from '../src/transform/layout';
+import { MINUS, POINT, ZERO } from './bytes';
 
 /** Seconds from 1970, Unix's epoch, to 2000, PostgreSQL's. */
 const EPOCH: i64 = 946_684_800;
@@ -13,9 +14,6 @@ const LAST_SECOND: i64 = 253_402_300_799;
 
 const MICROSECONDS: i64 = 1_000_000;
 
-const MINUS = 0x2d;
-const ZERO = 0x30;
-const POINT = 0x2e;
 
 /** The words as numbers of little endian. */
 const TRUE = 0x65757274;

@@ -3,15 +3,9 @@
  * takes what there is of its field, up to `stop`, and what it must remember is in the state, 0 at the field's beginning.
  */
 import { ESCAPES, FIELD_MALFORMED, FIELD_NOT_JSON, GOOD } from '../src/transform/layout';
+import { BACKSLASH, CLOSE_ARRAY, CLOSE_BRACE, COMMA, MINUS, NINE, OPEN_ARRAY, OPEN_BRACE, PLUS, POINT, QUOTE, SPACE, ZERO } from './bytes';
 import { append, flush, Output, OUTPUT_END, reserve } from './output';
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-const MINUS = 0x2d;
-const ZERO = 0x30;
-const NINE = 0x39;
-const SPACE = 0x20;
 
 /** Bytes that one byte of text may become: \u00XX. */
 const LONGEST_ESCAPE = 6;
@@ -47,6 +41,20 @@ function letterOf(byte: i32): i32 {
   }
 }
 
+/** Copies sixteen bytes. @returns which of them must be escaped, a bit for each: behind the first of these the copy is worthless */
+export function copySixteen(at: i32, to: i32): i32 {
+  const bytes = v128.load(at);
+  v128.store(to, bytes);
+  return i8x16.bitmask(v128.or(i8x16.lt_u(bytes, i8x16.splat(SPACE as i8)), v128.or(i8x16.eq(bytes, i8x16.splat(QUOTE as i8)), i8x16.eq(bytes, i8x16.splat(BACKSLASH as i8)))));
+}
+
+/** Writes what a byte of text becomes. @returns how many bytes that are */
+export function writeByte(byte: i32, to: i32): i32 {
+  const escape = load<u64>(ESCAPES + byte * 8);
+  store<u64>(to, escape);
+  return (escape >> 56) as i32;
+}
+
 export class Field {
   static state: i32 = 0;
 }
@@ -64,9 +72,7 @@ export function writeText(from: i32, stop: i32): void {
     const until = min(stop, at + (OUTPUT_END - to) / LONGEST_ESCAPE);
     while (at < until) {
       while (at + 16 <= until) {
-        const bytes = v128.load(at);
-        v128.store(to, bytes);
-        const marked = i8x16.bitmask(v128.or(i8x16.lt_u(bytes, i8x16.splat(SPACE as i8)), v128.or(i8x16.eq(bytes, i8x16.splat(QUOTE as i8)), i8x16.eq(bytes, i8x16.splat(BACKSLASH as i8)))));
+        const marked = copySixteen(at, to);
         if (marked !== 0) {
           at += ctz(marked);
           to += ctz(marked);
@@ -76,9 +82,7 @@ export function writeText(from: i32, stop: i32): void {
         to += 16;
       }
       for (let length = 1; length === 1 && at < until; at++) {
-        const escape = load<u64>(ESCAPES + (load<u8>(at)) * 8);
-        store<u64>(to, escape);
-        length = (escape >> 56) as i32;
+        length = writeByte(load<u8>(at), to);
         to += length;
       }
     }
@@ -99,8 +103,6 @@ export function copyField(from: i32, stop: i32): void {
 
 /** What has been read of a JSON number. */
 const enum Digits { start, minus, zero, digits, point, fraction, e, sign, exponent, none }
-const PLUS = 0x2b;
-const POINT = 0x2e;
 const SMALL_E = 0x65;
 /** What NaN and Infinity begin with. */
 const LARGE_N = 0x4e;
@@ -149,10 +151,6 @@ function nextInNumber(state: i32, byte: i32): i32 {
 
 /** What has been read of `{1,2,3}`. */
 const enum List { start, open, comma, minus, zero, digits, close, none }
-const OPEN = 0x7b;
-const CLOSE = 0x7d;
-const OPEN_JSON = 0x5b;
-const CLOSE_JSON = 0x5d;
 
 export function writeIntegerArray(from: i32, stop: i32): i32 {
   for (let at = from; at < stop; at++) {
@@ -160,7 +158,7 @@ export function writeIntegerArray(from: i32, stop: i32): i32 {
     const next = nextInArray(Field.state, byte);
     if (next === List.none) return FIELD_MALFORMED;
     Field.state = next;
-    append(next === List.open ? OPEN_JSON : next === List.close ? CLOSE_JSON : byte);
+    append(next === List.open ? OPEN_ARRAY : next === List.close ? CLOSE_ARRAY : byte);
   }
   return GOOD;
 }
@@ -171,10 +169,10 @@ export function isWholeArray(): bool {
 
 function nextInArray(state: i32, byte: i32): i32 {
   const number = byte === MINUS ? List.minus : byte === ZERO ? List.zero : byte >= ZERO && byte <= NINE ? List.digits : List.none;
-  const close = byte === CLOSE ? List.close : List.none;
+  const close = byte === CLOSE_BRACE ? List.close : List.none;
   switch (state) {
     case List.start:
-      return byte === OPEN ? List.open : List.none;
+      return byte === OPEN_BRACE ? List.open : List.none;
     case List.open:
       return number === List.none ? close : number;
     case List.comma:

@@ -9,6 +9,7 @@ import {
   BEHIND_END, BOOLEAN, COLUMNS, DEALT, DESCRIPTOR_SIZE, EXCESS, FIELD_MALFORMED, FIELD_NOT_JSON, FIELDS_MISCOUNTED, FIRST_NULL, GOOD, INPUT, INTEGER, INTEGER_ARRAY, JSON_TEXT,
   NO_SIGNATURE, NUMBER, OUTPUT, PLAIN, PREFIX, PREFIX_LENGTH, SEGMENTED, SHOWN, SHOWN_AT, TEXT, TIMESTAMP, VECTOR,
 } from '../src/transform/layout';
+import { CLOSE_BRACE, COMMA, QUOTE } from './bytes';
 import { integerAt, writeBoolean, writeInteger, writeNull, writeTimestamp } from './fixed-fields';
 import { append, flush, Output, reserve } from './output';
 import { copyField, Field, isWholeArray, isWholeNumber, writeIntegerArray, writeNumber, writeText } from './text-fields';
@@ -40,9 +41,6 @@ const LONGEST_FIXED = 8;
 /** Room that any field but a long one needs: a timestamp of 12 + 1 + 6 digits, an integer of 20, the punctuation, what is copied too much. */
 const FIELD_ROOM: i32 = EXCESS;
 
-const COMMA = 0x2c;
-const QUOTE = 0x22;
-const CLOSE = 0x7d;
 
 let columns = 0;
 let sink: i32 = PLAIN;
@@ -220,7 +218,7 @@ function startRow(id: f64): void {
 }
 
 function finishRow(): void {
-  append(CLOSE);
+  append(CLOSE_BRACE);
   column = 0;
   rows++;
   if (sink === DEALT) {

@@ -3,20 +3,15 @@
  * and these, whose upper two bits are the weight. It is written as the server prints it: `'lexeme':1,2B 'other'`.
  * https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/tsvector.c (tsvectorsend, tsvectorout)
  */
-import { ESCAPES, FIELD_MALFORMED, GOOD } from '../src/transform/layout';
+import { FIELD_MALFORMED, GOOD } from '../src/transform/layout';
+import { APOSTROPHE, BACKSLASH, COLON, COMMA, SPACE } from './bytes';
 import { writeInteger } from './fixed-fields';
 import { Output, OUTPUT_END, reserve } from './output';
-import { Field } from './text-fields';
+import { copySixteen, Field, writeByte } from './text-fields';
 
 /** What comes next: a number of lexemes, bytes of one, a number of positions, one of these, or nothing. */
 const enum Next { lexemes, lexeme, positions, position, nothing }
 
-const SPACE = 0x20;
-const QUOTE = 0x22;
-const APOSTROPHE = 0x27;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const BACKSLASH = 0x5c;
 
 const LEXEMES_LENGTH = 4;
 const NUMBER_LENGTH = 2;
@@ -56,10 +51,7 @@ export function writeVector(from: i32, stop: i32): i32 {
       if (Field.state === Next.lexeme) {
         // Most lexemes are shorter than sixteen bytes, and plain as far as their end.
         while (at + 16 <= until) {
-          const bytes = v128.load(at);
-          v128.store(to, bytes);
-          const quotes = v128.or(i8x16.eq(bytes, i8x16.splat(QUOTE as i8)), v128.or(i8x16.eq(bytes, i8x16.splat(APOSTROPHE as i8)), i8x16.eq(bytes, i8x16.splat(BACKSLASH as i8))));
-          const marked = i8x16.bitmask(v128.or(i8x16.lt_u(bytes, i8x16.splat(SPACE as i8)), quotes));
+          const marked = copySixteen(at, to) | i8x16.bitmask(i8x16.eq(v128.load(at), i8x16.splat(APOSTROPHE as i8)));
           const plain = marked === 0 ? 16 : ctz(marked);
           at += plain;
           to += plain;
@@ -72,13 +64,9 @@ export function writeVector(from: i32, stop: i32): i32 {
           expect(Next.positions, NUMBER_LENGTH);
           continue;
         }
-        const escape = load<u64>(ESCAPES + byte * 8);
-        store<u64>(to, escape);
-        to += (escape >> 56) as i32;
-        if (byte !== APOSTROPHE && byte !== BACKSLASH) continue;
+        to += writeByte(byte, to);
         // Twice, in the server's own text.
-        store<u64>(to, escape);
-        to += (escape >> 56) as i32;
+        if (byte === APOSTROPHE || byte === BACKSLASH) to += writeByte(byte, to);
         continue;
       }
       if (Field.state === Next.nothing) return FIELD_MALFORMED;
