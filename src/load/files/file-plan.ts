@@ -67,8 +67,8 @@ const UNKNOWN_TYPE = 'application/octet-stream';
 
 /** @param client finds the rows of attachments, which are there already */
 export async function planFiles(client: pg.Client, lines: readonly FileLine[], context: FilePlanContext): Promise<PlannedFile[]> {
-  const uploads = await uploadRows(client, lines.filter(({ file }) => file === 'uploads').map(({ path }) => newUploadPath(below(path), context.realms)));
-  return lines.map((line) => planFile(line, context, uploads.get(newUploadPath(below(line.path), context.realms))));
+  const rows = await uploadRows(client, lines.filter(({ file }) => file === 'uploads').map(({ path }) => uploadKey(path, context)));
+  return lines.map((line) => planFile(line, context, rows.get(uploadKey(line.path, context))));
 }
 
 /** @param row of the attachment, on the new server */
@@ -87,7 +87,7 @@ export function planFile(line: FileLine, context: FilePlanContext, row?: UploadR
     case 'uploads': {
       const contentType = row?.contentType ?? recorded ?? typeByName(path) ?? UNKNOWN_TYPE;
       const attributes = { contentType, metadata: metadata(row?.owner ?? userOf(record['user_profile_id'], context)), ...(row === undefined ? {} : { contentDisposition: disposition(contentType, row.fileName) }) };
-      return { ...common, area: 'files', key: newUploadPath(below(path), context.realms), attributes, image: undefined };
+      return { ...common, area: 'files', key: uploadKey(path, context), attributes, image: undefined };
     }
     case 'avatars': {
       const user = userOf(record['user_profile_id'], context);
@@ -119,9 +119,9 @@ export function avatarRenames(source: LoadableExport, context: Pick<FilePlanCont
   return names;
 }
 
-/** Below its area: `uploads/2/ab/x.png` -> `2/ab/x.png`. */
-function below(path: string): string {
-  return path.slice(path.indexOf('/') + 1);
+/** Where an upload goes, which is the `path_id` of its row: `uploads/2/ab/x.png` -> `1002/ab/x.png`. */
+function uploadKey(path: string, { realms }: FilePlanContext): string {
+  return newUploadPath(path.slice(path.indexOf('/') + 1), realms);
 }
 
 /** In the buckets of older servers the picture itself has no `.png`. */
