@@ -25,6 +25,8 @@ export const EXIT = {
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export interface ErrorDetail {
+  /** What is left of the work, told behind what went wrong. */
+  left?: string | undefined;
   /** The table concerned, as Zulip names it. */
   table?: string | undefined;
   /** What the reader can do about it. */
@@ -47,9 +49,12 @@ export class RealmliftError extends Error {
   readonly hint: string | undefined;
   readonly again: boolean;
   readonly exit: ExitCode;
+  /** The message without what is left. */
+  readonly #what: string;
+  readonly #left: string | undefined;
 
-  constructor(code: string, stage: Stage, message: string, detail: ErrorDetail = {}) {
-    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+  constructor(code: string, stage: Stage, what: string, detail: ErrorDetail = {}) {
+    super(detail.left === undefined ? what : `${what}; ${detail.left}`, detail.cause === undefined ? undefined : { cause: detail.cause });
     this.name = 'RealmliftError';
     this.code = code;
     this.stage = stage;
@@ -57,11 +62,19 @@ export class RealmliftError extends Error {
     this.hint = detail.hint;
     this.again = detail.again ?? false;
     this.exit = detail.exit ?? EXIT.failed;
+    this.#what = what;
+    this.#left = detail.left;
+  }
+
+  /** The same error but for these, of which it is the cause. */
+  with({ stage = this.stage, ...detail }: Omit<ErrorDetail, 'cause'> & { stage?: Stage }): RealmliftError {
+    const { table, hint, again, exit } = this;
+    return new RealmliftError(this.code, stage, this.#what, { left: this.#left, table, hint, again, exit, ...detail, cause: this });
   }
 
   /** The same error with this hint alone. */
   advising(hint: string | undefined, exit: ExitCode = this.exit): RealmliftError {
-    return new RealmliftError(this.code, this.stage, this.message, { table: this.table, hint, exit, cause: this });
+    return this.with({ hint, exit, again: false });
   }
 
   /** The same error when it has ended a run. @param how to go on with what is left, which is told behind the hint */

@@ -75,5 +75,5 @@ export async function leftBehind<T>(work: Promise<T>, signal: AbortSignal, patie
 }
 
 function stoppedBy(name: Signal, { stage, left, hint }: StopWords): RealmliftError {
-  return new RealmliftError('STOPPED', stage, `stopped by ${name}; ${left()}`, { hint: hint(), exit: EXITS[name] });
+  return new RealmliftError('STOPPED', stage, `stopped by ${name}`, { left: left(), hint: hint(), exit: EXITS[name] });
 }

@@ -147,7 +147,7 @@ class Storing {
     } catch (error) {
       const known = asRealmliftError(error);
       const whole = `${directory} is whole; what was stored of it has no manifest: run again with --resume to store it`;
-      if (signal.aborted) throw upload === undefined ? error : new RealmliftError(known.code, 'files', known.message, { hint: whole, exit: known.exit, cause: known });
+      if (signal.aborted) throw upload === undefined ? error : known.with({ stage: 'files', hint: whole, again: false });
       return { target: made.target, error: upload === undefined ? known : known.ending(whole) };
     }
   }

@@ -107,8 +107,8 @@ function workersOf({ queue, to, uploads, stop }: BackupRun, collection: BackupSt
 /** The backup is whole: only what was to follow is not done. */
 function stoppedAfter(reason: unknown, location: string, prove: string | undefined): unknown {
   if (!(reason instanceof RealmliftError)) return reason;
-  const left = `the backup ${location} is whole, but was not ${prove === undefined ? 'read again' : 'proved'}, and no old one was removed`;
-  return new RealmliftError(reason.code, 'backup', reason.message.replace(/;.*/, `; ${left}`), {
-    hint: `realmlift verify ${location} reads it again${prove === undefined || prove === '' ? '' : '; the database of the proof is unfinished'}`, exit: reason.exit, cause: reason,
+  return reason.with({
+    left: `the backup ${location} is whole, but was not ${prove === undefined ? 'read again' : 'proved'}, and no old one was removed`,
+    hint: `realmlift verify ${location} reads it again${prove === undefined || prove === '' ? '' : '; the database of the proof is unfinished'}`, again: false,
   });
 }

@@ -63,15 +63,11 @@ export async function splitRealms(request: SplitRequest): Promise<SplitResult> {
     request.onReached?.(now);
   };
   return split(request, reach).catch((error: unknown) => {
-    const known = ofSplit(asRealmliftError(error, 'split'));
+    const raised = asRealmliftError(error, 'split');
+    // It shares pg_dump and the reading of sequences with backups, which know of nothing else.
+    const known = raised.stage === 'backup' ? raised.with({ stage: 'split' }) : raised;
     throw request.to !== undefined && reached === 'nothing' ? known : goingOn(known, leftBy(request.to?.kind, reached));
   });
-}
-
-/** It shares pg_dump and the reading of sequences with backups, which know of nothing else. */
-function ofSplit(error: RealmliftError): RealmliftError {
-  const { code, message, table, hint, again, exit } = error;
-  return error.stage === 'backup' ? new RealmliftError(code, 'split', message, { table, hint, again, exit, cause: error }) : error;
 }
 
 async function split(request: SplitRequest, reach: (now: Reached) => void): Promise<SplitResult> {

@@ -199,10 +199,7 @@ function refuseAnother(earlier: LoadIdentity, present: LoadIdentity): void {
 /** The server was about to commit, or has, when the session ended. */
 function undecided(error: unknown): unknown {
   if (!(error instanceof RealmliftError)) return error;
-  const { code, message, exit, again } = error;
-  return new RealmliftError(code, 'load', `${message.replace(/;.*/, '')}; the server did not say whether the last step was committed, which shows the realm`, {
-    hint: 'if it was, the realm is loaded; if not, --resume goes on, --undo removes what was loaded', exit, again, cause: error,
-  });
+  return error.with({ left: 'the server did not say whether the last step was committed, which shows the realm', hint: 'if it was, the realm is loaded; if not, --resume goes on, --undo removes what was loaded' });
 }
 
 /** Whatever ended the run: what it left is not seen by anybody, and one of two commands deals with it. */

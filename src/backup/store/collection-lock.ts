@@ -84,8 +84,8 @@ function running({ description }: BackupStore, holder: Holder | undefined): Real
 }
 
 function overtaken({ description }: BackupStore): RealmliftError {
-  return new RealmliftError('BACKUP_OVERTAKEN', 'backup', `${description}/${LOCK} is this backup's no more: it was removed, or another backup took this one for dead, which was silent for ${EXPIRY / 60_000} minutes; nothing is left of it`, {
-    hint: 'see that no other backup to this place is under way, and what held this one up: a machine that slept, or a store that was out of reach', again: true,
+  return new RealmliftError('BACKUP_OVERTAKEN', 'backup', `${description}/${LOCK} is this backup's no more: it was removed, or another backup took this one for dead, which was silent for ${EXPIRY / 60_000} minutes`, {
+    left: 'nothing is left of it', hint: 'see that no other backup to this place is under way, and what held this one up: a machine that slept, or a store that was out of reach', again: true,
   });
 }
 
