@@ -35,7 +35,7 @@ const FAULTS: ReadonlyMap<number, string> = new Map([
 export class CopyToJson {
   readonly #columns: readonly OutputColumn[];
   readonly #table: string;
-  readonly #dealt: DealtSink | undefined;
+  readonly #receiver: Receiver;
   /** Until the end. */
   #transcoder: Transcoder | undefined;
   #rows = 0;
@@ -49,20 +49,20 @@ export class CopyToJson {
   constructor(columns: readonly OutputColumn[], sink: RowSink | SegmentedSink | DealtSink, table: string, stripped: ReadonlySet<string> = new Set()) {
     this.#columns = columns;
     this.#table = table;
-    this.#dealt = 'endRow' in sink ? sink : undefined;
+    this.#receiver = receiverOf(sink);
+    const { kind: sinkKind, shown } = this.#receiver;
     const travels = columnsThatTravel(columns, stripped);
     const first = travels.indexOf(true);
     if (first === -1) throw new RealmliftError('TABLE_EMPTY', 'transform', 'no column of this table may travel', { table });
-    const shown = shownBy(sink);
     if (shown.some((index) => index >= 0 && (columns[index]?.kind !== 'integer' || (index > 0 && travels[index] !== true)))) {
       throw new RealmliftError('SEGMENT_COLUMN', 'transform', 'a column that is shown is not an integer that travels', { table });
     }
-    if ('endRow' in sink && travels[0] === true) throw new RealmliftError('SEGMENT_COLUMN', 'transform', 'whose rows they are would be written', { table });
+    if (sinkKind === DEALT && travels[0] === true) throw new RealmliftError('SEGMENT_COLUMN', 'transform', 'whose rows they are would be written', { table });
     this.#transcoder = Transcoder.take(columns.map(({ key, kind }, index) => ({
       kind: travels[index] === true || shown.includes(index) ? KINDS[kind] : SKIPPED,
       prefix: travels[index] === true ? `${index === first ? '{' : ','}${JSON.stringify(key)}:` : '',
       shown: shown.indexOf(index),
-    })), shown.length, 'endRow' in sink ? DEALT : 'startFile' in sink ? SEGMENTED : PLAIN, 'startFile' in sink ? sink.boundary : Infinity, this.#receiver(sink));
+    })), this.#receiver);
   }
 
   /** Rows completed. */
@@ -80,7 +80,7 @@ export class CopyToJson {
     const said = transcoder.push(chunk);
     if (said === GOOD) return;
     // Whose row it is.
-    this.#dealt?.values.set(transcoder.shown);
+    this.#receiver.show(transcoder.shown);
     if (said === FIELD_MALFORMED || said === FIELD_NOT_JSON) throw this.#wrongField(said, transcoder);
     throw this.#malformed(FAULTS.get(said) as string);
   }
@@ -98,25 +98,6 @@ export class CopyToJson {
     transcoder.giveBack();
   }
 
-  #receiver(sink: RowSink | SegmentedSink | DealtSink): Receiver {
-    const none = (): never => { throw new Error('a sink of this kind is not asked'); };
-    const receiver: Receiver = { write: (bytes) => sink.write(bytes), startFile: none, see: none, endRow: none };
-    if ('endRow' in sink) {
-      receiver.write = (bytes) => {
-        sink.values.set((this.#transcoder as Transcoder).shown);
-        sink.write(bytes);
-      };
-      receiver.endRow = () => sink.endRow();
-    } else if ('startFile' in sink) {
-      receiver.startFile = (id) => {
-        sink.startFile(id);
-        return sink.boundary;
-      };
-      receiver.see = (id, watched) => sink.see(id, watched);
-    }
-    return receiver;
-  }
-
   #wrongField(said: number, transcoder: Transcoder): RealmliftError {
     const column = this.#columns[transcoder.column] as OutputColumn;
     const where = `column "${column.key}", row ${transcoder.rows + 1} of the query`;
@@ -132,8 +113,15 @@ export class CopyToJson {
   }
 }
 
-/** Indexes of the columns whose values the sink sees, in its order: -1 stands for none. */
-function shownBy(sink: RowSink | SegmentedSink | DealtSink): readonly number[] {
-  if ('endRow' in sink) return sink.shown;
-  return 'startFile' in sink ? [0, sink.watched] : [];
+/** What assembly/ is told of a sink, and calls of it. */
+function receiverOf(sink: RowSink | SegmentedSink | DealtSink): Receiver {
+  const none = (): never => { throw new Error('a sink of this kind is not asked'); };
+  const plain: Receiver = { kind: PLAIN, shown: [], boundary: Infinity, show: () => undefined, write: (bytes) => sink.write(bytes), startFile: none, see: none, endRow: none };
+  if ('endRow' in sink) return { ...plain, kind: DEALT, shown: sink.shown, show: (values) => sink.values.set(values), endRow: () => sink.endRow() };
+  if (!('startFile' in sink)) return plain;
+  const startFile = (id: number): number => {
+    sink.startFile(id);
+    return sink.boundary;
+  };
+  return { ...plain, kind: SEGMENTED, shown: [0, sink.watched], boundary: sink.boundary, startFile, see: (id, watched) => sink.see(id, watched) };
 }

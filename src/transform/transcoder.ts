@@ -20,8 +20,16 @@ interface Exports {
   end(): number;
 }
 
-/** Who is called while a chunk is read. */
+/** Who is called while a chunk is read, for what its kind asks for. */
 export interface Receiver {
+  /** One of layout.ts. */
+  readonly kind: number;
+  /** Indexes of the columns whose values it sees, in its order: -1 stands for none. */
+  readonly shown: readonly number[];
+  /** The first one, of a segmented sink. */
+  readonly boundary: number;
+  /** Shows the current row's values, before bytes of it are written, or where it is wrong. */
+  show(values: Float64Array): void;
   /** @param bytes valid only during the call */
   write(bytes: Uint8Array): void;
   /** @returns the next boundary */
@@ -56,7 +64,12 @@ export class Transcoder {
     this.#bytes = new Uint8Array(this.#memory.buffer);
     const receiver = (): Receiver => this.#receiver as Receiver;
     this.#exports = instance(MODULE, this.#memory, {
-      output: { write: (length: number) => receiver().write(this.#bytes.subarray(OUTPUT, OUTPUT + length)) },
+      output: {
+        write: (length: number) => {
+          receiver().show(this.#shown);
+          receiver().write(this.#bytes.subarray(OUTPUT, OUTPUT + length));
+        },
+      },
       transcoder: {
         startFile: (id: number) => receiver().startFile(id),
         see: (id: number, watched: number) => receiver().see(id, watched),
@@ -68,14 +81,13 @@ export class Transcoder {
   /**
    * One that nobody uses, for the rows of one COPY.
    *
-   * @param shown how many values the sink wants to see @param sink its kind, see layout.ts @param boundary of a segmented one
    * @throws RealmliftError ADDRESS_SPACE
    */
-  static take(columns: readonly Descriptor[], shown: number, sink: number, boundary: number, receiver: Receiver): Transcoder {
+  static take(columns: readonly Descriptor[], receiver: Receiver): Transcoder {
     const taken = Transcoder.#free.pop() ?? new Transcoder();
     taken.#describe(columns);
-    taken.#shown = new Float64Array(taken.#memory.buffer, SHOWN, shown).fill(NaN);
-    taken.#exports.begin(columns.length, sink, boundary);
+    taken.#shown = new Float64Array(taken.#memory.buffer, SHOWN, receiver.shown.length).fill(NaN);
+    taken.#exports.begin(columns.length, receiver.kind, receiver.boundary);
     taken.#receiver = receiver;
     return taken;
   }
