@@ -163,7 +163,7 @@ t.test('upload', async (t) => {
       }, async ({ endpoint }) => {
         const client = newS3Client(target('x', endpoint).connection);
         t.teardown(() => client.destroy());
-        const stored = uploadParts(client, { params: { Bucket: BUCKETS.uploads, Key: 'silent', Body: Readable.from([Buffer.alloc(6 << 20)]) } }, stop.signal);
+        const stored = uploadParts(client, { params: { Bucket: BUCKETS.uploads, Key: 'silent', Body: Readable.from([Buffer.alloc(6 << 20)]) } }, (error) => error, stop.signal);
         await t.rejects(Promise.race([stored, sleep(8000, undefined, { ref: false }).then(() => { throw new Error('it waits'); })]), cut, silent.source);
       });
     }));
@@ -206,7 +206,7 @@ t.test('upload', async (t) => {
         yield Buffer.alloc(6 << 20);
         await breaking;
       })(), { objectMode: false });
-      const stored = uploadParts(client, { params: { Bucket: BUCKETS.uploads, Key: 'broken', Body: body } });
+      const stored = uploadParts(client, { params: { Bucket: BUCKETS.uploads, Key: 'broken', Body: body } }, (error) => error);
       await t.rejects(Promise.race([stored, sleep(10_000, undefined, { ref: false }).then(() => { throw new Error('it waits'); })]), broken);
       t.equal(seen.filter(({ method, path }) => method === 'DELETE' && path.includes('uploadId=')).length, 1, 'the parts are removed');
       client.destroy();

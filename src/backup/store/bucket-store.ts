@@ -86,21 +86,12 @@ export class BucketStore implements BackupStore {
   }
 
   async write(name: string, content: AsyncIterable<Uint8Array>): Promise<void> {
-    let failed: { readonly error: unknown } | undefined;
     const body = Readable.from((async function* () {
-      try {
-        // The stream reads ahead of the upload.
-        for await (const chunk of content) yield Buffer.from(chunk);
-      } catch (error) {
-        failed = { error };
-        throw error;
-      }
+      // The stream reads ahead of the upload.
+      for await (const chunk of content) yield Buffer.from(chunk);
     })(), { objectMode: false });
-    try {
-      await uploadParts(this.#uploads, { params: { Bucket: this.#bucket, Key: this.#prefix + name, Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: PART, queueSize: UPLOAD_QUEUE });
-    } catch (error) {
-      throw failed === undefined ? this.#error(error, `cannot write ${this.description}/${name}`) : failed.error;
-    }
+    const params = { Bucket: this.#bucket, Key: this.#prefix + name, Body: body, ChecksumAlgorithm: 'SHA256' } as const;
+    await uploadParts(this.#uploads, { params, partSize: PART, queueSize: UPLOAD_QUEUE }, (error) => this.#error(error, `cannot write ${this.description}/${name}`));
   }
 
   async create(name: string, content: Uint8Array): Promise<boolean> {

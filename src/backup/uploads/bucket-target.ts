@@ -43,15 +43,12 @@ export class BucketTarget implements UploadTarget {
     const bucket = this.#buckets[name.slice(0, at)];
     if (bucket === undefined) throw new RealmliftError('UPLOADS_NAME', 'restore', 'the backup holds a file of neither bucket');
     const { contentType, contentDisposition, contentEncoding, contentLanguage, cacheControl, metadata } = attributes;
-    // What is wrong with the content is its reader's to tell.
-    let unreadable: unknown;
-    content.once('error', (error) => { unreadable = error; });
-    await this.#do(() => uploadParts(this.#client, {
+    await uploadParts(this.#client, {
       params: {
         Bucket: bucket, Key: name.slice(at + 1), Body: content, ChecksumAlgorithm: 'SHA256', ContentType: contentType, ContentDisposition: contentDisposition, ContentEncoding: contentEncoding,
         ContentLanguage: contentLanguage, CacheControl: cacheControl, Metadata: metadata === undefined ? undefined : { ...metadata },
       },
-    })).catch((error: unknown) => { throw unreadable ?? error; });
+    }, (error) => this.#failed(error));
   }
 
   async readNote(): Promise<string | undefined> {
@@ -80,9 +77,13 @@ export class BucketTarget implements UploadTarget {
     try {
       return await request();
     } catch (error) {
-      const meaning = meaningOf(error);
-      if (meaning.kind === 'credentials') throw credentialsRefused(particulars(error).name, error);
-      throw meaning.kind === 'fatal' ? meaning.error : new RealmliftError('S3_FAILED', 'restore', `${this.description}: ${s3Reason(error)}`, { hint: 'check S3_ENDPOINT and the rights', again: true, cause: error });
+      throw this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): unknown {
+    const meaning = meaningOf(error);
+    if (meaning.kind === 'credentials') return credentialsRefused(particulars(error).name, error);
+    return meaning.kind === 'fatal' ? meaning.error : new RealmliftError('S3_FAILED', 'restore', `${this.description}: ${s3Reason(error)}`, { hint: 'check S3_ENDPOINT and the rights', again: true, cause: error });
   }
 }

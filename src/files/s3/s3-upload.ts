@@ -17,10 +17,11 @@ export type UploadOptions = Pick<Options, 'partSize' | 'queueSize'> & { readonly
 /**
  * Stores a body, of which nothing is seen before all is there. The signal ends it early, and so does an error of the body.
  *
+ * @param failed puts into words what the client throws
  * @param onProgress told of the bytes that are stored so far
- * @throws the body's own error, the signal's reason, or what the client throws
+ * @throws the body's own error, the signal's reason, or what `failed` makes of the client's
  */
-export async function uploadParts(client: S3Client, options: UploadOptions, signal?: AbortSignal, onProgress?: (bytes: number) => void): Promise<void> {
+export async function uploadParts(client: S3Client, options: UploadOptions, failed: (error: unknown) => unknown, signal?: AbortSignal, onProgress?: (bytes: number) => void): Promise<void> {
   const { Body: body } = options.params;
   const cut = new AbortController();
   // Each request under way listens.
@@ -50,7 +51,7 @@ export async function uploadParts(client: S3Client, options: UploadOptions, sign
     signal?.throwIfAborted();
     await upload.done();
   } catch (error) {
-    throw cut.signal.aborted ? cut.signal.reason : error;
+    throw cut.signal.aborted ? cut.signal.reason : failed(error);
   } finally {
     signal?.removeEventListener('abort', end);
     body.destroy();

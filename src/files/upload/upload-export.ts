@@ -218,19 +218,12 @@ async function storeFile(client: S3Client, target: UploadTarget, path: string, f
 }
 
 async function storeStream(client: S3Client, target: UploadTarget, path: string, body: Readable, partSize: number, signal: AbortSignal, onStored: OnStored): Promise<void> {
-  let bodyError: unknown;
-  body.on('error', (error) => (bodyError = error));
   let told = 0;
-  try {
-    await uploadParts(client, { params: { ...common(target, path), Body: body }, partSize, queueSize: PARTS_AT_ONCE }, signal, (bytes) => {
-      onStored({ objects: 0, bytes: bytes - told });
-      told = bytes;
-    });
-    onStored({ objects: 1, bytes: 0 });
-  } catch (error) {
-    signal.throwIfAborted();
-    throw bodyError ?? failed(target, path, error, signal);
-  }
+  await uploadParts(client, { params: { ...common(target, path), Body: body }, partSize, queueSize: PARTS_AT_ONCE }, (error) => failed(target, path, error, signal), signal, (bytes) => {
+    onStored({ objects: 0, bytes: bytes - told });
+    told = bytes;
+  });
+  onStored({ objects: 1, bytes: 0 });
 }
 
 /** What is wrong with a file that is to be stored is no fault of the server. */

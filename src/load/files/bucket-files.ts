@@ -103,12 +103,8 @@ export class BucketFiles implements FileTarget {
     const { area, key, size, attributes } = file;
     // Its content is held to the manifest before the last part is finished, so that nothing of another is ever seen.
     const body = Readable.from(contentOf(file, from));
-    try {
-      await uploadParts(this.#client, { params: { ...this.#object(area, key, attributes), Body: body, ChecksumAlgorithm: 'SHA256' }, partSize: partSizeFor(size) }, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      throw error instanceof RealmliftError ? error : this.#failed('store', area, key, error);
-    }
+    const params = { ...this.#object(area, key, attributes), Body: body, ChecksumAlgorithm: 'SHA256' } as const;
+    await uploadParts(this.#client, { params, partSize: partSizeFor(size) }, (error) => this.#failed('store', area, key, error), signal);
   }
 
   #object(area: Area, key: string, { contentType, contentDisposition, cacheControl, metadata }: FileAttributes): Omit<PutObjectCommandInput, 'Body'> & { Bucket: string; Key: string } {
