@@ -10,13 +10,12 @@
  * Every step is noted in the database itself (copy/copy-in-journal.ts), so that a restore that was killed goes on where it was.
  */
 import type pg from 'pg';
-import { RealmliftError, asRealmliftError } from '../errors.js';
+import { asRealmliftError } from '../errors.js';
 import { tellPhase } from '../narration.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { asPath } from '../snapshot/unqualified-names.js';
 import { damaged, totalRows, unloggedText } from './contents/backup-contents.js';
-import type { Contents } from './contents/backup-contents.js';
 import type { OpenBackup } from './contents/find-backup.js';
 import { listProblems } from './contents/part-list.js';
 import { RestoreJournal } from './restore/restore-journal.js';
@@ -24,10 +23,9 @@ import { restorePostData } from './restore/restore-post-data.js';
 import { prepareRoles } from './restore/restore-roles.js';
 import { restoreProperties, rolesOfProperties } from './restore/restore-properties.js';
 import { restoreRows, storedSizes } from './restore/restore-rows.js';
-import { executeEntry, executeSettings, readSchema } from './restore/restore-schema.js';
+import { executeEntry, executeSettings, readSchema, refuseOtherEncoding, setSequences } from './restore/restore-schema.js';
 import type { Schema } from './restore/restore-schema.js';
 import type { LeftOut } from './schema/schema-script.js';
-import { qualified } from './source/source-catalog.js';
 
 export interface RestoreRequest {
   readonly backup: OpenBackup;
@@ -78,7 +76,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
   };
   const holder = await connected();
   try {
-    await refuseOtherEncoding(holder, contents);
+    await refuseOtherEncoding(holder, contents.source.encoding, 'restore');
     tellPhase('schema', 'steps');
     const schema = await readSchema(backup, request.leftOut, holder, stop);
     request.onBegun?.();
@@ -88,7 +86,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
     const path = asPath(holder, contents.source.searchPath ?? []);
     const warnings = [...schema.warnings, ...toldBy(unloggedText(contents)), ...await restorePreData(schema, path, session, journal)];
     await restoreRows(backup, { jobs, connect: session, path }, journal, stop);
-    await journal.step(holder, 'sequences', () => setSequences(holder, contents));
+    await journal.step(holder, 'sequences', () => setSequences(holder, contents.sequences));
     warnings.push(...(await restorePostData(schema.postData, { work: 'restore', path, sizes: storedSizes(contents), jobs, connect: session }, journal, stop)));
     await journal.finish(holder, async () => {
       warnings.push(...(await restoreProperties(holder, contents, request.leftOut)));
@@ -102,14 +100,6 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
   } finally {
     await holder.end().catch(() => undefined);
   }
-}
-
-async function refuseOtherEncoding(client: pg.Client, { source }: Contents): Promise<void> {
-  const { rows: [row] } = await client.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
-  if (row?.encoding === source.encoding) return;
-  throw new RealmliftError('ENCODING', 'restore', `the database is encoded in ${row?.encoding ?? 'an unknown way'}, the source was in ${source.encoding}`, {
-    hint: `createdb --template=template0 --encoding=${source.encoding} NAME`,
-  });
 }
 
 async function restorePreData({ preData, largeObjects }: Schema, path: string, session: Connect, journal: RestoreJournal): Promise<string[]> {
@@ -134,10 +124,4 @@ async function within(session: Connect, work: (client: pg.Client) => Promise<voi
 
 function toldBy(warning: string | undefined): string[] {
   return warning === undefined ? [] : [warning];
-}
-
-async function setSequences(client: pg.Client, { sequences }: Contents): Promise<void> {
-  for (const sequence of sequences) {
-    await client.query('SELECT pg_catalog.setval($1::regclass, $2, $3)', [qualified(client, sequence), sequence.value, sequence.called]);
-  }
 }

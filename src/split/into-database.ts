@@ -1,13 +1,11 @@
 /** A split into an empty database of another server, or of the same. */
 import type pg from 'pg';
 import { restorePostData } from '../backup/restore/restore-post-data.js';
-import { executeEntry, executeSettings } from '../backup/restore/restore-schema.js';
+import { executeEntry, executeSettings, refuseOtherEncoding, setSequences } from '../backup/restore/restore-schema.js';
 import type { SchemaEntry } from '../backup/schema/schema-script.js';
 import { sum } from '../numbers.js';
 import { runTasks } from '../snapshot/session-pool.js';
-import { qualified } from '../backup/source/source-catalog.js';
 import { targetFault } from '../copy/target-fault.js';
-import { RealmliftError } from '../errors.js';
 import { useSchema } from '../plan/search-path.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
@@ -46,7 +44,7 @@ export async function intoDatabase(split: PreparedSplit, { settings, restart }: 
   };
   const holder = await connected();
   try {
-    await refuseOtherEncoding(holder, encoding);
+    await refuseOtherEncoding(holder, encoding, 'split');
     const journal = await openSplit(holder, { realms: split.realms }, restart);
     steps.begun();
     const path = asPath(holder, split.path);
@@ -65,9 +63,7 @@ export async function intoDatabase(split: PreparedSplit, { settings, restart }: 
       await execute(maker, schema.preData.entries);
     }).finally(() => maker.end());
     const rows = await copyAll(split, jobs, session);
-    for (const sequence of split.sequences) {
-      await holder.query('SELECT pg_catalog.setval($1::regclass, $2, $3)', [qualified(holder, sequence), sequence.value, sequence.called]);
-    }
+    await setSequences(holder, split.sequences);
     steps.read();
     const cut = await cutReferences(holder, source, split.references, jobs, session, snapshot.lost);
     const sizes = new Map([...rows].map(([table, count]) => [`${source.schema}.${table}`, count]));
@@ -79,12 +75,6 @@ export async function intoDatabase(split: PreparedSplit, { settings, restart }: 
   } finally {
     await holder.end().catch(() => undefined);
   }
-}
-
-async function refuseOtherEncoding(client: pg.Client, encoding: string): Promise<void> {
-  const { rows: [row] } = await client.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
-  if (row?.encoding === encoding) return;
-  throw new RealmliftError('ENCODING', 'split', `the database is encoded in ${row?.encoding ?? 'an unknown way'}, the source in ${encoding}`, { hint: `createdb --template=template0 --encoding=${encoding} NAME` });
 }
 
 /** @returns rows by table */

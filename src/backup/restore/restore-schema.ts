@@ -1,4 +1,4 @@
-/** The schema's part of a restore: what stands before the rows in one transaction, what comes after them entry by entry. */
+/** The schema's part of a restore: what stands before the rows in one transaction, what comes after them entry by entry, and where the sequences stand. */
 import type pg from 'pg';
 import { RealmliftError } from '../../errors.js';
 import { isLoss } from '../../lost-connection.js';
@@ -9,6 +9,7 @@ import { readPart } from '../contents/sealing.js';
 import { leaveOut, parseSchemaScript, withoutUnknownSettings, withoutUnknownTablespaces } from '../schema/schema-script.js';
 import type { LeftOut, SchemaEntry, SchemaScript } from '../schema/schema-script.js';
 import { executeScript } from '../schema/script-query.js';
+import { qualified, type SequenceValue } from '../source/source-catalog.js';
 
 /** The scripts of a backup, as this server can execute them. */
 export interface Schema {
@@ -61,6 +62,13 @@ export async function readSchema(backup: OpenBackup, leftOut: LeftOut, client: p
   };
 }
 
+/** @param encoding of the source @throws RealmliftError ENCODING */
+export async function refuseOtherEncoding(client: pg.Client, encoding: string, work: SchemaWork): Promise<void> {
+  const { rows: [row] } = await client.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
+  if (row?.encoding === encoding) return;
+  throw new RealmliftError('ENCODING', work, `the database is encoded in ${row?.encoding ?? 'an unknown way'}, the source in ${encoding}`, { hint: `createdb --template=template0 --encoding=${encoding} NAME` });
+}
+
 /**
  * Executes an entry in the transaction that the caller has begun, as pg_restore does: with no search path. Where a function of the
  * database then does not find what it names, it is executed again with the search path that the database had.
@@ -91,6 +99,10 @@ export async function executeEntry(client: pg.Client, entry: SchemaEntry, path: 
 /** Executes statements that are no entry: settings of a session, large objects. */
 export async function executeSettings(client: pg.Client, sql: string, work: SchemaWork): Promise<void> {
   await executeScript(client, sql).catch((cause: unknown) => { throw isLoss(cause) ? cause : refused({ type: 'settings', sql: '' }, cause, work); });
+}
+
+export async function setSequences(client: pg.Client, sequences: readonly SequenceValue[]): Promise<void> {
+  for (const sequence of sequences) await client.query('SELECT pg_catalog.setval($1::regclass, $2, $3)', [qualified(client, sequence), sequence.value, sequence.called]);
 }
 
 /** `INDEX messages_by_subject`. */
