@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import type { LoadJournal } from './server/load-journal.js';
+import { hasColumn, type TargetTables } from './server/target-tables.js';
 import type { RealmState } from './source/realm-state.js';
 
 /** AuditLogEventType of zerver/models/realm_audit_logs.py */
@@ -15,10 +16,9 @@ const SELF_HOSTED = 1;
 /** UserProfile.ROLE_TYPES: all are counted, those that nobody has too. */
 const ROLES = [100, 200, 300, 400, 600];
 
-type Has = (table: string, column: string) => boolean;
-
 /** In the transaction of the caller, whose search path finds Zulip's tables. */
-export async function finishRealm(client: pg.Client, realm: RealmState, journal: Pick<LoadJournal, 'notes'>, has: Has): Promise<void> {
+export async function finishRealm(client: pg.Client, realm: RealmState, journal: Pick<LoadJournal, 'notes'>, tables: TargetTables): Promise<void> {
+  const has = (table: string, column: string): boolean => hasColumn(tables, table, column);
   await finishChannels(client, realm, has);
   if (has('zerver_subscription', 'is_user_active')) {
     await client.query(`
@@ -32,7 +32,7 @@ export async function finishRealm(client: pg.Client, realm: RealmState, journal:
   await client.query(`UPDATE zerver_realm SET deactivated = $2${deletion} WHERE id = $1`, [realm.id, realm.deactivated, ...(realm.scheduledDeletion === undefined ? [] : [realm.scheduledDeletion])]);
 }
 
-async function finishChannels(client: pg.Client, { id, deactivated }: RealmState, has: Has): Promise<void> {
+async function finishChannels(client: pg.Client, { id, deactivated }: RealmState, has: (table: string, column: string) => boolean): Promise<void> {
   // Where messages say themselves of which realm they are, the index of its recipients answers.
   const ofRealm = has('zerver_message', 'realm_id') ? 'm.realm_id = $1 AND' : '';
   if (has('zerver_stream', 'first_message_id')) {

@@ -19,7 +19,7 @@ import { surveyExport } from '../remap/survey.js';
 import { readTarget, type TargetServer } from '../remap/target-server.js';
 import { withTemporaryDirectory } from '../temporary-directory.js';
 import { checkBots, checkColumns, checkRights, checkSalt, writtenTables } from './check-load.js';
-import { avatarRenames, type FilePlanContext } from './files/file-plan.js';
+import { avatarRenames, firstOwner, type FilePlanContext } from './files/file-plan.js';
 import type { FileTarget } from './files/file-target.js';
 import { openFileTarget } from './files/open-file-target.js';
 import { bareTables, makeAgain } from './server/bare-tables.js';
@@ -42,7 +42,7 @@ import { NOT_TAKEN } from './rows/import-rules.js';
 import type { Schema } from './rows/table-layout.js';
 import { LISTS, TableLoader } from './rows/table-loader.js';
 import { stepSession } from './server/target-session.js';
-import { qualify } from './server/target-tables.js';
+import { hasColumn, qualify } from './server/target-tables.js';
 
 /** The major version whose import was compared with a load, row for row. */
 const PROVED = 11;
@@ -91,7 +91,7 @@ type Loaded = Pick<LoadResult, 'realmId' | 'rows' | 'deactivated' | 'outside' | 
 async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, server: TargetServer, target: FileTarget): Promise<Loaded> {
   const { client, source, schema, request, stop } = setup;
   const { salt } = request;
-  const has = (table: string, column: string): boolean => schema.tables.columns.get(table)?.some(({ name }) => name === column) === true;
+  const hasImages = hasColumn(schema.tables, 'zerver_imageattachment', 'realm_id');
   const clients = await newClients(client, journal, source.files);
   const known = await sharedGroups(client, source.files, server.bots, await journal.ids(client));
   await reserveIds(client, journal, schema.tables, new Map([...source.ids].map(([table, count]) => [table, count - (known[table]?.length ?? 0)])));
@@ -112,17 +112,13 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
     const plan: FilePlanContext = { realms, users, salt, zerverMigration, place: request.files.kind, owner: await firstOwner(client, realm.id) };
     const files = await loadFiles({ client, journal, source: source.source, target, plan, jobs: request.fileJobs }, stop);
     tellPhase(STEPS.images, 'files');
-    if (has('zerver_imageattachment', 'realm_id')) {
-      await journal.step(client, 'images', async () => {
-        await addImageAttachments(client, source.source, realms, survey.strays, has('zerver_imageattachment', 'content_type'), stop);
-      });
-    }
+    if (hasImages) await journal.step(client, 'images', () => addImageAttachments(client, source.source, realms, survey.strays, schema.tables, stop));
     await analyze(setup, order);
     tellPhase(STEPS.last, 'steps');
-    const images = has('zerver_imageattachment', 'realm_id') ? await countOf(client, 'SELECT count(*) AS n FROM zerver_imageattachment WHERE realm_id = $1', realm.id) : 0;
+    const images = hasImages ? await countImages(client, realm.id) : 0;
     await journal.finishLoad(client, async () => {
       for (const table of order.last) await loader.table(client, table, stop);
-      await finishRealm(client, realm, journal, has);
+      await finishRealm(client, realm, journal, schema.tables);
       await recordLoad(client, journal, { directory: resolve(source.source.directory), realmId: realm.id, tables: schema.tables });
     }).catch(async (error: unknown) => {
       const committed = isLoss(error) ? await wasCommitted(request.target, schema.tables.schema, request.subdomain) : false;
@@ -168,13 +164,8 @@ async function analyze({ client, request: { target, subdomain, jobs }, schema: {
   }), jobs, () => stepSession(target, tables.schema, subdomain, stop), stop);
 }
 
-async function firstOwner(client: pg.Client, realm: number): Promise<number | undefined> {
-  const first = await countOf(client, 'SELECT min(id) AS n FROM zerver_userprofile WHERE realm_id = $1 AND is_active AND role = 100', realm);
-  return first === 0 ? undefined : first;
-}
-
-async function countOf(client: pg.Client, sql: string, realm: number): Promise<number> {
-  return Number((await client.query<{ n: string | null }>(sql, [realm])).rows[0]?.n ?? 0);
+async function countImages(client: pg.Client, realm: number): Promise<number> {
+  return (await client.query<{ images: number }>('SELECT count(*)::float8 AS images FROM zerver_imageattachment WHERE realm_id = $1', [realm])).rows[0]?.images ?? 0;
 }
 
 function orderOf(source: LoadSource, { registry, tables }: Schema): LoadOrder {

@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import type pg from 'pg';
 import { RealmliftError } from '../errors.js';
 import type { FileTarget } from '../load/files/file-target.js';
-import type { FilePlanContext } from '../load/files/file-plan.js';
+import { firstOwner, type FilePlanContext } from '../load/files/file-plan.js';
 import { addImageAttachments } from '../load/files/image-attachments.js';
 import { IMAGE_TYPES } from '../load/files/image-types.js';
 import { finishRealm } from '../load/last-step.js';
@@ -17,7 +17,7 @@ import { ReservedIds } from '../load/server/reserved-ids.js';
 import { removeAdded, youngerUsers } from '../load/server/realm-census.js';
 import { isCounting } from '../load/server/server-jobs.js';
 import { UPDATE_STEPS as STEPS } from '../load/source/load-steps.js';
-import { qualify } from '../load/server/target-tables.js';
+import { hasColumn, qualify } from '../load/server/target-tables.js';
 import { tellPhase } from '../narration.js';
 import { UNCHANGED } from '../remap/id-space.js';
 import { withScratchFiles } from '../remap/scratch-files.js';
@@ -90,8 +90,7 @@ export async function runUpdate(setup: UpdateSetup, signal: AbortSignal): Promis
     const { counts, fileSide } = await files(setup, sides, signal);
     tellPhase(STEPS.last, 'steps');
     const realm = realmState(later.files, realmId);
-    const has = (table: string, column: string): boolean => tables.columns.get(table)?.some(({ name }) => name === column) === true;
-    await finishRealm(client, realm, record, has);
+    await finishRealm(client, realm, record, tables);
     const { directory: from, digest: exportDigest } = later.source;
     await record.renew(client, { ...record.identity, realmName: context.realmName, directory: resolve(from), exportDigest, migrations: setup.migrations }, tables, [...ranges, ...usermessages]);
     return { ...changes.counts, renumbered, files: counts.copied, filesRemoved: counts.removed, deactivated: realm.deactivated, fileSide };
@@ -119,20 +118,19 @@ async function files(setup: UpdateSetup, sides: { readonly earlier: Side; readon
   tellPhase(STEPS.files, 'files');
   const fileSide = await fileSideOf(setup, later, sides.later.rewrite.survey);
   const counts = await changeFiles({ client, noting, record, earlier: await fileSideOf(setup, earlier, sides.earlier.rewrite.survey), later: fileSide, target, jobs: fileJobs }, signal);
-  const columns = tables.columns.get('zerver_imageattachment');
-  if (columns !== undefined) {
+  if (hasColumn(tables, 'zerver_imageattachment', 'realm_id')) {
     await client.query(`
       DELETE FROM zerver_imageattachment i WHERE realm_id = $1 AND NOT EXISTS (
         SELECT FROM zerver_attachment a WHERE a.path_id = i.path_id AND a.realm_id = $1 AND a.content_type = ANY ($2))`, [realmId, IMAGE_TYPES]);
-    await addImageAttachments(client, later.source, fileSide.plan.realms, sides.later.rewrite.survey.strays, columns.some(({ name }) => name === 'content_type'), signal);
+    await addImageAttachments(client, later.source, fileSide.plan.realms, sides.later.rewrite.survey.strays, tables, signal);
   }
   return { counts, fileSide };
 }
 
 async function fileSideOf({ context: { client, salt, server }, record, place }: UpdateSetup, source: LoadSource, survey: Survey): Promise<FileSide> {
   const { realmId } = record.identity;
-  const { rows: [first] } = await client.query<{ owner: number | null }>('SELECT min(id)::float8 AS owner FROM zerver_userprofile WHERE realm_id = $1 AND is_active AND role = 100', [realmId]);
-  return { source: source.source, plan: { realms: { old: survey.realmId, new: realmId }, users: survey.spaces.get('zerver_userprofile') ?? UNCHANGED, salt, zerverMigration: server.version.zerverMigration, place, owner: first?.owner ?? undefined } };
+  const users = survey.spaces.get('zerver_userprofile') ?? UNCHANGED;
+  return { source: source.source, plan: { realms: { old: survey.realmId, new: realmId }, users, salt, zerverMigration: server.version.zerverMigration, place, owner: await firstOwner(client, realmId) } };
 }
 
 /** Files of an update whose transaction is over, and which was stopped behind it. */

@@ -154,6 +154,12 @@ function disposition(contentType: string, fileName: string): string {
   return `${how}; filename*=utf-8''${quoted}`;
 }
 
+/** See {@link FilePlanContext}. @param client of the new server */
+export async function firstOwner(client: pg.Client, realm: number): Promise<number | undefined> {
+  const { rows: [first] } = await client.query<{ id: number | null }>('SELECT min(id)::float8 AS id FROM zerver_userprofile WHERE realm_id = $1 AND is_active AND role = 100', [realm]);
+  return first?.id ?? undefined;
+}
+
 /** Rows of attachments by their path. */
 export async function uploadRows(client: pg.Client, paths: readonly string[]): Promise<Map<string, UploadRow>> {
   if (paths.length === 0) return new Map();

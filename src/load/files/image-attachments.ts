@@ -4,6 +4,7 @@ import type pg from 'pg';
 import { inParallel } from '../../in-parallel.js';
 import { tellProgress, tellWarning } from '../../narration.js';
 import { newUploadPath, type RealmNumbers } from '../../remap/upload-path.js';
+import { hasColumn, type TargetTables } from '../server/target-tables.js';
 import type { LoadableExport } from '../source/loadable-export.js';
 import { imageSize, type ImageSize } from './images.js';
 import { IMAGE_TYPES } from './image-types.js';
@@ -20,19 +21,16 @@ const AT_ONCE = 8;
  * In the transaction of the caller, in the order of the attachments; those that have one already are passed over.
  *
  * @param strays attachments of the export under another number than the realm's
- * @param typed whether the server's table has the type of the image
- *
- * @returns how many images there are
  */
-export async function addImageAttachments(client: pg.Client, { directory }: LoadableExport, realms: RealmNumbers, strays: readonly string[], typed: boolean, signal: AbortSignal): Promise<number> {
+export async function addImageAttachments(client: pg.Client, { directory }: LoadableExport, realms: RealmNumbers, strays: readonly string[], tables: TargetTables, signal: AbortSignal): Promise<void> {
+  const typed = hasColumn(tables, 'zerver_imageattachment', 'content_type');
   const before = new Map(strays.map((path) => [newUploadPath(path, realms), path]));
-  let count = 0;
   for (let after = 0; ;) {
     const { rows } = await client.query<{ id: number; path: string; type: string }>(`
       SELECT id::float8 AS id, path_id AS path, content_type AS type FROM zerver_attachment a
       WHERE realm_id = $1 AND content_type = ANY ($2) AND id > $3 AND NOT EXISTS (SELECT FROM zerver_imageattachment i WHERE i.path_id = a.path_id) ORDER BY id LIMIT ${BATCH}`, [realms.new, IMAGE_TYPES, after]);
     const last = rows.at(-1);
-    if (last === undefined) return count;
+    if (last === undefined) return;
     after = last.id;
     const sizes = new Map<string, ImageSize>();
     await inParallel(rows, AT_ONCE, async ({ path }) => {
@@ -49,7 +47,6 @@ export async function addImageAttachments(client: pg.Client, { directory }: Load
       INSERT INTO zerver_imageattachment (${IMAGE_COLUMNS.slice(0, typed ? undefined : -1).join(', ')})
       SELECT $1, path, width, height, frames, '[]'${typed ? ', type' : ''} FROM jsonb_to_recordset($2) AS image(path text, width int, height int, frames int, type text, n int) ORDER BY n`,
     [realms.new, JSON.stringify(images.map((image, n) => ({ ...image, n })))]);
-    count += images.length;
     tellProgress(images.length);
   }
 }

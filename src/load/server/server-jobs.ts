@@ -4,7 +4,7 @@
  * Two jobs say more than the export does, and are taken for use: archive_messages deletes by the rules of retention, and scheduled messages
  * are sent when they are due.
  */
-import type { TargetTables } from './target-tables.js';
+import { hasColumn, type TargetTables } from './target-tables.js';
 
 /** Columns that workers and jobs fill by themselves; a change of these alone is no use. */
 export const OF_THE_SERVER: Readonly<Record<string, readonly string[]>> = {
@@ -23,29 +23,28 @@ const FULL_MEMBERS = "SELECT g.usergroup_ptr_id FROM zerver_namedusergroup g WHE
 const [SOFT_DEACTIVATED, DIGEST_CREATED, REALM_DEACTIVATED, REALM_REACTIVATED, PROPERTY_CHANGED, MEMBER_ADDED] = [121, 133, 201, 202, 207, 703];
 
 interface JobRows {
-  /** `table.column` that the condition asks. */
-  readonly needs: readonly string[];
+  /** What the condition asks. */
+  readonly needs: readonly (readonly [table: string, column: string])[];
   readonly condition: string;
 }
 
 const ROWS: Readonly<Record<string, JobRows>> = {
   zerver_realmauditlog: {
-    needs: ['zerver_realmauditlog.extra_data', 'zerver_realmauditlog.modified_user_group_id', 'zerver_namedusergroup.is_system_group'],
+    needs: [['zerver_realmauditlog', 'extra_data'], ['zerver_realmauditlog', 'modified_user_group_id'], ['zerver_namedusergroup', 'is_system_group']],
     condition: `t.acting_user_id IS NULL AND (
       t.event_type IN (${SOFT_DEACTIVATED}, ${DIGEST_CREATED}, ${REALM_DEACTIVATED}, ${REALM_REACTIVATED})
       OR t.event_type = ${PROPERTY_CHANGED} AND t.extra_data ->> 'property' = 'push_notifications_enabled' OR t.event_type = ${MEMBER_ADDED} AND t.modified_user_group_id IN (${FULL_MEMBERS}))`,
   },
   // promote_new_full_members
-  zerver_usergroupmembership: { needs: ['zerver_namedusergroup.is_system_group'], condition: `t.user_group_id IN (${FULL_MEMBERS})` },
+  zerver_usergroupmembership: { needs: [['zerver_namedusergroup', 'is_system_group']], condition: `t.user_group_id IN (${FULL_MEMBERS})` },
   // soft_deactivate_users also gives whoever is idle what was sent to their channels since they are.
-  zerver_usermessage: { needs: ['zerver_userprofile.long_term_idle'], condition: 't.flags = 0 AND t.user_profile_id IN (SELECT u.id FROM zerver_userprofile u WHERE u.long_term_idle)' },
+  zerver_usermessage: { needs: [['zerver_userprofile', 'long_term_idle']], condition: 't.flags = 0 AND t.user_profile_id IN (SELECT u.id FROM zerver_userprofile u WHERE u.long_term_idle)' },
 };
 
 /** SQL over `t`: a row that a job would add. Of a table to which none adds any it is `false`. */
-export function jobRows(table: string, { columns }: TargetTables): string {
+export function jobRows(table: string, tables: TargetTables): string {
   const rows = ROWS[table];
-  const has = (name: string): boolean => columns.get(name.split('.')[0] ?? '')?.some((column) => column.name === name.split('.')[1]) === true;
-  return rows?.needs.every(has) === true ? `(${rows.condition})` : 'false';
+  return rows?.needs.every(([needed, column]) => hasColumn(tables, needed, column)) === true ? `(${rows.condition})` : 'false';
 }
 
 /** Of these a server adds rows by itself, every hour. */

@@ -66,6 +66,11 @@ export async function readTargetTables(client: pg.Client, schema: string): Promi
   return { schema, columns: byTable, parents, references, sequences: new Map(sequences.map(({ table, sequence }) => [table, sequence])) };
 }
 
+/** Tables and columns come and go with the versions of Zulip. */
+export function hasColumn({ columns }: TargetTables, table: string, column: string): boolean {
+  return columns.get(table)?.some(({ name }) => name === column) === true;
+}
+
 /** `schema.table`, quoted. */
 export function qualify(client: pg.Client, schema: string, table: string): string {
   return `${client.escapeIdentifier(schema)}.${client.escapeIdentifier(table)}`;
