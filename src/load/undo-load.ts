@@ -12,6 +12,7 @@ import { ownPrefixes } from './files/load-files.js';
 import { LoadJournal, lockLoad, type IdRange } from './server/load-journal.js';
 import { placeOf, type LoadRequest } from './load-request.js';
 import { LISTS } from './rows/table-loader.js';
+import { idColumn, spaceOf } from '../remap/reference-catalog.js';
 import { stepSession, withTargetSession } from './server/target-session.js';
 import { qualify, readTargetTables, TO_INDEX, type TargetTables } from './server/target-tables.js';
 
@@ -24,8 +25,8 @@ export interface UndoResult {
   readonly clientsKept: number;
 }
 
-/** The table whose ids a table's own key holds. */
-const KEYS: Readonly<Record<string, { readonly owner: string; readonly column: string }>> = { zerver_namedusergroup: { owner: 'zerver_usergroup', column: 'usergroup_ptr_id' } };
+/** Its rows have the ids of another table's. */
+const CHILD = 'zerver_namedusergroup';
 
 /** @throws RealmliftError LOAD_UNKNOWN, LOAD_OF_ANOTHER, UNDO_REFUSED, those of the connection and the files */
 export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise<UndoResult> {
@@ -81,9 +82,7 @@ async function removeAll(client: pg.Client, journal: LoadJournal, tables: Target
     const inRange = (column: string, { first, count }: IdRange): readonly [string, number[]] => [`${client.escapeIdentifier(column)} BETWEEN $1 AND $2`, [first, first + count - 1]];
     const attachments = ranges.filter(({ table }) => table === 'zerver_attachment');
     for (const list of Object.keys(LISTS)) if (tables.columns.has(list)) for (const range of attachments) rows += await remove(list, ...inRange('attachment_id', range));
-    for (const [table, { owner, column }] of Object.entries(KEYS)) {
-      if (tables.columns.has(table)) for (const range of ranges.filter((each) => each.table === owner)) rows += await remove(table, ...inRange(column, range));
-    }
+    if (tables.columns.has(CHILD)) for (const range of ranges.filter(({ table }) => table === spaceOf(CHILD))) rows += await remove(CHILD, ...inRange(idColumn(CHILD), range));
     // Children before parents, as far as the order of a load had it so.
     for (const range of [...ranges].reverse()) if (range.table !== 'zerver_realm') rows += await remove(range.table, ...inRange('id', range));
     if (tables.columns.has(TO_INDEX.table)) for (const range of ranges.filter(({ table }) => table === TO_INDEX.owner)) await remove(TO_INDEX.table, ...inRange(TO_INDEX.column, range));

@@ -35,6 +35,11 @@ export function spaceOf(table: string): string {
   return SAME_IDS[table] ?? table;
 }
 
+/** The column that holds the ids of `table`'s rows: that of a table which is a child of another (Django's multi-table inheritance) refers to its parent. */
+export function idColumn(table: string): string {
+  return table === 'zerver_namedusergroup' ? 'usergroup_ptr_id' : 'id';
+}
+
 export class ReferenceCatalog {
   readonly #registry: Registry;
   readonly #live: Catalog | undefined;

@@ -10,7 +10,7 @@ import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 import { BEGIN } from '../snapshot/take-snapshot.js';
 import { INTEGER, type BotIds, type NewIds } from './assignment.js';
-import { MESSAGE_NUMBERS, spaceOf } from './reference-catalog.js';
+import { idColumn, MESSAGE_NUMBERS, spaceOf } from './reference-catalog.js';
 
 export interface TargetServer {
   /** `user@host:port/database` */
@@ -147,8 +147,7 @@ async function readSequences(client: pg.Client, schema: string): Promise<Map<str
 async function takenIds(client: pg.Client, tables: readonly string[]): Promise<Map<string, number>> {
   const highest = new Map<string, number>();
   for (const table of tables) {
-    const key = table === 'zerver_namedusergroup' ? 'usergroup_ptr_id' : 'id';
-    const { rows: [row] } = await client.query<{ id: number | null }>(`SELECT max(${key})::float8 AS id FROM ${client.escapeIdentifier(table)}`);
+    const { rows: [row] } = await client.query<{ id: number | null }>(`SELECT max(${idColumn(table)})::float8 AS id FROM ${client.escapeIdentifier(table)}`);
     highest.set(table, row?.id ?? 0);
   }
   return highest;

@@ -10,6 +10,7 @@ import { targetFault } from '../copy/target-fault.js';
 import { CopyText } from '../load/rows/copy-text.js';
 import { LISTS } from '../load/rows/table-loader.js';
 import { qualify, type TargetTables } from '../load/server/target-tables.js';
+import { idColumn } from '../remap/reference-catalog.js';
 import { drawnColumns, type RowWriter } from './encoded-rows.js';
 
 /** Ids that are deleted at once. */
@@ -140,7 +141,7 @@ export class RowChanges {
   }
 
   async #deleteNow(table: string, ids: readonly number[]): Promise<void> {
-    const key = table === 'zerver_namedusergroup' ? 'usergroup_ptr_id' : 'id';
+    const key = idColumn(table);
     const kept = this.#kept.get(table);
     if (kept !== undefined) {
       const columns = [key, ...kept].map((name) => this.#client.escapeIdentifier(name)).join(', ');

@@ -6,6 +6,7 @@
  * Which rows are a realm's is said by foreign keys: of the tables that lead to the realm, the shortest way.
  */
 import type pg from 'pg';
+import { idColumn } from '../../remap/reference-catalog.js';
 import { isCounting, jobRows, OF_THE_SERVER } from './server-jobs.js';
 import { qualify, type TargetTables } from './target-tables.js';
 
@@ -81,11 +82,11 @@ function ownRows(client: pg.Client, { schema, references, columns }: TargetTable
   for (let level = [REALM]; level.length > 0;) {
     const ways = new Map<string, Way[]>();
     for (const parent of level) {
-      if (columns.get(parent)?.some(({ name }) => name === keyOf(parent)) !== true) continue;
+      if (columns.get(parent)?.some(({ name }) => name === idColumn(parent)) !== true) continue;
       for (const { table, column } of references.get(parent) ?? []) {
         if (found.has(table)) continue;
         const own = client.escapeIdentifier(column);
-        const condition = parent === REALM ? `t.${own} = $1` : `t.${own} IN (SELECT ${keyOf(parent)} FROM ${qualify(client, schema, parent)} AS t WHERE ${found.get(parent) ?? 'false'})`;
+        const condition = parent === REALM ? `t.${own} = $1` : `t.${own} IN (SELECT ${idColumn(parent)} FROM ${qualify(client, schema, parent)} AS t WHERE ${found.get(parent) ?? 'false'})`;
         ways.set(table, [...(ways.get(table) ?? []), { parent, condition, always: has(table, column) }]);
       }
     }
@@ -106,9 +107,4 @@ interface Way {
 function shortest(ways: readonly Way[]): string {
   const one = ways.find(({ parent, always }) => always && parent === USERS) ?? ways.find(({ always }) => always);
   return one === undefined ? `(${ways.map(({ condition }) => condition).join(' OR ')})` : one.condition;
-}
-
-/** A table that is another's child has its key. */
-function keyOf(table: string): string {
-  return table === 'zerver_namedusergroup' ? 'usergroup_ptr_id' : 'id';
 }
