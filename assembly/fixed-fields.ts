@@ -3,7 +3,7 @@
  * first. Each writer is told where to write and says where it ended; its caller has made room for the longest.
  */
 import { PAIRS } from '../src/transform/layout';
-import { MINUS, POINT, ZERO } from './bytes';
+import { MINUS, POINT, SMALL_E, ZERO } from './bytes';
 
 /** Seconds from 1970, Unix's epoch, to 2000, PostgreSQL's. */
 const EPOCH: i64 = 946_684_800;
@@ -14,11 +14,9 @@ const LAST_SECOND: i64 = 253_402_300_799;
 
 const MICROSECONDS: i64 = 1_000_000;
 
-
 /** The words as numbers of little endian. */
 const TRUE = 0x65757274;
 const FALS = 0x736c6166;
-const E = 0x65;
 const NULL = 0x6c6c756e;
 
 // The two digits of 0 to 99.
@@ -46,7 +44,7 @@ export function writeNull(to: i32): i32 {
 export function writeBoolean(value: i32, to: i32): i32 {
   store<u32>(to, value === 1 ? TRUE : FALS);
   if (value === 1) return to + 4;
-  store<u8>(to + 4, E);
+  store<u8>(to + 4, SMALL_E);
   return to + 5;
 }
 

@@ -3,12 +3,11 @@
  * takes what there is of its field, up to `stop`, and what it must remember is in the state, 0 at the field's beginning.
  */
 import { ESCAPES, FIELD_MALFORMED, FIELD_NOT_JSON, GOOD } from '../src/transform/layout';
-import { BACKSLASH, CLOSE_ARRAY, CLOSE_BRACE, COMMA, MINUS, NINE, OPEN_ARRAY, OPEN_BRACE, PLUS, POINT, QUOTE, SPACE, ZERO } from './bytes';
+import { BACKSLASH, CLOSE_ARRAY, CLOSE_BRACE, COMMA, MINUS, NINE, OPEN_ARRAY, OPEN_BRACE, PLUS, POINT, QUOTE, SMALL_E, SPACE, ZERO } from './bytes';
 import { append, flush, Output, OUTPUT_END, reserve } from './output';
 
-
 /** Bytes that one byte of text may become: \u00XX. */
-const LONGEST_ESCAPE = 6;
+export const LONGEST_ESCAPE = 6;
 
 // What each byte of text becomes, JSON's escapes (RFC 8259, 7), the two-character ones where they exist, and above it, in the highest byte, how long that is.
 for (let byte = 0; byte < 256; byte++) {
@@ -103,7 +102,6 @@ export function copyField(from: i32, stop: i32): void {
 
 /** What has been read of a JSON number. */
 const enum Digits { start, minus, zero, digits, point, fraction, e, sign, exponent, none }
-const SMALL_E = 0x65;
 /** What NaN and Infinity begin with. */
 const LARGE_N = 0x4e;
 const LARGE_I = 0x49;

@@ -1,5 +1,5 @@
 /**
- * The row path: bytes of `COPY (…) TO STDOUT (FORMAT binary)` become JSON. src/transform/copy-to-json.ts puts chunk after chunk into the input,
+ * The row path: bytes of `COPY (…) TO STDOUT (FORMAT binary)` become JSON. src/transform/transcoder.ts puts chunk after chunk into the input,
  * calls push(), and is called when the output is full and for what a sink must know of the rows.
  *
  * Why WebAssembly: what is compiled beforehand is as fast with the first row as with the millionth, and once for all threads, where V8 has to
@@ -40,7 +40,6 @@ const LONGEST_FIXED = 8;
 
 /** Room that any field but a long one needs: a timestamp of 12 + 1 + 6 digits, an integer of 20, the punctuation, what is copied too much. */
 const FIELD_ROOM: i32 = EXCESS;
-
 
 let columns = 0;
 let sink: i32 = PLAIN;

@@ -7,11 +7,10 @@ import { FIELD_MALFORMED, GOOD } from '../src/transform/layout';
 import { APOSTROPHE, BACKSLASH, COLON, COMMA, SPACE } from './bytes';
 import { writeInteger } from './fixed-fields';
 import { Output, OUTPUT_END, reserve } from './output';
-import { copySixteen, Field, writeByte } from './text-fields';
+import { copySixteen, Field, LONGEST_ESCAPE, writeByte } from './text-fields';
 
 /** What comes next: a number of lexemes, bytes of one, a number of positions, one of these, or nothing. */
 const enum Next { lexemes, lexeme, positions, position, nothing }
-
 
 const LEXEMES_LENGTH = 4;
 const NUMBER_LENGTH = 2;
@@ -20,8 +19,7 @@ const POSITION = 0x3fff;
 const WEIGHT_BITS = 14;
 const BEFORE_A = 0x44;
 
-/** Bytes that one may become: \u00XX; and what is written at once behind it. */
-const LONGEST = 6;
+/** For what is written at once behind a byte. */
 const ROOM = 64;
 
 /** Lexemes, and positions of the current one, that are still to come. */
@@ -44,9 +42,9 @@ export function isWholeVector(): bool {
 export function writeVector(from: i32, stop: i32): i32 {
   let at = from;
   while (at < stop) {
-    let to = reserve(ROOM * (LONGEST + 1));
+    let to = reserve(ROOM * (LONGEST_ESCAPE + 1));
     // As far as the room suffices, whatever the bytes are.
-    const until = min(stop, at + (OUTPUT_END - to - ROOM) / LONGEST);
+    const until = min(stop, at + (OUTPUT_END - to - ROOM) / LONGEST_ESCAPE);
     while (at < until) {
       if (Field.state === Next.lexeme) {
         // Most lexemes are shorter than sixteen bytes, and plain as far as their end.

@@ -2,7 +2,6 @@
  * In which order tables are loaded. Foreign keys of Zulip are checked at the end of a transaction, so within one the order is free; but a
  * load has many transactions, and each must find what its rows point to.
  */
-
 import { MESSAGES } from './source/load-source.js';
 
 /** Zulip's worker delivers what is due, and marks what a deactivated realm has due as failed: these come with the last step. */

@@ -22,7 +22,7 @@ export interface PreparedSplit extends SchemaSource {
   /** Rows of the clients, once all messages have come. @param ids of theirs */
   readonly clients: (ids: readonly number[]) => Promise<SplitRows[]>;
   readonly references: readonly Reference[];
-  /** Where they stand, which is not before the rows. */
+  /** Where each stands: perhaps behind the rows, never before them. */
   readonly sequences: readonly SequenceValue[];
   /** Counted for those who want to know how far it is. */
   readonly expectedMessages: number;

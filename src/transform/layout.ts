@@ -1,6 +1,6 @@
 /**
- * What both halves of the row path agree on: copy-to-json.ts here, and assembly/, which is compiled to WebAssembly and takes these lines as
- * they are. Numbers alone: they mean the same in both languages.
+ * What both halves of the row path agree on: copy-to-json.ts and transcoder.ts here, and assembly/, which is compiled to WebAssembly and takes
+ * these lines as they are. Numbers alone: they mean the same in both languages.
  */
 
 /** Places in the memory that both see, in bytes. */
@@ -8,10 +8,9 @@ export const ESCAPES = 1024;
 export const PAIRS = 3072;
 /** Of a segmented sink the row's id and the watched value, of a dealt one those that it wants to see; 8 bytes each (double). */
 export const SHOWN = 4096;
+/** What a chunk leaves unread goes before the next one, and both end before the output: it is less than the beginning of a COPY. */
 export const INPUT = 8192;
 export const INPUT_SIZE = 65536;
-/** What a chunk may leave unread, which goes before the next one: less than the beginning of a COPY. */
-export const REST_SIZE = 64;
 export const OUTPUT = 81920;
 /** It stays in a core's cache between being filled and being read by the sink. */
 export const OUTPUT_SIZE = 131072;
