@@ -49,9 +49,10 @@ function note(codes: Map<string, Raised[]>, given: readonly ts.Expression[], fol
   const [code, second, third, fourth] = given;
   const [stage, message, detail] = folder === undefined ? [second, third, fourth] : [undefined, folder.startsWith('load/') ? third : second, folder.startsWith('load/') ? undefined : third];
   if (code === undefined || !ts.isStringLiteral(code) || !CODE.test(code.text) || message === undefined || (folder !== undefined && !code.text.includes('_'))) return;
-  const hint = detail === undefined ? undefined : folder !== undefined ? detail : ts.isObjectLiteralExpression(detail)
-    ? detail.properties.find((each): each is ts.PropertyAssignment => ts.isPropertyAssignment(each) && each.name.getText() === 'hint')?.initializer : undefined;
-  const raised = { stage: stage !== undefined && ts.isStringLiteral(stage) ? stage.text : folder?.split('/')[0] ?? 'any stage', message: words(message), hint: hint === undefined ? undefined : words(hint) };
+  const property = (name: string): ts.Expression | undefined => detail !== undefined && ts.isObjectLiteralExpression(detail)
+    ? detail.properties.find((each): each is ts.PropertyAssignment => ts.isPropertyAssignment(each) && each.name.getText() === name)?.initializer : undefined;
+  const [left, hint] = [property('left'), folder === undefined ? property('hint') : detail];
+  const raised = { stage: stage !== undefined && ts.isStringLiteral(stage) ? stage.text : folder?.split('/')[0] ?? 'any stage', message: words(message) + (left === undefined ? '' : `; ${words(left)}`), hint: hint === undefined ? undefined : words(hint) };
   codes.set(code.text, [...codes.get(code.text) ?? [], { ...raised, hint: raised.hint === '…' ? undefined : raised.hint }]);
 }
 
