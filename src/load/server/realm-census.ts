@@ -8,7 +8,7 @@
 import type pg from 'pg';
 import { idColumn } from '../../remap/reference-catalog.js';
 import { isCounting, jobRows, OF_THE_SERVER } from './server-jobs.js';
-import { qualify, type TargetTables } from './target-tables.js';
+import { hasColumn, qualify, type TargetTables } from './target-tables.js';
 
 export interface Counted {
   readonly table: string;
@@ -75,19 +75,20 @@ async function digestOf(client: pg.Client, { columns }: TargetTables, table: str
 }
 
 /** By table: the condition for rows `t` of the realm `$1`. */
-function ownRows(client: pg.Client, { schema, references, columns }: TargetTables): Map<string, string> {
+function ownRows(client: pg.Client, tables: TargetTables): Map<string, string> {
+  const { schema, references, columns } = tables;
   const found = new Map([[REALM, 't.id = $1']]);
-  const has = (table: string, column: string): boolean => columns.get(table)?.some(({ name, needed }) => name === column && needed) === true;
+  const always = (table: string, column: string): boolean => columns.get(table)?.some(({ name, needed }) => name === column && needed) === true;
   // Parents whose children are looked at next.
   for (let level = [REALM]; level.length > 0;) {
     const ways = new Map<string, Way[]>();
     for (const parent of level) {
-      if (columns.get(parent)?.some(({ name }) => name === idColumn(parent)) !== true) continue;
+      if (!hasColumn(tables, parent, idColumn(parent))) continue;
       for (const { table, column } of references.get(parent) ?? []) {
         if (found.has(table)) continue;
         const own = client.escapeIdentifier(column);
         const condition = parent === REALM ? `t.${own} = $1` : `t.${own} IN (SELECT ${idColumn(parent)} FROM ${qualify(client, schema, parent)} AS t WHERE ${found.get(parent) ?? 'false'})`;
-        ways.set(table, [...(ways.get(table) ?? []), { parent, condition, always: has(table, column) }]);
+        ways.set(table, [...(ways.get(table) ?? []), { parent, condition, always: always(table, column) }]);
       }
     }
     for (const [table, all] of ways) found.set(table, shortest(all));
