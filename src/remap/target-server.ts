@@ -1,6 +1,6 @@
 /** What a remapping and the rehearsal of an import must know of the new server, read from its database in one read-only transaction. */
 import type pg from 'pg';
-import { RealmliftError, serverReason } from '../errors.js';
+import { RealmliftError, serverReason, type Stage } from '../errors.js';
 import { findSchema, readCatalog, type Catalog } from '../plan/views/catalog.js';
 import { findSystemBots } from '../plan/realm.js';
 import type { Registry } from '../plan/views/registry.js';
@@ -74,12 +74,12 @@ export async function withTarget<T>(settings: ConnectionSettings, registry: Regi
   }
 }
 
-/** An error that speaks of a database, of the new server's. */
-export function aboutTarget(cause: unknown): never {
+/** An error that speaks of a database, of the new server's. @param stage of whoever asks there */
+export function aboutTarget(cause: unknown, stage: Stage = 'remap'): never {
   if (cause instanceof RealmliftError && cause.code === 'STOPPED') throw cause;
   if (cause instanceof RealmliftError) {
     const { code, message, table, hint, exit } = cause;
-    throw new RealmliftError(code, 'remap', `the new server: ${message}`, { table, exit, hint: code === 'RIGHT_MISSING' ? hint : 'check --target-url', cause });
+    throw new RealmliftError(code, stage, `the new server: ${message}`, { table, exit, hint: code === 'RIGHT_MISSING' ? hint : 'check --target-url', cause });
   }
   const { code, message } = cause as { code?: string; message: string };
   if (code !== '42501') throw cause;

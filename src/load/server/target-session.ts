@@ -2,7 +2,6 @@
 import type pg from 'pg';
 import { joinRun } from '../../copy/copy-in-journal.js';
 import { stoppedFault } from '../../copy/target-fault.js';
-import { RealmliftError } from '../../errors.js';
 import { findSchema } from '../../plan/views/catalog.js';
 import { aboutTarget } from '../../remap/target-server.js';
 import { connect } from '../../snapshot/connect.js';
@@ -31,7 +30,7 @@ export async function withTargetSession<T>(settings: ConnectionSettings, where: 
 /** @param stop cuts it soon after it has aborted @throws those of the connection, each saying that it is about the new server */
 export async function targetSession(settings: ConnectionSettings, schema: string, stop: AbortSignal): Promise<pg.Client> {
   const client = await newSession(settings, stop);
-  await useTarget(client, schema).catch(aboutNewServer);
+  await useTarget(client, schema);
   return client;
 }
 
@@ -43,13 +42,7 @@ export async function stepSession(settings: ConnectionSettings, schema: string, 
 }
 
 async function newSession(settings: ConnectionSettings, stop: AbortSignal): Promise<pg.Client> {
-  return connect(settings, 'load', stop).catch(aboutNewServer);
-}
-
-function aboutNewServer(cause: unknown): never {
-  if (!(cause instanceof RealmliftError) || cause.code === 'STOPPED') throw cause;
-  const { code, message, exit } = cause;
-  throw new RealmliftError(code, 'load', `the new server: ${message}`, { exit, hint: 'check --target-url', cause });
+  return connect(settings, 'load', stop).catch((cause: unknown) => aboutTarget(cause, 'load'));
 }
 
 /**
