@@ -52,13 +52,13 @@ const CLIENTS = 'zerver_client';
 export async function prepareSplit(session: pg.Client, snapshot: Snapshot, source: Source, plans: readonly ExportPlan[], pgDump: string): Promise<PreparedSplit> {
   const shapes = await tableShapes(session, source.schema);
   const rows: SplitRows[] = [];
-  for (const shape of shapes) if (![MESSAGES, USERMESSAGES, CLIENTS].includes(shape.name)) rows.push(...[await splitRows(session, source, plans, shape)].flatMap((each) => each ?? []));
+  for (const shape of shapes) if (![MESSAGES, USERMESSAGES, CLIENTS].includes(shape.name)) rows.push(...await splitRows(session, source, plans, shape));
   const messages: MessageQueries[] = [];
   for (const [n, plan] of plans.entries()) messages.push(await messageQueries(session, source, plan, plans.slice(0, n), shapes));
   const clients = async (ids: readonly number[]): Promise<SplitRows[]> => {
     const known = plans.map((plan) => ({ ...plan, parameters: { ...plan.parameters, message_client_ids: ids } }));
     // By then the session may be somebody else's.
-    return (await Promise.all(shapes.filter(({ name }) => name === CLIENTS).map((shape) => splitRows(snapshot.client, source, known, shape)))).flatMap((each) => each ?? []);
+    return (await Promise.all(shapes.filter(({ name }) => name === CLIENTS).map((shape) => splitRows(snapshot.client, source, known, shape)))).flat();
   };
   const { rows: [server] } = await session.query<{ encoding: string }>(`SELECT current_setting('server_encoding') AS encoding`);
   return {

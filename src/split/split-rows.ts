@@ -44,20 +44,19 @@ const FOLDED: Readonly<Record<string, readonly (readonly [column: string, parent
   zerver_attachment_scheduled_messages: [['attachment_id', 'zerver_attachment'], ['scheduledmessage_id', 'zerver_scheduledmessage']],
 };
 
-/** All that a split takes of a table, undefined where it takes nothing; messages and usermessages have queries of their own. */
-export async function splitRows(client: pg.Client, source: Source, plans: readonly ExportPlan[], shape: SplitTableShape): Promise<SplitRows | undefined> {
+/** All that a split takes of a table, which may be nothing; messages and usermessages have queries of their own. */
+export async function splitRows(client: pg.Client, source: Source, plans: readonly ExportPlan[], shape: SplitTableShape): Promise<SplitRows[]> {
   const selects = [...serverSelects(source, plans, shape), ...(FOLDED[shape.name] === undefined ? [] : [foldedSelect(source, plans, shape)])];
   for (const plan of plans) {
     for (const planned of tablesOf(plan, shape)) selects.push(await viewSelect(client, source, plan, shape, rowsQuery(plan, planned)));
     selects.push(...besideSelects(source, plan, shape, takesAllUploads(plan, source), (name, column) => columnQuery(plan, name, column)));
   }
-  if (selects.length === 0) return undefined;
+  if (selects.length === 0) return [];
   const columns = shape.columns.map(({ name }) => name);
   const doubles = selects.length > 1 && !(OF_MESSAGES.has(shape.name) && followsRelease('8', source.version.zerverMigration));
-  if (!doubles) return { table: shape.name, columns, selects };
-  const key = shape.key ?? columns;
-  const keys = [key].flat().map(quote).join(', ');
-  return { table: shape.name, columns, selects: [`SELECT DISTINCT ON (${keys}) * FROM (${selects.join('\nUNION ALL\n')}) AS every ORDER BY ${keys}`] };
+  if (!doubles) return [{ table: shape.name, columns, selects }];
+  const keys = (shape.key === undefined ? columns : [shape.key]).map(quote).join(', ');
+  return [{ table: shape.name, columns, selects: [`SELECT DISTINCT ON (${keys}) * FROM (${selects.join('\nUNION ALL\n')}) AS every ORDER BY ${keys}`] }];
 }
 
 /** Some messages that come next to each other. */
