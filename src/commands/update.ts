@@ -177,7 +177,7 @@ async function changeAll(setup: UpdateSetup, request: UpdateRequest, stop: Abort
 
 interface Found {
   readonly record: LoadRecord;
-  /** Is the realm there at the moment? */
+  /** As the realm is on the new server at the moment. */
   readonly deactivated: boolean;
 }
 

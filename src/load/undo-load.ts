@@ -39,7 +39,7 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
     }
     const tables = await readTargetTables(client, schema);
     const ranges = await journal.ids(client);
-    const files = journal.isDone('files begin') ? realmOfFiles(journal, request, ranges) : undefined;
+    const realm = journal.isDone('files begin') ? realmOfFiles(journal, request, ranges) : undefined;
     // Rows are found by the indexes that the load took away.
     const { indexes, keys } = await makeAgain(client, journal);
     const session = (): Promise<pg.Client> => stepSession(request.target, schema, request.subdomain, stop);
@@ -47,7 +47,7 @@ export async function undoLoad(request: UndoRequest, stop: AbortSignal): Promise
     await runTasks(keys, 1, session, stop);
     await client.query('SET synchronous_commit = on');
     await journal.forgetFiles(client);
-    return removeAll(client, journal, tables, ranges, async () => (files === undefined ? 0 : removeFiles(request, files, stop)));
+    return removeAll(client, journal, tables, ranges, async () => (realm === undefined ? 0 : removeFilesOf(realm, request, stop)));
   });
 }
 
@@ -60,7 +60,7 @@ function realmOfFiles(journal: LoadJournal, { files }: UndoRequest, ranges: read
   return ranges.find(({ table }) => table === 'zerver_realm')?.first;
 }
 
-async function removeFiles({ files, fileJobs }: UndoRequest, realm: number, stop: AbortSignal): Promise<number> {
+async function removeFilesOf(realm: number, { files, fileJobs }: UndoRequest, stop: AbortSignal): Promise<number> {
   const target = await openFileTarget(files, fileJobs, undefined, stop);
   try {
     let removed = 0;
