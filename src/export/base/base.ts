@@ -128,22 +128,22 @@ export class Base {
 
   /** The last of its messages files, to which more may come. */
   lastMessages(): JournalPart | undefined {
-    return this.#messagesFile(this.#messages);
+    return this.#part(messagesPath(this.#messages));
   }
 
   /** Its messages files in their order; of one that it does not know nothing. */
   * messagesFiles(): Generator<JournalPart | undefined> {
-    for (let number = 1; number <= this.#messages; number++) yield this.#messagesFile(number);
+    for (let number = 1; number <= this.#messages; number++) yield this.#part(messagesPath(number));
   }
 
   /** The rows of a table, or of a view of the ledger: those of a table are in a file of several tables, see takeRows. */
   rows(path: string): CatchUpPart | undefined {
-    return this.#read<CatchUpPart>(path, (part) => part.path === path);
+    return this.#part(path);
   }
 
   /** The pulled file at this path of the export. */
   file(path: string): JournalPart | undefined {
-    return !this.#place.hasFiles ? undefined : this.#read<JournalPart>(path, (part) => part.path === path);
+    return this.#place.hasFiles ? this.#part(path) : undefined;
   }
 
   /** @throws RealmliftError BASE_OF_ANOTHER naming what differs */
@@ -155,9 +155,8 @@ export class Base {
     });
   }
 
-  #messagesFile(number: number): JournalPart | undefined {
-    const path = messagesPath(number);
-    return this.#read<JournalPart>(path, (part) => part.path === path);
+  #part(path: string): CatchUpPart | undefined {
+    return this.#read<CatchUpPart>(path, (part) => part.path === path);
   }
 
   #read<T>(key: string, fits: (line: T) => boolean): T | undefined {

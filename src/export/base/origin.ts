@@ -114,7 +114,7 @@ async function history(client: pg.Client, recovering: boolean): Promise<Pick<Ori
   return { system: row?.system ?? null, timeline: row?.timeline ?? null, counting: row?.counting ?? null };
 }
 
-/** Texts that ask the server of the versions of rows, see changed-files.ts. */
+/** Texts that ask the server of the versions of rows, see segments/changed-files.ts. */
 export interface VersionQueries {
   /** Ends in the range of ids, see bindMessageRange. */
   readonly messages: string;
