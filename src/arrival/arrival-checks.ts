@@ -16,12 +16,13 @@ import { columnsMisfit, migrationsMisfit, versionMisfit } from '../remap/target-
 import type { TargetServer } from '../remap/target-server.js';
 import { announcementFault } from './announcements.js';
 import { addressFault, attachmentFault, EditHistories, emojiFault, groupFault, knownUsers, reactionFault } from './row-faults.js';
+import { RowValues } from './row-values.js';
 import { subdomainFault } from './subdomain.js';
 import { takenFault } from './taken-values.js';
 import { uniqueFault } from './unique-indexes.js';
 
 export type ArrivalName =
-  | 'version' | 'migrations' | 'columns' | 'subdomain' | 'realm' | 'bots' | 'sequences' | 'indexes' | 'ids' | 'unique' | 'taken'
+  | 'version' | 'migrations' | 'columns' | 'values' | 'subdomain' | 'realm' | 'bots' | 'sequences' | 'indexes' | 'ids' | 'unique' | 'taken'
   | 'addresses' | 'history' | 'emoji' | 'reactions' | 'groups' | 'announcements';
 
 export interface Check<Name extends string = string> {
@@ -47,6 +48,9 @@ export interface NewServer {
   readonly registry: Registry;
 }
 
+/** For these the new server is shown rows. */
+const SHOWN: ReadonlySet<ArrivalName> = new Set(['unique', 'taken']);
+
 /**
  * All checks, in the order in which the import would stumble.
  * @param server undefined leaves what only the new server tells unknown
@@ -55,18 +59,23 @@ export interface NewServer {
 export async function checkArrival(arrival: Arrival, server: NewServer | undefined): Promise<Check<ArrivalName>[]> {
   const { source, files, subdomain, allowReserved } = arrival;
   const checks: Check<ArrivalName>[] = [];
+  const values = server === undefined ? undefined : await RowValues.create(server.client, server.target, server.registry);
   const add = (name: ArrivalName, failure: string | undefined, what: string): void => {
     checks.push({ name, outcome: failure === undefined ? 'good' : 'failed', what: failure ?? what });
   };
   const ask = async (name: ArrivalName, known: string | undefined, check: (server: NewServer) => Promise<string | undefined> | string | undefined, what: (server: NewServer) => string): Promise<void> => {
     if (server === undefined && known === undefined) checks.push({ name, outcome: 'unknown', what: '--target-url is needed to look at this' });
+    // Rows that its columns do not take cannot be shown to it.
+    else if (SHOWN.has(name) && known === undefined && values?.fault !== undefined) checks.push({ name, outcome: 'unknown', what: 'the new server cannot read the values' });
     else add(name, known ?? await check(server as NewServer), server === undefined ? '' : what(server));
   };
 
-  const messages = readMessages(source, new EditHistories(knownUsers(files), source.header.zulip_version ?? server?.target.version.release));
+  for (const file of files) values?.look(file);
+  const messages = readMessages(source, values, new EditHistories(knownUsers(files), source.header.zulip_version ?? server?.target.version.release));
   await ask('version', undefined, ({ target }) => versionMisfit(source, target) ?? statusFault(source, target), ({ target }) => `Zulip ${source.header.zulip_version ?? target.version.release}, as the new server`);
   await ask('migrations', undefined, ({ target }) => migrationsMisfit(source, target), () => 'the same are applied to the new server');
   await ask('columns', undefined, ({ target, registry }) => columnsMisfit(source, files, target, registry), () => 'the new server has all tables and columns');
+  await ask('values', undefined, () => values?.fault, () => "the new server's columns take them all");
   await ask('subdomain', subdomainFault(subdomain, allowReserved), ({ target }) => takenSubdomain(subdomain, target), () => `"${subdomain}" is free`);
   await ask('realm', undefined, ({ target }) => knownRealm(files, target), () => 'the new server does not have this realm');
   await ask('bots', undefined, ({ target }) => botsFault(files, target), ({ target }) => (isNew(target) ? 'a new server without any realm: the import makes the system bots' : 'the new server has the system bots that the rows name'));
@@ -139,10 +148,11 @@ interface MessageFacts {
 }
 
 /** All that is asked of the files of messages, in one reading. */
-function readMessages(source: ReadableExport, edits: EditHistories): MessageFacts {
+function readMessages(source: ReadableExport, values: RowValues | undefined, edits: EditHistories): MessageFacts {
   const rows = new Map<string, number>();
   for (const file of eachTableFile(source, source.messages)) {
     countRows(file, rows);
+    values?.look(file);
     edits.look(file);
   }
   return { rows, fault: edits.fault };

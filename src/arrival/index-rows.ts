@@ -7,6 +7,7 @@ import type { Catalog } from '../plan/views/catalog.js';
 import { keyOf } from '../plan/plan-tables.js';
 import type { Registry } from '../plan/views/registry.js';
 import type { TargetServer } from '../remap/target-server.js';
+import { STAYS } from './row-values.js';
 import { timestamp } from '../timestamp.js';
 
 export interface UniqueIndex {
@@ -28,9 +29,6 @@ export interface UniqueIndex {
 const MADE_ANEW: Readonly<Record<string, readonly string[]>> = {
   zerver_client: ['name'], zerver_huddle: ['huddle_hash'], zerver_realm: ['string_id'], zerver_userprofile: ['api_key'],
 };
-/** Exported, and not imported. */
-const STAYS = new Set(['zerver_analytics', 'zerver_realmexport', 'zerver_userprofile_crossrealm']);
-
 /** pg_type's OID of timestamptz, which exports write as seconds. */
 const TIMESTAMP = 1184;
 

@@ -14,6 +14,7 @@ import { killedLoad, loadCommand } from './killed-load.js';
 import { loadExport } from '../../src/commands/load.js';
 import { checkImport } from '../../src/arrival/import-check.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
+import { sign } from '../verify/our-export.js';
 import { digests, emptyUploads, filesBelow, load, request, stoppedIn, undo, update } from './new-server.js';
 
 const output = t.testdir();
@@ -39,6 +40,16 @@ t.test('nothing is written', async (t) => withTestDatabase('zulip-11/new-server'
   cpSync(tiny, damaged, { recursive: true });
   appendFileSync(join(damaged, 'realm.json'), ' ');
   await refused('changed', { code: 'LOAD_REFUSED', message: /manifest: / }, () => load(damaged, url, uploads));
+  for (const [what, from, to, message] of [
+    ['a number with a fraction', /"digest_weekday":1\b/, '"digest_weekday":1.0', /values: zerver_realm \d+: its digest_weekday is not written as a whole number$/],
+    ['U+0000', /"description":"/, '"description":"\\u0000', /values: zerver_\w+ \d+: its description holds a character/],
+  ] as const) {
+    const file = join(damaged, 'realm.json');
+    cpSync(tiny, damaged, { recursive: true });
+    writeFileSync(file, readFileSync(file, 'utf8').replace(from, to));
+    await sign(damaged);
+    await refused(what, { code: 'LOAD_REFUSED', message, hint: /^realmlift import-check shows/ }, () => load(damaged, url, uploads, { subdomain: 'tiny' }));
+  }
   t.match(await load(tiny, url, uploads, { subdomain: 'tiny', dryRun: true }), { subdomain: 'tiny' });
   t.same(await digests(url), before, 'a dry run writes nothing');
 

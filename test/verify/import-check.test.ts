@@ -1,12 +1,16 @@
-import { cpSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { isValidAddress } from '../../src/arrival/email-address.js';
+import { RowValues } from '../../src/arrival/row-values.js';
 import { subdomainFault } from '../../src/arrival/subdomain.js';
 import { checkImport, verdict, type ImportCheck } from '../../src/arrival/import-check.js';
 import { realmState } from '../../src/load/source/realm-state.js';
 import { withTableFiles } from '../../src/pipe/opened-tables.js';
+import { TableFile } from '../../src/pipe/table-file.js';
 import { openReadableExport } from '../../src/pipe/readable-export.js';
+import { loadRegistry } from '../../src/plan/views/registry.js';
+import { withTarget } from '../../src/remap/target-server.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { realmlift } from '../cli/command-line.js';
 import { withNewServer } from '../pipe/new-server.js';
@@ -37,7 +41,7 @@ function bad(told: Told): Partial<Told> {
 t.test('without the new server much remains unknown', async (t) => {
   const told = await checks(acme, undefined, 'acme2');
   for (const name of ['manifest', 'rows', 'files', 'kind', 'disk', 'addresses', 'history', 'emoji', 'reactions', 'groups'] as const) t.match(told[name], /^good: /, name);
-  for (const name of ['version', 'migrations', 'columns', 'subdomain', 'realm', 'bots', 'sequences', 'indexes', 'ids', 'unique', 'taken'] as const) t.match(told[name], /^unknown: --target-url /, name);
+  for (const name of ['version', 'migrations', 'columns', 'values', 'subdomain', 'realm', 'bots', 'sequences', 'indexes', 'ids', 'unique', 'taken'] as const) t.match(told[name], /^unknown: --target-url /, name);
   t.match(await checks(user), { kind: /^failed: a single user's export/ });
   await t.rejects(checkImport(acme, { target: undefined, subdomain: undefined, uploadsDir: join(output, 'none') }).then((all) => {
     if (all.some(({ name, outcome }) => name === 'disk' && outcome === 'failed')) throw new Error('no such directory');
@@ -133,6 +137,46 @@ t.test('moments that differ by a microsecond', (t) => withTestDatabase('zulip-11
   t.match(await checks(directory, target, 'roundtrip'), { unique: /^good/ });
   const source = await openReadableExport(directory);
   t.equal(await withTableFiles((open) => realmState(open(source), 2).scheduledDeletion), '2023-11-14T22:13:20.123456+00');
+}));
+
+t.test('values that no column takes', (t) => withTestDatabase('zulip-11/new-server', async (url) => {
+  const registry = loadRegistry();
+  const file = join(t.testdir(), 'realm.json');
+  const rows = (JSON.parse(readFileSync(join(acme, 'realm.json'), 'utf8')) as Tables);
+  await withTarget(connectionSettings(url, {}), registry, async (client, target) => {
+    const fault = async (table: string, key: string, ...values: readonly string[]): Promise<string | undefined> => {
+      const members = Object.entries(first(rows, table)).filter(([name]) => name !== key).map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);
+      writeFileSync(file, `{"${table}":[${values.map((value) => `{${[...members, `"${key}":${value}`].join()}}`).join()}]}`);
+      const opened = TableFile.open(file, { path: 'realm.json', size: statSync(file).size });
+      const looked = await RowValues.create(client, target, registry);
+      looked.look(opened);
+      opened.close();
+      return looked.fault;
+    };
+    for (const [table, key, what, bad, good] of [
+      ['zerver_realm', 'digest_weekday', 'is not written as a whole number', ['1.0', '1e3', '-0.5'], ['1', '-1', '32767', '-32768']],
+      ['zerver_recipient', 'type_id', 'is beyond 2147483647, where its column ends', ['2147483648', '99999999999999999999'], ['2147483647', '-2147483648']],
+      ['zerver_recipient', 'type_id', 'is below -2147483648, where its column begins', ['-2147483649'], []],
+      ['zerver_recipient', 'type', 'is below 0, where its column begins', ['-1'], ['0']],
+      ['zerver_realm', 'digest_weekday', 'is no number', ['"1"', 'true', '{}'], []],
+      ['zerver_realm', 'digest_weekday', 'is null and may not be', ['null'], []],
+      ['zerver_recipient', 'type', 'is beyond 32767, where its column ends', ['32768'], ['32767']],
+      ['zerver_realmauditlog', 'id', 'is beyond 9223372036854775807, where its column ends', ['9223372036854775808'], []],
+      ['zerver_realm', 'deactivated', 'is neither true nor false', ['"true"', '1', '[]'], ['true', 'false']],
+      ['zerver_realm', 'string_id', 'is longer than 40 characters', [`"${'ä'.repeat(41)}"`, `"${'😀'.repeat(41)}"`], [`"${'😀'.repeat(40)}"`, `"${'\\u00e4'.repeat(40)}"`]],
+      ['zerver_realm', 'string_id', 'is no text', ['[]', '{"a":1}'], ['""']],
+      ['zerver_realm', 'description', 'holds a character that PostgreSQL cannot store (U+0000 or half a surrogate pair)', ['"a\\u0000"', '"\\ud83d"', '"\\ud83d\\n"', '"\\ude00\\ud83d"', '"\\ud83d\\ud83d\\ude00"'], ['"\\\\u0000"', '"\\ud83d\\ude00\\u0041"']],
+      ['zerver_realmauditlog', 'extra_data', 'holds a character that PostgreSQL cannot store (U+0000 or half a surrogate pair)', ['{"a":["\\u0000"]}', '{"\\u0000":1}'], ['{}', '[1.5]']],
+      ['zerver_realm', 'date_created', 'is no moment', ['"x"', '"2020-02-31T00:00:00Z"', 'true', '1e300', '253402300800', '-62135596801'], ['1.5', '"2020-02-29T00:00:00Z"', '-1']],
+      ['zerver_realm', 'uuid', 'is no UUID', ['"x"', '5', '""'], ['"312bc420-2971-47fe-bd92-70ed687178fb"']],
+    ] as const) {
+      const row = key === 'id' ? '(row 1 of realm.json)' : String(first(rows, table)['id']);
+      for (const value of bad) t.equal(await fault(table, key, value), `${table} ${row}: its ${key} ${what}`, value);
+      if (good.length > 0) t.equal(await fault(table, key, ...good), undefined, `${table}.${key} takes ${good.join()}`);
+    }
+    t.match(await fault('zerver_realm', 'digest_weekday', '1', '2,"unheard":3'), /^zerver_realm \d+: it has the key unheard, which the first row of the table has not$/);
+    t.match(await fault('zerver_realm', 'digest_weekday', '1', '2,"digest_weekday":3'), /^zerver_realm \d+: it has a key twice$/);
+  });
 }));
 
 t.test('addresses that differ by case, among users and dummies', (t) => withTestDatabase('zulip-11/new-server', async (target) => {
