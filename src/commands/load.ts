@@ -1,7 +1,7 @@
 /** `realmlift load`: checks first, and then all that load/load-run.ts tells. */
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
-import { checkExport } from '../load/check-load.js';
+import { checkExport, unwritten } from '../load/check-load.js';
 import { LoadJournal, lockLoad } from '../load/server/load-journal.js';
 import type { LoadRequest, LoadResult } from '../load/load-request.js';
 import { runLoad } from '../load/load-run.js';
@@ -28,7 +28,7 @@ export async function loadExport(directory: string, request: LoadRequest, stop: 
     const found = await unfinished(client, request);
     tellLoadAhead(request.dryRun);
     await checkExport(client, directory, request, found !== undefined, stop);
-    const source = await openLoadable(directory);
+    const source = await unwritten(openLoadable(directory));
     return withTableFiles(async (open) => {
       const files = open(source);
       const schema: Schema = { tables: await readTargetTables(client, schemaName), registry: loadRegistry(), catalog: await readCatalog(client, schemaName) };

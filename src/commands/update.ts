@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path';
 import type pg from 'pg';
 import { EXIT, RealmliftError } from '../errors.js';
-import { checkBots, checkExport, checkRights, checkSalt, writtenTables } from '../load/check-load.js';
+import { checkBots, checkExport, checkRights, checkSalt, unwritten, writtenTables } from '../load/check-load.js';
 import type { FileTarget } from '../load/files/file-target.js';
 import { openFileTarget } from '../load/files/open-file-target.js';
 import { LoadJournal, lockLoad, migrationsDigest } from '../load/server/load-journal.js';
@@ -90,11 +90,11 @@ interface Exports {
 async function update(work: Update, stop: AbortSignal): Promise<UpdateResult> {
   const { client, record, directory, request } = work;
   const isThere = inodeOf(join(directory, MANIFEST)) !== undefined && (await digestOf(join(directory, MANIFEST))).sha256 === record.identity.exportDigest;
-  const earlier = await openEarlier(isThere ? directory : request.base, record.identity);
-  const later = await openLater(directory, earlier.directory);
+  const earlier = await unwritten(openEarlier(isThere ? directory : request.base, record.identity));
+  const later = await unwritten(openLater(directory, earlier.directory));
   // An update that was killed behind its last transaction has files to see to.
   const isSettled = (await record.files(client, 'replaced')).length === 0;
-  if (isSettled && (isThere || await holdSame(earlier, later))) return asItIs(work, later.digest, stop);
+  if (isSettled && (isThere || await unwritten(holdSame(earlier, later)))) return asItIs(work, later.digest, stop);
   tellUpdateAhead(request.dryRun);
   await checkExport(client, directory, request, true, stop);
   for (const each of [earlier, later]) checkSalt(each, request.salt);
@@ -119,7 +119,7 @@ async function updateFrom({ client, schemaName, record, deactivated, migrations,
     }
     const server = await readTarget(request.target, schema.registry, stop);
     checkBots(server);
-    const [was, is] = [await readLoadSource(earlier, open(earlier)), await readLoadSource(later, open(later))];
+    const [was, is] = await unwritten((async () => [await readLoadSource(earlier, open(earlier)), await readLoadSource(later, open(later))] as const)());
     await checkRights(client, schema.tables, writtenTables([was, is], schema));
     const clients = await makeClients(client, is.files);
     const tidying = graceAfter(stop);

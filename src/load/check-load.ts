@@ -33,6 +33,11 @@ export async function checkExport(client: pg.Client, directory: string, { target
   if (reasons.length > 0) refuse(reasons.map(({ name, what }) => `${name}: ${what}`), `${await wayOut(client, subdomain, reasons)}realmlift import-check shows all checks`);
 }
 
+/** What is wrong with an export that is only read as yet, of which nothing was written. */
+export async function unwritten<T>(reading: Promise<T>): Promise<T> {
+  return reading.catch((error: unknown) => { throw error instanceof RealmliftError && error.exit === EXIT.failed ? error.advising(error.hint, EXIT.nothingExported) : error; });
+}
+
 /** Beside mending what is wrong: of a realm, or a subdomain, that is there. */
 async function wayOut(client: pg.Client, subdomain: string, reasons: readonly ImportCheck[]): Promise<string> {
   const of = (name: ImportCheck['name']): boolean => reasons.some((each) => each.name === name);

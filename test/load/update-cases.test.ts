@@ -1,5 +1,5 @@
 /** Updates of a loaded realm: files, kills, what is refused, and what a server does of itself. */
-import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -85,6 +85,10 @@ t.test('files come, go and are replaced, killed at any moment', async (t) => wit
     cpSync(second, remapped, { recursive: true });
     writeFileSync(join(remapped, 'manifest.json'), readFileSync(join(second, 'manifest.json'), 'utf8').replace('"options": {', '"options": {"remapped": [{"ids": "all", "bots": true, "clients": true}],'));
     await t.rejects(update(remapped, url, uploads), { code: 'UPDATE_OF_ANOTHER', exit: 3, message: /has new ids for all rows/, hint: /a load gives new ids by itself/ });
+    const damaged = join(output, 'damaged');
+    cpSync(second, damaged, { recursive: true });
+    truncateSync(join(damaged, 'manifest.json'), 3000);
+    await t.rejects(update(damaged, url, uploads), { code: 'MANIFEST_DAMAGED', exit: 3 });
     await t.rejects(update(second, url, emptyUploads()), { code: 'LOAD_OF_ANOTHER', message: /the files of this load went to/ });
     await t.rejects(update(join(output, 'nowhere'), url, uploads), { code: 'NOT_AN_EXPORT' });
     const noFile = join(output, 'no-file');
