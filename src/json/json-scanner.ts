@@ -25,6 +25,7 @@ export class JsonScanner {
   #source: ByteSource = () => 0;
   #buffer: Buffer;
   #view: DataView;
+  #name: string | undefined;
   #position = 0;
   #end = 0;
   /** Offset in the input of the first byte of the buffer. */
@@ -40,9 +41,10 @@ export class JsonScanner {
     this.#view = viewOf(this.#buffer);
   }
 
-  /** Begins with another input; the buffer is kept. */
-  open(source: ByteSource): void {
+  /** Begins with another input; the buffer is kept. @param name of the file, for what is wrong with it, where nobody else says it */
+  open(source: ByteSource, name?: string): void {
     this.#source = source;
+    this.#name = name;
     this.#position = 0;
     this.#end = 0;
     this.#base = 0;
@@ -309,7 +311,7 @@ export class JsonScanner {
 
   /** Refuses the input at the present position. */
   fail(what = 'not valid JSON'): never {
-    throw new RealmliftError('JSON_DAMAGED', 'verify', `${what} at byte ${this.#base + this.#position}`);
+    throw new RealmliftError('JSON_DAMAGED', 'verify', `${this.#name === undefined ? '' : `${this.#name}: `}${what} at byte ${this.#base + this.#position}`);
   }
 
   /** Sees to it that `count` bytes are in the buffer from the position on; false when the input ends before. */

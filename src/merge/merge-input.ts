@@ -1,9 +1,11 @@
 /** The exports to join, oldest snapshot first, and whether they may be joined at all. */
+import { join } from 'node:path';
 import { EXIT, RealmliftError } from '../errors.js';
 import { CONSENT_FILES } from '../package/consent-files.js';
 import { openWithoutOrphans, readTop, type FinishedExport } from '../pipe/finished-export.js';
 import { eachRow } from '../pipe/each-row.js';
 import { eachTableFile, withTableFiles } from '../pipe/opened-tables.js';
+import { parsed } from '../json/parsed.js';
 import { RowFields } from '../json/row-fields.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { IdTable } from '../ids/id-table.js';
@@ -52,10 +54,12 @@ export async function withInputs<T>(directories: readonly string[], realmsMayDif
 function consentOf(source: FinishedExport): Consent {
   const { mode } = source.header;
   if (mode === 'full' || mode === 'user') return { kind: 'everybody' };
-  const text = CONSENT_FILES.map((name) => readTop(source, name)).find((each) => each !== undefined);
-  if (text === undefined) return { kind: 'nobody' };
+  const name = CONSENT_FILES.find((each) => readTop(source, each) !== undefined);
+  if (name === undefined) return { kind: 'nobody' };
+  const ids = parsed(readTop(source, name) ?? '');
+  if (!Array.isArray(ids) || !ids.every((id) => Number.isSafeInteger(id))) throw new RealmliftError('JSON_DAMAGED', 'merge', `${join(source.directory, name)} is no list of ids`, { hint: 'make that export again' });
   const users = new IdTable();
-  for (const id of JSON.parse(text) as number[]) users.add(id);
+  for (const id of ids as number[]) users.add(id);
   return { kind: 'some', users };
 }
 

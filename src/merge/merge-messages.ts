@@ -179,12 +179,14 @@ class MessagesFile {
 
   #streamsOfUsermessages(): SortedRows[] {
     const [firstId, lastId] = [this.#firstId, this.#lastId];
-    const mine = (fields: RowFields): boolean => {
+    const mine = (name: string) => (fields: RowFields): boolean => {
       const message = fields.integerOf('message');
+      // Else it would be of no file, and nobody would miss it.
+      if (Number.isNaN(message)) throw new RealmliftError('JSON_DAMAGED', 'merge', `a usermessage of ${name} names no message`, { table: USERMESSAGES, hint: 'realmlift verify lists what is wrong with that export: make it again' });
       return message >= firstId && message <= lastId;
     };
     return [...this.#sources].flatMap(([stream, { first, last }]) =>
-      stream.opened(first, last).map((file) => new SortedRows(stream.input, USERMESSAGES, file.rows(USERMESSAGES), mine)));
+      stream.opened(first, last).map((file) => new SortedRows(stream.input, USERMESSAGES, file.rows(USERMESSAGES), mine(join(stream.input.source.directory, file.name)))));
   }
 }
 

@@ -77,7 +77,7 @@ function* readReport(path: string): Generator<StayedAttachment, void> {
   const fd = openSync(path, 'r');
   try {
     const scanner = new JsonScanner();
-    scanner.open((target, offset) => readSync(fd, target, offset, target.length - offset, null));
+    scanner.open((target, offset) => readSync(fd, target, offset, target.length - offset, null), path);
     for (const key of members(scanner)) {
       if (key !== 'rows_left_out' || scanner.next() !== OPEN_ARRAY) scanner.skipValue(scanner.next());
       else for (const first of elements(scanner)) if (first === OPEN_OBJECT) yield* entry(scanner); else scanner.skipValue(first);

@@ -12,6 +12,9 @@ export const ATTACHMENT_FILE = 'attachment.json';
 /** Files at the top level that hold tables of rows, in the order in which Zulip names them. */
 export const TABLE_FILES = [REALM_FILE, USER_FILE, 'analytics.json', ATTACHMENT_FILE] as const;
 
+/** A text among the tables of realm.json, whose letters Zulip's statistics count as rows. */
+export const NO_TABLE = 'import_source';
+
 /** What a run left out and why, row by row; what was lost; and how the export was made. */
 export const REPORT = 'report.json';
 

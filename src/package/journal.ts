@@ -11,6 +11,7 @@
 import { closeSync, existsSync, fdatasync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { NO_TABLE } from './export-files.js';
 import { journalLine, journalLines, parseLine } from './journal-lines.js';
 import { diskError } from './part-file.js';
 import { PathIndex } from './path-index.js';
@@ -67,7 +68,7 @@ export interface JournalHead {
 /** Rows by table of all these files. */
 export function rowsByTable(parts: Iterable<JournalPart>): Map<string, number> {
   const sums = new Map<string, number>();
-  for (const { rows } of parts) for (const [table, count] of Object.entries(rows ?? {})) sums.set(table, (sums.get(table) ?? 0) + count);
+  for (const { rows } of parts) for (const [table, count] of Object.entries(rows ?? {})) if (table !== NO_TABLE) sums.set(table, (sums.get(table) ?? 0) + count);
   return sums;
 }
 

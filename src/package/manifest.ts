@@ -183,6 +183,9 @@ function parseHeader(text: string): ManifestHeader {
   if (typeof header.realm !== 'string' || typeof header.realm_id !== 'number' || typeof header.mode !== 'string') {
     throw damaged('it does not name the realm and the mode');
   }
+  if (header.zulip_version !== null && typeof header.zulip_version !== 'string') throw damaged('it does not say of which version of Zulip the export is, nor that it says none (zulip_version: null)');
+  if (typeof header.snapshot?.taken_at !== 'string') throw damaged('it does not say when the snapshot was taken');
+  if (typeof header.options !== 'object' || header.options === null) throw damaged('it does not say by which options the export was made');
   return header as ManifestHeader;
 }
 

@@ -60,7 +60,7 @@ export class RecordedMaps {
     const fd = openSync(this.#path, 'r');
     try {
       const scanner = new JsonScanner();
-      scanner.open((target, offset) => readSync(fd, target, offset, target.length - offset, null));
+      scanner.open((target, offset) => readSync(fd, target, offset, target.length - offset, null), this.#path);
       scanner.expect(OPEN_OBJECT);
       for (let more = scanner.next() !== CLOSE_OBJECT; more; more = another(scanner, CLOSE_OBJECT)) {
         if (scanner.next() !== QUOTE) scanner.fail();

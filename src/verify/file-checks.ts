@@ -10,7 +10,7 @@ import type { OpenedExport } from './export-opening.js';
 import { UNREAD } from '../json/file-input.js';
 import type { FindingList } from './findings.js';
 import { pathId, type IdTable } from '../ids/id-table.js';
-import { areaOf, MESSAGES_FILE, recordsOf, type Area } from '../package/export-files.js';
+import { areaOf, MESSAGES_FILE, NO_TABLE, recordsOf, type Area } from '../package/export-files.js';
 import type { TableFileResult } from './check-table-file.js';
 import type { RowCounts } from './table-scanner.js';
 import type { HashedFile, TaskRunner } from './worker-tasks.js';
@@ -22,9 +22,6 @@ const BATCH_BYTES = 8 * 1024 * 1024;
 const TABLE_FILE = /^(realm|user|analytics|attachment|messages-\d{6,})\.json$/;
 /** Zulip's names for message files whose usermessages are still to be added. */
 const UNFINISHED = /^messages-\d+\.json\.(partial|locked)$/;
-
-/** A text among the tables of realm.json, of which only stats.json has a count. */
-const NO_TABLE = 'import_source';
 
 export interface Totals {
   files: number;
@@ -129,7 +126,7 @@ export class FileChecks {
       if (listed !== undefined) this.#compareWithManifest(listed, result);
       if (listed !== undefined && result.rows !== undefined) this.#compareRows(listed, result.rows);
       this.#compareStatistics(path.replace(/\.json$/, ''), result.rows, true);
-      for (const [table, rows] of result.rows ?? []) this.totals.rows[table] = (this.totals.rows[table] ?? 0) + rows;
+      for (const [table, rows] of result.rows ?? []) if (table !== NO_TABLE) this.totals.rows[table] = (this.totals.rows[table] ?? 0) + rows;
       addCensus(this.census, result.census);
       if (sequence > 0) this.#inOrder(sequence, result);
       this.#done(1, result.size);

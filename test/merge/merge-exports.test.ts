@@ -8,6 +8,7 @@ import { mergeExports } from '../../src/commands/merge.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';
+import { sign } from '../verify/our-export.js';
 
 type Row = Record<string, unknown> & { id: number };
 type Tables = Record<string, Row[]>;
@@ -188,6 +189,13 @@ t.test('what cannot be joined is refused, and nothing is at the output path', as
   const edit = (directory: string, file: string, from: string, to: string): void => writeFileSync(join(directory, file), readFileSync(join(directory, file), 'utf8').replace(from, to));
   t.match(await refused([made.a, copy((directory) => edit(directory, 'manifest.json', '11.0-dev+git', '11.1'))]), { code: 'MERGE_VERSIONS', message: /Zulip 11\.\S+ and 11/ });
   t.match(await refused([made.a, copy((directory) => edit(directory, 'messages-000001.json', '"content":"', '"content":"!'))]), { code: 'EXPORT_CHANGED' });
+  const signed = async (file: string, from: string, to: string): Promise<string> => {
+    const directory = copy((each) => edit(each, file, from, to));
+    await sign(directory);
+    return directory;
+  };
+  t.match(await refused([made.a, await signed('messages-000001.json', '"message":', '"message":0.')]), { code: 'JSON_DAMAGED', table: 'zerver_usermessage', message: /^a usermessage of \/.*messages-000001\.json names no message$/ });
+  t.match(await refused([made.a, await signed('report.json', '"rows_left_out": [', '"rows_left_out": [[}')]), { code: 'JSON_DAMAGED', message: /^\/.*report\.json: not valid JSON at byte \d+$/ });
   const [upload] = readdirSync(join(made.full, 'uploads'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && entry.name !== 'records.json').map((entry) => relative(made.full, join(entry.parentPath, entry.name)));
   t.match(await refused([made.a, copy((directory) => {
     const bytes = readFileSync(join(directory, upload as string));

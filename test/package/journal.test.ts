@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { Journal, journalPath, type JournalPart } from '../../src/package/journal.js';
+import { Journal, journalPath, rowsByTable, type JournalPart } from '../../src/package/journal.js';
 
 const HEAD = { run: { realm: 'acme' }, seed: 'secret' };
 const FIRST = { id: '00000003-00000001-1', key: 'a', takenAt: '2026-01-01T00:00:00Z' };
@@ -94,4 +94,9 @@ t.test('a line with a changed bit is not believed, and what follows is not taken
     t.match(journal.earlier('a'), { present: false });
     return Promise.resolve();
   });
+});
+
+t.test('rows are counted by table, and a text among the tables is none', (t) => {
+  t.same([...rowsByTable([{ ...part('a'), rows: { zerver_realm: 1, import_source: 5 } }, part('b'), { ...part('c'), rows: { zerver_realm: 2 } }])], [['zerver_realm', 3]]);
+  t.end();
 });

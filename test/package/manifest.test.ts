@@ -59,6 +59,9 @@ t.test('a damaged manifest is refused', async (t) => {
   const damage: Record<string, (text: string) => string> = {
     'another format': (text) => text.replace('"format": 1', '"format": 2'),
     'no realm': (text) => text.replace('"realm":', '"other":'),
+    'no version of Zulip': (text) => text.replace('"zulip_version":', '"other":'),
+    'no moment': (text) => text.replace('"taken_at":', '"other":'),
+    'no options': (text) => text.replace('"options":', '"other":'),
     'no list': (text) => text.replace(/^ {2}"files"/m, '  "others"'),
     'no JSON': (text) => text.slice(1),
     'an entry without a checksum': (text) => text.replace('"sha256"', '"sha1"'),
