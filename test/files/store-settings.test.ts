@@ -2,12 +2,13 @@
 import { execFile } from 'node:child_process';
 import { createServer } from 'node:https';
 import { request } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { HeadObjectCommand } from '@aws-sdk/client-s3';
+import { HeadBucketCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 import t from 'tap';
+import { BucketStore } from '../../src/backup/store/bucket-store.js';
 import { RealmliftError } from '../../src/errors.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
 import { newS3Client } from '../../src/files/s3/s3-client.js';
@@ -123,4 +124,20 @@ region = eu-west-3
   t.equal(await asked('default'), 'uploads.s3.us-east-1.amazonaws.com/a us-east-1');
   t.equal(await asked('there', { AWS_DEFAULT_REGION: 'eu-north-1', S3_ADDRESSING_STYLE: 'virtual' }), 'uploads.store.example/a eu-north-1');
   t.equal(await asked('there', { S3_ENDPOINT: 'https://own.example', S3_REGION: 'here' }), 'own.example/uploads/a here');
+});
+
+t.test('a server that never says a word is asked for a while, and not as often as one that has answered', async (t) => {
+  let connections = 0;
+  const silent = createTcpServer(() => { connections++; });
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const connection = { endpoint: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`, region: 'us-east-1', credentials: { accessKeyId: 'A', secretAccessKey: SECRET }, timeout: 0.1, firstWord: 0.15, backoff: 1 };
+  const client = newS3Client(connection);
+  t.teardown(() => {
+    client.destroy();
+    silent.close();
+  });
+  const unanswered = { code: 'S3_UNREACHABLE', message: /^the S3 server at 127\.0\.0\.1:\d+ lets connections hang, and has said nothing for \d+ s$/, hint: /S3_ENDPOINT/ };
+  await t.rejects(BucketStore.of('s3://backups', connection).list(), unanswered);
+  await t.rejects(client.send(new HeadBucketCommand({ Bucket: 'backups' })), unanswered);
+  t.ok(connections < 8, `${connections} connections`);
 });

@@ -16,7 +16,7 @@ import { homeFile } from '../../home-file.js';
 import { Lost } from '../file-store.js';
 import { RequestLimiter } from './request-limiter.js';
 import { keepTemplates } from './s3-object-request.js';
-import { Corrupt, Hung, credentialsRefused, meaningOf, Unconfirmed } from './s3-fault.js';
+import { Corrupt, Hung, credentialsRefused, isSilence, meaningOf, Unconfirmed } from './s3-fault.js';
 
 export interface S3Connection {
   /** URL of a server other than AWS. Else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or the profile's endpoint_url, as the SDK finds them. */
@@ -33,6 +33,8 @@ export interface S3Connection {
   readonly jobs?: number | undefined;
   /** Seconds without a byte after which a connection is cut. Default 60. */
   readonly timeout?: number | undefined;
+  /** Seconds within which a server has to say its first word. Default 120: of one that has answered before, each request is made as often as `attempts` says. */
+  readonly firstWord?: number | undefined;
   /** How often a request is made before the object is given up. Default 8: with the default backoff 45 s at most. */
   readonly attempts?: number | undefined;
   /** Milliseconds: the second attempt comes after up to twice as many, each further one after up to twice the time, or 20 s. Default 200. */
@@ -45,6 +47,7 @@ process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
 const JOBS = 32;
 const TIMEOUT = 60;
 const ATTEMPTS = 8;
+const FIRST_WORD = 120;
 
 /** A body that is wrong this often will be wrong the next time. */
 const CORRUPT_ATTEMPTS = 3;
@@ -62,6 +65,8 @@ export class S3Access {
   readonly #agents: Agents;
   readonly #timeout: number;
   #client: S3Client;
+  /** The server has said something. */
+  #answered = false;
   /** Objects given up since the store last answered. */
   #givenUp = 0;
 
@@ -86,16 +91,23 @@ export class S3Access {
   ): Promise<T> {
     let refreshed = false;
     let corrupt = 0;
+    const begun = performance.now();
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted();
       const client = this.#client;
       try {
-        const result = await this.limiter.run(() => this.#watched(signal, (watch, alive) => request(client, watch, alive)));
+        const result = await this.limiter.run(() => this.#watched(signal, (watch, alive) => request(client, watch, () => {
+          this.#answered = true;
+          alive();
+        })));
+        this.#answered = true;
         this.limiter.succeeded();
         this.#givenUp = 0;
         return result;
       } catch (error) {
         if (signal.aborted) throw signal.reason;
+        if (!isSilence(error)) this.#answered = true;
+        else if (!this.#answered && overdue(begun, this.#connection)) throw neverAnswered(begun, this.#connection);
         const meaning = meaningOf(error);
         switch (meaning.kind) {
           case 'fatal': throw meaning.error;
@@ -153,6 +165,36 @@ export class S3Access {
   }
 }
 
+/** @param begun as performance.now() has it */
+function overdue(begun: number, { firstWord = FIRST_WORD }: S3Connection): boolean {
+  return performance.now() - begun >= firstWord * 1000;
+}
+
+/** Without its cause, for which the SDK would try again. */
+function neverAnswered(begun: number, { endpoint }: S3Connection): RealmliftError {
+  return new RealmliftError('S3_UNREACHABLE', 'files', `${endpoint === undefined ? 'S3' : `the S3 server at ${describeServer({ endpoint })}`} lets connections hang, and has said nothing for ${Math.round((performance.now() - begun) / 1000)} s`, { hint: 'is S3_ENDPOINT that of the store, and is the store up?', again: true });
+}
+
+/** The SDK would ask a server that never says anything as often as one that falls silent for a while. */
+function giveUpSilent(client: S3Client, connection: S3Connection): void {
+  let answered = false;
+  /** When each call was made first: its repetitions have the same input. */
+  const begun = new WeakMap<object, number>();
+  client.middlewareStack.add((next) => async (call) => {
+    const since = begun.get(call.input) ?? performance.now();
+    begun.set(call.input, since);
+    try {
+      const answer = await next(call);
+      answered = true;
+      return answer;
+    } catch (error) {
+      if (!isSilence(error)) answered = true;
+      else if (!answered && overdue(since, connection)) throw neverAnswered(since, connection);
+      throw error;
+    }
+  }, { step: 'finalizeRequest', priority: 'low', name: 'giveUpSilent' });
+}
+
 /** As the SDK finds it, which ends where there is none. */
 function regionOfProfile(): () => Promise<string> {
   let found: Promise<string> | undefined;
@@ -181,6 +223,7 @@ export function newS3Client(connection: S3Connection, agents = newAgents(connect
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials }),
   });
+  giveUpSilent(client, connection);
   const { endpointProvider } = client.config;
   // Also with an endpoint that the SDK has found itself.
   if (forcePathStyle === undefined) client.config.endpointProvider = (to, context) => endpointProvider({ ...to, ForcePathStyle: to.ForcePathStyle === true || to.Endpoint !== undefined }, context);
