@@ -10,7 +10,8 @@
  * Every step is noted in the database itself (copy/copy-in-journal.ts), so that a restore that was killed goes on where it was.
  */
 import type pg from 'pg';
-import { asRealmliftError } from '../errors.js';
+import { unlessCommitted } from '../copy/commit-outcome.js';
+import { asRealmliftError, RealmliftError } from '../errors.js';
 import { tellPhase } from '../narration.js';
 import { connect } from '../snapshot/connect.js';
 import type { ConnectionSettings } from '../snapshot/connection-settings.js';
@@ -18,7 +19,7 @@ import { asPath } from '../snapshot/unqualified-names.js';
 import { damaged, totalRows, unloggedText } from './contents/backup-contents.js';
 import type { OpenBackup } from './contents/find-backup.js';
 import { listProblems } from './contents/part-list.js';
-import { RestoreJournal } from './restore/restore-journal.js';
+import { RESTORE_SCHEMA, RestoreJournal } from './restore/restore-journal.js';
 import { restorePostData } from './restore/restore-post-data.js';
 import { prepareRoles } from './restore/restore-roles.js';
 import { restoreProperties, rolesOfProperties } from './restore/restore-properties.js';
@@ -92,11 +93,11 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
       warnings.push(...(await restoreProperties(holder, contents, request.leftOut)));
     }, async () => {
       for (const entry of schema.last) warnings.push(...toldBy(await executeEntry(holder, entry, path, 'restore')));
-    });
+    }).catch((error: unknown) => unlessCommitted(error, { settings: request.settings, role: 'restore', name: RESTORE_SCHEMA, stop }));
     return { tables: contents.tables.length, rows: totalRows(contents), resumed, warnings };
   } catch (error) {
-    stop.throwIfAborted();
-    throw asRealmliftError(error, 'restore');
+    // Of a last step of which nobody knows it says so.
+    throw stop.aborted && !(error instanceof RealmliftError && error.code === 'STOPPED') ? stop.reason : asRealmliftError(error, 'restore');
   } finally {
     await holder.end().catch(() => undefined);
   }

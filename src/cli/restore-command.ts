@@ -73,7 +73,7 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
         const backup = await openBackup(found, keys, signal);
         const proof = options.prove === true;
         tellRestoreAhead(backup, { rows: settings !== undefined || proof, files: files !== undefined, proof });
-        const database = await restoredDatabase(backup, settings, files !== undefined, options, signal, () => { reached = 'begun'; });
+        const database = await restoredDatabase(backup, settings, files !== undefined, options, signal, (now) => { reached = now; });
         reached = settings === undefined ? 'begun' : 'database';
         const uploads = files === undefined ? undefined : await restoreUploads(backup, files, options.jobs, signal).catch((error: unknown) => {
           throw signal.aborted || settings === undefined ? error : asRealmliftError(error, 'restore').ending(`${words.left()}: ${words.hint()}`);
@@ -92,22 +92,26 @@ Exit codes: 0 done; 1 failed: the database is unfinished and says so until the r
 }
 
 /** What has been written. */
-type Reached = 'nothing' | 'begun' | 'database';
+type Reached = 'nothing' | 'begun' | 'restored' | 'database';
 
 /** Where a restore stops, it can be gone on with; a server that was started for a proof is gone, and a database that is complete would be refused as one that is not empty. */
 function stopWords(settings: ConnectionSettings | undefined, files: boolean, reached: () => Reached): StopWords {
   if (settings === undefined && !files) return { stage: 'restore', left: () => 'the server of the proof is removed', hint: () => 'run it again from the start' };
   const left: Readonly<Record<Reached, string>> = {
-    nothing: 'nothing was written yet', begun: `${settings === undefined ? 'the place of the files' : 'the database'} is unfinished and says so`, database: 'the database is complete, the files are not',
+    nothing: 'nothing was written yet', begun: `${settings === undefined ? 'the place of the files' : 'the database'} is unfinished and says so`, restored: 'the database is complete, and was not compared to the end', database: 'the database is complete, the files are not',
+  };
+  const again = 'run the same command again: it goes on where it stopped';
+  const hints: Readonly<Record<Reached, string>> = {
+    nothing: again, begun: again, restored: 'to prove it, drop the database and run again into a new one', database: 'run again without --database-url, which restores the files alone',
   };
   return {
     stage: 'restore', left: () => left[reached()],
-    hint: () => (reached() === 'database' ? 'run again without --database-url, which restores the files alone' : 'run the same command again: it goes on where it stopped'),
+    hint: () => hints[reached()],
   };
 }
 
-async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings | undefined, filesAlone: boolean, options: RestoreArguments, signal: AbortSignal, onBegun: () => void): Promise<RestoreResult | undefined> {
-  const request = { backup, jobs: options.jobs, createRoles: options.createRoles === true, leftOut: { owners: !options.owner, privileges: !options.privileges }, onBegun };
+async function restoredDatabase(backup: OpenBackup, settings: ConnectionSettings | undefined, filesAlone: boolean, options: RestoreArguments, signal: AbortSignal, reach: (now: Reached) => void): Promise<RestoreResult | undefined> {
+  const request = { backup, jobs: options.jobs, createRoles: options.createRoles === true, leftOut: { owners: !options.owner, privileges: !options.privileges }, onBegun: () => reach('begun'), onRestored: () => reach('restored') };
   if (options.prove === true) {
     const result = await restoreAndProve({ ...request, settings }, signal);
     // A note for rotation; a backup that can only be read is as good without it.

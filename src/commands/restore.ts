@@ -17,6 +17,8 @@ import type { ConnectionSettings } from '../snapshot/connection-settings.js';
 export interface ProveRequest extends Omit<RestoreRequest, 'settings'> {
   /** An empty database; undefined for a server that is started for the purpose and removed afterwards. */
   readonly settings: ConnectionSettings | undefined;
+  /** Told when the database is complete, before it is compared. */
+  readonly onRestored?: (() => void) | undefined;
 }
 
 /** What a restore will do: indexes cost about as much as rows. @param into whether rows, and whether files, are restored; or whether rows are compared too */
@@ -43,6 +45,7 @@ export async function restoreAndProve(request: ProveRequest, stop: AbortSignal):
   const { contents } = request.backup;
   const run = async (settings: ConnectionSettings, createRoles: boolean): Promise<RestoreResult & { readonly proof: Proof }> => {
     const result = await restoreDatabase({ ...request, settings, createRoles }, stop);
+    request.onRestored?.();
     return { ...result, proof: await prove(contents, settings, request.jobs, stop) };
   };
   const result = request.settings !== undefined ? await run(request.settings, request.createRoles)

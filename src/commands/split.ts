@@ -53,7 +53,7 @@ export interface SplitResult {
 }
 
 /** How far it has come, which says what a failure leaves. */
-export type Reached = 'nothing' | 'begun' | 'complete';
+export type Reached = 'nothing' | 'begun' | 'last' | 'complete';
 
 /** @throws RealmliftError REALM_UNKNOWN, NO_OWNER, PG_DUMP_MISSING, DATABASE_NOT_EMPTY, …, each saying what it left */
 export async function splitRealms(request: SplitRequest): Promise<SplitResult> {
@@ -62,7 +62,11 @@ export async function splitRealms(request: SplitRequest): Promise<SplitResult> {
     reached = now;
     request.onReached?.(now);
   };
-  return split(request, reach).catch((error: unknown) => {
+  let working: Promise<SplitResult> | undefined;
+  return split(request, reach, (work) => { working = work; }).catch(async (error: unknown) => {
+    // Stopped while the server committed the last step, or when all was there.
+    const result = reached === 'last' || reached === 'complete' ? await working?.catch(() => undefined) : undefined;
+    if (result !== undefined) return result;
     const raised = asRealmliftError(error, 'split');
     // It shares pg_dump and the reading of sequences with backups, which know of nothing else.
     const known = raised.stage === 'backup' ? raised.with({ stage: 'split' }) : raised;
@@ -70,37 +74,45 @@ export async function splitRealms(request: SplitRequest): Promise<SplitResult> {
   });
 }
 
-async function split(request: SplitRequest, reach: (now: Reached) => void): Promise<SplitResult> {
-  const { to } = request;
-  return withSnapshot(request.settings, async (snapshot) => {
-    const source = await heldSource(snapshot, request);
-    const targets = await findTargets(snapshot.client, request.targets, tellWarning);
-    tellSteps(request);
-    const { plans, prepared } = await withSession(snapshot, 'plan', async (session) => {
-      await useSchema(session, source.schema);
-      const made = await planSplit(session, source, targets, request);
-      return { plans: made, prepared: to === undefined ? undefined : await prepareSplit(session, snapshot, source, made, request.pgDump) };
-    });
-    const files = request.files === undefined ? undefined : await startFiles(snapshot, source, plans, request.files);
-    const letGo = async (): Promise<void> => {
-      await files?.asked;
-      await snapshot.letGo();
-    };
-    const database = to === undefined || prepared === undefined ? undefined : await into(to, prepared, request.jobs, {
-      begun: () => {
-        reach('begun');
-        tellRows(prepared);
-      },
-      read: () => void letGo(),
-    }).catch(async (error: unknown) => {
-      await files?.stop(error);
-      throw error;
-    });
-    if (database === undefined) void letGo();
-    else reach('complete');
-    files?.tell();
-    return { realms: targets.map(({ name }) => name), database, files: await files?.result };
+/** @param begun given the work, for whose end the snapshot does not wait long when it is stopped */
+async function split(request: SplitRequest, reach: (now: Reached) => void, begun: (work: Promise<SplitResult>) => void): Promise<SplitResult> {
+  return withSnapshot(request.settings, (snapshot) => {
+    const work = splitFrom(snapshot, request, reach);
+    begun(work);
+    return work;
   }, { signal: request.signal });
+}
+
+async function splitFrom(snapshot: Snapshot, request: SplitRequest, reach: (now: Reached) => void): Promise<SplitResult> {
+  const { to } = request;
+  const source = await heldSource(snapshot, request);
+  const targets = await findTargets(snapshot.client, request.targets, tellWarning);
+  tellSteps(request);
+  const { plans, prepared } = await withSession(snapshot, 'plan', async (session) => {
+    await useSchema(session, source.schema);
+    const made = await planSplit(session, source, targets, request);
+    return { plans: made, prepared: to === undefined ? undefined : await prepareSplit(session, snapshot, source, made, request.pgDump) };
+  });
+  const files = request.files === undefined ? undefined : await startFiles(snapshot, source, plans, request.files);
+  const letGo = async (): Promise<void> => {
+    await files?.asked;
+    await snapshot.letGo();
+  };
+  const database = to === undefined || prepared === undefined ? undefined : await into(to, prepared, request.jobs, {
+    begun: () => {
+      reach('begun');
+      tellRows(prepared);
+    },
+    read: () => void letGo(),
+    last: () => reach('last'),
+  }).catch(async (error: unknown) => {
+    await files?.stop(error);
+    throw error;
+  });
+  if (database === undefined) void letGo();
+  else reach('complete');
+  files?.tell();
+  return { realms: targets.map(({ name }) => name), database, files: await files?.result };
 }
 
 /** The tables are held before the first of them is read. @throws RealmliftError NOT_ZULIP, PG_DUMP_MISSING, RIGHT_MISSING, … */
@@ -129,5 +141,6 @@ export function leftBy(kind: 'database' | 'script' | undefined, reached: Reached
   if (reached === 'complete') return { left: 'the rows are complete, the files are not', hint: 'run again without --target-url and --output, which copies the files alone' };
   if (kind === undefined || reached === 'nothing') return { left: kind === undefined ? 'files that are there are whole' : 'nothing was written', hint: 'run it again from the start' };
   if (kind === 'script') return { left: 'the script has no COMMIT, so that nothing of it is kept', hint: 'run it again from the start' };
+  if (reached === 'last') return { left: 'the database is unfinished and says so, unless the server was just committing the last step', hint: '--restart removes all that is there and begins anew, or refuses a database that is complete' };
   return { left: 'the database is unfinished and says so', hint: '--restart removes all that is there and begins anew' };
 }

@@ -5,6 +5,7 @@ import { executeEntry, executeSettings, refuseOtherEncoding, setSequences } from
 import type { SchemaEntry } from '../backup/schema/schema-script.js';
 import { sum } from '../numbers.js';
 import { runTasks } from '../snapshot/session-pool.js';
+import { unlessCommitted } from '../copy/commit-outcome.js';
 import { targetFault } from '../copy/target-fault.js';
 import { useSchema } from '../plan/search-path.js';
 import { connect } from '../snapshot/connect.js';
@@ -17,7 +18,7 @@ import { MessageBatches } from './split-messages.js';
 import type { SplitRows } from './split-rows.js';
 import type { PreparedSplit, SplitOutcome, SplitSteps } from './prepared-split.js';
 import { splitSchema } from './split-schema.js';
-import { joinSplit, openSplit } from './unfinished-split.js';
+import { joinSplit, openSplit, SPLIT_SCHEMA } from './unfinished-split.js';
 
 export interface DatabaseTarget {
   readonly kind: 'database';
@@ -68,7 +69,9 @@ export async function intoDatabase(split: PreparedSplit, { settings, restart }: 
     const cut = await cutReferences(holder, source, split.references, jobs, session, snapshot.lost);
     const sizes = new Map([...rows].map(([table, count]) => [`${source.schema}.${table}`, count]));
     warnings.push(...(await restorePostData(schema.postData, { work: 'split', jobs, connect: session, path, sizes }, journal, snapshot.lost)));
-    await journal.finish(holder, () => Promise.resolve(), () => execute(holder, schema.last));
+    steps.last();
+    await journal.finish(holder, () => Promise.resolve(), () => execute(holder, schema.last))
+      .catch((error: unknown) => unlessCommitted(error, { settings, role: 'split', name: SPLIT_SCHEMA, stop: snapshot.lost }));
     return { tables: rows.size, rows: sum(rows.values()), cut, warnings };
   } catch (error) {
     throw targetFault(error, 'split', 'split');

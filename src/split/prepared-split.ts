@@ -44,6 +44,8 @@ export interface SplitSteps {
   begun(): void;
   /** The snapshot is needed no more. */
   read(): void;
+  /** What makes a database complete is about to be committed. */
+  last(): void;
 }
 
 const CLIENTS = 'zerver_client';

@@ -4,7 +4,7 @@ import { beginJournal, CopyInJournal, findJournal, inTransaction, joinRun, leadR
 import { notAllowed, refuseNotEmpty, somethingThere } from '../copy/empty-database.js';
 import { EXIT, RealmliftError } from '../errors.js';
 
-const SCHEMA = 'realmlift_split';
+export const SPLIT_SCHEMA = 'realmlift_split';
 
 export interface SplitIdentity {
   readonly realms: readonly string[];
@@ -17,20 +17,20 @@ export interface SplitIdentity {
  * @throws RealmliftError DATABASE_NOT_EMPTY, SPLIT_UNFINISHED, SPLIT_RUNNING, RIGHT_MISSING
  */
 export async function openSplit(client: pg.Client, identity: SplitIdentity, restart: boolean): Promise<CopyInJournal<SplitIdentity>> {
-  if (!(await leadRun(client, SCHEMA))) throw new RealmliftError('SPLIT_RUNNING', 'split', 'another split into this database is under way', { hint: 'wait for it, or end it', exit: EXIT.nothingExported });
-  const begun = await findJournal<SplitIdentity>(client, SCHEMA);
+  if (!(await leadRun(client, SPLIT_SCHEMA))) throw new RealmliftError('SPLIT_RUNNING', 'split', 'another split into this database is under way', { hint: 'wait for it, or end it', exit: EXIT.nothingExported });
+  const begun = await findJournal<SplitIdentity>(client, SPLIT_SCHEMA);
   if (begun !== undefined) {
     if (!restart) throw new RealmliftError('SPLIT_UNFINISHED', 'split', `the database holds an unfinished split of ${begun.identity.realms.join(', ')}`, { hint: '--restart removes all that is there and begins anew', exit: EXIT.nothingExported });
     await removeAll(client);
   }
   await refuseNotEmpty(client, 'split', 'split into it');
   const comment = 'This database is being made by realmlift split and is not complete. --restart begins anew.';
-  return new CopyInJournal(await beginJournal(client, SCHEMA, comment, identity).catch((cause: unknown) => { throw notAllowed(cause, client, 'split'); }));
+  return new CopyInJournal(await beginJournal(client, SPLIT_SCHEMA, comment, identity).catch((cause: unknown) => { throw notAllowed(cause, client, 'split'); }));
 }
 
 /** For the other sessions of a split. */
 export async function joinSplit(client: pg.Client): Promise<void> {
-  await joinRun(client, SCHEMA);
+  await joinRun(client, SPLIT_SCHEMA);
 }
 
 /** Schemas of users, and what lies in `public`, which a new database has; of an extension that was there before nothing. */

@@ -7,6 +7,7 @@ import t from 'tap';
 import { isBackupName } from '../../src/backup/contents/part-names.js';
 import { verifyBackup } from '../../src/backup/verify-backup.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';
+import { stoppedAtLastCommit } from '../snapshot/faulty-connection.js';
 import { withClient } from '../testbed/database-client.js';
 import { LONG } from '../testbed/long-tests.js';
 import { BUCKETS, startS3 } from '../testbed/s3-server.js';
@@ -93,6 +94,15 @@ t.test('a restore that is killed says that it is unfinished, and goes on', NEEDS
     t.ok((JSON.parse(finished.stdout) as { resumed: number }).resumed > 0);
     t.equal(await dump(target), (await dump(source)), 'equal, rows in their order: each table is one part here');
     t.match(await failure(restore(location, place, target)), { code: 'DATABASE_NOT_EMPTY' }, 'once finished it is not begun again');
+  })));
+});
+
+t.test('a restore that is stopped while the server commits its last step is complete', NEEDS_PG_DUMP, async (t) => {
+  await withEmptyDatabase((source) => withEmptyDatabase((target) => withPlace(async (place) => {
+    await query(source, 'CREATE TABLE t AS SELECT 1 AS a');
+    const { location } = await backUp(source, place);
+    t.match(await stoppedAtLastCommit(target, 'realmlift_restore', (url, stop) => restore(location, place, url, { jobs: 1 }, stop)), { tables: 1, rows: 1 });
+    t.equal(await dump(target), await dump(source));
   })));
 });
 

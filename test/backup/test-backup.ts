@@ -58,8 +58,7 @@ export function backUp(url: string, place: Pick<Place, 'to' | 'recipient'>, chan
   });
 }
 
-export async function restore(location: string, place: Pick<Place, 'identityFile'>, url: string, changes: Partial<RestoreRequest> = {}): Promise<RestoreResult> {
-  const signal = new AbortController().signal;
+export async function restore(location: string, place: Pick<Place, 'identityFile'>, url: string, changes: Partial<RestoreRequest> = {}, signal: AbortSignal = new AbortController().signal): Promise<RestoreResult> {
   const backup = await openBackup(await findBackup(location, process.env), { identityFile: place.identityFile }, signal);
   return restoreDatabase({ backup, settings: connectionSettings(url, {}), jobs: 2, createRoles: false, leftOut: { owners: false, privileges: false }, ...changes }, signal);
 }

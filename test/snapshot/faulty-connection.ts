@@ -1,6 +1,7 @@
 /** A TCP proxy before a real PostgreSQL server that, when a test says so, says nothing any more or something else. */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { EXIT, RealmliftError } from '../../src/errors.js';
 
 interface Pair {
   readonly inside: Socket;
@@ -94,4 +95,28 @@ export class FaultyConnection {
 function hang({ inside, outside }: Pair): void {
   inside.removeAllListeners('data').resume();
   outside.removeAllListeners('data').pause();
+}
+
+/**
+ * Stops `work` when the server has been told to commit the last step of what it fills, whose answer nobody hears.
+ * @param journal schema that the last step removes @param work is given the URL of the database through a proxy
+ */
+export async function stoppedAtLastCommit<T>(url: string, journal: string, work: (url: string, stop: AbortSignal) => Promise<T>): Promise<T> {
+  const proxy = await FaultyConnection.open(url);
+  const stop = new AbortController();
+  let last = false;
+  proxy.onSent = (bytes, hang) => {
+    last ||= bytes.includes(`DROP SCHEMA "${journal}"`);
+    if (!last || !bytes.includes('COMMIT')) return;
+    // When it has been passed on.
+    process.nextTick(() => {
+      hang();
+      stop.abort(new RealmliftError('STOPPED', 'restore', 'stopped', { exit: EXIT.interrupted }));
+    });
+  };
+  try {
+    return await work(proxy.url, stop.signal);
+  } finally {
+    proxy.close();
+  }
 }

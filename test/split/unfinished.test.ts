@@ -13,7 +13,7 @@ import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { splitRealms, type SplitRequest } from '../../src/commands/split.js';
 import { NEEDS_PG_DUMP, query } from '../backup/test-backup.js';
 import { realmlift, type Ended } from '../cli/command-line.js';
-import { FaultyConnection } from '../snapshot/faulty-connection.js';
+import { FaultyConnection, stoppedAtLastCommit } from '../snapshot/faulty-connection.js';
 import { withClient } from '../testbed/database-client.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { LONG } from '../testbed/long-tests.js';
@@ -136,6 +136,15 @@ function request(source: string, target: ReturnType<typeof connectionSettings>):
     decisions: { strip: new Set(), keep: new Set() }, zulipVersion: undefined, jobs: 2, pgDump: 'pg_dump',
   };
 }
+
+t.test('one that is stopped while the server commits its last step is complete', NEEDS_PG_DUMP, async (t) => {
+  await withTestDatabase('zulip-11/local', (source) => withEmptyDatabase(async (target) => {
+    const asked = request(source, connectionSettings(target, {}));
+    const result = await stoppedAtLastCommit(target, 'realmlift_split', (url, signal) => splitRealms({ ...asked, targets: { ...asked.targets, realms: ['tiny'] }, signal, to: { kind: 'database', settings: connectionSettings(url, {}), restart: false } }));
+    t.match(result, { realms: ['tiny'], database: { tables: Number } });
+    t.equal((await query(target, UNFINISHED)).length, 0);
+  }));
+});
 
 t.test('a script has its name when it is whole, and a part of it leaves nothing', NEEDS_PG_DUMP, async (t) => {
   const place = t.testdir();

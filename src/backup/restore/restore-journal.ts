@@ -9,7 +9,7 @@ interface RestoreIdentity {
   readonly backup: string;
 }
 
-const SCHEMA = 'realmlift_restore';
+export const RESTORE_SCHEMA = 'realmlift_restore';
 
 export class RestoreJournal extends CopyInJournal<RestoreIdentity> {
   /**
@@ -19,11 +19,11 @@ export class RestoreJournal extends CopyInJournal<RestoreIdentity> {
    */
   static async open(client: pg.Client, backup: string): Promise<RestoreJournal> {
     // Held to the end of the session.
-    if (!(await leadRun(client, SCHEMA))) throw new RealmliftError('RESTORE_RUNNING', 'restore', 'another restore into this database is under way');
-    const begun = await findJournal<RestoreIdentity>(client, SCHEMA);
+    if (!(await leadRun(client, RESTORE_SCHEMA))) throw new RealmliftError('RESTORE_RUNNING', 'restore', 'another restore into this database is under way');
+    const begun = await findJournal<RestoreIdentity>(client, RESTORE_SCHEMA);
     if (begun === undefined) {
       await refuseNotEmpty(client, 'restore', 'restore into it');
-      return new RestoreJournal(await beginJournal<RestoreIdentity>(client, SCHEMA, 'This database is being restored by realmlift and is not complete. Run the restore again to finish it.', { backup })
+      return new RestoreJournal(await beginJournal<RestoreIdentity>(client, RESTORE_SCHEMA, 'This database is being restored by realmlift and is not complete. Run the restore again to finish it.', { backup })
         .catch((cause: unknown) => { throw notAllowed(cause, client, 'restore'); }));
     }
     if (begun.identity.backup !== backup) {
@@ -34,6 +34,6 @@ export class RestoreJournal extends CopyInJournal<RestoreIdentity> {
 
   /** For the other sessions of a restore. */
   static async join(client: pg.Client): Promise<void> {
-    await joinRun(client, SCHEMA);
+    await joinRun(client, RESTORE_SCHEMA);
   }
 }
