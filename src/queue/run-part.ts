@@ -1,7 +1,7 @@
 /** A worker's part in one run: jobs under way, which it keeps alive. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type PgBoss from 'pg-boss';
-import { RealmliftError } from '../errors.js';
+import { asRealmliftError, RealmliftError } from '../errors.js';
 import { received } from '../export/segments/sent-error.js';
 import { HeldJobs, type HeldJob } from './runs/held-jobs.js';
 import { jobFailed } from './runs/job-failed.js';
@@ -19,9 +19,14 @@ const PAUSE = 5000;
 /** Milliseconds within which what was under way is given up when the worker leaves: what it was storing is to be removed while it can still reach the store. */
 const GRACE = 5000;
 
+/** SQLSTATE. */
+const UNIQUE_VIOLATION = '23505';
+
 export interface PartOptions {
   readonly name: string;
   readonly onFailed: (error: RealmliftError) => void;
+  /** The queue gives it no work, told once for each reason. */
+  readonly onHindered: (error: RealmliftError) => void;
 }
 
 interface Work {
@@ -45,6 +50,8 @@ export class RunPart {
   #fetching = false;
   readonly #beat: NodeJS.Timeout;
   #pausedUntil = 0;
+  /** Why the queue gives it no work. */
+  #hindrance: string | null = null;
   #left = false;
 
   constructor(run: AnnouncedRun, session: QueueSession, boss: PgBoss, trade: Trade, options: PartOptions) {
@@ -54,7 +61,7 @@ export class RunPart {
     this.#trade = trade;
     this.#held = new HeldJobs(session, boss, run.id);
     this.#options = options;
-    this.#beat = setInterval(() => void this.#live().catch(() => undefined), run.expected.silence * 1000 / 3);
+    this.#beat = setInterval(() => void this.#live().catch((error: unknown) => this.#hindered(error)), run.expected.silence * 1000 / 3);
   }
 
   /** Tells the run that this worker is there, and takes jobs. */
@@ -67,7 +74,7 @@ export class RunPart {
   /** Takes as many jobs as can be done at once. */
   take(...kinds: readonly JobKind[]): void {
     for (const kind of kinds.length === 0 ? JOB_KINDS : kinds) this.#wanted.add(kind);
-    this.#fetch().catch(() => undefined);
+    this.#fetch().catch((error: unknown) => this.#hindered(error));
   }
 
   /** The snapshot is needed no more. */
@@ -108,7 +115,7 @@ export class RunPart {
           continue;
         }
         this.#full.delete(kind);
-        for (const job of await this.#boss.fetch<object>(queueName(kind, this.run.id), { batchSize, includeMetadata: true })) {
+        for (const job of await this.#jobs(kind, batchSize)) {
           const doing = this.#do(kind, job).finally(() => this.#doing.delete(doing));
           this.#doing.add(doing);
         }
@@ -116,6 +123,35 @@ export class RunPart {
     } finally {
       this.#fetching = false;
     }
+  }
+
+  /** @throws what the queue answers, of which pg-boss says nothing: only that two took the same job is no fault */
+  async #jobs(kind: JobKind, batchSize: number): Promise<HeldJob[]> {
+    let failure: Error | undefined;
+    const noting: Pick<QueueSession, 'executeSql'> = {
+      executeSql: (text, values) => this.#session.executeSql<never>(text, values).catch((error: unknown) => {
+        failure = error as Error;
+        throw error;
+      }),
+    };
+    const jobs = await this.#boss.fetch<object>(queueName(kind, this.run.id), { batchSize, includeMetadata: true, db: noting });
+    if (failure !== undefined && (failure as { code?: string }).code !== UNIQUE_VIOLATION) throw failure;
+    this.#hindrance = null;
+    return jobs;
+  }
+
+  /** Else it would be held to be at work, and wait for ever without a word. */
+  #hindered(error: unknown): void {
+    if (this.#left || this.#session.lost.aborted) return;
+    const known = asRealmliftError(error, 'queue');
+    if (this.#hindrance === known.message) return;
+    this.#hindrance = known.message;
+    this.#options.onHindered(known);
+    this.#tell().catch(() => undefined);
+  }
+
+  #tell(): Promise<void> {
+    return tellWorker(this.#session, this.run.id, { name: this.#options.name, threads: this.#trade.threads, refused: this.#hindrance });
   }
 
   #nextWanted(): JobKind | undefined {
@@ -151,7 +187,7 @@ export class RunPart {
 
   /** Keeps the jobs under way; those that another has by now are given up. */
   async #live(): Promise<void> {
-    await tellWorker(this.#session, this.run.id, { name: this.#options.name, threads: this.#trade.threads, refused: null });
+    await this.#tell();
     const all = JOB_KINDS.flatMap((kind) => [...this.#work[kind].values()]);
     if (all.length > 0) {
       const mine = await this.#held.keep(all.map(({ job }) => job));

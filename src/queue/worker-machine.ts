@@ -164,6 +164,7 @@ class WorkerMachine {
     const part = new RunPart(run, session, boss, trade, {
       name: this.#name,
       onFailed: (error) => onEvent(`a piece of the run ${short(run.id)} failed here: ${error.code}: ${error.message}`),
+      onHindered: ({ code, message, hint }) => onEvent(`the queue gives no work of the run ${short(run.id)}: ${code}: ${message}${hint === undefined ? '' : ` (${hint})`}`),
     });
     this.#parts.set(run.id, part);
     this.#told.delete(run.id);

@@ -5,9 +5,12 @@ import t from 'tap';
 import { RealmliftError } from '../../src/errors.js';
 import { filesDone, ROWS_DONE } from '../../src/queue/exports/export-jobs.js';
 import { requireAll } from '../../src/queue/exports/set-jobs.js';
-import { DONE_CHANNEL } from '../../src/queue/runs/queue-schema.js';
+import { RunPart } from '../../src/queue/run-part.js';
+import { DONE_CHANNEL, openQueue } from '../../src/queue/runs/queue-schema.js';
 import { QueuedRun } from '../../src/queue/runs/queued-run.js';
 import { QueueSession } from '../../src/queue/runs/queue-session.js';
+import { announcedRuns, type AnnouncedRun } from '../../src/queue/runs/runs.js';
+import type { Trade } from '../../src/queue/runs/trade.js';
 import { workForQueue } from '../../src/queue/worker-machine.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import type { Snapshot } from '../../src/snapshot/snapshot.js';
@@ -118,4 +121,23 @@ t.test('two workers of one name and number are two, and each says what to do', a
   t.equal(await seen(), 2);
   stop.abort(new Error('stopped'));
   await Promise.all(ended.map((each) => t.rejects(each, /stopped/)));
+})));
+
+t.test('a worker to whom the queue gives no work says so, and why, also to the run', async (t) => withEmptyDatabase((queue) => withRun(queue, async () => {
+  const session = await QueueSession.open(connectionSettings(queue, {}), 'nothing', () => undefined);
+  const boss = await openQueue(session);
+  const [announced] = await announcedRuns(session) as [AnnouncedRun];
+  const trade: Trade = { threads: 1, batches: 1, ahead: 1, files: '', elsewhere: () => Promise.resolve(undefined), join: () => Promise.resolve(), do: () => Promise.reject(new Error('no work')), letGo: () => undefined, close: () => Promise.resolve() };
+  const told: string[] = [];
+  const part = new RunPart(announced, session, boss, trade, { name: 'one', onFailed: () => undefined, onHindered: ({ code }) => told.push(code) });
+  const refused = async (): Promise<unknown> => (await query(queue, 'SELECT refused FROM realmlift_queue.worker')).rows[0]?.['refused'];
+  await query(queue, 'ALTER TABLE realmlift_jobs.job RENAME COLUMN priority TO lost');
+  await part.begin();
+  while (typeof await refused() !== 'string') await sleep(5);
+  t.same(told, ['SERVER_REFUSED']);
+  await query(queue, 'ALTER TABLE realmlift_jobs.job RENAME COLUMN lost TO priority');
+  // At its next beat.
+  while (await refused() !== null) await sleep(5);
+  await part.leave();
+  await session.close();
 })));
