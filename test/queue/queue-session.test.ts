@@ -3,7 +3,10 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { RealmliftError } from '../../src/errors.js';
-import { filesDone, ROWS_DONE } from '../../src/queue/exports/export-jobs.js';
+import type { FileStore } from '../../src/files/file-store.js';
+import { filesDone, ROWS_DONE, ROWS_JOB } from '../../src/queue/exports/export-jobs.js';
+import { ExportTrade } from '../../src/queue/exports/export-trade.js';
+import type { Expected } from '../../src/queue/runs/expected.js';
 import { requireAll } from '../../src/queue/exports/set-jobs.js';
 import { RunPart } from '../../src/queue/run-part.js';
 import { DONE_CHANNEL, openQueue } from '../../src/queue/runs/queue-schema.js';
@@ -141,3 +144,18 @@ t.test('a worker to whom the queue gives no work says so, and why, also to the r
   await part.leave();
   await session.close();
 })));
+
+t.test('a job that no run says is refused by the worker before anything is done of it', async (t) => {
+  const expected = { bucket: null, output: t.testdir() } as unknown as Expected;
+  const trade = await ExportTrade.open(expected, { fileJobs: 1, openStore: () => Promise.resolve({ name: '', close: () => undefined } as unknown as FileStore), output: undefined, s3: {}, temporary: '/', takeThreads: () => { throw new Error('none'); } });
+  const places = { finished: 'a', attempts: 'b' };
+  const query = { table: 'zerver_client', select: 'SELECT 1', keys: ['id'], stripped: [] };
+  const job = { segment: { kind: 'table', path: 'x', query }, schema: 'zulip', places };
+  t.ok(ROWS_JOB(job));
+  const never = new AbortController().signal;
+  for (const damaged of [null, {}, { ...job, schema: 1 }, { ...job, places: {} }, { ...job, segment: null }, { ...job, segment: { ...job.segment, kind: 'other' } }, { ...job, segment: { ...job.segment, query: { ...query, keys: 'id' } } }, { ...job, segment: { kind: 'ids', table: 'x' } }, { ...job, segment: { kind: 'messages', messages: query } }]) {
+    await t.rejects(trade.do('rows', damaged as object, never), { code: 'QUEUE_DAMAGED', hint: /only realmlift's role/ }, JSON.stringify(damaged));
+  }
+  for (const damaged of [{ places }, { places, files: [{}] }, { files: [] }]) await t.rejects(trade.do('files', damaged, never), { code: 'QUEUE_DAMAGED' }, JSON.stringify(damaged));
+  await trade.close();
+});

@@ -4,7 +4,7 @@ import type { RowSelection, SavedRows } from '../../backup/save/save-rows.js';
 import type { SavedPack } from '../../backup/save/upload-packs.js';
 import type { StagedObject } from '../../backup/store/staging.js';
 import type { ListedFile, LostUpload } from '../../backup/uploads/upload-source.js';
-import { count, digest, listOf, objectOf, optional, text } from '../runs/shape.js';
+import { count, digest, listOf, number, objectOf, optional, text } from '../runs/shape.js';
 
 /** A piece of the rows. */
 export interface RowsPartJob {
@@ -27,6 +27,11 @@ export interface ArchiveDone {
   readonly saved: SavedPack;
   readonly staged: StagedObject;
 }
+
+/** Jobs as they come out of the queue. */
+export const ROWS_PART_JOB = objectOf<RowsPartJob>({ selection: objectOf<RowSelection>({ table: text, select: text, format: text, encoding: optional(text) }), part: text });
+
+export const ARCHIVE_JOB = objectOf<ArchiveJob>({ files: listOf(objectOf<ListedFile>({ name: text, size: count, modified: number })), part: text });
 
 const PART = objectOf<Part>({ name: text, bytes: count, sha256: digest });
 

@@ -15,9 +15,10 @@ import { placeName, type UploadPlace } from '../../files/upload/upload-place.js'
 import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 import { withLoan, type Lender } from '../../snapshot/snapshot.js';
 import { addSchemas } from '../../snapshot/unqualified-names.js';
-import type { ArchiveDone, ArchiveJob, RowsPartDone, RowsPartJob } from './backup-jobs.js';
+import { ARCHIVE_JOB, ROWS_PART_JOB, type ArchiveDone, type ArchiveJob, type RowsPartDone, type RowsPartJob } from './backup-jobs.js';
 import { keyed, type BackupWork, type Expected } from '../runs/expected.js';
 import type { JobKind } from '../runs/runs.js';
+import { queueDamaged } from '../runs/shape.js';
 import type { Made, Trade } from '../runs/trade.js';
 
 export interface BackupTradeOptions {
@@ -77,7 +78,8 @@ export class BackupTrade implements Trade {
     await this.#withSession(() => Promise.resolve());
   }
 
-  do(kind: JobKind, data: object, signal: AbortSignal): Promise<Made> {
+  async do(kind: JobKind, data: object, signal: AbortSignal): Promise<Made> {
+    if (!(kind === 'files' ? ARCHIVE_JOB : ROWS_PART_JOB)(data)) throw queueDamaged('run');
     return kind === 'files' ? this.#archive(data as ArchiveJob, signal) : this.#rows(data as RowsPartJob, signal);
   }
 

@@ -1,8 +1,11 @@
 /** What the jobs of a run say, and what is said of them when they are done. Paths are relative to the output directory, which every machine has elsewhere. */
 import { RealmliftError } from '../../errors.js';
-import type { Progress } from '../../export/segments/row-query.js';
+import type { DealtQuery } from '../../export/segments/dealer.js';
+import type { IdsSegment } from '../../export/segments/ids-segment.js';
+import type { MessageFile } from '../../export/segments/message-segment.js';
+import type { Progress, RowQuery } from '../../export/segments/row-query.js';
 import type { FinishedPart } from '../../export/segments/finished-part.js';
-import type { Segment } from '../../export/segments/segment.js';
+import type { MessageSegment, Segment, TableSegment } from '../../export/segments/segment.js';
 import type { AnySetSegment, DealtRows } from '../../export/segments/set-segments.js';
 import type { SentError } from '../../export/segments/sent-error.js';
 import type { Spool } from '../../export/spools/spool-format.js';
@@ -10,7 +13,7 @@ import type { PendingObject } from '../../files/upload/export-bucket.js';
 import type { Candidate, Fetched, ObjectInfo } from '../../files/file-store.js';
 import { unsafe } from '../../files/safe-path.js';
 import { SENT_ERROR } from '../runs/job-failed.js';
-import { count, digest, flag, listOf, nullable, objectOf, optional, recordOf, text, type Shape } from '../runs/shape.js';
+import { anything, count, digest, flag, listOf, nullable, number, objectOf, optional, recordOf, text, type Shape } from '../runs/shape.js';
 import type { SentSetSegment } from './set-jobs.js';
 
 /** Where a job's files go. */
@@ -74,6 +77,32 @@ const PART = objectOf<FinishedPart>({
 });
 
 const SPOOL = objectOf<Spool>({ path: text, entriesAt: count, directoryAt: count, groups: count, rows: count, firstId: nullable(count), lastId: nullable(count) });
+
+const QUERY = { table: text, select: text, keys: listOf(text), stripped: listOf(text) };
+const EARLIER = objectOf<Pick<FinishedPart, 'path' | 'size' | 'sha256'>>({ path: text, size: count, sha256: digest });
+const PLACES = objectOf<JobPlaces>({ finished: text, attempts: text });
+
+const OF_SET = objectOf<SentSetSegment>({
+  kind: text, realmIds: listOf(count), query: objectOf<DealtQuery>({ ...QUERY, columns: listOf(text), described: optional(text), anyRealm: optional(flag) }), alone: flag, off: optional(text), messages: optional(SPOOL),
+  files: optional(objectOf<NonNullable<SentSetSegment['files']>>({ first: listOf(nullable(number)), until: listOf(nullable(number)) })),
+});
+
+const SEGMENTS: Readonly<Record<RowsJob['segment']['kind'], Shape>> = {
+  table: objectOf<TableSegment>({ kind: text, path: text, query: objectOf<RowQuery>(QUERY), earlier: optional(EARLIER), grown: anything }),
+  messages: objectOf<MessageSegment>({
+    kind: text, messages: objectOf<RowQuery>(QUERY), usermessages: optional(objectOf<RowQuery>(QUERY)), base: anything,
+    files: listOf(objectOf<MessageFile>({ path: text, after: nullable(number), until: nullable(number), rows: count, earlier: optional(EARLIER), base: anything, ids: optional(text) })),
+  }),
+  ids: objectOf<IdsSegment>({ kind: text, table: text, select: text, most: number }),
+  'set-table': OF_SET, 'set-messages': OF_SET, 'set-rows-of-messages': OF_SET,
+};
+
+/** A job as it comes out of the queue. */
+export const ROWS_JOB = objectOf<RowsJob>({
+  segment: (value) => Object.entries(SEGMENTS).some(([kind, shape]) => (value as { kind?: unknown } | null | undefined)?.kind === kind && shape(value)), schema: text, places: PLACES,
+});
+
+export const FILES_JOB = objectOf<FilesJob>({ files: listOf(objectOf<FilesJob['files'][number]>({ area: text, key: text, path: text })), places: PLACES });
 
 export const ROWS_DONE = objectOf<RowsDone>({
   attempt: text, parts: listOf(objectOf<MadePart>({ part: PART, kept: flag, stored: optional(PENDING) })), damaged: listOf(text), progress: listOf(objectOf<Progress>({ table: text, rows: count, bytes: count })),

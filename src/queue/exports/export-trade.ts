@@ -14,8 +14,9 @@ import type { ConnectionSettings } from '../../snapshot/connection-settings.js';
 import type { Expected } from '../runs/expected.js';
 import { fetchBatch } from './fetch-batch.js';
 import type { Attempt } from './attempt.js';
-import type { FilesDone, FilesJob, MadePart, RowsDone, RowsJob } from './export-jobs.js';
+import { FILES_JOB, ROWS_JOB, type FilesDone, type FilesJob, type MadePart, type RowsDone, type RowsJob } from './export-jobs.js';
 import type { JobKind } from '../runs/runs.js';
+import { queueDamaged } from '../runs/shape.js';
 import { isOfSet, receivedSegment, sentRows } from './set-jobs.js';
 import type { Made, Trade } from '../runs/trade.js';
 import { InBucket, InSharedDirectory, type Workplace } from './workplace.js';
@@ -78,6 +79,7 @@ export class ExportTrade implements Trade {
   }
 
   async do(kind: JobKind, data: object, signal: AbortSignal): Promise<Made> {
+    if (!(kind === 'files' ? FILES_JOB : ROWS_JOB)(data)) throw queueDamaged('run');
     const workplace = this.#workplace;
     const attempt = workplace.attempt((data as RowsJob | FilesJob).places);
     try {

@@ -9,7 +9,7 @@ import { isJobFailed, type JobFailed } from './job-failed.js';
 import { JOBS, WORK_CHANNEL } from './queue-schema.js';
 import type { QueueSession } from './queue-session.js';
 import { queueName, queuesOf, type JobKind } from './runs.js';
-import type { Shape } from './shape.js';
+import { queueDamaged, type Shape } from './shape.js';
 
 /** Expected bytes below which a piece of rows is small. */
 export const LIGHT = 256 << 10;
@@ -71,7 +71,7 @@ export class JobBoard {
     try {
       this.#unsent.add({ id, name: queue, data: job, priority: Math.min(2 ** 31 - 1, Math.round(weight / 1024)) });
       const output = await done;
-      if (!shape(output)) throw damaged();
+      if (!shape(output)) throw queueDamaged('worker');
       return output as T;
     } finally {
       signal.removeEventListener('abort', drop);
@@ -120,7 +120,7 @@ export class JobBoard {
 
   #failure(output: unknown): RealmliftError {
     if (isJobFailed(output)) return received((output as JobFailed).error, '');
-    if ((output as Partial<JobFailed> | null)?.error !== undefined) return damaged();
+    if ((output as Partial<JobFailed> | null)?.error !== undefined) return queueDamaged('worker');
     return new RealmliftError('WORKERS_VANISHED', 'queue', `none of the workers that had this piece of work was heard from for ${this.#silence} s`, {
       hint: 'do they run out of memory? Look at their own output', again: true,
     });
@@ -145,10 +145,4 @@ export class JobBoard {
       for (const { id } of jobs) this.#take(id)?.reject(error);
     }
   }
-}
-
-function damaged(): RealmliftError {
-  return new RealmliftError('QUEUE_DAMAGED', 'queue', 'what the queue says of a piece of work is not what a worker says', {
-    hint: "who else can write to the queue's database? Make one that only realmlift's role may use", again: true,
-  });
 }

@@ -1,5 +1,7 @@
 /** What is read out of the queue is held to be anything, before it is believed: others may write there, and versions differ. */
 
+import { RealmliftError } from '../../errors.js';
+
 /** Whether a value of JSON is one of a kind. */
 export type Shape = (value: unknown) => boolean;
 
@@ -9,6 +11,10 @@ export const flag: Shape = (value) => typeof value === 'boolean';
 
 /** Of rows, of bytes, or an id. */
 export const count: Shape = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+
+export const number: Shape = (value) => Number.isFinite(value);
+
+export const anything: Shape = () => true;
 
 /** A SHA-256 in hexadecimal. */
 export const digest: Shape = (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
@@ -39,4 +45,11 @@ export function objectOf<T>(fields: Readonly<Record<keyof Required<T>, Shape>>):
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** @param who says such things */
+export function queueDamaged(who: 'worker' | 'run'): RealmliftError {
+  return new RealmliftError('QUEUE_DAMAGED', 'queue', `what the queue says of a piece of work is not what a ${who} says`, {
+    hint: "who else can write to the queue's database? Make one that only realmlift's role may use", again: true,
+  });
 }
