@@ -82,7 +82,7 @@ async function exportAndStore(options: UploadOptions, target: UploadTarget, unde
   const exported = await work({
     output, stored: storing.meanwhile, checkTargets: (targets) => storing.check(targets),
     // Below TMPDIR nothing of it stays.
-    ...(options.upload === undefined && { placeOf: (name: string) => inBucket(storing.placeOf(name)) }),
+    ...(options.upload === undefined && { placeOf: (name: string) => inBucket(storing.placeOf(name), target.connection.endpoint) }),
   });
   tellPhase('upload', 'bytes', await storing.bytesOf(exported));
   const outcomes: Outcome[] = [];
@@ -143,7 +143,7 @@ class Storing {
     const place = this.placeOf(basename(directory));
     try {
       await this.#storeFiles(basename(directory), made);
-      return upload === undefined ? placedAt(made, place, inBucket(place)) : placedAt(made, `${directory} and ${place}`, { directory });
+      return upload === undefined ? placedAt(made, place, inBucket(place, this.#target.connection.endpoint)) : placedAt(made, `${directory} and ${place}`, { directory });
     } catch (error) {
       const known = asRealmliftError(error);
       const whole = `${directory} is whole; what was stored of it has no manifest: run again with --resume to store it`;
