@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import type pg from 'pg';
 import { runTasks, type SessionTask } from '../snapshot/session-pool.js';
 import { stoppedFault } from '../copy/target-fault.js';
-import { EXIT, RealmliftError } from '../errors.js';
+import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
 import { isLoss } from '../lost-connection.js';
 import { isNarrated, tellPhase, tellProgress, tellWarning } from '../narration.js';
 import { areaFileCount } from '../pipe/finished-export.js';
@@ -194,8 +194,8 @@ function undecided(error: unknown): unknown {
 }
 
 /** Whatever ended the run: what it left is not seen by anybody, and one of two commands deals with it. */
-function unfinishedBy(error: unknown): unknown {
-  if (!(error instanceof RealmliftError)) return new RealmliftError('UNEXPECTED', 'load', (error as Error).message.split('\n')[0] ?? '', { hint: UNFINISHED, cause: error });
+function unfinishedBy(raised: unknown): RealmliftError {
+  const error = asRealmliftError(raised, 'load');
   const { code, hint = '' } = error;
   const exit = error.exit === EXIT.nothingExported ? EXIT.failed : error.exit;
   if (hint.includes('--undo')) return error.advising(hint, exit);
