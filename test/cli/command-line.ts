@@ -29,11 +29,15 @@ export interface CommandSettings {
   readonly unread?: Promise<void>;
 }
 
+/** The environment of this process, without what would name other servers. */
+export function withoutServers(): NodeJS.ProcessEnv {
+  return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !OTHER_SERVERS.test(name))), AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
+}
+
 /** Runs `realmlift ARGUMENTS…` to its end. */
 export async function realmlift(parameters: readonly string[], { env = {}, cwd, uid, gid, meanwhile, unread }: CommandSettings = {}): Promise<Ended> {
-  const inherited = Object.entries(process.env).filter(([name]) => !OTHER_SERVERS.test(name));
   const child = spawn(process.execPath, [CLI, ...parameters], {
-    env: { ...Object.fromEntries(inherited), AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true', ...env }, stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...withoutServers(), ...env }, stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }), ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }),
   });
   const [stdout, stderr, [code, signal]] = await Promise.all([

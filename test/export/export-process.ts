@@ -1,4 +1,4 @@
-/** `realmlift export` as a process of its own, which a test may kill at any moment. */
+/** `realmlift export` as a process of its own, which a test may kill at any moment, or to its end in this one. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { CLI } from '../testbed/tested-cli.js';
+import { realmliftHere } from '../cli/command-here.js';
 
 /** Milliseconds between two looks at a journal: a run writes a line every few. */
 const LOOK = 1;
@@ -25,24 +26,23 @@ export interface ExportProcess {
 
 /** Starts an export of acme's full data with two workers, not verified, unless the words say otherwise; `--verify` is one of them here. */
 export async function startExport(url: string, output: string, ...words: string[]): Promise<ExportProcess> {
-  const [file, ...given] = await command(output, words);
-  return started(spawn(file, given, { env: environment(url), stdio: ['ignore', 'ignore', 'pipe'] }));
+  return started(spawn(process.execPath, [CLI, ...(await command(output, words))], { env: { ...process.env, ...settings(url) }, stdio: ['ignore', 'ignore', 'pipe'] }));
 }
 
 /** Runs an export in a shell after `limit`, such as `ulimit -f 100`. */
 export async function runLimited(limit: string, url: string, output: string, ...words: string[]): Promise<Ended> {
-  return started(spawn('/bin/sh', ['-c', `${limit}; exec "$@"`, 'sh', ...(await command(output, words))], { env: environment(url), stdio: ['ignore', 'ignore', 'pipe'] })).ended;
+  return started(spawn('/bin/sh', ['-c', `${limit}; exec "$@"`, 'sh', process.execPath, CLI, ...(await command(output, words))], { env: { ...process.env, ...settings(url) }, stdio: ['ignore', 'ignore', 'pipe'] })).ended;
 }
 
-async function command(output: string, words: readonly string[]): Promise<[string, ...string[]]> {
+async function command(output: string, words: readonly string[]): Promise<string[]> {
   const realm = words.includes('--realm') || words.includes('--all-realms') ? [] : ['--realm', 'acme'];
   const uploads = await uploadsDirectory('zulip-11/local');
-  return [process.execPath, CLI, 'export', ...realm, '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', ...(words.includes('--verify') ? [] : ['--no-verify']),
+  return ['export', ...realm, '--output', output, '--uploads-dir', uploads, '--jobs', '2', '--random-seed', 'test', ...(words.includes('--verify') ? [] : ['--no-verify']),
     ...(words.includes('--json') ? [] : ['--quiet']), ...words.filter((word) => word !== '--verify')];
 }
 
-function environment(url: string): NodeJS.ProcessEnv {
-  return { ...process.env, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] };
+function settings(url: string): Record<string, string> {
+  return { DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] };
 }
 
 function started(child: ChildProcess): ExportProcess {
@@ -52,9 +52,9 @@ function started(child: ChildProcess): ExportProcess {
   return { process: child, ended };
 }
 
-/** Runs an export to its end. */
+/** Runs an export to its end, in this process where others do not work for it. */
 export async function runExport(url: string, output: string, ...words: string[]): Promise<Ended> {
-  return (await startExport(url, output, ...words)).ended;
+  return words.includes('--queue') ? (await startExport(url, output, ...words)).ended : realmliftHere(await command(output, words), settings(url));
 }
 
 /** Lines of the journal of an unfinished export. */
