@@ -1,7 +1,6 @@
 // What the base of an export may be, and what it may not: transactions under way, damage, kills, files, and bases that do not fit.
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { appendFileSync, cpSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { appendFileSync, cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import pg from 'pg';
@@ -10,6 +9,8 @@ import { openLocalStore } from '../../src/files/local-store.js';
 import { openS3Store } from '../../src/files/s3/s3-store.js';
 import type { CheckedBefore } from '../../src/verify/checked-files.js';
 import { verifyExport, withVerifyThreads } from '../../src/verify/verify-export.js';
+import { realmliftHere } from '../cli/command-here.js';
+import type { Ended } from '../cli/command-line.js';
 import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';
@@ -22,19 +23,24 @@ import { baseOf, becomesFifo, both, CHOICES, exportHere, grownSource, place } fr
 import { exported, killedAt } from './killed-export.js';
 import { differingPaths } from './same-tree.js';
 import { exportFrom, exportRealm, tableFile, type Choices, type TestSource } from './test-source.js';
-import { CLI } from '../testbed/tested-cli.js';
 import { checkedBefore } from '../verify/our-export.js';
 
 t.setTimeout(300_000);
 leaveSharedServer();
 
-type Case = (t: Test, url: string, root: string) => Promise<void>;
+/** Returns an export of what the database holds in the end, if it has one. @param base an export of what it holds, not to be changed */
+type Case = (t: Test, url: string, root: string, base: string) => Promise<string | undefined>;
 
-/** Cases of one database, one after the other: each begins with a base of its own. */
+/** Cases of one database, one after the other. */
 const CASES: (readonly [name: string, work: Case])[] = [];
 
-function onGrown(name: string, work: Case): void {
-  CASES.push([name, work]);
+const onGrown = (name: string, work: Case): void => void CASES.push([name, work]);
+
+/** Another bit in its midst. */
+function flip(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
 }
 
 onGrown('a transaction under way when the base was taken', async (t, url, root) => {
@@ -58,12 +64,13 @@ onGrown('a transaction under way when the base was taken', async (t, url, root) 
   t.same(differingPaths(fresh, again), []);
   t.match(baseOf(again), { taken_over: { messages_files: 4 } });
   t.match(JSON.parse(readFileSync(join(again, 'manifest.json'), 'utf8')), { base: { taken_at: String, snapshot: String, manifest_sha256: /^[0-9a-f]{64}$/ } });
+  return fresh;
 });
 
-onGrown('messages behind the base, also far behind', async (t, url, root) => {
+onGrown('messages behind the base, also far behind', async (t, url, root, first) => {
   const written = (distance: number): string => `INSERT INTO zerver_message SELECT r.* FROM (SELECT m FROM zerver_message m WHERE realm_id = 2 ORDER BY id DESC LIMIT 1) AS old,
     generate_series(1, 2) AS n, LATERAL jsonb_populate_record(old.m, jsonb_build_object('id', (SELECT max(id) FROM zerver_message) + n * ${distance})) AS r`;
-  let base = await exportHere(url, join(root, 'base'));
+  let base = first;
   // No more ids of all realms than so many are sent with those of the base.
   for (const distance of [1, 150_000]) {
     await query(url, written(distance));
@@ -72,10 +79,10 @@ onGrown('messages behind the base, also far behind', async (t, url, root) => {
     t.match(baseOf(caught), { rows: 'by their versions', taken_over: { messages_files: 4 } });
     base = caught;
   }
+  return base;
 });
 
-onGrown('killed, resumed, and its base', async (t, url, root) => {
-  const base = await exported(t, url, join(root, 'base'));
+onGrown('killed, resumed, and its base', async (t, url, root, base) => {
   cpSync(base, join(root, 'untouched'), { recursive: true, preserveTimestamps: true });
   await query(url, CHANGES['messages read and starred'] as string);
   const output = join(root, 'out');
@@ -87,10 +94,10 @@ onGrown('killed, resumed, and its base', async (t, url, root) => {
   const actual = await exported(t, url, output, '--base', base, '--resume');
   t.same(differingPaths(fresh, actual), [], 'gives the same export');
   t.same(differingPaths(join(root, 'untouched'), base), [], 'and leaves the base as it was, whose files were linked by the first run and made anew by the next ones');
+  return fresh;
 });
 
-onGrown('a disk that takes no more while files are mended', async (t, url, root) => {
-  const base = await exported(t, url, join(root, 'base'));
+onGrown('a disk that takes no more while files are mended', async (t, url, root, base) => {
   await query(url, CHANGES['messages read and starred'] as string);
   const fresh = await exported(t, url, join(root, 'fresh'));
   const output = join(root, 'out');
@@ -100,21 +107,17 @@ onGrown('a disk that takes no more while files are mended', async (t, url, root)
   const caught = await exported(t, url, output, '--base', base, '--resume');
   t.same(differingPaths(fresh, caught), [], 'goes on when there is room');
   t.ok(baseOf(caught).taken_over.messages_files_but_for_a_few_rows > 0);
+  return fresh;
 });
 
-onGrown('a base of which a part is damaged', async (t, url, root) => {
-  const base = await exported(t, url, join(root, 'base'));
-  const flip = (path: string): void => {
-    const bytes = readFileSync(path);
-    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
-    writeFileSync(path, bytes);
-  };
+onGrown('a base of which a part is damaged', async (t, url, root, fresh) => {
+  const base = join(root, 'base');
+  cpSync(fresh, base, { recursive: true, preserveTimestamps: true });
   const [upload] = tableFile(base, 'uploads/records.json') as unknown as { path: string }[];
   flip(join(base, 'messages-000002.json'));
   rmSync(join(base, 'messages-000003.json'));
   flip(join(base, 'uploads', upload?.path ?? ''));
   becomesFifo(join(base, 'realm.json'));
-  const fresh = await exported(t, url, join(root, 'fresh'));
   const { code, stderr } = await runExport(url, join(root, 'out'), '--base', base, '--json');
   t.equal(code, 0, stderr);
   for (const path of ['messages-000002.json', 'messages-000003.json', upload?.path ?? '-']) t.match(stderr, new RegExp(`${path} is not what the earlier run finished`));
@@ -134,8 +137,7 @@ onGrown('a base of which a part is damaged', async (t, url, root) => {
   await withTestDatabase('zulip-11/local', async (other) => refused('another server', 'BASE_OF_ANOTHER', /database was/, {}, other));
   appendFileSync(join(copy, 'manifest.json'), ' ');
   await refused('another manifest', 'BASE_DAMAGED', /manifest\.json is not the one/);
-  const journal = readFileSync(join(copy, 'catch-up.journal'));
-  writeFileSync(join(copy, 'catch-up.journal'), journal.subarray(0, -90));
+  writeFileSync(join(copy, 'catch-up.journal'), readFileSync(join(copy, 'catch-up.journal')).subarray(0, -90));
   await refused('a cut journal', 'BASE_DAMAGED', /damaged or cut/);
   becomesFifo(join(copy, 'catch-up.journal'));
   await refused('no end of the journal', 'BASE_UNFIT', /has no catch-up\.journal/);
@@ -146,13 +148,13 @@ onGrown('a base of which a part is damaged', async (t, url, root) => {
   await killedAt(url, join(root, 'killed'), 20);
   await refused('unfinished', 'BASE_UNFIT', /stopped half-way/, { base: place(join(root, 'killed', 'acme.partial')) });
   t.notOk(readdirSync(root).includes('refused') && readdirSync(join(root, 'refused')).length > 0, 'nothing is left of what was refused');
+  return fresh;
 });
 
 onGrown('other people agree than then', async (t, url, root) => {
   const { rows } = await query(url, "SELECT delivery_email FROM zerver_userprofile WHERE realm_id = 2 AND NOT is_bot AND is_active AND NOT is_mirror_dummy ORDER BY role, id LIMIT 4");
-  const emails = rows.map((row) => row.delivery_email as string);
   const list = (name: string, count: number): string => {
-    writeFileSync(join(root, name), emails.slice(0, count).join('\n'));
+    writeFileSync(join(root, name), rows.slice(0, count).map((row) => row.delivery_email).join('\n'));
     return join(root, name);
   };
   const base = await exported(t, url, join(root, 'base'), '--users', list('three', 3));
@@ -162,6 +164,7 @@ onGrown('other people agree than then', async (t, url, root) => {
   t.match(baseOf(caught).rows, /^compared one by one: other people agree/);
   const less = await exported(t, url, join(root, 'less'), '--users', list('three', 3), '--base', caught);
   t.same(differingPaths(base, less), [], 'and back');
+  return undefined;
 });
 
 onGrown('what verify found of the base', async (t, url, root) => {
@@ -195,12 +198,10 @@ onGrown('what verify found of the base', async (t, url, root) => {
   // As nobody does it: another content under the same inode and time.
   const path = join(caught, 'messages-000001.json');
   const { mtimeNs } = statSync(path, { bigint: true });
-  const bytes = readFileSync(path);
-  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
-  writeFileSync(path, bytes);
-  const { status } = spawnSync('touch', ['--no-dereference', `--date=@${mtimeNs / 1_000_000_000n}.${String(mtimeNs % 1_000_000_000n).padStart(9, '0')}`, path]);
-  t.equal(status, 0);
+  flip(path);
+  t.equal(spawnSync('touch', ['--no-dereference', `--date=@${mtimeNs / 1_000_000_000n}.${String(mtimeNs % 1_000_000_000n).padStart(9, '0')}`, path]).status, 0);
   await t.rejects(exportHere(url, join(root, 'damaged'), caught, { verify: true }), { code: 'VERIFY_FAILED', message: /messages-000001\.json: the SHA-256 is not the one of the manifest/ }, 'is no reason not to compare the digests');
+  return undefined;
 });
 
 onGrown('a role that may not look', async (t, url, root) => {
@@ -208,15 +209,17 @@ onGrown('a role that may not look', async (t, url, root) => {
     DROP ROLE IF EXISTS base_reader; CREATE ROLE base_reader LOGIN PASSWORD 'reads'; GRANT USAGE ON SCHEMA zulip TO base_reader; GRANT SELECT ON ALL TABLES IN SCHEMA zulip TO base_reader`);
   const readers = Object.assign(new URL(url), { username: 'base_reader', password: 'reads' }).href;
   const caughtUp = async (name: string, base: string): Promise<string> => {
-    const [fresh, caught] = await both(readers, join(root, name), base);
+    const caught = await exportHere(readers, join(root, name), base);
     t.same(differingPaths(fresh, caught), [], `${name}: gives the same export`);
     return caught;
   };
+  const base = await exportHere(readers, join(root, 'base'));
+  let fresh = base;
   try {
-    const base = await exportHere(readers, join(root, 'base'));
     await query(url, `
       REVOKE SELECT ON zerver_usermessage FROM base_reader; GRANT SELECT (id, flags, message_id, user_profile_id) ON zerver_usermessage TO base_reader;
       UPDATE zerver_usermessage SET flags = flags | 64 WHERE message_id = (SELECT min(id) FROM zerver_message WHERE realm_id = 2)`);
+    fresh = await exportHere(readers, join(root, 'fresh'));
     const columns = await caughtUp('single columns', base);
     t.match(baseOf(columns), { rows: /^compared one by one: the role may not read the versions of rows/, taken_over: { messages_files: 3 } });
     await query(url, 'GRANT SELECT ON zerver_usermessage TO base_reader; REVOKE EXECUTE ON FUNCTION pg_control_checkpoint() FROM PUBLIC');
@@ -226,6 +229,7 @@ onGrown('a role that may not look', async (t, url, root) => {
   } finally {
     await query(url, 'DROP OWNED BY base_reader; DROP ROLE base_reader');
   }
+  return fresh;
 });
 
 t.test('files of the local disk', async (t) => {
@@ -283,21 +287,13 @@ t.test('files of buckets', async (t) => {
       const [changed, gone] = records;
       await server.client.send(new PutObjectCommand({ Bucket: BUCKETS.uploads, Key: changed?.s3_path, Body: 'other content', Metadata: { user_profile_id: String(changed?.user_profile_id), realm_id: '2' } }));
       await server.client.send(new DeleteObjectCommand({ Bucket: BUCKETS.uploads, Key: gone?.s3_path }));
-      const fresh = await requests('fresh');
-      const caught = await requests('caught', second.directory);
+      const [fresh, caught] = [await requests('fresh'), await requests('caught', second.directory)];
       t.same(differingPaths(fresh.directory, caught.directory), [], 'an object that was replaced, and one that is gone');
       t.equal(caught.objects.length <= 4, true, `are asked for: ${caught.objects.join()}`);
 
       await t.test('the base itself in a bucket', async (t) => {
-        const run = async (output: string, ...words: string[]): Promise<{ code: number | null; stderr: string }> => {
-          const child = spawn(process.execPath, [CLI, 'export', '--realm', 'acme', '--output', output, '--no-verify', '--quiet', '--random-seed', 'test', ...words], {
-            env: { ...process.env, ...server.environment, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'], S3_UPLOADS_BUCKET: BUCKETS.uploads, S3_AVATARS_BUCKET: BUCKETS.avatars }, stdio: ['ignore', 'ignore', 'pipe'],
-          });
-          let stderr = '';
-          child.stderr.on('data', (chunk: Buffer) => { stderr += chunk.toString(); });
-          const [code] = await once(child, 'close') as [number | null];
-          return { code, stderr };
-        };
+        const env = { ...server.environment, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'] };
+        const run = (output: string, ...words: string[]): Promise<Ended> => realmliftHere(['export', '--realm', 'acme', '--output', output, '--no-verify', '--quiet', '--random-seed', 'test', ...words], env);
         t.match(await run(`s3://${BUCKETS.avatars}/exports`), { code: 0 });
         await query(url, 'SELECT txid_current()');
         t.match(await run(join(root, 'of-bucket'), '--base', `s3://${BUCKETS.avatars}/exports/acme`), { code: 0 });
@@ -319,7 +315,8 @@ onGrown('exports that were made together', async (t, url, root) => {
   };
   const together = await all('together', { verify: true });
   await query(url, CHANGES['messages read and starred'] as string);
-  const alone = await exportRealm(source, join(root, 'alone'), 'acme', CHOICES);
+  const fresh = await all('fresh');
+  const alone = join(fresh, 'acme');
   const caught = await exportRealm(source, join(root, 'caught'), 'acme', { ...CHOICES, base: place(join(together, 'acme')) });
   t.same(differingPaths(alone, caught), [], 'are bases like others');
   const { rows, taken_over: taken } = baseOf(caught);
@@ -330,7 +327,6 @@ onGrown('exports that were made together', async (t, url, root) => {
   rmSync(join(together, 'closed'), { recursive: true });
   const warnings: string[] = [];
   const again = await all('again', { base: place(together), onEvent: (event) => { if (event.kind === 'warning') warnings.push(event.text); } });
-  const fresh = await all('fresh');
   const realms = readdirSync(fresh).filter((name) => statSync(join(fresh, name)).isDirectory());
   t.ok(realms.length > 2);
   for (const realm of realms) {
@@ -338,10 +334,17 @@ onGrown('exports that were made together', async (t, url, root) => {
     if (realm !== 'closed') t.ok(baseOf(join(again, realm)).taken_over.messages_files + baseOf(join(again, realm)).taken_over.files >= 0, realm);
   }
   t.match(warnings, [/closed is no export: closed is exported whole/]);
+  return alone;
 });
 
 t.test('a grown database', async (t) => {
+  const root = t.testdir({});
   await withGrownDatabase(async (url) => {
-    for (const [name, work] of CASES) await t.test(name, async (t) => work(t, url, t.testdir({})));
+    let last: string | undefined;
+    for (const [index, [name, work]] of CASES.entries()) {
+      const base = last ?? await exportHere(url, join(root, `base-${index}`));
+      mkdirSync(join(root, String(index)));
+      await t.test(name, async (t) => { last = await work(t, url, join(root, String(index)), base); });
+    }
   });
 });
