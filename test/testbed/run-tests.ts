@@ -28,8 +28,8 @@ interface Task {
 
 /** What takes longest goes first, lest one of them run alone in the end while a processor has nothing to do. */
 const LONGEST = [
-  'split/split', 'versions/servers', 'load/update', 'export/base-followers', 'export/base-cases', 'queue/bucket', 'queue/backup', 'split/unfinished', 'export/base',
-  'queue/joining', 'queue/lost-workers', 'export/set-faults', 'export/set', 'load/update-rare', 'export/canaries', 'cli/bad-input', 'export/base-unchanged',
+  'split/split', 'versions/servers', 'load/update', 'export/base-taken-over', 'export/base-cases', 'queue/bucket', 'queue/backup', 'split/unfinished', 'export/base',
+  'queue/joining', 'queue/lost-workers', 'export/set-faults', 'export/set', 'load/update-rare', 'export/canaries', 'cli/bad-input',
   'export/resume-after-changes', 'split/files', 'load/refused', 'load/update-cases', 'load/load', 'load/buckets', 'export/faults', 'versions/schema-alterations',
   'export/every-reference', 'sample/with-sample-server', 'backup/uploads', 'export/table-changes', 'cli/upload', 'load/unfinished', 'versions/releases', 'load/update-versions',
   'export/identical', 'backup/interruption', 'export/resume-refused', 'cli/packed', 'export/resume', 'report/other-pages', 'cli/terminal', 'isolation/isolation',
