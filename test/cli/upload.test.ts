@@ -12,7 +12,8 @@ import { withFaultyProxy } from '../files/faulty-proxy.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { realmlift, type Ended } from './command-line.js';
+import { realmliftHere } from './command-here.js';
+import { realmlift, type CommandSettings, type Ended } from './command-line.js';
 
 t.test('words that do not go together', async (t) => {
   const under = { signal: new AbortController().signal, onEvent: () => undefined };
@@ -32,9 +33,11 @@ t.test('exports in S3', async (t) => {
   const directory = t.testdir({ temporary: {} });
   const temporary = join(directory, 'temporary');
   await withS3(async ({ environment, client, endpoint: direct }) => withTestDatabase('zulip-11/s3', async (url) => {
-    const run = (words: readonly string[], endpoint = direct, settings: Parameters<typeof realmlift>[1] = {}): Promise<Ended> => realmlift(['export', '--realm', 'tiny', '--jobs', '1', ...words], {
-      env: { ...environment, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'], TMPDIR: temporary, S3_ENDPOINT: endpoint }, ...settings,
-    });
+    const run = (words: readonly string[], endpoint = direct, meanwhile?: CommandSettings['meanwhile']): Promise<Ended> => {
+      const all = ['export', '--realm', 'tiny', '--jobs', '1', ...words];
+      const env = { ...environment, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'], TMPDIR: temporary, S3_ENDPOINT: endpoint };
+      return meanwhile === undefined ? realmliftHere(all, env) : realmlift(all, { env, meanwhile });
+    };
     const keys = async (prefix: string): Promise<string[]> => ((await client.send(new ListObjectsV2Command({ Bucket: BUCKETS.avatars, Prefix: prefix }))).Contents ?? []).map(({ Key }) => Key ?? '');
     const content = async (Key: string): Promise<Buffer> => buffer((await client.send(new GetObjectCommand({ Bucket: BUCKETS.avatars, Key }))).Body as Readable);
     const place = (prefix: string): string => `s3://${BUCKETS.avatars}/${prefix}`;
@@ -107,12 +110,12 @@ t.test('exports in S3', async (t) => {
         // A second signal would end the process at once.
         interrupt = () => undefined;
         return { kind: 'hang', after: 0 };
-      }, async ({ endpoint }) => run(words, endpoint, { meanwhile: (child) => {
+      }, async ({ endpoint }) => run(words, endpoint, (child) => {
         interrupt = () => {
           child.kill('SIGINT');
         };
         return Promise.resolve();
-      } }));
+      }));
       t.equal(ended.code, 130, ended.stderr);
       t.match(ended.errors.at(-1), /^realmlift: STOPPED \[files\]: stopped by SIGINT.*\(.*cut\/tiny is whole; what was stored of it has no manifest: run again with --resume to store it\)$/);
       t.ok(existsSync(join(out, 'tiny', 'manifest.json')));
