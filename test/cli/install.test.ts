@@ -11,7 +11,8 @@ import { AVATAR_SALT, testData } from '../testbed/test-data.js';
 import { withClient } from '../testbed/database-client.js';
 import { createDatabaseFromDump } from '../testbed/test-database.js';
 import { filesBelow } from '../files/pull-fixture.js';
-import { realmlift, type Ended } from './command-line.js';
+import { realmliftHere as realmlift } from './command-here.js';
+import type { Ended } from './command-line.js';
 
 const PASSWORD = 'of the role';
 
@@ -40,9 +41,7 @@ t.test('a role that can read only the views exports the same bytes, and the serv
     as.username = 'realmlift';
     as.password = PASSWORD;
     const run = (name: string, from: string, ...words: string[]): Promise<Ended> =>
-      realmlift(['export', '--realm', 'acme', '--output', join(directory, name), '--uploads-dir', uploads, '--random-seed', 'same', '--no-verify', ...words], {
-        env: { DATABASE_URL: from, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] },
-      });
+      realmlift(['export', '--realm', 'acme', '--output', join(directory, name), '--uploads-dir', uploads, '--random-seed', 'same', '--no-verify', ...words], { DATABASE_URL: from, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] });
     const MODES = [['full'], ['consent', '--mode', 'consent'], ['public', '--mode', 'public', '--force']] as const;
 
     await t.test('an export writes nothing to the server', async (t) => {
@@ -60,7 +59,7 @@ t.test('a role that can read only the views exports the same bytes, and the serv
     let printed = '';
     await t.test('--dry-run prints the SQL and changes nothing', async (t) => {
       const before = await traces(url);
-      const { code, stdout, stderr } = await realmlift(['install', '--dry-run'], { env: { DATABASE_URL: url } });
+      const { code, stdout, stderr } = await realmlift(['install', '--dry-run'], { DATABASE_URL: url });
       t.strictSame([code, stderr], [0, '']);
       t.match(stdout, /^BEGIN;\n/);
       t.match(stdout, /\nCREATE VIEW realmlift\."zerver_stream" AS\n {2}SELECT "id", "name", /);
@@ -72,7 +71,7 @@ t.test('a role that can read only the views exports the same bytes, and the serv
 
     await t.test('install runs just that, again and again', async (t) => {
       for (let time = 1; time <= 2; time++) {
-        const { code, stdout, stderr } = await realmlift(['install'], { env: { DATABASE_URL: url } });
+        const { code, stdout, stderr } = await realmlift(['install'], { DATABASE_URL: url });
         t.strictSame([code, stdout], [0, '']);
         t.match(stderr, /^realmlift: views made in the schema realmlift; realmlift may read them\n$/);
       }
@@ -106,7 +105,7 @@ t.test('a role that can read only the views exports the same bytes, and the serv
       }
       const user = ['--user', 'owner@acme.example'];
       for (const [name, from] of [['user', url], ['user-by-views', as.href]] as const) {
-        const { code, stderr } = await realmlift(['export-user', '--realm', 'acme', ...user, '--output', join(directory, name), '--uploads-dir', uploads], { env: { DATABASE_URL: from, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] } });
+        const { code, stderr } = await realmlift(['export-user', '--realm', 'acme', ...user, '--output', join(directory, name), '--uploads-dir', uploads], { DATABASE_URL: from, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] });
         t.equal(code, 0, stderr);
       }
       t.strictSame(content(join(directory, 'user-by-views')), content(join(directory, 'user')), 'single user');
@@ -126,16 +125,16 @@ t.test('a role that can read only the views exports the same bytes, and the serv
     });
 
     await t.test('what install is told to strip is in no view', async (t) => {
-      const mistyped = await realmlift(['install', '--dry-run', '--strip', 'zerver_userprofile.avatar_hsah'], { env: { DATABASE_URL: url } });
+      const mistyped = await realmlift(['install', '--dry-run', '--strip', 'zerver_userprofile.avatar_hsah'], { DATABASE_URL: url });
       t.match(mistyped, { code: 2, stdout: '', stderr: /^realmlift: COLUMN_UNKNOWN \[plan\]: .*zerver_userprofile\.avatar_hsah/ }, 'and a name that no column has is no promise');
-      const { stdout } = await realmlift(['install', '--dry-run', '--role', 'o"dd', '--strip', 'zerver_userprofile.avatar_hash'], { env: { DATABASE_URL: url } });
+      const { stdout } = await realmlift(['install', '--dry-run', '--role', 'o"dd', '--strip', 'zerver_userprofile.avatar_hash'], { DATABASE_URL: url });
       t.notMatch(stdout, '"avatar_hash"');
       await query(url, stdout.replaceAll('o""dd', 'realmlift').replaceAll("o\"dd", 'realmlift'));
       t.match(await run('unstripped', as.href), { code: 1, stderr: /lacks the column avatar_hash: .*--strip zerver_userprofile\.avatar_hash/ });
       t.equal((await run('stripped', as.href, '--strip', 'zerver_userprofile.avatar_hash')).code, 0);
       t.match(stdout, 'CREATE ROLE "o""dd" LOGIN');
       await query(url, 'ALTER TABLE zulip.zerver_stream ADD COLUMN push_token text');
-      const undecided = await realmlift(['install'], { env: { DATABASE_URL: url } });
+      const undecided = await realmlift(['install'], { DATABASE_URL: url });
       t.equal(undecided.code, 3);
       t.match(undecided.errors, [/^realmlift: SECRET_UNDECIDED \[plan\]: .*zerver_stream\.push_token/]);
     });
