@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { start } from '../backup/command-line.js';
-import { realmlift } from '../cli/command-line.js';
+import { realmliftHere as realmlift } from '../cli/command-here.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';
@@ -59,7 +59,7 @@ t.test('merged exports, of one realm and of several', async (t) => {
   t.match(page, /<code>zerver_userprofile\.zoom_token<\/code>/, 'the secrets of all');
   t.notMatch(page, ACTIVE);
   const both = join(root, 'both');
-  t.match(await realmlift(['merge', acme, globex, '--output', both, '--remap', '--quiet'], { env: { ZULIP_AVATAR_SALT: 'x'.repeat(64) } }), { code: 0, stderr: '' });
+  t.match(await realmlift(['merge', acme, globex, '--output', both, '--remap', '--quiet'], { ZULIP_AVATAR_SALT: 'x'.repeat(64) }), { code: 0, stderr: '' });
   pages['both'] = pageOf(both);
   t.match(pages['both'], /<h1>Export of acme\+globex<\/h1>/);
   t.notMatch(pages['both'], /deactivate_realm/, 'of two realms nobody is told to deactivate one');
@@ -68,7 +68,7 @@ t.test('merged exports, of one realm and of several', async (t) => {
 
 t.test('an export with new ids', async (t) => {
   const moved = join(root, 'moved');
-  t.match(await realmlift(['remap', globex, '--output', moved, '--id-base', '5000000', '--subdomain', 'initech', '--quiet'], { env: { ZULIP_AVATAR_SALT: 'x'.repeat(64) } }), { code: 0, stderr: '' });
+  t.match(await realmlift(['remap', globex, '--output', moved, '--id-base', '5000000', '--subdomain', 'initech', '--quiet'], { ZULIP_AVATAR_SALT: 'x'.repeat(64) }), { code: 0, stderr: '' });
   pages['remapped'] = pageOf(moved);
   t.match(pages['remapped'], /<h1>Export of initech<\/h1>.*Rewritten for the new server: ids are those of the new server; /s);
   t.equal(readFileSync(join(moved, 'report.json'), 'utf8').match(/^ {2}"contents": /gm)?.length, 1, 'what was counted is told once');
