@@ -5,7 +5,7 @@ import t from 'tap';
 import { planReport, type PlanOptions } from '../../src/commands/plan.js';
 import type { Planned, PlannedExport } from '../../src/planning/planned-export.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
-import { realmlift } from '../cli/command-line.js';
+import { realmliftHere as realmlift } from '../cli/command-here.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change, withClient } from '../testbed/database-client.js';
 import { withTestDatabase } from '../testbed/test-database.js';
@@ -40,7 +40,7 @@ t.test('by words', async (t) => withTestDatabase('zulip-11/local', async (url) =
   const env = { DATABASE_URL: url };
   const lines = (text: string): string[] => text.trimEnd().split('\n');
   await t.test('many: one line a realm, the largest first, and what it comes to', async (t) => {
-    const { code, stdout, stderr } = await realmlift(['plan', '--all-realms', '--exclude', 'closed', '--output', join(t.testdir(), 'not', 'there')], { env });
+    const { code, stdout, stderr } = await realmlift(['plan', '--all-realms', '--exclude', 'closed', '--output', join(t.testdir(), 'not', 'there')], env);
     t.match({ code, stderr }, { code: 0, stderr: '' });
     const [head, ...rows] = lines(stdout);
     t.match(head, /^realm +users +messages +files +disk +stays$/);
@@ -51,23 +51,23 @@ t.test('by words', async (t) => withTestDatabase('zulip-11/local', async (url) =
   });
 
   await t.test('one, and --verbose: table by table', async (t) => {
-    const one = await realmlift(['plan', '--realm', 'acme'], { env });
+    const one = await realmlift(['plan', '--realm', 'acme'], env);
     t.match(one.stdout, /^acme \(full\): Zulip 11/);
     t.match(one.stdout, / stays: 1 unsafe_group_message: /);
     t.match(one.stdout, /\ndisk: about .* that are free at /);
-    const verbose = await realmlift(['plan', '--verbose'], { env });
+    const verbose = await realmlift(['plan', '--verbose'], env);
     t.match(verbose.stdout, one.stdout.replace(/disk: .*\n$/, ''));
     t.match(verbose.stdout, /\nrealm +users/);
   });
 
   await t.test('as JSON: one object, events apart; quiet is quiet', async (t) => {
-    const { stdout, errors } = await realmlift(['plan', '--json'], { env });
+    const { stdout, errors } = await realmlift(['plan', '--json'], env);
     const result = JSON.parse(stdout) as { exports: { target: string; users: number }[]; totals: Record<string, number> };
     t.same(result.exports.map(({ target }) => target), ['acme', 'closed', 'globex', 'tiny']);
     t.equal(result.totals['users'], result.exports.reduce((sum, { users }) => sum + users, 0));
     t.ok((result.totals['free'] ?? 0) > 0);
     t.ok(errors.length > 0 && errors.every((line) => (JSON.parse(line) as { kind: string }).kind === 'progress'));
-    t.match(await realmlift(['plan', '--quiet'], { env }), { code: 0, stdout: '', stderr: '' });
+    t.match(await realmlift(['plan', '--quiet'], env), { code: 0, stdout: '', stderr: '' });
   });
 
   await t.test('what would be refused is marked, and ends nothing but with its exit code', async (t) => {
@@ -77,16 +77,16 @@ t.test('by words', async (t) => withTestDatabase('zulip-11/local', async (url) =
       // The administrators' group would take the other's place.
       await client.query("UPDATE zulip.zerver_namedusergroup SET name = 'others' WHERE name = 'role:administrators' AND realm_id = $1", [ids['acme']]);
     });
-    const many = await realmlift(['plan'], { env });
+    const many = await realmlift(['plan'], env);
     t.equal(many.code, 3, many.stderr);
     t.match(many.stdout, /\n! 1 export would be refused: acme: REFERENCE_OUTSIDE: zerver_stream/);
     t.match(many.stdout, /^3 in all/m);
-    const json = JSON.parse((await realmlift(['plan', '--json'], { env })).stdout) as { exports: unknown[] };
+    const json = JSON.parse((await realmlift(['plan', '--json'], env)).stdout) as { exports: unknown[] };
     t.match(json.exports[0], { target: 'acme', refused: { code: 'REFERENCE_OUTSIDE' } });
-    t.match(await realmlift(['plan', '--realm', 'acme'], { env }), { code: 3, stdout: '', stderr: /^realmlift: REFERENCE_OUTSIDE \[plan/ });
+    t.match(await realmlift(['plan', '--realm', 'acme'], env), { code: 3, stdout: '', stderr: /^realmlift: REFERENCE_OUTSIDE \[plan/ });
     // In another mode realm by realm.
     await change(url, "UPDATE zerver_userprofile SET role = 400 WHERE role = 100 AND realm_id = (SELECT id FROM zerver_realm WHERE string_id = 'tiny')");
-    const consent = await realmlift(['plan', '--mode', 'consent', '--realm', 'tiny', '--realm', 'globex'], { env });
+    const consent = await realmlift(['plan', '--mode', 'consent', '--realm', 'tiny', '--realm', 'globex'], env);
     t.equal(consent.code, 3);
     t.match(consent.stdout, /\n! 1 export would be refused: tiny: NO_OWNER/);
   });
