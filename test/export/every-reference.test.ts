@@ -8,7 +8,7 @@ import pg from 'pg';
 import t from 'tap';
 import { isListOfIds, OPEN_REFERENCES, REFERENCES, TARGET_TABLES, type Target } from '../../src/verify/references.js';
 import { query } from '../backup/test-backup.js';
-import { realmlift } from '../cli/command-line.js';
+import { realmliftHere } from '../cli/command-here.js';
 import { withEmptyDatabase } from '../testbed/test-database.js';
 import type { Dataset } from '../testbed/test-data.js';
 import { differingPaths } from './same-tree.js';
@@ -119,7 +119,7 @@ for (const dataset of SERVERS) t.test(`references of every table of ${dataset}`,
       for (const { id, email } of users.slice(0, 3)) await t.resolves(exportUser(source, join(root, `user-${id}`), 'acme', email), `user ${id} is good`);
 
       await withEmptyDatabase(async (target) => {
-        const done = await realmlift(['split', '--realm', 'acme', '--target-url', target], { env: { DATABASE_URL: source.url, PATH: process.env.PATH ?? '' } });
+        const done = await realmliftHere(['split', '--realm', 'acme', '--target-url', target], { DATABASE_URL: source.url });
         t.equal(done.code, 0, `a split, whose foreign keys hold: ${done.stderr}`);
         await query(target, `DO $$ DECLARE k record; BEGIN FOR k IN SELECT conrelid::regclass AS t, conname AS n FROM pg_constraint WHERE contype = 'f' AND NOT convalidated
           LOOP EXECUTE format('ALTER TABLE %s VALIDATE CONSTRAINT %I', k.t, k.n); END LOOP; END $$`);
