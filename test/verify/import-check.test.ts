@@ -12,7 +12,7 @@ import { openReadableExport } from '../../src/pipe/readable-export.js';
 import { loadRegistry } from '../../src/plan/views/registry.js';
 import { withTarget } from '../../src/remap/target-server.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
-import { realmlift } from '../cli/command-line.js';
+import { realmliftHere as realmlift } from '../cli/command-here.js';
 import { withNewServer } from '../pipe/new-server.js';
 import { change } from '../testbed/database-client.js';
 import { expectedExport } from '../testbed/expected-export.js';
