@@ -12,11 +12,11 @@ import { query } from './grown-database.js';
 const FOREIGN = `
   INSERT INTO zerver_message
     SELECT made.* FROM (SELECT m, (SELECT max(id) FROM zerver_message) + k AS id
-      FROM (SELECT m FROM zerver_message m JOIN zerver_realm r ON r.id = m.realm_id WHERE r.string_id = 'globex' ORDER BY m.id LIMIT 1) AS one, generate_series(1, 20000) k) AS foreign_message,
+      FROM (SELECT m FROM zerver_message m JOIN zerver_realm r ON r.id = m.realm_id WHERE r.string_id = 'globex' ORDER BY m.id LIMIT 1) AS one, generate_series(1, 6000) k) AS foreign_message,
       LATERAL jsonb_populate_record(m, jsonb_build_object('id', id)) AS made;
   INSERT INTO zerver_usermessage (id, flags, message_id, user_profile_id)
     SELECT (SELECT max(id) FROM zerver_usermessage) + row_number() OVER (), 1, m.id, u.id
-    FROM (SELECT id FROM zerver_message ORDER BY id DESC LIMIT 20000) m,
+    FROM (SELECT id FROM zerver_message ORDER BY id DESC LIMIT 6000) m,
       (SELECT u.id FROM zerver_userprofile u JOIN zerver_realm r ON r.id = u.realm_id WHERE r.string_id = 'globex' ORDER BY u.id LIMIT 10) u;
   CREATE TEMP TABLE foreign_user AS
     SELECT made.* FROM (SELECT u, (SELECT max(id) FROM zerver_userprofile) + k AS id
