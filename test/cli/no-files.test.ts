@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { realmlift } from './command-line.js';
+import { realmliftHere as realmlift } from './command-here.js';
 
 t.setTimeout(180_000);
 
@@ -15,7 +15,7 @@ t.test('rows alone: no store, no salt, and what names files stays', async (t) =>
   const env = { DATABASE_URL: url };
   const [whole = ''] = await sampleExport(url, { realm: 'acme', output: join(root, 'whole') });
   for (const [realms, output] of [[['acme'], 'alone'], [['acme', 'globex'], 'set']] as const) {
-    const ended = await realmlift(['export', ...realms.flatMap((realm) => ['--realm', realm]), '--no-files', '--output', join(root, output), '--quiet'], { env });
+    const ended = await realmlift(['export', ...realms.flatMap((realm) => ['--realm', realm]), '--no-files', '--output', join(root, output), '--quiet'], env);
     t.match(ended, { code: 0, stdout: '', stderr: '' });
     const acme = join(root, output, 'acme');
     for (const area of ['uploads', 'avatars', 'emoji', 'realm_icons']) t.same(json(acme, area, 'records.json'), [], `${area}: the import reads its records`);
@@ -28,5 +28,5 @@ t.test('rows alone: no store, no salt, and what names files stays', async (t) =>
     t.match(await realmlift(['import-check', acme]), { stdout: /good +files +there are none, as --no-files asked/ });
   }
   t.match(await realmlift(['merge', whole, join(root, 'alone', 'acme'), '--output', join(root, 'merged')]), { code: 0, stderr: /realmlift: 1 of the 2 exports were made with --no-files: / });
-  for (const also of [['--orphans', 'copy'], ['--queue', 'postgresql://nowhere/none']]) t.match(await realmlift(['export', '--realm', 'acme', '--no-files', ...also], { env }), { code: 2, stderr: /--no-files exports no/ });
+  for (const also of [['--orphans', 'copy'], ['--queue', 'postgresql://nowhere/none']]) t.match(await realmlift(['export', '--realm', 'acme', '--no-files', ...also], env), { code: 2, stderr: /--no-files exports no/ });
 }));
