@@ -7,7 +7,7 @@ import t from 'tap';
 import { mergeExports } from '../../src/commands/merge.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { realmlift } from './command-line.js';
+import { realmliftHere as realmlift } from './command-here.js';
 import { CLI } from '../testbed/tested-cli.js';
 
 type Tables = Record<string, (Record<string, unknown> & { id: number })[]>;
