@@ -8,7 +8,8 @@ import { openWithoutOrphans } from '../../src/pipe/finished-export.js';
 import { BUCKETS, withS3 } from '../testbed/s3-server.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { realmlift, type Ended } from './command-line.js';
+import { realmliftHere as realmlift } from './command-here.js';
+import type { Ended } from './command-line.js';
 
 /** Uploads of acme's that messages name, by the id of their row. */
 const MISSING = '4';
@@ -64,7 +65,7 @@ t.test('database and buckets disagree', async (t) => {
   await withS3(async ({ environment, client }) => withTestDatabase('zulip-11/s3', async (url) => {
     const paths = await disagree(url, client);
     const env = { ...environment, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/s3'] };
-    const run = (name: string, ...words: string[]): Promise<Ended> => realmlift(['export', '--realm', 'acme', '--output', join(directory, name), '--jobs', '1', ...words], { env });
+    const run = (name: string, ...words: string[]): Promise<Ended> => realmlift(['export', '--realm', 'acme', '--output', join(directory, name), '--jobs', '1', ...words], env);
     const report = (name: string): Report => read(directory, name, 'acme', 'report.json');
 
     await t.test('all of it is told, and the export goes on', async (t) => {
@@ -96,7 +97,7 @@ t.test('database and buckets disagree', async (t) => {
     });
 
     await t.test('a wrong avatar salt stops the run before a row leaves', async (t) => {
-      const { code, stderr } = await realmlift(['export', '--realm', 'acme', '--output', join(directory, 'salt')], { env: { ...env, ZULIP_AVATAR_SALT: 'wrong' } });
+      const { code, stderr } = await realmlift(['export', '--realm', 'acme', '--output', join(directory, 'salt')], { ...env, ZULIP_AVATAR_SALT: 'wrong' });
       t.match({ code, stderr }, { code: 2, stderr: /^realmlift: AVATAR_SALT_WRONG \[plan\]: / });
       t.equal(existsSync(join(directory, 'salt', 'acme')) || existsSync(join(directory, 'salt', 'acme.partial')), false);
     });
