@@ -10,7 +10,7 @@ import { STAY_WORDS, stayWords } from '../../src/report/stay-words.js';
 import { tableName } from '../../src/report/words.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
 import { verifyExport } from '../../src/verify/verify-export.js';
-import { realmlift } from '../cli/command-line.js';
+import { realmliftHere as realmlift } from '../cli/command-here.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change } from '../testbed/database-client.js';
 import { expectedExport } from '../testbed/expected-export.js';
