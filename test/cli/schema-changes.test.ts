@@ -6,7 +6,8 @@ import t, { type Test } from 'tap';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { realmlift, type Ended } from './command-line.js';
+import { realmliftHere as realmlift } from './command-here.js';
+import type { Ended } from './command-line.js';
 
 type Row = Record<string, unknown>;
 interface Report {
@@ -27,7 +28,7 @@ async function exportAfter(t: Test, change: string, work: (run: (name: string, .
     await client.connect();
     await client.query(`SET search_path = zulip; ${change}`).finally(() => client.end());
     await work((name, ...words) => realmlift(['export', '--realm', 'tiny', '--output', join(directory, name), '--uploads-dir', uploads, '--jobs', '1', ...words], {
-      env: { DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] },
+      DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'],
     }), directory);
   });
 }
