@@ -7,7 +7,7 @@ import { Call } from '../../src/cli/call.js';
 import { Mutex } from '../../src/mutex.js';
 import { withoutServers, type Ended } from './command-line.js';
 
-interface Output { stdout: string; stderr: string }
+interface Output { readonly stdout: Buffer[]; readonly stderr: Buffer[] }
 
 /** What a command writes is its own, and what the tests beside it write goes its way. */
 const outputs = new AsyncLocalStorage<Output>();
@@ -17,7 +17,7 @@ for (const name of ['stdout', 'stderr'] as const) {
   process[name].write = (chunk: string | Uint8Array, ...more: unknown[]): boolean => {
     const output = outputs.getStore();
     if (output === undefined) return write(chunk, ...more);
-    output[name] += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString();
+    output[name].push(Buffer.from(chunk as string));
     const done = more.at(-1);
     if (typeof done === 'function') process.nextTick(done);
     return true;
@@ -30,7 +30,7 @@ const turn = new Mutex();
 /** Runs `realmlift ARGUMENTS…` to its end, with settings of no other servers than `env` names. */
 export function realmliftHere(parameters: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
   return turn.run(async () => {
-    const output: Output = { stdout: '', stderr: '' };
+    const output: Output = { stdout: [], stderr: [] };
     const { env: before, exitCode: codeBefore } = process;
     process.env = { ...withoutServers(), ...env };
     process.exitCode = 0;
@@ -42,11 +42,12 @@ export function realmliftHere(parameters: readonly string[], env: Readonly<Recor
     } catch (error) {
       const { exit, line } = call.failure(error);
       code = exit;
-      if (line !== undefined) output.stderr += `${line}\n`;
+      if (line !== undefined) output.stderr.push(Buffer.from(`${line}\n`));
     } finally {
       process.env = before;
       process.exitCode = codeBefore;
     }
-    return { code, signal: null, ...output, errors: output.stderr.split('\n').filter((line) => line !== '') };
+    const [stdout, stderr] = [Buffer.concat(output.stdout).toString(), Buffer.concat(output.stderr).toString()];
+    return { code, signal: null, stdout, stderr, errors: stderr.split('\n').filter((line) => line !== '') };
   });
 }
