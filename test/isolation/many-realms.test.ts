@@ -1,25 +1,18 @@
 /** Many realms in one run, refusals, and repeatable output: what the operator meets on the command line. */
 import { createHash } from 'node:crypto';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import t from 'tap';
+import { realmliftHere } from '../cli/command-here.js';
 import { change } from '../testbed/database-client.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { readTables } from './whole-export.js';
-import { CLI } from '../testbed/tested-cli.js';
 
-
-async function realmlift(url: string, output: string, ...words: string[]): Promise<{ code: number; errors: string }> {
-  const child = spawn(process.execPath, [CLI, 'export', '--output', output, '--uploads-dir', await uploadsDirectory('zulip-11/local'), '--jobs', '1', ...words], {
-    env: { PATH: process.env.PATH, DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] }, stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit') as Promise<[number]>]);
-  return { code, errors };
+async function realmlift(url: string, output: string, ...words: string[]): Promise<{ code: number | null; errors: string }> {
+  const { code, stderr } = await realmliftHere(['export', '--output', output, '--uploads-dir', await uploadsDirectory('zulip-11/local'), '--jobs', '1', ...words], { DATABASE_URL: url, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] });
+  return { code, errors: stderr };
 }
 
 t.test('a realm that is refused, and one that fails on the way, do not stop the others', async (t) => {
