@@ -13,15 +13,15 @@ t.test('what was finished out of a snapshot that is gone', async (t) => {
   const root = t.testdir({});
   await withGrownDatabase(async (url) => {
     const output = join(root, 'out');
-    for (const [name, change] of Object.entries(CHANGES)) {
+    for (const [index, [name, change]] of Object.entries(CHANGES).entries()) {
       await t.test(`does not outlive ${name}`, async (t) => {
         rmSync(output, { recursive: true, force: true });
         rmSync(join(root, 'fresh'), { recursive: true, force: true });
         await killedAt(url, output, 95);
         await query(url, change);
         const fresh = await exported(t, url, join(root, 'fresh'));
-        // Another interruption, in the midst of a second snapshot.
-        await killedAt(url, output, 115, '--resume');
+        // Another interruption, in the midst of a second snapshot; kill.long.test.ts has them of all.
+        if (index % 2 === 0) await killedAt(url, output, 115, '--resume');
         const actual = await exported(t, url, output, '--resume');
         t.same(differingPaths(fresh, actual), [], 'the same bytes');
         t.same(compareExports(fresh, actual), [], 'the same export');
