@@ -52,47 +52,7 @@ t.test('a backup by workers', NEEDS_PG_DUMP, async (t) => {
       t.strictSame((await readdir(to)).filter((name) => !isBackupName(name) && !name.endsWith('.verified.json')), [], 'nor beside the backup');
     };
 
-    await t.test('is restored to the same database, and the queue sees no secret', async (t) => {
-      const to = join(place.directory, 'three');
-      let seen: Awaited<ReturnType<typeof watchQueue>> | undefined;
-      await withWorkers(3, url, queue, async (workers) => {
-        await Promise.all(workers.map((worker) => untilSaid(worker, /waits for runs/)));
-        seen = await watchQueue(queue);
-        const finished = await realmlift(words(to, '--keep', '3'), { DATABASE_URL: url });
-        await same(t, to, finished);
-        for (const worker of workers) t.match(worker.said(), /takes part in the run/);
-        t.notMatch(workers.map((worker) => worker.said()).join(''), /failed here/);
-      });
-      const { text = '' } = (await seen?.()) ?? {};
-      t.ok(text.includes('zerver_usermessage') && text.includes(place.recipient), 'pieces were seen, and for whom they are');
-      t.notOk(text.includes(new URL(url).password), 'no password');
-      t.notOk(text.includes('AGE-SECRET-KEY'), 'no secret key');
-      const { rows: [row] } = await ask(url, "SELECT content FROM zulip.zerver_message WHERE length(content) > 20 LIMIT 1");
-      t.notOk(text.includes(row?.content as string), 'no row');
-      await withEmptyDatabase(async (target) => {
-        await restore(to, place, target);
-        t.equal(await dump(target), await dump(url), 'pg_dump says the same of both');
-      });
-    });
-
-    await t.test('under a passphrase, proved: neither leaves the machine that runs it', async (t) => {
-      const to = join(place.directory, 'passphrase');
-      const passphraseFile = join(place.directory, 'passphrase.txt');
-      await writeFile(passphraseFile, 'correct horse\n', { mode: 0o600 });
-      await withEmptyDatabase((proof) => withWorkers(2, url, queue, async (workers) => {
-        await Promise.all(workers.map((worker) => untilSaid(worker, /waits for runs/)));
-        const seen = await watchQueue(queue);
-        const { code, stderr } = await realmlift(['backup', '--to', to, '--passphrase-file', passphraseFile, '--queue', queue, '--prove', proof, '--json'], { DATABASE_URL: url });
-        t.equal(code, 0, stderr);
-        await t.resolves(verifyBackup(to, process.env, { passphraseFile }, 2), 'the passphrase opens it');
-        t.notMatch(workers.map((worker) => worker.said()).join(''), /correct horse|AGE-SECRET-KEY/);
-        const { text } = await seen();
-        t.ok(text.includes('zerver_usermessage') && /age1[0-9a-z]{58}/.test(text), 'pieces were seen, and the key that closes them');
-        t.notMatch(text, /correct|horse|AGE-SECRET-KEY|scrypt/i, 'no passphrase, no key that opens them');
-      }));
-    });
-
-    await t.test('a worker that sees other files, or another directory, changes nothing', async (t) => {
+    await t.test('is restored to the same database, and the queue sees no secret; a worker that sees other files, or another directory, changes nothing', async (t) => {
       const to = join(place.directory, 'others');
       const [elsewhere, stale] = [join(place.directory, 'elsewhere'), join(place.directory, 'stale')];
       await mkdir(elsewhere);
@@ -106,14 +66,76 @@ t.test('a backup by workers', NEEDS_PG_DUMP, async (t) => {
         await utimes(copy, 1, 1);
       }
       const workers = await Promise.all([startWorker(url, queue, ['--uploads-dir', stale]), startWorker(url, queue, ['--output', elsewhere])]);
+      let text = '';
       try {
-        await same(t, to, await realmlift(words(to), { DATABASE_URL: url }));
+        await Promise.all(workers.map((worker) => untilSaid(worker, /waits for runs/)));
+        const seen = await watchQueue(queue);
+        await same(t, to, await realmlift(words(to, '--keep', '3'), { DATABASE_URL: url }));
+        ({ text } = await seen());
         t.match(workers[0].said(), /takes part in the run/);
         t.match(workers[1].said(), /takes no part in the run \w+: .*elsewhere is not where the run writes/);
       } finally {
         await Promise.all(workers.map((worker) => worker.kill()));
       }
+      t.ok(text.includes('zerver_usermessage') && text.includes(place.recipient), 'pieces were seen, and for whom they are');
+      t.notOk(text.includes(new URL(url).password), 'no password');
+      t.notOk(text.includes('AGE-SECRET-KEY'), 'no secret key');
+      const { rows: [row] } = await ask(url, "SELECT content FROM zulip.zerver_message WHERE length(content) > 20 LIMIT 1");
+      t.notOk(text.includes(row?.content as string), 'no row');
+      await withEmptyDatabase(async (target) => {
+        await restore(to, place, target);
+        t.equal(await dump(target), await dump(url), 'pg_dump says the same of both');
+      });
     });
+
+    await t.test('under a passphrase, proved: neither leaves the machine that runs it; and one of which a part fails everywhere', async (t) => {
+      const to = join(place.directory, 'passphrase');
+      const passphraseFile = join(place.directory, 'passphrase.txt');
+      await writeFile(passphraseFile, 'correct horse\n', { mode: 0o600 });
+      await withEmptyDatabase((proof) => withWorkers(2, url, queue, async (workers) => {
+        await Promise.all(workers.map((worker) => untilSaid(worker, /waits for runs/)));
+        const seen = await watchQueue(queue);
+        const { code, stderr } = await realmlift(['backup', '--to', to, '--passphrase-file', passphraseFile, '--queue', queue, '--prove', proof, '--json'], { DATABASE_URL: url });
+        t.equal(code, 0, stderr);
+        await t.resolves(verifyBackup(to, process.env, { passphraseFile }, 2), 'the passphrase opens it');
+        for (const worker of workers) t.match(worker.said(), /takes part in the run/);
+        t.notMatch(workers.map((worker) => worker.said()).join(''), /correct horse|AGE-SECRET-KEY|failed here/);
+        const { text } = await seen();
+        t.ok(text.includes('zerver_usermessage') && /age1[0-9a-z]{58}/.test(text), 'pieces were seen, and the key that closes them');
+        t.notMatch(text, /correct|horse|AGE-SECRET-KEY|scrypt/i, 'no passphrase, no key that opens them');
+
+        await t.test('nothing is left of it, and the error is that of a worker', async (t) => {
+          const fails = join(place.directory, 'fails');
+          const bad = (body: string): string => `CREATE OR REPLACE FUNCTION public.bad() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN ${body}; END $$`;
+          await ask(url, `CREATE TABLE public.broken AS SELECT 1 AS n; ${bad('RETURN true')}; CREATE INDEX ON public.broken (n) WHERE public.bad()`);
+          // Whoever plans a query of the table evaluates the condition of its index.
+          await ask(url, bad("RAISE EXCEPTION 'broken on purpose'"));
+          const failed = await realmlift(words(fails), { DATABASE_URL: url });
+          t.match({ code: failed.code, stderr: failed.stderr }, { code: 1, stderr: /COPY_FAILED.*public\.broken/ });
+          t.match(workers.map((worker) => worker.said()).join(''), /failed here: COPY_FAILED/);
+          t.strictSame(await readdir(fails), [], 'nothing is there');
+          await ask(url, 'DROP TABLE public.broken; DROP FUNCTION public.bad');
+        });
+      }));
+    });
+
+    await t.test('into a bucket', async (t) => withS3(async (s3) => {
+      await s3.client.send(new CreateBucketCommand({ Bucket: 'backups' }));
+      const to = 's3://backups/zulip';
+      await withWorkers(2, url, queue, async (workers) => {
+        const { code, stderr } = await realmlift(['backup', '--to', to, '--recipient', place.recipient, '--uploads', '--queue', queue, '--json'], { ...s3.environment, DATABASE_URL: url });
+        t.equal(code, 0, stderr);
+        for (const worker of workers) t.match(worker.said(), /takes part in the run/);
+      }, ['--s3'], s3.environment);
+      const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = s3.environment;
+      // The SDK looks for them there.
+      Object.assign(process.env, { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY });
+      const together = (await opened(to, place.identityFile, s3.environment)).contents;
+      t.strictSame(together.tables, (await opened(alone.location, place.identityFile)).contents.tables, 'the same rows');
+      t.ok((together.files?.parts.length ?? 0) > 0, 'and uploaded files');
+      await t.resolves(verifyBackup(to, s3.environment, { identityFile: place.identityFile }, 2), 'all parts are whole');
+      t.same((await s3.client.send(new ListMultipartUploadsCommand({ Bucket: 'backups' }))).Uploads ?? [], [], 'no upload is left half-way');
+    }));
 
     const withFirst = async (to: string, work: (given: { first: WorkerProcess; others: () => Promise<void>; run: BlockedExport }) => Promise<void>): Promise<Ended> => withWorkers(1, url, queue, async ([first]) => {
       const others: WorkerProcess[] = [];
@@ -125,7 +147,7 @@ t.test('a backup by workers', NEEDS_PG_DUMP, async (t) => {
         return await withBlocked(url, begin, (run) => work({
           first: first as WorkerProcess, run,
           others: async () => {
-            others.push(...await Promise.all([startWorker(url, queue), startWorker(url, queue)]));
+            others.push(await startWorker(url, queue));
             await Promise.all(others.map((worker) => untilSaid(worker, /takes part/)));
           },
         }));
@@ -140,7 +162,7 @@ t.test('a backup by workers', NEEDS_PG_DUMP, async (t) => {
       }
     };
 
-    await t.test('of which one is killed in the midst of a part: others make it', async (t) => {
+    await t.test('of which one is killed in the midst of a part: another makes it', async (t) => {
       const to = join(place.directory, 'killed');
       await same(t, to, await withFirst(to, async ({ first, others, run }) => {
         await others();
@@ -177,42 +199,5 @@ t.test('a backup by workers', NEEDS_PG_DUMP, async (t) => {
         t.equal((await ask(queue, 'SELECT FROM realmlift_queue.run UNION ALL SELECT FROM realmlift_jobs.job')).rowCount, 0, 'nothing is left in the queue');
       });
     });
-
-    await t.test('of which a part fails everywhere: nothing is left of it, and the error is that of a worker', async (t) => {
-      const to = join(place.directory, 'fails');
-      const bad = (body: string): string => `CREATE OR REPLACE FUNCTION public.bad() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN ${body}; END $$`;
-      await ask(url, `CREATE TABLE public.broken AS SELECT 1 AS n; ${bad('RETURN true')}; CREATE INDEX ON public.broken (n) WHERE public.bad()`);
-      // Whoever plans a query of the table evaluates the condition of its index.
-      await ask(url, bad("RAISE EXCEPTION 'broken on purpose'"));
-      await withWorkers(2, url, queue, async (workers) => {
-        const { code, stderr } = await realmlift(words(to), { DATABASE_URL: url });
-        t.match({ code, stderr }, { code: 1, stderr: /COPY_FAILED.*public\.broken/ });
-        t.match(workers.map((worker) => worker.said()).join(''), /failed here: COPY_FAILED/);
-        t.strictSame(await readdir(to), [], 'nothing is there');
-      });
-      await ask(url, 'DROP TABLE public.broken; DROP FUNCTION public.bad');
-    });
   })));
-});
-
-t.test('a backup by workers into a bucket', NEEDS_PG_DUMP, async (t) => {
-  await withGrownDatabase((url) => withS3((s3) => withEmptyDatabase((queue) => withPlace(async (place) => {
-    await s3.client.send(new CreateBucketCommand({ Bucket: 'backups' }));
-    const to = 's3://backups/zulip';
-    const environment = { ...s3.environment, DATABASE_URL: url };
-    await withWorkers(3, url, queue, async (workers) => {
-      const { code, stderr } = await realmlift(['backup', '--to', to, '--recipient', place.recipient, '--uploads', '--queue', queue, '--json'], environment);
-      t.equal(code, 0, stderr);
-      for (const worker of workers) t.match(worker.said(), /takes part in the run/);
-    }, ['--s3'], s3.environment);
-    const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = s3.environment;
-    // The SDK looks for them there.
-    Object.assign(process.env, { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY });
-    const alone = await backUp(url, { ...place, to: join(place.directory, 'alone') });
-    const [together, single] = [(await opened(to, place.identityFile, s3.environment)).contents, (await opened(alone.location, place.identityFile)).contents];
-    t.strictSame(together.tables, single.tables, 'the same rows');
-    t.ok((together.files?.parts.length ?? 0) > 0, 'and uploaded files');
-    await t.resolves(verifyBackup(to, s3.environment, { identityFile: place.identityFile }, 2), 'all parts are whole');
-    t.same((await s3.client.send(new ListMultipartUploadsCommand({ Bucket: 'backups' }))).Uploads ?? [], [], 'no upload is left half-way');
-  }))));
 });
