@@ -48,19 +48,21 @@ t.test('out of buckets of the same server', async (t) => {
       await withWorkers(2, url, queue, async (workers) => {
         await Promise.all(workers.map((worker) => untilSaid(worker, /waits for runs/)));
         const watched = await watchQueue(queue);
-        for (const prefix of ['copied', 'read', 'refused'] as const) {
-          s3.store.tellsDigests = prefix === 'copied';
-          refuses = prefix === 'refused';
+        const stored = async (how: 'copied' | 'read' | 'refused', prefix: string, ...more: string[]): Promise<void> => {
+          s3.store.tellsDigests = how === 'copied';
+          refuses = how === 'refused';
           const before = s3.store.copied;
-          await whole(t, s3, alone, prefix, await realmlift([...words(prefix), '--queue', queue], { env }));
+          await whole(t, s3, alone, prefix, await realmlift([...words(prefix), '--queue', queue, ...more], { env }));
           t.same(await s3.store.listUploads(EXPORTS), [], 'nothing is pending');
-          t.equal(s3.store.copied > before, prefix !== 'refused', 'the server copies the files, if it may');
-        }
+          t.equal(s3.store.copied > before, how !== 'refused', 'the server copies the files, if it may');
+        };
+        await stored('copied', 'copied');
         const { Metadata } = await s3.client.send(new HeadObjectCommand({ Bucket: EXPORTS, Key: `copied/acme/${(await keysBelow(s3, 'copied/acme')).find((key) => key.startsWith('uploads/') && !key.endsWith('.json')) ?? ''}` }));
         t.same(Metadata, {}, 'without the metadata of the source');
         const again = await realmlift([...words('copied'), '--queue', queue], { env });
         t.match(again, { code: 1, stderr: /^realmlift: UPLOAD_EXISTS .*--overwrite/ });
-        await whole(t, s3, alone, 'copied', await realmlift([...words('copied'), '--overwrite', '--queue', queue], { env }));
+        await stored('read', 'copied', '--overwrite');
+        await stored('refused', 'refused');
         for (const more of [['--tarball'], ['--subdomain', 'other']]) t.match(await realmlift([...words('no'), '--queue', queue, ...more], { env }), { code: 2, stderr: /workers store/ }, more.join(' '));
         const before = requests.length;
         const told = words('several').filter((word) => word !== '--quiet');
@@ -92,7 +94,7 @@ t.test('of which machines are lost', async (t) => {
     const alone = await fetched(s3, 'alone/acme', join(root, 'alone'));
     const jobs = async (condition: string): Promise<boolean> => ((await query(queue, `SELECT FROM realmlift_jobs.job WHERE name NOT LIKE 'files-%' AND ${condition}`)).rowCount ?? 0) > 0;
     const again = (): Promise<void> => until('another has the work', () => jobs("(state = 'retry' OR retry_count > 0)"));
-    /** An export whose first worker, and then two others, cannot store anything. */
+    /** An export whose first worker, and then another, cannot store anything. */
     const withThree = async (prefix: string, work: (given: { first: WorkerProcess; others: () => Promise<void>; run: ExportProcess; open: () => void }) => Promise<void>): Promise<void> =>
       withWorkers(1, url, queue, async ([first]) => {
         const others: WorkerProcess[] = [];
@@ -101,7 +103,7 @@ t.test('of which machines are lost', async (t) => {
         const run = await startExport(url, output(prefix), '--queue', queue, '--worker-timeout', '3s');
         try {
           await until('the first stores a messages file', async () => s3.store.waiting > 0 && jobs("state = 'active'"));
-          await work({ first: first as WorkerProcess, run, open, others: async () => void others.push(...await Promise.all([startWorker(url, queue), startWorker(url, queue)])) });
+          await work({ first: first as WorkerProcess, run, open, others: async () => void others.push(await startWorker(url, queue)) });
         } finally {
           open();
           run.process.kill('SIGKILL');
