@@ -23,8 +23,8 @@ interface Case {
   readonly output: string;
   /** The first worker, which waits in the midst of a segment. */
   readonly first: WorkerProcess;
-  /** Starts the other two. */
-  readonly others: () => Promise<readonly WorkerProcess[]>;
+  /** Starts others. @param count one, unless told */
+  readonly others: (count?: number) => Promise<readonly WorkerProcess[]>;
   readonly run: BlockedExport;
 }
 
@@ -52,8 +52,8 @@ t.test('an export whose workers are lost', async (t) => {
         try {
           const ended = await withBlockedExport(url, output, ['--queue', queue, '--worker-timeout', `${TIMEOUT}s`, ...words], (run) => work({
             output, first: first as WorkerProcess, run,
-            others: async () => {
-              others.push(...await Promise.all([startWorker(url, queue), startWorker(url, queue)]));
+            others: async (count = 1) => {
+              others.push(...await Promise.all(Array.from({ length: count }, () => startWorker(url, queue))));
               await Promise.all(others.map((worker) => untilSaid(worker, /takes part/)));
               return others;
             },
@@ -93,7 +93,7 @@ t.test('an export whose workers are lost', async (t) => {
       const { ended, output } = await withFirst('all', async ({ output, first, others, run }) => {
         t.ok(existsSync(join(output, '.realmlift', '.realmlift', 'attempts')), 'workers write for all realms together');
         first.process.kill('SIGSTOP');
-        const [second] = await others();
+        const [second] = await others(2);
         await untilAgain();
         await second?.kill();
         await run.unblock();
