@@ -214,7 +214,7 @@ t.test('a script has its name when it is whole, and a part of it leaves nothing'
 t.test('standard output that ends or is full', NEEDS_PG_DUMP, async (t) => {
   await withTestDatabase('zulip-11/local', async (source) => {
     const piped = async (to: string): Promise<string> => {
-      const { stdout, stderr } = await promisify(execFile)('/bin/sh', ['-c', `{ "$0" "$@"; echo "code $?" >&2; } ${to}`, process.execPath, CLI, 'split', '--realm', 'acme', '--output', '-'], { env: { DATABASE_URL: source, PATH: process.env.PATH ?? '' }, maxBuffer: 1e8 });
+      const { stdout, stderr } = await promisify(execFile)('/bin/sh', ['-c', `{ "$0" "$@"; echo "code $?" >&2; } ${to}`, process.execPath, CLI, 'split', '--realm', 'acme', '--quiet', '--output', '-'], { env: { DATABASE_URL: source, PATH: process.env.PATH ?? '' }, maxBuffer: 1e8 });
       return stderr + stdout;
     };
     t.match(await piped('| head -c 100000 >/dev/null'), /^code \d+/, 'a reader that has enough is no fault to tell');
