@@ -14,7 +14,7 @@ import { readArchive } from '../testbed/tar-archive.js';
 import { testData } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
 import { compareDatabases } from './compare-databases.js';
-import { digests, emptyUploads, filesBelow, hearing, load, request, stoppedIn, undo } from './new-server.js';
+import { digests, emptyUploads, filesBelow, hearing, load, request, stoppedIn } from './new-server.js';
 
 const output = t.testdir();
 const { acme, globex, closed, consent } = await withTestDatabase('zulip-11/local', async (url) => {
@@ -141,14 +141,6 @@ t.test('of tables that are partitioned indexes stay: those of the partitions wou
   const uploads = emptyUploads();
   await load(acme, url, uploads, { indexesLaterFrom: 0 });
   t.equal((await digests(url)).schema, before['schema']);
-}));
-
-t.test('and removed, such a load leaves everything as it was', async (t) => withTestDatabase('zulip-11/new-server', async (url) => {
-  const before = await digests(url);
-  const uploads = emptyUploads();
-  await t.rejects(stoppedIn('all other rows', (stop) => loadExport(acme, request(url, uploads, { indexesLaterFrom: 0 }), stop)));
-  await undo(url, uploads);
-  t.same(await digests(url), before);
 }));
 
 t.test("Zulip 4's own export, whose messages begin again and whose records are in no order", async (t) => withTestDatabase('zulip-4/local', async (url) => {
