@@ -29,7 +29,7 @@ t.test('a backup that is killed is no backup, and the next one clears it away', 
     const words = ['backup', '--to', place.to, '--recipient', place.recipient, '--json'];
     let killed = 0;
     // From the first file to shortly before the end.
-    for (const files of LONG ? [1, 3, 7, 11, 14] : [1, 7, 14]) {
+    for (const files of LONG ? [1, 3, 7, 11, 14] : [1, 7]) {
       const running = start(words, { DATABASE_URL: source });
       const gone = once(running.process, 'exit');
       while (running.process.exitCode === null && running.process.signalCode === null && (await parts(place.to)) < files) await sleep(4);
@@ -67,7 +67,7 @@ t.test('a restore that is killed says that it is unfinished, and goes on', NEEDS
     const words = ['restore', location, '--identity', place.identityFile, '--database-url', target, '--json'];
     let killed = 0;
     // 1 step for the schema, 12 for rows, 1 for sequences, 24 for indexes.
-    for (const steps of LONG ? [0, 1, 5, 13, 15] : [0, 5, 15]) {
+    for (const steps of LONG ? [0, 1, 5, 13, 15] : [5, 15]) {
       const running = start(words, {});
       const gone = once(running.process, 'exit');
       await withClient(target, async (client) => {
@@ -83,7 +83,7 @@ t.test('a restore that is killed says that it is unfinished, and goes on', NEEDS
         while (((await client.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'realmlift%'`)).rowCount ?? 0) > 0) await sleep(20);
       });
     }
-    t.equal(killed, LONG ? 5 : 3, 'each left an unfinished database');
+    t.equal(killed, LONG ? 5 : 2, 'each left an unfinished database');
 
     await withPlace(async (other) => {
       const { location: second } = await backUp(source, other);
