@@ -10,7 +10,6 @@ import type { FileTarget } from '../../src/load/files/file-target.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { change, withClient } from '../testbed/database-client.js';
 import { withEmptyDatabase, withTestDatabase } from '../testbed/test-database.js';
-import { killedLoad, loadCommand } from './killed-load.js';
 import { loadExport } from '../../src/commands/load.js';
 import { checkImport } from '../../src/arrival/import-check.js';
 import { connectionSettings } from '../../src/snapshot/connection-settings.js';
@@ -121,17 +120,15 @@ t.test('what happens meanwhile', async (t) => withTestDatabase('zulip-11/new-ser
   await t.test('a file of the export changes behind its check', async (t) => {
     const copy = join(output, 'later');
     cpSync(acme, copy, { recursive: true });
-    await killedLoad(copy, url, uploads, 3);
+    await t.rejects(stoppedIn('uploaded files', (stop) => loadExport(copy, request(url, uploads), stop)));
     const manifest = JSON.parse(readFileSync(join(copy, 'manifest.json'), 'utf8')) as { files: { path: string; sha256: string; size: number }[] };
     const upload = manifest.files.find(({ path }) => path.startsWith('uploads/') && !path.endsWith('.json')) as { path: string; sha256: string; size: number };
     const bytes = readFileSync(join(copy, upload.path));
     bytes[0] = (bytes[0] as number) ^ 1;
     writeFileSync(join(copy, upload.path), bytes);
     t.not(createHash('sha256').update(bytes).digest('hex'), upload.sha256);
-    const { code, stderr } = await loadCommand(copy, url, uploads, '--resume');
-    t.equal(code, 3, stderr);
-    t.match(stderr, /LOAD_REFUSED/);
-    t.equal((await loadCommand(copy, url, uploads, '--undo')).code, 0);
+    await t.rejects(load(copy, url, uploads, { resume: true }), { code: 'LOAD_REFUSED', exit: 3 });
+    await undo(url, uploads);
     t.same(await digests(url), before);
   });
 }));
