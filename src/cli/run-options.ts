@@ -93,8 +93,7 @@ export function sharedOptions(command: Command, options: RunArguments): SharedOp
   return {
     settings: connectionSettings(env.DATABASE_URL, env),
     queue: queueOf(options, env),
-    // Whoever says how many has much to copy.
-    jobs: options.jobs, threadsAtOnce: command.getOptionValueSource('jobs') === 'cli', resume: options.resume === true,
+    jobs: options.jobs, resume: options.resume === true,
     snapshot: options.snapshot, maxSnapshotAge: options.maxSnapshotAge, lockTimeout: options.lockTimeout,
     decisions: decisionsOf(options),
     zulipVersion: options.zulipVersion,

@@ -38,8 +38,6 @@ import { VERSION } from '../version.js';
 
 export interface ExportOptions extends TargetOptions {
   readonly settings: ConnectionSettings;
-  /** Threads start before the server is known, of which few rows may be found: by default they start when it has many. */
-  readonly threadsAtOnce?: boolean | undefined;
   /** Which realms, or which users of which realms. */
   readonly targets: TargetRequest;
   /** The work is done by others, who take it from this queue. */
@@ -101,9 +99,7 @@ async function runOnce(options: ExportOptions): Promise<Outcome[]> {
   const onlyQueue = options.queue !== undefined && options.stored === undefined;
   // Where workers do the rest, a realm's small tables are left; those of many would have one session busy for long.
   const jobs = onlyQueue ? Number(namesOne(options.targets)) : options.jobs;
-  // With a base there may be nothing for them.
-  const atOnce = options.threadsAtOnce === true && !onlyQueue && options.base === undefined;
-  const running = withThreads(jobs, atOnce, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, (snapshot) => exportSnapshot(options, snapshot, { threads, queue, onlyQueue }, patience), {
+  const running = withThreads(jobs, (threads) => withQueue(options, threads, (queue) => withSnapshot(options.settings, (snapshot) => exportSnapshot(options, snapshot, { threads, queue, onlyQueue }, patience), {
     join: options.snapshot, maxAge: options.maxSnapshotAge, signal: signalOf(options.signal, queue?.lost),
     held: options.resume ? (client) => snapshotsOfUnfinished(client, options.settings, patience, options.output, options.targets) : undefined,
   })));
@@ -165,8 +161,8 @@ async function targetsOf(options: ExportOptions, snapshot: Snapshot, source: Sou
   return targets;
 }
 
-async function withThreads<T>(jobs: number, atOnce: boolean, work: (threads: WorkerPool) => Promise<T>): Promise<T> {
-  const threads = new WorkerPool(jobs, atOnce);
+async function withThreads<T>(jobs: number, work: (threads: WorkerPool) => Promise<T>): Promise<T> {
+  const threads = new WorkerPool(jobs, false);
   try {
     return await work(threads);
   } finally {
