@@ -29,6 +29,8 @@ const turn = new Mutex();
 
 /** Runs `realmlift ARGUMENTS…` to its end, with settings of no other servers than `env` names. */
 export function realmliftHere(parameters: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+  // It would end the standard output of the test too.
+  if (parameters[0] === 'pipe' || parameters.some((word, at) => word === '-' && parameters[at - 1] === '--output' && parameters[0] !== 'report')) throw new Error('what streams to standard output needs a process of its own');
   return turn.run(async () => {
     const output: Output = { stdout: [], stderr: [] };
     const { env: before, exitCode: codeBefore } = process;

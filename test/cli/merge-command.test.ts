@@ -7,7 +7,8 @@ import t from 'tap';
 import { mergeExports } from '../../src/commands/merge.js';
 import { sampleExport } from '../pipe/sample-export.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { realmliftHere as realmlift } from './command-here.js';
+import { realmliftHere } from './command-here.js';
+import { realmlift } from './command-line.js';
 import { CLI } from '../testbed/tested-cli.js';
 
 type Tables = Record<string, (Record<string, unknown> & { id: number })[]>;
@@ -20,15 +21,15 @@ const exports = await withTestDatabase('zulip-11/local', async (url) => [
 ]);
 
 t.test('merge --remap: every row one of its own, clients by name, bots by address', async (t) => {
-  t.match(await realmlift(['merge', ...exports, '--output', at('both')]), { code: 3, stderr: /^realmlift: MERGE_REALMS \[merge\]: acme \(id 2\) and globex \(id 3\) .*equal ids mean different rows .*--remap\)\n$/ });
-  t.match(await realmlift(['merge', ...exports, '--output', at('both'), '--id-base', '5']), { code: 2, stderr: /--remap gives \(add --remap\)\n$/ });
+  t.match(await realmliftHere(['merge', ...exports, '--output', at('both')]), { code: 3, stderr: /^realmlift: MERGE_REALMS \[merge\]: acme \(id 2\) and globex \(id 3\) .*equal ids mean different rows .*--remap\)\n$/ });
+  t.match(await realmliftHere(['merge', ...exports, '--output', at('both'), '--id-base', '5']), { code: 2, stderr: /--remap gives \(add --remap\)\n$/ });
   await t.rejects(mergeExports([...exports, ...exports], { output: at('both'), onConflict: 'later', verify: false, disjoin: () => Promise.resolve([]) }), { code: 'MERGE_SAME_REALM', exit: 3 });
   t.notOk(existsSync(at('both')) || existsSync(at('both.partial')));
 
   // What a merge that was killed left is in nobody's way.
   mkdirSync(at('both.partial', '.realmlift', 'remapped', '0'), { recursive: true });
   writeFileSync(at('both.partial', 'realm.json'), '{');
-  t.match(await realmlift(['merge', ...exports, '--output', at('both'), '--remap']), { code: 0, stderr: /^acme\+globex: 2 exports joined / });
+  t.match(await realmliftHere(['merge', ...exports, '--output', at('both'), '--remap']), { code: 0, stderr: /^acme\+globex: 2 exports joined / });
   t.notOk(existsSync(at('both.partial')));
   const [acme, globex, both] = [...exports, at('both')].map(realmJson) as [Tables, Tables, Tables];
   for (const table of ['zerver_realm', 'zerver_userprofile', 'zerver_stream', 'zerver_recipient', 'zerver_subscription', 'zerver_reaction']) {

@@ -7,7 +7,8 @@ import { change } from '../testbed/database-client.js';
 import { uploadsDirectory } from '../testbed/expected-export.js';
 import { AVATAR_SALT } from '../testbed/test-data.js';
 import { withTestDatabase } from '../testbed/test-database.js';
-import { realmliftHere as realmlift } from './command-here.js';
+import { realmliftHere } from './command-here.js';
+import { realmlift } from './command-line.js';
 
 type Row = Record<string, unknown> & { id: number };
 
@@ -18,7 +19,7 @@ const realmJson = (directory: string): Record<string, Row[]> => JSON.parse(readF
 
 t.test('from one server to another', (t) => withTestDatabase('zulip-11/local', (source) => withNewServer(async (target) => {
   const env = { DATABASE_URL: source, ZULIP_AVATAR_SALT: AVATAR_SALT['zulip-11/local'] };
-  const exporting = (...words: string[]): ReturnType<typeof realmlift> => realmlift(['export', '--uploads-dir', uploads, '--jobs', '1', ...words], env);
+  const exporting = (...words: string[]): ReturnType<typeof realmliftHere> => realmliftHere(['export', '--uploads-dir', uploads, '--jobs', '1', ...words], env);
 
   await t.test('export --remap', async (t) => {
     const { code, stderr } = await exporting('--realm', 'acme', '--output', at('there'), '--remap', '--target-url', target, '--subdomain', 'acme2', '--realm-name', 'Two');
@@ -33,7 +34,7 @@ t.test('from one server to another', (t) => withTestDatabase('zulip-11/local', (
   });
 
   await t.test('remap', async (t) => {
-    const { code, stdout, stderr } = await realmlift(['remap', at('there', 'acme'), '--output', at('again'), '--id-base', '500000', '--subdomain', 'acme3'], env);
+    const { code, stdout, stderr } = await realmliftHere(['remap', at('there', 'acme'), '--output', at('again'), '--id-base', '500000', '--subdomain', 'acme3'], env);
     t.equal(code, 0, stderr);
     t.equal(stdout, '');
     t.match(stderr, /^acme3: [\d,]+ rows written to \S+again in [\d.]+ s\n {2}no reference points outside the export; report.json counts them\n$/);
@@ -47,19 +48,19 @@ t.test('from one server to another', (t) => withTestDatabase('zulip-11/local', (
     t.match(stderr, /\n {2}all ids are as they were; only what the realm is called is new\n {2}it is rewritten for the new server, and no later export can have it as its --base\n/);
     t.match(readFileSync(at('named', 'tiny', 'report.html'), 'utf8'), 'Rewritten for the new server: all ids are as they were; ');
     t.match(await exporting('--realm', 'tiny', '--output', at('later'), '--base', at('named', 'tiny')), { code: 3, stderr: /BASE_UNFIT/ });
-    t.equal((await realmlift(['remap', at('named', 'tiny'), '--output', at('numbered'), '--id-base', '500000'], env)).code, 0);
+    t.equal((await realmliftHere(['remap', at('named', 'tiny'), '--output', at('numbered'), '--id-base', '500000'], env)).code, 0);
     t.match(readFileSync(at('numbered', 'report.html'), 'utf8'), 'Rewritten for the new server: ids are those of the new server; ', 'of two remappings what they come to');
   });
 
   await t.test('a stream of tar leaves when the ids are those of the new server', async (t) => {
-    const { code, stdout } = await exporting('--realm', 'tiny', '--output', '-', '--remap', '--id-base', '500000');
+    const { code, stdout } = await realmlift(['export', '--uploads-dir', uploads, '--jobs', '1', '--realm', 'tiny', '--output', '-', '--remap', '--id-base', '500000'], { env });
     t.equal(code, 0);
     t.match(stdout, '"zerver_realm":[{"id":500001,');
     t.ok(stdout.indexOf('tiny/manifest.json') > Math.max(stdout.indexOf('tiny/realm.json'), stdout.indexOf('tiny/id_maps.json'), 0));
   });
 
   await t.test('an export that would not fit is not published', async (t) => {
-    const refused = (...words: string[]): ReturnType<typeof realmlift> => exporting('--output', at('none'), ...words);
+    const refused = (...words: string[]): ReturnType<typeof realmliftHere> => exporting('--output', at('none'), ...words);
     await change(target, "DELETE FROM django_migrations WHERE app = 'zerver' AND name LIKE '0697%'");
     t.match(await refused('--realm', 'acme', '--remap', '--target-url', target), { code: 3, stderr: /^realmlift: TARGET_VERSION \[remap\]: this server is of Zulip 11\.0-dev .*, the new one of .*\n$/ });
     t.match(await refused('--all-realms', '--remap', '--id-base', '5000'), { code: 2, stderr: /^realmlift: REMAP_ONE_REALM .*merge --remap\)\n$/ });

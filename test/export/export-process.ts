@@ -54,7 +54,7 @@ function started(child: ChildProcess): ExportProcess {
 
 /** Runs an export to its end, in this process where others do not work for it. */
 export async function runExport(url: string, output: string, ...words: string[]): Promise<Ended> {
-  return words.includes('--queue') ? (await startExport(url, output, ...words)).ended : realmliftHere(await command(output, words), settings(url));
+  return words.includes('--queue') ? (await startExport(url, output, ...words)).ended : realmliftHere(await command(output, words), { ...process.env as Record<string, string>, ...settings(url) });
 }
 
 /** Lines of the journal of an unfinished export. */

@@ -23,7 +23,7 @@ const never = new AbortController().signal;
 /** As an export has it, its other files without entries. */
 function manifestOf(files: Iterable<[path: string, content: Buffer]>): Buffer<ArrayBuffer> {
   const entries = [...files].map(([path, content]) => ({ path, size: content.length, sha256: createHash('sha256').update(content).digest('hex') })).sort((a, b) => comparePaths(a.path, b.path));
-  return Buffer.from(`{\n  "format": 1,\n  "realm": "acme",\n  "realm_id": 2,\n  "mode": "full",\n  "files": [\n${entries.map((entry, index) => `${JSON.stringify(entry)}${index < entries.length - 1 ? ',' : ''}\n`).join('')}  ]\n}\n`);
+  return Buffer.from(`{\n  "format": 1,\n  "realm": "acme",\n  "realm_id": 2,\n  "mode": "full",\n  "zulip_version": null,\n  "snapshot": {"taken_at": "2026-01-01T00:00:00Z"},\n  "options": {},\n  "files": [\n${entries.map((entry, index) => `${JSON.stringify(entry)}${index < entries.length - 1 ? ',' : ''}\n`).join('')}  ]\n}\n`);
 }
 
 function exportDirectory(root: string): Map<string, Buffer> {
