@@ -64,9 +64,8 @@ export class S3Access {
   readonly #connection: S3Connection;
   readonly #agents: Agents;
   readonly #timeout: number;
+  readonly #firstWord: FirstWord;
   #client: S3Client;
-  /** The server has said something. */
-  #answered = false;
   /** Objects given up since the store last answered. */
   #givenUp = 0;
 
@@ -76,6 +75,7 @@ export class S3Access {
     this.limiter = new RequestLimiter(this.jobs);
     this.#timeout = (connection.timeout ?? TIMEOUT) * 1000;
     this.#agents = newAgents(connection);
+    this.#firstWord = new FirstWord(connection);
     this.#client = this.#newClient();
   }
 
@@ -97,17 +97,16 @@ export class S3Access {
       const client = this.#client;
       try {
         const result = await this.limiter.run(() => this.#watched(signal, (watch, alive) => request(client, watch, () => {
-          this.#answered = true;
+          this.#firstWord.heard();
           alive();
         })));
-        this.#answered = true;
+        this.#firstWord.heard();
         this.limiter.succeeded();
         this.#givenUp = 0;
         return result;
       } catch (error) {
         if (signal.aborted) throw signal.reason;
-        if (!isSilence(error)) this.#answered = true;
-        else if (!this.#answered && overdue(begun, this.#connection)) throw neverAnswered(begun, this.#connection);
+        this.#firstWord.failed(error, begun);
         const meaning = meaningOf(error);
         switch (meaning.kind) {
           case 'fatal': throw meaning.error;
@@ -165,19 +164,33 @@ export class S3Access {
   }
 }
 
-/** @param begun as performance.now() has it */
-function overdue(begun: number, { firstWord = FIRST_WORD }: S3Connection): boolean {
-  return performance.now() - begun >= firstWord * 1000;
-}
+/** Whether a server has ever said something: one that never does is not asked as often as one that falls silent for a while. */
+class FirstWord {
+  readonly #connection: S3Connection;
+  #isHeard = false;
 
-/** Without its cause, for which the SDK would try again. */
-function neverAnswered(begun: number, { endpoint }: S3Connection): RealmliftError {
-  return new RealmliftError('S3_UNREACHABLE', 'files', `${endpoint === undefined ? 'S3' : `the S3 server at ${describeServer({ endpoint })}`} lets connections hang, and has said nothing for ${Math.round((performance.now() - begun) / 1000)} s`, { hint: 'is S3_ENDPOINT that of the store, and is the store up?', again: true });
+  constructor(connection: S3Connection) {
+    this.#connection = connection;
+  }
+
+  heard(): void {
+    this.#isHeard = true;
+  }
+
+  /** @param error of a request @param since when it was made first, as performance.now() has it @throws RealmliftError S3_UNREACHABLE when the server has had its time */
+  failed(error: unknown, since: number): void {
+    if (!isSilence(error)) this.heard();
+    const { endpoint, firstWord = FIRST_WORD } = this.#connection;
+    const seconds = (performance.now() - since) / 1000;
+    if (this.#isHeard || seconds < firstWord) return;
+    // Without its cause, for which the SDK would try again.
+    throw new RealmliftError('S3_UNREACHABLE', 'files', `${endpoint === undefined ? 'S3' : `the S3 server at ${describeServer({ endpoint })}`} lets connections hang, and has said nothing for ${Math.round(seconds)} s`, { hint: 'is S3_ENDPOINT that of the store, and is the store up?', again: true });
+  }
 }
 
 /** The SDK would ask a server that never says anything as often as one that falls silent for a while. */
 function giveUpSilent(client: S3Client, connection: S3Connection): void {
-  let answered = false;
+  const firstWord = new FirstWord(connection);
   /** When each call was made first: its repetitions have the same input. */
   const begun = new WeakMap<object, number>();
   client.middlewareStack.add((next) => async (call) => {
@@ -185,11 +198,10 @@ function giveUpSilent(client: S3Client, connection: S3Connection): void {
     begun.set(call.input, since);
     try {
       const answer = await next(call);
-      answered = true;
+      firstWord.heard();
       return answer;
     } catch (error) {
-      if (!isSilence(error)) answered = true;
-      else if (!answered && overdue(since, connection)) throw neverAnswered(since, connection);
+      firstWord.failed(error, since);
       throw error;
     }
   }, { step: 'finalizeRequest', priority: 'low', name: 'giveUpSilent' });
