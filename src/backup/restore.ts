@@ -10,7 +10,7 @@
  * Every step is noted in the database itself (copy/copy-in-journal.ts), so that a restore that was killed goes on where it was.
  */
 import type pg from 'pg';
-import { unlessCommitted } from '../copy/commit-outcome.js';
+import { unlessComplete } from '../copy/commit-outcome.js';
 import { asRealmliftError, RealmliftError } from '../errors.js';
 import { tellPhase } from '../narration.js';
 import { connect } from '../snapshot/connect.js';
@@ -93,7 +93,7 @@ export async function restoreDatabase(request: RestoreRequest, stop: AbortSignal
       warnings.push(...(await restoreProperties(holder, contents, request.leftOut)));
     }, async () => {
       for (const entry of schema.last) warnings.push(...toldBy(await executeEntry(holder, entry, path, 'restore')));
-    }).catch((error: unknown) => unlessCommitted(error, { settings: request.settings, role: 'restore', name: RESTORE_SCHEMA, stop }));
+    }).catch((error: unknown) => unlessComplete(error, { settings: request.settings, role: 'restore', name: RESTORE_SCHEMA, stop }));
     return { tables: contents.tables.length, rows: totalRows(contents), resumed, warnings };
   } catch (error) {
     // Of a last step of which nobody knows it says so.

@@ -26,7 +26,18 @@ export async function askWhenEnded(session: (stop: AbortSignal) => Promise<pg.Cl
   }
 }
 
-/** A database that is filled, and complete when its journal is gone. */
+/**
+ * Goes on where the last step was committed all the same.
+ *
+ * @param error by which the last step ended @param isFinished see askWhenEnded @param undecided what is thrown where the server does not say
+ * @throws error where nothing was committed
+ */
+export async function unlessCommitted(error: unknown, isFinished: () => Promise<boolean | undefined>, undecided: () => unknown): Promise<void> {
+  const finished = isLoss(error) ? await isFinished() : false;
+  if (finished !== true) throw finished === false ? error : undecided();
+}
+
+/** A database that is filled, and complete when its journal is gone (CopyInJournal.finish). */
 interface Filled {
   readonly settings: ConnectionSettings;
   /** Of the sessions that fill it, see connect. */
@@ -36,16 +47,10 @@ interface Filled {
   readonly stop: AbortSignal;
 }
 
-/**
- * Goes on where the last step (CopyInJournal.finish) was committed all the same.
- *
- * @param error by which the last step ended
- * @throws error where nothing was committed; one that says so where the server does not tell
- */
-export async function unlessCommitted(error: unknown, { settings, role, name, stop }: Filled): Promise<void> {
-  const committed = isLoss(error) ? await askWhenEnded((timeout) => connect(settings, role, timeout), name, async (client) => (await findJournal(client, name)) === undefined) : false;
-  if (committed === true) return;
-  throw committed === false ? error : undecided(stop.aborted ? stop.reason : error, role);
+/** The same of a database. */
+export async function unlessComplete(error: unknown, { settings, role, name, stop }: Filled): Promise<void> {
+  const isComplete = (): Promise<boolean | undefined> => askWhenEnded((timeout) => connect(settings, role, timeout), name, async (client) => (await findJournal(client, name)) === undefined);
+  return unlessCommitted(error, isComplete, () => undecided(stop.aborted ? stop.reason : error, role));
 }
 
 function undecided(error: unknown, stage: Stage): Error {

@@ -5,9 +5,9 @@
 import { resolve } from 'node:path';
 import type pg from 'pg';
 import { runTasks, type SessionTask } from '../snapshot/session-pool.js';
+import { unlessCommitted } from '../copy/commit-outcome.js';
 import { stoppedFault } from '../copy/target-fault.js';
 import { asRealmliftError, EXIT, RealmliftError } from '../errors.js';
-import { isLoss } from '../lost-connection.js';
 import { isNarrated, tellPhase, tellProgress, tellWarning } from '../narration.js';
 import { areaFileCount } from '../pipe/finished-export.js';
 import { Outside } from '../remap/outside.js';
@@ -120,10 +120,7 @@ async function load(setup: LoadSetup, order: LoadOrder, journal: LoadJournal, se
       for (const table of order.last) await loader.table(client, table, stop);
       await finishRealm(client, realm, journal, schema.tables);
       await recordLoad(client, journal, { directory: resolve(source.source.directory), realmId: realm.id, tables: schema.tables });
-    }).catch(async (error: unknown) => {
-      const committed = isLoss(error) ? await wasCommitted(request.target, schema.tables.schema, request.subdomain) : false;
-      if (committed !== true) throw committed === false ? error : undecided(stoppedFault(error, stop, 'load'));
-    });
+    }).catch((error: unknown) => unlessCommitted(error, () => wasCommitted(request.target, schema.tables.schema, request.subdomain), () => undecided(stoppedFault(error, stop, 'load'))));
     return { realmId: realm.id, rows: source.rows, deactivated: realm.deactivated, outside: rewrite.outside.total, files, images };
   }));
 }

@@ -5,7 +5,7 @@ import { executeEntry, executeSettings, refuseOtherEncoding, setSequences } from
 import type { SchemaEntry } from '../backup/schema/schema-script.js';
 import { sum } from '../numbers.js';
 import { runTasks } from '../snapshot/session-pool.js';
-import { unlessCommitted } from '../copy/commit-outcome.js';
+import { unlessComplete } from '../copy/commit-outcome.js';
 import { targetFault } from '../copy/target-fault.js';
 import { useSchema } from '../plan/search-path.js';
 import { connect } from '../snapshot/connect.js';
@@ -71,7 +71,7 @@ export async function intoDatabase(split: PreparedSplit, { settings, restart }: 
     warnings.push(...(await restorePostData(schema.postData, { work: 'split', jobs, connect: session, path, sizes }, journal, snapshot.lost)));
     steps.last();
     await journal.finish(holder, () => Promise.resolve(), () => execute(holder, schema.last))
-      .catch((error: unknown) => unlessCommitted(error, { settings, role: 'split', name: SPLIT_SCHEMA, stop: snapshot.lost }));
+      .catch((error: unknown) => unlessComplete(error, { settings, role: 'split', name: SPLIT_SCHEMA, stop: snapshot.lost }));
     return { tables: rows.size, rows: sum(rows.values()), cut, warnings };
   } catch (error) {
     throw targetFault(error, 'split', 'split');
