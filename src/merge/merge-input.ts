@@ -54,13 +54,16 @@ export async function withInputs<T>(directories: readonly string[], realmsMayDif
 function consentOf(source: FinishedExport): Consent {
   const { mode } = source.header;
   if (mode === 'full' || mode === 'user') return { kind: 'everybody' };
-  const name = CONSENT_FILES.find((each) => readTop(source, each) !== undefined);
-  if (name === undefined) return { kind: 'nobody' };
-  const ids = parsed(readTop(source, name) ?? '');
-  if (!Array.isArray(ids) || !ids.every((id) => Number.isSafeInteger(id))) throw new RealmliftError('JSON_DAMAGED', 'merge', `${join(source.directory, name)} is no list of ids`, { hint: 'make that export again' });
-  const users = new IdTable();
-  for (const id of ids as number[]) users.add(id);
-  return { kind: 'some', users };
+  for (const name of CONSENT_FILES) {
+    const text = readTop(source, name);
+    if (text === undefined) continue;
+    const ids = parsed(text);
+    if (!Array.isArray(ids) || !ids.every((id) => Number.isSafeInteger(id))) throw new RealmliftError('JSON_DAMAGED', 'merge', `${join(source.directory, name)} is no list of ids`, { hint: 'make that export again' });
+    const users = new IdTable();
+    for (const id of ids as number[]) users.add(id);
+    return { kind: 'some', users };
+  }
+  return { kind: 'nobody' };
 }
 
 /** True when the export holds the user's data as they are, not scrubbed. */
