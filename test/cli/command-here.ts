@@ -6,7 +6,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Call } from '../../src/cli/call.js';
 import { Mutex } from '../../src/mutex.js';
-import { withoutServers, type Ended } from './command-line.js';
+import { ended, withoutServers, type Ended } from './command-line.js';
 
 interface Output { readonly stdout: Buffer[]; readonly stderr: Buffer[] }
 
@@ -48,7 +48,6 @@ export function realmliftHere(parameters: readonly string[], env: Readonly<Recor
       process.env = before;
       process.exitCode = codeBefore;
     }
-    const [stdout, stderr] = [Buffer.concat(output.stdout).toString(), Buffer.concat(output.stderr).toString()];
-    return { code, signal: null, stdout, stderr, errors: stderr.split('\n').filter((line) => line !== '') };
+    return ended(code, null, Buffer.concat(output.stdout).toString(), Buffer.concat(output.stderr).toString());
   });
 }

@@ -43,5 +43,9 @@ export async function realmlift(parameters: readonly string[], { env = {}, cwd, 
   const [stdout, stderr, [code, signal]] = await Promise.all([
     (unread ?? Promise.resolve()).then(() => text(child.stdout)), text(child.stderr), once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>, meanwhile?.(child),
   ]);
+  return ended(code, signal, stdout, stderr);
+}
+
+export function ended(code: number | null, signal: NodeJS.Signals | null, stdout: string, stderr: string): Ended {
   return { code, signal, stdout, stderr, errors: stderr.split('\n').filter((line) => line !== '') };
 }
