@@ -7,6 +7,7 @@
  */
 import { join } from 'node:path';
 import { RealmliftError } from '../errors.js';
+import { counted } from '../numbers.js';
 import { PartFile } from '../package/part-file.js';
 import { messagesPath } from '../package/export-files.js';
 import type { JournalPart } from '../package/journal.js';
@@ -40,6 +41,7 @@ export async function mergeMessages(context: MergeContext, onPart: (part: Journa
       }
       for (const stream of streams) stream.release();
     } while (group.done !== true);
+    if (!severalUsers(context.inputs)) for (const stream of streams) stream.refuseLeftUsermessages();
   } finally {
     for (const stream of streams) stream.close();
   }
@@ -51,6 +53,9 @@ class MessageStream {
   /** Index of the file that the present row stands in. */
   file = 0;
   readonly input: MergeInput;
+  /** Usermessages that messages of the result had, of all that the files opened so far hold. */
+  taken = 0;
+  #usermessages = 0;
   readonly #open = new Map<number, TableFile>();
 
   constructor(input: MergeInput) {
@@ -82,11 +87,17 @@ class MessageStream {
     this.#open.clear();
   }
 
+  /** A usermessage whose message no file has, or only one that is far from its own, is of no file of the result, and nobody would miss it. */
+  refuseLeftUsermessages(): void {
+    if (this.taken !== this.#usermessages) throw damagedUsermessages(`the message of ${counted(this.#usermessages - this.taken, 'usermessage')} of ${this.input.source.directory} is not in the same file`);
+  }
+
   *#messages(): Generator<Buffer, void> {
     const { directory, messages } = this.input.source;
     for (const [index, entry] of messages.entries()) {
       const file = TableFile.open(join(directory, entry.path), entry);
       this.#open.set(index, file);
+      this.#usermessages += file.count(USERMESSAGES);
       this.file = index;
       const unknown = file.tables.find((table) => table !== MESSAGES && table !== USERMESSAGES);
       if (unknown !== undefined) throw new RealmliftError('MERGE_TABLE', 'merge', `${entry.path} has a table that realmlift cannot join`, { table: unknown });
@@ -163,6 +174,7 @@ class MessagesFile {
     let count = 0;
     this.#file.writeText(`,"${USERMESSAGES}":[`);
     for (const versions of grouped(this.#streamsOfUsermessages())) {
+      for (const { input } of versions) (this.#streams[input.index] as MessageStream).taken++;
       const choice = choose(versions);
       const { chosen } = choice;
       if (superseded?.has(chosen.id) === true) differences.superseded(chosen);
@@ -181,13 +193,16 @@ class MessagesFile {
     const [firstId, lastId] = [this.#firstId, this.#lastId];
     const mine = (name: string) => (fields: RowFields): boolean => {
       const message = fields.integerOf('message');
-      // Else it would be of no file, and nobody would miss it.
-      if (Number.isNaN(message)) throw new RealmliftError('JSON_DAMAGED', 'merge', `a usermessage of ${name} names no message`, { table: USERMESSAGES, hint: 'realmlift verify lists what is wrong with that export: make it again' });
+      if (Number.isNaN(message)) throw damagedUsermessages(`a usermessage of ${name} names no message`);
       return message >= firstId && message <= lastId;
     };
     return [...this.#sources].flatMap(([stream, { first, last }]) =>
       stream.opened(first, last).map((file) => new SortedRows(stream.input, USERMESSAGES, file.rows(USERMESSAGES), mine(join(stream.input.source.directory, file.name)))));
   }
+}
+
+function damagedUsermessages(message: string): RealmliftError {
+  return new RealmliftError('JSON_DAMAGED', 'merge', message, { table: USERMESSAGES, hint: 'realmlift verify lists what is wrong with that export: make it again' });
 }
 
 /** What the user of a single-user export did with a message, as a usermessage; the export does not say its id. */

@@ -195,6 +195,7 @@ t.test('what cannot be joined is refused, and nothing is at the output path', as
     return directory;
   };
   t.match(await refused([made.a, await signed('messages-000001.json', '"message":', '"message":0.')]), { code: 'JSON_DAMAGED', table: 'zerver_usermessage', message: /^a usermessage of \/.*messages-000001\.json names no message$/ });
+  t.match(await refused([made.a, await signed('messages-000001.json', '"message":', '"message":9999999')]), { code: 'JSON_DAMAGED', table: 'zerver_usermessage', message: /^the message of 1 usermessage of \/\S+ is not in the same file$/ });
   t.match(await refused([made.a, await signed('report.json', '"rows_left_out": [', '"rows_left_out": [[}')]), { code: 'JSON_DAMAGED', message: /^\/.*report\.json: not valid JSON at byte \d+$/ });
   const [upload] = readdirSync(join(made.full, 'uploads'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && entry.name !== 'records.json').map((entry) => relative(made.full, join(entry.parentPath, entry.name)));
   t.match(await refused([made.a, copy((directory) => {
