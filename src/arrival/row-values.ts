@@ -169,11 +169,14 @@ function lookAt(key: string, type: number, { length, natural }: Limits): Look {
     case 1005: case 1007: case 1016:
       return matching(/^\[(\s*(-?\d+|null)\s*(,|(?=\])))*\]$/, 'is no list of whole numbers');
     case 3614:
-      return (row, start) => (row[start] === QUOTE ? undefined : 'is no text');
+      return matching(LEXEMES, 'is no tsvector');
     default:
       return () => undefined;
   }
 }
+
+/** A tsvector as the server prints it, in JSON: lexemes in quotes, in which quotes and backslashes are doubled, and the places of each. src/backend/utils/adt/tsvector.c */
+const LEXEMES = /^"(?:'(?:[^'\\]|''|\\{4}|\\[^\\])[^'\\]*(?:(?:''|\\{4}|\\[^\\])[^'\\]*)*'(?::[1-9]\d*[ABC]?(?:,[1-9]\d*[ABC]?)*)?(?: (?=')|(?="$)))*"$/;
 
 /** @param natural none below 0 */
 function wholeNumber(highest: bigint, natural: boolean): Look {

@@ -142,7 +142,7 @@ t.test('moments that differ by a microsecond', (t) => withTestDatabase('zulip-11
 t.test('values that no column takes', (t) => withTestDatabase('zulip-11/new-server', async (url) => {
   const registry = loadRegistry();
   const file = join(t.testdir(), 'realm.json');
-  const rows = (JSON.parse(readFileSync(join(acme, 'realm.json'), 'utf8')) as Tables);
+  const rows = Object.assign({}, ...['realm.json', 'messages-000001.json'].map((name) => JSON.parse(readFileSync(join(acme, name), 'utf8')) as Tables)) as Tables;
   await withTarget(connectionSettings(url, {}), registry, async (client, target) => {
     const fault = async (table: string, key: string, ...values: readonly string[]): Promise<string | undefined> => {
       const members = Object.entries(first(rows, table)).filter(([name]) => name !== key).map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);
@@ -168,6 +168,8 @@ t.test('values that no column takes', (t) => withTestDatabase('zulip-11/new-serv
       ['zerver_realm', 'description', 'holds a character that PostgreSQL cannot store (U+0000 or half a surrogate pair)', ['"a\\u0000"', '"\\ud83d"', '"\\ud83d\\n"', '"\\ude00\\ud83d"', '"\\ud83d\\ud83d\\ude00"'], ['"\\\\u0000"', '"\\ud83d\\ude00\\u0041"']],
       ['zerver_realmauditlog', 'extra_data', 'holds a character that PostgreSQL cannot store (U+0000 or half a surrogate pair)', ['{"a":["\\u0000"]}', '{"\\u0000":1}'], ['{}', '[1.5]']],
       ['zerver_realm', 'date_created', 'is no moment', ['"x"', '"2020-02-31T00:00:00Z"', 'true', '1e300', '253402300800', '-62135596801'], ['1.5', '"2020-02-29T00:00:00Z"', '-1']],
+      ['zerver_message', 'search_tsvector', 'is no tsvector', ['5', '"a"', `"'a"`, `"'a' b"`, `"'a':"`, `"'a':0"`, `"'a':1,"`, `"'a':1  'b'"`, `"'a' "`, `"'a'b'"`, `"'a\\\\'"`],
+        ['""', 'null', `"'a'"`, `"'a':1A,16383 'b''c':2B 'd\\\\\\\\e' '\\"\\n' 'ü':3"`]],
       ['zerver_realm', 'uuid', 'is no UUID', ['"x"', '5', '""'], ['"312bc420-2971-47fe-bd92-70ed687178fb"']],
     ] as const) {
       const row = key === 'id' ? '(row 1 of realm.json)' : String(first(rows, table)['id']);
