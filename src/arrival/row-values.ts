@@ -181,10 +181,11 @@ const LEXEMES = /^"(?:'(?:[^'\\]|''|\\{4}|\\[^\\])[^'\\]*(?:(?:''|\\{4}|\\[^\\])
 /** @param natural none below 0 */
 function wholeNumber(highest: bigint, natural: boolean): Look {
   const lowest = natural ? 0n : -highest - 1n;
+  const limit = Number(highest);
   return (row, start, end) => {
     const value = integerIn(row, start, end);
-    // Nearly all are such.
-    if (value >= 0 && value <= 32_767) return undefined;
+    // Nearly all are such: what a double does not hold exactly is NaN.
+    if (value >= 0 && value <= limit) return undefined;
     const text = row.toString('latin1', start, end);
     if (!/^-?\d+$/.test(text)) return isNumber(row[start] as number) ? 'is not written as a whole number' : 'is no number';
     const exact = BigInt(text);
