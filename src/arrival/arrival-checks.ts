@@ -147,13 +147,21 @@ interface MessageFacts {
   readonly fault: string | undefined;
 }
 
-/** All that is asked of the files of messages, in one reading. */
+const MESSAGES = 'zerver_message';
+
+/** All that is asked of the files of messages, in one reading: there are many rows. */
 function readMessages(source: ReadableExport, values: RowValues | undefined, edits: EditHistories): MessageFacts {
   const rows = new Map<string, number>();
   for (const file of eachTableFile(source, source.messages)) {
     countRows(file, rows);
-    values?.look(file);
-    edits.look(file);
+    for (const table of file.tables) {
+      if (table !== MESSAGES && values === undefined) continue;
+      let number = 0;
+      for (const fields of eachRow([file], table)) {
+        values?.row(file.name, table, fields, ++number);
+        if (table === MESSAGES) edits.row(fields);
+      }
+    }
   }
   return { rows, fault: edits.fault };
 }

@@ -73,13 +73,12 @@ export class EditHistories {
     this.#maps = !(Number.parseInt(version ?? '', 10) < MAPS_EDITS);
   }
 
-  look(file: TableFile): void {
-    for (const fields of eachRow([file], 'zerver_message')) {
-      const text = fields.textOf('edit_history');
-      if (text === undefined || text === '') continue;
-      const edits = parsed(text);
-      if (!Array.isArray(edits) || edits.some((edit) => this.#isUnknown((edit as { user_id?: unknown } | null)?.user_id))) this.#faulty.add(fields.integerOf('id'));
-    }
+  /** @param message a row of zerver_message */
+  row(message: RowFields): void {
+    const text = message.textOf('edit_history');
+    if (text === undefined || text === '') return;
+    const edits = parsed(text);
+    if (!Array.isArray(edits) || edits.some((edit) => this.#isUnknown((edit as { user_id?: unknown } | null)?.user_id))) this.#faulty.add(message.integerOf('id'));
   }
 
   get fault(): string | undefined {

@@ -5,7 +5,8 @@
 import type pg from 'pg';
 import { BACKSLASH, OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/json-bytes.js';
 import { parsed } from '../json/parsed.js';
-import { integerIn, RowFields } from '../json/row-fields.js';
+import { integerIn, type RowFields } from '../json/row-fields.js';
+import { eachRow } from '../pipe/each-row.js';
 import type { TableFile } from '../pipe/table-file.js';
 import { keyOf } from '../plan/plan-tables.js';
 import type { Registry } from '../plan/views/registry.js';
@@ -71,28 +72,27 @@ export class RowValues {
   }
 
   look(file: TableFile): void {
-    for (const name of file.tables) if (!STAYS.has(name)) this.#table(file, name);
+    for (const table of file.tables) {
+      if (STAYS.has(table)) continue;
+      let number = 0;
+      for (const fields of eachRow([file], table)) this.row(file.name, table, fields, ++number);
+    }
+  }
+
+  /** @param file its name @param number of the row in its table there, from 1 */
+  row(file: string, table: string, fields: RowFields, number: number): void {
+    let plan = this.#plans.get(table);
+    if (plan === undefined) this.#plans.set(table, plan = this.#planOf(table, fields));
+    const what = faultOf(plan, fields);
+    if (what === undefined) return;
+    const id = fields.integerOf('id');
+    this.#add(table, what, Number.isNaN(id) ? `(row ${number} of ${file})` : id);
   }
 
   /** One line; undefined when there is no fault. */
   get fault(): string | undefined {
     const [first, ...more] = [...this.#faults.values()];
     return first === undefined ? undefined : `${first.rows.told(first.table, first.what) as string}${more.length === 0 ? '' : `; ${more.length} more of the kind`}`;
-  }
-
-  #table(file: TableFile, name: string): void {
-    const fields = new RowFields();
-    let number = 0;
-    for (const row of file.rows(name)) {
-      fields.split(row);
-      number++;
-      let plan = this.#plans.get(name);
-      if (plan === undefined) this.#plans.set(name, plan = this.#planOf(name, fields));
-      const what = faultOf(plan, fields);
-      if (what === undefined) continue;
-      const id = fields.integerOf('id');
-      this.#add(name, what, Number.isNaN(id) ? `(row ${number} of ${file.name})` : id);
-    }
   }
 
   #add(table: string, what: string, row: number | string): void {
