@@ -53,8 +53,9 @@ class MessageStream {
   /** Index of the file that the present row stands in. */
   file = 0;
   readonly input: MergeInput;
-  /** Usermessages that messages of the result had, of all that the files opened so far hold. */
+  /** Usermessages that belong to messages of the result, so far. */
   taken = 0;
+  /** All of the files opened so far. */
   #usermessages = 0;
   readonly #open = new Map<number, TableFile>();
 
@@ -89,7 +90,8 @@ class MessageStream {
 
   /** A usermessage whose message no file has, or only one that is far from its own, is of no file of the result, and nobody would miss it. */
   refuseLeftUsermessages(): void {
-    if (this.taken !== this.#usermessages) throw damagedUsermessages(`the message of ${counted(this.#usermessages - this.taken, 'usermessage')} of ${this.input.source.directory} is not in the same file`);
+    const left = this.#usermessages - this.taken;
+    if (left !== 0) throw new RealmliftError('JSON_DAMAGED', 'merge', `the message of ${counted(left, 'usermessage')} of ${this.input.source.directory} is not in the same file`, { table: USERMESSAGES, hint: 'realmlift verify lists what is wrong with that export: make it again' });
   }
 
   *#messages(): Generator<Buffer, void> {
@@ -132,7 +134,7 @@ class MessagesFile {
     const choice = choose(versions);
     const { chosen } = choice;
     for (const { input } of versions) {
-      const stream = this.#streams[input.index] as MessageStream;
+      const stream = this.#streamOf(input);
       const source = this.#sources.get(stream);
       if (source === undefined) this.#sources.set(stream, { first: stream.file, last: stream.file });
       else source.last = stream.file;
@@ -168,13 +170,17 @@ class MessagesFile {
     this.#file.abandon();
   }
 
+  #streamOf({ index }: MergeInput): MessageStream {
+    return this.#streams[index] as MessageStream;
+  }
+
   #usermessages(): number {
     const superseded = this.#sources.size > 1 ? supersededIn(() => this.#streamsOfUsermessages()) : undefined;
     const { differences, formerAccounts } = this.#context;
     let count = 0;
     this.#file.writeText(`,"${USERMESSAGES}":[`);
     for (const versions of grouped(this.#streamsOfUsermessages())) {
-      for (const { input } of versions) (this.#streams[input.index] as MessageStream).taken++;
+      for (const { input } of versions) this.#streamOf(input).taken++;
       const choice = choose(versions);
       const { chosen } = choice;
       if (superseded?.has(chosen.id) === true) differences.superseded(chosen);
@@ -193,16 +199,12 @@ class MessagesFile {
     const [firstId, lastId] = [this.#firstId, this.#lastId];
     const mine = (name: string) => (fields: RowFields): boolean => {
       const message = fields.integerOf('message');
-      if (Number.isNaN(message)) throw damagedUsermessages(`a usermessage of ${name} names no message`);
+      if (Number.isNaN(message)) throw new RealmliftError('JSON_DAMAGED', 'merge', `a usermessage of ${name} names no message`, { table: USERMESSAGES, hint: 'realmlift verify lists what is wrong with that export: make it again' });
       return message >= firstId && message <= lastId;
     };
     return [...this.#sources].flatMap(([stream, { first, last }]) =>
       stream.opened(first, last).map((file) => new SortedRows(stream.input, USERMESSAGES, file.rows(USERMESSAGES), mine(join(stream.input.source.directory, file.name)))));
   }
-}
-
-function damagedUsermessages(message: string): RealmliftError {
-  return new RealmliftError('JSON_DAMAGED', 'merge', message, { table: USERMESSAGES, hint: 'realmlift verify lists what is wrong with that export: make it again' });
 }
 
 /** What the user of a single-user export did with a message, as a usermessage; the export does not say its id. */
