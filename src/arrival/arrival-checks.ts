@@ -154,14 +154,8 @@ function readMessages(source: ReadableExport, values: RowValues | undefined, edi
   const rows = new Map<string, number>();
   for (const file of eachTableFile(source, source.messages)) {
     countRows(file, rows);
-    for (const table of file.tables) {
-      if (table !== MESSAGES && values === undefined) continue;
-      let number = 0;
-      for (const fields of eachRow([file], table)) {
-        values?.row(file.name, table, fields, ++number);
-        if (table === MESSAGES) edits.row(fields);
-      }
-    }
+    if (values === undefined) for (const message of eachRow([file], MESSAGES)) edits.row(message);
+    else values.look(file, (table, fields) => { if (table === MESSAGES) edits.row(fields); });
   }
   return { rows, fault: edits.fault };
 }

@@ -71,28 +71,29 @@ export class RowValues {
     return new RowValues(target, registry, new Map(rows.map(({ column, ...limits }) => [column, limits])));
   }
 
-  look(file: TableFile): void {
-    for (const table of file.tables) {
-      if (STAYS.has(table)) continue;
-      let number = 0;
-      for (const fields of eachRow([file], table)) this.row(file.name, table, fields, ++number);
-    }
-  }
-
-  /** @param file its name @param number of the row in its table there, from 1 */
-  row(file: string, table: string, fields: RowFields, number: number): void {
-    let plan = this.#plans.get(table);
-    if (plan === undefined) this.#plans.set(table, plan = this.#planOf(table, fields));
-    const what = faultOf(plan, fields);
-    if (what === undefined) return;
-    const id = fields.integerOf('id');
-    this.#add(table, what, Number.isNaN(id) ? `(row ${number} of ${file})` : id);
+  /** @param also gets each row too, which is split once for both */
+  look(file: TableFile, also?: (table: string, fields: RowFields) => void): void {
+    for (const table of file.tables) if (!STAYS.has(table)) this.#table(file, table, also);
   }
 
   /** One line; undefined when there is no fault. */
   get fault(): string | undefined {
     const [first, ...more] = [...this.#faults.values()];
     return first === undefined ? undefined : `${first.rows.told(first.table, first.what) as string}${more.length === 0 ? '' : `; ${more.length} more of the kind`}`;
+  }
+
+  #table(file: TableFile, table: string, also?: (table: string, fields: RowFields) => void): void {
+    let number = 0;
+    for (const fields of eachRow([file], table)) {
+      number++;
+      also?.(table, fields);
+      let plan = this.#plans.get(table);
+      if (plan === undefined) this.#plans.set(table, plan = this.#planOf(table, fields));
+      const what = faultOf(plan, fields);
+      if (what === undefined) continue;
+      const id = fields.integerOf('id');
+      this.#add(table, what, Number.isNaN(id) ? `(row ${number} of ${file.name})` : id);
+    }
   }
 
   #add(table: string, what: string, row: number | string): void {
